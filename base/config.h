@@ -1,0 +1,88 @@
+/* config: what an instance is told, from weir.yaml and the command line.
+ *
+ * Threads: read only after load
+ * Memory:  one struct of fixed size
+ * Errors:  WEIR_INVALID; the detail names file, line and key, or the option
+ */
+#ifndef WEIR_BASE_CONFIG_H
+#define WEIR_BASE_CONFIG_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define WEIR_CONFIG_LISTENERS_MAX 32
+#define WEIR_CONFIG_PORTS_MAX 8
+#define WEIR_CONFIG_PATH_MAX 1024
+
+enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE }; /* as enum weir_proto */
+enum weir_config_transport { WEIR_CONFIG_UDP, WEIR_CONFIG_TCP };
+enum weir_config_unit { WEIR_CONFIG_AUTO, WEIR_CONFIG_S, WEIR_CONFIG_MS, WEIR_CONFIG_US,
+    WEIR_CONFIG_NS }; /* as enum weir_time_unit */
+enum weir_config_choice { WEIR_CONFIG_WHERE_ALLOWED, WEIR_CONFIG_ON, WEIR_CONFIG_OFF };
+
+struct weir_config_listener {
+    uint8_t proto;
+    uint8_t transport;
+    uint8_t time_unit;
+    uint16_t port;
+    char address[64]; /* numeric; IPv6 without brackets */
+};
+
+struct weir_config {
+    char data[WEIR_CONFIG_PATH_MAX];
+    char http_address[64];
+    uint16_t http_port;
+    struct weir_config_listener listeners[WEIR_CONFIG_LISTENERS_MAX];
+    uint32_t listener_count;
+    char ports[WEIR_CONFIG_PORTS_MAX][256]; /* DPDK vdev strings; none: count 0 */
+    uint32_t port_count;
+    uint8_t huge_pages;          /* enum weir_config_choice */
+    uint32_t eal_memory_mib;
+    uint32_t workers;            /* RX workers; 0 = 1 below four cores, else half of them */
+    int32_t cores[16];           /* dataplane's cores; */
+    uint32_t core_count;         /* 0 = the last core(s) allowed */
+    bool pin;
+    uint64_t series_max;
+    uint64_t series_label_bytes; /* arena of definitions */
+    uint64_t rate_max;           /* ingest.rate_max: samples a second the frame ring is sized for */
+    uint64_t frame_ring_bytes;   /* 0 = from rate_max */
+    uint64_t udp_buffer_bytes;
+    uint32_t tcp_connections_max;
+    uint64_t log_size_max;
+    uint64_t log_segment_bytes;
+    uint32_t flush_interval_ms;
+    uint32_t ack_interval_ms;
+    uint8_t io_backend;          /* 0 auto, 1 io_uring, 2 sync: as enum weir_io_backend */
+    uint64_t retention_raw_ms;
+    /* query limits of the control plane */
+    uint32_t query_series_max;
+    uint64_t query_points_max;
+    uint64_t query_samples_max;
+    uint32_t query_timeout_ms;
+    uint8_t log_level;           /* enum weir_level */
+};
+
+/* The embedded defaults. */
+void weir_config_init(struct weir_config *config);
+
+/* Reads a YAML file over config. Unknown keys, wrong types and bad values are errors. */
+enum weir_err weir_config_load(struct weir_config *config, const char *path) WEIR_MUST_USE;
+
+/* Applies command-line options (--data DIR, --http ADDR:PORT, --influx-udp ADDR:PORT, ...;
+ * --config is loaded first, wherever it stands). Naming any listener replaces all defaults.
+ * argv[0] is the first option. WEIR_INVALID names the option. */
+enum weir_err weir_config_arguments(struct weir_config *config, int argc, char **argv)
+    WEIR_MUST_USE;
+/* The options' help, one line each. */
+void weir_config_usage(FILE *out);
+
+/* Checks what belongs together (ports in use twice, ring below its minimum, cores there are). */
+enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
+
+/* Writes the effective configuration as YAML that weir_config_load reads back to the same. */
+void weir_config_print(const struct weir_config *config, FILE *out);
+
+#endif

@@ -1,0 +1,56 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DETAIL_SIZE 512
+
+static _Thread_local struct {
+    int errnum;
+    char text[DETAIL_SIZE];
+} detail;
+
+enum weir_err
+weir_fail(enum weir_err err, int errnum, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int used = vsnprintf(detail.text, sizeof detail.text, format, args);
+    va_end(args);
+    if (used < 0)
+        detail.text[0] = '\0';
+    size_t at = strlen(detail.text);
+    detail.errnum = errnum;
+    if (errnum != 0 && at + 2 < sizeof detail.text) {
+        char reason[128];
+        snprintf(detail.text + at, sizeof detail.text - at, ": %s",
+            strerror_r(errnum, reason, sizeof reason));
+    }
+    return err;
+}
+
+const char *
+weir_err_detail(void)
+{
+    return detail.text;
+}
+
+int
+weir_err_errno(void)
+{
+    return detail.errnum;
+}
+
+const char *
+weir_err_text(enum weir_err err)
+{
+    static const char *const texts[] = {
+#define X(name, text) [WEIR_##name] = text,
+        WEIR_ERR_LIST(X)
+#undef X
+    };
+    if ((size_t)err >= sizeof texts / sizeof texts[0])
+        return "unknown";
+    return texts[err];
+}

@@ -1,0 +1,120 @@
+#include "base/ledger.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define READ_TRIES 1000
+
+const char *const weir_unit_names[WEIR_UNIT_COUNT] = {"packets", "records", "samples"};
+
+void
+weir_ledger_publish(struct weir_ledger_block *block, const struct weir_counts *counts)
+{
+    uint64_t sequence = atomic_load_explicit(&block->sequence, memory_order_relaxed);
+    atomic_store_explicit(&block->sequence, sequence + 1, memory_order_relaxed);
+    /* pairs with the acquire fence in block_read: a reader that sees a new word sees odd */
+    atomic_thread_fence(memory_order_release);
+    const uint64_t *from = (const uint64_t *)counts;
+    for (size_t i = 0; i < WEIR_COUNTS_WORDS; i++)
+        atomic_store_explicit(&block->words[i], from[i], memory_order_relaxed);
+    /* release pairs with the first acquire load in block_read */
+    atomic_store_explicit(&block->sequence, sequence + 2, memory_order_release);
+}
+
+void
+weir_edge_put(struct weir_edge *edge, uint64_t number, uint64_t packets, uint64_t records,
+    uint64_t samples)
+{
+    struct weir_edge_slot *slot = &edge->slots[number % WEIR_EDGE_SLOTS];
+    atomic_store_explicit(&slot->number, 0, memory_order_relaxed);
+    /* pairs with the acquire fence in edge_read: a reader that sees new counts sees no old number */
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&slot->count[WEIR_UNIT_PACKETS], packets, memory_order_relaxed);
+    atomic_store_explicit(&slot->count[WEIR_UNIT_RECORDS], records, memory_order_relaxed);
+    atomic_store_explicit(&slot->count[WEIR_UNIT_SAMPLES], samples, memory_order_relaxed);
+    /* release pairs with the acquire load of number in edge_read */
+    atomic_store_explicit(&slot->number, number, memory_order_release);
+}
+
+static bool
+block_read(struct weir_ledger_block *block, struct weir_counts *out)
+{
+    uint64_t before = atomic_load_explicit(&block->sequence, memory_order_acquire);
+    if (before & 1)
+        return false;
+    uint64_t *to = (uint64_t *)out;
+    for (size_t i = 0; i < WEIR_COUNTS_WORDS; i++)
+        to[i] = atomic_load_explicit(&block->words[i], memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&block->sequence, memory_order_relaxed) == before;
+}
+
+/* Adds the items of one edge numbered popped+1 .. pushed. */
+static bool
+edge_read(struct weir_edge *edge, uint64_t popped, uint64_t pushed, uint64_t *in_flight)
+{
+    if (pushed - popped > WEIR_EDGE_SLOTS)
+        return false;
+    for (uint64_t number = popped + 1; number <= pushed; number++) {
+        struct weir_edge_slot *slot = &edge->slots[number % WEIR_EDGE_SLOTS];
+        if (atomic_load_explicit(&slot->number, memory_order_acquire) != number)
+            return false;
+        uint64_t count[WEIR_UNIT_COUNT];
+        for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+            count[unit] = atomic_load_explicit(&slot->count[unit], memory_order_relaxed);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(&slot->number, memory_order_relaxed) != number)
+            return false;
+        for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+            in_flight[unit] += count[unit];
+    }
+    return true;
+}
+
+/* Blocks in the order of their index: the log writer first, the workers last. */
+static bool
+read_once(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
+{
+    memset(&sum->total, 0, sizeof sum->total);
+    memset(sum->in_flight, 0, sizeof sum->in_flight);
+    for (int i = 0; i < WEIR_BLOCKS_MAX; i++)
+        if (!block_read(&ledger->blocks[i], &sum->block[i]))
+            return false;
+    uint64_t *total = (uint64_t *)&sum->total;
+    for (int i = 0; i < WEIR_BLOCKS_MAX; i++) {
+        const uint64_t *part = (const uint64_t *)&sum->block[i];
+        for (size_t word = 0; word < WEIR_COUNTS_WORDS; word++)
+            total[word] += part[word];
+    }
+    /* each edge has one producer and one consumer, so the totals are their cursors */
+    for (int edge = 0; edge < WEIR_EDGES_MAX; edge++)
+        if (!edge_read(&ledger->edges[edge], sum->total.popped[edge], sum->total.pushed[edge],
+                sum->in_flight))
+            return false;
+    return true;
+}
+
+static int64_t
+unit_residual(const struct weir_ledger_unit *unit, uint64_t in_flight)
+{
+    uint64_t ended = unit->stored + unit->absorbed + in_flight;
+    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
+        ended += unit->rejected[reason] + unit->dropped[reason];
+    return (int64_t)(unit->received + unit->generated - ended);
+}
+
+enum weir_err
+weir_ledger_read(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
+{
+    for (int attempt = 0; attempt < READ_TRIES; attempt++) {
+        if (!read_once(ledger, sum))
+            continue;
+        for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+            sum->in_flight[unit] += sum->total.unit[unit].held;
+            sum->residual[unit] =
+                unit_residual(&sum->total.unit[unit], sum->in_flight[unit]);
+        }
+        return WEIR_OK;
+    }
+    return weir_fail(WEIR_AGAIN, 0, "the ledger moved during %d reads", READ_TRIES);
+}

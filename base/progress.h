@@ -1,0 +1,34 @@
+/* progress: how far the log writer is, for producers that owe someone an answer.
+ *
+ * Threads: the log writer stores, workers load. A batch is durable when its producer's cursor has
+ * reached its number: then `ok ... OFFSET` may be answered with any later durable_offset.
+ */
+#ifndef WEIR_BASE_PROGRESS_H
+#define WEIR_BASE_PROGRESS_H
+
+#include "base/ledger.h"
+
+#include <stdbool.h>
+
+#define WEIR_PRODUCER_REGISTRAR 0
+#define WEIR_PRODUCER_WORKER(worker) (1 + (worker))
+#define WEIR_PRODUCERS_MAX (1 + WEIR_WORKERS_MAX)
+
+struct weir_progress {
+    /* release here pairs with acquire in weir_progress_durable */
+    alignas(WEIR_CACHE_LINE) _Atomic uint64_t durable_batch[WEIR_PRODUCERS_MAX];
+    _Atomic uint64_t durable_offset;
+    /* definitions below this number are in batches the writer has taken */
+    _Atomic uint64_t definitions_taken;
+    /* the writer waits for definitions below this number: the registrar flushes at once */
+    _Atomic uint64_t definitions_wanted;
+    _Atomic uint32_t state; /* enum weir_ingest_state, as in the shared region */
+};
+
+static inline bool
+weir_progress_durable(const struct weir_progress *progress, uint32_t producer, uint64_t batch)
+{
+    return atomic_load_explicit(&progress->durable_batch[producer], memory_order_acquire) >= batch;
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* packet: bytes with a protocol tag, whatever port they came by.
+ *
+ * Owned by the port from receive until the worker gives the burst back with release. The worker
+ * only reads data and fills the outcome fields.
+ */
+#ifndef WEIR_DATAPLANE_PACKET_H
+#define WEIR_DATAPLANE_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Readable bytes behind data + size (their content means nothing), so that a scanner may load
+ * whole vectors. */
+#define WEIR_PACKET_SLACK 64
+/* The longest line, without its newline. */
+#define WEIR_LINE_MAX 65536
+
+enum weir_proto { WEIR_PROTO_INFLUX, WEIR_PROTO_GRAPHITE, WEIR_PROTO_COUNT };
+
+/* Unit of timestamps on the wire; auto judges each by its magnitude. */
+enum weir_time_unit { WEIR_TIME_AUTO, WEIR_TIME_S, WEIR_TIME_MS, WEIR_TIME_US, WEIR_TIME_NS };
+
+struct weir_packet {
+    const uint8_t *data;
+    uint32_t size;
+    uint8_t proto;     /* enum weir_proto */
+    uint8_t time_unit; /* enum weir_time_unit */
+    bool final;        /* a datagram, or the last stretch of a stream: its end ends a record */
+    uint32_t source;   /* the port's name for the sender's connection; 0 where none is answered */
+    int64_t receive_ms;
+    uint64_t receive_tsc;
+    void *owner;       /* the port's own */
+
+    /* outcome, filled by the worker before release */
+    uint32_t consumed; /* bytes of complete records; the rest comes again, longer */
+    uint32_t accepted; /* records */
+    uint32_t rejected; /* records */
+    uint32_t deferred; /* records sent to the registrar; settle() tells their fate */
+    uint64_t batch;    /* the worker's batch that holds the last accepted record; 0 none */
+};
+
+#endif

@@ -1,0 +1,101 @@
+/* parse: from a packet's bytes to records and points. One protocol, one file, one signature.
+ *
+ * A record is a line. A point is one sample of a record before its series is known: the raw-key
+ * hash (over the bytes as they came), time, value. A record that the grammar or a rule refuses
+ * has reason set and no points; its neighbours are not touched.
+ *
+ * Threads: one weir_parsed a thread; parsers hold no state
+ * Memory:  weir_parsed is the caller's, made once
+ * Limits:  WEIR_POINTS_MAX points, WEIR_LINE_MAX bytes a line
+ */
+#ifndef WEIR_DATAPLANE_PARSE_H
+#define WEIR_DATAPLANE_PARSE_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/labels.h"
+#include "base/metrics.h"
+#include "dataplane/packet.h"
+
+/* A parse call stops behind the record that reaches this many points or records: what the
+ * lookup's prefetch loop takes at a time. */
+#define WEIR_POINTS_TARGET 512
+/* One record more: a line of WEIR_LINE_MAX bytes has a field every three bytes at most. */
+#define WEIR_POINTS_MAX (WEIR_POINTS_TARGET + WEIR_LINE_MAX / 3 + 1)
+#define WEIR_RECORDS_MAX WEIR_POINTS_TARGET
+
+#define WEIR_REASON_NONE 0xff
+
+struct weir_point {
+    struct weir_hash128 raw; /* of (protocol, key bytes, field name) as they stand in the line */
+    int64_t time_ms;
+    uint64_t value;          /* as in struct weir_sample */
+    int8_t exponent;
+    uint8_t kind;            /* enum weir_value_kind */
+    uint16_t field;          /* index of the field in its line, for labels() */
+    uint32_t record;         /* index into records */
+};
+_Static_assert(sizeof(struct weir_point) == 40, "a point is 40 bytes");
+
+struct weir_record {
+    const uint8_t *text;  /* in the packet, without the newline */
+    uint32_t size;
+    uint32_t point_first; /* points of a record lie together */
+    uint32_t point_count;
+    uint8_t reason;       /* enum weir_reason of a refused record, or WEIR_REASON_NONE */
+};
+
+struct weir_parsed {
+    uint32_t record_count;
+    uint32_t point_count;
+    /* samples the parser refused by reason; received counts them too */
+    uint32_t samples_rejected[WEIR_REASON_COUNT];
+    uint32_t integers_rounded;
+    struct weir_record records[WEIR_RECORDS_MAX];
+    struct weir_point points[WEIR_POINTS_MAX];
+};
+
+struct weir_parse_context {
+    const struct weir_hash_key *key;
+    int64_t time_min_ms; /* older is refused as time_past; INT64_MIN for no rule */
+    int64_t time_max_ms; /* later is refused as time_future; INT64_MAX for no rule */
+};
+
+/* Parses records of packet from byte `at` on and adds them to out, which the caller emptied.
+ * Returns the position behind the last record taken. Stops at the targets, at the packet's end,
+ * or before a record that is not complete (only where !packet->final and its size allows more). */
+typedef size_t weir_parse_fn(const struct weir_parse_context *context,
+    const struct weir_packet *packet, size_t at, struct weir_parsed *out);
+
+/* Canonical labels (base/labels.h) of one field of one line that parse has accepted.
+ * Errors: WEIR_INVALID a label twice or reserved, WEIR_LIMIT too many or too large. */
+typedef enum weir_err weir_labels_fn(const uint8_t *text, size_t size, unsigned field,
+    uint8_t *labels, size_t *labels_size);
+
+struct weir_protocol {
+    const char *name;
+    weir_parse_fn *parse;
+    weir_labels_fn *labels;
+};
+
+extern const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT];
+
+weir_parse_fn weir_influx_parse;
+weir_labels_fn weir_influx_labels;
+weir_parse_fn weir_graphite_parse;
+weir_labels_fn weir_graphite_labels;
+
+/* "avx512", "avx2" or "scalar": the scanner chosen for this CPU. */
+const char *weir_parse_path(void);
+
+static inline void
+weir_parsed_reset(struct weir_parsed *parsed)
+{
+    parsed->record_count = 0;
+    parsed->point_count = 0;
+    parsed->integers_rounded = 0;
+    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
+        parsed->samples_rejected[reason] = 0;
+}
+
+#endif

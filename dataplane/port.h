@@ -1,0 +1,117 @@
+/* port: a source of packets behind one interface; see port_ethdev.c, port_udp.c, port_tcp.c and
+ * port_memory.c.
+ *
+ * Threads: a port belongs to one worker, which makes every call
+ * Memory:  taken at open
+ * Errors:  open says what is wrong; after that a port counts and goes on
+ *
+ *   receive -> packets of the port -> worker parses -> release (outcome filled)
+ *                                                      settle  (registrar's word, later)
+ *                                                      progress (durable, later: answers go out)
+ */
+#ifndef WEIR_DATAPLANE_PORT_H
+#define WEIR_DATAPLANE_PORT_H
+
+#include "base/err.h"
+#include "base/ledger.h"
+#include "base/progress.h"
+#include "dataplane/packet.h"
+
+#define WEIR_BURST_MAX 64
+#define WEIR_LISTENERS_MAX 32
+#define WEIR_PORTS_MAX 16
+
+struct weir_port;
+
+/* The fate of records that a release had left deferred. */
+struct weir_settlement {
+    uint32_t source;
+    uint32_t accepted;
+    uint32_t rejected;
+    uint64_t batch; /* of the registrar; 0 where nothing was accepted */
+};
+
+struct weir_port_ops {
+    const char *kind;
+    /* Takes up to max packets. Packets refused below the protocol (fragments, checksums, ...) are
+     * counted into the worker's ledger by the port: received and rejected, unit packets. Packets
+     * handed on are counted as received by the worker. Never blocks. */
+    size_t (*receive)(struct weir_port *port, struct weir_packet *packets, size_t max);
+    /* Gives back all packets of the last receive, in order, outcome filled. */
+    void (*release)(struct weir_port *port, struct weir_packet *packets, size_t count);
+    /* NULL where no sender is ever answered. */
+    void (*settle)(struct weir_port *port, const struct weir_settlement *settlement);
+    /* Called once a round: answers what has become durable. True while a sender waits for an
+     * answer, so that batches are flushed sooner. NULL as above. */
+    bool (*progress)(struct weir_port *port, const struct weir_progress *progress);
+    /* Descriptor that polls readable when receive would return packets, or -1: poll the port. */
+    int (*wait_fd)(struct weir_port *port);
+    /* Updates counters that cost a call (socket drops, ethdev statistics); once a second. */
+    void (*statistics)(struct weir_port *port);
+    void (*close)(struct weir_port *port);
+};
+
+struct weir_port {
+    const struct weir_port_ops *ops;
+    struct weir_counts *counts; /* the worker's; single writer */
+    uint32_t index;             /* place in the worker's array */
+    uint32_t worker;            /* index of the worker */
+};
+
+/* Upper bits of weir_packet.source name the port, lower ones its connection; 0 is nobody. */
+#define WEIR_SOURCE_BITS 24
+static inline uint32_t
+weir_source(uint32_t port_index, uint32_t connection)
+{
+    return port_index << WEIR_SOURCE_BITS | connection;
+}
+
+struct weir_listen {
+    uint8_t proto;     /* enum weir_proto */
+    uint8_t transport; /* 0 UDP, 1 TCP */
+    uint8_t time_unit;
+    char address[64];  /* numeric IPv4 or IPv6 address */
+    uint16_t port;     /* host order */
+};
+
+/* Kernel UDP socket; receive_buffer_bytes is asked of SO_RCVBUF(FORCE) and what was granted is
+ * reported as an event. */
+enum weir_err weir_port_udp_open(const struct weir_listen *listen, uint64_t receive_buffer_bytes,
+    struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
+
+/* All TCP listeners of a worker behind one port (one epoll). */
+enum weir_err weir_port_tcp_open(const struct weir_listen *listens, size_t count,
+    uint32_t connections_max, struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
+
+/* One queue of a DPDK ethdev, already probed by EAL (see weir_eal_init). UDP destination ports
+ * are matched against the UDP listeners' ports for protocol and unit. */
+struct weir_ethdev_options {
+    uint16_t ethdev_id;
+    uint16_t queue;
+    uint16_t queue_count;
+    uint32_t mbuf_count;
+};
+enum weir_err weir_port_ethdev_open(const struct weir_ethdev_options *options,
+    const struct weir_listen *listens, size_t count, struct weir_counts *counts,
+    struct weir_port **out) WEIR_MUST_USE;
+
+/* Initialises EAL for the vdev strings (net_af_packet0,iface=veth0 ...), no PCI, its own prefix,
+ * huge pages only where asked for and there. ethdev ids are those found. */
+struct weir_eal_options {
+    const char *const *vdevs;
+    size_t vdev_count;
+    const char *prefix; /* per instance */
+    const char *runtime_dir;
+    bool no_huge;
+    uint32_t memory_mib;
+    int core;           /* the calling thread stays there; -1 for no affinity */
+};
+enum weir_err weir_eal_init(const struct weir_eal_options *options, uint16_t *ethdev_ids,
+    size_t max, size_t *count) WEIR_MUST_USE;
+void weir_eal_fini(void);
+
+/* The benchmark's source: packets in shared memory, see port_memory.h. */
+enum weir_err weir_port_memory_open(int fd, struct weir_counts *counts, struct weir_port **out)
+    WEIR_MUST_USE;
+
+#endif

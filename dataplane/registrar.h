@@ -1,0 +1,83 @@
+/* registrar: the one thread that defines series.
+ *
+ * Lines whose series a worker did not know arrive as chunks; the registrar parses them again,
+ * resolves or defines every series, puts definitions and samples into its own batch, and tells
+ * the worker what became of each sender's records.
+ *
+ * Threads: run from one thread
+ * Limits:  WEIR_CHUNK_BYTES a chunk, WEIR_CHUNKS a worker; with all of them under way the worker
+ *          refuses lines as define_backlog
+ */
+#ifndef WEIR_DATAPLANE_REGISTRAR_H
+#define WEIR_DATAPLANE_REGISTRAR_H
+
+#include "base/ledger.h"
+#include "base/progress.h"
+#include "base/ring.h"
+#include "base/sample.h"
+#include "dataplane/parse.h"
+#include "dataplane/port.h"
+#include "dataplane/series.h"
+
+#define WEIR_CHUNK_BYTES (256u << 10)
+#define WEIR_CHUNKS 16
+
+/* One line in a chunk: this header, then the text, padded to 8 bytes. */
+struct weir_chunk_line {
+    uint32_t size;
+    uint32_t source;
+    uint8_t proto;
+    uint8_t time_unit;
+    uint16_t samples; /* points of the line, as the ledger counts them */
+    uint32_t reserved;
+    int64_t receive_ms;
+};
+_Static_assert(sizeof(struct weir_chunk_line) == 24, "");
+
+/* Filled by a worker, given back empty, with settlements, by the registrar. */
+struct weir_chunk {
+    uint64_t number; /* of its worker, counts from 1 */
+    uint32_t used;   /* bytes of lines */
+    uint32_t packets, records, samples;
+    uint64_t opened_tsc;
+    bool ack_waiting;
+    uint32_t settlement_count; /* one for each run of lines with one source */
+    struct weir_settlement settlements[WEIR_CHUNK_BYTES / 32];
+    /* lines, then slack that the scanners may read */
+    alignas(8) uint8_t lines[WEIR_CHUNK_BYTES + WEIR_PACKET_SLACK];
+};
+
+struct weir_registrar_worker {
+    struct weir_ring *chunks;  /* worker -> registrar */
+    struct weir_ring *settled; /* registrar -> worker */
+    uint32_t edge;             /* of the ledger */
+};
+
+struct weir_registrar_options {
+    struct weir_series *series;
+    const struct weir_hash_key *key;
+    struct weir_progress *progress;
+    struct weir_ledger *ledger;
+    struct weir_counts *counts; /* published as block WEIR_BLOCK_REGISTRAR */
+    struct weir_ring *batches;  /* registrar -> writer */
+    struct weir_ring *empties;  /* writer -> registrar */
+    struct weir_registrar_worker workers[WEIR_WORKERS_MAX];
+    uint32_t worker_count;
+    int64_t retention_ms;       /* older samples are refused */
+    int64_t flush_interval_ns;
+    int64_t ack_interval_ns;
+    struct weir_parsed *parsed; /* scratch of its own */
+};
+
+struct weir_registrar;
+
+enum weir_err weir_registrar_new(const struct weir_registrar_options *options,
+    struct weir_registrar **out) WEIR_MUST_USE;
+/* One round: takes chunks, flushes its batch when due. Returns lines taken, 0 when idle. */
+size_t weir_registrar_run_once(struct weir_registrar *registrar);
+/* Pushes what is open, whatever its age; false while the writer has no room. */
+bool weir_registrar_flush(struct weir_registrar *registrar);
+bool weir_registrar_idle(const struct weir_registrar *registrar);
+void weir_registrar_free(struct weir_registrar *registrar);
+
+#endif

@@ -1,0 +1,59 @@
+/* reader: the durable samples of an instance, for queries. All that controlplane sees of storage.
+ *
+ * Owns:    a catalog of frames and of series definitions, built from the log alone: from segment
+ *          files at open, from the shared frame ring afterwards
+ * Threads: one thread a reader
+ * Memory:  grows with series and frames (docs/design/reader.md states bytes for each); a scan
+ *          takes a bounded buffer
+ * Errors:  WEIR_LIMIT where a scan passes its limits; corrupt blocks are skipped and counted
+ *
+ * A pure consumer: it never writes, holds no lock, and lives through restarts of the dataplane.
+ */
+#ifndef WEIR_STORAGE_READER_H
+#define WEIR_STORAGE_READER_H
+
+#include "base/err.h"
+#include "base/labels.h"
+#include "base/sample.h"
+
+struct weir_reader;
+struct weir_shared;
+
+/* directory: DATA/log/0; shared may be NULL (tools on a stopped instance: then everything valid
+ * in the files up to the first torn frame counts as durable). */
+enum weir_err weir_reader_open(const char *directory, struct weir_shared *shared,
+    struct weir_reader **out) WEIR_MUST_USE;
+void weir_reader_close(struct weir_reader *reader);
+
+/* Takes in what became durable since the last call. */
+enum weir_err weir_reader_refresh(struct weir_reader *reader) WEIR_MUST_USE;
+
+uint64_t weir_reader_series_count(const struct weir_reader *reader);
+uint64_t weir_reader_frames(const struct weir_reader *reader);
+uint64_t weir_reader_durable_offset(const struct weir_reader *reader);
+uint64_t weir_reader_blocks_corrupt(const struct weir_reader *reader);
+/* Canonical labels of a series number below series_count. */
+void weir_reader_labels(const struct weir_reader *reader, uint64_t number,
+    const uint8_t **labels, size_t *size);
+
+enum weir_match_kind { WEIR_MATCH_EQUAL, WEIR_MATCH_NOT_EQUAL };
+struct weir_match {
+    const char *name; /* zero terminated */
+    const char *value; /* value_size bytes; a series without the label has the empty value */
+    size_t value_size;
+    enum weir_match_kind kind;
+};
+/* Numbers of the series that meet every match, ascending; free *numbers. */
+enum weir_err weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
+    size_t count, uint64_t **numbers, size_t *number_count) WEIR_MUST_USE;
+
+/* A scan calls back for every sample of the selected series with from <= time < to, in log order
+ * (so that of two samples of one series and time the later call wins). index is the place of the
+ * series in numbers. A non-OK return ends the scan with it. */
+typedef enum weir_err weir_reader_sample_fn(void *context, size_t index, int64_t time_ms,
+    double value);
+enum weir_err weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers,
+    size_t number_count, int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call,
+    void *context) WEIR_MUST_USE;
+
+#endif
