@@ -246,6 +246,14 @@ weir_bench_lines_free(struct weir_bench_lines *lines)
     free(lines);
 }
 
+void
+weir_bench_lines_restart(struct weir_bench_lines *lines, int64_t start_ms)
+{
+    lines->start_ms = start_ms;
+    lines->pass = 0;
+    pass_begin(lines);
+}
+
 uint64_t
 weir_bench_lines_passes(const struct weir_bench_lines *lines)
 {

@@ -30,7 +30,10 @@ void weir_bench_lines_free(struct weir_bench_lines *lines);
  * the number of lines in it. Begins a new pass when one is complete. */
 size_t weir_bench_lines_next(struct weir_bench_lines *lines, uint8_t *out, uint32_t *samples);
 
-/* Whole passes done, and packets of the one begun. */
+/* Starts over with pass 0 at start_ms. */
+void weir_bench_lines_restart(struct weir_bench_lines *lines, int64_t start_ms);
+
+/* Whole passes done. */
 uint64_t weir_bench_lines_passes(const struct weir_bench_lines *lines);
 
 /* The sample that series i has in pass p. */
