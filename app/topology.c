@@ -6,7 +6,6 @@
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
 #include "dataplane/series.h"
-#include "storage/frame_ring.h"
 
 #include <inttypes.h>
 #include <sched.h>
@@ -19,10 +18,6 @@
  * six ride out a write stall of 60 ms before the worker stops receiving. */
 #define BATCHES_WORKER 6
 #define BATCHES_REGISTRAR 4
-/* Decision 6: the frame ring holds 15 s at ingest.rate_max. Encoded samples take 5 to 8 bytes. */
-#define FRAME_RING_SECONDS 15
-#define FRAME_SAMPLE_BYTES 8
-
 uint32_t
 weir_topology_cores(int32_t *cores, uint32_t max)
 {
@@ -107,11 +102,7 @@ add_region(struct weir_topology *topology, const char *what, uint64_t bytes, uin
 static void
 plan_memory(const struct weir_config *config, struct weir_topology *topology)
 {
-    uint64_t ring = config->frame_ring_bytes;
-    if (ring == 0)
-        ring = config->rate_max * FRAME_RING_SECONDS * FRAME_SAMPLE_BYTES;
-    if (ring < weir_frame_ring_bytes_min())
-        ring = weir_frame_ring_bytes_min();
+    uint64_t ring = weir_config_frame_ring_bytes(config);
     topology->frame_ring_bytes = ring;
     topology->batches_worker = BATCHES_WORKER;
     topology->batches_registrar = BATCHES_REGISTRAR;
