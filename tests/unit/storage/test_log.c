@@ -222,6 +222,17 @@ test_log_sync_covers_only_writes_done_before_it(void **state)
     held_complete(0);
     assert_int_equal(poll_once(done, 8), 1);
     assert_int_equal(done[0].batch, 3);
+
+    for (uint64_t n = 4; n <= 5; n++) { /* a write under way when the sync begins */
+        fill_batch(n, 1, 0, 0);
+        append();
+    }
+    held_complete(0);
+    poll_once(done, 1);
+    held_complete(1); /* the sync, ahead of the write of frame 5 */
+    assert_int_equal(poll_once(done, 8), 1);
+    assert_int_equal(done[0].batch, 4);
+    assert_int_equal(weir_log_inflight(fixture.log), 1);
 }
 
 static void

@@ -373,6 +373,31 @@ test_recovery_never_takes_a_stale_frame_after_a_run_that_wrote_nothing(void **st
 }
 
 static void
+test_recovery_takes_no_frame_of_another_history(void **state)
+{
+    (void)state;
+    make_three();
+    uint8_t third[PAGE];
+    memcpy(third, image_at(2 * PAGE), PAGE); /* right epoch, right place */
+    for (uint64_t i = 0; i < SEGMENTS_MAX; i++)
+        unlink(segment_path(i));
+    unlink(epoch_path());
+    assert_int_equal(fixture_open(), WEIR_OK);
+    for (uint64_t n = 5; n <= 6; n++) {
+        fill_batch(n, 5, 0, n == 5 ? 5 : 0);
+        append();
+    }
+    settle();
+    take_image();
+    fixture_close();
+    memcpy(image_at(2 * PAGE), third, PAGE);
+    put_image();
+    assert_int_equal(fixture_open(), WEIR_OK);
+    check_ends_before(2);
+    assert_int_equal(fixture.recovery.bytes_torn, PAGE);
+}
+
+static void
 test_recovery_grows_the_epoch_though_no_frame_was_written(void **state)
 {
     (void)state;
@@ -497,6 +522,7 @@ main(void)
         TEST(test_recovery_after_a_close_takes_a_damaged_last_frame_for_corruption),
         TEST(test_recovery_never_takes_a_stale_frame_behind_a_torn_tail),
         TEST(test_recovery_never_takes_a_stale_frame_after_a_run_that_wrote_nothing),
+        TEST(test_recovery_takes_no_frame_of_another_history),
         TEST(test_recovery_grows_the_epoch_though_no_frame_was_written),
         TEST(test_recovery_does_without_a_damaged_or_missing_epoch_file),
         TEST(test_recovery_refuses_a_log_with_a_missing_segment),
