@@ -65,7 +65,9 @@ block_read(struct weir_ledger_block *block, struct weir_counts *out)
     return false;
 }
 
-/* Adds the items of one edge numbered popped+1 .. pushed. */
+/* Adds the items of one edge numbered popped+1 .. pushed. False, to be read again, where a slot is
+ * not that item's any more, or where the consumer names more than its producer: the difference
+ * then wraps round. */
 static bool
 edge_read(struct weir_edge *edge, uint64_t popped, uint64_t pushed, uint64_t *in_flight)
 {
