@@ -26,7 +26,7 @@ struct work {
     uint32_t point_end;
     uint32_t samples_accepted; /* of the line */
     uint32_t samples_rejected;
-    uint8_t reason;            /* of the rejected ones; WEIR_REASON_no_sample_accepted for several */
+    uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
 
     bool pending;    /* point_at has its number and awaits room */
     bool is_new;     /* and its definition too */
@@ -236,7 +236,7 @@ line_parse(struct weir_registrar *registrar)
     const struct weir_parse_context context = {.key = registrar->options.key,
         .time_min_ms = INT64_MIN,
         .time_max_ms = INT64_MAX};
-    const struct weir_packet packet = {.data = work->text,
+    struct weir_packet packet = {.data = work->text,
         .size = work->line.size,
         .proto = work->line.proto,
         .time_unit = work->line.time_unit,
