@@ -212,9 +212,11 @@ weir_double_print(double value, char out[WEIR_DOUBLE_TEXT_MAX])
         int size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%.*g", precision, value);
         if (reads_back(out, value))
             return (size_t)size;
-        if (precision == 16 && step_up(out) && reads_back(out, value))
-            return (size_t)size;
     }
+    /* # keeps the zeros at the end, so that the last digit is the sixteenth */
+    int size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%#.16g", value);
+    if (out[size - 1] != '.' && step_up(out) && reads_back(out, value))
+        return (size_t)size;
     return (size_t)snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%.17g", value);
 }
 

@@ -27,6 +27,9 @@ struct weir_packet {
     uint8_t proto;     /* enum weir_proto */
     uint8_t time_unit; /* enum weir_time_unit */
     bool final;        /* a datagram, or the last stretch of a stream: its end ends a record */
+    /* A line too long is being discarded: set by the parser where data ends inside it, and handed
+     * in again by the port with the next stretch of the same stream. */
+    bool skip_line;
     uint32_t source;   /* the port's name for the sender's connection; 0 where none is answered */
     int64_t receive_ms;
     uint64_t receive_tsc;
