@@ -236,7 +236,7 @@ line_parse(struct weir_registrar *registrar)
     const struct weir_parse_context context = {.key = registrar->options.key,
         .time_min_ms = INT64_MIN,
         .time_max_ms = INT64_MAX};
-    const struct weir_packet packet = {.data = work->text,
+    struct weir_packet packet = {.data = work->text,
         .size = work->line.size,
         .proto = work->line.proto,
         .time_unit = work->line.time_unit,

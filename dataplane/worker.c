@@ -214,7 +214,7 @@ static void
 record_defer(struct weir_worker *worker, const struct weir_record *record)
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
-    size_t bytes = (sizeof(struct weir_chunk_line) + record->size + 7) & ~(size_t)7;
+    size_t bytes = weir_chunk_line_bytes(record->size);
     if (!chunk_open(worker, bytes)) {
         record_reject(worker, record->point_count, WEIR_REASON_define_backlog);
         return;
