@@ -407,9 +407,11 @@ flush_due(const struct weir_registrar *registrar)
     if (!batch_has_content(registrar))
         return false;
     const struct weir_batch *batch = registrar->batch;
-    int64_t interval_ns = batch->ack_waiting ? registrar->options.ack_interval_ns
-                                             : registrar->options.flush_interval_ns;
-    /* relaxed: it carries no data, and one missed is seen in the next round */
+    /* relaxed, both: they carry no data, and one missed is seen in the next round */
+    bool waiting = batch->ack_waiting ||
+        atomic_load_explicit(&registrar->options.progress->ack_waiting, memory_order_relaxed) != 0;
+    int64_t interval_ns =
+        waiting ? registrar->options.ack_interval_ns : registrar->options.flush_interval_ns;
     uint64_t wanted = atomic_load_explicit(&registrar->options.progress->definitions_wanted,
         memory_order_relaxed);
     return batch->count == WEIR_BATCH_SAMPLES_MAX ||

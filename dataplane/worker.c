@@ -508,6 +508,16 @@ ports_progress(struct weir_worker *worker)
     if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS)
         worker->statistics_ns = worker->now_ns;
     worker->changed |= waiting || worker->ack_waiting;
+    if (waiting != worker->ack_waiting) {
+        /* relaxed: it carries no data; the registrar sees it a round later at the latest */
+        uint64_t bit = UINT64_C(1) << worker->options.index;
+        if (waiting)
+            atomic_fetch_or_explicit(&worker->options.progress->ack_waiting, bit,
+                memory_order_relaxed);
+        else
+            atomic_fetch_and_explicit(&worker->options.progress->ack_waiting, ~bit,
+                memory_order_relaxed);
+    }
     worker->ack_waiting = waiting;
 }
 
