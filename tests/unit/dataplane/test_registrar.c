@@ -21,7 +21,7 @@
 #define BATCHES_MAX 4
 
 static size_t
-words_parse(const struct weir_parse_context *context, const struct weir_packet *packet, size_t at,
+words_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
     struct weir_parsed *out)
 {
     (void)context;
