@@ -191,10 +191,10 @@ time_of(const struct twin *twin, const uint8_t *text, size_t size, int64_t *ms)
     if (number.negative && rest)
         value++;
     free(number.digits);
-    *ms = number.negative ? -(int64_t)value : (int64_t)value;
+    *ms = (int64_t)(number.negative ? -(uint64_t)value : (uint64_t)value);
     if (now)
         *ms = twin->receive_ms;
-    return now || value <= INT64_MAX;
+    return now || value <= (uint64_t)INT64_MAX + number.negative;
 }
 
 static void
