@@ -113,7 +113,8 @@ value_of(const uint8_t *text, size_t size, double *out)
     bool sign = size > 0 && (text[0] == '-' || text[0] == '+');
     if (spells(text + sign, size - sign, "nan"))
         *out = NAN;
-    else if (spells(text + sign, size - sign, "inf") || spells(text + sign, size - sign, "infinity"))
+    else if (spells(text + sign, size - sign, "inf")
+        || spells(text + sign, size - sign, "infinity"))
         *out = text[0] == '-' ? -INFINITY : INFINITY;
     else
         return false;
