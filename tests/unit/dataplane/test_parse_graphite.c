@@ -77,6 +77,8 @@ test_graphite_times_may_be_now_or_have_a_fraction(void **unused)
     for (uint32_t i = 0; i < 7; i++)
         assert_true(parsed.points[i].time_ms == times[i]);
     assert_int_equal(parsed.records[7].reason, WEIR_REASON_bad_line);
+    parse_bytes(GRAPHITE, "a 1 -15555555555555555550555", 28, WEIR_TIME_S, true, NULL);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_line);
 }
 
 static void
