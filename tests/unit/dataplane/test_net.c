@@ -152,7 +152,8 @@ static void
 test_good_frames_give_their_payload(void **state)
 {
     (void)state;
-    static const char *const payloads[] = {"", "m v=1\n", "odd", "cpu,host=a value=42i 1700000000\n"};
+    static const char *const payloads[] = {
+        "", "m v=1\n", "odd", "cpu,host=a value=42i 1700000000\n"};
     for (size_t i = 0; i < sizeof payloads / sizeof payloads[0]; i++) {
         for (int tags = 0; tags <= 2; tags++) {
             struct built f = ipv4_frame(tags, i % 2 == 0 ? 0 : 8, payloads[i]);
