@@ -34,7 +34,7 @@ struct weir_config_listener {
 struct weir_config {
     char data[WEIR_CONFIG_PATH_MAX];
     char http_address[64];
-    uint16_t http_port;
+    uint16_t http_port; /* 0: no HTTP */
     struct weir_config_listener listeners[WEIR_CONFIG_LISTENERS_MAX];
     uint32_t listener_count;
     char ports[WEIR_CONFIG_PORTS_MAX][256]; /* DPDK vdev strings; none: count 0 */
@@ -42,13 +42,13 @@ struct weir_config {
     uint8_t huge_pages;          /* enum weir_config_choice */
     uint32_t eal_memory_mib;
     uint32_t workers;            /* RX workers; 0 = 1 below four cores, else half of them */
-    int32_t cores[16];           /* dataplane's cores; */
+    int32_t cores[16];           /* dataplane's cores */
     uint32_t core_count;         /* 0 = the last core(s) allowed */
     bool pin;
     uint64_t series_max;
-    uint64_t series_label_bytes; /* arena of definitions */
+    uint64_t series_label_bytes; /* arena of definitions; follows series.max unless it is named */
     uint64_t rate_max;           /* ingest.rate_max: samples a second the frame ring is sized for */
-    uint64_t frame_ring_bytes;   /* 0 = from rate_max */
+    uint64_t frame_ring_bytes;   /* 0 = from rate_max: weir_config_frame_ring_bytes() */
     uint64_t udp_buffer_bytes;
     uint32_t tcp_connections_max;
     uint64_t log_size_max;
@@ -81,6 +81,9 @@ void weir_config_usage(FILE *out);
 
 /* Checks what belongs together (ports in use twice, ring below its minimum, cores there are). */
 enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
+
+/* Bytes of the frame ring: as configured, or 15 s at rate_max with 8 bytes a sample. */
+uint64_t weir_config_frame_ring_bytes(const struct weir_config *config);
 
 /* Writes the effective configuration as YAML that weir_config_load reads back to the same. */
 void weir_config_print(const struct weir_config *config, FILE *out);

@@ -63,9 +63,11 @@ struct weir_parse_context {
 
 /* Parses records of packet from byte `at` on and adds them to out, which the caller emptied.
  * Returns the position behind the last record taken. Stops at the targets, at the packet's end,
- * or before a record that is not complete (only where !packet->final and its size allows more). */
+ * or before a record that is not complete (only where !packet->final and its size allows more).
+ * Of packet only skip_line is written: the last call for a packet leaves it true where the
+ * packet ended inside a line that was refused as too long. */
 typedef size_t weir_parse_fn(const struct weir_parse_context *context,
-    const struct weir_packet *packet, size_t at, struct weir_parsed *out);
+    struct weir_packet *packet, size_t at, struct weir_parsed *out);
 
 /* Canonical labels (base/labels.h) of one field of one line that parse has accepted.
  * Errors: WEIR_INVALID a label twice or reserved, WEIR_LIMIT too many or too large. */

@@ -2,9 +2,20 @@
  *
  * Lines whose series a worker did not know arrive as chunks; the registrar parses them again,
  * resolves or defines every series, puts definitions and samples into its own batch, and tells
- * the worker what became of each sender's records.
+ * the worker what became of each sender's records. Times have been judged by the worker; they are
+ * not judged again, however long a line has waited.
+ *
+ *   worker --chunks--> registrar --batches--> log writer
+ *   worker <-settled-- registrar <-empties--- log writer
+ *
+ * A new series is in the table before its definition is pushed. A worker that uses it at once may
+ * be ahead of the definition: the log writer then holds that worker's batch back and asks with
+ * definitions_wanted.
  *
  * Threads: run from one thread
+ * Memory:  its struct, made at start
+ * Errors:  what it refuses is counted by reason and told in settlements; while the log writer has
+ *          no empty batch it takes no chunks
  * Limits:  WEIR_CHUNK_BYTES a chunk, WEIR_CHUNKS a worker; with all of them under way the worker
  *          refuses lines as define_backlog
  */
@@ -47,6 +58,13 @@ struct weir_chunk {
     alignas(8) uint8_t lines[WEIR_CHUNK_BYTES + WEIR_PACKET_SLACK];
 };
 
+/* Bytes a line of size bytes takes in a chunk. */
+static inline size_t
+weir_chunk_line_bytes(size_t size)
+{
+    return (sizeof(struct weir_chunk_line) + size + 7) & ~(size_t)7;
+}
+
 struct weir_registrar_worker {
     struct weir_ring *chunks;  /* worker -> registrar */
     struct weir_ring *settled; /* registrar -> worker */
@@ -63,7 +81,6 @@ struct weir_registrar_options {
     struct weir_ring *empties;  /* writer -> registrar */
     struct weir_registrar_worker workers[WEIR_WORKERS_MAX];
     uint32_t worker_count;
-    int64_t retention_ms;       /* older samples are refused */
     int64_t flush_interval_ns;
     int64_t ack_interval_ns;
     struct weir_parsed *parsed; /* scratch of its own */
@@ -73,11 +90,14 @@ struct weir_registrar;
 
 enum weir_err weir_registrar_new(const struct weir_registrar_options *options,
     struct weir_registrar **out) WEIR_MUST_USE;
-/* One round: takes chunks, flushes its batch when due. Returns lines taken, 0 when idle. */
+/* One round: takes at most one chunk of each worker, flushes its batch when due. Returns the work
+ * done (lines finished, batches pushed), 0 when idle. */
 size_t weir_registrar_run_once(struct weir_registrar *registrar);
 /* Pushes what is open, whatever its age; false while the writer has no room. */
 bool weir_registrar_flush(struct weir_registrar *registrar);
+/* True when no chunk is queued or under way and no batch is open. */
 bool weir_registrar_idle(const struct weir_registrar *registrar);
+/* Counts what is open or still queued here as dropped{shutdown} and publishes; then frees. */
 void weir_registrar_free(struct weir_registrar *registrar);
 
 #endif

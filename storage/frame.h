@@ -14,8 +14,11 @@
 #define WEIR_FRAME_MAGIC UINT32_C(0x46524557) /* "WERF" */
 #define WEIR_FRAME_VERSION 1
 #define WEIR_FRAME_ALIGN 4096
-#define WEIR_BLOCK_SAMPLES 2048   /* worst case 25 bytes each: stays below WEIR_BLOCK_BYTES_MAX */
+#define WEIR_BLOCK_SAMPLES 2048   /* at most 23 bytes each: stays below WEIR_BLOCK_BYTES_MAX */
 #define WEIR_BLOCK_BYTES_MAX 65536
+
+/* Bits of sample_types. */
+#define WEIR_SAMPLE_TYPE_FLOAT 1
 
 enum weir_frame_type {
     WEIR_FRAME_SAMPLES = 1, /* definitions and samples */

@@ -1,7 +1,7 @@
 /* io: the one door to files. io_uring, pwritev2 + fdatasync, and (for tests) faults.
  *
  * Owns:    open files and operations in flight
- * Threads: one weir_io a thread
+ * Threads: one weir_io a thread; the asynchronous half belongs to the thread of its first call
  * Memory:  taken at new
  * Errors:  operations complete with 0 or a negative errno; a failed sync is never retried here
  *
@@ -59,7 +59,8 @@ enum weir_err weir_io_sync(struct weir_io *io, weir_io_file file, uint64_t user)
 /* Takes up to max completions, waiting at most wait_ns for the first. */
 size_t weir_io_reap(struct weir_io *io, struct weir_io_completion *out, size_t max,
     int64_t wait_ns);
-/* Descriptor that polls readable when reap has something, or -1. */
+/* Descriptor that polls readable when reap has something (now and then when it has not: reap
+ * clears it), or -1. */
 int weir_io_wait_fd(struct weir_io *io);
 
 /* Synchronous. */
@@ -70,10 +71,13 @@ enum weir_err weir_io_size(struct weir_io *io, weir_io_file file, uint64_t *byte
 /* Reads exactly size bytes; WEIR_END where the file ends before. */
 enum weir_err weir_io_read(struct weir_io *io, weir_io_file file, void *data, size_t size,
     uint64_t offset) WEIR_MUST_USE;
+/* fdatasync of a file, waited for. */
+enum weir_err weir_io_flush(struct weir_io *io, weir_io_file file) WEIR_MUST_USE;
 /* Writes and syncs whole small files (key, epoch) aside and renames them. */
 enum weir_err weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t size)
     WEIR_MUST_USE;
-/* Reserves and zeroes size bytes, syncs file and directory. WEIR_FULL on ENOSPC or EDQUOT. */
+/* Reserves size bytes that read as zero, syncs file and directory. WEIR_FULL on ENOSPC or EDQUOT.
+ * Takes a journal commit or two, not a write of size bytes (where the file system can reserve). */
 enum weir_err weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file,
     uint64_t size) WEIR_MUST_USE;
 enum weir_err weir_io_mkdir(struct weir_io *io, const char *path) WEIR_MUST_USE; /* and parents */

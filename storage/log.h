@@ -7,6 +7,8 @@
  *          by itself; WEIR_IO closed until reopened
  * Limits:  WEIR_LOG_INFLIGHT_MAX frames in flight
  *
+ * Appends refuse with WEIR_LIMIT a batch that no segment would hold.
+ *
  *   append: encode into the ring -> write submitted
  *   poll:   writes done -> one fdatasync for all of them -> durable in prefix order
  */
@@ -22,6 +24,9 @@
 #define WEIR_LOG_INFLIGHT_MAX 32
 #define WEIR_LOG_STREAM 0
 #define WEIR_SEGMENT_BYTES_DEFAULT (UINT64_C(64) << 20)
+/* Holds the largest frame there can be (a full batch and its definitions: below 8 MiB). Smaller
+ * segments are for tests with smaller batches. */
+#define WEIR_SEGMENT_BYTES_MIN (UINT64_C(16) << 20)
 
 struct weir_log;
 
@@ -69,7 +74,7 @@ struct weir_log_done {
 /* Encodes and submits one batch; on WEIR_OK the batch may be reused at once. */
 enum weir_err weir_log_append(struct weir_log *log, const struct weir_batch *batch) WEIR_MUST_USE;
 /* Reaps and submits I/O; publishes; returns up to max durable frames. wait_ns bounds a sleep
- * while frames are in flight. WEIR_IO once a write or sync has failed. */
+ * while frames are in flight. WEIR_IO once a write or sync has failed; *count holds then too. */
 enum weir_err weir_log_poll(struct weir_log *log, int64_t wait_ns, struct weir_log_done *done,
     size_t max, size_t *count) WEIR_MUST_USE;
 /* Frames appended and not durable. */

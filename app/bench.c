@@ -1,0 +1,412 @@
+/* The dataplane under test is the real one, started as a process with a configuration of its own.
+ * The generator is this process, on another core; who reads back is a third one.
+ *
+ *   warm up: passes over all series until every one is defined   -> first contact
+ *   measure: passes for `seconds`; the clock runs until the last sample is durable
+ *   check:   another process counts all samples and compares 10,000 bit for bit
+ */
+#include "app/bench_check.h"
+#include "app/bench_lines.h"
+#include "app/bench_target.h"
+#include "app/commands.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/sample.h"
+#include "base/shared.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+
+#define WARM_PASSES_MAX 200
+#define DURABLE_WAIT_NS (INT64_C(60) * 1000000000)
+/* Disk set aside: what the fastest run could write, at the worst bytes a sample seen. */
+#define RATE_BOUND 25000000
+#define SAMPLE_BYTES_BOUND 10
+#define TMPFS_MAGIC_NUMBER 0x01021994
+#define TIME_LEAD_MS 1000
+
+struct options {
+    const char *source;
+    const char *proto;
+    const char *data;
+    uint64_t series;
+    double seconds;
+    bool json;
+};
+
+struct report {
+    uint64_t offered;
+    struct weir_ledger_sum before;
+    struct weir_ledger_sum after;
+    double seconds;
+    double cpu_seconds;
+    double generator_ns;   /* a sample */
+    double warm_seconds;
+    uint64_t warm_series;  /* newly defined */
+    uint64_t log_bytes;    /* appended during the measurement */
+    struct weir_bench_found found;
+};
+
+void
+weir_usage_bench(FILE *out)
+{
+    fputs("usage: weir bench [--source ring] [--proto influx] [--series N] [--seconds S]\n"
+          "                  [--json] --data DIR\n"
+          "Runs the dataplane on lines from memory and measures what becomes durable and can be\n"
+          "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
+          "  --source ring   packets from shared memory, no kernel in between (default)\n"
+          "  --proto influx  text lines of about 100 bytes, one field each (default)\n"
+          "  --series N      active series (default 1000000)\n"
+          "  --seconds S     length of the measurement (default 10)\n"
+          "  --json          one JSON object on standard output instead of a table\n",
+        out);
+}
+
+static int
+refuse(const char *option, const char *value, const char *wanted)
+{
+    fprintf(stderr, "weir bench: %s %s: %s\n", option, value, wanted);
+    return WEIR_EXIT_USAGE;
+}
+
+/* False with an exit code in *code where the options are not understood. */
+static bool
+parse_options(int argc, char **argv, struct options *out, int *code)
+{
+    static const struct option table[] = {{"source", required_argument, NULL, 's'},
+        {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
+        {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
+        {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    *out = (struct options){
+        .source = "ring", .proto = "influx", .series = 1000000, .seconds = 10};
+    int option;
+    char *end;
+    *code = WEIR_EXIT_USAGE;
+    /* getopt skips a program's name */
+    while ((option = getopt_long(argc + 1, argv - 1, "", table, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            out->source = optarg;
+            break;
+        case 'p':
+            out->proto = optarg;
+            break;
+        case 'd':
+            out->data = optarg;
+            break;
+        case 'n':
+            out->series = strtoull(optarg, &end, 10);
+            if (*end != '\0' || out->series == 0 || out->series > 200000000)
+                return refuse("--series", optarg, "a number from 1 to 200000000"), false;
+            break;
+        case 't':
+            out->seconds = strtod(optarg, &end);
+            if (*end != '\0' || !(out->seconds > 0 && out->seconds <= 600))
+                return refuse("--seconds", optarg, "a number up to 600"), false;
+            break;
+        case 'j':
+            out->json = true;
+            break;
+        default:
+            weir_usage_bench(stderr);
+            return false;
+        }
+    }
+    if (strcmp(out->source, "ring") != 0)
+        return refuse("--source", out->source, "there is: ring"), false;
+    if (strcmp(out->proto, "influx") != 0)
+        return refuse("--proto", out->proto, "there is: influx"), false;
+    if (out->data == NULL)
+        return refuse("--data", "", "is missing"), false;
+    return true;
+}
+
+/* Refuses what would make the figure a lie: memory for a disk, or too little of it. */
+static bool
+check_disk(const struct options *options, uint64_t need)
+{
+    struct statfs kind;
+    struct statvfs room;
+    if (statfs(options->data, &kind) != 0 || statvfs(options->data, &room) != 0) {
+        fprintf(stderr, "weir bench: %s: %s\n", options->data, strerror(errno));
+        return false;
+    }
+    if (kind.f_type == TMPFS_MAGIC_NUMBER) {
+        fprintf(stderr, "weir bench: %s is on tmpfs: nothing there is durable\n", options->data);
+        return false;
+    }
+    uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
+    if (free_bytes < need) {
+        fprintf(stderr, "weir bench: %s has %" PRIu64 " MiB free, this run may need %" PRIu64 "\n",
+            options->data, free_bytes >> 20, need >> 20);
+        return false;
+    }
+    return true;
+}
+
+static uint64_t
+ended_samples(const struct weir_ledger_sum *sum)
+{
+    const struct weir_ledger_unit *samples = &sum->total.unit[WEIR_UNIT_SAMPLES];
+    uint64_t ended = samples->stored;
+    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
+        ended += samples->rejected[reason] + samples->dropped[reason];
+    return ended;
+}
+
+/* Waits until all `offered` samples of this dataplane's life have ended. */
+static bool
+wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_ledger_sum *sum)
+{
+    int64_t limit_ns = weir_mono_ns() + DURABLE_WAIT_NS;
+    do {
+        if (!weir_bench_target_ledger(target, sum))
+            return false;
+        if (ended_samples(sum) >= offered)
+            return true;
+    } while (weir_mono_ns() < limit_ns && weir_bench_target_alive(target));
+    fprintf(stderr, "weir bench: %" PRIu64 " of %" PRIu64 " samples ended in time\n",
+        ended_samples(sum), offered);
+    return false;
+}
+
+/* Sends packets until done() says so; counts samples. */
+static uint64_t
+send_pass(struct weir_bench_target *target, struct weir_bench_lines *lines, uint64_t passes,
+    int64_t until_ns)
+{
+    uint64_t sent = 0;
+    for (;;) {
+        uint64_t pass = weir_bench_lines_passes(lines);
+        if (pass >= passes && (until_ns == 0 || weir_mono_ns() >= until_ns))
+            return sent;
+        for (int i = 0; i < 64 && (i == 0 || until_ns != 0 ||
+                                   weir_bench_lines_passes(lines) == pass);
+             i++) {
+            uint8_t *slot = weir_bench_target_reserve(target);
+            if (slot == NULL)
+                return sent;
+            uint32_t samples;
+            size_t size = weir_bench_lines_next(lines, slot, &samples);
+            weir_bench_target_commit(target, size);
+            sent += samples;
+        }
+    }
+}
+
+/* First contact: passes until every series is defined. */
+static bool
+warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
+    const struct options *options, int64_t *time_ms, int64_t step_ms, struct report *report,
+    uint64_t *sent)
+{
+    uint64_t known = weir_bench_target_series(target);
+    int64_t start_ns = weir_mono_ns();
+    uint64_t rejected = 1;
+    for (int i = 0; i < WARM_PASSES_MAX && rejected > 0; i++) {
+        uint64_t before = report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
+        weir_bench_lines_restart(lines, *time_ms);
+        uint64_t pass_sent = send_pass(target, lines, 1, 0);
+        *time_ms += 2 * step_ms;
+        *sent += pass_sent;
+        if (!wait_durable(target, *sent, &report->before))
+            return false;
+        rejected = before + pass_sent - report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
+        if (weir_bench_target_series(target) - known >= options->series)
+            report->warm_seconds = report->warm_seconds == 0
+                                       ? (double)(weir_mono_ns() - start_ns) / 1e9
+                                       : report->warm_seconds;
+    }
+    report->warm_series = weir_bench_target_series(target) - known;
+    if (report->warm_seconds == 0)
+        report->warm_seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
+    if (rejected > 0)
+        fprintf(stderr, "weir bench: %" PRIu64 " samples of the last warm-up pass refused\n",
+            rejected);
+    return rejected == 0;
+}
+
+static double
+generator_cost(struct weir_bench_lines *lines, int64_t time_ms)
+{
+    static uint8_t slot[WEIR_BENCH_PACKET_MAX];
+    uint64_t samples = 0;
+    weir_bench_lines_restart(lines, time_ms);
+    int64_t start_ns = weir_mono_ns();
+    for (int i = 0; i < 100000; i++) {
+        uint32_t count;
+        weir_bench_lines_next(lines, slot, &count);
+        samples += count;
+    }
+    return (double)(weir_mono_ns() - start_ns) / (double)samples;
+}
+
+static bool
+measure(struct weir_bench_target *target, const struct options *options, struct report *report)
+{
+    int64_t step_ms = options->series >= 100000 ? 1000 : 1;
+    int64_t time_ms = weir_wall_ms() - 600000;
+    int64_t newest_ms = weir_bench_target_newest_ms(target) + TIME_LEAD_MS;
+    if (newest_ms > time_ms)
+        time_ms = newest_ms;
+    struct weir_bench_lines *lines;
+    if (weir_bench_lines_new(options->series, time_ms, step_ms, &lines) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return false;
+    }
+    uint64_t sent = 0;
+    report->generator_ns = generator_cost(lines, time_ms);
+    bool ok = warm_up(target, lines, options, &time_ms, step_ms, report, &sent);
+    if (ok) {
+        weir_bench_lines_restart(lines, time_ms);
+        uint64_t end_before = weir_bench_target_end(target);
+        double cpu = weir_bench_target_cpu_seconds(target);
+        int64_t start_ns = weir_mono_ns();
+        report->offered =
+            send_pass(target, lines, 1, start_ns + (int64_t)(options->seconds * 1e9));
+        ok = wait_durable(target, sent + report->offered, &report->after);
+        report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
+        report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
+        report->log_bytes = weir_bench_target_end(target) - end_before;
+    }
+    if (ok) {
+        struct weir_bench_run run = {.data = options->data,
+            .shared_fd = weir_bench_target_shared_fd(target),
+            .series = options->series,
+            .start_ms = time_ms,
+            .step_ms = step_ms,
+            .passes = weir_bench_lines_passes(lines),
+            .seed = (uint64_t)time_ms};
+        ok = weir_bench_check(&run, &report->found) == WEIR_OK;
+        if (!ok)
+            fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+    }
+    weir_bench_lines_free(lines);
+    return ok;
+}
+
+static uint64_t
+delta(const struct report *report, size_t word)
+{
+    return ((const uint64_t *)&report->after.total)[word] -
+           ((const uint64_t *)&report->before.total)[word];
+}
+
+#define DELTA(report, field) delta(report, offsetof(struct weir_counts, field) / 8)
+
+static uint64_t
+residual_sum(const struct weir_ledger_sum *sum)
+{
+    uint64_t total = 0;
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+        total += (uint64_t)llabs(sum->residual[unit]);
+    return total;
+}
+
+static json_t *
+report_json(const struct options *options, const struct report *report,
+    struct weir_bench_target *target)
+{
+    uint64_t durable = DELTA(report, unit[WEIR_UNIT_SAMPLES].stored);
+    double cores = report->cpu_seconds / report->seconds;
+    json_t *cycles = json_object();
+    for (int stage = 0; stage < WEIR_STAGE_COUNT; stage++)
+        json_object_set_new(cycles, weir_stage_names[stage],
+            json_real((double)delta(report, offsetof(struct weir_counts, cycles) / 8 +
+                                                (size_t)stage) /
+                      (double)(durable ? durable : 1)));
+    json_t *out = json_object();
+    json_object_set_new(out, "source", json_string(options->source));
+    json_object_set_new(out, "proto", json_string(options->proto));
+    json_object_set_new(out, "series", json_integer((json_int_t)options->series));
+    json_object_set_new(out, "offered", json_integer((json_int_t)report->offered));
+    json_object_set_new(out, "received",
+        json_integer((json_int_t)DELTA(report, unit[WEIR_UNIT_SAMPLES].received)));
+    json_object_set_new(out, "parsed",
+        json_integer((json_int_t)DELTA(report, samples[WEIR_STAGE_parse])));
+    json_object_set_new(out, "durable", json_integer((json_int_t)durable));
+    json_object_set_new(out, "queryable", json_integer((json_int_t)report->found.samples));
+    json_object_set_new(out, "compared", json_integer((json_int_t)report->found.compared));
+    json_object_set_new(out, "mismatched", json_integer((json_int_t)report->found.mismatched));
+    json_object_set_new(out, "read_back_seconds", json_real(report->found.seconds));
+    json_object_set_new(out, "seconds", json_real(report->seconds));
+    json_object_set_new(out, "samples_per_sec_durable",
+        json_real((double)durable / report->seconds));
+    json_object_set_new(out, "cores", json_real(cores));
+    json_object_set_new(out, "samples_per_sec_core",
+        json_real((double)durable / report->cpu_seconds));
+    json_object_set_new(out, "cycles_per_sample", cycles);
+    json_object_set_new(out, "tsc_hz", json_real(weir_tsc_hz()));
+    json_object_set_new(out, "ledger_residual",
+        json_integer((json_int_t)residual_sum(&report->after)));
+    json_object_set_new(out, "first_contact_series", json_integer((json_int_t)report->warm_series));
+    json_object_set_new(out, "first_contact_seconds", json_real(report->warm_seconds));
+    json_object_set_new(out, "generator_ns_per_sample", json_real(report->generator_ns));
+    json_object_set_new(out, "bytes_per_sample",
+        json_real((double)report->log_bytes / (double)(durable ? durable : 1)));
+    json_object_set_new(out, "frames", json_integer((json_int_t)DELTA(report,
+                                           counter[WEIR_COUNTER_frames_written])));
+    json_object_set_new(out, "syncs",
+        json_integer((json_int_t)DELTA(report, counter[WEIR_COUNTER_syncs])));
+    json_object_set_new(out, "fsync", json_true());
+    weir_bench_target_describe(target, out);
+    return out;
+}
+
+static void
+print_table(json_t *report)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach (report, key, value) {
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        printf("%-26s %s\n", key, text);
+        free(text);
+    }
+}
+
+int
+weir_command_bench(int argc, char **argv)
+{
+    struct options options;
+    int code;
+    if (!parse_options(argc, argv, &options, &code))
+        return code;
+    uint64_t need = (uint64_t)(options.seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
+                    options.series * 300 + (UINT64_C(1) << 30);
+    struct weir_bench_target *target;
+    if (weir_bench_target_prepare(options.data) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return EXIT_FAILURE;
+    }
+    if (!check_disk(&options, need))
+        return EXIT_FAILURE;
+    if (weir_bench_target_open(options.data, options.series, need, &target) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return EXIT_FAILURE;
+    }
+    struct report *report = calloc(1, sizeof *report);
+    WEIR_ASSERT(report != NULL);
+    bool ok = measure(target, &options, report);
+    if (ok) {
+        json_t *out = report_json(&options, report, target);
+        if (options.json)
+            json_dumpf(out, stdout, JSON_REAL_PRECISION(9));
+        else
+            print_table(out);
+        if (options.json)
+            putchar('\n');
+        json_decref(out);
+    }
+    bool clean = weir_bench_target_close(target);
+    bool right = ok && clean && report->found.mismatched == 0 && residual_sum(&report->after) == 0;
+    free(report);
+    return right ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,34 @@
+/* bench_check: reads a benchmark's samples back, in a process of its own.
+ *
+ * Counts every sample of the run and compares randomly drawn ones bit for bit with what the
+ * generator had sent.
+ */
+#ifndef WEIR_APP_BENCH_CHECK_H
+#define WEIR_APP_BENCH_CHECK_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+struct weir_bench_run {
+    const char *data;   /* directory of the instance */
+    int shared_fd;      /* of its shared region */
+    uint64_t series;
+    int64_t start_ms;   /* time of pass 0 */
+    int64_t step_ms;
+    uint64_t passes;    /* whole ones sent */
+    uint64_t seed;      /* of the draw */
+};
+
+struct weir_bench_found {
+    uint64_t samples;    /* in the run's time range */
+    uint64_t compared;   /* random samples looked for */
+    uint64_t mismatched; /* missing or different */
+    double seconds;
+};
+
+/* Forks, reads, and returns what the child found. */
+enum weir_err weir_bench_check(const struct weir_bench_run *run, struct weir_bench_found *out)
+    WEIR_MUST_USE;
+
+#endif

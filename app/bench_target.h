@@ -1,0 +1,45 @@
+/* bench_target: the dataplane a benchmark runs against: a process of its own, fed from shared
+ * memory, with its shared region mapped here.
+ *
+ * Threads: one
+ */
+#ifndef WEIR_APP_BENCH_TARGET_H
+#define WEIR_APP_BENCH_TARGET_H
+
+#include "base/err.h"
+#include "base/ledger.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct weir_bench_target;
+
+/* Makes the data directory where it is missing. */
+enum weir_err weir_bench_target_prepare(const char *data) WEIR_MUST_USE;
+/* Starts weir-dataplane on data, with room for `series` more series and log_bytes more of log,
+ * and waits until ingest is open. WEIR_BUSY where an instance runs there. */
+enum weir_err weir_bench_target_open(const char *data, uint64_t series, uint64_t log_bytes,
+    struct weir_bench_target **out) WEIR_MUST_USE;
+/* Stops it; false where it did not end by itself with code 0. */
+bool weir_bench_target_close(struct weir_bench_target *target);
+
+/* Room for one packet of WEIR_BENCH_PACKET_MAX bytes; waits for it. NULL when the dataplane has
+ * died. */
+uint8_t *weir_bench_target_reserve(struct weir_bench_target *target);
+void weir_bench_target_commit(struct weir_bench_target *target, size_t size);
+
+bool weir_bench_target_alive(struct weir_bench_target *target);
+bool weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum);
+uint64_t weir_bench_target_series(const struct weir_bench_target *target);
+/* Log offset appended so far. */
+uint64_t weir_bench_target_end(const struct weir_bench_target *target);
+/* Newest durable sample time, INT64_MIN + 1 for an empty log. */
+int64_t weir_bench_target_newest_ms(const struct weir_bench_target *target);
+/* CPU time of the dataplane with all its threads and io workers. */
+double weir_bench_target_cpu_seconds(const struct weir_bench_target *target);
+int weir_bench_target_shared_fd(const struct weir_bench_target *target);
+/* Adds what a figure has to be labelled with: CPU, SIMD path, I/O, memory, file system. */
+void weir_bench_target_describe(const struct weir_bench_target *target, json_t *report);
+
+#endif

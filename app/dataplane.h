@@ -1,0 +1,34 @@
+/* dataplane: carries out a topology: memory, log, ports, threads, and their end.
+ *
+ * Owns:    everything the dataplane process has
+ * Threads: the caller's runs the topology's first thread, others are started
+ * Errors:  open says what is missing; after that the process runs until told to stop
+ */
+#ifndef WEIR_APP_DATAPLANE_H
+#define WEIR_APP_DATAPLANE_H
+
+#include "base/config.h"
+#include "base/err.h"
+#include "base/shared.h"
+
+#include <signal.h>
+
+struct weir_dataplane;
+
+struct weir_dataplane_options {
+    const struct weir_config *config;
+    int shared_fd;
+    int ring_source_fd; /* the benchmark's packets (dataplane/port_memory.h); -1 for none */
+};
+
+/* Takes memory, recovers the log, opens ports. Ingest is open when it returns. */
+enum weir_err weir_dataplane_open(const struct weir_dataplane_options *options,
+    struct weir_dataplane **out) WEIR_MUST_USE;
+
+/* Runs until *stop is set; then stops receiving, makes durable what was taken, and returns. What
+ * could not be made durable within four seconds is counted as dropped{shutdown}. */
+void weir_dataplane_run(struct weir_dataplane *dataplane, const volatile sig_atomic_t *stop);
+
+void weir_dataplane_close(struct weir_dataplane *dataplane);
+
+#endif

@@ -1,0 +1,69 @@
+/* dataplane_parts: the inside of struct weir_dataplane, for app/dataplane*.c only. */
+#ifndef WEIR_APP_DATAPLANE_PARTS_H
+#define WEIR_APP_DATAPLANE_PARTS_H
+
+#include "app/dataplane.h"
+#include "app/topology.h"
+#include "base/memory.h"
+#include "dataplane/registrar.h"
+#include "dataplane/worker.h"
+#include "storage/writer.h"
+
+#include <pthread.h>
+
+#define WEIR_DATAPLANE_REGIONS_MAX 1024
+
+struct weir_dataplane_region {
+    void *memory;
+    size_t bytes;
+};
+
+struct weir_dataplane_thread {
+    struct weir_dataplane *dataplane;
+    const struct weir_topology_thread *plan;
+    pthread_t handle;
+    int epoll_fd;
+    bool polls;               /* a port without a descriptor to sleep on */
+    _Atomic uint32_t drained; /* phase its stages are done with; read by the main thread */
+};
+
+struct weir_dataplane {
+    struct weir_config config;
+    struct weir_topology topology;
+    struct weir_shared *shared;
+    struct weir_io *io;
+    struct weir_log *log;
+    struct weir_log_recovery recovery;
+    struct weir_hash_key key;
+    struct weir_series *series;
+    struct weir_registrar *registrar;
+    struct weir_registrar_options lanes; /* rings between workers and registrar */
+    struct weir_writer *writer;
+    struct weir_writer_producer producers[WEIR_PRODUCERS_MAX];
+    struct weir_worker *workers[WEIR_WORKERS_MAX];
+    struct weir_worker_options worker_options[WEIR_WORKERS_MAX];
+    struct weir_progress progress;
+    struct weir_counts writer_counts;
+    struct weir_counts registrar_counts;
+    struct weir_counts worker_counts[WEIR_WORKERS_MAX];
+    int ring_source_fd;
+    bool eal_open;
+    uint16_t ethdevs[WEIR_CONFIG_PORTS_MAX];
+    size_t ethdev_count;
+    struct weir_dataplane_thread threads[WEIR_THREADS_MAX];
+    const volatile sig_atomic_t *stop;
+    _Atomic uint32_t phase; /* enum weir_dataplane_phase; set by the main thread */
+    struct weir_dataplane_region regions[WEIR_DATAPLANE_REGIONS_MAX];
+    uint32_t region_count;
+};
+
+/* Memory that lives as long as the dataplane. */
+enum weir_err weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out)
+    WEIR_MUST_USE;
+
+/* app/dataplane_ports.c: EAL where DPDK ports are configured, then each worker's ports. */
+enum weir_err weir_dataplane_eal_open(struct weir_dataplane *dataplane) WEIR_MUST_USE;
+enum weir_err weir_dataplane_ports_open(struct weir_dataplane *dataplane,
+    struct weir_worker_options *worker) WEIR_MUST_USE;
+
+#endif

@@ -1,0 +1,214 @@
+#include "app/dataplane_parts.h"
+#include "base/clock.h"
+#include "base/event.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* Rounds without work before a thread sleeps: one round over idle ports takes about 2 us, so it
+ * spins for a tenth of a millisecond. */
+#define IDLE_ROUNDS 48
+/* Longest sleep with every source of work on a descriptor; bounds the reaction to a stop. */
+#define SLEEP_MAX_NS 50000000
+/* Longest sleep where other threads or a polled port bring work without a descriptor. */
+#define SLEEP_POLL_NS 300000
+#define DRAIN_NS (INT64_C(4) * 1000000000)
+
+/* Shutdown goes down the pipeline: a stage is asked for its last word once the one before it has
+ * given its own.
+ *
+ *   RUN --stop--> WORKERS --all drained--> REGISTRAR --flushed--> WRITER --idle--> END
+ *    any of the middle ones --four seconds--> END
+ */
+enum weir_dataplane_phase { RUN, WORKERS, REGISTRAR, WRITER, END };
+
+static enum weir_dataplane_phase
+phase_of(struct weir_dataplane *dataplane)
+{
+    /* acquire pairs with the release in phase_next */
+    return atomic_load_explicit(&dataplane->phase, memory_order_acquire);
+}
+
+static bool
+stages_drained(struct weir_dataplane_thread *thread, enum weir_dataplane_phase phase,
+    bool worker_drained)
+{
+    struct weir_dataplane *dataplane = thread->dataplane;
+    if (phase == WORKERS)
+        return thread->plan->worker < 0 || worker_drained;
+    if (phase == REGISTRAR && thread->plan->registrar)
+        return weir_registrar_idle(dataplane->registrar);
+    if (phase == WRITER && thread->plan->writer)
+        return weir_writer_idle(dataplane->writer);
+    return true;
+}
+
+/* One round over the thread's stages. */
+static size_t
+thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase phase)
+{
+    struct weir_dataplane *dataplane = thread->dataplane;
+    size_t work = 0;
+    bool worker_drained = false;
+    if (thread->plan->worker >= 0) {
+        struct weir_worker *worker = dataplane->workers[thread->plan->worker];
+        if (phase == RUN)
+            work += weir_worker_run_once(worker);
+        else
+            worker_drained = weir_worker_drain(worker);
+    }
+    if (thread->plan->registrar) {
+        work += weir_registrar_run_once(dataplane->registrar);
+        if (phase >= REGISTRAR)
+            weir_registrar_flush(dataplane->registrar);
+        atomic_store_explicit(&dataplane->shared->series_count,
+            weir_series_count(dataplane->series), memory_order_relaxed);
+    }
+    if (thread->plan->writer)
+        work += weir_writer_run_once(dataplane->writer, 0);
+    /* release pairs with the acquire in phase_next; phase is packed in, so that a word said in
+     * an earlier phase does not count for a later one */
+    uint32_t said = stages_drained(thread, phase, worker_drained) ? (uint32_t)phase : RUN;
+    atomic_store_explicit(&thread->drained, said, memory_order_release);
+    return work;
+}
+
+/* Main thread: moves to the next phase where every thread has said that this one is done. */
+static void
+phase_next(struct weir_dataplane *dataplane, int64_t *deadline_ns)
+{
+    enum weir_dataplane_phase phase = phase_of(dataplane);
+    if (phase == RUN) {
+        if (!*dataplane->stop)
+            return;
+        *deadline_ns = weir_mono_ns() + DRAIN_NS;
+        atomic_store(&dataplane->shared->state, WEIR_INGEST_STOPPING);
+        weir_event(WEIR_INFO, "stopping", "reason=signal");
+    } else if (weir_mono_ns() < *deadline_ns) {
+        for (uint32_t i = 0; i < dataplane->topology.thread_count; i++)
+            if (atomic_load_explicit(&dataplane->threads[i].drained, memory_order_acquire) !=
+                (uint32_t)phase)
+                return;
+        phase++;
+    } else {
+        weir_event(WEIR_WARN, "stop_cut_short", "after_ms=%d", (int)(DRAIN_NS / 1000000));
+        phase = END;
+    }
+    if (phase == RUN)
+        phase = WORKERS;
+    atomic_store_explicit(&dataplane->phase, phase, memory_order_release);
+}
+
+/* Sleeps until a descriptor has news or the next flush is due. */
+static void
+thread_sleep(struct weir_dataplane_thread *thread, enum weir_dataplane_phase phase)
+{
+    struct weir_dataplane *dataplane = thread->dataplane;
+    bool alone = dataplane->topology.thread_count == 1 && !thread->polls;
+    int64_t sleep_ns = alone && phase == RUN ? SLEEP_MAX_NS : SLEEP_POLL_NS;
+    if (thread->plan->worker >= 0) {
+        int64_t due_ns =
+            weir_worker_deadline_ns(dataplane->workers[thread->plan->worker]) - weir_mono_ns();
+        if (due_ns < sleep_ns)
+            sleep_ns = due_ns;
+    }
+    if (thread->plan->registrar && !weir_registrar_idle(dataplane->registrar) &&
+        sleep_ns > SLEEP_POLL_NS)
+        sleep_ns = SLEEP_POLL_NS;
+    if (sleep_ns <= 0)
+        return;
+    struct timespec timeout = {.tv_nsec = sleep_ns};
+    struct epoll_event event;
+    epoll_pwait2(thread->epoll_fd, &event, 1, &timeout, NULL);
+}
+
+static void
+thread_pin(const struct weir_topology_thread *plan)
+{
+    if (plan->core < 0)
+        return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(plan->core, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0)
+        weir_event(WEIR_WARN, "not_pinned", "thread=%s core=%d errno=%d", plan->name, plan->core,
+            errno);
+}
+
+static void
+thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
+{
+    struct weir_dataplane *dataplane = thread->dataplane;
+    int64_t deadline_ns = 0;
+    unsigned idle = 0;
+    thread_pin(thread->plan);
+    for (;;) {
+        enum weir_dataplane_phase phase = phase_of(dataplane);
+        if (phase == END)
+            break;
+        idle = thread_round(thread, phase) > 0 ? 0 : idle + 1;
+        if (main_thread)
+            phase_next(dataplane, &deadline_ns);
+        if (idle > IDLE_ROUNDS)
+            thread_sleep(thread, phase);
+    }
+    /* the last answers: everything that can be durable is */
+    if (thread->plan->worker >= 0)
+        weir_worker_drain(dataplane->workers[thread->plan->worker]);
+}
+
+static void *
+thread_main(void *argument)
+{
+    struct weir_dataplane_thread *thread = argument;
+    thread_loop(thread, false);
+    return NULL;
+}
+
+static void
+watch(struct weir_dataplane_thread *thread, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    if (fd < 0 || epoll_ctl(thread->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        thread->polls = true;
+}
+
+static void
+thread_prepare(struct weir_dataplane *dataplane, uint32_t index)
+{
+    struct weir_dataplane_thread *thread = &dataplane->threads[index];
+    thread->dataplane = dataplane;
+    thread->plan = &dataplane->topology.threads[index];
+    thread->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    WEIR_ASSERT(thread->epoll_fd >= 0);
+    if (thread->plan->worker >= 0) {
+        const struct weir_worker_options *worker =
+            &dataplane->worker_options[thread->plan->worker];
+        for (uint32_t i = 0; i < worker->port_count; i++)
+            watch(thread, worker->ports[i]->ops->wait_fd(worker->ports[i]));
+    }
+    if (thread->plan->writer)
+        watch(thread, weir_io_wait_fd(dataplane->io));
+}
+
+void
+weir_dataplane_run(struct weir_dataplane *dataplane, const volatile sig_atomic_t *stop)
+{
+    dataplane->stop = stop;
+    uint32_t count = dataplane->topology.thread_count;
+    for (uint32_t i = 0; i < count; i++)
+        thread_prepare(dataplane, i);
+    for (uint32_t i = 1; i < count; i++) {
+        struct weir_dataplane_thread *thread = &dataplane->threads[i];
+        int failed = pthread_create(&thread->handle, NULL, thread_main, thread);
+        WEIR_ASSERT(failed == 0);
+        pthread_setname_np(thread->handle, thread->plan->name);
+    }
+    thread_loop(&dataplane->threads[0], true);
+    for (uint32_t i = 1; i < count; i++)
+        pthread_join(dataplane->threads[i].handle, NULL);
+    for (uint32_t i = 0; i < count; i++)
+        close(dataplane->threads[i].epoll_fd);
+}

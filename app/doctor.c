@@ -1,0 +1,82 @@
+/* weir doctor: what this machine offers, what that means, and what to do about what it lacks. */
+#include "app/commands.h"
+#include "app/doctor.h"
+#include "app/options.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const state_names[] = {"ok", "warn", "fail"};
+
+void
+weir_finding_set(struct weir_finding *finding, enum weir_finding_state state, const char *format,
+    ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(finding->found, sizeof finding->found, format, args);
+    va_end(args);
+    finding->state = state;
+}
+
+static void
+print_text(const struct weir_finding *finding)
+{
+    printf("%-4s  %-14s %s\n", state_names[finding->state], finding->name, finding->found);
+    if (finding->state == WEIR_FINDING_OK)
+        return;
+    if (finding->means != NULL)
+        printf("      %-14s means: %s\n", "", finding->means);
+    if (finding->remedy != NULL)
+        printf("      %-14s do:    %s\n", "", finding->remedy);
+}
+
+static json_t *
+finding_json(const struct weir_finding *finding)
+{
+    bool bad = finding->state != WEIR_FINDING_OK;
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "check", finding->name, "state",
+        state_names[finding->state], "found", finding->found, "means",
+        bad ? finding->means : NULL, "remedy", bad ? finding->remedy : NULL);
+}
+
+int
+weir_command_doctor(int argc, char **argv)
+{
+    const char *data = "weir-data";
+    bool as_json = false;
+    int words = 0;
+    const struct weir_option options[] = {{"data", &data, NULL, NULL},
+        {"json", NULL, &as_json, NULL}, {NULL, NULL, NULL, NULL}};
+    if (weir_options_parse(options, argc, argv, NULL, &words) != WEIR_OK) {
+        fprintf(stderr, "weir doctor: %s\n", weir_err_detail());
+        return WEIR_EXIT_USAGE;
+    }
+    json_t *list = json_array();
+    bool failed = false;
+    for (size_t i = 0; i < weir_check_count; i++) {
+        struct weir_finding finding = {.name = weir_checks[i].name};
+        weir_checks[i].look(&finding, data);
+        failed = failed || finding.state == WEIR_FINDING_FAIL;
+        if (as_json)
+            json_array_append_new(list, finding_json(&finding));
+        else
+            print_text(&finding);
+    }
+    if (as_json) {
+        json_dumpf(list, stdout, JSON_INDENT(2));
+        printf("\n");
+    }
+    json_decref(list);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+void
+weir_usage_doctor(FILE *out)
+{
+    fprintf(out, "usage: weir doctor [--data DIR] [--json]\n\n"
+                 "Looks at this machine. ok: as good as it gets. warn: Weir runs, but slower or\n"
+                 "with less; it says what to do. fail: Weir cannot run; exit code 1.\n");
+}

@@ -1,0 +1,345 @@
+#include "app/doctor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/io_uring.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define CAP_NET_ADMIN_BIT 12
+#define CAP_NET_RAW_BIT 13
+#define CAP_IPC_LOCK_BIT 14
+#define CAP_BPF_BIT 39
+
+/* First line of a small file without its newline; "" where it cannot be read. */
+static void
+read_line(const char *path, char *out, size_t size)
+{
+    out[0] = '\0';
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fgets(out, (int)size, file) == NULL)
+        out[0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+    fclose(file);
+}
+
+/* The number behind a name in a file of "name: number" lines, base 10 or 16; 0 if missing. */
+static uint64_t
+read_field(const char *path, const char *name, int base)
+{
+    char line[256];
+    uint64_t value = 0;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    size_t size = strlen(name);
+    while (fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, size) == 0 && line[size] == ':')
+            value = strtoull(line + size + 1, NULL, base);
+    fclose(file);
+    return value;
+}
+
+static bool
+has_capability(int bit)
+{
+    return (read_field("/proc/self/status", "CapEff", 16) >> bit & 1) != 0;
+}
+
+static void
+look_cpu(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    finding->means = "parsing and hashing take the portable paths: right, but slower";
+    finding->remedy = "a CPU with AVX2 and PCLMULQDQ; in a virtual machine pass the host's CPU on";
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2");
+    bool avx512 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    bool pclmul = __builtin_cpu_supports("pclmul");
+    weir_finding_set(finding, avx2 && pclmul ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "AVX2 %s, AVX-512 %s, PCLMULQDQ %s", avx2 ? "yes" : "no", avx512 ? "yes" : "no",
+        pclmul ? "yes" : "no");
+#else
+    weir_finding_set(finding, WEIR_FINDING_WARN, "not x86-64");
+#endif
+}
+
+static void
+look_cores(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    cpu_set_t set;
+    int allowed = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    char quota[128];
+    read_line("/sys/fs/cgroup/cpu.max", quota, sizeof quota);
+    double limit = allowed;
+    unsigned long long used;
+    unsigned long long period;
+    if (sscanf(quota, "%llu %llu", &used, &period) == 2 && period > 0)
+        limit = (double)used / (double)period;
+    finding->means = "receiving, storing and answering share what there is; a CPU quota stops "
+                     "the dataplane in the middle of bursts";
+    finding->remedy = "give it two cores or more, without a quota";
+    weir_finding_set(finding,
+        allowed >= 2 && limit >= allowed ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "%d online, %d allowed, cgroup quota %s", (int)sysconf(_SC_NPROCESSORS_ONLN), allowed,
+        quota[0] == '\0' || strncmp(quota, "max", 3) == 0 ? "none" : quota);
+}
+
+static void
+look_memory(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    uint64_t available = read_field("/proc/meminfo", "MemAvailable", 10) >> 10;
+    char limit[64];
+    read_line("/sys/fs/cgroup/memory.max", limit, sizeof limit);
+    uint64_t most = limit[0] != '\0' && strcmp(limit, "max") != 0
+                        ? strtoull(limit, NULL, 10) >> 20 : available;
+    finding->means = "the default sizes (1 M series, 115 MiB of recent frames) want about 1 GiB";
+    finding->remedy = "lower series.max and ingest.rate_max, or give it more";
+    weir_finding_set(finding,
+        available >= 1024 && most >= 1024 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "%llu MiB available, cgroup limit %s", (unsigned long long)available,
+        limit[0] == '\0' || strcmp(limit, "max") == 0 ? "none" : limit);
+}
+
+static void
+look_huge_pages(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    uint64_t unused = read_field("/proc/meminfo", "HugePages_Free", 10);
+    char transparent[128];
+    read_line("/sys/kernel/mm/transparent_hugepage/enabled", transparent, sizeof transparent);
+    finding->means = "tables take ordinary or transparent huge pages: more TLB misses from a few "
+                     "million series on; DPDK runs with --no-huge";
+    finding->remedy = "sysctl vm.nr_hugepages=512 (2 MiB each)";
+    weir_finding_set(finding, unused > 0 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "%llu free of %llu, transparent: %s", (unsigned long long)unused,
+        (unsigned long long)read_field("/proc/meminfo", "HugePages_Total", 10),
+        transparent[0] != '\0' ? transparent : "none");
+}
+
+static void
+look_memory_lock(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    bool enough = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= (UINT64_C(256) << 20) ||
+                  has_capability(CAP_IPC_LOCK_BIT);
+    finding->means = "the frame ring is not registered with io_uring: some CPU a write more";
+    finding->remedy = "LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited";
+    if (limit.rlim_cur == RLIM_INFINITY)
+        weir_finding_set(finding, WEIR_FINDING_OK, "unlimited");
+    else
+        weir_finding_set(finding, enough ? WEIR_FINDING_OK : WEIR_FINDING_WARN, "%llu KiB%s",
+            (unsigned long long)limit.rlim_cur >> 10,
+            has_capability(CAP_IPC_LOCK_BIT) ? ", lifted by CAP_IPC_LOCK" : "");
+}
+
+static void
+look_open_files(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    finding->means = "TCP connections run out of descriptors";
+    finding->remedy = "LimitNOFILE=65536 in the unit, or ulimit -Hn 65536";
+    weir_finding_set(finding, limit.rlim_max >= 4096 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "%llu, can be raised to %llu", (unsigned long long)limit.rlim_cur,
+        (unsigned long long)limit.rlim_max);
+}
+
+/* Really makes a ring: kernels, containers and sysctls each have their own way to forbid it. */
+static void
+look_io_uring(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    struct io_uring_params params = {0};
+    int fd = (int)syscall(__NR_io_uring_setup, 8, &params);
+    int errnum = errno;
+    finding->means = "files are written by pwritev2 and fdatasync: more system calls, one core "
+                     "waits for the disk";
+    finding->remedy = errnum == ENOSYS ? "a kernel from 5.15 on"
+                                       : "allow io_uring_setup in the container's seccomp profile, "
+                                         "sysctl kernel.io_uring_disabled=0";
+    if (fd >= 0) {
+        close(fd);
+        weir_finding_set(finding, WEIR_FINDING_OK, "a ring can be made");
+    } else {
+        weir_finding_set(finding, WEIR_FINDING_WARN, "no ring: %s", strerror(errnum));
+    }
+}
+
+static void
+look_capabilities(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    bool admin = has_capability(CAP_NET_ADMIN_BIT);
+    bool raw = has_capability(CAP_NET_RAW_BIT);
+    bool bpf = has_capability(CAP_BPF_BIT);
+    finding->means = "kernel sockets work; DPDK ports on network devices need NET_ADMIN and "
+                     "NET_RAW, XDP (to come) BPF";
+    finding->remedy = "run as root, or give the service these capabilities";
+    weir_finding_set(finding, admin && raw ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "NET_ADMIN %s, NET_RAW %s, BPF %s, IPC_LOCK %s", admin ? "yes" : "no", raw ? "yes" : "no",
+        bpf ? "yes" : "no", has_capability(CAP_IPC_LOCK_BIT) ? "yes" : "no");
+}
+
+/* Makes the packet socket that the af_packet driver needs. */
+static void
+look_packet_socket(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    finding->means = "DPDK's af_packet port cannot be opened here";
+    finding->remedy = "run as root or with NET_RAW; or listen on kernel sockets (--port none)";
+    if (fd < 0) {
+        weir_finding_set(finding, WEIR_FINDING_WARN, "no packet socket: %s", strerror(errno));
+        return;
+    }
+    close(fd);
+    weir_finding_set(finding, WEIR_FINDING_OK, "a packet socket can be made");
+}
+
+/* Asks the kernel for a map of one entry, the least that XDP needs. */
+static void
+look_bpf(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.map_type = BPF_MAP_TYPE_ARRAY;
+    attr.key_size = 4;
+    attr.value_size = 8;
+    attr.max_entries = 1;
+    int fd = (int)syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof attr);
+    finding->means = "no XDP filter and no AF_XDP; nothing of today needs them";
+    finding->remedy = "run as root or with BPF and NET_ADMIN";
+    if (fd < 0) {
+        weir_finding_set(finding, WEIR_FINDING_WARN, "no BPF map: %s", strerror(errno));
+        return;
+    }
+    close(fd);
+    weir_finding_set(finding, WEIR_FINDING_OK, "BPF maps can be made");
+}
+
+static void
+look_clock(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    char source[64];
+    read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", source,
+        sizeof source);
+    bool fast = strcmp(source, "tsc") == 0 || strcmp(source, "kvm-clock") == 0 ||
+                strcmp(source, "hyperv_clocksource_tsc_page") == 0;
+    finding->means = "reading the clock is a system call";
+    finding->remedy = "a machine whose time stamp counter is stable";
+    weir_finding_set(finding, fast ? WEIR_FINDING_OK : WEIR_FINDING_WARN, "%s",
+        source[0] != '\0' ? source : "unknown");
+}
+
+static void
+look_udp_buffer(struct weir_finding *finding, const char *data)
+{
+    (void)data;
+    char most[64];
+    read_line("/proc/sys/net/core/rmem_max", most, sizeof most);
+    uint64_t bytes = strtoull(most, NULL, 10);
+    bool enough = bytes >= (UINT64_C(16) << 20) || has_capability(CAP_NET_ADMIN_BIT);
+    finding->means = "bursts beyond the buffer are dropped by the kernel (counted as socket_drops)";
+    finding->remedy = "sysctl net.core.rmem_max=16777216";
+    weir_finding_set(finding, enough ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "net.core.rmem_max %llu bytes%s", (unsigned long long)bytes,
+        has_capability(CAP_NET_ADMIN_BIT) ? ", lifted by CAP_NET_ADMIN" : "");
+}
+
+/* The nearest directory that is there: DATA itself may be made later. */
+static void
+existing_directory(const char *data, char *out, size_t size)
+{
+    snprintf(out, size, "%s", data);
+    while (access(out, F_OK) != 0) {
+        char *slash = strrchr(out, '/');
+        if (slash == NULL) {
+            snprintf(out, size, ".");
+            return;
+        }
+        slash[slash == out ? 1 : 0] = '\0';
+        if (slash == out)
+            return;
+    }
+}
+
+static bool
+direct_write_works(const char *directory)
+{
+    void *page;
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd < 0 || posix_memalign(&page, 4096, 4096) != 0) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    memset(page, 0, 4096);
+    bool works = pwrite(fd, page, 4096, 0) == 4096 && fdatasync(fd) == 0;
+    free(page);
+    close(fd);
+    return works;
+}
+
+static void
+look_data(struct weir_finding *finding, const char *data)
+{
+    char directory[1024];
+    struct statfs status;
+    existing_directory(data, directory, sizeof directory);
+    if (statfs(directory, &status) != 0 || access(directory, W_OK) != 0) {
+        finding->means = "nothing can be kept there";
+        finding->remedy = "name another directory with --data, or change its owner";
+        weir_finding_set(finding, WEIR_FINDING_FAIL, "%s: %s", directory, strerror(errno));
+        return;
+    }
+    uint64_t free_gib = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize >> 30;
+    bool in_memory = status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
+    bool direct = direct_write_works(directory);
+    finding->means = in_memory ? "a file system in memory: a power cut loses all"
+                               : !direct ? "the page cache stands between: more CPU, uneven times"
+                                         : "less than log.size_max allows: disk_full comes first";
+    finding->remedy = "a directory on ext4 or XFS with 16 GiB free, or a smaller log.size_max";
+    weir_finding_set(finding,
+        !in_memory && direct && free_gib >= 16 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "%s: %llu GiB free, %s, O_DIRECT %s", directory, (unsigned long long)free_gib,
+        in_memory ? "in memory" : "on a device", direct ? "works" : "does not work");
+}
+
+const struct weir_check weir_checks[] = {
+    {"cpu", look_cpu},
+    {"cores", look_cores},
+    {"memory", look_memory},
+    {"huge_pages", look_huge_pages},
+    {"memory_lock", look_memory_lock},
+    {"open_files", look_open_files},
+    {"clock", look_clock},
+    {"io_uring", look_io_uring},
+    {"data", look_data},
+    {"capabilities", look_capabilities},
+    {"dpdk_port", look_packet_socket},
+    {"xdp", look_bpf},
+    {"udp_buffer", look_udp_buffer},
+};
+const size_t weir_check_count = sizeof weir_checks / sizeof weir_checks[0];

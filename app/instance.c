@@ -1,0 +1,149 @@
+#include "app/instance.h"
+
+#include "base/clock.h"
+#include "base/event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A dataplane whose supervisor died flushes within a second; the rest is for a slow disk. */
+#define FLUSH_WAIT_NS INT64_C(6000000000)
+#define PATH_SIZE (WEIR_CONFIG_PATH_MAX + 64)
+
+static enum weir_err
+make_directories(const char *path)
+{
+    char part[PATH_SIZE];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *at = part + 1;; at++) {
+        char was = *at;
+        if (was != '/' && was != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(part, 0750) != 0 && errno != EEXIST)
+            return weir_fail(WEIR_IO, errno, "data: make directory %s", part);
+        *at = was;
+        if (was == '\0')
+            return WEIR_OK;
+    }
+}
+
+/* Opens path and locks it. wait_ns: how long to wait for a holder. */
+static enum weir_err
+lock_file(const char *path, int64_t wait_ns, int *out)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return weir_fail(WEIR_IO, errno, "open %s", path);
+    int64_t until = weir_mono_ns() + wait_ns;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int errnum = errno;
+        if (errnum == EWOULDBLOCK && weir_mono_ns() < until) {
+            usleep(2000);
+            continue;
+        }
+        close(fd);
+        if (errnum != EWOULDBLOCK)
+            return weir_fail(WEIR_IO, errnum, "lock %s", path);
+        return weir_fail(WEIR_BUSY, 0, "%s", path);
+    }
+    *out = fd;
+    return WEIR_OK;
+}
+
+static enum weir_err
+take_locks(struct weir_instance *instance)
+{
+    const char *data = instance->config->data;
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/lock", data);
+    enum weir_err err = lock_file(path, 0, &instance->lock_fd);
+    if (err == WEIR_BUSY)
+        return weir_fail(WEIR_BUSY, 0,
+            "data: another instance runs on %s (its pid is in %s/supervisor.pid); give this one "
+            "a --data of its own", data, instance->run);
+    if (err != WEIR_OK)
+        return err;
+    snprintf(path, sizeof path, "%s/dataplane.lock", instance->run);
+    err = lock_file(path, FLUSH_WAIT_NS, &instance->dataplane_lock_fd);
+    if (err == WEIR_BUSY)
+        return weir_fail(WEIR_BUSY, 0, "data: a dataplane of an earlier instance still writes to "
+            "%s", data);
+    return err;
+}
+
+/* Writes a file aside and renames it, so that a reader sees all or nothing. */
+static enum weir_err
+write_config(struct weir_instance *instance)
+{
+    char aside[PATH_SIZE];
+    snprintf(instance->config_path, sizeof instance->config_path, "%s/weir.yaml", instance->run);
+    snprintf(aside, sizeof aside, "%s/weir.yaml.new", instance->run);
+    FILE *file = fopen(aside, "we");
+    if (file == NULL)
+        return weir_fail(WEIR_IO, errno, "open %s", aside);
+    weir_config_print(instance->config, file);
+    bool failed = ferror(file) != 0;
+    if (fclose(file) != 0 || failed || rename(aside, instance->config_path) != 0)
+        return weir_fail(WEIR_IO, errno, "write %s", aside);
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_instance_open(struct weir_instance *instance, const struct weir_config *config)
+{
+    *instance = (struct weir_instance){
+        .config = config, .lock_fd = -1, .dataplane_lock_fd = -1};
+    snprintf(instance->run, sizeof instance->run, "%s/run", config->data);
+    enum weir_err err = make_directories(instance->run);
+    if (err == WEIR_OK)
+        err = take_locks(instance);
+    if (err == WEIR_OK)
+        err = write_config(instance);
+    if (err != WEIR_OK) {
+        if (instance->dataplane_lock_fd >= 0)
+            close(instance->dataplane_lock_fd);
+        if (instance->lock_fd >= 0)
+            close(instance->lock_fd);
+        return err;
+    }
+    /* what a killed instance left behind */
+    weir_instance_set_pid(instance, "dataplane", 0);
+    weir_instance_set_pid(instance, "controlplane", 0);
+    weir_instance_set_pid(instance, "supervisor", getpid());
+    return WEIR_OK;
+}
+
+void
+weir_instance_close(struct weir_instance *instance)
+{
+    weir_instance_set_pid(instance, "dataplane", 0);
+    weir_instance_set_pid(instance, "controlplane", 0);
+    weir_instance_set_pid(instance, "supervisor", 0);
+    close(instance->dataplane_lock_fd);
+    close(instance->lock_fd);
+}
+
+void
+weir_instance_set_pid(const struct weir_instance *instance, const char *process, pid_t pid)
+{
+    char path[PATH_SIZE];
+    char aside[PATH_SIZE + 8];
+    snprintf(path, sizeof path, "%s/%s.pid", instance->run, process);
+    if (pid == 0) {
+        if (unlink(path) != 0 && errno != ENOENT)
+            weir_event(WEIR_WARN, "pid_file", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
+        return;
+    }
+    snprintf(aside, sizeof aside, "%s.new", path);
+    FILE *file = fopen(aside, "we");
+    bool written = file != NULL && fprintf(file, "%d\n", (int)pid) > 0;
+    if (file != NULL && fclose(file) != 0)
+        written = false;
+    if (!written || rename(aside, path) != 0)
+        weir_event(WEIR_WARN, "pid_file", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
+}

@@ -1,0 +1,36 @@
+/* instance: the files by which an instance is known on its machine.
+ *
+ *   DATA/lock                held by the supervisor while it runs
+ *   DATA/run/dataplane.lock  held by the dataplane, so that a new supervisor waits for the flush
+ *                            of one whose supervisor was killed
+ *   DATA/run/weir.yaml       the effective configuration, as its processes read it
+ *   DATA/run/<process>.pid
+ *
+ * Threads: the supervisor's
+ * Errors:  WEIR_BUSY another instance runs on DATA; WEIR_IO
+ */
+#ifndef WEIR_APP_INSTANCE_H
+#define WEIR_APP_INSTANCE_H
+
+#include "base/config.h"
+
+#include <sys/types.h>
+
+struct weir_instance {
+    const struct weir_config *config; /* borrowed */
+    char run[WEIR_CONFIG_PATH_MAX + 8];
+    char config_path[WEIR_CONFIG_PATH_MAX + 32];
+    int lock_fd;
+    int dataplane_lock_fd; /* close-on-exec; the dataplane's child clears it before exec */
+};
+
+/* Makes DATA and DATA/run, takes both locks, writes the effective configuration. */
+enum weir_err weir_instance_open(struct weir_instance *instance,
+    const struct weir_config *config) WEIR_MUST_USE;
+/* Removes the pid files and gives the locks back. */
+void weir_instance_close(struct weir_instance *instance);
+
+/* pid 0 removes the file. A failure is an event: nothing of ours reads these files. */
+void weir_instance_set_pid(const struct weir_instance *instance, const char *process, pid_t pid);
+
+#endif

@@ -1,0 +1,115 @@
+/* weir-dataplane: started by the supervisor (or the benchmark) with a checked configuration.
+ *
+ *   weir-dataplane --config FILE [--parent PID] [--shared-fd N] [--ring-source-fd N]
+ *
+ * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused.
+ */
+#include "app/dataplane.h"
+#include "base/event.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define EXIT_CONFIG 2
+
+static volatile sig_atomic_t stop_asked;
+
+static void
+on_stop(int number)
+{
+    (void)number;
+    stop_asked = 1;
+}
+
+static void
+install_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_stop};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* The parent's death is a request to stop: flush and go. */
+static bool
+follow_parent(pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
+        return false;
+    return getppid() == parent; /* else it died before the prctl */
+}
+
+struct arguments {
+    const char *config;
+    pid_t parent;
+    int shared_fd;
+    int ring_source_fd;
+};
+
+static bool
+parse_arguments(int argc, char **argv, struct arguments *out)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+        {"parent", required_argument, NULL, 'p'}, {"shared-fd", required_argument, NULL, 's'},
+        {"ring-source-fd", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+    *out = (struct arguments){.shared_fd = WEIR_SHARED_FD, .ring_source_fd = -1};
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            out->config = optarg;
+            break;
+        case 'p':
+            out->parent = (pid_t)atoi(optarg);
+            break;
+        case 's':
+            out->shared_fd = atoi(optarg);
+            break;
+        case 'r':
+            out->ring_source_fd = atoi(optarg);
+            break;
+        default:
+            return false;
+        }
+    }
+    return out->config != NULL && optind == argc;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct arguments arguments;
+    weir_event_init("dataplane", WEIR_INFO);
+    if (!parse_arguments(argc, argv, &arguments)) {
+        weir_event(WEIR_ERROR, "usage", "hint=\"started by weir run\"");
+        return EXIT_CONFIG;
+    }
+    install_signals();
+    if (arguments.parent != 0 && !follow_parent(arguments.parent))
+        return EXIT_SUCCESS;
+    static struct weir_config config;
+    weir_config_init(&config);
+    if (weir_config_load(&config, arguments.config) != WEIR_OK ||
+        weir_config_check(&config) != WEIR_OK) {
+        weir_event(WEIR_ERROR, "bad_configuration", "reason=\"%s\"", weir_err_detail());
+        return EXIT_CONFIG;
+    }
+    weir_event_init("dataplane", config.log_level);
+    struct weir_dataplane_options options = {.config = &config,
+        .shared_fd = arguments.shared_fd,
+        .ring_source_fd = arguments.ring_source_fd};
+    struct weir_dataplane *dataplane;
+    enum weir_err err = weir_dataplane_open(&options, &dataplane);
+    if (err != WEIR_OK) {
+        weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
+            weir_err_detail());
+        return err == WEIR_INVALID ? EXIT_CONFIG : EXIT_FAILURE;
+    }
+    weir_dataplane_run(dataplane, &stop_asked);
+    weir_dataplane_close(dataplane);
+    weir_event(WEIR_INFO, "stopped", "asked=%d", (int)stop_asked);
+    return EXIT_SUCCESS;
+}

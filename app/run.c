@@ -1,0 +1,60 @@
+/* weir run and weir check: what begins with a configuration. */
+#include "app/commands.h"
+#include "app/supervisor.h"
+
+#include <stdlib.h>
+
+/* Tests put small programs in the children's place. */
+#define PROGRAMS_VARIABLE "WEIR_PROGRAMS"
+
+static bool
+load(const char *command, struct weir_config *config, int argc, char **argv)
+{
+    weir_config_init(config);
+    if (weir_config_arguments(config, argc, argv) == WEIR_OK &&
+        weir_config_check(config) == WEIR_OK)
+        return true;
+    fprintf(stderr, "weir %s: %s\n", command, weir_err_detail());
+    return false;
+}
+
+int
+weir_command_run(int argc, char **argv)
+{
+    static struct weir_config config;
+    if (!load("run", &config, argc, argv))
+        return WEIR_EXIT_CONFIG;
+    struct weir_supervisor_options options = {
+        .config = &config, .programs = getenv(PROGRAMS_VARIABLE)};
+    return weir_supervisor_run(&options);
+}
+
+int
+weir_command_check(int argc, char **argv)
+{
+    static struct weir_config config;
+    if (!load("check", &config, argc, argv))
+        return WEIR_EXIT_CONFIG;
+    weir_config_print(&config, stdout);
+    return EXIT_SUCCESS;
+}
+
+void
+weir_usage_run(FILE *out)
+{
+    fprintf(out,
+        "usage: weir run [OPTIONS]\n\n"
+        "Runs an instance until SIGTERM or Ctrl-C. Without options it listens on 127.0.0.1:\n"
+        "HTTP 9880, Influx UDP 8089, Graphite TCP 2003, and keeps its data in ./weir-data.\n\n");
+    weir_config_usage(out);
+    fprintf(out, "\nsizes: 64MiB, 16GiB; times: 200ms, 10s, 7d; addresses are numeric\n");
+}
+
+void
+weir_usage_check(FILE *out)
+{
+    fprintf(out, "usage: weir check [OPTIONS]\n\n"
+                 "Checks the options of weir run (and the file of --config), and prints the\n"
+                 "configuration that would be used, as YAML. Exit code 2: not valid.\n\n");
+    weir_config_usage(out);
+}

@@ -1,0 +1,427 @@
+#include "app/supervisor.h"
+
+#include "app/instance.h"
+#include "base/clock.h"
+#include "base/event.h"
+#include "base/shared.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000) /* nanoseconds */
+#define POLL_NS (10 * MS)   /* while something is not ready yet */
+#define IDLE_NS (1000 * MS) /* else; a signal ends it */
+/* A child that lived this long is restarted at once when it dies; one that did not waits, longer
+ * each time, so that a crash loop leaves the machine usable. With the dataplane's start of 0.5 s
+ * ingest is open again within 2 s in every case. */
+#define SETTLED_NS (1000 * MS)
+#define BACKOFF_FIRST_NS (50 * MS)
+#define BACKOFF_MOST_NS (1000 * MS)
+/* SIGTERM ends an instance within 5 s. The dataplane counts what it could not make durable in
+ * 4 s, and says so before this. */
+#define STOP_DATAPLANE_NS (4400 * MS)
+#define STOP_ALL_NS (4700 * MS)
+/* An address of this machine takes a connection at once, or it does not. */
+#define HTTP_WAIT_MS 20
+/* The log's segments, sockets and connections; more is not needed. */
+#define NOFILE_WANTED 262144
+
+enum { DATAPLANE, CONTROLPLANE, CHILDREN };
+
+struct child {
+    const char *name;    /* of the pid file */
+    const char *program;
+    bool wanted;
+    pid_t pid;           /* 0: not running */
+    bool ready;
+    bool was_ready;      /* in any of its lives */
+    uint32_t starts;
+    int64_t started_ns;
+    int64_t restart_ns;  /* when to start it again */
+    int64_t backoff_ns;
+};
+
+struct supervisor {
+    const struct weir_config *config;
+    struct weir_instance instance;
+    struct weir_shared *shared;
+    char programs[WEIR_CONFIG_PATH_MAX];
+    struct child children[CHILDREN];
+    sigset_t signals;
+    bool announced;
+    int64_t stopping_ns; /* 0: running */
+    int exit_code;
+};
+
+static const char *
+printable_http(const struct supervisor *supervisor, char *out, size_t size)
+{
+    const struct weir_config *config = supervisor->config;
+    if (strchr(config->http_address, ':') != NULL)
+        snprintf(out, size, "http://[%s]:%u", config->http_address, config->http_port);
+    else
+        snprintf(out, size, "http://%s:%u", config->http_address, config->http_port);
+    return out;
+}
+
+static enum weir_err
+find_programs(struct supervisor *supervisor, const char *given)
+{
+    char *out = supervisor->programs;
+    if (given != NULL) {
+        snprintf(out, sizeof supervisor->programs, "%s", given);
+        return WEIR_OK;
+    }
+    ssize_t size = readlink("/proc/self/exe", out, sizeof supervisor->programs - 1);
+    if (size <= 0)
+        return weir_fail(WEIR_IO, errno, "readlink /proc/self/exe");
+    out[size] = '\0';
+    char *slash = strrchr(out, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    return WEIR_OK;
+}
+
+static enum weir_err
+make_shared(struct supervisor *supervisor)
+{
+    int fd;
+    enum weir_err err = weir_shared_new(weir_config_frame_ring_bytes(supervisor->config), &fd);
+    if (err != WEIR_OK)
+        return err;
+    /* children find it under this number; whatever we inherited there is not ours */
+    if (fd != WEIR_SHARED_FD) {
+        if (dup2(fd, WEIR_SHARED_FD) < 0)
+            return weir_fail(WEIR_IO, errno, "dup2");
+        close(fd);
+    }
+    return weir_shared_map(WEIR_SHARED_FD, &supervisor->shared);
+}
+
+static void
+raise_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t wanted = limit.rlim_max < NOFILE_WANTED ? limit.rlim_max : NOFILE_WANTED;
+    if (limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        weir_event(WEIR_WARN, "open_files_limit", "reason=\"%s\"", strerror(errno));
+}
+
+static void
+take_signals(struct supervisor *supervisor)
+{
+    sigemptyset(&supervisor->signals);
+    sigaddset(&supervisor->signals, SIGTERM);
+    sigaddset(&supervisor->signals, SIGINT);
+    sigaddset(&supervisor->signals, SIGHUP);
+    sigaddset(&supervisor->signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* In the child, after fork: its own process group (Ctrl-C reaches us, and we end the children in
+ * their order), our death as its SIGTERM, and exec. */
+static _Noreturn void
+become_child(struct supervisor *supervisor, const struct child *child, pid_t parent)
+{
+    char program[WEIR_CONFIG_PATH_MAX + 32];
+    char parent_text[16];
+    snprintf(program, sizeof program, "%s/%s", supervisor->programs, child->program);
+    snprintf(parent_text, sizeof parent_text, "%d", (int)parent);
+    setpgid(0, 0);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &supervisor->signals, NULL);
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
+        _exit(EXIT_FAILURE);
+    int null = open("/dev/null", O_RDONLY);
+    if (null >= 0 && null != STDIN_FILENO) {
+        dup2(null, STDIN_FILENO);
+        close(null);
+    }
+    if (child == &supervisor->children[DATAPLANE])
+        fcntl(supervisor->instance.dataplane_lock_fd, F_SETFD, 0);
+    execl(program, child->program, "--config", supervisor->instance.config_path, "--parent",
+        parent_text, (char *)NULL);
+    weir_event(WEIR_ERROR, "exec_failed", "program=\"%s\" reason=\"%s\"", program,
+        strerror(errno));
+    _exit(WEIR_EXIT_CONFIG);
+}
+
+static void
+start_child(struct supervisor *supervisor, struct child *child)
+{
+    pid_t parent = getpid();
+    child->starts++;
+    child->ready = false;
+    child->started_ns = weir_mono_ns();
+    child->pid = fork();
+    if (child->pid == 0)
+        become_child(supervisor, child, parent);
+    if (child->pid < 0) {
+        child->pid = 0;
+        child->restart_ns = child->started_ns + BACKOFF_MOST_NS;
+        weir_event(WEIR_ERROR, "fork_failed", "child=%s reason=\"%s\"", child->name,
+            strerror(errno));
+        return;
+    }
+    weir_instance_set_pid(&supervisor->instance, child->name, child->pid);
+    weir_event(WEIR_INFO, "child_started", "child=%s pid=%d start=%u", child->name,
+        (int)child->pid, child->starts);
+}
+
+static void
+begin_stop(struct supervisor *supervisor, int exit_code)
+{
+    if (supervisor->stopping_ns != 0)
+        return;
+    supervisor->stopping_ns = weir_mono_ns();
+    supervisor->exit_code = exit_code;
+    struct child *first = &supervisor->children[DATAPLANE];
+    if (first->pid != 0)
+        kill(first->pid, SIGTERM);
+}
+
+/* What is said of a death, and when the child may live again. */
+static void
+child_died(struct supervisor *supervisor, struct child *child, int status)
+{
+    int64_t now = weir_mono_ns();
+    int64_t lived = now - child->started_ns;
+    child->pid = 0;
+    child->ready = false;
+    weir_instance_set_pid(&supervisor->instance, child->name, 0);
+    if (child == &supervisor->children[DATAPLANE]) {
+        /* release pairs with readers' acquire: what the dead one held in flight is gone */
+        atomic_store_explicit(&supervisor->shared->epoch, 0, memory_order_release);
+        atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
+            memory_order_release);
+    }
+    if (supervisor->stopping_ns != 0)
+        return;
+    bool refused = WIFEXITED(status) && WEXITSTATUS(status) == WEIR_EXIT_CONFIG;
+    if (refused && !child->was_ready && child->starts == 1) {
+        weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
+        begin_stop(supervisor, WEIR_EXIT_CONFIG);
+        return;
+    }
+    if (lived >= SETTLED_NS || child->starts == 1)
+        child->backoff_ns = 0;
+    child->restart_ns = now + child->backoff_ns;
+    weir_event(WEIR_WARN, "child_died", "child=%s %s=%d lived_ms=%lld restart_in_ms=%lld",
+        child->name, WIFSIGNALED(status) ? "signal" : "exit_code",
+        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)(lived / MS),
+        (long long)(child->backoff_ns / MS));
+    child->backoff_ns =
+        child->backoff_ns == 0 ? BACKOFF_FIRST_NS : child->backoff_ns * 2;
+    if (child->backoff_ns > BACKOFF_MOST_NS)
+        child->backoff_ns = BACKOFF_MOST_NS;
+}
+
+static void
+reap_children(struct supervisor *supervisor)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (int i = 0; i < CHILDREN; i++)
+            if (supervisor->children[i].pid == pid)
+                child_died(supervisor, &supervisor->children[i], status);
+}
+
+static void
+start_children(struct supervisor *supervisor)
+{
+    int64_t now = weir_mono_ns();
+    for (int i = 0; i < CHILDREN; i++) {
+        struct child *child = &supervisor->children[i];
+        if (child->wanted && child->pid == 0 && now >= child->restart_ns)
+            start_child(supervisor, child);
+    }
+}
+
+/* Whether the HTTP port takes a connection. Nothing is sent or read. */
+static bool
+http_answers(const struct weir_config *config)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(config->http_port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(config->http_port)};
+    bool is_v6 = inet_pton(AF_INET6, config->http_address, &v6.sin6_addr) == 1;
+    if (!is_v6 && inet_pton(AF_INET, config->http_address, &v4.sin_addr) != 1)
+        return false;
+    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    const struct sockaddr *address = is_v6 ? (const void *)&v6 : (const void *)&v4;
+    bool answers = connect(fd, address, is_v6 ? sizeof v6 : sizeof v4) == 0;
+    if (!answers && errno == EINPROGRESS) {
+        struct pollfd wait = {.fd = fd, .events = POLLOUT};
+        int error = 0;
+        socklen_t size = sizeof error;
+        answers = poll(&wait, 1, HTTP_WAIT_MS) == 1 &&
+                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+    }
+    close(fd);
+    return answers;
+}
+
+static bool
+child_ready(const struct supervisor *supervisor, int which)
+{
+    if (which == CONTROLPLANE)
+        return http_answers(supervisor->config);
+    /* acquire pairs with the dataplane's release when ingest opens; a full disk or a closed log
+     * is an answer too, which /healthz explains */
+    return atomic_load_explicit(&supervisor->shared->epoch, memory_order_acquire) != 0 &&
+           atomic_load_explicit(&supervisor->shared->state, memory_order_acquire) !=
+               WEIR_INGEST_STARTING;
+}
+
+static void
+announce(struct supervisor *supervisor)
+{
+    char url[128];
+    supervisor->announced = true;
+    bool http = supervisor->children[CONTROLPLANE].wanted;
+    printf("weir is ready: %s (data in %s, pid %d)\n",
+        http ? printable_http(supervisor, url, sizeof url) : "no HTTP API",
+        supervisor->config->data, (int)getpid());
+    fflush(stdout);
+}
+
+/* Looks whether children have become ready. True when all are. */
+static bool
+watch_children(struct supervisor *supervisor)
+{
+    bool all = true;
+    for (int i = 0; i < CHILDREN; i++) {
+        struct child *child = &supervisor->children[i];
+        if (!child->wanted)
+            continue;
+        if (child->pid != 0 && !child->ready && child_ready(supervisor, i)) {
+            child->ready = child->was_ready = true;
+            weir_event(WEIR_INFO, "child_ready", "child=%s pid=%d after_ms=%lld", child->name,
+                (int)child->pid, (long long)((weir_mono_ns() - child->started_ns) / MS));
+        }
+        all = all && child->ready;
+    }
+    if (all && !supervisor->announced)
+        announce(supervisor);
+    return all;
+}
+
+/* One round of ending. True when every child is gone. */
+static bool
+stop_children(struct supervisor *supervisor)
+{
+    struct child *dataplane = &supervisor->children[DATAPLANE];
+    struct child *controlplane = &supervisor->children[CONTROLPLANE];
+    int64_t passed = weir_mono_ns() - supervisor->stopping_ns;
+    if (dataplane->pid != 0 && passed > STOP_DATAPLANE_NS) {
+        weir_event(WEIR_WARN, "child_killed", "child=%s", dataplane->name);
+        kill(dataplane->pid, SIGKILL);
+    }
+    /* the last ledger can be read over HTTP until the dataplane is gone */
+    if (controlplane->pid != 0 && dataplane->pid == 0)
+        kill(controlplane->pid, passed > STOP_ALL_NS ? SIGKILL : SIGTERM);
+    return dataplane->pid == 0 && controlplane->pid == 0;
+}
+
+static void
+wait_signal(struct supervisor *supervisor, int64_t wait_ns)
+{
+    struct timespec wait = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
+    int number = sigtimedwait(&supervisor->signals, NULL, &wait);
+    if (number == SIGTERM || number == SIGINT || number == SIGHUP) {
+        weir_event(WEIR_INFO, "stopping", "signal=%d", number);
+        begin_stop(supervisor, EXIT_SUCCESS);
+    }
+}
+
+static void
+supervise(struct supervisor *supervisor)
+{
+    for (;;) {
+        reap_children(supervisor);
+        if (supervisor->stopping_ns != 0) {
+            if (stop_children(supervisor))
+                return;
+            wait_signal(supervisor, POLL_NS);
+            continue;
+        }
+        start_children(supervisor);
+        bool all = watch_children(supervisor);
+        wait_signal(supervisor, all ? IDLE_NS : POLL_NS);
+    }
+}
+
+/* The sums of the dataplane's last life, once it is gone: what was received is accounted for. */
+static void
+print_ledger(struct supervisor *supervisor)
+{
+    struct weir_ledger_sum *sum = malloc(sizeof *sum);
+    if (sum == NULL || weir_ledger_read(&supervisor->shared->ledger, sum) != WEIR_OK) {
+        free(sum);
+        return;
+    }
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+        const struct weir_ledger_unit *total = &sum->total.unit[unit];
+        uint64_t rejected = 0;
+        uint64_t dropped = 0;
+        for (int reason = 0; reason < WEIR_REASON_COUNT; reason++) {
+            rejected += total->rejected[reason];
+            dropped += total->dropped[reason];
+        }
+        weir_event(WEIR_INFO, "ledger",
+            "unit=%s received=%llu stored=%llu rejected=%llu dropped=%llu in_flight=%llu "
+            "residual=%lld", weir_unit_names[unit], (unsigned long long)total->received,
+            (unsigned long long)total->stored, (unsigned long long)rejected,
+            (unsigned long long)dropped, (unsigned long long)sum->in_flight[unit],
+            (long long)sum->residual[unit]);
+    }
+    free(sum);
+}
+
+int
+weir_supervisor_run(const struct weir_supervisor_options *options)
+{
+    static struct supervisor supervisor;
+    supervisor = (struct supervisor){.config = options->config,
+        .children = {[DATAPLANE] = {.name = "dataplane", .program = "weir-dataplane",
+                         .wanted = true},
+            [CONTROLPLANE] = {.name = "controlplane", .program = "weir-controlplane",
+                .wanted = options->config->http_port != 0}}};
+    weir_event_init("supervisor", options->config->log_level);
+    raise_limits();
+    enum weir_err err = find_programs(&supervisor, options->programs);
+    if (err == WEIR_OK)
+        err = make_shared(&supervisor);
+    if (err == WEIR_OK)
+        err = weir_instance_open(&supervisor.instance, options->config);
+    if (err != WEIR_OK) {
+        weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
+            weir_err_detail());
+        return EXIT_FAILURE;
+    }
+    take_signals(&supervisor);
+    supervise(&supervisor);
+    if (supervisor.exit_code == EXIT_SUCCESS)
+        print_ledger(&supervisor);
+    weir_instance_close(&supervisor.instance);
+    weir_event(WEIR_INFO, "stopped", "exit_code=%d", supervisor.exit_code);
+    return supervisor.exit_code;
+}

@@ -1,0 +1,33 @@
+/* supervisor: starts the processes of an instance, keeps them running, ends them.
+ *
+ * Owns:    DATA/lock, DATA/run/ (pid files, the effective configuration), the shared region
+ * Threads: one; signals are taken by sigtimedwait and by nothing else
+ * Memory:  its struct, and a mapping of the shared region
+ * Errors:  the exit code: 0 stopped as asked, 1 could not start, 2 configuration refused
+ *
+ *   starting --ingest open, HTTP answers--> ready --child dies--> starting
+ *      |                                      |
+ *      +---- first start exits with 2         +--- SIGTERM, SIGINT, SIGHUP
+ *      v                                      v
+ *   stopping: TERM to the dataplane, then to the control plane, KILL to what is left
+ *
+ * It parses no byte from outside: what it knows of its children is their exit, the shared
+ * region, and whether the HTTP port takes a connection.
+ */
+#ifndef WEIR_APP_SUPERVISOR_H
+#define WEIR_APP_SUPERVISOR_H
+
+#include "base/config.h"
+
+/* Exit code of a child whose configuration is refused, and then ours. */
+#define WEIR_EXIT_CONFIG 2
+
+struct weir_supervisor_options {
+    const struct weir_config *config; /* checked */
+    const char *programs; /* directory of the child programs; NULL: where this program lies */
+};
+
+/* Runs the instance until it is told to stop. Returns the exit code. */
+int weir_supervisor_run(const struct weir_supervisor_options *options);
+
+#endif

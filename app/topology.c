@@ -1,0 +1,168 @@
+#include "app/topology.h"
+
+#include "base/sample.h"
+#include "base/shared.h"
+#include "dataplane/parse.h"
+#include "dataplane/raw_cache.h"
+#include "dataplane/registrar.h"
+#include "dataplane/series.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <string.h>
+
+/* Below this many cores one thread runs all stages: threads that share a core only wait for each
+ * other. */
+#define CORES_FOR_THREADS 4
+/* One batch open, one being encoded, the rest queued: at 10 M samples/s a batch lasts 13 ms, so
+ * six ride out a write stall of 60 ms before the worker stops receiving. */
+#define BATCHES_WORKER 6
+#define BATCHES_REGISTRAR 4
+uint32_t
+weir_topology_cores(int32_t *cores, uint32_t max)
+{
+    cpu_set_t set;
+    uint32_t count = 0;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 0;
+    for (int32_t core = 0; core < CPU_SETSIZE && count < max; core++)
+        if (CPU_ISSET(core, &set))
+            cores[count++] = core;
+    return count;
+}
+
+static bool
+has_core(const int32_t *cores, uint32_t count, int32_t core)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (cores[i] == core)
+            return true;
+    return false;
+}
+
+/* The core of the dataplane's n-th thread: as configured, else from the last core downwards, so
+ * that the kernel's favourite, core 0, goes last. */
+static int32_t
+core_of(const struct weir_config *config, const int32_t *cores, uint32_t core_count, uint32_t n)
+{
+    if (!config->pin || core_count == 0)
+        return -1;
+    if (config->core_count > 0)
+        return config->cores[n % config->core_count];
+    return cores[core_count - 1 - n % core_count];
+}
+
+static void
+add_thread(struct weir_topology *topology, const char *name, int32_t core, int32_t worker,
+    bool registrar, bool writer)
+{
+    struct weir_topology_thread *thread = &topology->threads[topology->thread_count++];
+    snprintf(thread->name, sizeof thread->name, "%s", name);
+    thread->core = core;
+    thread->worker = worker;
+    thread->registrar = registrar;
+    thread->writer = writer;
+}
+
+static void
+plan_threads(const struct weir_config *config, const int32_t *cores, uint32_t core_count,
+    struct weir_topology *topology)
+{
+    uint32_t usable = config->core_count > 0 ? config->core_count : core_count;
+    if (usable < CORES_FOR_THREADS && config->workers <= 1) {
+        topology->worker_count = 1;
+        add_thread(topology, "weir-all", core_of(config, cores, core_count, 0), 0, true, true);
+        return;
+    }
+    uint32_t workers = config->workers > 0 ? config->workers : (usable - 2) / 2;
+    if (workers < 1)
+        workers = 1;
+    if (workers > WEIR_WORKERS_MAX)
+        workers = WEIR_WORKERS_MAX;
+    topology->worker_count = workers;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < workers; i++, n++) {
+        char name[16];
+        snprintf(name, sizeof name, "weir-rx-%u", i % 100);
+        add_thread(topology, name, core_of(config, cores, core_count, n), (int32_t)i, false, false);
+    }
+    add_thread(topology, "weir-registrar", core_of(config, cores, core_count, n++), -1, true,
+        false);
+    add_thread(topology, "weir-writer", core_of(config, cores, core_count, n), -1, false, true);
+}
+
+static void
+add_region(struct weir_topology *topology, const char *what, uint64_t bytes, uint32_t count)
+{
+    WEIR_ASSERT(topology->region_count < WEIR_TOPOLOGY_REGIONS_MAX);
+    topology->regions[topology->region_count++] =
+        (struct weir_topology_region){.what = what, .bytes = bytes, .count = count};
+}
+
+static void
+plan_memory(const struct weir_config *config, struct weir_topology *topology)
+{
+    uint64_t ring = weir_config_frame_ring_bytes(config);
+    topology->frame_ring_bytes = ring;
+    topology->batches_worker = BATCHES_WORKER;
+    topology->batches_registrar = BATCHES_REGISTRAR;
+    topology->chunks_worker = WEIR_CHUNKS;
+    topology->raw_cache_entries = config->series_max;
+    uint32_t workers = topology->worker_count;
+    add_region(topology, "frame ring (shared)", ring, 1);
+    add_region(topology, "counters and ledger (shared)", weir_shared_bytes(0), 1);
+    add_region(topology, "series table and definitions",
+        weir_series_footprint(config->series_max, config->series_label_bytes), 1);
+    add_region(topology, "raw-key cache", weir_raw_cache_footprint(topology->raw_cache_entries),
+        workers);
+    add_region(topology, "batch", sizeof(struct weir_batch),
+        workers * BATCHES_WORKER + BATCHES_REGISTRAR);
+    add_region(topology, "definitions of a batch", WEIR_BATCH_DEFINITIONS_MAX, BATCHES_REGISTRAR);
+    add_region(topology, "chunk of unknown lines", sizeof(struct weir_chunk),
+        workers * WEIR_CHUNKS);
+    add_region(topology, "parsed points", sizeof(struct weir_parsed), workers + 1);
+}
+
+enum weir_err
+weir_topology_plan(const struct weir_config *config, const int32_t *cores, uint32_t core_count,
+    struct weir_topology *out)
+{
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < config->core_count; i++)
+        if (!has_core(cores, core_count, config->cores[i]))
+            return weir_fail(WEIR_INVALID, 0,
+                "dataplane.cores: core %d is not among those this process may use",
+                config->cores[i]);
+    plan_threads(config, cores, core_count, out);
+    plan_memory(config, out);
+    return WEIR_OK;
+}
+
+void
+weir_topology_print(const struct weir_topology *topology, FILE *out)
+{
+    fprintf(out, "threads\n");
+    for (uint32_t i = 0; i < topology->thread_count; i++) {
+        const struct weir_topology_thread *thread = &topology->threads[i];
+        fprintf(out, "  %-16s ", thread->name);
+        if (thread->core >= 0)
+            fprintf(out, "core %-4d", thread->core);
+        else
+            fprintf(out, "unpinned ");
+        fprintf(out, "%s%s%s\n", thread->worker >= 0 ? " worker" : "",
+            thread->registrar ? " registrar" : "", thread->writer ? " log-writer" : "");
+    }
+    fprintf(out, "rings\n");
+    fprintf(out, "  %-34s %u batches a worker, %u for the registrar\n", "-> log writer",
+        topology->batches_worker, topology->batches_registrar);
+    fprintf(out, "  %-34s %u chunks a worker\n", "-> registrar", topology->chunks_worker);
+    fprintf(out, "memory (pages are taken when first used)\n");
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < topology->region_count; i++) {
+        const struct weir_topology_region *region = &topology->regions[i];
+        fprintf(out, "  %-34s %12" PRIu64 " bytes x %u\n", region->what, region->bytes,
+            region->count);
+        total += region->bytes * region->count;
+    }
+    fprintf(out, "  %-34s %12" PRIu64 " bytes\n", "all", total);
+}

@@ -1,0 +1,59 @@
+/* topology: every thread, core, ring and memory size of the dataplane, in one plan.
+ *
+ * The plan is arithmetic over the configuration and the cores there are: `weir check` prints it,
+ * the dataplane carries it out (app/dataplane.c).
+ */
+#ifndef WEIR_APP_TOPOLOGY_H
+#define WEIR_APP_TOPOLOGY_H
+
+#include "base/config.h"
+#include "base/err.h"
+#include "base/ledger.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define WEIR_THREADS_MAX (WEIR_WORKERS_MAX + 2)
+#define WEIR_TOPOLOGY_REGIONS_MAX 16
+
+/* A thread calls its stages in turn: workers, then the registrar, then the writer. */
+struct weir_topology_thread {
+    char name[16];
+    int32_t core; /* -1: not pinned */
+    int32_t worker; /* index, -1 for none */
+    bool registrar;
+    bool writer;
+};
+
+/* A piece of memory taken at start. */
+struct weir_topology_region {
+    const char *what;
+    uint64_t bytes;
+    uint32_t count;
+};
+
+struct weir_topology {
+    struct weir_topology_thread threads[WEIR_THREADS_MAX];
+    uint32_t thread_count;
+    uint32_t worker_count;
+    uint32_t batches_worker;    /* each of WEIR_BATCH_SAMPLES_MAX samples */
+    uint32_t batches_registrar; /* with definitions */
+    uint32_t chunks_worker;     /* lines on their way to the registrar */
+    uint64_t frame_ring_bytes;
+    uint64_t raw_cache_entries; /* a worker */
+    struct weir_topology_region regions[WEIR_TOPOLOGY_REGIONS_MAX];
+    uint32_t region_count;
+};
+
+/* cores: those this process may use, ascending. WEIR_INVALID where the configuration names a core
+ * that is not among them. */
+enum weir_err weir_topology_plan(const struct weir_config *config, const int32_t *cores,
+    uint32_t core_count, struct weir_topology *out) WEIR_MUST_USE;
+
+/* Cores this process may use by its affinity mask; returns their count. */
+uint32_t weir_topology_cores(int32_t *cores, uint32_t max);
+
+void weir_topology_print(const struct weir_topology *topology, FILE *out);
+
+#endif

@@ -1,0 +1,19 @@
+/* memory: large zeroed regions taken at start.
+ *
+ * Threads: any
+ * Memory:  pages come when first touched; transparent huge pages are asked for, and explicit ones
+ *          used where huge is set and enough of them are free
+ */
+#ifndef WEIR_BASE_MEMORY_H
+#define WEIR_BASE_MEMORY_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+
+/* Maps bytes of zeroed memory, aligned to a page. *huge says on return whether explicit huge
+ * pages were had. WEIR_NOMEM. */
+enum weir_err weir_memory_map(size_t bytes, bool *huge, void **out) WEIR_MUST_USE;
+void weir_memory_unmap(void *memory, size_t bytes);
+
+#endif

@@ -1,0 +1,250 @@
+#include "controlplane/catalog.h"
+
+#include "controlplane/query.h"
+#include "controlplane/selector.h"
+#include "controlplane/strings.h"
+#include "controlplane/time_text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DIGITS_MAX 18
+
+/* The series a call speaks of: the union of its selectors, or all. */
+struct selection {
+    bool all;
+    uint64_t *numbers; /* ascending, unique; NULL where all */
+    size_t count;
+    uint64_t limit; /* 0: none */
+};
+
+static bool
+fail(struct weir_call *call, enum weir_err err)
+{
+    if (call->status == WEIR_STATUS_OK)
+        weir_call_fail_err(call, err);
+    return false;
+}
+
+static enum weir_err
+parse_limit(const char *text, uint64_t *limit)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > DIGITS_MAX || text[digits] != '\0')
+        return weir_fail(WEIR_INVALID, 0, "limit must be a whole number; 0 is no limit");
+    *limit = strtoull(text, NULL, 10);
+    return WEIR_OK;
+}
+
+static enum weir_err
+parse_time(const struct weir_params *params, const char *name)
+{
+    const struct weir_param *param;
+    int64_t time_ms;
+    enum weir_err err = weir_params_find(params, name, &param);
+    if (err == WEIR_OK && param != NULL)
+        err = weir_time_parse(param->value, &time_ms);
+    return err;
+}
+
+static int
+compare_numbers(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void
+sort_unique(struct selection *selection)
+{
+    if (selection->count == 0)
+        return;
+    qsort(selection->numbers, selection->count, sizeof *selection->numbers, compare_numbers);
+    size_t kept = 0;
+    for (size_t i = 1; i < selection->count; i++)
+        if (selection->numbers[i] != selection->numbers[kept])
+            selection->numbers[++kept] = selection->numbers[i];
+    selection->count = kept + 1;
+}
+
+/* Adds the series of one match[] parameter. */
+static enum weir_err
+add_selected(struct weir_call *call, const struct weir_param *param, struct selection *selection)
+{
+    struct weir_selector selector;
+    uint64_t *numbers = NULL;
+    size_t count = 0;
+    enum weir_err err = weir_selector_init(&selector, param->value, param->value_size);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_reader_select(call->reader, selector.matches, selector.count, &numbers, &count);
+    weir_selector_fini(&selector);
+    if (err != WEIR_OK)
+        return err;
+    if (selection->numbers == NULL) {
+        selection->numbers = numbers;
+        selection->count = count;
+        return WEIR_OK;
+    }
+    uint64_t *joined = realloc(selection->numbers, (selection->count + count + 1) * sizeof *joined);
+    if (joined == NULL) {
+        free(numbers);
+        return weir_fail(WEIR_NOMEM, 0, "%zu series", selection->count + count);
+    }
+    if (count > 0)
+        memcpy(joined + selection->count, numbers, count * sizeof *joined);
+    selection->numbers = joined;
+    selection->count += count;
+    free(numbers);
+    return WEIR_OK;
+}
+
+static bool
+select_series(struct weir_call *call, struct selection *selection)
+{
+    const struct weir_param *param;
+    selection->all = true;
+    enum weir_err err = weir_params_find(call->params, "limit", &param);
+    if (err == WEIR_OK && param != NULL)
+        err = parse_limit(param->value, &selection->limit);
+    if (err == WEIR_OK)
+        err = parse_time(call->params, "start");
+    if (err == WEIR_OK)
+        err = parse_time(call->params, "end");
+    for (size_t i = 0; err == WEIR_OK && i < call->params->count; i++) {
+        if (strcmp(call->params->items[i].name, "match[]") != 0)
+            continue;
+        selection->all = false;
+        err = add_selected(call, &call->params->items[i], selection);
+        if (err == WEIR_OK)
+            err = weir_call_check(call);
+    }
+    if (err != WEIR_OK)
+        return fail(call, err);
+    if (selection->all)
+        selection->count = weir_reader_series_count(call->reader);
+    else
+        sort_unique(selection);
+    return true;
+}
+
+static uint64_t
+number_at(const struct selection *selection, size_t i)
+{
+    return selection->all ? i : selection->numbers[i];
+}
+
+/* Adds the names of the series' labels, or the value of call->label. */
+static enum weir_err
+add_strings(struct weir_call *call, uint64_t number, struct weir_strings *strings)
+{
+    const uint8_t *labels;
+    size_t size;
+    size_t at = 0;
+    struct weir_label label;
+    weir_reader_labels(call->reader, number, &labels, &size);
+    if (call->label != NULL) {
+        if (!weir_labels_find(labels, size, call->label, &label))
+            return WEIR_OK;
+        return weir_strings_add(strings, label.value, label.value_size);
+    }
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK && weir_labels_next(labels, size, &at, &label) == WEIR_OK)
+        err = weir_strings_add(strings, label.name, label.name_size);
+    return err;
+}
+
+static void
+close_answer(struct weir_call *call, bool truncated)
+{
+    weir_text_puts(&call->answer, "]");
+    if (truncated)
+        weir_text_puts(&call->answer, ",\"warnings\":[\"results truncated due to limit\"]");
+    weir_text_puts(&call->answer, "}\n");
+    if (call->answer.full)
+        weir_call_limit(call, "query.points_max", call->limits->points_max,
+            "the answer grew too large: choose by match[]");
+}
+
+static void
+answer_strings(struct weir_call *call)
+{
+    struct selection selection = {0};
+    struct weir_strings strings;
+    struct weir_string *sorted = NULL;
+    enum weir_err err = WEIR_OK;
+    call->status = WEIR_STATUS_OK;
+    weir_strings_init(&strings, call->answer.size_max);
+    if (!select_series(call, &selection))
+        goto out;
+    for (size_t i = 0; err == WEIR_OK && i < selection.count; i++) {
+        if (i % WEIR_CALL_CHECK_INTERVAL == 0)
+            err = weir_call_check(call);
+        if (err == WEIR_OK)
+            err = add_strings(call, number_at(&selection, i), &strings);
+    }
+    if (err == WEIR_OK)
+        err = weir_strings_sort(&strings, &sorted);
+    if (err != WEIR_OK) {
+        fail(call, err);
+        goto out;
+    }
+    bool truncated = selection.limit != 0 && strings.count > selection.limit;
+    size_t count = truncated ? selection.limit : strings.count;
+    weir_text_puts(&call->answer, "{\"status\":\"success\",\"data\":[");
+    for (size_t i = 0; i < count; i++) {
+        weir_text_puts(&call->answer, i > 0 ? "," : "");
+        weir_json_string(&call->answer, sorted[i].bytes, sorted[i].size);
+    }
+    close_answer(call, truncated);
+out:
+    free(sorted);
+    weir_strings_fini(&strings);
+    free(selection.numbers);
+}
+
+void
+weir_catalog_labels(struct weir_call *call)
+{
+    call->label = NULL;
+    answer_strings(call);
+}
+
+void
+weir_catalog_values(struct weir_call *call)
+{
+    answer_strings(call);
+}
+
+void
+weir_catalog_series(struct weir_call *call)
+{
+    struct selection selection = {0};
+    call->status = WEIR_STATUS_OK;
+    if (!select_series(call, &selection))
+        goto out;
+    if (selection.all) {
+        weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "no match[] parameter provided");
+        goto out;
+    }
+    bool truncated = selection.limit != 0 && selection.count > selection.limit;
+    size_t count = truncated ? selection.limit : selection.count;
+    if (count > call->limits->series_max) {
+        weir_call_limit(call, "query.series_max", call->limits->series_max,
+            "%zu series: choose fewer by match[] or give limit", count);
+        goto out;
+    }
+    weir_text_puts(&call->answer, "{\"status\":\"success\",\"data\":[");
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *labels;
+        size_t size;
+        weir_reader_labels(call->reader, selection.numbers[i], &labels, &size);
+        weir_text_puts(&call->answer, i > 0 ? "," : "");
+        weir_json_labels(&call->answer, labels, size, true);
+    }
+    close_answer(call, truncated);
+out:
+    free(selection.numbers);
+}

@@ -1,0 +1,450 @@
+/* Influx line protocol; docs/format/influx.md is the rule book.
+ *
+ * The usual line has no escape, quote or control character and is taken in one pass over its
+ * structural bytes (parse_scan.h): each step looks only at the byte that ends a token. Whatever
+ * that pass does not expect is left to the complete decoder (influx_line.h), which alone decides
+ * what a bad line is and where it ends.
+ */
+#include "dataplane/influx_line.h"
+#include "dataplane/parse.h"
+#include "dataplane/parse_scan.h"
+#include "dataplane/parse_time.h"
+
+#include "base/sample.h"
+
+#include <string.h>
+
+static const struct weir_scan_set structural = {{',', '=', '"', '\\'}};
+
+struct run {
+    const struct weir_parse_context *context;
+    struct weir_packet *packet;
+    struct weir_parsed *out;
+    const uint8_t *data;
+    size_t size;
+    uint8_t end_byte; /* what the packet's end reads as: a newline where it is final */
+    struct weir_scan scan;
+};
+
+/* A line before it is known to be good. Its points lie behind those that are counted. */
+struct line {
+    size_t start;   /* of the record's text */
+    size_t key_end; /* of measurement and tags */
+    struct weir_hash128 key;
+    uint32_t fields;
+    uint32_t points;
+    uint32_t strings;
+    uint32_t rounded;
+};
+
+static inline uint8_t
+byte_at(const struct run *run, size_t at)
+{
+    return at < run->size ? run->data[at] : run->end_byte;
+}
+
+static inline void
+add_point(struct run *run, struct line *line, struct weir_slice name,
+    const struct weir_decimal *number)
+{
+    struct weir_hash128 field =
+        weir_hash_part(run->context->key, 1, name.data, name.size);
+    WEIR_DCHECK(run->out->point_count + line->points < WEIR_POINTS_MAX);
+    run->out->points[run->out->point_count + line->points++] = (struct weir_point){
+        .raw = weir_hash_join(line->key, field),
+        .value = number->value,
+        .exponent = number->exponent,
+        .kind = number->kind,
+        .field = (uint16_t)line->fields,
+        .record = run->out->record_count,
+    };
+}
+
+static void
+add_record(struct run *run, size_t start, size_t size, uint32_t points, uint8_t reason)
+{
+    struct weir_parsed *out = run->out;
+    out->records[out->record_count++] = (struct weir_record){
+        .text = run->data + start,
+        .size = (uint32_t)size,
+        .point_first = out->point_count,
+        .point_count = points,
+        .reason = reason,
+    };
+    out->point_count += points;
+}
+
+/* Counts a line that the grammar accepts, and judges its time. */
+static inline void
+accept_line(struct run *run, const struct line *line, size_t size, int64_t time_ms)
+{
+    struct weir_parsed *out = run->out;
+    uint8_t reason = weir_time_reason(run->context, time_ms);
+    uint32_t points = line->points;
+    out->samples_rejected[WEIR_REASON_unsupported_type] += line->strings;
+    if (WEIR_UNLIKELY(points == 0)) {
+        reason = WEIR_REASON_no_sample_accepted;
+    } else if (WEIR_UNLIKELY(reason != WEIR_REASON_NONE)) {
+        out->samples_rejected[reason] += points;
+        points = 0;
+    } else {
+        out->integers_rounded += line->rounded;
+        for (uint32_t i = 0; i < points; i++)
+            out->points[out->point_count + i].time_ms = time_ms;
+    }
+    add_record(run, line->start, size, points, reason);
+}
+
+/* A number or truth value without escape or quote; false for what the complete decoder judges. */
+static inline bool
+read_usual_value(const uint8_t *text, size_t size, struct line *line, struct weir_decimal *out)
+{
+    uint8_t first = text[0], last = text[size - 1];
+    if (WEIR_UNLIKELY(last == 'i')) {
+        int64_t integer;
+        if (weir_int_read(text, size - 1, &integer) != WEIR_DECIMAL_OK)
+            return false;
+        line->rounded += weir_decimal_from_int(integer, out);
+        return true;
+    }
+    if (WEIR_LIKELY((uint8_t)(first - '0') <= 9 || first == '-' || first == '.'))
+        return last != 'u' && weir_decimal_read(text, size, out) == WEIR_DECIMAL_OK;
+    return false;
+}
+
+/* Walks `measurement,key=value,...` from line->start to the space behind it. False where a byte
+ * stands where the usual line has none. */
+static inline bool
+walk_key(struct run *run, struct line *line)
+{
+    size_t at = weir_scan_next(&run->scan);
+    while (byte_at(run, at) == '=')
+        at = weir_scan_next(&run->scan);
+    if (at == line->start || run->data[line->start] == '#')
+        return false;
+    while (byte_at(run, at) == ',') {
+        size_t equals = weir_scan_next(&run->scan);
+        if (byte_at(run, equals) != '=' || equals == at + 1)
+            return false;
+        at = weir_scan_next(&run->scan);
+        if (at == equals + 1)
+            return false;
+    }
+    line->key_end = at;
+    return byte_at(run, at) == ' ';
+}
+
+/* Walks `name=value,...` from `at` on; *end is the byte behind the last one, a space or the
+ * line's end. */
+static inline bool
+walk_fields(struct run *run, struct line *line, size_t at, size_t *end)
+{
+    for (;; at = *end + 1) {
+        size_t equals = weir_scan_next(&run->scan);
+        if (byte_at(run, equals) != '=' || equals == at)
+            return false;
+        *end = weir_scan_next(&run->scan);
+        size_t value = equals + 1;
+        if (*end == value || *end - line->start > WEIR_LINE_MAX)
+            return false;
+        struct weir_decimal number;
+        if (!read_usual_value(run->data + value, *end - value, line, &number))
+            return false;
+        add_point(run, line, (struct weir_slice){run->data + at, equals - at}, &number);
+        line->fields++;
+        if (byte_at(run, *end) != ',')
+            return true;
+    }
+}
+
+/* Takes one line from start on if it is a usual one, and returns the position behind it; 0 if it
+ * is not. */
+static inline size_t
+parse_usual_line(struct run *run, size_t start)
+{
+    struct line line = {.start = start};
+    if (!walk_key(run, &line))
+        return 0;
+    line.key = weir_hash_part(run->context->key, 0, run->data + start, line.key_end - start);
+    size_t end;
+    if (!walk_fields(run, &line, line.key_end + 1, &end))
+        return 0;
+    int64_t time_ms = run->packet->receive_ms;
+    if (WEIR_LIKELY(byte_at(run, end) == ' ')) {
+        size_t digits = end + 1;
+        int64_t time;
+        end = weir_scan_next(&run->scan);
+        if (weir_int_read(run->data + digits, end - digits, &time) != WEIR_DECIMAL_OK
+            || !weir_time_ms(time, run->packet->time_unit, &time_ms))
+            return 0;
+    }
+    if (byte_at(run, end) != '\n' || end - start > WEIR_LINE_MAX)
+        return 0;
+    accept_line(run, &line, end - start, time_ms);
+    return end + (end < run->size);
+}
+
+/* Reads the fields of a line into points. OK or what stopped it. */
+static enum weir_influx_result
+read_fields(struct run *run, struct weir_influx_decoder *decoder, struct line *line)
+{
+    struct weir_influx_field field;
+    enum weir_influx_result result;
+    for (; (result = weir_influx_field(decoder, &field)) == WEIR_INFLUX_OK; line->fields++) {
+        union weir_influx_value value;
+        struct weir_decimal number;
+        if (weir_influx_value(&field, &value) != WEIR_INFLUX_OK)
+            return WEIR_INFLUX_BAD;
+        switch ((enum weir_influx_kind)field.kind) {
+        case WEIR_INFLUX_FLOAT:
+            number = value.number;
+            break;
+        case WEIR_INFLUX_INT:
+            line->rounded += weir_decimal_from_int(value.integer, &number);
+            break;
+        case WEIR_INFLUX_UINT:
+            line->rounded += weir_decimal_from_uint(value.natural, &number);
+            break;
+        case WEIR_INFLUX_BOOL:
+            weir_decimal_from_int(value.truth, &number);
+            break;
+        case WEIR_INFLUX_STRING:
+            line->strings++;
+            continue;
+        }
+        add_point(run, line, field.key, &number);
+    }
+    return result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
+}
+
+/* Reads a record's parts in turn. OK or what stopped it. */
+static enum weir_influx_result
+read_record(struct run *run, struct weir_influx_decoder *decoder, struct line *line,
+    int64_t *time_ms)
+{
+    struct weir_slice name, value;
+    int64_t time;
+    enum weir_influx_result result = weir_influx_measurement(decoder, &name);
+    if (result != WEIR_INFLUX_OK)
+        return result;
+    line->key_end = decoder->at;
+    while ((result = weir_influx_tag(decoder, &name, &value)) == WEIR_INFLUX_OK)
+        line->key_end = decoder->at;
+    if (result != WEIR_INFLUX_END)
+        return result;
+    line->key = weir_hash_part(run->context->key, 0, run->data + line->start,
+        line->key_end - line->start);
+    result = read_fields(run, decoder, line);
+    if (result != WEIR_INFLUX_OK)
+        return result;
+    result = weir_influx_time(decoder, &time);
+    if (result == WEIR_INFLUX_OK && !weir_time_ms(time, run->packet->time_unit, time_ms))
+        return WEIR_INFLUX_BAD;
+    return result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
+}
+
+/* Size of start..end without the newline at its end. */
+static size_t
+text_size(const struct run *run, size_t start, size_t end)
+{
+    return end - start - (end > start && run->data[end - 1] == '\n');
+}
+
+/* Refuses the line at start and moves *at behind its newline, or to the packet's end. */
+static void
+refuse_long_line(struct run *run, size_t start, size_t *at)
+{
+    size_t from = start + WEIR_LINE_MAX;
+    const uint8_t *newline = memchr(run->data + from, '\n', run->size - from);
+    add_record(run, start, WEIR_LINE_MAX, 0, WEIR_REASON_line_too_long);
+    *at = newline == NULL ? run->size : (size_t)(newline + 1 - run->data);
+    run->packet->skip_line = newline == NULL && !run->packet->final;
+}
+
+/* Takes the line at *at with the complete decoder. False where its end is not there yet.
+ * The decoder sees the longest line and one byte more: a line that needs what lies behind is
+ * refused, whether that has been received or not, so that the result does not depend on where a
+ * stream is cut. */
+static bool
+parse_any_line(struct run *run, size_t *at)
+{
+    size_t start = *at, left = run->size - start;
+    bool whole = left <= WEIR_LINE_MAX;
+    struct weir_influx_decoder decoder = {
+        .data = run->data,
+        .size = whole ? run->size : start + WEIR_LINE_MAX + 1,
+        .at = start,
+        .final = whole && run->packet->final,
+    };
+    struct line line = {.start = start};
+    int64_t time_ms = run->packet->receive_ms;
+    enum weir_influx_result begun = weir_influx_begin(&decoder), result = begun;
+    if (begun == WEIR_INFLUX_OK) {
+        line.start = decoder.at;
+        result = read_record(run, &decoder, &line, &time_ms);
+    }
+    bool bad = result == WEIR_INFLUX_BAD;
+    if (bad)
+        result = weir_influx_recover(&decoder);
+    if (result == WEIR_INFLUX_MORE) {
+        if (!whole)
+            refuse_long_line(run, start, at);
+        return !whole;
+    }
+    *at = decoder.at;
+    if (begun != WEIR_INFLUX_OK)
+        return true;
+    size_t size = text_size(run, line.start, decoder.at);
+    size -= size > 0 && run->data[line.start + size - 1] == '\r';
+    if (bad)
+        add_record(run, line.start, size, 0, WEIR_REASON_bad_line);
+    else
+        accept_line(run, &line, size, time_ms);
+    return true;
+}
+
+/* Moves behind the rest of a line that was refused before. */
+static size_t
+skip_line(struct weir_packet *packet, size_t at)
+{
+    const uint8_t *newline = memchr(packet->data + at, '\n', packet->size - at);
+    packet->skip_line = newline == NULL && !packet->final;
+    return newline == NULL ? packet->size : (size_t)(newline + 1 - packet->data);
+}
+
+size_t
+weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+    struct weir_parsed *out)
+{
+    struct run run = {
+        .context = context,
+        .packet = packet,
+        .out = out,
+        .data = packet->data,
+        .size = packet->size,
+        .end_byte = packet->final ? '\n' : 0,
+    };
+    if (WEIR_UNLIKELY(packet->skip_line))
+        at = skip_line(packet, at);
+    weir_scan_init(&run.scan, &structural, run.data, run.size);
+    weir_scan_seek(&run.scan, at);
+    while (at < run.size && out->record_count < WEIR_RECORDS_MAX
+        && out->point_count < WEIR_POINTS_TARGET) {
+        size_t behind = parse_usual_line(&run, at);
+        if (WEIR_LIKELY(behind != 0)) {
+            at = behind;
+            continue;
+        }
+        if (!parse_any_line(&run, &at))
+            break;
+        weir_scan_seek(&run.scan, at);
+    }
+    return at;
+}
+
+/* Room for the labels of a line while their escapes are taken out. */
+struct unescaped {
+    size_t used;
+    uint8_t bytes[2 * WEIR_LABELS_BYTES_MAX];
+};
+
+/* raw without escapes, in room's bytes only where it has any. WEIR_LIMIT. */
+static enum weir_err
+plain_text(struct weir_slice raw, enum weir_influx_place place, struct unescaped *room,
+    struct weir_slice *out)
+{
+    *out = raw;
+    /* Without escapes it is at least half as long: no more than the labels may have in all. */
+    if (raw.size > sizeof room->bytes - room->used)
+        return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
+    if (memchr(raw.data, '\\', raw.size) != NULL) {
+        out->data = room->bytes + room->used;
+        out->size = weir_influx_unescape(raw, place, room->bytes + room->used);
+        room->used += out->size;
+    }
+    if (out->size > WEIR_LABELS_BYTES_MAX)
+        return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
+    return WEIR_OK;
+}
+
+static struct weir_label
+label(struct weir_slice name, struct weir_slice value)
+{
+    return (struct weir_label){name.data, value.data, (uint16_t)name.size, (uint16_t)value.size};
+}
+
+/* Reads the tags into labels, from index 1 on. */
+static enum weir_err
+read_tag_labels(struct weir_influx_decoder *decoder, struct unescaped *room,
+    struct weir_label *labels, size_t *count)
+{
+    struct weir_slice key, value;
+    enum weir_influx_result result;
+    for (*count = 1; (result = weir_influx_tag(decoder, &key, &value)) == WEIR_INFLUX_OK;
+         (*count)++) {
+        if (*count == WEIR_LABELS_COUNT_MAX)
+            return weir_fail(WEIR_LIMIT, 0, "more than %d labels", WEIR_LABELS_COUNT_MAX);
+        enum weir_err err = plain_text(key, WEIR_INFLUX_KEY, room, &key);
+        if (err == WEIR_OK)
+            err = plain_text(value, WEIR_INFLUX_KEY, room, &value);
+        if (err != WEIR_OK)
+            return err;
+        labels[*count] = label(key, value);
+    }
+    if (result != WEIR_INFLUX_END)
+        return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");
+    return WEIR_OK;
+}
+
+/* The metric's name: measurement_field, or the measurement alone where the field is `value`. */
+static enum weir_err
+metric_name(struct weir_slice measurement, struct weir_slice field, struct unescaped *room,
+    struct weir_slice *out)
+{
+    *out = measurement;
+    if (field.size == 5 && memcmp(field.data, "value", 5) == 0)
+        return WEIR_OK;
+    if (measurement.size + 1 + field.size > sizeof room->bytes - room->used
+        || measurement.size + 1 + field.size > WEIR_LABELS_BYTES_MAX)
+        return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
+    uint8_t *name = room->bytes + room->used;
+    memcpy(name, measurement.data, measurement.size);
+    name[measurement.size] = '_';
+    memcpy(name + measurement.size + 1, field.data, field.size);
+    *out = (struct weir_slice){name, measurement.size + 1 + field.size};
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_influx_labels(const uint8_t *text, size_t size, unsigned field, uint8_t *labels,
+    size_t *labels_size)
+{
+    /* Uninitialised: 16 KiB of zeros would cost more than the labels do. */
+    __attribute__((uninitialized)) struct unescaped room;
+    struct weir_influx_decoder decoder = {.data = text, .size = size, .final = true};
+    struct weir_label list[WEIR_LABELS_COUNT_MAX];
+    struct weir_slice measurement, name;
+    size_t count;
+    room.used = 0;
+    if (weir_influx_begin(&decoder) != WEIR_INFLUX_OK
+        || weir_influx_measurement(&decoder, &measurement) != WEIR_INFLUX_OK)
+        return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");
+    enum weir_err err = plain_text(measurement, WEIR_INFLUX_MEASUREMENT, &room, &measurement);
+    if (err == WEIR_OK)
+        err = read_tag_labels(&decoder, &room, list, &count);
+    if (err != WEIR_OK)
+        return err;
+    struct weir_influx_field found;
+    for (unsigned i = 0; i <= field; i++)
+        if (weir_influx_field(&decoder, &found) != WEIR_INFLUX_OK)
+            return weir_fail(WEIR_INVALID, 0, "no field %u", field);
+    err = plain_text(found.key, WEIR_INFLUX_KEY, &room, &name);
+    if (err == WEIR_OK)
+        err = metric_name(measurement, name, &room, &name);
+    if (err != WEIR_OK)
+        return err;
+    static const char reserved[] = WEIR_NAME_LABEL;
+    list[0] = label((struct weir_slice){(const uint8_t *)reserved, sizeof reserved - 1}, name);
+    /* A tag of that name is a second one, which the encoding refuses. */
+    return weir_labels_encode(list, count, labels, labels_size);
+}

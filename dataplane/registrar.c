@@ -1,0 +1,487 @@
+#include "dataplane/registrar.h"
+
+#include "base/clock.h"
+#include "base/event.h"
+#include "base/shared.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A chunk under way. It stays here over rounds where a batch is full and no other is empty:
+ *
+ *   none --chunk_take--> between lines <--line_take, line_finish--> in a line
+ *     ^                       |                                      | ^
+ *     +-----chunk_finish------+          awaits an empty batch: defined, not yet appended
+ */
+struct work {
+    struct weir_chunk *chunk; /* NULL: none */
+    uint32_t worker;
+    uint32_t at;       /* of the next line in chunk->lines */
+    uint32_t accepted; /* records of the chunk */
+
+    bool in_line;
+    struct weir_chunk_line line;
+    const uint8_t *text;
+    uint32_t point_at;         /* next of parsed->points */
+    uint32_t point_end;
+    uint32_t samples_accepted; /* of the line */
+    uint32_t samples_rejected;
+    uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
+
+    bool pending;    /* point_at has its number and awaits room */
+    bool is_new;     /* and its definition too */
+    uint64_t number;
+};
+
+struct weir_registrar {
+    struct weir_registrar_options options;
+    struct weir_batch *batch;    /* open, or NULL */
+    uint64_t batch_number;       /* of the last batch opened */
+    int64_t batch_content_ns;    /* when its first sample came */
+    uint64_t definitions_pushed; /* definitions below it are in pushed batches */
+    int64_t now_ns;
+    bool changed;                /* counts differ from what was published */
+    struct work work;
+};
+
+enum weir_err
+weir_registrar_new(const struct weir_registrar_options *options, struct weir_registrar **out)
+{
+    WEIR_ASSERT(options->worker_count <= WEIR_WORKERS_MAX);
+    struct weir_registrar *registrar = calloc(1, sizeof *registrar);
+    if (registrar == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "registrar of %zu bytes", sizeof *registrar);
+    registrar->options = *options;
+    registrar->definitions_pushed = weir_series_count(options->series);
+    *out = registrar;
+    return WEIR_OK;
+}
+
+static void
+publish(struct weir_registrar *registrar)
+{
+    weir_ledger_publish(&registrar->options.ledger->blocks[WEIR_BLOCK_REGISTRAR],
+        registrar->options.counts);
+    registrar->changed = false;
+}
+
+static void
+hold(struct weir_registrar *registrar, enum weir_unit unit, uint64_t count)
+{
+    registrar->options.counts->unit[unit].held += count;
+    registrar->changed = true;
+}
+
+static void
+release(struct weir_registrar *registrar, enum weir_unit unit, uint64_t count)
+{
+    struct weir_ledger_unit *counts = &registrar->options.counts->unit[unit];
+    WEIR_ASSERT(counts->held >= count);
+    counts->held -= count;
+    registrar->changed = true;
+}
+
+static void
+reject(struct weir_registrar *registrar, enum weir_unit unit, uint64_t count, uint8_t reason)
+{
+    release(registrar, unit, count);
+    registrar->options.counts->unit[unit].rejected[reason] += count;
+}
+
+static bool
+batch_open(struct weir_registrar *registrar)
+{
+    if (registrar->batch != NULL)
+        return true;
+    struct weir_batch *batch = weir_ring_pop(registrar->options.empties);
+    if (batch == NULL)
+        return false;
+    weir_batch_reset(batch);
+    batch->number = ++registrar->batch_number;
+    batch->producer = WEIR_PRODUCER_REGISTRAR;
+    registrar->batch = batch;
+    return true;
+}
+
+static bool
+batch_has_content(const struct weir_registrar *registrar)
+{
+    return registrar->batch != NULL && registrar->batch->count > 0;
+}
+
+/* Edge, block, ring, in this order: see base/ledger.h. */
+static void
+batch_push(struct weir_registrar *registrar)
+{
+    struct weir_batch *batch = registrar->batch;
+    struct weir_counts *counts = registrar->options.counts;
+    weir_edge_put(&registrar->options.ledger->edges[WEIR_EDGE_REGISTRAR_WRITER], batch->number,
+        batch->packets, batch->records, batch->count);
+    counts->pushed[WEIR_EDGE_REGISTRAR_WRITER] = batch->number;
+    release(registrar, WEIR_UNIT_PACKETS, batch->packets);
+    release(registrar, WEIR_UNIT_RECORDS, batch->records);
+    release(registrar, WEIR_UNIT_SAMPLES, batch->count);
+    if (batch->definition_count > 0)
+        registrar->definitions_pushed = batch->definition_first + batch->definition_count;
+    registrar->batch = NULL;
+    publish(registrar);
+    bool pushed = weir_ring_push(registrar->options.batches, batch);
+    WEIR_ASSERT(pushed); /* the ring holds every batch there is */
+}
+
+/* Appends the pending point, and its definition where it is new. False where there is no room and
+ * no empty batch; nothing has changed then, so that it is simply called again. A full batch is
+ * pushed only here, right before something is appended to its successor: at the end of a line or
+ * of a chunk of which anything was accepted, the last of it lies in the open batch. */
+static bool
+point_append(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    const struct weir_point *point = &registrar->options.parsed->points[work->point_at];
+    const uint8_t *labels = NULL;
+    size_t size = 0;
+    if (work->is_new)
+        weir_series_labels(registrar->options.series, work->number, &labels, &size);
+    if (registrar->batch != NULL &&
+        (registrar->batch->count == WEIR_BATCH_SAMPLES_MAX ||
+            size + sizeof(uint32_t) >
+                WEIR_BATCH_DEFINITIONS_MAX - registrar->batch->definition_bytes))
+        batch_push(registrar);
+    if (!batch_open(registrar))
+        return false;
+    struct weir_batch *batch = registrar->batch;
+    if (batch->count == 0)
+        registrar->batch_content_ns = registrar->now_ns;
+    if (work->is_new) {
+        size_t used = batch->definition_bytes;
+        enum weir_err err = weir_definition_append(batch->definitions,
+            WEIR_BATCH_DEFINITIONS_MAX, &used, labels, size);
+        WEIR_ASSERT(err == WEIR_OK); /* room was seen to above */
+        if (batch->definition_count++ == 0)
+            batch->definition_first = work->number;
+        batch->definition_bytes = (uint32_t)used;
+    }
+    if (batch->opened_tsc == 0 || work->chunk->opened_tsc < batch->opened_tsc)
+        batch->opened_tsc = work->chunk->opened_tsc;
+    batch->ack_waiting |= work->chunk->ack_waiting;
+    weir_batch_append(batch, weir_sample_key(work->number, point->kind, point->exponent),
+        point->time_ms, point->value);
+    work->pending = false;
+    work->samples_accepted++;
+    return true;
+}
+
+static void
+samples_reject(struct weir_registrar *registrar, uint64_t count, uint8_t reason)
+{
+    struct work *work = &registrar->work;
+    reject(registrar, WEIR_UNIT_SAMPLES, count, reason);
+    if (work->samples_rejected > 0 && work->reason != reason)
+        reason = WEIR_REASON_no_sample_accepted;
+    work->reason = reason;
+    work->samples_rejected += (uint32_t)count;
+}
+
+/* Labels and number of the next point; a refused one is counted and passed over. */
+static void
+point_define(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    struct weir_counts *counts = registrar->options.counts;
+    const struct weir_point *point = &registrar->options.parsed->points[work->point_at];
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    size_t size;
+    if (weir_protocols[work->line.proto].labels(work->text, work->line.size, point->field, labels,
+            &size) != WEIR_OK) {
+        samples_reject(registrar, 1, WEIR_REASON_bad_labels);
+        return;
+    }
+    enum weir_err err = weir_series_define(registrar->options.series, labels, size, &work->number,
+        &work->is_new);
+    if (err != WEIR_OK) {
+        weir_event(WEIR_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
+        samples_reject(registrar, 1, WEIR_REASON_table_full);
+        return;
+    }
+    work->pending = true;
+    if (work->is_new) {
+        counts->counter[WEIR_COUNTER_series_defined]++;
+        counts->counter[WEIR_COUNTER_fingerprint_collisions] =
+            weir_series_collisions(registrar->options.series);
+    }
+}
+
+/* Reason by which lines are refused as long as the log takes nothing, or WEIR_REASON_NONE. */
+static uint8_t
+refusal(const struct weir_registrar *registrar)
+{
+    /* relaxed: a line more or less on either side of the change does not matter */
+    switch (atomic_load_explicit(&registrar->options.progress->state, memory_order_relaxed)) {
+    case WEIR_INGEST_DISK_FULL:
+        return WEIR_REASON_disk_full;
+    case WEIR_INGEST_IO_ERROR:
+        return WEIR_REASON_io_error;
+    default:
+        return WEIR_REASON_NONE;
+    }
+}
+
+/* Parses the line again. The worker has judged its times, so there is no rule for them here, and
+ * has counted its samples: its count is what the ledger is held to. */
+static void
+line_parse(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    struct weir_parsed *parsed = registrar->options.parsed;
+    const struct weir_parse_context context = {.key = registrar->options.key,
+        .time_min_ms = INT64_MIN,
+        .time_max_ms = INT64_MAX};
+    struct weir_packet packet = {.data = work->text,
+        .size = work->line.size,
+        .proto = work->line.proto,
+        .time_unit = work->line.time_unit,
+        .final = true,
+        .source = work->line.source,
+        .receive_ms = work->line.receive_ms};
+    weir_parsed_reset(parsed);
+    weir_protocols[work->line.proto].parse(&context, &packet, 0, parsed);
+    uint8_t reason = WEIR_REASON_bad_line;
+    uint32_t found = 0;
+    if (parsed->record_count > 0) {
+        const struct weir_record *record = &parsed->records[0];
+        work->point_at = record->point_first;
+        found = record->point_count;
+        if (record->reason != WEIR_REASON_NONE)
+            reason = record->reason;
+    }
+    if (found > work->line.samples)
+        found = work->line.samples;
+    work->point_end = work->point_at + found;
+    if (found < work->line.samples)
+        samples_reject(registrar, work->line.samples - found, reason);
+}
+
+static void
+line_take(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    const struct weir_chunk *chunk = work->chunk;
+    WEIR_ASSERT(chunk->used - work->at >= sizeof work->line);
+    memcpy(&work->line, chunk->lines + work->at, sizeof work->line);
+    WEIR_ASSERT(weir_chunk_line_bytes(work->line.size) <= chunk->used - work->at);
+    work->text = chunk->lines + work->at + sizeof work->line;
+    work->at += (uint32_t)weir_chunk_line_bytes(work->line.size);
+    work->in_line = true;
+    work->point_at = 0;
+    work->point_end = 0;
+    work->samples_accepted = 0;
+    work->samples_rejected = 0;
+    work->reason = WEIR_REASON_no_sample_accepted;
+    uint8_t refused = refusal(registrar);
+    if (refused != WEIR_REASON_NONE)
+        samples_reject(registrar, work->line.samples, refused);
+    else
+        line_parse(registrar);
+}
+
+/* One settlement for each run of lines with one source; nobody waits at source 0. */
+static void
+settle(struct work *work, bool accepted, uint64_t batch)
+{
+    struct weir_chunk *chunk = work->chunk;
+    if (work->line.source == 0)
+        return;
+    struct weir_settlement *last = &chunk->settlements[chunk->settlement_count];
+    if (chunk->settlement_count > 0 && last[-1].source == work->line.source) {
+        last--;
+    } else {
+        *last = (struct weir_settlement){.source = work->line.source};
+        chunk->settlement_count++;
+    }
+    if (accepted) {
+        last->accepted++;
+        last->batch = batch;
+    } else {
+        last->rejected++;
+    }
+}
+
+static void
+line_finish(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    WEIR_ASSERT(work->samples_accepted + work->samples_rejected == work->line.samples);
+    bool accepted = work->samples_accepted > 0;
+    if (accepted) {
+        WEIR_ASSERT(batch_has_content(registrar));
+        registrar->batch->records++;
+        work->accepted++;
+        settle(work, true, registrar->batch->number);
+    } else {
+        reject(registrar, WEIR_UNIT_RECORDS, 1, work->reason);
+        settle(work, false, 0);
+    }
+    work->in_line = false;
+}
+
+/* False where the line has to wait for an empty batch. */
+static bool
+line_work(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    while (work->point_at < work->point_end) {
+        if (!work->pending)
+            point_define(registrar);
+        if (work->pending && !point_append(registrar))
+            return false;
+        work->point_at++;
+    }
+    line_finish(registrar);
+    return true;
+}
+
+static void
+chunk_take(struct weir_registrar *registrar, uint32_t index)
+{
+    const struct weir_registrar_worker *worker = &registrar->options.workers[index];
+    struct weir_chunk *chunk = weir_ring_pop(worker->chunks);
+    if (chunk == NULL)
+        return;
+    registrar->options.counts->popped[worker->edge] = chunk->number;
+    hold(registrar, WEIR_UNIT_PACKETS, chunk->packets);
+    hold(registrar, WEIR_UNIT_RECORDS, chunk->records);
+    hold(registrar, WEIR_UNIT_SAMPLES, chunk->samples);
+    chunk->settlement_count = 0;
+    registrar->work = (struct work){.chunk = chunk, .worker = index};
+}
+
+/* Gives the chunk back. What was rejected is published first, so that no sender is told of it
+ * before the ledger shows it. */
+static void
+chunk_finish(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    struct weir_chunk *chunk = work->chunk;
+    if (work->accepted > 0) {
+        WEIR_ASSERT(batch_has_content(registrar));
+        registrar->batch->packets += chunk->packets;
+    } else {
+        reject(registrar, WEIR_UNIT_PACKETS, chunk->packets, WEIR_REASON_nothing_accepted);
+    }
+    chunk->used = 0;
+    chunk->packets = 0;
+    chunk->records = 0;
+    chunk->samples = 0;
+    work->chunk = NULL;
+    publish(registrar);
+    bool pushed = weir_ring_push(registrar->options.workers[work->worker].settled, chunk);
+    WEIR_ASSERT(pushed); /* the ring holds every chunk there is */
+}
+
+/* Works on the chunk under way until it is done; *lines grows by the lines finished. False where
+ * it has to wait for an empty batch. */
+static bool
+chunk_work(struct weir_registrar *registrar, size_t *lines)
+{
+    struct work *work = &registrar->work;
+    uint64_t start = weir_tsc();
+    bool room = true;
+    while (room && (work->in_line || work->at < work->chunk->used)) {
+        if (!work->in_line)
+            line_take(registrar);
+        room = line_work(registrar);
+        if (room) {
+            registrar->options.counts->samples[WEIR_STAGE_define] += work->line.samples;
+            (*lines)++;
+        }
+    }
+    registrar->options.counts->cycles[WEIR_STAGE_define] += weir_tsc() - start;
+    if (room)
+        chunk_finish(registrar);
+    return room;
+}
+
+static bool
+flush_due(const struct weir_registrar *registrar)
+{
+    if (!batch_has_content(registrar))
+        return false;
+    const struct weir_batch *batch = registrar->batch;
+    /* relaxed, both: they carry no data, and one missed is seen in the next round */
+    bool waiting = batch->ack_waiting ||
+        atomic_load_explicit(&registrar->options.progress->ack_waiting, memory_order_relaxed) != 0;
+    int64_t interval_ns =
+        waiting ? registrar->options.ack_interval_ns : registrar->options.flush_interval_ns;
+    uint64_t wanted = atomic_load_explicit(&registrar->options.progress->definitions_wanted,
+        memory_order_relaxed);
+    return batch->count == WEIR_BATCH_SAMPLES_MAX ||
+        registrar->now_ns - registrar->batch_content_ns >= interval_ns ||
+        wanted > registrar->definitions_pushed;
+}
+
+/* A line is taken only where it can be put somewhere, or is refused anyway. */
+static bool
+may_take(struct weir_registrar *registrar)
+{
+    return refusal(registrar) != WEIR_REASON_NONE || batch_open(registrar);
+}
+
+size_t
+weir_registrar_run_once(struct weir_registrar *registrar)
+{
+    size_t lines = 0;
+    registrar->now_ns = weir_mono_ns();
+    bool room = registrar->work.chunk == NULL || chunk_work(registrar, &lines);
+    for (uint32_t i = 0; i < registrar->options.worker_count && room; i++) {
+        if (weir_ring_peek(registrar->options.workers[i].chunks) == NULL)
+            continue;
+        if (!may_take(registrar))
+            break;
+        chunk_take(registrar, i);
+        room = chunk_work(registrar, &lines);
+    }
+    size_t flushed = 0;
+    if (flush_due(registrar)) {
+        batch_push(registrar);
+        flushed = 1;
+    }
+    if (registrar->changed)
+        publish(registrar);
+    return lines + flushed;
+}
+
+bool
+weir_registrar_flush(struct weir_registrar *registrar)
+{
+    if (batch_has_content(registrar))
+        batch_push(registrar);
+    return registrar->work.chunk == NULL;
+}
+
+bool
+weir_registrar_idle(const struct weir_registrar *registrar)
+{
+    if (registrar->work.chunk != NULL || batch_has_content(registrar))
+        return false;
+    for (uint32_t i = 0; i < registrar->options.worker_count; i++)
+        if (weir_ring_count(registrar->options.workers[i].chunks) > 0)
+            return false;
+    return true;
+}
+
+void
+weir_registrar_free(struct weir_registrar *registrar)
+{
+    if (registrar == NULL)
+        return;
+    for (uint32_t i = 0; i < registrar->options.worker_count; i++)
+        while (weir_ring_peek(registrar->options.workers[i].chunks) != NULL)
+            chunk_take(registrar, i);
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+        struct weir_ledger_unit *counts = &registrar->options.counts->unit[unit];
+        counts->dropped[WEIR_REASON_shutdown] += counts->held;
+        counts->held = 0;
+    }
+    publish(registrar);
+    free(registrar);
+}

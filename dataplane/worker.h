@@ -1,0 +1,65 @@
+/* worker: the RX stage. Packets of its ports in, batches for the log writer out, run to
+ * completion: receive, parse, look up, append.
+ *
+ * Threads: run from one pinned thread
+ * Memory:  its struct and what the options point at; nothing on the packet path
+ * Limits:  WEIR_PORTS_MAX ports
+ *
+ * A burst may be larger than the room in batches. The worker then stops inside it and goes on in
+ * the next round; while it stands still it takes nothing from its ports.
+ *
+ *   empty --receive--> in burst --parse--> in records --last record--> in burst
+ *     ^                   |                    |  no empty batch: stays, round ends
+ *     +---- release ------+ last packet
+ */
+#ifndef WEIR_DATAPLANE_WORKER_H
+#define WEIR_DATAPLANE_WORKER_H
+
+#include "base/ledger.h"
+#include "base/progress.h"
+#include "base/ring.h"
+#include "base/sample.h"
+#include "dataplane/parse.h"
+#include "dataplane/port.h"
+#include "dataplane/raw_cache.h"
+#include "dataplane/registrar.h"
+#include "dataplane/series.h"
+
+struct weir_worker_options {
+    uint32_t index;
+    struct weir_port *ports[WEIR_PORTS_MAX];
+    uint32_t port_count;
+    const struct weir_series *series;
+    struct weir_raw_cache *raw_cache;
+    const struct weir_hash_key *key;
+    struct weir_progress *progress;
+    struct weir_ledger *ledger;
+    struct weir_counts *counts; /* the ports count here too */
+    struct weir_ring *batches;  /* worker -> writer */
+    struct weir_ring *empties;  /* writer -> worker */
+    struct weir_ring *chunks;   /* worker -> registrar */
+    struct weir_ring *settled;  /* registrar -> worker; at first filled with all chunks */
+    struct weir_parsed *parsed; /* scratch of its own */
+    int64_t retention_ms;       /* older samples are refused */
+    int64_t flush_interval_ns;
+    int64_t ack_interval_ns;    /* where a sender waits for an answer */
+};
+
+struct weir_worker;
+
+enum weir_err weir_worker_new(const struct weir_worker_options *options,
+    struct weir_worker **out) WEIR_MUST_USE;
+
+/* One round over all ports. Returns packets, settlements and flushes done, 0 when idle. */
+size_t weir_worker_run_once(struct weir_worker *worker);
+
+/* Monotonic time at which the open batch or chunk is due, or INT64_MAX. */
+int64_t weir_worker_deadline_ns(const struct weir_worker *worker);
+
+/* Shutdown: stops receiving; pushes what is open. False while the queues have no room, or while
+ * a burst is unfinished. Call with the other stages running until it returns true. */
+bool weir_worker_drain(struct weir_worker *worker);
+
+void weir_worker_free(struct weir_worker *worker);
+
+#endif

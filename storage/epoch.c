@@ -1,0 +1,60 @@
+#include "storage/epoch.h"
+
+#include "base/crc.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+static uint32_t
+epoch_crc(const struct weir_epoch *epoch)
+{
+    return weir_crc32c(0, epoch, offsetof(struct weir_epoch, crc));
+}
+
+static enum weir_err
+epoch_path(const char *directory, char path[PATH_MAX])
+{
+    if (snprintf(path, PATH_MAX, "%s/epoch", directory) >= PATH_MAX)
+        return weir_fail(WEIR_INVALID, 0, "path too long: %s", directory);
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_epoch_read(struct weir_io *io, const char *directory, uint32_t stream,
+    struct weir_epoch *out)
+{
+    char path[PATH_MAX];
+    weir_io_file file;
+    enum weir_err err = epoch_path(directory, path);
+    if (err == WEIR_OK)
+        err = weir_io_open(io, path, WEIR_IO_READ, &file);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_io_read(io, file, out, sizeof *out, 0);
+    weir_io_close(io, file);
+    if (err == WEIR_END)
+        return weir_fail(WEIR_CORRUPT, 0, "%s is cut off", path);
+    if (err != WEIR_OK)
+        return err;
+    if (out->magic != WEIR_EPOCH_MAGIC || out->crc != epoch_crc(out))
+        return weir_fail(WEIR_CORRUPT, 0, "%s does not check out", path);
+    if (out->version != WEIR_EPOCH_VERSION)
+        return weir_fail(WEIR_UNSUPPORTED, 0, "%s has version %u, this program knows %d", path,
+            out->version, WEIR_EPOCH_VERSION);
+    if (out->stream != stream)
+        return weir_fail(WEIR_CORRUPT, 0, "%s is of stream %u", path, out->stream);
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_epoch_write(struct weir_io *io, const char *directory, struct weir_epoch epoch)
+{
+    char path[PATH_MAX];
+    enum weir_err err = epoch_path(directory, path);
+    if (err != WEIR_OK)
+        return err;
+    epoch.magic = WEIR_EPOCH_MAGIC;
+    epoch.version = WEIR_EPOCH_VERSION;
+    epoch.crc = epoch_crc(&epoch);
+    return weir_io_replace(io, path, &epoch, sizeof epoch);
+}

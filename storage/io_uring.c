@@ -1,0 +1,269 @@
+/* Back end on io_uring.
+ *
+ * The ring is made disabled and enabled by the first asynchronous call: SINGLE_ISSUER binds it to
+ * the enabling thread, and start-up may run in another one than the log writer. */
+#include "storage/io_backend.h"
+
+#include "base/assert.h"
+#include "base/event.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RING_ENTRIES WEIR_IO_INFLIGHT_MAX
+#define BUFFER_BYTES_MAX (UINT64_C(1) << 30) /* the kernel's limit of one registered buffer */
+#define BUFFERS_MAX 64
+#define NO_BUFFER -1
+
+struct operation {
+    weir_io_file file;
+    bool is_sync;
+    bool used;
+    const uint8_t *data; /* what is still to be written */
+    size_t size;
+    uint64_t offset;
+    uint64_t user;
+};
+
+struct state {
+    struct io_uring ring;
+    bool enabled;
+    const uint8_t *memory; /* registered; NULL where not */
+    size_t memory_size;
+    struct operation operations[WEIR_IO_INFLIGHT_MAX];
+};
+
+/* Newest kernels first; each line is what the one before lacks. */
+static const unsigned setup_flags[] = {
+    IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+        IORING_SETUP_TASKRUN_FLAG,                                            /* 6.1 */
+    IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
+        IORING_SETUP_TASKRUN_FLAG,                                            /* 6.0 */
+    IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, /* 5.19 */
+    IORING_SETUP_R_DISABLED,                                                  /* 5.10 */
+};
+
+static int
+make_ring(struct io_uring *ring)
+{
+    int result = -EINVAL;
+    for (size_t i = 0; i < sizeof setup_flags / sizeof setup_flags[0]; i++) {
+        result = io_uring_queue_init(RING_ENTRIES, ring, setup_flags[i]);
+        if (result != -EINVAL)
+            break;
+    }
+    return result;
+}
+
+/* A buffer of the kernel holds at most 1 GiB, so the memory is registered in pieces. */
+static void
+register_memory(struct weir_io *io, struct state *state, const struct weir_io_options *options)
+{
+    struct iovec pieces[BUFFERS_MAX];
+    size_t count = 0;
+    for (size_t at = 0; at < options->memory_size; at += BUFFER_BYTES_MAX) {
+        if (count == BUFFERS_MAX)
+            return;
+        size_t left = options->memory_size - at;
+        pieces[count++] = (struct iovec){(uint8_t *)options->memory + at,
+            left < BUFFER_BYTES_MAX ? left : BUFFER_BYTES_MAX};
+    }
+    int result = io_uring_register_buffers(&state->ring, pieces, (unsigned)count);
+    if (result != 0) {
+        weir_event(WEIR_WARN, "buffers_unregistered",
+            "bytes=%zu reason=\"%s\" hint=\"raise the memory-lock limit (RLIMIT_MEMLOCK)\"",
+            options->memory_size, strerror(-result));
+        return;
+    }
+    state->memory = options->memory;
+    state->memory_size = options->memory_size;
+    io->registered = true;
+}
+
+static enum weir_err
+uring_start(struct weir_io *io, const struct weir_io_options *options)
+{
+    struct state *state = calloc(1, sizeof *state);
+    if (state == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "io_uring state");
+    int result = make_ring(&state->ring);
+    if (result != 0) {
+        free(state);
+        return weir_fail(WEIR_UNSUPPORTED, -result, "io_uring_setup");
+    }
+    io->state = state;
+    if (options->memory != NULL)
+        register_memory(io, state, options);
+    return WEIR_OK;
+}
+
+static void
+uring_stop(struct weir_io *io)
+{
+    struct state *state = io->state;
+    io_uring_queue_exit(&state->ring);
+    free(state);
+}
+
+static void
+enable(struct state *state)
+{
+    if (state->enabled)
+        return;
+    int result = io_uring_enable_rings(&state->ring);
+    WEIR_ASSERT(result == 0);
+    state->enabled = true;
+}
+
+/* Index of the registered buffer that holds all of the operation, or NO_BUFFER. */
+static int
+buffer_index(const struct state *state, const struct operation *operation)
+{
+    uintptr_t at = (uintptr_t)operation->data - (uintptr_t)state->memory;
+    if (state->memory == NULL || at >= state->memory_size ||
+        operation->size > state->memory_size - at)
+        return NO_BUFFER;
+    if (at / BUFFER_BYTES_MAX != (at + operation->size - 1) / BUFFER_BYTES_MAX)
+        return NO_BUFFER;
+    return (int)(at / BUFFER_BYTES_MAX);
+}
+
+static void
+submit(struct state *state, struct operation *operation)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&state->ring);
+    WEIR_ASSERT(sqe != NULL); /* as many entries as operations, and each is submitted at once */
+    if (operation->is_sync) {
+        io_uring_prep_fsync(sqe, operation->file, IORING_FSYNC_DATASYNC);
+    } else {
+        int index = buffer_index(state, operation);
+        if (index == NO_BUFFER)
+            io_uring_prep_write(sqe, operation->file, operation->data, (unsigned)operation->size,
+                operation->offset);
+        else
+            io_uring_prep_write_fixed(sqe, operation->file, operation->data,
+                (unsigned)operation->size, operation->offset, index);
+    }
+    io_uring_sqe_set_data(sqe, operation);
+    int result;
+    do
+        result = io_uring_submit(&state->ring);
+    while (result == -EINTR || result == -EAGAIN || result == -EBUSY);
+    WEIR_ASSERT(result == 1);
+}
+
+static void
+begin(struct weir_io *io, struct operation operation)
+{
+    struct state *state = io->state;
+    enable(state);
+    struct operation *slot = state->operations;
+    while (slot->used)
+        slot++;
+    WEIR_ASSERT(slot < state->operations + WEIR_IO_INFLIGHT_MAX);
+    *slot = operation;
+    slot->used = true;
+    submit(state, slot);
+}
+
+static void
+uring_write(struct weir_io *io, weir_io_file file, const void *data, size_t size,
+    uint64_t offset, uint64_t user)
+{
+    WEIR_ASSERT(size <= INT32_MAX);
+    begin(io, (struct operation){
+                  .file = file, .data = data, .size = size, .offset = offset, .user = user});
+}
+
+static void
+uring_sync(struct weir_io *io, weir_io_file file, uint64_t user)
+{
+    begin(io, (struct operation){.file = file, .is_sync = true, .user = user});
+}
+
+/* What a kernel result means for an operation: true when it is over, with *result; false when
+ * the rest of a short write was submitted. */
+static bool
+finish(struct state *state, struct operation *operation, int *result)
+{
+    if (operation->is_sync || (*result < 0 && *result != -EINTR && *result != -EAGAIN))
+        return true;
+    size_t put = *result < 0 ? 0 : (size_t)*result;
+    if (put == operation->size) {
+        *result = 0;
+        return true;
+    }
+    /* a direct write goes on at a block: the rest of a cut block is written again */
+    size_t whole = put & ~(size_t)(WEIR_IO_ALIGN - 1);
+    if (*result >= 0 && whole == 0) {
+        *result = -EIO;
+        return true;
+    }
+    operation->data += whole;
+    operation->offset += whole;
+    operation->size -= whole;
+    submit(state, operation);
+    return false;
+}
+
+static size_t
+take(struct state *state, struct weir_io_completion *out, size_t max)
+{
+    struct io_uring_cqe *cqes[WEIR_IO_INFLIGHT_MAX];
+    unsigned want = max < WEIR_IO_INFLIGHT_MAX ? (unsigned)max : WEIR_IO_INFLIGHT_MAX;
+    unsigned got = io_uring_peek_batch_cqe(&state->ring, cqes, want);
+    size_t count = 0;
+    for (unsigned i = 0; i < got; i++) {
+        struct operation *operation = io_uring_cqe_get_data(cqes[i]);
+        int result = cqes[i]->res;
+        if (!finish(state, operation, &result))
+            continue;
+        operation->used = false;
+        out[count++] = (struct weir_io_completion){operation->user, result};
+    }
+    io_uring_cq_advance(&state->ring, got);
+    return count;
+}
+
+static size_t
+uring_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64_t wait_ns)
+{
+    struct state *state = io->state;
+    size_t count = take(state, out, max);
+    if (count != 0 || wait_ns <= 0)
+        return count;
+    struct __kernel_timespec timeout = {wait_ns / 1000000000, wait_ns % 1000000000};
+    struct io_uring_cqe *cqe;
+    if (io_uring_wait_cqe_timeout(&state->ring, &cqe, &timeout) != 0)
+        return 0; /* time is up, or a signal came */
+    return take(state, out, max);
+}
+
+static bool
+uring_watch(struct weir_io *io, int event_fd)
+{
+    struct state *state = io->state;
+    return io_uring_register_eventfd(&state->ring, event_fd) == 0;
+}
+
+const struct weir_io_table weir_io_uring_table = {
+    .name = "io_uring",
+    .start = uring_start,
+    .stop = uring_stop,
+    .write = uring_write,
+    .sync = uring_sync,
+    .reap = uring_reap,
+    .watch = uring_watch,
+    .open = weir_io_file_open,
+    .close = weir_io_file_close,
+    .size = weir_io_file_size,
+    .read = weir_io_file_read,
+    .flush = weir_io_file_flush,
+    .replace = weir_io_file_replace,
+    .allocate = weir_io_file_allocate,
+    .mkdir = weir_io_file_mkdir,
+    .unlink = weir_io_file_unlink,
+    .list = weir_io_file_list,
+};

@@ -1,0 +1,194 @@
+#include "storage/segment_reader.h"
+
+#include "base/assert.h"
+#include "storage/frame.h"
+#include "storage/log.h"
+#include "storage/segment.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW (UINT64_C(1) << 20)
+/* Below this step the pages in between are read through: a seek costs more. */
+#define STEP_SMALL (UINT64_C(128) << 10)
+#define NONE_OPEN UINT64_MAX
+
+static enum weir_err
+open_segment(struct weir_segment_reader *reader, uint64_t index)
+{
+    if (reader->opened == index)
+        return WEIR_OK;
+    if (reader->opened != NONE_OPEN)
+        weir_io_close(reader->io, reader->file);
+    reader->opened = NONE_OPEN;
+    char path[PATH_MAX];
+    weir_log_segment_path(reader->directory, index, path, sizeof path);
+    enum weir_err err = weir_io_open(reader->io, path, WEIR_IO_READ, &reader->file);
+    if (err == WEIR_OK)
+        reader->opened = index;
+    return err;
+}
+
+/* Does the file begin with a frame? Else it was made ahead and never used. */
+static enum weir_err
+in_use(struct weir_segment_reader *reader, uint64_t size, bool *used)
+{
+    struct weir_frame_header header;
+    *used = false;
+    if (size < sizeof header)
+        return WEIR_OK;
+    enum weir_err err = weir_io_read(reader->io, reader->file, &header, sizeof header, 0);
+    *used = err == WEIR_OK && header.magic == WEIR_FRAME_MAGIC &&
+            weir_frame_check_header(&header, WEIR_LOG_STREAM, header.offset) == WEIR_OK;
+    return err;
+}
+
+/* Every segment has one size; only the last file may be shorter, if it was never used. */
+static enum weir_err
+check_size(struct weir_segment_reader *reader, uint64_t index, bool last)
+{
+    uint64_t size;
+    enum weir_err err = open_segment(reader, index);
+    if (err == WEIR_OK)
+        err = weir_io_size(reader->io, reader->file, &size);
+    if (err != WEIR_OK)
+        return err;
+    if (reader->segment_bytes == 0 && !last)
+        reader->segment_bytes = size;
+    if (size == reader->segment_bytes && size != 0)
+        return WEIR_OK;
+    bool used = true;
+    if (last)
+        err = in_use(reader, size, &used);
+    if (err != WEIR_OK)
+        return err;
+    if (!used) {
+        reader->count--;
+        return WEIR_OK;
+    }
+    if (reader->segment_bytes == 0 && size % WEIR_IO_ALIGN == 0) {
+        reader->segment_bytes = size; /* the only one, and no epoch file to tell */
+        return WEIR_OK;
+    }
+    return weir_fail(WEIR_CORRUPT, 0,
+        "%s: segment %016" PRIx64 " has %" PRIu64 " bytes, not %" PRIu64, reader->directory,
+        index, size, reader->segment_bytes);
+}
+
+enum weir_err
+weir_segment_reader_open(struct weir_segment_reader *reader, struct weir_io *io,
+    const char *directory, uint64_t *segment_bytes)
+{
+    *reader = (struct weir_segment_reader){
+        .io = io, .directory = directory, .segment_bytes = *segment_bytes, .opened = NONE_OPEN};
+    uint64_t *indexes;
+    enum weir_err err = weir_segment_list(io, directory, &indexes, &reader->listed);
+    if (err != WEIR_OK)
+        return err;
+    reader->count = reader->listed;
+    reader->first = reader->listed != 0 ? indexes[0] : 0;
+    for (size_t i = 0; i < reader->listed && err == WEIR_OK; i++)
+        err = check_size(reader, indexes[i], i + 1 == reader->listed);
+    free(indexes);
+    if (err == WEIR_OK && reader->segment_bytes % WEIR_IO_ALIGN != 0)
+        err = weir_fail(WEIR_CORRUPT, 0, "%s: segments of %" PRIu64 " bytes", directory,
+            reader->segment_bytes);
+    if (err == WEIR_OK && reader->count != 0 &&
+        reader->first > UINT64_MAX / 2 / reader->segment_bytes)
+        err = weir_fail(WEIR_CORRUPT, 0, "%s: segment %016" PRIx64 " is no place of a log",
+            directory, reader->first);
+    if (err == WEIR_OK && (reader->window = aligned_alloc(WEIR_IO_ALIGN, WINDOW)) == NULL)
+        err = weir_fail(WEIR_NOMEM, 0, "window of %" PRIu64 " bytes", (uint64_t)WINDOW);
+    if (err != WEIR_OK)
+        weir_segment_reader_close(reader);
+    *segment_bytes = reader->segment_bytes;
+    return err;
+}
+
+void
+weir_segment_reader_close(struct weir_segment_reader *reader)
+{
+    if (reader->opened != NONE_OPEN)
+        weir_io_close(reader->io, reader->file);
+    reader->opened = NONE_OPEN;
+    free(reader->window);
+    free(reader->frame);
+    reader->window = reader->frame = NULL;
+}
+
+uint64_t
+weir_segment_reader_start(const struct weir_segment_reader *reader)
+{
+    return reader->first * reader->segment_bytes;
+}
+
+uint64_t
+weir_segment_reader_end(const struct weir_segment_reader *reader)
+{
+    return (reader->first + reader->count) * reader->segment_bytes;
+}
+
+static enum weir_err
+read_at(struct weir_segment_reader *reader, uint64_t offset, void *data, size_t size)
+{
+    enum weir_err err = open_segment(reader, offset / reader->segment_bytes);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_io_read(reader->io, reader->file, data, size, offset % reader->segment_bytes);
+    if (err == WEIR_END)
+        err = weir_fail(WEIR_CORRUPT, 0, "%s: a segment became shorter", reader->directory);
+    return err;
+}
+
+enum weir_err
+weir_segment_reader_page(struct weir_segment_reader *reader, uint64_t offset, uint64_t step,
+    const uint8_t **page)
+{
+    WEIR_ASSERT(offset % WEIR_IO_ALIGN == 0);
+    if (offset < reader->window_at || offset >= reader->window_at + reader->window_size) {
+        uint64_t left = reader->segment_bytes - offset % reader->segment_bytes;
+        uint64_t size = step < STEP_SMALL ? WINDOW : WEIR_IO_ALIGN;
+        reader->window_at = offset;
+        reader->window_size = (size_t)(size < left ? size : left);
+        enum weir_err err = read_at(reader, offset, reader->window, reader->window_size);
+        if (err != WEIR_OK) {
+            reader->window_size = 0;
+            return err;
+        }
+    }
+    *page = reader->window + (offset - reader->window_at);
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_segment_reader_frame(struct weir_segment_reader *reader, uint64_t offset, uint64_t bytes,
+    const uint8_t **frame)
+{
+    if (bytes > reader->frame_capacity) {
+        uint8_t *more = aligned_alloc(WEIR_IO_ALIGN, bytes);
+        if (more == NULL)
+            return weir_fail(WEIR_NOMEM, 0, "frame of %" PRIu64 " bytes", bytes);
+        free(reader->frame);
+        reader->frame = more;
+        reader->frame_capacity = bytes;
+    }
+    *frame = reader->frame;
+    return read_at(reader, offset, reader->frame, bytes);
+}
+
+enum weir_err
+weir_segment_reader_flush(struct weir_segment_reader *reader, uint64_t from, uint64_t to)
+{
+    enum weir_err err = WEIR_OK;
+    uint64_t index = from / reader->segment_bytes;
+    if (index < reader->first)
+        index = reader->first;
+    for (; err == WEIR_OK && index * reader->segment_bytes < to; index++) {
+        err = open_segment(reader, index);
+        if (err == WEIR_OK)
+            err = weir_io_flush(reader->io, reader->file);
+    }
+    return err;
+}

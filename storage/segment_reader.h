@@ -1,0 +1,49 @@
+/* segment_reader: the segment files of a log as one range of offsets, for recovery.
+ *
+ * Threads: one
+ * Memory:  a window of 1 MiB and the largest frame asked for
+ * Errors:  WEIR_CORRUPT for a missing segment or one of a wrong size
+ */
+#ifndef WEIR_STORAGE_SEGMENT_READER_H
+#define WEIR_STORAGE_SEGMENT_READER_H
+
+#include "storage/io.h"
+
+struct weir_segment_reader {
+    struct weir_io *io;
+    const char *directory;
+    uint64_t segment_bytes;
+    uint64_t first;  /* index of the first segment */
+    size_t listed;   /* segment files there are */
+    size_t count;    /* of those, without a last one that was never made whole */
+    uint64_t opened; /* index of the open file */
+    weir_io_file file;
+    uint8_t *window;
+    uint64_t window_at; /* stream offset */
+    size_t window_size; /* valid bytes */
+    uint8_t *frame;
+    size_t frame_capacity;
+};
+
+/* *segment_bytes: what the epoch file says, or 0; then filled from the files, still 0 where there
+ * are none. */
+enum weir_err weir_segment_reader_open(struct weir_segment_reader *reader, struct weir_io *io,
+    const char *directory, uint64_t *segment_bytes) WEIR_MUST_USE;
+void weir_segment_reader_close(struct weir_segment_reader *reader);
+
+/* Stream offsets of the first byte and behind the last. */
+uint64_t weir_segment_reader_start(const struct weir_segment_reader *reader);
+uint64_t weir_segment_reader_end(const struct weir_segment_reader *reader);
+
+/* The page (WEIR_IO_ALIGN bytes) at an offset; valid until the next call. step is how far the
+ * last one moved on: small steps read ahead by the window, large ones read the page alone. */
+enum weir_err weir_segment_reader_page(struct weir_segment_reader *reader, uint64_t offset,
+    uint64_t step, const uint8_t **page) WEIR_MUST_USE;
+/* `bytes` at an offset, within one segment; valid until the next call. */
+enum weir_err weir_segment_reader_frame(struct weir_segment_reader *reader, uint64_t offset,
+    uint64_t bytes, const uint8_t **frame) WEIR_MUST_USE;
+/* fdatasync of the segments that [from, to) touches. */
+enum weir_err weir_segment_reader_flush(struct weir_segment_reader *reader, uint64_t from,
+    uint64_t to) WEIR_MUST_USE;
+
+#endif

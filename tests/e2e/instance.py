@@ -1,0 +1,218 @@
+"""A running appliance for end-to-end tests, and the few things one does with it.
+
+Everything goes to loopback. Ports are taken from the kernel (bind to 0) just before the start.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+BIN = os.environ.get("WEIR_BIN", os.path.join(os.path.dirname(__file__), "../../build"))
+NIGHTLY = os.environ.get("WEIR_NIGHTLY") == "1"
+SCRATCH = os.environ.get("WEIR_SCRATCH") or tempfile.gettempdir()
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, seconds, what):
+    """Polls until condition() is true; fails with `what` after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+def bits(value):
+    return struct.pack("<d", value)
+
+
+def number(value):
+    """A point's value as JSON carries it: a number, or a string where it is not finite."""
+    return float(value) if isinstance(value, str) else float(value)
+
+
+class Instance:
+    def __init__(self, *options, data=None, binaries=None, user=None):
+        self.binaries = binaries or BIN
+        self.made = data is None
+        self.data = data or tempfile.mkdtemp(prefix="weir-e2e-", dir=SCRATCH)
+        self.http = free_port()
+        self.influx_udp = free_port(socket.SOCK_DGRAM)
+        self.influx_tcp = free_port()
+        self.graphite_tcp = free_port()
+        self.options = list(options)
+        self.user = user
+        self.process = None
+        self.log_path = self.data.rstrip("/") + ".log"
+
+    def command(self):
+        return [os.path.join(self.binaries, "weir"), "run", "--data", self.data,
+                "--http", f"127.0.0.1:{self.http}",
+                "--influx-udp", f"127.0.0.1:{self.influx_udp}",
+                "--influx-tcp", f"127.0.0.1:{self.influx_tcp}",
+                "--graphite-tcp", f"127.0.0.1:{self.graphite_tcp}",
+                *([] if "--port" in self.options else ["--port", "none"]), *self.options]
+
+    def start(self, wait=True):
+        log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(self.command(), stdout=log, stderr=log,
+                                        stdin=subprocess.DEVNULL, user=self.user,
+                                        start_new_session=True)
+        log.close()
+        if wait:
+            self.wait_open(10)
+        return self
+
+    def wait_open(self, seconds=2):
+        def is_open():
+            if self.process.poll() is not None:
+                raise AssertionError(f"weir ended with {self.process.returncode}: {self.log()}")
+            try:
+                return self.get("/healthz", timeout=1)[0] == 200
+            except OSError:
+                return False
+        wait_for(is_open, seconds, f"healthz answers 200; log: {self.log()[-2000:]}")
+
+    def log(self):
+        with open(self.log_path, errors="replace") as log:
+            return log.read()
+
+    def pid(self, name):
+        try:
+            with open(os.path.join(self.data, "run", name + ".pid")) as file:
+                return int(file.read())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def kill(self, name, number=signal.SIGKILL):
+        pid = self.pid(name)
+        if pid:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        return pid
+
+    def stop(self, seconds=6):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                raise AssertionError(f"weir did not stop in {seconds} s: {self.log()[-3000:]}")
+        return self.process.returncode if self.process else None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if kind is None:
+                self.stop()
+        finally:
+            if self.process:
+                try:
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                self.process.wait()
+            if self.made and kind is None:
+                shutil.rmtree(self.data, ignore_errors=True)
+                if os.path.exists(self.log_path):
+                    os.unlink(self.log_path)
+            elif kind is not None:
+                print(f"# data kept in {self.data}, log in {self.log_path}")
+
+    # HTTP
+    def get(self, path, timeout=30, **parameters):
+        url = f"http://127.0.0.1:{self.http}{path}"
+        if parameters:
+            url += "?" + urllib.parse.urlencode(parameters, doseq=True)
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def query(self, metric, **parameters):
+        parameters = {k.rstrip("_"): v for k, v in parameters.items()}
+        status, body = self.get("/api/v1/metrics/query", metric=metric, **parameters)
+        assert status == 200, (status, body)
+        return json.loads(body)
+
+    def raw(self, metric, start, end, **labels):
+        """All samples as {labels as sorted tuple: [(seconds, value)]}."""
+        answer = self.query(metric, agg="raw", from_=f"{start}", to=f"{end}", **labels)
+        return {tuple(sorted(s["labels"].items())): [(t, number(v)) for t, v in s["points"]]
+                for s in answer["series"]}
+
+    def metrics(self):
+        """/metrics as {name{labels}: value}."""
+        status, body = self.get("/metrics")
+        assert status == 200, (status, body)
+        values = {}
+        for line in body.decode().splitlines():
+            if line and not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                values[name] = float(value)
+        return values
+
+    def ledger(self):
+        """{(unit, class): total over reasons}, and the residuals by unit."""
+        values = self.metrics()
+        sums = {}
+        for name, value in values.items():
+            if not name.startswith("weir_ledger{"):
+                continue
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', name))
+            key = (labels["unit"], labels["class"])
+            sums[key] = sums.get(key, 0) + value
+        residual = {u: values[f'weir_ledger_residual{{unit="{u}"}}']
+                    for u in ("packets", "records", "samples")}
+        return sums, residual
+
+    def reason(self, unit, kind, reason):
+        return sum(v for k, v in self.metrics().items()
+                   if k.startswith("weir_ledger{") and f'unit="{unit}"' in k
+                   and f'class="{kind}"' in k and f'reason="{reason}"' in k)
+
+    # senders
+    def send_udp(self, payload):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(payload, ("127.0.0.1", self.influx_udp))
+
+    def send_tcp(self, payload, port=None, timeout=15):
+        """Sends, half-closes, returns the answer line (b"" where the connection broke)."""
+        with socket.create_connection(("127.0.0.1", port or self.influx_tcp), timeout) as sender:
+            sender.sendall(payload)
+            sender.shutdown(socket.SHUT_WR)
+            answer = b""
+            while True:
+                piece = sender.recv(4096)
+                if not piece:
+                    return answer
+                answer += piece
+
+
+def parse_ok(answer):
+    """ok ACCEPTED REJECTED OFFSET -> (accepted, rejected, offset), or None."""
+    match = re.fullmatch(rb"ok (\d+) (\d+) (\d+)\n", answer)
+    return tuple(int(g) for g in match.groups()) if match else None

@@ -1,0 +1,221 @@
+"""kill -9 at random moments under load; no acknowledged sample is lost, none is invented."""
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import tap
+from instance import NIGHTLY, Instance, bits, parse_ok, wait_for
+
+KILLS = 200 if NIGHTLY else 20
+LINES = 40
+
+
+class Sender(threading.Thread):
+    """Sends packs of lines over TCP; remembers what was sent and what was acknowledged."""
+
+    def __init__(self, weir, name, start):
+        super().__init__(daemon=True)
+        self.weir, self.name_, self.start_s = weir, name, start
+        self.sent, self.acked, self.stop = {}, {}, threading.Event()
+
+    def run(self):
+        pack = 0
+        source = random.Random(self.name_)
+        while not self.stop.is_set():
+            samples = {}
+            for i in range(LINES):
+                # a third of the series are new with each pack, so that definitions are in flight
+                series = f"{pack}.{i}" if i % 3 == 0 else f"{i}"
+                samples[(series, self.start_s + pack)] = source.uniform(-1e6, 1e6)
+            self.sent.update(samples)
+            text = "".join(f"kill,s={self.name_},n={n} v={v!r} {t * 10**9}\n"
+                           for (n, t), v in samples.items())
+            pack += 1
+            try:
+                answer = parse_ok(self.weir.send_tcp(text.encode(), timeout=5))
+            except OSError:
+                time.sleep(0.02)
+                continue
+            if answer and answer[:2] == (LINES, 0):
+                self.acked.update(samples)
+
+
+def stored_samples(weir, sender):
+    answer = weir.raw("kill_v", sender.start_s, sender.start_s + 100000, s=sender.name_)
+    return {(dict(labels)["n"], int(t)): v for labels, points in answer.items() for t, v in points}
+
+
+def check_sender(weir, sender):
+    stored = stored_samples(weir, sender)
+    for key, value in sender.acked.items():
+        assert key in stored, f"acknowledged sample {sender.name_} {key} is lost"
+    for key, value in stored.items():
+        assert key in sender.sent, f"sample {sender.name_} {key} was never sent"
+        assert bits(value) == bits(sender.sent[key]), (key, value, sender.sent[key])
+
+
+def kill_all(weir):
+    for name in ("supervisor", "dataplane", "controlplane"):
+        weir.kill(name)
+    weir.process.wait(5)
+
+
+def one_kill(weir, source):
+    victim = source.choice(["dataplane", "controlplane", "all"])
+    if victim == "all":
+        kill_all(weir)
+        began = time.monotonic()
+        weir.start(wait=False)
+    else:
+        weir.kill(victim)
+        began = time.monotonic()
+    weir.wait_open(5)
+    return victim, time.monotonic() - began
+
+
+def test_kill_nine_loses_nothing_acknowledged_and_invents_nothing():
+    seed = int(os.environ.get("WEIR_SEED", "0")) or random.randrange(1 << 30)
+    print(f"# WEIR_SEED={seed}")
+    source = random.Random(seed)
+    start = int(time.time()) - 100000
+    slowest = 0
+    with Instance("--series-max", "4000000", "--log-size-max", "32GiB") as weir:
+        senders = [Sender(weir, f"s{i}", start) for i in range(3)]
+        for sender in senders:
+            sender.start()
+        for at in range(KILLS):
+            time.sleep(source.uniform(0.05, 0.8))
+            victim, seconds = one_kill(weir, source)
+            slowest = max(slowest, seconds)
+            assert seconds < 2, f"kill {at} of {victim}: open again after {seconds:.2f} s"
+        for sender in senders:
+            sender.stop.set()
+            sender.join()
+        acked = sum(len(s.acked) for s in senders)
+        print(f"# {KILLS} kills, {acked} acknowledged samples, slowest restart {slowest:.2f} s")
+        assert acked > KILLS * LINES / 4, acked
+        for sender in senders:
+            check_sender(weir, sender)
+        _, residual = weir.ledger()
+        assert set(residual.values()) == {0}, residual
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_children_go_within_a_second_of_the_supervisors_death():
+    with Instance() as weir:
+        children = [weir.pid("dataplane"), weir.pid("controlplane")]
+        now = int(time.time())
+        weir.send_udp(f"last f=1 {now * 10**9}".encode())
+        time.sleep(0.05)
+        weir.kill("supervisor")
+        weir.process.wait(5)
+        wait_for(lambda: not any(alive(pid) for pid in children), 1, "children are gone")
+        weir.start()
+        assert weir.raw("last_f", now, now + 1) == {(): [(now, 1.0)]}, "flushed before the end"
+
+
+def test_sigterm_ends_within_five_seconds_under_load():
+    with Instance() as weir:
+        sender = Sender(weir, "t", int(time.time()) - 1000)
+        sender.start()
+        time.sleep(1)
+        began = time.monotonic()
+        assert weir.stop(5) == 0
+        assert time.monotonic() - began < 5
+        sender.stop.set()
+        sender.join()
+        weir.start()
+        check_sender(weir, sender)
+
+
+def test_two_instances_side_by_side():
+    with Instance() as one, Instance() as two:
+        now = int(time.time())
+        assert parse_ok(one.send_tcp(f"m,i=1 f=1 {now * 10**9}\n".encode()))
+        assert parse_ok(two.send_tcp(f"m,i=2 f=2 {now * 10**9}\n".encode()))
+        assert list(one.raw("m_f", now, now + 1)) == [(("i", "1"),)]
+        assert list(two.raw("m_f", now, now + 1)) == [(("i", "2"),)]
+        second = Instance(data=one.data)
+        second.start(wait=False)
+        assert second.process.wait(5) != 0, "the same data directory is refused"
+        one.kill("dataplane")
+        one.wait_open()
+        assert list(two.raw("m_f", now, now + 1)) == [(("i", "2"),)]
+
+
+def test_a_full_log_refuses_by_name_and_serves_reads():
+    with Instance("--log-size-max", "128MiB", "--log-segment-size", "32MiB") as weir:
+        now = int(time.time())
+        assert parse_ok(weir.send_tcp(f"first f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+        source = random.Random(1)
+        refused = 0
+        for pack in range(400):
+            text = "".join(f"fill,h={i} f={source.random()!r} {now * 10**9 + pack * 10**6}\n"
+                           for i in range(20000)).encode()
+            answer = parse_ok(weir.send_tcp(text))
+            if answer and answer[1] > 0:
+                refused = answer[1]
+                break
+        assert refused > 0, "the log never filled"
+        assert weir.reason("records", "rejected", "disk_full") >= refused
+        assert weir.raw("first_f", now, now + 1) == {(): [(now, 1.0)]}
+        status, body = weir.get("/healthz")
+        assert status == 503 and b"disk_full" in body, (status, body)
+        weir.stop()
+        weir.options = ["--log-size-max", "1GiB", "--log-segment-size", "32MiB"]
+        weir.start()
+        assert parse_ok(weir.send_tcp(f"after f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+
+
+def test_the_sync_back_end_gives_the_same_answers():
+    with Instance("--io", "sync") as weir:
+        now = int(time.time())
+        assert parse_ok(weir.send_tcp(f"m f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+        weir.kill("dataplane")
+        weir.wait_open()
+        assert weir.raw("m_f", now, now + 1) == {(): [(now, 1.0)]}
+        assert "io=sync" in weir.log()
+
+
+def test_without_root_and_with_a_small_memory_lock():
+    if os.geteuid() != 0:
+        raise tap.Skip("already without root: every other test shows it")
+    data = "/var/tmp/weir-e2e-nobody-%d" % os.getpid()
+    os.mkdir(data)
+    os.chown(data, 65534, 65534)
+    try:
+        weir = Instance(data=data + "/made", user=65534)
+        weir.log_path = data + ".log"
+        command = weir.command()
+        weir.command = lambda: ["prlimit", "--memlock=8388608:8388608", *command]
+        try:
+            reachable = subprocess.run(["test", "-x", os.path.join(weir.binaries, "weir")],
+                                       user=65534).returncode == 0
+            if not reachable:
+                raise tap.Skip("the build folder is not readable for other users")
+            with weir:
+                now = int(time.time())
+                assert parse_ok(weir.send_tcp(f"m f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+                assert weir.raw("m_f", now, now + 1) == {(): [(now, 1.0)]}
+        finally:
+            if os.path.exists(weir.log_path):
+                os.unlink(weir.log_path)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__])

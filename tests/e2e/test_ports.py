@@ -1,0 +1,146 @@
+"""Real frames: a DPDK port over veth between network namespaces, and a pcap file."""
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+import tap
+from instance import SCRATCH, Instance, wait_for
+
+SENDER_ADDRESS = "192.0.2.1"
+WEIR_ADDRESS = "192.0.2.2"
+
+
+def run(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Veth:
+    """A namespace with one end of a veth pair; the other end stays here, without an address."""
+
+    def __init__(self):
+        if os.geteuid() != 0 or not shutil.which("ip"):
+            raise tap.Skip("needs root and iproute2 to make a network namespace")
+        self.space = f"weir-e2e-{os.getpid()}"
+        self.near = f"wn{os.getpid() % 100000}"
+        self.far = f"wf{os.getpid() % 100000}"
+
+    def __enter__(self):
+        made = subprocess.run(["ip", "netns", "add", self.space], capture_output=True, text=True)
+        if made.returncode != 0:
+            raise tap.Skip("network namespaces are not allowed: " + made.stderr.strip())
+        try:
+            run("ip", "link", "add", self.near, "type", "veth", "peer", "name", self.far,
+                "netns", self.space)
+            run("ip", "link", "set", self.near, "up")
+            mac = open(f"/sys/class/net/{self.near}/address").read().strip()
+            self.inside("ip", "link", "set", "lo", "up")
+            self.inside("ip", "addr", "add", f"{SENDER_ADDRESS}/24", "dev", self.far)
+            self.inside("ip", "link", "set", self.far, "up")
+            self.inside("ip", "neigh", "add", WEIR_ADDRESS, "lladdr", mac, "dev", self.far,
+                        "nud", "permanent")
+            if shutil.which("ethtool"):
+                # kernel senders leave checksums to the device, and a veth has none
+                self.inside("ethtool", "-K", self.far, "tx", "off")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["ip", "link", "del", self.near], capture_output=True)
+        subprocess.run(["ip", "netns", "del", self.space], capture_output=True)
+
+    def inside(self, *command):
+        return run("ip", "netns", "exec", self.space, *command)
+
+
+def test_dpdk_port_over_veth_takes_real_frames():
+    with Veth() as veth:
+        vdev = f"net_af_packet0,iface={veth.near}"
+        with Instance("--port", vdev, "--no-huge") as weir:
+            now = int(time.time())
+            script = (
+                "import socket\n"
+                "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                "for i in range(500):\n"
+                f"    s.sendto(b'veth,h=%d f=%d {now * 10**9}' % (i % 50, i // 50),"
+                f" ('{WEIR_ADDRESS}', {weir.influx_udp}))\n"
+                f"s.sendto(b'x', ('{WEIR_ADDRESS}', 9))\n"
+                f"s.sendto(b'y' * 3000, ('{WEIR_ADDRESS}', {weir.influx_udp}))\n")
+            veth.inside(sys.executable, "-c", script)
+
+            def arrived():
+                sums, residual = weir.ledger()
+                assert set(residual.values()) == {0}, residual
+                return sums[("samples", "stored")] == 500
+            wait_for(arrived, 5, "500 samples stored")
+            stored = weir.raw("veth_f", now, now + 1)
+            assert len(stored) == 50
+            assert all(points == [(now, 9.0)] for points in stored.values()), "the last one wins"
+            assert weir.reason("packets", "rejected", "no_listener") == 1
+            assert weir.reason("packets", "rejected", "fragment") >= 2
+
+
+def checksum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def udp_frame(port, payload, damage=None):
+    udp_size = 8 + len(payload)
+    source, target = socket.inet_aton(SENDER_ADDRESS), socket.inet_aton(WEIR_ADDRESS)
+    pseudo = source + target + struct.pack("!BBH", 0, 17, udp_size)
+    udp = struct.pack("!HHHH", 40000, port, udp_size, 0) + payload
+    sum_ = checksum(pseudo + udp) or 0xffff
+    if damage == "udp":
+        sum_ ^= 0x5555
+    udp = udp[:6] + struct.pack("!H", sum_) + udp[8:]
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + udp_size, 1, 0, 64, 17, 0, source, target)
+    header_sum = checksum(ip) ^ (0x1111 if damage == "ip" else 0)
+    ip = ip[:10] + struct.pack("!H", header_sum) + ip[12:]
+    return b"\x02\0\0\0\0\1" + b"\x02\0\0\0\0\2" + b"\x08\x00" + ip + udp
+
+
+def pcap_file(frames):
+    out = struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1)
+    for frame in frames:
+        out += struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame
+    return out
+
+
+def test_pcap_file_is_received_and_damage_is_named():
+    if os.geteuid() != 0:
+        raise tap.Skip("EAL needs root")
+    folder = tempfile.mkdtemp(prefix="weir-pcap-", dir=SCRATCH)
+    try:
+        weir = Instance("--port", f"net_pcap0,rx_pcap={folder}/in.pcap", "--no-huge")
+        now = int(time.time())
+        line = f"pcap f=1 {now * 10**9}".encode()
+        port = weir.influx_udp
+        arp = b"\xff" * 6 + b"\x02\0\0\0\0\2" + b"\x08\x06" + b"\0" * 46
+        frames = [udp_frame(port, line), udp_frame(port, line, "udp"), udp_frame(port, line, "ip"),
+                  arp, udp_frame(port + 1 if port < 65535 else 1, line)]
+        with open(f"{folder}/in.pcap", "wb") as file:
+            file.write(pcap_file(frames))
+        with weir:
+            wait_for(lambda: weir.raw("pcap_f", now, now + 1), 3, "the good frame's sample")
+            sums, residual = weir.ledger()
+            assert set(residual.values()) == {0}
+            assert sums[("packets", "received")] == len(frames), sums
+            assert weir.reason("packets", "rejected", "bad_checksum") == 2
+            assert weir.reason("packets", "rejected", "not_ip_udp") == 1
+            assert weir.reason("packets", "rejected", "no_listener") == 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__])

@@ -1,0 +1,296 @@
+/* Configuration: the file, the options, and what is said about mistakes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static char path[] = "/tmp/weir-test-config-XXXXXX";
+
+static int
+make_file(void **state)
+{
+    (void)state;
+    strcpy(path + strlen(path) - 6, "XXXXXX");
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return -1;
+    return close(fd);
+}
+
+static int
+remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static void
+write_file(const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void
+assert_detail(const char *part)
+{
+    if (strstr(weir_err_detail(), part) == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", part, weir_err_detail());
+}
+
+/* weir_config_arguments takes what main() gets, which string literals are not. */
+static enum weir_err
+arguments(struct weir_config *config, const char *const *options, size_t count)
+{
+    char *argv[64];
+    for (size_t i = 0; i < count; i++)
+        argv[i] = (char *)(uintptr_t)options[i];
+    return weir_config_arguments(config, (int)count, argv);
+}
+
+static void
+test_config_file_with_every_key_gives_the_defaults(void **state)
+{
+    (void)state;
+    struct weir_config expected;
+    struct weir_config loaded;
+    weir_config_init(&expected);
+    memset(&loaded, 0, sizeof loaded); /* so that a key missing in the file shows */
+    if (weir_config_load(&loaded, WEIR_SOURCE_ROOT "/weir.yaml") != WEIR_OK)
+        fail_msg("%s", weir_err_detail());
+    assert_memory_equal(&loaded, &expected, sizeof loaded);
+    assert_int_equal(weir_config_check(&loaded), WEIR_OK);
+}
+
+static void
+print_and_load(const struct weir_config *config)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    weir_config_print(config, file);
+    assert_int_equal(fclose(file), 0);
+    struct weir_config loaded;
+    memset(&loaded, 0, sizeof loaded);
+    if (weir_config_load(&loaded, path) != WEIR_OK)
+        fail_msg("%s", weir_err_detail());
+    assert_memory_equal(&loaded, config, sizeof loaded);
+}
+
+static void
+test_config_print_loads_back_to_the_same(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    print_and_load(&config);
+    const char *const options[] = {"--data", "/var/lib/a \"b\" \\c", "--http",
+        "[0:0::1]:80", "--influx-udp",
+        "[::]:9,unit=s", "--graphite-tcp=0.0.0.0:10,unit=ns", "--port",
+        "net_af_packet0,iface=veth0", "--port", "net_pcap0,rx_pcap=a b", "--cores", "0",
+        "--pin", "false", "--no-huge", "--series-max", "12_345", "--log-size-max", "1025MiB",
+        "--flush-interval", "1500ms", "--retention-raw", "36h", "--io", "sync", "--log-level",
+        "debug", "--workers", "1", "--eal-memory", "1GiB", "--frame-ring", "40MiB"};
+    if (arguments(&config, options, COUNT(options)) != WEIR_OK)
+        fail_msg("%s", weir_err_detail());
+    print_and_load(&config);
+    const char *const bare[] = {"--http", "none", "--influx-udp", "none", "--port", "none"};
+    assert_int_equal(arguments(&config, bare, COUNT(bare)), WEIR_OK);
+    print_and_load(&config);
+}
+
+static void
+test_config_options_set_fields(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    const char *const options[] = {"--influx-udp", "127.0.0.1:1111,unit=s",
+        "--influx-udp", "[::1]:1111",
+        "--graphite-udp", "127.0.0.1:2222", "--log-size-max", "3GiB", "--cores", "1,3-5",
+        "--series-max", "2000000", "--io=io_uring"};
+    if (arguments(&config, options, COUNT(options)) != WEIR_OK)
+        fail_msg("%s", weir_err_detail());
+    assert_int_equal(config.listener_count, 3);
+    assert_string_equal(config.listeners[0].address, "127.0.0.1");
+    assert_int_equal(config.listeners[0].port, 1111);
+    assert_int_equal(config.listeners[0].time_unit, WEIR_CONFIG_S);
+    assert_string_equal(config.listeners[1].address, "::1");
+    assert_int_equal(config.listeners[1].time_unit, WEIR_CONFIG_AUTO);
+    assert_int_equal(config.listeners[2].proto, WEIR_CONFIG_GRAPHITE);
+    assert_int_equal(config.listeners[2].transport, WEIR_CONFIG_UDP);
+    assert_int_equal(config.log_size_max, UINT64_C(3) << 30);
+    assert_int_equal(config.core_count, 4);
+    assert_int_equal(config.cores[3], 5);
+    assert_int_equal(config.series_max, 2000000);
+    assert_int_equal(config.series_label_bytes, 512000000);
+    assert_int_equal(config.io_backend, 1);
+}
+
+static void
+test_config_options_stand_over_the_file_wherever_it_is_named(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    write_file("data: from-file\nseries: {max: 5}\n");
+    const char *const options[] = {"--data", "from-option", "--config", path};
+    assert_int_equal(arguments(&config, options, COUNT(options)), WEIR_OK);
+    assert_string_equal(config.data, "from-option");
+    assert_int_equal(config.series_max, 5);
+}
+
+static void
+test_config_file_errors_name_file_line_and_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *line, *part;
+    } cases[] = {
+        {"data: a\nhttp: localhost:1\n", ":2: http: ", "no numeric address"},
+        {"http: 127.0.0.1:65536\n", ":1: http: ", "no port"},
+        {"http: 127.0.0.1:0\n", ":1: http: ", "no port"},
+        {"http: 127.0.0.1\n", ":1: http: ", "no address"},
+        {"http: ::1:80\n", ":1: http: ", "no numeric address"},
+        {"series:\n  maximum: 4\n", ":2: series.maximum: ", "is series.max meant?"},
+        {"serie:\n  max: 4\n", ":1: serie: ", "is series meant?"},
+        {"zzzzzzzzzz: 4\n", ":1: zzzzzzzzzz: ", "unknown key"},
+        {"series:\n  max: many\n", ":2: series.max: ", "no whole number"},
+        {"series:\n  max: 0\n", ":2: series.max: ", "out of range"},
+        {"series:\n  max: 99999999999999999999\n", ":2: series.max: ", "no whole number"},
+        {"series:\n  max: -1\n", ":2: series.max: ", "no whole number"},
+        {"series:\n  max: [1]\n", ":2: series.max: ", "single value"},
+        {"series: 4\n", ":1: series: ", "section"},
+        {"log:\n  size_max: 16\n", ":2: log.size_max: ", "no size like"},
+        {"log:\n  size_max: 16GB\n", ":2: log.size_max: ", "no size like"},
+        {"log:\n  size_max: 99999999999TiB\n", ":2: log.size_max: ", "out of range"},
+        {"log:\n  io: fast\n", ":2: log.io: ", "none of auto, io_uring, sync"},
+        {"retention:\n  raw: 7 days\n", ":2: retention.raw: ", "no time like"},
+        {"retention:\n  raw: 5s\n", ":2: retention.raw: ", "at least 1m"},
+        {"dataplane:\n  eal_memory: 100KiB\n", ":2: dataplane.eal_memory: ", "out of range"},
+        {"dataplane:\n  eal_memory: 102401KiB\n", ":2: dataplane.eal_memory: ", "whole number"},
+        {"dataplane:\n  pin: maybe\n", ":2: dataplane.pin: ", "none of false, true"},
+        {"dataplane:\n  cores: 3\n", ":2: dataplane.cores: ", "a list"},
+        {"dataplane:\n  cores: [1, 1]\n", ":2: dataplane.cores: ", "twice"},
+        {"data: a\ndata: b\n", ":2: data: ", "named twice"},
+        {"data: ''\n", ":1: data: ", "empty"},
+        {"data: \"a\\0b\"\n", ":1: data: ", "zero byte"},
+        {"ports: ['']\n", ":1: ports: ", "DPDK device"},
+        {"listeners:\n  - {proto: influx}\n", ":2: listeners: ", "all needed"},
+        {"listeners:\n  - {proto: influx, transport: sctp, address: 127.0.0.1:1}\n",
+            ":2: listeners.transport: ", "none of udp, tcp"},
+        {"listeners:\n  - {protocol: influx}\n", ":2: listeners.protocol: ", "proto"},
+        {"listeners:\n  - x\n", ":2: listeners: ", "each one is"},
+        {"a: b: c\n", ":1: ", "mapping values"},
+        {"data: [\n", ":", "parsing"},
+        {"- a\n", ":1: file: ", "keys with values"},
+        {"data: a\n---\ndata: b\n", ":3: file: ", "second document"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct weir_config config;
+        weir_config_init(&config);
+        write_file(cases[i].text);
+        if (weir_config_load(&config, path) != WEIR_INVALID)
+            fail_msg("accepted: %s", cases[i].text);
+        assert_detail(path);
+        assert_detail(cases[i].line);
+        assert_detail(cases[i].part);
+    }
+}
+
+static void
+test_config_option_errors_name_the_option(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option, *value, *part;
+    } cases[] = {
+        {"--http", "9880", "--http: '9880' is no address"},
+        {"--influx-udp", "127.0.0.1:1,unit=h", "--influx-udp: 'h' is none of auto, s"},
+        {"--influx-udp", "127.0.0.1:1,s", "--influx-udp: ',s' is not ,unit="},
+        {"--influx-upd", "127.0.0.1:1", "unknown option --influx-upd; is --influx-udp meant?"},
+        {"--workers", "17", "--workers: 17 is out of range"},
+        {"--cores", "5-3", "--cores: 3 is out of range"},
+        {"--no-huge=yes", NULL, "--no-huge: takes no value"},
+        {"--data", NULL, "--data: a value is missing"},
+        {"data", "x", "'data' is no option"},
+        {"--config", "/does/not/exist", "/does/not/exist: No such file"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct weir_config config;
+        weir_config_init(&config);
+        const char *const options[] = {cases[i].option, cases[i].value};
+        if (arguments(&config, options, cases[i].value != NULL ? 2 : 1) != WEIR_INVALID)
+            fail_msg("accepted: %s", cases[i].option);
+        assert_detail(cases[i].part);
+    }
+}
+
+static void
+test_config_check_refuses_what_does_not_fit_together(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *part;
+    } cases[] = {
+        {"http: 127.0.0.1:2003\n", "is the HTTP API's already"},
+        {"listeners:\n"
+         "  - {proto: influx, transport: udp, address: 127.0.0.1:1}\n"
+         "  - {proto: graphite, transport: udp, address: 127.0.0.1:1}\n",
+            "named twice"},
+        {"ingest: {frame_ring: 1MiB}\n", "ingest.frame_ring"},
+        {"ingest: {ack_interval: 1s}\n", "ingest.ack_interval"},
+        {"log: {segment_size: 1048577B}\n", "log.segment_size"},
+        {"log: {size_max: 64MiB}\n", "log.size_max"},
+        {"dataplane: {cores: [1023]}\n", "dataplane.cores"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct weir_config config;
+        weir_config_init(&config);
+        write_file(cases[i].text);
+        if (weir_config_load(&config, path) != WEIR_OK)
+            fail_msg("%s", weir_err_detail());
+        assert_int_equal(weir_config_check(&config), WEIR_INVALID);
+        assert_detail(cases[i].part);
+    }
+}
+
+static void
+test_config_frame_ring_follows_rate_unless_named(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    assert_int_equal(weir_config_frame_ring_bytes(&config), UINT64_C(115) << 20);
+    config.rate_max = 1000;
+    assert_int_equal(weir_config_frame_ring_bytes(&config), UINT64_C(32) << 20);
+    config.frame_ring_bytes = UINT64_C(50) << 20;
+    assert_int_equal(weir_config_frame_ring_bytes(&config), UINT64_C(50) << 20);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_config_file_with_every_key_gives_the_defaults),
+        cmocka_unit_test(test_config_print_loads_back_to_the_same),
+        cmocka_unit_test(test_config_options_set_fields),
+        cmocka_unit_test(test_config_options_stand_over_the_file_wherever_it_is_named),
+        cmocka_unit_test(test_config_file_errors_name_file_line_and_key),
+        cmocka_unit_test(test_config_option_errors_name_the_option),
+        cmocka_unit_test(test_config_check_refuses_what_does_not_fit_together),
+        cmocka_unit_test(test_config_frame_ring_follows_rate_unless_named),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
