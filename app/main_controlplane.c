@@ -178,6 +178,8 @@ run(const struct options *options)
     enum weir_err err = follow_parent(options->parent);
     if (err == WEIR_OK && options->shared_fd != NO_SHARED_FD)
         err = weir_shared_map(options->shared_fd, &source.shared);
+    else if (err == WEIR_OK && access(source.directory, R_OK | X_OK) != 0)
+        err = weir_fail(WEIR_NOT_FOUND, errno, "log %s", source.directory);
     if (err != WEIR_OK)
         return err;
     signal(SIGPIPE, SIG_IGN);
