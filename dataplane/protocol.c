@@ -2,8 +2,10 @@
 #include "dataplane/parse_scan.h"
 
 const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
-    [WEIR_PROTO_INFLUX] = {"influx", weir_influx_parse, weir_influx_labels},
-    [WEIR_PROTO_GRAPHITE] = {"graphite", weir_graphite_parse, weir_graphite_labels},
+    [WEIR_PROTO_INFLUX] = {"influx", weir_influx_parse, weir_influx_labels_begin,
+        weir_influx_labels_field},
+    [WEIR_PROTO_GRAPHITE] = {"graphite", weir_graphite_parse, weir_graphite_labels_begin,
+        weir_graphite_labels_field},
 };
 
 const char *

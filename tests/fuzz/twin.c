@@ -187,14 +187,19 @@ static bool
 labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin,
     const struct outcome *out)
 {
+    static struct weir_line_labels line;
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     for (size_t i = 0; i < out->record_count; i++) {
         const struct twin_record *record = &out->records[i];
         for (size_t k = 0; k < record->point_count && k < 4; k++) {
             size_t size, at = 0;
             const struct weir_point *point = &out->points[record->point_first + k];
-            enum weir_err err = protocol->labels(twin->text + record->start, record->size,
-                point->field, labels, &size);
+            enum weir_err err = k == 0
+                ? protocol->labels_begin(&line, twin->text + record->start, record->size)
+                : WEIR_OK;
+            if (err != WEIR_OK)
+                break;
+            err = protocol->labels_field(&line, point->field, labels, &size);
             if (err == WEIR_INVALID || err == WEIR_LIMIT)
                 continue;
             struct weir_label label;
@@ -204,6 +209,9 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
                 ;
             if (err != WEIR_END)
                 return differs("labels are malformed");
+            if (line.bytes_walked > record->size)
+                return differs("labels walked %llu bytes of a line of %zu",
+                    (unsigned long long)line.bytes_walked, record->size);
         }
     }
     return true;
