@@ -1,6 +1,7 @@
 #include "tests/fuzz/twin.h"
 
 #include "base/sample.h"
+#include "dataplane/influx_usual.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -217,8 +218,8 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
     return true;
 }
 
-bool
-twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text, size_t size,
+static bool
+twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text, size_t size,
     const uint32_t cuts[3])
 {
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "a seed of thirty-two bytes here";
@@ -264,6 +265,25 @@ twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text
         free(out.points);
     }
     twin_free(&twin);
+    return good;
+}
+
+/* On every path of this CPU. */
+bool
+twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text, size_t size,
+    const uint32_t cuts[3])
+{
+    if (proto != WEIR_PROTO_INFLUX)
+        return twin_agrees_on_path(proto, unit, text, size, cuts);
+    bool good = true;
+    for (size_t path = 0; path < weir_influx_path_count() && good; path++) {
+        if (!weir_influx_path_supported(path))
+            continue;
+        weir_influx_path_choose(path);
+        good = twin_agrees_on_path(proto, unit, text, size, cuts);
+        if (!good)
+            differs("on path %s", weir_influx_paths[path].name);
+    }
     return good;
 }
 
