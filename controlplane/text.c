@@ -228,6 +228,8 @@ weir_json_double(struct weir_text *text, double value)
         weir_text_puts(text, "\"NaN\"");
     } else if (isinf(value)) {
         weir_text_puts(text, value > 0 ? "\"+Inf\"" : "\"-Inf\"");
+    } else if (value == 0 && signbit(value)) {
+        weir_text_puts(text, "-0.0"); /* many readers take -0 for an integer, which has no sign */
     } else {
         char number[WEIR_DOUBLE_TEXT_MAX];
         weir_text_append(text, number, weir_double_print(value, number));

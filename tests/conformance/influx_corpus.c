@@ -45,7 +45,7 @@ struct point {
 static struct point point;
 static char why[256];
 
-static bool
+__attribute__((format(printf, 1, 2))) static bool
 differs(const char *format, ...)
 {
     va_list args;

@@ -103,7 +103,7 @@ parse_stream(const struct weir_protocol *protocol, const struct twin *twin, cons
     }
 }
 
-static bool
+__attribute__((format(printf, 1, 2))) static bool
 differs(const char *format, ...)
 {
     va_list args;
