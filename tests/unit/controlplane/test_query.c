@@ -424,7 +424,8 @@ test_query_limits_name_their_setting(void **state)
         "query.points_max = 10000");
     check_refused(weir_query_run, "metric=m&from=0&to=5001&step=1", 422, "query.points_max");
     check_refused(weir_query_run,
-        "metric=m&from=0000-01-01T00:00:00Z&to=9999-12-31T00:00:00Z&step=1ms", 422, "query.points_max");
+        "metric=m&from=0000-01-01T00:00:00Z&to=9999-12-31T00:00:00Z&step=1ms", 422,
+        "query.points_max");
     limits.series_max = 1;
     check_refused(weir_query_run, "metric=m", 422, "query.series_max = 1");
     limits.series_max = 2;
