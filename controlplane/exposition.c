@@ -135,7 +135,7 @@ write_region(struct weir_text *text, struct weir_shared *shared)
         atomic_load_explicit(&shared->series_max, memory_order_relaxed));
     write_value(text, "weir_log_bytes", "gauge", "Size of the log's segment files.",
         atomic_load_explicit(&shared->log_bytes, memory_order_relaxed));
-    write_value(text, "weir_durable_offset", "counter", "Everything below it in the log is "
+    write_value(text, "weir_durable_offset", "gauge", "Everything below it in the log is "
         "synced.", durable);
     write_value(text, "weir_durable_lag_bytes", "gauge",
         "Submitted to the log and not yet durable.", appended > durable ? appended - durable : 0);
