@@ -111,11 +111,25 @@ follow_parent(pid_t parent)
                                : weir_fail(WEIR_END, 0, "parent %d is gone", (int)parent);
 }
 
+/* Called again until it succeeds. While the dataplane starts a reader would be empty, and a query
+ * would be told that there is nothing: so there is no reader then. */
 static enum weir_err
 open_reader(void *context, struct weir_reader **out)
 {
     const struct source *source = context;
-    return weir_reader_open(source->directory, source->shared, out);
+    if (source->shared == NULL)
+        return weir_reader_open(source->directory, NULL, out);
+    /* acquire pairs with the dataplane's release once its region is ready */
+    if (atomic_load_explicit(&source->shared->epoch, memory_order_acquire) == 0)
+        return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
+    uint64_t durable = atomic_load_explicit(&source->shared->durable_offset, memory_order_acquire);
+    enum weir_err err = weir_reader_open(source->directory, source->shared, out);
+    if (err != WEIR_OK || weir_reader_durable_offset(*out) >= durable)
+        return err;
+    /* it died meanwhile: what was read is less than was promised */
+    weir_reader_close(*out);
+    *out = NULL;
+    return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
 }
 
 static void
@@ -164,6 +178,8 @@ run(const struct options *options)
     enum weir_err err = follow_parent(options->parent);
     if (err == WEIR_OK && options->shared_fd != NO_SHARED_FD)
         err = weir_shared_map(options->shared_fd, &source.shared);
+    else if (err == WEIR_OK && access(source.directory, R_OK | X_OK) != 0)
+        err = weir_fail(WEIR_NOT_FOUND, errno, "log %s", source.directory);
     if (err != WEIR_OK)
         return err;
     signal(SIGPIPE, SIG_IGN);

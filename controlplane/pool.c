@@ -119,6 +119,14 @@ update_reader(struct worker *worker)
 }
 
 static void
+run_endpoint(struct weir_job *job, struct weir_call *call)
+{
+    weir_reader_set_check(call->reader, weir_call_check, call);
+    job->run(call);
+    weir_reader_set_check(call->reader, NULL, NULL);
+}
+
+static void
 run_job(struct worker *worker, struct weir_job *job)
 {
     const struct weir_limits *limits = &worker->pool->options.limits;
@@ -145,7 +153,7 @@ run_job(struct worker *worker, struct weir_job *job)
         weir_call_fail(&call, WEIR_STATUS_UNAVAILABLE, "the log cannot be read: %s",
             weir_err_detail());
     else
-        job->run(&call);
+        run_endpoint(job, &call);
     job->status = call.status;
     job->answer = call.answer;
 }

@@ -94,7 +94,8 @@ enum weir_err weir_port_tcp_open(const struct weir_listen *listens, size_t count
     uint32_t connections_max, struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
 
 /* One queue of a DPDK ethdev, already probed by EAL (see weir_eal_init). UDP destination ports
- * are matched against the UDP listeners' ports for protocol and unit. */
+ * are matched against the UDP listeners' ports for protocol and unit. Queue 0 configures and
+ * starts the device with all its queues: it is opened first and closed last. */
 struct weir_ethdev_options {
     uint16_t ethdev_id;
     uint16_t queue;
@@ -111,11 +112,13 @@ struct weir_eal_options {
     const char *const *vdevs;
     size_t vdev_count;
     const char *prefix; /* per instance */
-    const char *runtime_dir;
+    const char *runtime_dir; /* EAL makes dpdk/<prefix> below it; NULL for its own choice */
     bool no_huge;
     uint32_t memory_mib;
-    int core;           /* the calling thread stays there; -1 for no affinity */
+    int core;           /* the calling thread stays there; -1 keeps its affinity as it was */
 };
+/* Once a process: DPDK cannot be initialised again after weir_eal_fini or a failure. Errors:
+ * WEIR_UNSUPPORTED not root, WEIR_NOT_FOUND a vdev string that made no port, WEIR_IO EAL. */
 enum weir_err weir_eal_init(const struct weir_eal_options *options, uint16_t *ethdev_ids,
     size_t max, size_t *count) WEIR_MUST_USE;
 void weir_eal_fini(void);

@@ -204,10 +204,11 @@ index_listeners(struct port_ethdev *ethdev, const struct weir_listen *listens, s
         ethdev->listeners[i].proto = listens[i].proto;
         ethdev->listeners[i].time_unit = listens[i].time_unit;
         uint8_t *entry = &ethdev->listener_by_port[listens[i].port];
-        if (*entry != NO_LISTENER && (ethdev->listeners[*entry].proto != listens[i].proto ||
-                                         ethdev->listeners[*entry].time_unit != listens[i].time_unit))
+        uint8_t other = *entry == NO_LISTENER ? (uint8_t)i : *entry;
+        if (ethdev->listeners[other].proto != listens[i].proto ||
+            ethdev->listeners[other].time_unit != listens[i].time_unit)
             return weir_fail(WEIR_INVALID, 0,
-                "UDP listeners of port %u differ in protocol or unit, which a DPDK port cannot tell",
+                "UDP listeners of port %u differ in protocol or unit: a DPDK port needs one of each",
                 listens[i].port);
         *entry = (uint8_t)i;
     }
@@ -230,7 +231,8 @@ queue_setup(struct port_ethdev *ethdev, uint16_t queue, uint32_t mbuf_count)
     uint16_t transmit = 0;
     int failed = rte_eth_dev_adjust_nb_rx_tx_desc(ethdev->ethdev, &receive, &transmit);
     if (failed == 0)
-        failed = rte_eth_rx_queue_setup(ethdev->ethdev, queue, receive, (unsigned)socket, NULL, pool);
+        failed = rte_eth_rx_queue_setup(ethdev->ethdev, queue, receive, (unsigned)socket, NULL,
+            pool);
     if (failed != 0)
         return weir_fail(WEIR_IO, -failed, "receive queue %u of DPDK port %u", queue,
             ethdev->ethdev);

@@ -35,6 +35,7 @@
 #define KEEPALIVE_IDLE_S 60
 #define KEEPALIVE_INTERVAL_S 15
 #define KEEPALIVE_PROBES 4
+#define DISK_FULL_WAIT_NS INT64_C(1000000000)
 
 #define ALIGN_LINE(n) (((n) + WEIR_CACHE_LINE - 1) & ~(size_t)(WEIR_CACHE_LINE - 1))
 #define AREA_STRETCH ALIGN_LINE(WEIR_STRETCH_MAX + WEIR_PACKET_SLACK)
@@ -70,7 +71,8 @@ struct port_tcp {
     /* progress when the waiting were last looked at */
     uint64_t worker_durable;
     uint64_t registrar_durable;
-    uint32_t state;
+    uint32_t state;         /* enum weir_ingest_state */
+    int64_t state_since_ns;
 };
 
 static struct port_tcp *
@@ -380,6 +382,15 @@ answer(struct port_tcp *tcp, struct weir_connection *connection, const char *lin
     drop(tcp, connection);
 }
 
+/* Batches on their way when the log filled up may still become durable, or wait for room as long
+ * as it takes: their senders are told after a while that there is no promise. */
+static bool
+full_for_long(const struct port_tcp *tcp)
+{
+    return tcp->state == WEIR_INGEST_DISK_FULL &&
+           weir_mono_ns() - tcp->state_since_ns >= DISK_FULL_WAIT_NS;
+}
+
 static void
 answer_due(struct port_tcp *tcp, struct weir_connection *connection,
     const struct weir_progress *progress)
@@ -390,6 +401,8 @@ answer_due(struct port_tcp *tcp, struct weir_connection *connection,
         weir_progress_durable(progress, WEIR_PRODUCER_REGISTRAR, connection->registrar_batch);
     if (!durable && tcp->state == WEIR_INGEST_IO_ERROR) {
         answer(tcp, connection, "error io_error\n");
+    } else if (!durable && full_for_long(tcp)) {
+        answer(tcp, connection, "error disk_full\n");
     } else if (durable && connection->unsettled == 0) {
         char line[96];
         /* relaxed: weir_progress_durable has acquired the batch, whose offset was stored before */
@@ -415,6 +428,8 @@ progress_moved(struct port_tcp *tcp, const struct weir_progress *progress)
                  registrar_durable != tcp->registrar_durable || state != tcp->state;
     tcp->worker_durable = worker_durable;
     tcp->registrar_durable = registrar_durable;
+    if (state != tcp->state)
+        tcp->state_since_ns = weir_mono_ns();
     tcp->state = state;
     return moved;
 }
@@ -424,7 +439,7 @@ tcp_progress(struct weir_port *port, const struct weir_progress *progress)
 {
     struct port_tcp *tcp = of(port);
     bool moved = progress_moved(tcp, progress);
-    if (moved || tcp->changed) {
+    if (tcp->waiting.first != NULL && (moved || tcp->changed || full_for_long(tcp))) {
         tcp->changed = false;
         struct weir_connection *next;
         for (struct weir_connection *c = tcp->waiting.first; c != NULL; c = next) {

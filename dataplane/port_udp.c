@@ -139,8 +139,8 @@ static enum weir_err
 take_buffers(struct port_udp *udp)
 {
     size_t bytes = (size_t)WEIR_BURST_MAX * BUFFER_STRIDE;
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return weir_fail(WEIR_NOMEM, errno, "UDP buffers of %zu bytes", bytes);
     udp->buffers = memory;

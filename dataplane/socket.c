@@ -53,7 +53,8 @@ weir_socket_bind(const struct weir_listen *listen, int type, int *fd)
     int s = socket(address.any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s < 0)
         return weir_fail(WEIR_IO, errno, "%s socket for %s", transport, listen->address);
-    bool set = (address.any.sa_family != AF_INET6 || option_on(s, IPPROTO_IPV6, IPV6_V6ONLY) == 0) &&
+    bool set = (address.any.sa_family != AF_INET6 ||
+                   option_on(s, IPPROTO_IPV6, IPV6_V6ONLY) == 0) &&
                (type != SOCK_STREAM || option_on(s, SOL_SOCKET, SO_REUSEADDR) == 0) &&
                (!listen->shared || option_on(s, SOL_SOCKET, SO_REUSEPORT) == 0);
     if (!set)

@@ -28,173 +28,118 @@ weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream,
     uint64_t body = sizeof *header +
                     (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
                     header->definition_bytes;
-    if (header->type == WEIR_FRAME_SAMPLES && body > header->bytes)
-        return damaged("parts larger than the whole", offset);
+    if (header->type == WEIR_FRAME_SAMPLES &&
+        (body > header->bytes || header->bytes > WEIR_FRAME_BYTES_MAX))
+        return damaged("parts larger than the whole, or the whole too large", offset);
     if (header->type != WEIR_FRAME_SAMPLES && header->type != WEIR_FRAME_SEAL)
         return damaged("unknown type", offset);
     return WEIR_OK;
 }
 
-/* A frame whose header has been checked, of `bytes` bytes in memory. */
+static size_t
+index_bytes(const struct weir_frame_header *header)
+{
+    return (size_t)header->block_count * sizeof(struct weir_frame_block);
+}
+
+/* The header of a frame of which the first `bytes` bytes are there; its own checksum is the
+ * caller's to check. */
 static enum weir_err
 read_header(const uint8_t *frame, size_t bytes, struct weir_frame_header *header)
 {
     if (bytes < sizeof *header)
         return damaged("cut in its header", 0);
     memcpy(header, frame, sizeof *header);
-    if (header->type != WEIR_FRAME_SAMPLES || header->bytes > bytes)
-        return damaged("cut, or without samples", header->offset);
-    uint64_t body = sizeof *header +
-                    (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
-                    header->definition_bytes;
-    return body > bytes ? damaged("parts larger than the whole", header->offset) : WEIR_OK;
+    if (header->type != WEIR_FRAME_SAMPLES)
+        return damaged("holds no samples", header->offset);
+    if (header->sample_types != WEIR_SAMPLE_TYPE_FLOAT || header->flags != 0)
+        return weir_fail(WEIR_UNSUPPORTED, 0, "frame at %" PRIu64 ": sample types %u, flags %u",
+            header->offset, header->sample_types, header->flags);
+    return WEIR_OK;
+}
+
+static bool
+crc_matches(const struct weir_frame_header *header, uint64_t at, const uint8_t *data, size_t size,
+    uint32_t crc)
+{
+    return weir_crc32c(weir_place_crc(header->stream, header->offset + at), data, size) == crc;
 }
 
 enum weir_err
 weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list, size_t *size)
 {
-    struct weir_frame_header header;
+    struct weir_frame_header header = {0};
     enum weir_err err = read_header(frame, bytes, &header);
     if (err != WEIR_OK)
         return err;
-    size_t at = sizeof header + header.block_count * sizeof(struct weir_frame_block);
-    if (header.definition_crc != weir_crc32c(weir_place_crc(header.stream, header.offset + at),
-                                     frame + at, header.definition_bytes))
+    uint64_t at = sizeof header + index_bytes(&header);
+    if (at > bytes || header.definition_bytes > bytes - at)
+        return damaged("cut in its definitions", header.offset);
+    if (!crc_matches(&header, at, frame + at, header.definition_bytes, header.definition_crc))
         return damaged("definitions checksum", header.offset);
     *list = frame + at;
     *size = header.definition_bytes;
     return WEIR_OK;
 }
 
+/* Blocks lie behind the definitions and inside the frame. */
+static bool
+entries_valid(const struct weir_frame_header *header, const struct weir_frame_block *blocks)
+{
+    uint64_t body = sizeof *header + index_bytes(header) + header->definition_bytes;
+    for (uint32_t i = 0; i < header->block_count; i++)
+        if (blocks[i].at < body || blocks[i].at > header->bytes ||
+            blocks[i].bytes > header->bytes - blocks[i].at ||
+            blocks[i].bytes > WEIR_BLOCK_BYTES_MAX || blocks[i].samples > WEIR_BLOCK_SAMPLES)
+            return false;
+    return true;
+}
+
 enum weir_err
 weir_frame_index(const uint8_t *frame, size_t bytes, const struct weir_frame_block **blocks,
     size_t *count)
 {
-    struct weir_frame_header header;
+    struct weir_frame_header header = {0};
     enum weir_err err = read_header(frame, bytes, &header);
     if (err != WEIR_OK)
         return err;
-    size_t size = header.block_count * sizeof(struct weir_frame_block);
-    if (header.index_crc != weir_crc32c(weir_place_crc(header.stream, header.offset + sizeof header),
-                                frame + sizeof header, size))
+    const uint8_t *index = frame + sizeof header;
+    if (index_bytes(&header) > bytes - sizeof header)
+        return damaged("cut in its index", header.offset);
+    if (!crc_matches(&header, sizeof header, index, index_bytes(&header), header.index_crc))
         return damaged("index checksum", header.offset);
-    *blocks = (const struct weir_frame_block *)(frame + sizeof header);
+    if (!entries_valid(&header, (const struct weir_frame_block *)index))
+        return damaged("index names no blocks", header.offset);
+    *blocks = (const struct weir_frame_block *)index;
     *count = header.block_count;
     return WEIR_OK;
 }
 
-/* Where each column of a block lies; sizes checked against the block's end. */
-struct columns {
-    struct weir_block_header header;
-    const uint8_t *series;
-    const uint8_t *times;
-    const uint8_t *exponents;
-    const uint8_t *controls;
-    const uint8_t *values;
-    const uint8_t *end;
-};
-
-static bool
-find_columns(const uint8_t *block, size_t bytes, struct columns *out)
+enum weir_err
+weir_frame_decode_bytes(uint32_t stream, uint64_t offset, const struct weir_frame_block *block,
+    const uint8_t *bytes, struct weir_sample *samples, size_t *count)
 {
-    if (bytes < sizeof out->header)
-        return false;
-    memcpy(&out->header, block, sizeof out->header);
-    size_t count = out->header.samples;
-    if (count == 0 || count > WEIR_BLOCK_SAMPLES || out->header.series_width > 5 ||
-        out->header.time_width > 8 || out->header.exponent_width > 1)
-        return false;
-    out->series = block + sizeof out->header;
-    out->times = out->series + count * out->header.series_width;
-    out->exponents = out->times + count * out->header.time_width;
-    out->controls = out->exponents + count * out->header.exponent_width;
-    out->values = out->controls + (count + 1) / 2;
-    out->end = block + bytes;
-    return (size_t)(out->values - block) <= bytes;
-}
-
-static inline uint64_t
-get(const uint8_t *at, unsigned width, const uint8_t *end)
-{
-    uint64_t value = 0;
-    if (WEIR_LIKELY(end - at >= 8)) {
-        memcpy(&value, at, 8);
-        return width == 8 ? value : value & ((UINT64_C(1) << width * 8) - 1);
-    }
-    memcpy(&value, at, width);
-    return value;
-}
-
-static bool
-decode_values(const struct columns *columns, struct weir_sample *samples)
-{
-    const uint8_t *at = columns->values;
-    for (uint32_t i = 0; i < columns->header.samples; i++) {
-        unsigned control = columns->controls[i / 2] >> (i & 1) * 4 & 15;
-        unsigned width = control == WEIR_CONTROL_DOUBLE ? 8 : control;
-        if (width > 8 || (size_t)(columns->end - at) < width)
-            return false;
-        uint64_t value = get(at, width, columns->end);
-        at += width;
-        if (control == WEIR_CONTROL_DOUBLE) {
-            samples[i].key |= (uint64_t)WEIR_VALUE_DOUBLE << 48;
-            samples[i].value = value;
-        } else {
-            samples[i].value = (uint64_t)weir_unzigzag(value);
-        }
-    }
-    return true;
-}
-
-/* The rules of base/sample.h for what a decimal may be, so that no reader meets another. */
-static bool
-values_valid(const struct weir_sample *samples, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        int exponent = weir_sample_exponent(&samples[i]);
-        int64_t mantissa = (int64_t)samples[i].value;
-        if (weir_sample_kind(&samples[i]) == WEIR_VALUE_DOUBLE ? exponent != 0
-                                                               : exponent < -WEIR_EXPONENT_MAX ||
-                    exponent > WEIR_EXPONENT_MAX || mantissa > WEIR_MANTISSA_MAX ||
-                    mantissa < -WEIR_MANTISSA_MAX)
-            return false;
-    }
-    return true;
+    uint32_t seed = weir_place_crc(stream, offset + block->at);
+    if (weir_crc32c(seed, bytes, block->bytes) != block->crc)
+        return damaged("block checksum", offset);
+    if (!weir_block_decode(bytes, block->bytes, block, samples))
+        return damaged("block layout", offset);
+    *count = block->samples;
+    return WEIR_OK;
 }
 
 enum weir_err
 weir_frame_decode_block(const uint8_t *frame, size_t bytes, const struct weir_frame_block *block,
     struct weir_sample *samples, size_t *count)
 {
-    struct weir_frame_header header;
+    struct weir_frame_header header = {0};
     enum weir_err err = read_header(frame, bytes, &header);
     if (err != WEIR_OK)
         return err;
-    if (block->at > bytes || block->bytes > bytes - block->at ||
-        block->crc != weir_crc32c(weir_place_crc(header.stream, header.offset + block->at),
-                          frame + block->at, block->bytes))
-        return damaged("block checksum", header.offset);
-    struct columns columns;
-    if (!find_columns(frame + block->at, block->bytes, &columns) ||
-        columns.header.samples != block->samples)
-        return damaged("block layout", header.offset);
-    uint64_t series = columns.header.series_first;
-    for (uint32_t i = 0; i < columns.header.samples; i++) {
-        unsigned width = columns.header.series_width;
-        series += get(columns.series + i * width, width, columns.end);
-        if (series >= WEIR_SERIES_LIMIT)
-            return damaged("series number", header.offset);
-        int exponent = columns.header.exponent_width ? (int8_t)columns.exponents[i]
-                                                     : columns.header.exponent;
-        samples[i].key = weir_sample_key(series, WEIR_VALUE_DECIMAL, exponent);
-        width = columns.header.time_width;
-        samples[i].time_ms = (int64_t)((uint64_t)columns.header.time_min_ms +
-                                       get(columns.times + i * width, width, columns.end));
-    }
-    if (!decode_values(&columns, samples) || !values_valid(samples, columns.header.samples))
-        return damaged("block values", header.offset);
-    *count = columns.header.samples;
-    return WEIR_OK;
+    if (block->at > bytes || block->bytes > bytes - block->at)
+        return damaged("cut in a block", header.offset);
+    return weir_frame_decode_bytes(header.stream, header.offset, block, frame + block->at, samples,
+        count);
 }
 
 enum weir_err
@@ -207,19 +152,21 @@ weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stream, uint64_t o
     enum weir_err err = weir_frame_check_header(&header, stream, offset);
     if (err != WEIR_OK || header.type == WEIR_FRAME_SEAL)
         return err;
+    if (header.bytes > bytes)
+        return damaged("cut", offset);
     const uint8_t *list;
     const struct weir_frame_block *blocks;
     size_t size;
-    size_t count;
+    size_t count = 0;
     err = weir_frame_definitions(frame, bytes, &list, &size);
     if (err == WEIR_OK)
         err = weir_frame_index(frame, bytes, &blocks, &count);
     uint64_t samples = 0;
     for (size_t i = 0; err == WEIR_OK && i < count; i++) {
         struct weir_sample decoded[WEIR_BLOCK_SAMPLES];
-        size_t in_block;
+        size_t in_block = 0;
         err = weir_frame_decode_block(frame, bytes, &blocks[i], decoded, &in_block);
-        samples += err == WEIR_OK ? in_block : 0;
+        samples += in_block;
     }
     if (err == WEIR_OK && samples != header.sample_count)
         return damaged("sample count", offset);

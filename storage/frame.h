@@ -16,6 +16,7 @@
 #define WEIR_FRAME_ALIGN 4096
 #define WEIR_BLOCK_SAMPLES 2048   /* at most 23 bytes each: stays below WEIR_BLOCK_BYTES_MAX */
 #define WEIR_BLOCK_BYTES_MAX 65536
+#define WEIR_FRAME_BYTES_MAX (UINT64_C(8) << 20) /* a full batch with all definitions: 7.1 MiB */
 
 /* Bits of sample_types. */
 #define WEIR_SAMPLE_TYPE_FLOAT 1
@@ -102,15 +103,23 @@ enum weir_err weir_frame_check_header(const struct weir_frame_header *header, ui
 enum weir_err weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stream,
     uint64_t offset) WEIR_MUST_USE;
 
+/* The next three take the first `bytes` bytes of a frame whose header has been checked: what they
+ * look at must be among them, the rest need not. WEIR_UNSUPPORTED for sample types of a later
+ * version. frame is aligned to 8 bytes. */
+
 /* The frame's definition list (base/labels.h), checked. size 0 where there is none. */
 enum weir_err weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list,
     size_t *size) WEIR_MUST_USE;
-/* The block index, checked; *blocks borrowed from frame. */
+/* The block index, checked, its blocks inside the frame; *blocks borrowed from frame. */
 enum weir_err weir_frame_index(const uint8_t *frame, size_t bytes,
     const struct weir_frame_block **blocks, size_t *count) WEIR_MUST_USE;
 /* Decodes one block, checked, into samples (WEIR_BLOCK_SAMPLES); *count filled. */
 enum weir_err weir_frame_decode_block(const uint8_t *frame, size_t bytes,
     const struct weir_frame_block *block, struct weir_sample *samples, size_t *count)
     WEIR_MUST_USE;
+/* The same of a block read alone: bytes are its block->bytes bytes, offset its frame's. */
+enum weir_err weir_frame_decode_bytes(uint32_t stream, uint64_t offset,
+    const struct weir_frame_block *block, const uint8_t *bytes, struct weir_sample *samples,
+    size_t *count) WEIR_MUST_USE;
 
 #endif

@@ -7,16 +7,9 @@
 
 #include <string.h>
 
-/* Bytes a sample takes at most: 5 of series, 8 of time, 1 of exponent, 1/2 of control, 8 of
- * value; rounded up. */
-#define SAMPLE_BYTES_MAX 23
-_Static_assert(sizeof(struct weir_block_header) + WEIR_BLOCK_SAMPLES * SAMPLE_BYTES_MAX <=
-                   WEIR_BLOCK_BYTES_MAX,
-    "a block stays below its limit");
-
 struct weir_frame_encoder {
     struct weir_sort sort;
-    struct weir_sample block[WEIR_BLOCK_SAMPLES]; /* gathered */
+    struct weir_block_scratch block;
 };
 
 size_t
@@ -46,96 +39,10 @@ block_count_of(const struct weir_batch *batch)
 size_t
 weir_frame_bound(const struct weir_batch *batch)
 {
-    size_t blocks = block_count_of(batch);
-    return align_up(sizeof(struct weir_frame_header) +
-                    blocks * (sizeof(struct weir_frame_block) + sizeof(struct weir_block_header)) +
-                    batch->definition_bytes + (size_t)batch->count * SAMPLE_BYTES_MAX +
-                    WEIR_BLOCK_SLACK);
-}
-
-static inline uint8_t *
-put(uint8_t *at, uint64_t value, unsigned width)
-{
-    memcpy(at, &value, 8);
-    return at + width;
-}
-
-/* What a block's columns have to hold. */
-struct extent {
-    uint64_t delta_bits; /* or of all deltas: its width is the widest's */
-    int64_t time_min_ms;
-    int64_t time_max_ms;
-    bool exponents_differ;
-};
-
-static struct extent
-gather(struct weir_frame_encoder *encoder, const struct weir_batch *batch,
-    const struct weir_sort_entry *order, uint32_t count)
-{
-    struct extent extent = {.time_min_ms = INT64_MAX, .time_max_ms = INT64_MIN};
-    uint64_t before = order[0].series;
-    uint64_t exponents = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct weir_sample *sample = &batch->samples[order[i].place];
-        encoder->block[i] = *sample;
-        extent.delta_bits |= order[i].series - before;
-        before = order[i].series;
-        if (sample->time_ms < extent.time_min_ms)
-            extent.time_min_ms = sample->time_ms;
-        if (sample->time_ms > extent.time_max_ms)
-            extent.time_max_ms = sample->time_ms;
-        exponents |= (sample->key ^ encoder->block[0].key) >> WEIR_SERIES_BITS & 0xff;
-    }
-    extent.exponents_differ = exponents != 0;
-    return extent;
-}
-
-static uint8_t *
-put_values(const struct weir_sample *samples, uint32_t count, uint8_t *controls, uint8_t *at)
-{
-    memset(controls, 0, (count + 1) / 2);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t value = samples[i].value;
-        unsigned control = WEIR_CONTROL_DOUBLE;
-        unsigned width = 8;
-        if (weir_sample_kind(&samples[i]) == WEIR_VALUE_DECIMAL) {
-            value = weir_zigzag((int64_t)value);
-            control = width = weir_bytes_needed(value);
-        }
-        controls[i / 2] |= (uint8_t)(control << (i & 1) * 4);
-        at = put(at, value, width);
-    }
-    return at;
-}
-
-/* Encodes encoder->block; returns the byte behind it. */
-static uint8_t *
-encode_block(const struct weir_frame_encoder *encoder, uint32_t count,
-    const struct extent *extent, uint8_t *out)
-{
-    const struct weir_sample *samples = encoder->block;
-    uint64_t time_span = (uint64_t)extent->time_max_ms - (uint64_t)extent->time_min_ms;
-    struct weir_block_header header = {.samples = (uint16_t)count,
-        .series_width = (uint8_t)weir_bytes_needed(extent->delta_bits),
-        .time_width = (uint8_t)weir_bytes_needed(time_span),
-        .exponent_width = extent->exponents_differ,
-        .exponent = (int8_t)weir_sample_exponent(&samples[0]),
-        .series_first = weir_sample_series(&samples[0]),
-        .time_min_ms = extent->time_min_ms};
-    memcpy(out, &header, sizeof header);
-    uint8_t *at = out + sizeof header;
-    uint64_t before = header.series_first;
-    for (uint32_t i = 0; i < count && header.series_width > 0; i++) {
-        uint64_t series = weir_sample_series(&samples[i]);
-        at = put(at, series - before, header.series_width);
-        before = series;
-    }
-    for (uint32_t i = 0; i < count && header.time_width > 0; i++)
-        at = put(at, (uint64_t)samples[i].time_ms - (uint64_t)extent->time_min_ms,
-            header.time_width);
-    for (uint32_t i = 0; i < count && header.exponent_width > 0; i++)
-        *at++ = (uint8_t)weir_sample_exponent(&samples[i]);
-    return put_values(samples, count, at, at + (count + 1) / 2);
+    /* every block bounded as if full, but the samples counted once */
+    size_t blocks = block_count_of(batch) * (sizeof(struct weir_frame_block) + WEIR_BLOCK_BOUND(1));
+    return align_up(sizeof(struct weir_frame_header) + batch->definition_bytes + blocks +
+                    WEIR_BLOCK_BOUND((size_t)batch->count) + WEIR_BLOCK_SLACK);
 }
 
 static uint8_t *
@@ -150,19 +57,13 @@ encode_blocks(struct weir_frame_encoder *encoder, const struct weir_batch *batch
         uint32_t count = batch->count - first;
         if (count > WEIR_BLOCK_SAMPLES)
             count = WEIR_BLOCK_SAMPLES;
-        struct extent extent = gather(encoder, batch, order + first, count);
-        uint8_t *end = encode_block(encoder, count, &extent, at);
         uint32_t place = (uint32_t)(at - frame);
-        uint32_t bytes = (uint32_t)(end - at);
-        index[n] = (struct weir_frame_block){.series_first = order[first].series,
-            .series_last = order[first + count - 1].series,
-            .at = place,
-            .bytes = bytes,
-            .samples = count,
-            .crc = weir_crc32c(weir_place_crc(header->stream, header->offset + place), at, bytes),
-            .time_min_ms = extent.time_min_ms,
-            .time_max_ms = extent.time_max_ms};
-        at = end;
+        index[n] = (struct weir_frame_block){.at = place};
+        index[n].bytes = (uint32_t)weir_block_encode(&encoder->block, batch->samples,
+            order + first, count, batch->count - first, at, &index[n]);
+        index[n].crc =
+            weir_crc32c(weir_place_crc(header->stream, header->offset + place), at, index[n].bytes);
+        at += index[n].bytes;
     }
     return at;
 }

@@ -43,6 +43,8 @@ struct weir_reader {
     uint64_t ring_epoch;   /* dataplane epoch that ring_next belongs to */
     uint64_t ring_next;    /* next descriptor to take */
     uint64_t corrupt;
+    weir_reader_check_fn *check; /* of scans; may be NULL */
+    void *check_context;
     uint8_t *frame;        /* scratch for a frame from the ring */
     size_t frame_capacity;
 };
@@ -455,6 +457,13 @@ entry_bytes(struct weir_reader *reader, const struct entry *entry, const uint8_t
     return weir_frame_check_header(&header, WEIR_LOG_STREAM, entry->offset);
 }
 
+void
+weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *check, void *context)
+{
+    reader->check = check;
+    reader->check_context = context;
+}
+
 enum weir_err
 weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t number_count,
     int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
@@ -470,7 +479,10 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
         if (entry->time_max_ms < from_ms || entry->time_min_ms >= to_ms)
             continue;
         const uint8_t *frame;
-        enum weir_err err = entry_bytes(reader, entry, &frame);
+        enum weir_err err = reader->check != NULL ? reader->check(reader->check_context) : WEIR_OK;
+        if (err != WEIR_OK)
+            return err;
+        err = entry_bytes(reader, entry, &frame);
         if (err == WEIR_CORRUPT) {
             reader->corrupt++;
             continue;

@@ -7,7 +7,8 @@
 #define SAMPLES_MAX 65536
 
 struct weir_reader {
-    int unused;
+    weir_reader_check_fn *check;
+    void *context;
 };
 
 static struct {
@@ -187,6 +188,13 @@ weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
     return WEIR_OK;
 }
 
+void
+weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *check, void *context)
+{
+    reader->check = check;
+    reader->context = context;
+}
+
 static enum weir_err
 scan_once(const uint64_t *numbers, size_t number_count, int64_t from_ms, int64_t to_ms,
     weir_reader_sample_fn *call, void *context)
@@ -207,11 +215,12 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
     int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
 {
     enum weir_err err;
-    (void)reader;
     fake_scans_running++;
-    do
-        err = scan_once(numbers, number_count, from_ms, to_ms, call, context);
-    while (err == WEIR_OK && fake_endless);
+    do {
+        err = reader->check != NULL ? reader->check(reader->context) : WEIR_OK;
+        if (err == WEIR_OK)
+            err = scan_once(numbers, number_count, from_ms, to_ms, call, context);
+    } while (err == WEIR_OK && fake_endless);
     fake_scans_running--;
     return err;
 }
