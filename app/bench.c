@@ -5,11 +5,10 @@
  *   measure: passes for `seconds`; the clock runs until the last sample is durable
  *   check:   another process counts all samples and compares 10,000 bit for bit
  */
-#include "app/bench.h"
-
 #include "app/bench_check.h"
 #include "app/bench_lines.h"
 #include "app/bench_target.h"
+#include "app/commands.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/sample.h"
@@ -55,8 +54,8 @@ struct report {
     struct weir_bench_found found;
 };
 
-static int
-usage(FILE *out)
+void
+weir_usage_bench(FILE *out)
 {
     fputs("usage: weir bench [--source ring] [--proto influx] [--series N] [--seconds S]\n"
           "                  [--json] --data DIR\n"
@@ -68,30 +67,30 @@ usage(FILE *out)
           "  --seconds S     length of the measurement (default 10)\n"
           "  --json          one JSON object on standard output instead of a table\n",
         out);
-    return out == stdout ? EXIT_SUCCESS : 2;
 }
 
 static int
 refuse(const char *option, const char *value, const char *wanted)
 {
     fprintf(stderr, "weir bench: %s %s: %s\n", option, value, wanted);
-    return 2;
+    return WEIR_EXIT_USAGE;
 }
 
-/* 0 and the options, or an exit code in *code. */
+/* False with an exit code in *code where the options are not understood. */
 static bool
 parse_options(int argc, char **argv, struct options *out, int *code)
 {
     static const struct option table[] = {{"source", required_argument, NULL, 's'},
         {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+        {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
     *out = (struct options){
         .source = "ring", .proto = "influx", .series = 1000000, .seconds = 10};
     int option;
     char *end;
-    *code = 2;
-    while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+    *code = WEIR_EXIT_USAGE;
+    /* getopt skips a program's name */
+    while ((option = getopt_long(argc + 1, argv - 1, "", table, NULL)) != -1) {
         switch (option) {
         case 's':
             out->source = optarg;
@@ -115,11 +114,8 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         case 'j':
             out->json = true;
             break;
-        case 'h':
-            *code = usage(stdout);
-            return false;
         default:
-            *code = usage(stderr);
+            weir_usage_bench(stderr);
             return false;
         }
     }

@@ -17,11 +17,13 @@ int weir_command_check(int argc, char **argv);
 int weir_command_doctor(int argc, char **argv);
 int weir_command_send(int argc, char **argv);
 int weir_command_query(int argc, char **argv);
+int weir_command_bench(int argc, char **argv);
 
 void weir_usage_run(FILE *out);
 void weir_usage_check(FILE *out);
 void weir_usage_doctor(FILE *out);
 void weir_usage_send(FILE *out);
 void weir_usage_query(FILE *out);
+void weir_usage_bench(FILE *out);
 
 #endif

@@ -152,7 +152,6 @@ registrar_take(struct weir_dataplane *dataplane)
         .ledger = &dataplane->shared->ledger,
         .counts = &dataplane->registrar_counts,
         .worker_count = dataplane->topology.worker_count,
-        .retention_ms = (int64_t)config->retention_raw_ms,
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
         .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000};
     enum weir_err err = producer_take(dataplane, WEIR_PRODUCER_REGISTRAR,

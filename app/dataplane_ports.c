@@ -15,13 +15,11 @@ weir_dataplane_eal_open(struct weir_dataplane *dataplane)
     const char *vdevs[WEIR_CONFIG_PORTS_MAX];
     for (uint32_t i = 0; i < config->port_count; i++)
         vdevs[i] = config->ports[i];
-    char prefix[32];
-    snprintf(prefix, sizeof prefix, "weir%d", (int)getpid());
     char runtime[WEIR_CONFIG_PATH_MAX + 16];
     snprintf(runtime, sizeof runtime, "%s/run", config->data);
     struct weir_eal_options options = {.vdevs = vdevs,
         .vdev_count = config->port_count,
-        .prefix = prefix,
+        .prefix = "weir", /* the runtime directory is the instance's own */
         .runtime_dir = runtime,
         .no_huge = config->huge_pages == WEIR_CONFIG_OFF,
         .memory_mib = config->eal_memory_mib,

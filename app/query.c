@@ -169,6 +169,48 @@ ask(const char *http, const struct target *target, bool as_json)
     return err;
 }
 
+/* One matcher of a Prometheus selector: name="value", quoted as in a string of PromQL. */
+static void
+append_matcher(struct target *selector, const char *name, size_t name_size, const char *value)
+{
+    char quoted[3] = {0};
+    append_text(selector, selector->used > 1 ? "," : "");
+    for (size_t i = 0; i < name_size; i++)
+        append_text(selector, (char[]){name[i], '\0'});
+    append_text(selector, "=\"");
+    for (; *value != '\0'; value++) {
+        bool special = *value == '"' || *value == '\\';
+        quoted[0] = special ? '\\' : *value;
+        quoted[1] = special ? *value : '\0';
+        append_text(selector, quoted);
+    }
+    append_text(selector, "\"");
+}
+
+/* match[]={__name__="METRIC",LABEL="VALUE",...}; without words every series that has a name. */
+static enum weir_err
+append_selector(struct target *target, const char *const *words, int count)
+{
+    static struct target selector;
+    append_text(&selector, "{");
+    if (count == 0)
+        append_text(&selector, "__name__!=\"\"");
+    for (int i = 0; i < count; i++) {
+        const char *equals = strchr(words[i], '=');
+        if (equals == words[i] || (equals == NULL && i > 0))
+            return weir_fail(WEIR_INVALID, 0, "'%s' is no LABEL=VALUE", words[i]);
+        if (equals == NULL)
+            append_matcher(&selector, "__name__", strlen("__name__"), words[i]);
+        else
+            append_matcher(&selector, words[i], (size_t)(equals - words[i]), equals + 1);
+    }
+    append_text(&selector, "}");
+    append_parameter(target, "match[]", strlen("match[]"), selector.text);
+    if (target->full || selector.full)
+        return weir_fail(WEIR_INVALID, 0, "the query is longer than %d bytes", TARGET_SIZE);
+    return WEIR_OK;
+}
+
 struct query {
     const char *http, *from, *to, *step, *agg, *values;
     bool as_json, labels, series;
@@ -183,15 +225,15 @@ make_target(const struct query *query, const char *const *words, int count, stru
         append_text(out, "/api/v1/label/");
         append_encoded(out, query->values, strlen(query->values));
         append_text(out, "/values");
+    } else if (query->series) {
+        append_text(out, "/api/v1/series");
+        return append_selector(out, words, count);
     } else {
-        append_text(out, query->series ? "/api/v1/series" : "/api/v1/metrics/query");
-        if (count > 0 && strchr(words[0], '=') == NULL) {
-            append_parameter(out, "metric", 6, words[0]);
-            words++;
-            count--;
-        } else if (!query->series) {
+        if (count == 0 || strchr(words[0], '=') != NULL)
             return weir_fail(WEIR_INVALID, 0, "the name of a metric comes first");
-        }
+        append_text(out, "/api/v1/metrics/query");
+        append_parameter(out, "metric", 6, *words++);
+        count--;
         append_parameter(out, "from", 4, query->from);
         append_parameter(out, "to", 2, query->to);
         append_parameter(out, "step", 4, query->step);

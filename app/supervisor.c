@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@
  * 4 s, and says so before this. */
 #define STOP_DATAPLANE_NS (4400 * MS)
 #define STOP_ALL_NS (4700 * MS)
+/* An address of this machine takes a connection at once, or it does not. */
+#define HTTP_WAIT_MS 20
 /* The log's segments, sockets and connections; more is not needed. */
 #define NOFILE_WANTED 262144
 
@@ -264,8 +267,14 @@ http_answers(const struct weir_config *config)
     if (fd < 0)
         return false;
     const struct sockaddr *address = is_v6 ? (const void *)&v6 : (const void *)&v4;
-    /* an address of this machine answers at once, also without blocking */
     bool answers = connect(fd, address, is_v6 ? sizeof v6 : sizeof v4) == 0;
+    if (!answers && errno == EINPROGRESS) {
+        struct pollfd wait = {.fd = fd, .events = POLLOUT};
+        int error = 0;
+        socklen_t size = sizeof error;
+        answers = poll(&wait, 1, HTTP_WAIT_MS) == 1 &&
+                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+    }
     close(fd);
     return answers;
 }

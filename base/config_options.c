@@ -33,7 +33,9 @@ next_option(struct options *options, char *name, const char **value)
     if (strncmp(text, "--", 2) != 0 || text[2] == '\0')
         return weir_fail(WEIR_INVALID, 0, "'%s' is no option (they begin with --)", text);
     const char *equals = strchr(text, '=');
-    size_t size = equals != NULL ? (size_t)(equals - text - 2) : strlen(text + 2);
+    size_t size = 0;
+    while (text[2 + size] != '\0' && text[2 + size] != '=')
+        size++;
     if (size >= 64)
         return weir_fail(WEIR_INVALID, 0, "unknown option %.64s", text);
     memcpy(name, text + 2, size);

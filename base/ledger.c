@@ -2,8 +2,12 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
-#define READ_TRIES 1000
+/* A stage may lose its core in the middle of a publication; then only sleeping helps. 2,000 x
+ * 0.5 ms outlast any time slice. */
+#define READ_TRIES 2000
+#define READ_PAUSE_NS 500000
 #define BLOCK_TRIES 100
 
 const char *const weir_unit_names[WEIR_UNIT_COUNT] = {"packets", "records", "samples"};
@@ -65,7 +69,9 @@ block_read(struct weir_ledger_block *block, struct weir_counts *out)
     return false;
 }
 
-/* Adds the items of one edge numbered popped+1 .. pushed. */
+/* Adds the items of one edge numbered popped+1 .. pushed. False, to be read again, where a slot is
+ * not that item's any more, or where the consumer names more than its producer: the difference
+ * then wraps round. */
 static bool
 edge_read(struct weir_edge *edge, uint64_t popped, uint64_t pushed, uint64_t *in_flight)
 {
@@ -123,8 +129,11 @@ enum weir_err
 weir_ledger_read(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
 {
     for (int attempt = 0; attempt < READ_TRIES; attempt++) {
-        if (!read_once(ledger, sum))
+        if (!read_once(ledger, sum)) {
+            const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
+            nanosleep(&pause, NULL);
             continue;
+        }
         for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
             sum->in_flight[unit] += sum->total.unit[unit].held;
             sum->residual[unit] =

@@ -103,8 +103,8 @@ struct weir_ledger_sum {
     int64_t residual[WEIR_UNIT_COUNT];     /* 0 where the ledger closes */
 };
 
-/* Reads blocks and edges. WEIR_AGAIN where a stage published faster than the reader could
- * follow for 1,000 tries. sum is large (tens of KiB). */
+/* Reads blocks and edges. Sleeps while a stage stands still in the middle of a publication,
+ * for a second at most, then WEIR_AGAIN. sum is large (tens of KiB). */
 enum weir_err weir_ledger_read(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
     WEIR_MUST_USE;
 

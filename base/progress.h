@@ -22,6 +22,8 @@ struct weir_progress {
     _Atomic uint64_t definitions_taken;
     /* the writer waits for definitions below this number: the registrar flushes at once */
     _Atomic uint64_t definitions_wanted;
+    /* bit w: a sender of worker w waits for an answer; set and cleared by that worker */
+    _Atomic uint64_t ack_waiting;
     _Atomic uint32_t state; /* enum weir_ingest_state, as in the shared region */
 };
 

@@ -111,8 +111,9 @@ weir_call_fail_err(struct weir_call *call, enum weir_err err)
 }
 
 enum weir_err
-weir_call_check(struct weir_call *call)
+weir_call_check(void *context)
 {
+    struct weir_call *call = context;
     if (atomic_load_explicit(call->cancelled, memory_order_relaxed))
         return WEIR_END;
     if (weir_mono_ns() < call->deadline_ns)

@@ -72,10 +72,12 @@ void weir_call_limit(struct weir_call *call, const char *setting, uint64_t value
 void weir_call_fail_err(struct weir_call *call, enum weir_err err);
 
 /* WEIR_OK, or why the call must stop: WEIR_END its asker is gone, WEIR_LIMIT its time is up (the
- * error is in place then). Reads the clock: call it once every some thousand steps. */
-enum weir_err weir_call_check(struct weir_call *call) WEIR_MUST_USE;
+ * error is in place then). Reads the clock: call it once every some dozen steps. A
+ * weir_reader_check_fn. */
+enum weir_err weir_call_check(void *call) WEIR_MUST_USE;
 
-#define WEIR_CALL_CHECK_INTERVAL 4096
+/* Samples or series between checks: a look at the clock costs 25 ns and a series more. */
+#define WEIR_CALL_CHECK_INTERVAL 64
 
 /* One more sample was read: as weir_call_check, and WEIR_LIMIT past limits->samples_max. */
 enum weir_err weir_call_count_sample(struct weir_call *call) WEIR_MUST_USE;

@@ -204,17 +204,20 @@ step_up(char *text)
 size_t
 weir_double_print(double value, char out[WEIR_DOUBLE_TEXT_MAX])
 {
-    WEIR_ASSERT(isfinite(value));
+    WEIR_ASSERT(isfinite(value) && out != NULL);
     if (value == trunc(value) && fabs(value) < INTEGERS_EXACT && !(value == 0 && signbit(value)))
         return (size_t)snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%" PRId64, (int64_t)value);
+    int size = 0;
     int precision = fpclassify(value) == FP_SUBNORMAL ? 1 : 15;
     for (; precision < 17; precision++) {
-        int size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%.*g", precision, value);
+        size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%.*g", precision, value);
         if (reads_back(out, value))
             return (size_t)size;
-        if (precision == 16 && step_up(out) && reads_back(out, value))
-            return (size_t)size;
     }
+    /* # keeps the zeros at the end, so that the last digit is the sixteenth */
+    size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%#.16g", value);
+    if (out[size - 1] != '.' && step_up(out) && reads_back(out, value))
+        return (size_t)size;
     return (size_t)snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%.17g", value);
 }
 
@@ -225,6 +228,8 @@ weir_json_double(struct weir_text *text, double value)
         weir_text_puts(text, "\"NaN\"");
     } else if (isinf(value)) {
         weir_text_puts(text, value > 0 ? "\"+Inf\"" : "\"-Inf\"");
+    } else if (value == 0 && signbit(value)) {
+        weir_text_puts(text, "-0.0"); /* many readers take -0 for an integer, which has no sign */
     } else {
         char number[WEIR_DOUBLE_TEXT_MAX];
         weir_text_append(text, number, weir_double_print(value, number));

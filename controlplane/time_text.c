@@ -133,13 +133,11 @@ take_decimal(const char **at, int64_t *thousandths, bool *rest)
         whole = whole * 10 + (**at - '0');
     }
     bool digits = *at > start;
-    if (take_char(at, '.') && is_digit(**at)) {
-        if (!take_fraction(at, &fraction, rest))
-            return false;
-        digits = true;
-    }
+    bool point = take_char(at, '.');
+    if (point && !take_fraction(at, &fraction, rest))
+        return false;
     *thousandths = whole * 1000 + fraction;
-    return digits;
+    return digits || point;
 }
 
 static bool

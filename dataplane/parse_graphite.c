@@ -272,10 +272,12 @@ read_time(struct token text, const struct weir_packet *packet, int64_t *time_ms)
     if (unit == WEIR_TIME_AUTO)
         unit = weir_time_unit_of(whole > INT64_MAX ? INT64_MAX : (int64_t)whole);
     whole = whole_number(&digits, digits.exponent + scale[unit], &rest);
-    whole += digits.negative && rest; /* towards the past */
-    if (whole > INT64_MAX)
+    uint64_t limit = (uint64_t)INT64_MAX + digits.negative;
+    bool step = digits.negative && rest; /* towards the past */
+    if (whole > limit - step)
         return false;
-    *time_ms = digits.negative ? -(int64_t)whole : (int64_t)whole;
+    whole += step;
+    *time_ms = (int64_t)(digits.negative ? -whole : whole);
     return true;
 }
 

@@ -66,7 +66,8 @@ weir_scan_avx512(const struct weir_scan_set *set, const uint8_t *data, size_t bl
     __m512i delete = _mm512_set1_epi8(0x7f);
     for (size_t block = 0; block < blocks; block++) {
         __m512i bytes = _mm512_loadu_si512(data + block * WEIR_SCAN_BLOCK);
-        uint64_t word = _mm512_cmple_epu8_mask(bytes, space) | _mm512_cmpge_epu8_mask(bytes, delete);
+        uint64_t word = _mm512_cmple_epu8_mask(bytes, space);
+        word |= _mm512_cmpge_epu8_mask(bytes, delete);
         for (int i = 0; i < 4; i++)
             word |= _mm512_cmpeq_epi8_mask(bytes, wide[i]);
         words[block] = word;

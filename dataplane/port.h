@@ -48,15 +48,24 @@ struct weir_port_ops {
     int (*wait_fd)(struct weir_port *port);
     /* Updates counters that cost a call (socket drops, ethdev statistics); once a second. */
     void (*statistics)(struct weir_port *port);
+    /* UDP or TCP port that a listener is bound to, host order; NULL for ports without sockets. */
+    uint16_t (*bound)(const struct weir_port *port, size_t listener);
     void (*close)(struct weir_port *port);
 };
 
 struct weir_port {
     const struct weir_port_ops *ops;
     struct weir_counts *counts; /* the worker's; single writer */
-    uint32_t index;             /* place in the worker's array */
+    uint32_t index;             /* place in the worker's array, counted from 1 */
     uint32_t worker;            /* index of the worker */
 };
+
+/* Port a listener is bound to (it may have asked for 0), or 0 where there is none. */
+static inline uint16_t
+weir_port_bound(const struct weir_port *port, size_t listener)
+{
+    return port->ops->bound == NULL ? 0 : port->ops->bound(port, listener);
+}
 
 /* Upper bits of weir_packet.source name the port, lower ones its connection; 0 is nobody. */
 #define WEIR_SOURCE_BITS 24
@@ -71,7 +80,8 @@ struct weir_listen {
     uint8_t transport; /* 0 UDP, 1 TCP */
     uint8_t time_unit;
     char address[64];  /* numeric IPv4 or IPv6 address */
-    uint16_t port;     /* host order */
+    uint16_t port;     /* host order; 0 takes a free one, see weir_port_bound */
+    bool shared;       /* several workers listen here, each with a socket: SO_REUSEPORT */
 };
 
 /* Kernel UDP socket; receive_buffer_bytes is asked of SO_RCVBUF(FORCE) and what was granted is
@@ -84,7 +94,8 @@ enum weir_err weir_port_tcp_open(const struct weir_listen *listens, size_t count
     uint32_t connections_max, struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
 
 /* One queue of a DPDK ethdev, already probed by EAL (see weir_eal_init). UDP destination ports
- * are matched against the UDP listeners' ports for protocol and unit. */
+ * are matched against the UDP listeners' ports for protocol and unit. Queue 0 configures and
+ * starts the device with all its queues: it is opened first and closed last. */
 struct weir_ethdev_options {
     uint16_t ethdev_id;
     uint16_t queue;
@@ -101,11 +112,13 @@ struct weir_eal_options {
     const char *const *vdevs;
     size_t vdev_count;
     const char *prefix; /* per instance */
-    const char *runtime_dir;
+    const char *runtime_dir; /* EAL makes dpdk/<prefix> below it; NULL for its own choice */
     bool no_huge;
     uint32_t memory_mib;
-    int core;           /* the calling thread stays there; -1 for no affinity */
+    int core;           /* the calling thread stays there; -1 keeps its affinity as it was */
 };
+/* Once a process: DPDK cannot be initialised again after weir_eal_fini or a failure. Errors:
+ * WEIR_UNSUPPORTED not root, WEIR_NOT_FOUND a vdev string that made no port, WEIR_IO EAL. */
 enum weir_err weir_eal_init(const struct weir_eal_options *options, uint16_t *ethdev_ids,
     size_t max, size_t *count) WEIR_MUST_USE;
 void weir_eal_fini(void);

@@ -26,7 +26,7 @@ struct work {
     uint32_t point_end;
     uint32_t samples_accepted; /* of the line */
     uint32_t samples_rejected;
-    uint8_t reason;            /* of the rejected ones; WEIR_REASON_no_sample_accepted for several */
+    uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
 
     bool pending;    /* point_at has its number and awaits room */
     bool is_new;     /* and its definition too */
@@ -236,7 +236,7 @@ line_parse(struct weir_registrar *registrar)
     const struct weir_parse_context context = {.key = registrar->options.key,
         .time_min_ms = INT64_MIN,
         .time_max_ms = INT64_MAX};
-    const struct weir_packet packet = {.data = work->text,
+    struct weir_packet packet = {.data = work->text,
         .size = work->line.size,
         .proto = work->line.proto,
         .time_unit = work->line.time_unit,
@@ -407,9 +407,11 @@ flush_due(const struct weir_registrar *registrar)
     if (!batch_has_content(registrar))
         return false;
     const struct weir_batch *batch = registrar->batch;
-    int64_t interval_ns = batch->ack_waiting ? registrar->options.ack_interval_ns
-                                             : registrar->options.flush_interval_ns;
-    /* relaxed: it carries no data, and one missed is seen in the next round */
+    /* relaxed, both: they carry no data, and one missed is seen in the next round */
+    bool waiting = batch->ack_waiting ||
+        atomic_load_explicit(&registrar->options.progress->ack_waiting, memory_order_relaxed) != 0;
+    int64_t interval_ns =
+        waiting ? registrar->options.ack_interval_ns : registrar->options.flush_interval_ns;
     uint64_t wanted = atomic_load_explicit(&registrar->options.progress->definitions_wanted,
         memory_order_relaxed);
     return batch->count == WEIR_BATCH_SAMPLES_MAX ||

@@ -214,7 +214,7 @@ static void
 record_defer(struct weir_worker *worker, const struct weir_record *record)
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
-    size_t bytes = (sizeof(struct weir_chunk_line) + record->size + 7) & ~(size_t)7;
+    size_t bytes = weir_chunk_line_bytes(record->size);
     if (!chunk_open(worker, bytes)) {
         record_reject(worker, record->point_count, WEIR_REASON_define_backlog);
         return;
@@ -508,6 +508,16 @@ ports_progress(struct weir_worker *worker)
     if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS)
         worker->statistics_ns = worker->now_ns;
     worker->changed |= waiting || worker->ack_waiting;
+    if (waiting != worker->ack_waiting) {
+        /* relaxed: it carries no data; the registrar sees it a round later at the latest */
+        uint64_t bit = UINT64_C(1) << worker->options.index;
+        if (waiting)
+            atomic_fetch_or_explicit(&worker->options.progress->ack_waiting, bit,
+                memory_order_relaxed);
+        else
+            atomic_fetch_and_explicit(&worker->options.progress->ack_waiting, ~bit,
+                memory_order_relaxed);
+    }
     worker->ack_waiting = waiting;
 }
 

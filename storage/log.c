@@ -24,8 +24,16 @@
  *
  *   WRITING --write done--> WRITTEN --sync submitted--> SYNCING --sync done--> DURABLE
  *
+ *      \--write failed--> FAILED: it stays, and the log is closed
+ *
  * Flights leave in order, from the oldest. */
-enum flight_state { FLIGHT_WRITING, FLIGHT_WRITTEN, FLIGHT_SYNCING, FLIGHT_DURABLE };
+enum flight_state {
+    FLIGHT_WRITING,
+    FLIGHT_WRITTEN,
+    FLIGHT_SYNCING,
+    FLIGHT_DURABLE,
+    FLIGHT_FAILED,
+};
 
 struct flight {
     enum flight_state state;
@@ -336,10 +344,9 @@ static void
 write_completed(struct weir_log *log, uint64_t number, int result)
 {
     WEIR_ASSERT(number >= log->flight_head && number < log->flight_tail);
+    flight_at(log, number)->state = result == 0 ? FLIGHT_WRITTEN : FLIGHT_FAILED;
     if (result != 0)
         (void)close_on_error(log, -result, "write");
-    else
-        flight_at(log, number)->state = FLIGHT_WRITTEN;
 }
 
 /* Takes completions; the first may be waited for. */
@@ -430,8 +437,10 @@ enum weir_err
 weir_log_poll(struct weir_log *log, int64_t wait_ns, struct weir_log_done *done, size_t max,
     size_t *count)
 {
+    bool was_failed = log->failed;
     reap(log, 0);
-    *count = collect(log, done, max);
+    /* a sync may still end well after another operation has failed: too late, senders were told */
+    *count = was_failed ? 0 : collect(log, done, max);
     if (!log->failed) {
         submit_sync(log);
         prepare_segment(log);

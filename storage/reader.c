@@ -18,7 +18,9 @@ _Static_assert(sizeof(struct weir_frame_header) +
 
 struct weir_reader {
     struct weir_catalog catalog;
-    uint64_t corrupt; /* blocks and frames met by scans */
+    uint64_t corrupt;            /* blocks and frames met by scans */
+    weir_reader_check_fn *check; /* of scans; may be NULL */
+    void *check_context;
     struct weir_sample samples[WEIR_BLOCK_SAMPLES];
     alignas(8) uint8_t first[FRAME_SMALL]; /* a small frame, or the first page of a large one */
     uint8_t block[WEIR_BLOCK_BYTES_MAX];
@@ -231,6 +233,13 @@ scan_frame(struct weir_reader *reader, const struct scan *scan, struct weir_cata
     return err;
 }
 
+void
+weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *check, void *context)
+{
+    reader->check = check;
+    reader->check_context = context;
+}
+
 enum weir_err
 weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t number_count,
     int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
@@ -245,7 +254,11 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
     uint64_t frames = number_count > 0 ? reader->catalog.entry_count : 0;
     for (uint64_t i = 0; i < frames && err == WEIR_OK; i++) {
         struct weir_catalog_entry *entry = &reader->catalog.entries[i];
-        if (entry->time_max_ms >= from_ms && entry->time_min_ms < to_ms)
+        if (entry->time_max_ms < from_ms || entry->time_min_ms >= to_ms)
+            continue;
+        if (reader->check != NULL)
+            err = reader->check(reader->check_context);
+        if (err == WEIR_OK)
             err = scan_frame(reader, &scan, entry);
     }
     return err;

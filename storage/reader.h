@@ -47,6 +47,11 @@ struct weir_match {
 enum weir_err weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
     size_t count, uint64_t **numbers, size_t *number_count) WEIR_MUST_USE;
 
+typedef enum weir_err weir_reader_check_fn(void *context);
+/* From now on scans call check before each frame they read, also where no sample meets them; a
+ * non-OK return ends the scan with it. NULL, the state at open, for none. */
+void weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *check, void *context);
+
 /* A scan calls back for every sample of the selected series with from <= time < to, in log order
  * (so that of two samples of one series and time the later call wins). index is the place of the
  * series in numbers. A non-OK return ends the scan with it. */

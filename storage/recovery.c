@@ -112,6 +112,33 @@ define_list(struct recovery *recovery, const struct weir_frame_header *header,
     return WEIR_OK;
 }
 
+/* Reads no more of the frame than its front: header, index, definitions. A damaged list is
+ * reported and comes out empty. */
+static enum weir_err
+read_definitions(struct recovery *recovery, const struct weir_frame_header *header,
+    const uint8_t **list, size_t *size)
+{
+    uint64_t front = sizeof *header +
+        (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
+        header->definition_bytes;
+    WEIR_ASSERT(front <= header->bytes); /* weir_frame_check_header saw to it */
+    front = (front + WEIR_FRAME_ALIGN - 1) & ~(uint64_t)(WEIR_FRAME_ALIGN - 1);
+    const uint8_t *frame;
+    enum weir_err err =
+        weir_segment_reader_frame(&recovery->reader, header->offset, front, &frame);
+    if (err != WEIR_OK)
+        return err;
+    if (memcmp(frame, header, sizeof *header) != 0)
+        return weir_fail(WEIR_IO, 0, "the header at %" PRIu64 " reads differently a second time",
+            header->offset);
+    if (weir_frame_definitions(frame, header->bytes, list, size) != WEIR_OK) {
+        weir_event(WEIR_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
+            header->offset, weir_err_detail());
+        *size = 0;
+    }
+    return WEIR_OK;
+}
+
 static enum weir_err
 accept_definitions(struct recovery *recovery, const struct weir_frame_header *header)
 {
@@ -122,24 +149,17 @@ accept_definitions(struct recovery *recovery, const struct weir_frame_header *he
     }
     enum weir_err err = WEIR_OK;
     if (header->definition_count != 0) {
-        const uint8_t *frame, *list;
+        const uint8_t *list;
         size_t size;
         err = define_lost(recovery, header->definition_first);
         if (err == WEIR_OK)
-            err = weir_segment_reader_frame(&recovery->reader, header->offset, header->bytes,
-                &frame);
-        if (err != WEIR_OK)
-            return err;
-        err = weir_frame_definitions(frame, header->bytes, &list, &size);
+            err = read_definitions(recovery, header, &list, &size);
         if (err == WEIR_OK)
             err = define_list(recovery, header, list, size);
-        else
-            weir_event(WEIR_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
-                header->offset, weir_err_detail());
-        if (err == WEIR_CORRUPT)
-            err = WEIR_OK;
+        if (err != WEIR_OK)
+            return err;
     }
-    return err == WEIR_OK ? define_lost(recovery, header->definitions_through) : err;
+    return define_lost(recovery, header->definitions_through);
 }
 
 /* The log now reaches to the end of the frame. */
@@ -274,8 +294,7 @@ walk(struct recovery *recovery)
     return err;
 }
 
-/* What is above the watermark counts as far as every frame is whole. *end_known: nothing counts
- * behind the end that was found. */
+/* What is above the watermark counts as far as every frame is whole. */
 static enum weir_err
 accept_tail(struct recovery *recovery)
 {

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ struct point {
 static struct point point;
 static char why[256];
 
-static bool
+__attribute__((format(printf, 1, 2))) static bool
 differs(const char *format, ...)
 {
     va_list args;
@@ -55,13 +56,31 @@ differs(const char *format, ...)
     return false;
 }
 
+/* What a case takes is given back with release_memory. */
+static union block {
+    union block *next;
+    max_align_t align;
+} *blocks;
+
 static void *
 take_memory(size_t size)
 {
-    void *memory = calloc(1, size);
-    if (memory == NULL)
+    union block *block = calloc(1, sizeof *block + size);
+    if (block == NULL)
         abort();
-    return memory;
+    block->next = blocks;
+    blocks = block;
+    return block + 1;
+}
+
+static void
+release_memory(void)
+{
+    while (blocks != NULL) {
+        union block *next = blocks->next;
+        free(blocks);
+        blocks = next;
+    }
 }
 
 static struct bytes
@@ -107,18 +126,11 @@ read_file(const char *path, size_t *size)
     FILE *file = fopen(path, "rb");
     if (file == NULL)
         return NULL;
-    size_t room = 1 << 20;
-    char *text = take_memory(room);
-    *size = 0;
-    for (size_t got; (got = fread(text + *size, 1, room - *size - 1, file)) > 0;) {
-        *size += got;
-        if (room - *size < 2) {
-            room *= 2;
-            text = realloc(text, room);
-            if (text == NULL)
-                abort();
-        }
-    }
+    fseek(file, 0, SEEK_END);
+    long end = ftell(file);
+    rewind(file);
+    char *text = take_memory((size_t)(end > 0 ? end : 0) + 1);
+    *size = fread(text, 1, (size_t)(end > 0 ? end : 0), file);
     fclose(file);
     return text;
 }
@@ -355,6 +367,7 @@ main(int argc, char **argv)
     }
     json_error_t error;
     json_t *corpus = json_loads(quote_numbers(raw, size), JSON_ALLOW_NUL, &error);
+    release_memory();
     json_t *cases = json_object_get(corpus, "decode");
     if (cases == NULL || json_object_size(cases) == 0) {
         printf("Bail out! %s: line %d: %s\n", path, error.line, error.text);
@@ -368,8 +381,10 @@ main(int argc, char **argv)
     {
         why[0] = '\0';
         bool good = judge(entry);
+        release_memory();
         failed += !good;
         printf("%s %zu - %s%s%s\n", good ? "ok" : "not ok", ++number, key, good ? "" : ": ", why);
     }
+    json_decref(corpus);
     return failed != 0;
 }

@@ -28,12 +28,22 @@ take_memory(size_t size)
     return memory;
 }
 
+/* A record ends with a newline or the text; a long line's rest is none. */
+static size_t
+records_max(const uint8_t *text, size_t size)
+{
+    size_t count = 2;
+    for (size_t i = 0; i < size; i++)
+        count += text[i] == '\n';
+    return count;
+}
+
 void
 twin_new(struct twin *twin, const uint8_t *text, size_t size)
 {
     *twin = (struct twin){.text = text, .size = size};
-    twin->records = take_memory((size + 2) * sizeof *twin->records);
-    twin->points = take_memory((size + 2) * sizeof *twin->points);
+    twin->records = take_memory(records_max(text, size) * sizeof *twin->records);
+    twin->points = take_memory((size / 3 + 2) * sizeof *twin->points);
 }
 
 void
@@ -103,7 +113,7 @@ parse_stream(const struct weir_protocol *protocol, const struct twin *twin, cons
     }
 }
 
-static bool
+__attribute__((format(printf, 1, 2))) static bool
 differs(const char *format, ...)
 {
     va_list args;
@@ -226,8 +236,8 @@ twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text
     bool good = true;
     for (size_t count = 0; count <= 3 && good; count += 3) {
         struct outcome out = {
-            .records = take_memory((size + 2) * sizeof *out.records),
-            .points = take_memory((size + 2) * sizeof *out.points),
+            .records = take_memory(records_max(text, size) * sizeof *out.records),
+            .points = take_memory((size / 3 + 2) * sizeof *out.points),
         };
         for (int i = 0; i < 3; i++) /* ascending */
             for (int k = i + 1; k < 3; k++)

@@ -113,7 +113,8 @@ value_of(const uint8_t *text, size_t size, double *out)
     bool sign = size > 0 && (text[0] == '-' || text[0] == '+');
     if (spells(text + sign, size - sign, "nan"))
         *out = NAN;
-    else if (spells(text + sign, size - sign, "inf") || spells(text + sign, size - sign, "infinity"))
+    else if (spells(text + sign, size - sign, "inf")
+        || spells(text + sign, size - sign, "infinity"))
         *out = text[0] == '-' ? -INFINITY : INFINITY;
     else
         return false;
@@ -191,10 +192,10 @@ time_of(const struct twin *twin, const uint8_t *text, size_t size, int64_t *ms)
     if (number.negative && rest)
         value++;
     free(number.digits);
-    *ms = number.negative ? -(int64_t)value : (int64_t)value;
+    *ms = (int64_t)(number.negative ? -(uint64_t)value : (uint64_t)value);
     if (now)
         *ms = twin->receive_ms;
-    return now || value <= INT64_MAX;
+    return now || value <= (uint64_t)INT64_MAX + number.negative;
 }
 
 static void

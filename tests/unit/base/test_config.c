@@ -95,7 +95,8 @@ test_config_print_loads_back_to_the_same(void **state)
     struct weir_config config;
     weir_config_init(&config);
     print_and_load(&config);
-    const char *const options[] = {"--data", "/var/lib/a \"b\" \\c", "--http", "[0:0::1]:80", "--influx-udp",
+    const char *const options[] = {"--data", "/var/lib/a \"b\" \\c", "--http",
+        "[0:0::1]:80", "--influx-udp",
         "[::]:9,unit=s", "--graphite-tcp=0.0.0.0:10,unit=ns", "--port",
         "net_af_packet0,iface=veth0", "--port", "net_pcap0,rx_pcap=a b", "--cores", "0",
         "--pin", "false", "--no-huge", "--series-max", "12_345", "--log-size-max", "1025MiB",
@@ -115,7 +116,8 @@ test_config_options_set_fields(void **state)
     (void)state;
     struct weir_config config;
     weir_config_init(&config);
-    const char *const options[] = {"--influx-udp", "127.0.0.1:1111,unit=s", "--influx-udp", "[::1]:1111",
+    const char *const options[] = {"--influx-udp", "127.0.0.1:1111,unit=s",
+        "--influx-udp", "[::1]:1111",
         "--graphite-udp", "127.0.0.1:2222", "--log-size-max", "3GiB", "--cores", "1,3-5",
         "--series-max", "2000000", "--io=io_uring"};
     if (arguments(&config, options, COUNT(options)) != WEIR_OK)

@@ -1,0 +1,382 @@
+#include "app/bench_target.h"
+
+#include "app/bench_lines.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/shared.h"
+#include "dataplane/port_memory.h"
+#include "storage/log.h"
+#include "storage/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* 2 MiB of packets: larger than L2, so that the dataplane reads them from further away. */
+#define SOURCE_SLOTS 1024
+#define FRAME_RING_BYTES (UINT64_C(512) << 20)
+#define OPEN_WAIT_NS (INT64_C(120) * 1000000000)
+#define STOP_WAIT_NS (INT64_C(10) * 1000000000)
+#define LABEL_BYTES 160 /* of one benchmark series, canonical, with room */
+
+struct weir_bench_target {
+    char data[WEIR_CONFIG_PATH_MAX];
+    int lock_fd;
+    int shared_fd;
+    int source_fd;
+    pid_t pid;
+    int status;
+    bool reaped;
+    uint64_t committed;
+    struct weir_shared *shared;
+    struct weir_ring_source *source;
+};
+
+static void
+path_in(char *out, size_t size, const char *data, const char *name)
+{
+    snprintf(out, size, "%s/%s", data, name);
+}
+
+enum weir_err
+weir_bench_target_prepare(const char *data)
+{
+    char run[WEIR_CONFIG_PATH_MAX + 8];
+    path_in(run, sizeof run, data, "run");
+    if ((mkdir(data, 0755) != 0 && errno != EEXIST) || (mkdir(run, 0755) != 0 && errno != EEXIST))
+        return weir_fail(WEIR_IO, errno, "make %s", run);
+    return WEIR_OK;
+}
+
+/* Series the log of an earlier run has defined; the table must hold them too. */
+static enum weir_err
+known_series(const char *data, uint64_t *out)
+{
+    char directory[WEIR_CONFIG_PATH_MAX + 8];
+    path_in(directory, sizeof directory, data, "log/0");
+    *out = 0;
+    if (access(directory, F_OK) != 0)
+        return WEIR_OK;
+    struct weir_reader *reader;
+    enum weir_err err = weir_reader_open(directory, NULL, &reader);
+    if (err != WEIR_OK)
+        return err;
+    *out = weir_reader_series_count(reader);
+    weir_reader_close(reader);
+    return WEIR_OK;
+}
+
+static uint64_t
+directory_bytes(const char *data)
+{
+    char command[WEIR_CONFIG_PATH_MAX + 8];
+    path_in(command, sizeof command, data, "log/0");
+    uint64_t total = 0;
+    char path[WEIR_CONFIG_PATH_MAX + 64];
+    struct stat status;
+    for (uint64_t index = 0;; index++) {
+        weir_log_segment_path(command, index, path, sizeof path);
+        if (stat(path, &status) != 0)
+            return total;
+        total += (uint64_t)status.st_size;
+    }
+}
+
+static enum weir_err
+write_config(const char *data, uint64_t series, uint64_t log_bytes, char *path, size_t size)
+{
+    struct weir_config *config = calloc(1, sizeof *config);
+    if (config == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "configuration");
+    uint64_t known;
+    enum weir_err err = known_series(data, &known);
+    weir_config_init(config);
+    snprintf(config->data, sizeof config->data, "%s", data);
+    config->listener_count = 0;
+    config->http_port = 0;
+    config->series_max = series + (err == WEIR_OK ? known : 0) + 1024;
+    config->series_label_bytes = config->series_max * LABEL_BYTES;
+    config->frame_ring_bytes = FRAME_RING_BYTES;
+    config->log_size_max = directory_bytes(data) + log_bytes;
+    path_in(path, size, data, "run/bench.yaml");
+    FILE *file = err == WEIR_OK ? fopen(path, "w") : NULL;
+    if (err == WEIR_OK && file == NULL)
+        err = weir_fail(WEIR_IO, errno, "write %s", path);
+    if (file != NULL) {
+        weir_config_print(config, file);
+        if (fclose(file) != 0)
+            err = weir_fail(WEIR_IO, errno, "write %s", path);
+    }
+    free(config);
+    return err;
+}
+
+static void
+pin_generator(void)
+{
+    /* the dataplane takes the last core it may use; the first one is left for the generator */
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) < 2)
+        return;
+    for (int core = 0; core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET(core, &set))
+            continue;
+        CPU_ZERO(&set);
+        CPU_SET(core, &set);
+        sched_setaffinity(0, sizeof set, &set);
+        return;
+    }
+}
+
+static _Noreturn void
+child_exec(const struct weir_bench_target *target, const char *config)
+{
+    char self[WEIR_CONFIG_PATH_MAX];
+    ssize_t used = readlink("/proc/self/exe", self, sizeof self - 32);
+    if (used > 0) {
+        self[used] = '\0';
+        char *slash = strrchr(self, '/');
+        snprintf(slash != NULL ? slash + 1 : self, 32, "weir-dataplane");
+    }
+    char parent[16];
+    char shared[16];
+    char source[16];
+    snprintf(parent, sizeof parent, "%d", (int)getppid());
+    snprintf(shared, sizeof shared, "%d", target->shared_fd);
+    snprintf(source, sizeof source, "%d", target->source_fd);
+    fcntl(target->shared_fd, F_SETFD, 0);
+    fcntl(target->source_fd, F_SETFD, 0);
+    execl(self, "weir-dataplane", "--config", config, "--parent", parent, "--shared-fd", shared,
+        "--ring-source-fd", source, (char *)NULL);
+    fprintf(stderr, "weir bench: %s: %s\n", self, strerror(errno));
+    _exit(127);
+}
+
+static enum weir_err
+wait_open(struct weir_bench_target *target)
+{
+    int64_t limit_ns = weir_mono_ns() + OPEN_WAIT_NS;
+    while (weir_mono_ns() < limit_ns) {
+        if (atomic_load_explicit(&target->shared->epoch, memory_order_acquire) != 0)
+            return WEIR_OK;
+        if (!weir_bench_target_alive(target))
+            return weir_fail(WEIR_IO, 0, "the dataplane ended at its start");
+        usleep(1000);
+    }
+    return weir_fail(WEIR_AGAIN, 0, "ingest did not open in time");
+}
+
+static enum weir_err
+start(struct weir_bench_target *target, const char *config)
+{
+    enum weir_err err = weir_shared_new(FRAME_RING_BYTES, &target->shared_fd);
+    if (err == WEIR_OK)
+        err = weir_shared_map(target->shared_fd, &target->shared);
+    if (err == WEIR_OK)
+        err = weir_ring_source_new(WEIR_BENCH_PACKET_MAX, SOURCE_SLOTS, &target->source_fd);
+    if (err == WEIR_OK)
+        err = weir_ring_source_attach(target->source_fd, &target->source);
+    if (err != WEIR_OK)
+        return err;
+    target->pid = fork();
+    if (target->pid < 0)
+        return weir_fail(WEIR_IO, errno, "fork");
+    if (target->pid == 0)
+        child_exec(target, config);
+    err = wait_open(target);
+    pin_generator();
+    return err;
+}
+
+enum weir_err
+weir_bench_target_open(const char *data, uint64_t series, uint64_t log_bytes,
+    struct weir_bench_target **out)
+{
+    struct weir_bench_target *target = calloc(1, sizeof *target);
+    if (target == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "target");
+    snprintf(target->data, sizeof target->data, "%s", data);
+    target->shared_fd = target->source_fd = -1;
+    char path[WEIR_CONFIG_PATH_MAX + 32];
+    path_in(path, sizeof path, data, "lock");
+    enum weir_err err = WEIR_OK;
+    target->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (target->lock_fd < 0)
+        err = weir_fail(WEIR_IO, errno, "open %s", path);
+    else if (flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        err = weir_fail(WEIR_BUSY, 0, "%s is in use by a running instance", data);
+    if (err == WEIR_OK)
+        err = write_config(data, series, log_bytes, path, sizeof path);
+    if (err == WEIR_OK)
+        err = start(target, path);
+    if (err != WEIR_OK) {
+        char kept[256];
+        snprintf(kept, sizeof kept, "%s", weir_err_detail());
+        weir_bench_target_close(target);
+        return weir_fail(err, 0, "%s", kept);
+    }
+    *out = target;
+    return WEIR_OK;
+}
+
+bool
+weir_bench_target_alive(struct weir_bench_target *target)
+{
+    if (!target->reaped && waitpid(target->pid, &target->status, WNOHANG) == target->pid)
+        target->reaped = true;
+    return !target->reaped;
+}
+
+static bool
+stop(struct weir_bench_target *target)
+{
+    kill(target->pid, SIGTERM);
+    int64_t limit_ns = weir_mono_ns() + STOP_WAIT_NS;
+    while (weir_bench_target_alive(target) && weir_mono_ns() < limit_ns)
+        usleep(1000);
+    if (weir_bench_target_alive(target)) {
+        kill(target->pid, SIGKILL);
+        waitpid(target->pid, &target->status, 0);
+        return false;
+    }
+    return WIFEXITED(target->status) && WEXITSTATUS(target->status) == 0;
+}
+
+bool
+weir_bench_target_close(struct weir_bench_target *target)
+{
+    bool clean = true;
+    if (target->pid > 0)
+        clean = stop(target);
+    if (target->source != NULL)
+        weir_ring_source_detach(target->source);
+    if (target->shared != NULL)
+        weir_shared_unmap(target->shared);
+    for (int i = 0; i < 3; i++) {
+        int fd = (int[]){target->lock_fd, target->shared_fd, target->source_fd}[i];
+        if (fd >= 0)
+            close(fd);
+    }
+    free(target);
+    return clean;
+}
+
+uint8_t *
+weir_bench_target_reserve(struct weir_bench_target *target)
+{
+    uint8_t *slot;
+    for (uint64_t tries = 1; (slot = weir_ring_source_reserve(target->source)) == NULL; tries++) {
+        weir_ring_source_publish(target->source);
+        if (tries % (1 << 20) == 0 && !weir_bench_target_alive(target))
+            return NULL;
+    }
+    return slot;
+}
+
+void
+weir_bench_target_commit(struct weir_bench_target *target, size_t size)
+{
+    weir_ring_source_commit(target->source, (uint32_t)size, WEIR_PROTO_INFLUX, WEIR_TIME_NS);
+    if (++target->committed % 16 == 0)
+        weir_ring_source_publish(target->source);
+}
+
+bool
+weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum)
+{
+    weir_ring_source_publish(target->source);
+    usleep(1000);
+    enum weir_err err = weir_ledger_read(&target->shared->ledger, sum);
+    return err == WEIR_OK || err == WEIR_AGAIN;
+}
+
+uint64_t
+weir_bench_target_series(const struct weir_bench_target *target)
+{
+    return atomic_load_explicit(&target->shared->series_count, memory_order_relaxed);
+}
+
+uint64_t
+weir_bench_target_end(const struct weir_bench_target *target)
+{
+    return atomic_load_explicit(&target->shared->appended_offset, memory_order_relaxed);
+}
+
+int64_t
+weir_bench_target_newest_ms(const struct weir_bench_target *target)
+{
+    int64_t newest = atomic_load_explicit(&target->shared->durable_time_ms, memory_order_relaxed);
+    return newest == INT64_MIN ? INT64_MIN + 1 : newest;
+}
+
+double
+weir_bench_target_cpu_seconds(const struct weir_bench_target *target)
+{
+    clockid_t clock;
+    if (clock_getcpuclockid(target->pid, &clock) != 0)
+        return 0;
+    return (double)weir_clock_ns(clock) / 1e9;
+}
+
+int
+weir_bench_target_shared_fd(const struct weir_bench_target *target)
+{
+    return target->shared_fd;
+}
+
+static void
+cpu_model(char *out, size_t size)
+{
+    char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    snprintf(out, size, "unknown");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || colon == NULL)
+            continue;
+        colon[strcspn(colon, "\n")] = '\0';
+        snprintf(out, size, "%s", colon + 2);
+        break;
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
+void
+weir_bench_target_describe(const struct weir_bench_target *target, json_t *report)
+{
+    char text[256];
+    struct statfs kind;
+    cpu_model(text, sizeof text);
+    json_object_set_new(report, "cpu", json_string(text));
+    json_object_set_new(report, "cpus", json_integer(get_nprocs()));
+    json_object_set_new(report, "simd", json_string(target->shared->simd));
+    json_object_set_new(report, "io", json_string(target->shared->io_backend));
+    json_object_set_new(report, "explicit_huge_pages", json_false());
+    snprintf(text, sizeof text, "unknown");
+    if (statfs(target->data, &kind) == 0)
+        snprintf(text, sizeof text, "0x%lx", (unsigned long)kind.f_type);
+    json_object_set_new(report, "file_system_type", json_string(text));
+    uint64_t pages = 0;
+    snprintf(text, sizeof text, "/proc/%d/statm", (int)target->pid);
+    FILE *file = fopen(text, "r");
+    if (file != NULL) {
+        if (fscanf(file, "%*u %" SCNu64, &pages) != 1)
+            pages = 0;
+        fclose(file);
+    }
+    json_object_set_new(report, "dataplane_resident_bytes",
+        json_integer((json_int_t)(pages * (uint64_t)sysconf(_SC_PAGESIZE))));
+}

@@ -1,0 +1,226 @@
+/* weir-controlplane: the HTTP API and queries, in a process of its own.
+ *
+ * Started by the supervisor with the shared region as descriptor WEIR_SHARED_FD:
+ *
+ *   weir-controlplane --parent PID --config DIR/run/weir.yaml
+ *
+ * By hand, on the data of an instance that is stopped or on none:
+ *
+ *   weir-controlplane --shared-fd none --data DIR --http 127.0.0.1:9880
+ *
+ * It holds no lock and writes nothing, so it may be killed at any moment.
+ */
+#include "base/config.h"
+#include "base/event.h"
+#include "base/shared.h"
+#include "controlplane/api.h"
+#include "storage/reader.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define NO_SHARED_FD (-1)
+#define STOP_MS 500 /* of the second that the end may take */
+
+struct options {
+    struct weir_config config;
+    int shared_fd;
+    pid_t parent; /* 0: none */
+};
+
+/* What the readers are opened from. */
+struct source {
+    char directory[WEIR_CONFIG_PATH_MAX + 8];
+    struct weir_shared *shared;
+};
+
+static void
+usage(FILE *out)
+{
+    fprintf(out, "usage: weir-controlplane [--parent PID] [--shared-fd N|none] [options]\n\n"
+        "Answers queries over HTTP. The supervisor (weir run) starts it; by hand, with\n"
+        "--shared-fd none, it serves the data of a stopped instance.\n\n"
+        "  --parent PID        end when this process ends\n"
+        "  --shared-fd N|none  descriptor of the instance's shared region (%d)\n\n", WEIR_SHARED_FD);
+    weir_config_usage(out);
+}
+
+/* Value of an option of this program: a number from 0, or `none` where that is allowed. */
+static enum weir_err
+read_number(const char *option, const char *text, bool none_allowed, int *out)
+{
+    char *end;
+    if (text != NULL && none_allowed && strcmp(text, "none") == 0) {
+        *out = NO_SHARED_FD;
+        return WEIR_OK;
+    }
+    errno = 0;
+    long value = text != NULL ? strtol(text, &end, 10) : -1;
+    if (value < 0 || value > INT32_MAX || errno != 0 || end == text || *end != '\0')
+        return weir_fail(WEIR_INVALID, 0, "%s needs a number", option);
+    *out = (int)value;
+    return WEIR_OK;
+}
+
+/* Takes this program's options out of argv, and gives the rest to the configuration. */
+static enum weir_err
+read_options(int argc, char **argv, struct options *options)
+{
+    int rest = 0;
+    int parent = 0;
+    enum weir_err err = WEIR_OK;
+    const char *inherited = getenv("WEIR_SHARED_FD");
+    options->shared_fd = WEIR_SHARED_FD;
+    if (inherited != NULL)
+        err = read_number("environment variable WEIR_SHARED_FD", inherited, true,
+            &options->shared_fd);
+    for (int i = 1; err == WEIR_OK && i < argc; i++) {
+        if (strcmp(argv[i], "--parent") == 0) {
+            err = read_number("--parent", argv[i + 1], false, &parent);
+            i++;
+        } else if (strcmp(argv[i], "--shared-fd") == 0) {
+            err = read_number("--shared-fd", argv[i + 1], true, &options->shared_fd);
+            i++;
+        } else {
+            argv[rest++] = argv[i];
+        }
+    }
+    options->parent = parent;
+    weir_config_init(&options->config);
+    if (err == WEIR_OK)
+        err = weir_config_arguments(&options->config, rest, argv);
+    return err == WEIR_OK ? weir_config_check(&options->config) : err;
+}
+
+/* The signal comes when the parent ends from now on; the check is for one that ended before. */
+static enum weir_err
+follow_parent(pid_t parent)
+{
+    if (parent == 0)
+        return WEIR_OK;
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
+        return weir_fail(WEIR_IO, errno, "PR_SET_PDEATHSIG");
+    return getppid() == parent ? WEIR_OK
+                               : weir_fail(WEIR_END, 0, "parent %d is gone", (int)parent);
+}
+
+/* Called again until it succeeds. While the dataplane starts a reader would be empty, and a query
+ * would be told that there is nothing: so there is no reader then. */
+static enum weir_err
+open_reader(void *context, struct weir_reader **out)
+{
+    const struct source *source = context;
+    if (source->shared == NULL)
+        return weir_reader_open(source->directory, NULL, out);
+    /* acquire pairs with the dataplane's release once its region is ready */
+    if (atomic_load_explicit(&source->shared->epoch, memory_order_acquire) == 0)
+        return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
+    uint64_t durable = atomic_load_explicit(&source->shared->durable_offset, memory_order_acquire);
+    enum weir_err err = weir_reader_open(source->directory, source->shared, out);
+    if (err != WEIR_OK || weir_reader_durable_offset(*out) >= durable)
+        return err;
+    /* it died meanwhile: what was read is less than was promised */
+    weir_reader_close(*out);
+    *out = NULL;
+    return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
+}
+
+static void
+on_signal(evutil_socket_t signal, short what, void *context)
+{
+    (void)signal;
+    (void)what;
+    event_base_loopbreak(context);
+}
+
+static enum weir_err
+serve(struct event_base *base, const struct weir_api_options *options)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    struct event *events[2] = {NULL, NULL};
+    struct weir_api *api;
+    enum weir_err err = weir_api_open(options, &api);
+    if (err != WEIR_OK)
+        return err;
+    for (int i = 0; i < 2; i++) {
+        events[i] = evsignal_new(base, signals[i], on_signal, base);
+        if (events[i] == NULL || event_add(events[i], NULL) != 0)
+            err = weir_fail(WEIR_NOMEM, 0, "signal handler");
+    }
+    if (err == WEIR_OK) {
+        weir_event(WEIR_INFO, "http_open", "addr=%s port=%u", options->address,
+            weir_api_port(api));
+        event_base_dispatch(base);
+        weir_event(WEIR_INFO, "stop", "reason=signal");
+    }
+    /* a query deep in a scan may not notice in time; there is nothing to save */
+    if (!weir_api_close(api, STOP_MS))
+        _exit(EXIT_SUCCESS);
+    for (int i = 0; i < 2; i++)
+        if (events[i] != NULL)
+            event_free(events[i]);
+    return err;
+}
+
+static enum weir_err
+run(const struct options *options)
+{
+    const struct weir_config *config = &options->config;
+    struct source source = {.shared = NULL};
+    snprintf(source.directory, sizeof source.directory, "%s/log/0", config->data);
+    enum weir_err err = follow_parent(options->parent);
+    if (err == WEIR_OK && options->shared_fd != NO_SHARED_FD)
+        err = weir_shared_map(options->shared_fd, &source.shared);
+    else if (err == WEIR_OK && access(source.directory, R_OK | X_OK) != 0)
+        err = weir_fail(WEIR_NOT_FOUND, errno, "log %s", source.directory);
+    if (err != WEIR_OK)
+        return err;
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    struct event_base *base = event_base_new();
+    if (base == NULL) {
+        err = weir_fail(WEIR_NOMEM, 0, "event loop");
+    } else {
+        struct weir_api_options api = {.base = base, .address = config->http_address,
+            .port = config->http_port, .shared = source.shared, .open = open_reader,
+            .open_context = &source,
+            .limits = {config->query_series_max, config->query_points_max,
+                config->query_samples_max, config->query_timeout_ms}};
+        err = serve(base, &api);
+        event_base_free(base);
+    }
+    if (source.shared != NULL)
+        weir_shared_unmap(source.shared);
+    return err;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct options options;
+    weir_event_init("controlplane", WEIR_INFO);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            usage(stdout);
+            return EXIT_SUCCESS;
+        }
+    }
+    enum weir_err err = read_options(argc, argv, &options);
+    if (err == WEIR_OK) {
+        weir_event_init("controlplane", (enum weir_level)options.config.log_level);
+        err = run(&options);
+    }
+    if (err != WEIR_OK) {
+        weir_event(WEIR_ERROR, "failed", "error=\"%s\" detail=\"%s\"", weir_err_text(err),
+            weir_err_detail());
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}

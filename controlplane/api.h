@@ -1,0 +1,39 @@
+/* api: the paths of the HTTP server, and what each of them does (docs/api.md).
+ *
+ * Owns:    the HTTP server, the query pool, jobs under way
+ * Threads: the event loop's; queries run on the pool's
+ * Memory:  WEIR_API_THREADS readers; answers bounded by query.points_max
+ * Errors:  JSON with a reason; 503 with Retry-After where the queue is full
+ * Limits:  WEIR_API_QUEUE_MAX queries waiting
+ */
+#ifndef WEIR_CONTROLPLANE_API_H
+#define WEIR_CONTROLPLANE_API_H
+
+#include "base/shared.h"
+#include "controlplane/pool.h"
+
+/* Two, so that a small query does not wait behind a large one. */
+#define WEIR_API_THREADS 2
+#define WEIR_API_QUEUE_MAX 64
+
+struct event_base;
+struct weir_api;
+
+struct weir_api_options {
+    struct event_base *base;
+    const char *address; /* numeric */
+    uint16_t port;       /* 0: any */
+    struct weir_limits limits;
+    struct weir_shared *shared; /* NULL on a stopped instance */
+    weir_pool_open_fn *open;    /* called by the pool's threads */
+    void *open_context;
+};
+
+enum weir_err weir_api_open(const struct weir_api_options *options, struct weir_api **out)
+    WEIR_MUST_USE;
+uint16_t weir_api_port(const struct weir_api *api);
+/* Closes connections, cancels queries, waits up to wait_ms for them. False where one goes on: then
+ * memory it uses stays, and the caller ends the process. */
+bool weir_api_close(struct weir_api *api, int wait_ms) WEIR_MUST_USE;
+
+#endif

@@ -1,0 +1,10 @@
+/* landing: the page behind GET /, for a person with a browser.
+ *
+ * Threads: any; constant
+ */
+#ifndef WEIR_CONTROLPLANE_LANDING_H
+#define WEIR_CONTROLPLANE_LANDING_H
+
+extern const char weir_landing_page[];
+
+#endif

@@ -1,0 +1,100 @@
+/* Everything that reads bytes of an HTTP client: head, parameters, selectors, times, durations;
+ * and the JSON that answers are made of. The first byte chooses. */
+#include "controlplane/http_head.h"
+#include "controlplane/params.h"
+#include "controlplane/selector.h"
+#include "controlplane/text.h"
+#include "controlplane/time_text.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+try_head(const char *bytes, size_t size)
+{
+    struct weir_http_head head;
+    const char *reason;
+    size_t head_size = weir_http_head_size(bytes, size);
+    WEIR_ASSERT(head_size <= size);
+    if (head_size == 0)
+        return;
+    int status = weir_http_head_parse(bytes, head_size, &head, &reason);
+    if (status != 0) {
+        WEIR_ASSERT(status >= 400 && status < 600 && strlen(reason) > 0);
+        return;
+    }
+    WEIR_ASSERT(head.path.size > 0 && head.path.at[0] == '/');
+    WEIR_ASSERT(head.path.at >= bytes && head.path.at + head.path.size <= bytes + head_size);
+    WEIR_ASSERT(head.query.at >= bytes && head.query.at + head.query.size <= bytes + head_size);
+    WEIR_ASSERT(head.content_length <= WEIR_HTTP_BODY_MAX);
+}
+
+static void
+try_params(const char *bytes, size_t size)
+{
+    struct weir_params params;
+    if (weir_params_init(&params, bytes, size) != WEIR_OK)
+        return;
+    size_t total = 0;
+    for (size_t i = 0; i < params.count; i++)
+        total += strlen(params.items[i].name) + params.items[i].value_size;
+    WEIR_ASSERT(total <= size);
+    weir_params_fini(&params);
+}
+
+static void
+try_selector(const char *bytes, size_t size)
+{
+    struct weir_selector selector;
+    if (weir_selector_init(&selector, bytes, size) != WEIR_OK)
+        return;
+    WEIR_ASSERT(selector.count > 0);
+    size_t total = 0;
+    for (size_t i = 0; i < selector.count; i++)
+        total += selector.matches[i].value_size;
+    WEIR_ASSERT(total <= size);
+    weir_selector_fini(&selector);
+}
+
+/* A time that was read, printed as seconds, reads back to the same. */
+static void
+try_times(const char *bytes, size_t size)
+{
+    char *text = strndup(bytes, size);
+    int64_t ms, again;
+    if (weir_time_parse(text, &ms) == WEIR_OK) {
+        struct weir_text printed;
+        weir_text_init(&printed, 100);
+        weir_json_seconds(&printed, ms, true);
+        weir_text_append(&printed, "", 1);
+        WEIR_ASSERT(weir_time_parse(printed.data, &again) == WEIR_OK && again == ms);
+        weir_text_fini(&printed);
+    }
+    if (weir_duration_parse(text, &ms) == WEIR_OK)
+        WEIR_ASSERT(ms > 0 && ms <= WEIR_DURATION_MAX_MS);
+    free(text);
+}
+
+static void
+try_json(const char *bytes, size_t size)
+{
+    struct weir_text text;
+    weir_text_init(&text, 8 * size + 2);
+    weir_json_string(&text, bytes, size);
+    WEIR_ASSERT(!text.full && text.size >= 2);
+    weir_text_fini(&text);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const tries[])(const char *, size_t) = {try_head, try_params, try_selector,
+        try_times, try_json};
+    if (size > 0)
+        tries[data[0] % 5]((const char *)data + 1, size - 1);
+    return 0;
+}

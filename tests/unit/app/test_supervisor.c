@@ -1,0 +1,294 @@
+/* The supervisor with children of ours: start, restart, refusal, end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Waiting ends here; nothing is asserted of the time itself. */
+#define PATIENCE_NS INT64_C(20000000000)
+
+static char folder[64];
+static char data[128];
+static char http[32];
+static pid_t supervisor;
+
+static void
+path_of(char *out, size_t size, const char *name)
+{
+    snprintf(out, size, "%s/%s", folder, name);
+}
+
+static void
+give_order(const char *program, const char *order)
+{
+    char path[256];
+    path_of(path, sizeof path, program);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(order, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int
+make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/weir-test-supervisor-XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    path_of(data, sizeof data, "a/data");
+    /* a port by process, so that test programs at the same time do not meet */
+    snprintf(http, sizeof http, "127.0.0.1:%d", 20000 + (int)getpid() % 10000);
+    setenv("FAKE_ORDERS", folder, 1);
+    setenv("WEIR_PROGRAMS", FAKE_PROGRAMS, 1);
+    supervisor = 0;
+    return 0;
+}
+
+static int
+remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    if (supervisor > 0) {
+        kill(supervisor, SIGKILL);
+        waitpid(supervisor, NULL, 0);
+    }
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static pid_t
+start(void)
+{
+    char out[256];
+    path_of(out, sizeof out, "output");
+    unlink(out); /* of a start before: its words are not ours */
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execl(WEIR_PROGRAM, "weir", "run", "--data", data, "--http", http, "--port", "none",
+            (char *)NULL);
+        _exit(99);
+    }
+    return pid;
+}
+
+static bool
+file_holds(const char *name, const char *text)
+{
+    char path[256];
+    static char content[65536];
+    path_of(path, sizeof path, name);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    content[fread(content, 1, sizeof content - 1, file)] = '\0';
+    fclose(file);
+    return strstr(content, text) != NULL;
+}
+
+static void
+nap(void)
+{
+    struct timespec wait = {.tv_nsec = 5000000};
+    nanosleep(&wait, NULL);
+}
+
+static void
+wait_for(const char *name, const char *text)
+{
+    int64_t until = weir_mono_ns() + PATIENCE_NS;
+    while (!file_holds(name, text)) {
+        if (weir_mono_ns() > until)
+            fail_msg("%s never held \"%s\"", name, text);
+        nap();
+    }
+}
+
+static int
+wait_exit(pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* The pid in DATA/run/<process>.pid when it is another than `not`. */
+static pid_t
+wait_pid(const char *process, pid_t not)
+{
+    int64_t until = weir_mono_ns() + PATIENCE_NS;
+    char path[256];
+    snprintf(path, sizeof path, "%s/run/%s.pid", data, process);
+    for (;;) {
+        int pid = 0;
+        FILE *file = fopen(path, "re");
+        if (file != NULL) {
+            if (fscanf(file, "%d", &pid) != 1)
+                pid = 0;
+            fclose(file);
+        }
+        if (pid > 0 && pid != not)
+            return pid;
+        if (weir_mono_ns() > until)
+            fail_msg("no new pid in %s", path);
+        nap();
+    }
+}
+
+static void
+test_supervisor_starts_says_ready_and_stops_in_order(void **state)
+{
+    (void)state;
+    supervisor = start();
+    wait_for("output", "weir is ready: http://127.0.0.1:");
+    assert_int_equal(wait_pid("supervisor", 0), supervisor);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+    assert_true(file_holds("log", "weir-dataplane stopped\nweir-controlplane stopped\n"));
+    assert_true(file_holds("output", "event=ledger unit=samples received=0 stored=0 rejected=0 "
+                                     "dropped=0 in_flight=0 residual=0"));
+    char path[256];
+    static const char *const names[] = {"supervisor", "dataplane", "controlplane"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/run/%s.pid", data, names[i]);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    snprintf(path, sizeof path, "%s/run/weir.yaml", data);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+static void
+test_supervisor_restarts_a_killed_child(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"dataplane", "controlplane"};
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    for (int i = 0; i < 6; i++) {
+        pid_t pid = wait_pid(names[i % 2], 0);
+        kill(pid, SIGKILL);
+        wait_pid(names[i % 2], pid);
+    }
+    wait_for("output", "child=dataplane signal=9");
+    kill(supervisor, SIGINT);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
+static void
+test_supervisor_gives_up_where_the_configuration_is_refused(void **state)
+{
+    (void)state;
+    give_order("weir-controlplane", "refuse");
+    supervisor = start();
+    assert_int_equal(wait_exit(supervisor), 2);
+    supervisor = 0;
+    assert_true(file_holds("output", "event=start_refused child=controlplane"));
+}
+
+static void
+test_supervisor_goes_on_where_a_child_crashes_at_start(void **state)
+{
+    (void)state;
+    give_order("weir-dataplane", "crash");
+    supervisor = start();
+    wait_for("output", "child=dataplane pid=");
+    wait_for("output", "start=4");
+    give_order("weir-dataplane", "");
+    wait_for("output", "weir is ready");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
+static void
+test_supervisor_kills_a_child_that_does_not_stop(void **state)
+{
+    (void)state;
+    give_order("weir-controlplane", "deaf");
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    pid_t pid = wait_pid("controlplane", 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+    assert_int_equal(kill(pid, 0), -1);
+    assert_int_equal(errno, ESRCH);
+}
+
+static void
+test_supervisor_refuses_data_that_another_instance_has(void **state)
+{
+    (void)state;
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    char keep[256];
+    char output[256];
+    path_of(keep, sizeof keep, "output.first");
+    path_of(output, sizeof output, "output");
+    assert_int_equal(rename(output, keep), 0);
+    assert_int_equal(wait_exit(start()), 1);
+    assert_true(file_holds("output", "another instance runs on"));
+    assert_int_equal(wait_pid("supervisor", 0), supervisor);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
+static void
+test_supervisor_death_ends_its_children(void **state)
+{
+    (void)state;
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    kill(supervisor, SIGKILL);
+    waitpid(supervisor, NULL, 0);
+    supervisor = 0;
+    wait_for("log", "weir-dataplane stopped");
+    wait_for("log", "weir-controlplane stopped");
+    /* and the data is free for the next one */
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_supervisor_starts_says_ready_and_stops_in_order),
+        TEST(test_supervisor_restarts_a_killed_child),
+        TEST(test_supervisor_gives_up_where_the_configuration_is_refused),
+        TEST(test_supervisor_goes_on_where_a_child_crashes_at_start),
+        TEST(test_supervisor_kills_a_child_that_does_not_stop),
+        TEST(test_supervisor_refuses_data_that_another_instance_has),
+        TEST(test_supervisor_death_ends_its_children),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,109 @@
+/* Events: one line each, bounded in rate and size. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/event.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int ends[2];
+static int kept;
+static char text[65536];
+
+/* Standard error goes to a pipe until read_lines. */
+static void
+catch_lines(void)
+{
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    kept = dup(STDERR_FILENO);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+}
+
+static size_t
+read_lines(void)
+{
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(ends[1]);
+    size_t used = 0;
+    ssize_t got;
+    while ((got = read(ends[0], text + used, sizeof text - 1 - used)) > 0)
+        used += (size_t)got;
+    close(ends[0]);
+    text[used] = '\0';
+    size_t lines = 0;
+    for (size_t i = 0; i < used; i++)
+        lines += text[i] == '\n';
+    return lines;
+}
+
+static void
+test_event_is_one_logfmt_line(void **state)
+{
+    (void)state;
+    weir_event_init("test", WEIR_INFO);
+    catch_lines();
+    weir_event(WEIR_WARN, "disk_full", "free_bytes=%d text=\"a\nb\"", 7);
+    weir_event(WEIR_DEBUG, "too_low", "never=%d", 1);
+    assert_int_equal(read_lines(), 1);
+    assert_non_null(
+        strstr(text, "Z level=warn proc=test event=disk_full free_bytes=7 text=\"a b\"\n"));
+    assert_memory_equal(text, "ts=2", 4);
+}
+
+static void
+test_event_larger_than_a_line_is_cut_and_ends_with_newline(void **state)
+{
+    (void)state;
+    static char large[5000];
+    memset(large, 'x', sizeof large - 1);
+    catch_lines();
+    weir_event(WEIR_ERROR, "large", "text=%s", large);
+    assert_int_equal(read_lines(), 1);
+    assert_true(strlen(text) < sizeof large);
+    assert_int_equal(text[strlen(text) - 1], '\n');
+}
+
+static void
+test_event_site_is_bounded_in_its_rate(void **state)
+{
+    (void)state;
+    catch_lines();
+    for (int i = 0; i < 200; i++)
+        weir_event(WEIR_INFO, "flood", "i=%d", i);
+    /* the loop may cross into a second second */
+    assert_in_range(read_lines(), WEIR_EVENT_BURST, 2 * WEIR_EVENT_BURST);
+}
+
+static void
+test_event_site_says_how_many_it_held_back(void **state)
+{
+    (void)state;
+    struct weir_event_site site = {.second = 0};
+    for (int i = 0; i < 3; i++)
+        atomic_fetch_add(&site.suppressed, 1);
+    catch_lines();
+    weir_event_emit(&site, WEIR_INFO, "after", "i=%d", 1);
+    assert_int_equal(read_lines(), 1);
+    assert_non_null(strstr(text, " i=1 suppressed=3\n"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_event_is_one_logfmt_line),
+        cmocka_unit_test(test_event_larger_than_a_line_is_cut_and_ends_with_newline),
+        cmocka_unit_test(test_event_site_is_bounded_in_its_rate),
+        cmocka_unit_test(test_event_site_says_how_many_it_held_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

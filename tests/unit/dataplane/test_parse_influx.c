@@ -1,0 +1,252 @@
+#include "tests/unit/dataplane/parse_fixture.h"
+
+#define INFLUX WEIR_PROTO_INFLUX
+
+static void
+test_influx_line_gives_a_point_for_each_field(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "cpu,host=web1 user=1.5,idle=98i,up=t,n=7u 1700000000000000000\n");
+    assert_int_equal(parsed.record_count, 1);
+    assert_int_equal(parsed.point_count, 4);
+    static const double values[] = {1.5, 98, 1, 7};
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_true(point_value(i) == values[i]);
+        assert_true(parsed.points[i].time_ms == INT64_C(1700000000000));
+        assert_int_equal(parsed.points[i].field, i);
+    }
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_NONE);
+}
+
+static void
+test_influx_labels_are_measurement_field_and_tags_verbatim(void **unused)
+{
+    (void)unused;
+    char text[256];
+    parse_text(INFLUX, "a.b,host=web1 load=1\na.b,host=web1 value=1\n"
+                       "m\\ x\\,y,k\\=1=v\\ 2 f\\,g=\"s\",h\\ i=2\n");
+    assert_int_equal(labels_text(INFLUX, 0, text, sizeof text), WEIR_OK);
+    assert_string_equal(text, "__name__=a.b_load,host=web1");
+    assert_int_equal(labels_text(INFLUX, 1, text, sizeof text), WEIR_OK);
+    assert_string_equal(text, "__name__=a.b,host=web1");
+    assert_int_equal(labels_text(INFLUX, 2, text, sizeof text), WEIR_OK);
+    assert_string_equal(text, "__name__=m x,y_h i,k=1=v 2");
+}
+
+static void
+test_influx_labels_refuse_duplicate_and_reserved_tags(void **unused)
+{
+    (void)unused;
+    char text[256];
+    parse_text(INFLUX, "m,a=1,a=2 v=1\nm,__name__=x v=1\nm,a=1,\\a=2 v=1\n");
+    assert_int_equal(parsed.point_count, 3);
+    assert_int_equal(labels_text(INFLUX, 0, text, sizeof text), WEIR_INVALID);
+    assert_int_equal(labels_text(INFLUX, 1, text, sizeof text), WEIR_INVALID);
+    assert_int_equal(labels_text(INFLUX, 2, text, sizeof text), WEIR_OK);
+}
+
+static void
+test_influx_labels_report_limits(void **unused)
+{
+    (void)unused;
+    static char line[40000], text[256];
+    size_t used = 1;
+    line[0] = 'm';
+    for (int i = 0; i < 64; i++)
+        used += (size_t)snprintf(line + used, sizeof line - used, ",t%d=x", i);
+    snprintf(line + used, sizeof line - used, " v=1\n");
+    parse_text(INFLUX, line);
+    assert_int_equal(labels_text(INFLUX, 0, text, sizeof text), WEIR_LIMIT);
+    memset(line, 'x', 9000);
+    strcpy(line + 9000, " v=1\n");
+    parse_text(INFLUX, line);
+    assert_int_equal(labels_text(INFLUX, 0, text, sizeof text), WEIR_LIMIT);
+    memset(line, '\\', 30000);
+    memcpy(line, "m,a=", 4);
+    strcpy(line + 30000, "\\ v=1 v=1\n");
+    parse_text(INFLUX, line);
+    assert_int_equal(labels_text(INFLUX, 0, text, sizeof text), WEIR_LIMIT);
+}
+
+static void
+test_influx_bad_line_leaves_its_neighbours(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "m v=1\nm v=\nm v=nan\nm v=1e400\nm v=2\n");
+    assert_int_equal(parsed.record_count, 5);
+    assert_int_equal(parsed.point_count, 2);
+    assert_true(point_value(1) == 2);
+    for (uint32_t i = 1; i < 4; i++) {
+        assert_int_equal(parsed.records[i].reason, WEIR_REASON_bad_line);
+        assert_int_equal(parsed.records[i].point_count, 0);
+    }
+    assert_int_equal(parsed.points[1].record, 4);
+}
+
+static void
+test_influx_comments_and_blank_lines_are_no_records(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "# c\n\n   \r\n\r\nm v=1\r\n  # d");
+    assert_int_equal(parsed.record_count, 1);
+    assert_int_equal(parsed.records[0].size, 5);
+}
+
+static void
+test_influx_string_field_is_one_rejected_sample(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "m s=\"a\nb\",v=1\nm s=\"only\",t=\"two\"\n");
+    assert_int_equal(parsed.record_count, 2);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_NONE);
+    assert_int_equal(parsed.points[0].field, 1);
+    assert_int_equal(parsed.records[1].reason, WEIR_REASON_no_sample_accepted);
+    assert_int_equal(parsed.samples_rejected[WEIR_REASON_unsupported_type], 3);
+}
+
+static void
+test_influx_bad_line_counts_no_samples(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "m a=9007199254740993i,s=\"x\",v=1x\n");
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_line);
+    assert_int_equal(parsed.samples_rejected[WEIR_REASON_unsupported_type], 0);
+    assert_int_equal(parsed.integers_rounded, 0);
+}
+
+static void
+test_influx_implausible_times_reject_their_samples(void **unused)
+{
+    (void)unused;
+    context.time_min_ms = 1000000;
+    context.time_max_ms = 2000000;
+    parse_text(INFLUX, "m a=1,b=2 999\nm a=1 1000\nm a=1 2000\nm a=1,s=\"x\" 2001\n");
+    context.time_min_ms = INT64_MIN;
+    context.time_max_ms = INT64_MAX;
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_time_past);
+    assert_int_equal(parsed.records[1].reason, WEIR_REASON_NONE);
+    assert_int_equal(parsed.records[2].reason, WEIR_REASON_NONE);
+    assert_int_equal(parsed.records[3].reason, WEIR_REASON_time_future);
+    assert_int_equal(parsed.point_count, 2);
+    assert_int_equal(parsed.samples_rejected[WEIR_REASON_time_past], 2);
+    assert_int_equal(parsed.samples_rejected[WEIR_REASON_time_future], 1);
+    assert_int_equal(parsed.samples_rejected[WEIR_REASON_unsupported_type], 1);
+}
+
+static void
+test_influx_time_units_by_magnitude_or_fixed(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "m v=1 1700000000\nm v=1 1700000000001\nm v=1 1700000000001999\n"
+                       "m v=1 1700000000001999999\nm v=1\nm v=1 -1\n");
+    static const int64_t times[] = {1700000000000, 1700000000001, 1700000000001, 1700000000001,
+        NOW_MS, -1000};
+    for (uint32_t i = 0; i < 6; i++)
+        assert_true(parsed.points[i].time_ms == times[i]);
+    parse_bytes(INFLUX, "m v=1 -1\n", 9, WEIR_TIME_NS, true, NULL);
+    assert_true(parsed.points[0].time_ms == -1);
+    parse_bytes(INFLUX, "m v=1 9223372036854775807\n", 26, WEIR_TIME_S, true, NULL);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_line);
+}
+
+static void
+test_influx_rounded_integers_are_counted(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "m a=9007199254740992i,b=9007199254740993i,c=18446744073709551615u\n");
+    assert_int_equal(parsed.integers_rounded, 2);
+    assert_true(point_value(2) == 18446744073709551615.0);
+}
+
+static void
+test_influx_partial_last_line_waits_unless_final(void **unused)
+{
+    (void)unused;
+    assert_int_equal(parse_bytes(INFLUX, "m v=1\nm v=2", 11, WEIR_TIME_AUTO, false, NULL), 6);
+    assert_int_equal(parsed.record_count, 1);
+    assert_int_equal(parse_bytes(INFLUX, "m v=1\nm v=2", 11, WEIR_TIME_AUTO, true, NULL), 11);
+    assert_int_equal(parsed.record_count, 2);
+    assert_int_equal(parse_bytes(INFLUX, "m s=\"a\n", 7, WEIR_TIME_AUTO, false, NULL), 0);
+}
+
+static void
+test_influx_long_line_is_refused_once_and_skipped(void **unused)
+{
+    (void)unused;
+    static char line[WEIR_LINE_MAX + 100];
+    memset(line, 'x', sizeof line);
+    bool skip = false;
+    assert_int_equal(
+        parse_bytes(INFLUX, line, WEIR_LINE_MAX, WEIR_TIME_AUTO, false, &skip), 0);
+    assert_int_equal(
+        parse_bytes(INFLUX, line, sizeof line, WEIR_TIME_AUTO, false, &skip), sizeof line);
+    assert_int_equal(parsed.record_count, 1);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_line_too_long);
+    assert_true(skip);
+    assert_int_equal(parse_bytes(INFLUX, "m v=1", 5, WEIR_TIME_AUTO, false, &skip), 5);
+    assert_int_equal(parsed.record_count, 0);
+    assert_true(skip);
+    assert_int_equal(parse_bytes(INFLUX, "m v=1\nm v=2\n", 12, WEIR_TIME_AUTO, false, &skip), 12);
+    assert_false(skip);
+    assert_int_equal(parsed.record_count, 1);
+    assert_true(point_value(0) == 2);
+}
+
+static void
+test_influx_raw_key_depends_on_key_bytes_and_field_only(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "m,a=b x=1,y=2 1\nm,a=b   y=3,x=\"s\" 2 \nm,a=c x=1\nma=b x=1\n");
+    struct weir_point *points = parsed.points;
+    assert_int_equal(parsed.point_count, 5);
+    assert_memory_equal(&points[1].raw, &points[2].raw, sizeof points[1].raw);
+    assert_memory_not_equal(&points[0].raw, &points[1].raw, sizeof points[0].raw);
+    assert_memory_not_equal(&points[0].raw, &points[3].raw, sizeof points[0].raw);
+    struct weir_hash128 field = points[0].raw;
+    parse_text(WEIR_PROTO_GRAPHITE, "m,a=b 1 1\n");
+    assert_memory_not_equal(&parsed.points[0].raw, &field, sizeof field);
+}
+
+static void
+test_influx_call_stops_at_its_targets(void **unused)
+{
+    (void)unused;
+    static char text[WEIR_RECORDS_MAX * 6 + 60];
+    for (size_t i = 0; i < WEIR_RECORDS_MAX + 10; i++)
+        memcpy(text + 6 * i, "m v=1\n", 6);
+    assert_int_equal(parse_bytes(INFLUX, text, sizeof text, WEIR_TIME_AUTO, true, NULL),
+        6 * WEIR_RECORDS_MAX);
+    assert_int_equal(parsed.point_count, WEIR_RECORDS_MAX);
+}
+
+static int
+set_up(void **unused)
+{
+    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1, 2, 3};
+    (void)unused;
+    weir_hash_key_init(&key, seed);
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_influx_line_gives_a_point_for_each_field),
+        cmocka_unit_test(test_influx_labels_are_measurement_field_and_tags_verbatim),
+        cmocka_unit_test(test_influx_labels_refuse_duplicate_and_reserved_tags),
+        cmocka_unit_test(test_influx_labels_report_limits),
+        cmocka_unit_test(test_influx_bad_line_leaves_its_neighbours),
+        cmocka_unit_test(test_influx_comments_and_blank_lines_are_no_records),
+        cmocka_unit_test(test_influx_string_field_is_one_rejected_sample),
+        cmocka_unit_test(test_influx_bad_line_counts_no_samples),
+        cmocka_unit_test(test_influx_implausible_times_reject_their_samples),
+        cmocka_unit_test(test_influx_time_units_by_magnitude_or_fixed),
+        cmocka_unit_test(test_influx_rounded_integers_are_counted),
+        cmocka_unit_test(test_influx_partial_last_line_waits_unless_final),
+        cmocka_unit_test(test_influx_long_line_is_refused_once_and_skipped),
+        cmocka_unit_test(test_influx_raw_key_depends_on_key_bytes_and_field_only),
+        cmocka_unit_test(test_influx_call_stops_at_its_targets),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}

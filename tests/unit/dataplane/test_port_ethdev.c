@@ -1,0 +1,362 @@
+/* EAL runs in this process without huge pages; frames come from an rte_ring, a pcap file and the
+ * null driver. Where EAL does not start (not root, no memory) all is skipped, and says why. */
+#include "dataplane/port.h"
+
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <rte_eth_ring.h>
+#include <rte_mbuf.h>
+
+#define MBUFS 1023
+#define FRAME_ROOM 2112
+#define PORTS_MAX 8
+
+static struct {
+    char directory[64];
+    char pcap[96];
+    uint16_t ids[PORTS_MAX];
+    size_t id_count;
+} eal;
+
+static const struct weir_listen listens[] = {
+    {.proto = WEIR_PROTO_INFLUX, .time_unit = WEIR_TIME_MS, .address = "127.0.0.1", .port = 8089},
+    {.proto = WEIR_PROTO_GRAPHITE, .time_unit = WEIR_TIME_S, .address = "127.0.0.1", .port = 2003},
+};
+
+static struct weir_counts counts;
+static cpu_set_t affinity_before;
+
+static void
+put16(uint8_t *at, unsigned value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+/* An IPv4 frame without UDP checksum. Returns its size. */
+static uint32_t
+frame_build(uint8_t *out, uint16_t port, const char *payload)
+{
+    size_t size = strlen(payload);
+    memset(out, 0, 42);
+    put16(out + 12, 0x0800);
+    uint8_t *ip = out + 14;
+    ip[0] = 0x45;
+    put16(ip + 2, (unsigned)(28 + size));
+    ip[8] = 64;
+    ip[9] = 17;
+    uint32_t sum = 0;
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    put16(ip + 10, (uint16_t)~sum);
+    put16(ip + 22, port);
+    put16(ip + 24, (unsigned)(8 + size));
+    memcpy(ip + 28, payload, size);
+    return (uint32_t)(42 + size);
+}
+
+static void
+pcap_write(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    uint32_t header[6] = {0xa1b2c3d4, 4u << 16 | 2, 0, 0, 65535, 1};
+    fwrite(header, sizeof header, 1, file);
+    static const char *const payloads[] = {"pcap value=1\n", "pcap value=2\n"};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t frame[256];
+        uint32_t size = frame_build(frame, 8089, payloads[i]);
+        uint32_t record[4] = {0, 0, size, size};
+        fwrite(record, sizeof record, 1, file);
+        fwrite(frame, size, 1, file);
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+static bool
+eal_up(void)
+{
+    snprintf(eal.directory, sizeof eal.directory, "/tmp/weir-ethdev-XXXXXX");
+    assert_non_null(mkdtemp(eal.directory));
+    snprintf(eal.pcap, sizeof eal.pcap, "%s/frames.pcap", eal.directory);
+    pcap_write(eal.pcap);
+    char pcap[160];
+    snprintf(pcap, sizeof pcap, "net_pcap0,rx_pcap=%s", eal.pcap);
+    const char *vdevs[] = {pcap, "net_null0,size=64"};
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "weirtest%d", (int)getpid());
+    struct weir_eal_options options = {.vdevs = vdevs,
+        .vdev_count = 2,
+        .prefix = prefix,
+        .runtime_dir = eal.directory,
+        .no_huge = true,
+        .memory_mib = 64,
+        .core = -1};
+    return weir_eal_init(&options, eal.ids, PORTS_MAX, &eal.id_count) == WEIR_OK;
+}
+
+static void
+directory_remove(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", eal.directory);
+    if (system(command) != 0)
+        print_message("# %s stays behind\n", eal.directory);
+}
+
+static struct weir_port *
+port_open(uint16_t id)
+{
+    memset(&counts, 0, sizeof counts);
+    struct weir_ethdev_options options = {
+        .ethdev_id = id, .queue = 0, .queue_count = 1, .mbuf_count = MBUFS};
+    struct weir_port *port;
+    assert_int_equal(weir_port_ethdev_open(&options, listens, 2, &counts, &port), WEIR_OK);
+    return port;
+}
+
+static uint64_t
+rejected(enum weir_reason reason)
+{
+    return counts.unit[WEIR_UNIT_PACKETS].rejected[reason];
+}
+
+/* A device whose receive queue is a ring that the test fills. */
+struct wire {
+    struct rte_ring *ring;
+    struct rte_mempool *pool;
+    uint16_t id;
+    struct weir_port *port;
+};
+
+static struct wire
+wire_open(void)
+{
+    static int number;
+    char name[32];
+    struct wire wire;
+    snprintf(name, sizeof name, "wire%d", number++);
+    wire.ring = rte_ring_create(name, 256, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    wire.pool = rte_pktmbuf_pool_create(name, 255, 0, 0,
+        RTE_PKTMBUF_HEADROOM + FRAME_ROOM, 0);
+    assert_non_null(wire.ring);
+    assert_non_null(wire.pool);
+    int id = rte_eth_from_rings(name, &wire.ring, 1, &wire.ring, 1, 0);
+    assert_true(id >= 0);
+    wire.id = (uint16_t)id;
+    wire.port = port_open(wire.id);
+    return wire;
+}
+
+static void
+wire_close(struct wire *wire)
+{
+    assert_int_equal(rte_mempool_avail_count(wire->pool), 255); /* every mbuf came back */
+    wire->port->ops->close(wire->port);
+    rte_ring_free(wire->ring);
+    rte_mempool_free(wire->pool);
+}
+
+static struct rte_mbuf *
+wire_put(struct wire *wire, const uint8_t *frame, uint32_t size)
+{
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(wire->pool);
+    assert_non_null(mbuf);
+    uint8_t *data = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)size);
+    assert_non_null(data);
+    memcpy(data, frame, size);
+    assert_int_equal(rte_ring_enqueue(wire->ring, mbuf), 0);
+    return mbuf;
+}
+
+static void
+test_frames_become_packets_by_destination_port(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open();
+    uint8_t frame[256];
+    wire_put(&wire, frame, frame_build(frame, 2003, "a 1 1\n"));
+    wire_put(&wire, frame, frame_build(frame, 9999, "nobody\n"));
+    wire_put(&wire, frame, frame_build(frame, 8089, "m v=1\n"));
+    struct weir_packet packets[WEIR_BURST_MAX];
+    assert_int_equal(wire.port->ops->receive(wire.port, packets, WEIR_BURST_MAX), 2);
+    assert_int_equal(packets[0].size, 6);
+    assert_memory_equal(packets[0].data, "a 1 1\n", 6);
+    assert_int_equal(packets[0].proto, WEIR_PROTO_GRAPHITE);
+    assert_int_equal(packets[0].time_unit, WEIR_TIME_S);
+    assert_int_equal(packets[1].proto, WEIR_PROTO_INFLUX);
+    assert_int_equal(packets[1].time_unit, WEIR_TIME_MS);
+    assert_true(packets[1].final);
+    assert_int_equal(packets[1].source, 0);
+    assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].received, 1);
+    assert_int_equal(rejected(WEIR_REASON_no_listener), 1);
+    wire.port->ops->release(wire.port, packets, 2);
+    assert_int_equal(wire.port->ops->receive(wire.port, packets, WEIR_BURST_MAX), 0);
+    wire_close(&wire);
+}
+
+static void
+test_damaged_frames_are_counted_by_reason(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open();
+    uint8_t frame[256];
+    uint32_t size = frame_build(frame, 8089, "m v=1\n");
+    frame[24] ^= 1; /* the IPv4 checksum */
+    wire_put(&wire, frame, size);
+    size = frame_build(frame, 8089, "m v=1\n");
+    put16(frame + 12, 0x0806);
+    wire_put(&wire, frame, size);
+    wire_put(&wire, frame, frame_build(frame, 8089, "m v=1\n") - 1);
+    struct weir_packet packets[WEIR_BURST_MAX];
+    assert_int_equal(wire.port->ops->receive(wire.port, packets, WEIR_BURST_MAX), 0);
+    assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].received, 3);
+    assert_int_equal(rejected(WEIR_REASON_bad_checksum), 1);
+    assert_int_equal(rejected(WEIR_REASON_not_ip_udp), 1);
+    assert_int_equal(rejected(WEIR_REASON_bad_header), 1);
+    wire_close(&wire);
+}
+
+static void
+test_checksum_flags_of_the_device_are_trusted(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open();
+    uint8_t frame[256];
+    uint32_t size = frame_build(frame, 8089, "m v=1\n");
+    wire_put(&wire, frame, size)->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_BAD;
+    frame[24] ^= 1;
+    wire_put(&wire, frame, size)->ol_flags |= RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+    struct weir_packet packets[WEIR_BURST_MAX];
+    assert_int_equal(wire.port->ops->receive(wire.port, packets, WEIR_BURST_MAX), 1);
+    wire.port->ops->release(wire.port, packets, 1);
+    assert_int_equal(rejected(WEIR_REASON_bad_checksum), 1);
+    wire_close(&wire);
+}
+
+static void
+test_frames_without_slack_or_in_pieces_are_truncated(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open();
+    uint8_t frame[256];
+    static char payload[FRAME_ROOM];
+    memset(payload, 'x', sizeof payload - 1);
+    static uint8_t large[2 * FRAME_ROOM];
+    payload[2048 - 42] = '\0';
+    wire_put(&wire, large, frame_build(large, 8089, payload)); /* just leaves the slack */
+    payload[2048 - 42] = 'x';
+    payload[2049 - 42] = '\0';
+    wire_put(&wire, large, frame_build(large, 8089, payload));
+    struct rte_mbuf *tail = rte_pktmbuf_alloc(wire.pool);
+    assert_non_null(rte_pktmbuf_append(tail, 10));
+    struct rte_mbuf *head = wire_put(&wire, frame, frame_build(frame, 8089, "m v=1\n"));
+    assert_int_equal(rte_pktmbuf_chain(head, tail), 0);
+    struct weir_packet packets[WEIR_BURST_MAX];
+    assert_int_equal(wire.port->ops->receive(wire.port, packets, WEIR_BURST_MAX), 1);
+    assert_int_equal(packets[0].size, 2048 - 42);
+    wire.port->ops->release(wire.port, packets, 1);
+    assert_int_equal(rejected(WEIR_REASON_truncated), 2);
+    wire_close(&wire);
+}
+
+static void
+test_pcap_file_is_a_source(void **state)
+{
+    (void)state;
+    struct weir_port *port = port_open(eal.ids[0]);
+    struct weir_packet packets[WEIR_BURST_MAX];
+    size_t got = 0;
+    for (int tries = 0; tries < 10 && got < 2; tries++)
+        got += port->ops->receive(port, packets + got, WEIR_BURST_MAX - got);
+    assert_int_equal(got, 2);
+    assert_memory_equal(packets[0].data, "pcap value=1\n", 13);
+    assert_memory_equal(packets[1].data, "pcap value=2\n", 13);
+    port->ops->release(port, packets, got);
+    port->ops->statistics(port);
+    port->ops->close(port);
+}
+
+/* Endless frames of zeros: each is refused by name, and no mbuf is lost on the way. */
+static void
+test_null_device_is_refused_frame_by_frame(void **state)
+{
+    (void)state;
+    struct weir_port *port = port_open(eal.ids[1]);
+    struct weir_packet packets[WEIR_BURST_MAX];
+    for (int i = 0; i < 4 * MBUFS / WEIR_BURST_MAX; i++)
+        assert_int_equal(port->ops->receive(port, packets, WEIR_BURST_MAX), 0);
+    uint64_t expected = 4 * MBUFS / WEIR_BURST_MAX * WEIR_BURST_MAX;
+    assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].received, expected);
+    assert_int_equal(rejected(WEIR_REASON_not_ip_udp), expected);
+    port->ops->close(port);
+}
+
+static void
+test_listeners_of_one_port_have_to_agree(void **state)
+{
+    (void)state;
+    struct weir_listen two[2] = {listens[0], listens[1]};
+    two[1].port = two[0].port;
+    struct weir_ethdev_options options = {.queue_count = 1, .mbuf_count = MBUFS};
+    struct weir_port *port;
+    assert_int_equal(weir_port_ethdev_open(&options, two, 2, &counts, &port), WEIR_INVALID);
+}
+
+static void
+test_users_are_told_that_eal_needs_root(void **state)
+{
+    (void)state;
+    assert_int_equal(seteuid(65534), 0);
+    struct weir_eal_options options = {.core = -1};
+    uint16_t id;
+    size_t count;
+    enum weir_err err = weir_eal_init(&options, &id, 1, &count);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(err, WEIR_UNSUPPORTED);
+    assert_non_null(strstr(weir_err_detail(), "root"));
+}
+
+/* EAL pins its thread to one core; core -1 says that the caller keeps its affinity. */
+static void
+test_affinity_stays_as_it_was(void **state)
+{
+    (void)state;
+    cpu_set_t now;
+    assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+    assert_true(CPU_EQUAL(&now, &affinity_before));
+}
+
+int
+main(void)
+{
+    sched_getaffinity(0, sizeof affinity_before, &affinity_before);
+    if (!eal_up()) {
+        printf("1..0 # SKIP %s\n", weir_err_detail());
+        directory_remove();
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_frames_become_packets_by_destination_port),
+        cmocka_unit_test(test_damaged_frames_are_counted_by_reason),
+        cmocka_unit_test(test_checksum_flags_of_the_device_are_trusted),
+        cmocka_unit_test(test_frames_without_slack_or_in_pieces_are_truncated),
+        cmocka_unit_test(test_pcap_file_is_a_source),
+        cmocka_unit_test(test_null_device_is_refused_frame_by_frame),
+        cmocka_unit_test(test_listeners_of_one_port_have_to_agree),
+        cmocka_unit_test(test_affinity_stays_as_it_was),
+        cmocka_unit_test(test_users_are_told_that_eal_needs_root),
+    };
+    int failed = cmocka_run_group_tests_name("port_ethdev", tests, NULL, NULL);
+    weir_eal_fini();
+    directory_remove();
+    return failed;
+}

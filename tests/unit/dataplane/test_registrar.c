@@ -1,0 +1,618 @@
+/* The registrar between a worker and a log writer that the test plays, with a protocol of its own:
+ * a line is words, each a sample of the series of that name. A line that begins with '#' has no
+ * record, one that begins with '-' loses its last word. "!" is a word whose labels are refused; a
+ * word that begins with 'L' is a series with 8,000 bytes of labels. */
+#include "base/labels.h"
+#include "base/shared.h"
+#include "dataplane/registrar.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SERIES_MAX 1000
+#define LONG_LABEL 8000
+#define LONG_AGO INT64_MAX / 4
+#define CHUNKS 4
+#define BATCHES_MAX 4
+
+static size_t
+words_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+    struct weir_parsed *out)
+{
+    (void)context;
+    assert_true(packet->final && at == 0);
+    if (packet->size == 0 || packet->data[0] == '#')
+        return packet->size;
+    struct weir_record *record = &out->records[out->record_count++];
+    *record = (struct weir_record){.text = packet->data,
+        .size = packet->size,
+        .reason = WEIR_REASON_NONE};
+    for (uint32_t i = 0; i < packet->size; i++) {
+        if (packet->data[i] == ' ' || (i > 0 && packet->data[i - 1] != ' '))
+            continue;
+        struct weir_point *point = &out->points[out->point_count++];
+        *point = (struct weir_point){.time_ms = packet->receive_ms,
+            .value = record->point_count,
+            .field = (uint16_t)record->point_count};
+        record->point_count++;
+    }
+    if (packet->data[0] == '-')
+        record->point_count--;
+    return packet->size;
+}
+
+static enum weir_err
+words_labels(const uint8_t *text, size_t size, unsigned field, uint8_t *labels,
+    size_t *labels_size)
+{
+    uint8_t value[LONG_LABEL];
+    size_t at = 0;
+    for (unsigned skipped = 0; skipped < field; skipped++)
+        at = (size_t)((const uint8_t *)memchr(text + at, ' ', size - at) - text) + 1;
+    const uint8_t *end = memchr(text + at, ' ', size - at);
+    size_t word = (end != NULL ? (size_t)(end - text) : size) - at;
+    if (text[at] == '!')
+        return weir_fail(WEIR_INVALID, 0, "refused");
+    if (text[at] == 'L')
+        memset(value, '.', sizeof value);
+    memcpy(value, text + at, word);
+    struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL, value, 8,
+        (uint16_t)(text[at] == 'L' ? LONG_LABEL : word)};
+    return weir_labels_encode(&label, 1, labels, labels_size);
+}
+
+const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
+    {"words", words_parse, words_labels}, {"words", words_parse, words_labels}};
+
+static struct {
+    struct weir_hash_key key;
+    struct weir_progress progress;
+    struct weir_counts counts;
+    struct weir_counts worker;
+    struct weir_counts writer;
+    struct weir_registrar_options options;
+    struct weir_registrar *registrar;
+    struct weir_ledger *ledger;
+    struct weir_ledger_sum *sum;
+    struct weir_ring *chunks, *settled, *batches, *empties;
+    struct weir_chunk *chunk;  /* being filled */
+    uint64_t chunk_number;
+    struct weir_chunk *made_chunks[CHUNKS];
+    struct weir_batch *made[BATCHES_MAX];
+    uint32_t batch_count;
+    void *series_memory;
+} t;
+
+static void *
+zeroed(size_t alignment, size_t size)
+{
+    size = (size + alignment - 1) & ~(alignment - 1);
+    void *memory = aligned_alloc(alignment, size);
+    assert_non_null(memory);
+    memset(memory, 0, size);
+    return memory;
+}
+
+static struct weir_ring *
+ring(size_t capacity)
+{
+    return weir_ring_init(zeroed(64, weir_ring_footprint(capacity)), capacity);
+}
+
+static void
+give_batch(void)
+{
+    struct weir_batch *batch = aligned_alloc(64, sizeof *batch);
+    assert_non_null(batch);
+    batch->definitions = malloc(WEIR_BATCH_DEFINITIONS_MAX);
+    t.made[t.batch_count++] = batch;
+    assert_true(weir_ring_push(t.empties, batch));
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    memset(&t, 0, sizeof t);
+    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = {3};
+    weir_hash_key_init(&t.key, seed);
+    size_t label_bytes = SERIES_MAX * (LONG_LABEL + 12);
+    t.series_memory = zeroed(4096, weir_series_footprint(SERIES_MAX, label_bytes));
+    t.ledger = zeroed(64, sizeof *t.ledger);
+    t.sum = malloc(sizeof *t.sum);
+    t.chunks = ring(CHUNKS);
+    t.settled = ring(CHUNKS);
+    t.batches = ring(4);
+    t.empties = ring(4);
+    for (int i = 0; i < CHUNKS; i++) {
+        t.made_chunks[i] = zeroed(64, sizeof(struct weir_chunk));
+        assert_true(weir_ring_push(t.settled, t.made_chunks[i]));
+    }
+    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    t.options = (struct weir_registrar_options){
+        .series = weir_series_init(t.series_memory, SERIES_MAX, label_bytes, &t.key),
+        .key = &t.key,
+        .progress = &t.progress,
+        .ledger = t.ledger,
+        .counts = &t.counts,
+        .batches = t.batches,
+        .empties = t.empties,
+        .workers = {{t.chunks, t.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .worker_count = 1,
+        .flush_interval_ns = LONG_AGO,
+        .ack_interval_ns = LONG_AGO,
+        .parsed = malloc(sizeof(struct weir_parsed))};
+    assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    weir_registrar_free(t.registrar);
+    for (uint32_t i = 0; i < t.batch_count; i++) {
+        free(t.made[i]->definitions);
+        free(t.made[i]);
+    }
+    for (int i = 0; i < CHUNKS; i++)
+        free(t.made_chunks[i]);
+    free(t.chunks);
+    free(t.settled);
+    free(t.batches);
+    free(t.empties);
+    free(t.options.parsed);
+    free(t.series_memory);
+    free(t.ledger);
+    free(t.sum);
+    return 0;
+}
+
+static void
+expect_closed(void)
+{
+    assert_int_equal(weir_ledger_read(t.ledger, t.sum), WEIR_OK);
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+        if (t.sum->residual[unit] != 0)
+            fail_msg("residual %lld %s", (long long)t.sum->residual[unit], weir_unit_names[unit]);
+}
+
+static uint64_t
+rejected(enum weir_unit unit, enum weir_reason reason)
+{
+    expect_closed();
+    return t.sum->total.unit[unit].rejected[reason];
+}
+
+/* The worker: puts a line of so many samples into the open chunk. */
+static void
+line(uint32_t source, const char *text, unsigned samples)
+{
+    if (t.chunk == NULL) {
+        t.chunk = weir_ring_pop(t.settled);
+        assert_non_null(t.chunk);
+        t.chunk->number = ++t.chunk_number;
+        t.chunk->opened_tsc = 1000 * t.chunk_number;
+        t.chunk->ack_waiting = false;
+    }
+    size_t size = strlen(text);
+    assert_true(weir_chunk_line_bytes(size) <= WEIR_CHUNK_BYTES - t.chunk->used);
+    const struct weir_chunk_line header = {.size = (uint32_t)size,
+        .source = source,
+        .samples = (uint16_t)samples,
+        .receive_ms = 1234};
+    memcpy(t.chunk->lines + t.chunk->used, &header, sizeof header);
+    memcpy(t.chunk->lines + t.chunk->used + sizeof header, text, size);
+    t.chunk->used += (uint32_t)weir_chunk_line_bytes(size);
+    t.chunk->records++;
+    t.chunk->samples += samples;
+}
+
+/* ... and hands the chunk over, as so many packets. */
+static void
+send_chunk(uint32_t packets)
+{
+    struct weir_chunk *chunk = t.chunk;
+    uint32_t edge = WEIR_EDGE_WORKER_REGISTRAR(0);
+    t.chunk = NULL;
+    chunk->packets = packets;
+    t.worker.unit[WEIR_UNIT_PACKETS].received += packets;
+    t.worker.unit[WEIR_UNIT_RECORDS].received += chunk->records;
+    t.worker.unit[WEIR_UNIT_SAMPLES].received += chunk->samples;
+    t.worker.pushed[edge] = chunk->number;
+    weir_edge_put(&t.ledger->edges[edge], chunk->number, packets, chunk->records, chunk->samples);
+    weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WORKER], &t.worker);
+    assert_true(weir_ring_push(t.chunks, chunk));
+}
+
+/* The writer: takes the next batch and counts it as stored. */
+static struct weir_batch *
+take_batch(void)
+{
+    struct weir_batch *batch = weir_ring_pop(t.batches);
+    if (batch == NULL)
+        return NULL;
+    t.writer.popped[WEIR_EDGE_REGISTRAR_WRITER] = batch->number;
+    t.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
+    t.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
+    t.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
+    weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WRITER], &t.writer);
+    expect_closed();
+    return batch;
+}
+
+/* The worker's look at what came back. */
+static struct weir_chunk *
+take_settled(void)
+{
+    struct weir_chunk *chunk = NULL;
+    for (int i = 0; i < CHUNKS; i++) { /* the one with settlements, the others as they were */
+        struct weir_chunk *back = weir_ring_pop(t.settled);
+        if (back == NULL)
+            break;
+        if (back->settlement_count > 0)
+            chunk = back;
+        assert_true(weir_ring_push(t.settled, back));
+    }
+    return chunk;
+}
+
+static void
+expect_settlement(const struct weir_chunk *chunk, uint32_t i, uint32_t source, uint32_t accepted,
+    uint32_t refused, uint64_t batch)
+{
+    assert_in_range(i, 0, chunk->settlement_count - 1);
+    assert_int_equal(chunk->settlements[i].source, source);
+    assert_int_equal(chunk->settlements[i].accepted, accepted);
+    assert_int_equal(chunk->settlements[i].rejected, refused);
+    assert_int_equal(chunk->settlements[i].batch, batch);
+}
+
+static void
+test_registrar_logs_the_definition_with_the_first_sample(void **state)
+{
+    (void)state;
+    give_batch();
+    line(0, "a b a", 3);
+    line(0, "c b", 2);
+    send_chunk(2);
+    expect_closed();
+    assert_int_equal(weir_registrar_run_once(t.registrar), 2);
+    expect_closed();
+    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 5);
+    assert_int_equal(t.sum->in_flight[WEIR_UNIT_PACKETS], 2);
+    assert_null(take_batch());
+    assert_false(weir_registrar_idle(t.registrar));
+    assert_true(weir_registrar_flush(t.registrar));
+    expect_closed();
+    struct weir_batch *batch = take_batch();
+    assert_non_null(batch);
+    assert_int_equal(batch->number, 1);
+    assert_int_equal(batch->producer, WEIR_PRODUCER_REGISTRAR);
+    assert_int_equal(batch->opened_tsc, 1000);
+    assert_int_equal(batch->packets, 2);
+    assert_int_equal(batch->records, 2);
+    assert_int_equal(batch->definition_first, 0);
+    assert_int_equal(batch->definition_count, 3);
+    assert_int_equal(batch->series_through, 3);
+    assert_int_equal(batch->count, 5);
+    static const uint64_t series[] = {0, 1, 0, 2, 1}, values[] = {0, 1, 2, 0, 1};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(weir_sample_series(&batch->samples[i]), series[i]);
+        assert_int_equal(batch->samples[i].value, values[i]);
+        assert_int_equal(batch->samples[i].time_ms, 1234);
+    }
+    size_t at = 0, size;
+    const uint8_t *labels;
+    for (int i = 0; i < 3; i++) {
+        struct weir_label label;
+        assert_int_equal(weir_definition_next(batch->definitions, batch->definition_bytes, &at,
+                             &labels, &size), WEIR_OK);
+        assert_true(weir_labels_find(labels, size, WEIR_NAME_LABEL, &label));
+        assert_int_equal(label.value[0], 'a' + i);
+    }
+    assert_int_equal(at, batch->definition_bytes);
+    assert_true(weir_registrar_idle(t.registrar));
+    assert_int_equal(t.counts.counter[WEIR_COUNTER_series_defined], 3);
+}
+
+static void
+test_registrar_does_not_define_a_series_twice(void **state)
+{
+    (void)state;
+    give_batch();
+    give_batch();
+    for (uint32_t i = 0; i < 2; i++) {
+        line(0, "a b", 2);
+        send_chunk(1);
+        weir_registrar_run_once(t.registrar);
+        weir_registrar_flush(t.registrar);
+        struct weir_batch *batch = take_batch();
+        assert_int_equal(batch->definition_count, i == 0 ? 2 : 0);
+        assert_int_equal(batch->count, 2);
+    }
+}
+
+static void
+test_registrar_settles_each_run_of_a_source(void **state)
+{
+    (void)state;
+    give_batch();
+    line(7, "a", 1);
+    line(7, "!", 1);
+    line(7, "b", 1);
+    line(0, "c", 1);
+    line(9, "!", 1);
+    line(7, "d", 1);
+    send_chunk(3);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 6);
+    const struct weir_chunk *chunk = take_settled();
+    assert_non_null(chunk);
+    assert_int_equal(chunk->settlement_count, 3);
+    assert_int_equal(chunk->used, 0);
+    expect_settlement(chunk, 0, 7, 2, 1, 1);
+    expect_settlement(chunk, 1, 9, 0, 1, 0);
+    expect_settlement(chunk, 2, 7, 1, 0, 1);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_labels), 2);
+}
+
+static void
+test_registrar_keeps_a_record_for_its_good_samples(void **state)
+{
+    (void)state;
+    give_batch();
+    line(5, "! a !", 3);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    expect_settlement(take_settled(), 0, 5, 1, 0, 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_labels), 2);
+    weir_registrar_flush(t.registrar);
+    assert_int_equal(take_batch()->count, 1);
+}
+
+static void
+test_registrar_counts_what_the_worker_counted(void **state)
+{
+    (void)state;
+    give_batch();
+    line(5, "- a b", 3);  /* parses to two now */
+    line(5, "# a b", 2);  /* parses to none */
+    line(5, "a b c", 2);  /* parses to three */
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    expect_settlement(take_settled(), 0, 5, 2, 1, 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_line), 3);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_line), 1);
+    weir_registrar_flush(t.registrar);
+    struct weir_batch *batch = take_batch();
+    assert_int_equal(batch->count, 4);
+    assert_int_equal(batch->records, 2);
+}
+
+static void
+test_registrar_refuses_by_name_when_the_table_is_full(void **state)
+{
+    (void)state;
+    give_batch();
+    for (unsigned i = 0; i < SERIES_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%u", i);
+        line(0, name, 1);
+    }
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    line(5, "new", 1);
+    line(5, "new ! new", 3);
+    send_chunk(2);
+    weir_registrar_run_once(t.registrar);
+    expect_settlement(take_settled(), 0, 5, 0, 2, 0);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 3);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_table_full), 1);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
+    assert_int_equal(rejected(WEIR_UNIT_PACKETS, WEIR_REASON_nothing_accepted), 2);
+    line(5, "m1 new", 2);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    weir_registrar_flush(t.registrar);
+    assert_int_equal(take_batch()->count, SERIES_MAX + 1);
+}
+
+static void
+refuses_while(uint32_t ingest_state, enum weir_reason reason)
+{
+    atomic_store(&t.progress.state, ingest_state);
+    line(5, "a b", 2); /* and there is no empty batch */
+    send_chunk(1);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, reason), 2);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, reason), 1);
+    assert_int_equal(weir_series_count(t.options.series), 0);
+    assert_true(weir_registrar_idle(t.registrar));
+}
+
+static void
+test_registrar_refuses_lines_while_the_disk_is_full(void **state)
+{
+    (void)state;
+    refuses_while(WEIR_INGEST_DISK_FULL, WEIR_REASON_disk_full);
+}
+
+static void
+test_registrar_refuses_lines_after_a_device_error(void **state)
+{
+    (void)state;
+    refuses_while(WEIR_INGEST_IO_ERROR, WEIR_REASON_io_error);
+}
+
+static void
+test_registrar_takes_no_chunk_without_an_empty_batch(void **state)
+{
+    (void)state;
+    line(5, "a", 1);
+    send_chunk(1);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 0);
+    expect_closed();
+    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 1);
+    assert_int_equal(weir_ring_count(t.chunks), 1);
+    assert_false(weir_registrar_idle(t.registrar));
+    give_batch();
+    assert_int_equal(weir_registrar_run_once(t.registrar), 1);
+    assert_int_equal(weir_ring_count(t.chunks), 0);
+}
+
+static void
+test_registrar_flushes_after_the_interval_and_sooner_for_an_ack(void **state)
+{
+    (void)state;
+    weir_registrar_free(t.registrar);
+    t.options.ack_interval_ns = 0;
+    assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
+    give_batch();
+    line(5, "a", 1);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    assert_null(take_batch());
+    line(5, "b", 1);
+    t.chunk->ack_waiting = true;
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    struct weir_batch *batch = take_batch();
+    assert_non_null(batch);
+    assert_true(batch->ack_waiting);
+    assert_int_equal(batch->opened_tsc, 1000);
+}
+
+static void
+test_registrar_flushes_when_the_writer_wants_definitions(void **state)
+{
+    (void)state;
+    give_batch();
+    give_batch();
+    line(5, "a b", 2);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    assert_null(take_batch());
+    atomic_store(&t.progress.definitions_wanted, 2);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 1);
+    assert_int_equal(take_batch()->definition_count, 2);
+    line(5, "a", 1); /* what is wanted has been pushed: no hurry */
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    assert_null(take_batch());
+}
+
+/* 250,000 samples do not fit one batch; the only one comes back after the registrar has stopped
+ * in the middle of a line. */
+static void
+test_registrar_goes_on_in_a_line_when_a_batch_comes_back(void **state)
+{
+    (void)state;
+    enum { WORDS = 1000, LINES = 125, LINES_IN_FIRST = WEIR_BATCH_SAMPLES_MAX / WORDS };
+    static char text[2 * WORDS + 1];
+    for (int i = 0; i < WORDS; i++)
+        memcpy(text + 2 * i, "a ", 3);
+    give_batch();
+    for (int chunk = 0; chunk < 2; chunk++) {
+        for (int i = 0; i < LINES; i++)
+            line(5, text, WORDS);
+        send_chunk(1);
+    }
+    assert_int_equal(weir_registrar_run_once(t.registrar), LINES);
+    weir_registrar_run_once(t.registrar);
+    struct weir_batch *batch = take_batch();
+    assert_non_null(batch);
+    assert_int_equal(batch->count, WEIR_BATCH_SAMPLES_MAX);
+    assert_int_equal(batch->records, LINES_IN_FIRST);
+    assert_int_equal(batch->packets, 1);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 0);
+    assert_false(weir_registrar_flush(t.registrar));
+    expect_closed();
+    assert_true(weir_ring_push(t.empties, batch));
+    assert_int_equal(weir_registrar_run_once(t.registrar), 2 * LINES - LINES_IN_FIRST);
+    assert_true(weir_registrar_flush(t.registrar));
+    batch = take_batch();
+    assert_int_equal(batch->number, 2);
+    assert_int_equal(batch->count, 2 * LINES * WORDS - WEIR_BATCH_SAMPLES_MAX);
+    assert_int_equal(batch->records, 2 * LINES - LINES_IN_FIRST);
+    assert_int_equal(batch->packets, 1);
+    assert_int_equal(batch->definition_count, 0);
+    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 0);
+}
+
+/* 600 definitions of 8 KiB do not fit one batch's 4 MiB. */
+static void
+test_registrar_logs_every_definition_once_across_batches(void **state)
+{
+    (void)state;
+    enum { WORDS = 600 };
+    static char text[5 * WORDS + 1];
+    for (int i = 0; i < WORDS; i++)
+        snprintf(text + 5 * i, 6, "L%03d ", i);
+    give_batch();
+    line(5, text, WORDS);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    struct weir_batch *batch = take_batch();
+    assert_non_null(batch);
+    uint32_t first = batch->definition_count;
+    assert_int_equal(batch->definition_first, 0);
+    assert_int_equal(batch->count, first);
+    assert_int_equal(batch->series_through, first);
+    assert_int_equal(batch->records, 0);
+    assert_true(weir_ring_push(t.empties, batch));
+    assert_int_equal(weir_registrar_run_once(t.registrar), 1);
+    weir_registrar_flush(t.registrar);
+    batch = take_batch();
+    assert_int_equal(batch->definition_first, first);
+    assert_int_equal(batch->definition_count, WORDS - first);
+    assert_int_equal(batch->count, WORDS - first);
+    assert_int_equal(batch->records, 1);
+    expect_settlement(take_settled(), 0, 5, 1, 0, 2);
+}
+
+static void
+test_registrar_counts_what_is_left_at_the_end_as_dropped(void **state)
+{
+    (void)state;
+    give_batch();
+    line(5, "a b", 2);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    line(5, "a", 1);
+    send_chunk(1);
+    weir_registrar_free(t.registrar);
+    t.registrar = NULL;
+    expect_closed();
+    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 0);
+    assert_int_equal(t.sum->total.unit[WEIR_UNIT_SAMPLES].dropped[WEIR_REASON_shutdown], 3);
+    assert_int_equal(t.sum->total.unit[WEIR_UNIT_PACKETS].dropped[WEIR_REASON_shutdown], 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_registrar_logs_the_definition_with_the_first_sample),
+        TEST(test_registrar_does_not_define_a_series_twice),
+        TEST(test_registrar_settles_each_run_of_a_source),
+        TEST(test_registrar_keeps_a_record_for_its_good_samples),
+        TEST(test_registrar_counts_what_the_worker_counted),
+        TEST(test_registrar_refuses_by_name_when_the_table_is_full),
+        TEST(test_registrar_refuses_lines_while_the_disk_is_full),
+        TEST(test_registrar_refuses_lines_after_a_device_error),
+        TEST(test_registrar_takes_no_chunk_without_an_empty_batch),
+        TEST(test_registrar_flushes_after_the_interval_and_sooner_for_an_ack),
+        TEST(test_registrar_flushes_when_the_writer_wants_definitions),
+        TEST(test_registrar_goes_on_in_a_line_when_a_batch_comes_back),
+        TEST(test_registrar_logs_every_definition_once_across_batches),
+        TEST(test_registrar_counts_what_is_left_at_the_end_as_dropped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
