@@ -1,7 +1,7 @@
 /* Recovery of a small log that was damaged. The input is a list of edits of five bytes, each:
- * 24 bits of place (epoch file first, then segments), 8 bits of how many bytes, 8 bits of value. After
- * each the damaged log must open, or be refused with a reason; one that opened takes a frame and
- * opens again with exactly that frame more. */
+ * 24 bits of place (epoch file first, then segments), 8 bits of how many bytes, 8 bits of value.
+ * After each the damaged log must open, or be refused with a reason; one that opened takes a frame
+ * and opens again with exactly that frame more. */
 #include "storage/epoch.h"
 #include "storage/io_backend.h"
 #include "storage/log.h"
