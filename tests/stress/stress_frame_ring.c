@@ -77,7 +77,7 @@ read_frames(void *argument)
             reader->torn += !right;
         }
         /* now and then a reader that has fallen behind looks at the oldest there is */
-        n = n % 7 == 0 && published > n + 200 ? published - 90 : n + 1;
+        n = n % 7 == 0 && published > n + 200 ? published - 120 : n + 1;
     }
     free(out);
     return NULL;
