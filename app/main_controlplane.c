@@ -48,7 +48,8 @@ usage(FILE *out)
         "Answers queries over HTTP. The supervisor (weir run) starts it; by hand, with\n"
         "--shared-fd none, it serves the data of a stopped instance.\n\n"
         "  --parent PID        end when this process ends\n"
-        "  --shared-fd N|none  descriptor of the instance's shared region (%d)\n\n", WEIR_SHARED_FD);
+        "  --shared-fd N|none  descriptor of the instance's shared region (%d)\n\n",
+        WEIR_SHARED_FD);
     weir_config_usage(out);
 }
 

@@ -170,7 +170,8 @@ weir_http_respond(struct weir_http_request *request, const struct weir_http_resp
     connection->http->stats.responses[response->status / 100 % 6]++;
     write_head(connection, response);
     bool body = response->size > 0 && request->head.method != WEIR_HTTP_HEAD;
-    if (!body || evbuffer_add_reference(out, response->data, response->size, free_answer, NULL) != 0)
+    if (!body ||
+        evbuffer_add_reference(out, response->data, response->size, free_answer, NULL) != 0)
         free(response->data);
     forget_request(connection);
 }

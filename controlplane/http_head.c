@@ -117,9 +117,10 @@ static bool
 parse_target(struct weir_http_span target, struct weir_http_head *head)
 {
     static const char scheme[] = "http://";
-    if (target.size >= sizeof scheme - 1 && strncasecmp(target.at, scheme, sizeof scheme - 1) == 0) {
-        target.at += sizeof scheme - 1;
-        target.size -= sizeof scheme - 1;
+    size_t scheme_size = sizeof scheme - 1;
+    if (target.size >= scheme_size && strncasecmp(target.at, scheme, scheme_size) == 0) {
+        target.at += scheme_size;
+        target.size -= scheme_size;
         const char *slash = target.size > 0 ? memchr(target.at, '/', target.size) : NULL;
         if (slash == NULL)
             return false;

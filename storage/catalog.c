@@ -258,7 +258,7 @@ durable_of(const struct weir_catalog *catalog)
 }
 
 /* Takes the frame of a descriptor, and from the files what lies before it (seals, and frames whose
- * descriptors were overwritten). WEIR_AGAIN where the durable offset does not reach that far yet. */
+ * descriptors were overwritten). WEIR_AGAIN where the durable offset does not reach that far. */
 static enum weir_err
 take_descriptor(struct weir_catalog *catalog, const struct weir_frame_descriptor *descriptor)
 {

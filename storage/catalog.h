@@ -10,7 +10,7 @@
  *                 | gap (start, seal, overwritten)     ^
  *                 +---> segment files, page by page ---+
  *
- * Nothing in the shared region is believed without a check: of a frame the header's checksum counts,
+ * Nothing in the shared region is believed unchecked: of a frame the header's checksum counts,
  * and files are read only below the durable offset.
  */
 #ifndef WEIR_STORAGE_CATALOG_H

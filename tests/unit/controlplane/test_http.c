@@ -594,8 +594,10 @@ test_metrics_expose_the_ledger(void **state)
         "\nweir_ledger{unit=\"samples\",class=\"stored\"} 6\n",
         "\nweir_ledger{unit=\"samples\",class=\"in_flight\"} 1\n",
         "\nweir_ledger{unit=\"samples\",class=\"rejected\",reason=\"unsupported_type\"} 1\n",
-        "\nweir_ledger{unit=\"samples\",class=\"dropped\",stage=\"worker\",reason=\"shutdown\"} 1\n",
-        "\nweir_ledger_residual{unit=\"samples\"} 1\n", "\nweir_ledger_residual{unit=\"packets\"} 0\n",
+        "\nweir_ledger{unit=\"samples\",class=\"dropped\",stage=\"worker\","
+        "reason=\"shutdown\"} 1\n",
+        "\nweir_ledger_residual{unit=\"samples\"} 1\n",
+        "\nweir_ledger_residual{unit=\"packets\"} 0\n",
         "\nweir_syncs_total 5\n", "\nweir_stage_cycles_total{stage=\"parse\"} 99\n",
         "\nweir_packet_to_queryable_seconds_bucket{le=\"0.000064\"} 2\n",
         "\nweir_packet_to_queryable_seconds_bucket{le=\"+Inf\"} 3\n",
