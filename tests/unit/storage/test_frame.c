@@ -7,6 +7,7 @@
 #include "base/labels.h"
 #include "storage/frame.h"
 #include "storage/frame_crc.h"
+#include "tests/fuzz/twin_block.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -463,6 +464,40 @@ test_seal_says_what_it_fills_and_holds_no_samples(void **state)
     assert_int_equal(weir_frame_index(page, sizeof page, &blocks, &count), WEIR_CORRUPT);
 }
 
+/* Blocks of every kind of column, whole and with bytes changed at random. */
+static void
+test_block_decoder_agrees_with_its_twin(void **state)
+{
+    (void)state;
+    unsigned refused = 0;
+    for (unsigned round = 0; round < 40; round++) {
+        fill(1 + round * 7, UINT64_C(1) << (1 + round % WEIR_SERIES_BITS));
+        encode();
+        const struct weir_frame_block *blocks;
+        size_t count;
+        assert_int_equal(weir_frame_index(frame, frame_bytes, &blocks, &count), WEIR_OK);
+        /* of its own size, so that a read behind its end is seen by a sanitizer */
+        size_t bytes = blocks[0].bytes;
+        uint8_t *block = malloc(bytes);
+        memcpy(block, frame + blocks[0].at, bytes);
+        struct weir_frame_block entry;
+        struct weir_sample samples[WEIR_BLOCK_SAMPLES];
+        assert_true(twin_block_decode(block, bytes, &entry, samples));
+        assert_int_equal(entry.samples, blocks[0].samples);
+        assert_true(twin_block_agrees(block, bytes));
+        for (unsigned i = 0; i < 200; i++) {
+            /* mostly in the header, where it matters most */
+            size_t at = next_random() % (i % 2 == 0 && bytes > 48 ? 48 : bytes);
+            block[at] ^= (uint8_t)(1u << next_random() % 8);
+            assert_true(twin_block_agrees(block, bytes));
+            refused += !twin_block_decode(block, bytes, &entry, samples);
+            memcpy(block, frame + blocks[0].at, bytes);
+        }
+        free(block);
+    }
+    assert_true(refused > 1000);
+}
+
 /* One block of each kind of column: docs/format/frame.md describes these bytes. */
 static void
 fill_golden(void)
@@ -529,6 +564,7 @@ main(void)
         TEST(test_frame_of_a_later_version_is_refused),
         TEST(test_header_whose_parts_do_not_fit_is_refused),
         TEST(test_seal_says_what_it_fills_and_holds_no_samples),
+        TEST(test_block_decoder_agrees_with_its_twin),
         TEST(test_frame_bytes_are_those_of_version_one),
     };
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
