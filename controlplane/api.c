@@ -174,7 +174,7 @@ body_is_form(const struct weir_http_request *request)
 {
     static const char form[] = "application/x-www-form-urlencoded";
     const struct weir_http_head *head = weir_http_request_head(request);
-    return head->method != WEIR_HTTP_POST || head->content_length == 0 ||
+    return head->method != WEIR_HTTP_POST || weir_http_request_body(request).size == 0 ||
         (head->content_type.size == sizeof form - 1 &&
             strncasecmp(head->content_type.at, form, sizeof form - 1) == 0);
 }
