@@ -22,6 +22,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#define THREADS 2
 #define ANSWER_MAX (1 << 20)
 #define WAIT_MS 10000 /* bound of every wait; nothing here takes long */
 
@@ -68,6 +69,7 @@ start(void **state)
     atomic_store(&server.shared->state, WEIR_INGEST_OPEN);
     server.base = event_base_new();
     struct weir_api_options options = {.base = server.base, .address = "127.0.0.1",
+        .threads = THREADS,
         .limits = {100, 10000, UINT64_MAX, 60000}, .shared = server.shared, .open = fake_open};
     assert_int_equal(weir_api_open(&options, &server.api), WEIR_OK);
     server.port = weir_api_port(server.api);
@@ -603,13 +605,13 @@ static void
 test_http_refuses_queries_past_its_queue_and_recovers(void **state)
 {
     (void)state;
-    int fds[WEIR_API_THREADS + WEIR_API_QUEUE_MAX];
+    int fds[THREADS + WEIR_API_QUEUE_MAX];
     int count = (int)(sizeof fds / sizeof fds[0]);
     fake_endless = true;
     for (int i = 0; i < count; i++) {
         fds[i] = dial();
         send_text(fds[i], endless_query);
-        if (i < WEIR_API_THREADS)
+        if (i < THREADS)
             await_scans(i + 1);
     }
     /* connections are read in any order: ask until the queue has taken all of the others */
@@ -639,7 +641,7 @@ test_http_stops_with_queries_running_and_waiting(void **state)
         int fd = dial();
         send_text(fd, endless_query);
     }
-    await_scans(WEIR_API_THREADS);
+    await_scans(THREADS);
     /* stop() checks that all ends */
 }
 
