@@ -14,7 +14,7 @@
 #include "controlplane/pool.h"
 
 /* Two query threads, so that a small query does not wait behind a large one. Each holds a catalog
- * of its own, so a small machine, on which a second would only take the first one's time, has one. */
+ * of its own, so a small machine, where a second would only take the first one's time, has one. */
 #define WEIR_API_THREADS_MAX 2
 #define WEIR_API_CORES_MIN 4 /* fewer: one thread */
 #define WEIR_API_QUEUE_MAX 64

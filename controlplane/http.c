@@ -221,8 +221,8 @@ check_framing(struct weir_http_request *request, const char **reason)
     if (lengths + codings > 1)
         return WEIR_STATUS_BAD_REQUEST;
     /* evhttp reads no body with some methods, and would take it for the next request */
-    bool body_read = request->head.method == WEIR_HTTP_GET || request->head.method == WEIR_HTTP_POST;
-    request->last = lengths + codings > 0 && !body_read;
+    enum weir_http_method method = request->head.method;
+    request->last = lengths + codings > 0 && method != WEIR_HTTP_GET && method != WEIR_HTTP_POST;
     return 0;
 }
 

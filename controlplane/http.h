@@ -6,8 +6,8 @@
  *          request that is handled, and its answer until the client has read it
  * Errors:  what evhttp cannot read as a request it answers itself, with a page of its own (400; 413
  *          for the body, 417 for Expect); all else is answered in JSON
- * Limits:  WEIR_HTTP_CONNECTIONS_MAX; a request must arrive within WEIR_HTTP_REQUEST_S; a connection
- *          on which nothing moves is closed after WEIR_HTTP_IDLE_S
+ * Limits:  WEIR_HTTP_CONNECTIONS_MAX; a request must arrive within WEIR_HTTP_REQUEST_S; one on
+ *          which nothing moves is closed after WEIR_HTTP_IDLE_S
  *
  * evhttp parses requests, frames answers, and keeps connections. It has no bound on connections or
  * on the time a slow request takes, and does not read, so sees no hang-up, while a request is

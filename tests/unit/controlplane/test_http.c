@@ -23,6 +23,8 @@
 #include <jansson.h>
 
 #define THREADS 2
+#define LARGE_COUNT 900
+#define LARGE_BYTES 900
 #define ANSWER_MAX (1 << 20)
 #define WAIT_MS 10000 /* bound of every wait; nothing here takes long */
 
@@ -55,14 +57,19 @@ serve(void *context)
     return NULL;
 }
 
+/* Starts the server over two samples and as many large series. */
 static int
-start(void **state)
+start_with(int large)
 {
-    (void)state;
     fake_reset();
     uint64_t a = fake_series("__name__=cpu,host=a b");
     fake_sample(a, 1000, 42);
     fake_sample(a, 61000, 43);
+    for (int i = 0; i < large; i++) {
+        char labels[LARGE_BYTES + 100];
+        snprintf(labels, sizeof labels, "__name__=big,n=%d,x=%0*d", i, LARGE_BYTES, i);
+        (void)fake_series(labels);
+    }
     assert_int_equal(weir_shared_new(4096, &server.shared_fd), WEIR_OK);
     assert_int_equal(weir_shared_map(server.shared_fd, &server.shared), WEIR_OK);
     atomic_store(&server.shared->epoch, 7);
@@ -76,6 +83,20 @@ start(void **state)
     assert_int_equal(pipe(server.stop), 0);
     assert_int_equal(pthread_create(&server.thread, NULL, serve, NULL), 0);
     return 0;
+}
+
+static int
+start(void **state)
+{
+    (void)state;
+    return start_with(0);
+}
+
+static int
+start_large(void **state)
+{
+    (void)state;
+    return start_with(LARGE_COUNT);
 }
 
 static int
@@ -493,11 +514,6 @@ static void
 test_http_answers_a_client_that_shut_its_sending_side_in_full(void **state)
 {
     (void)state;
-    for (int i = 0; i < 900; i++) {
-        static char labels[1200];
-        snprintf(labels, sizeof labels, "__name__=big,n=%d,x=%0900d", i, i);
-        (void)fake_series(labels);
-    }
     for (int i = 0; i < 10; i++) {
         int fd = dial();
         send_text(fd, "GET /api/v1/series?match[]=big&limit=90 HTTP/1.1\r\n\r\n"
@@ -513,7 +529,7 @@ test_http_answers_a_client_that_shut_its_sending_side_in_full(void **state)
     shutdown(fd, SHUT_WR);
     assert_true(read_answer(fd, true));
     assert_int_equal(answer.status, 200);
-    assert_true(answer.body_size > 900 * 900);
+    assert_true(answer.body_size > LARGE_COUNT * LARGE_BYTES);
     assert_true(at_end(fd));
     close(fd);
 }
@@ -804,7 +820,8 @@ main(void)
         T(test_http_answers_pipelined_requests_in_order),
         T(test_http_keeps_connections_as_asked),
         T(test_http_answers_a_client_that_shut_its_sending_side),
-        T(test_http_answers_a_client_that_shut_its_sending_side_in_full),
+        cmocka_unit_test_setup_teardown(
+            test_http_answers_a_client_that_shut_its_sending_side_in_full, start_large, stop),
         T(test_http_closes_connections_whose_request_takes_too_long),
         T(test_http_grants_100_continue),
         T(test_http_stops_the_query_of_a_client_that_hangs_up),
