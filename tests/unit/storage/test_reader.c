@@ -572,7 +572,7 @@ test_reader_lives_through_restarts_of_the_dataplane(void **state)
     for (uint64_t epoch = 2; epoch < 6; epoch++) {
         size_t known = (size_t)epoch - 1;
         assert_int_equal(weir_shared_reset(instance.shared_fd, instance.shared), WEIR_OK);
-        refresh();
+        assert_int_equal(weir_reader_refresh(instance.reader), WEIR_AGAIN);
         assert_int_equal(scan_all(), known);
         dataplane_starts(epoch);
         refresh();
