@@ -309,7 +309,7 @@ weir_catalog_refresh(struct weir_catalog *catalog)
     /* acquire pairs with the dataplane's release when its region is ready */
     uint64_t epoch = atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire);
     if (epoch == 0)
-        return WEIR_OK; /* it starts, or died: what is known stays true */
+        return WEIR_AGAIN; /* it starts, or died: what is known stays true, more may be durable */
     if (epoch != catalog->ring_epoch) {
         catalog->ring_epoch = epoch;
         catalog->ring_next = 0;
@@ -317,8 +317,9 @@ weir_catalog_refresh(struct weir_catalog *catalog)
     enum weir_err err = walk_ring(catalog);
     uint64_t durable = durable_of(catalog);
     /* a restart meanwhile may have zeroed what was read; then next time */
-    if (err != WEIR_OK ||
-        atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire) != epoch)
+    if (err != WEIR_OK)
         return err;
+    if (atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire) != epoch)
+        return WEIR_AGAIN;
     return walk_files(catalog, durable, durable);
 }

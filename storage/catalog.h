@@ -2,7 +2,7 @@
  *
  * Owns:    the list of frames, the label index, open segment files
  * Threads: its reader's
- * Memory:  56 bytes a frame; labels as in storage/label_index.h
+ * Memory:  48 bytes a frame; labels as in storage/label_index.h
  * Errors:  damage is passed over and counted; WEIR_IO, WEIR_NOMEM are tried again at the next
  *          refresh
  *

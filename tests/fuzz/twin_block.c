@@ -27,8 +27,8 @@ take(struct source *source, unsigned bytes)
 }
 
 struct fields {
-    uint64_t samples, series_width, time_width, exponent_bits, exponent_min, exceptions, value_bytes,
-        reserved, series_first, series_step, time_min;
+    uint64_t samples, series_width, time_width, exponent_bits, exponent_min, exceptions;
+    uint64_t value_bytes, reserved, series_first, series_step, time_min;
 };
 
 static bool

@@ -71,7 +71,8 @@ read_frames(void *argument)
         if (weir_frame_ring_descriptor(ring, n, &descriptor) == WEIR_OK &&
             weir_frame_ring_copy(ring, ring_bytes, descriptor.place, out, descriptor.bytes) ==
                 WEIR_OK) {
-            bool right = descriptor.offset == n && descriptor.bytes == pages_of((uint32_t)n) * PAGE &&
+            bool right = descriptor.offset == n &&
+                         descriptor.bytes == pages_of((uint32_t)n) * PAGE &&
                          weir_crc32c(0, out, descriptor.bytes) == descriptor.samples;
             reader->whole += right;
             reader->torn += !right;

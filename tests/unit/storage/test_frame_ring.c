@@ -184,7 +184,7 @@ test_ring_descriptor_is_not_found_once_overwritten(void **state)
     assert_int_equal(weir_frame_ring_descriptor(ring, WEIR_FRAME_DESCRIPTORS + 2, &out), WEIR_OK);
 }
 
-/* A reader is another process and the region may hold anything: zeroes after a restart, or worse. */
+/* A reader is another process; the region may hold anything: zeroes after a restart, or worse. */
 static void
 test_ring_copy_stays_inside_whatever_the_region_holds(void **state)
 {

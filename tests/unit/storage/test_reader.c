@@ -297,7 +297,8 @@ test_reader_scan_holds_to_series_and_time(void **state)
     assert_int_equal(scan(numbers, 3, 10, 20), 30);
     for (size_t i = 0; i < 30; i++) {
         assert_true(seen[i].time_ms >= 10 && seen[i].time_ms < 20);
-        assert_true(seen[i].value == (double)(seen[i].time_ms * 100) + (double)numbers[seen[i].index]);
+        int64_t value = seen[i].time_ms * 100 + (int64_t)numbers[seen[i].index];
+        assert_true(seen[i].value == (double)value);
     }
     assert_int_equal(scan(numbers, 3, 100, 200), 0);
     assert_int_equal(scan(numbers, 0, 0, 100), 0);
@@ -571,7 +572,7 @@ test_reader_lives_through_restarts_of_the_dataplane(void **state)
     for (uint64_t epoch = 2; epoch < 6; epoch++) {
         size_t known = (size_t)epoch - 1;
         assert_int_equal(weir_shared_reset(instance.shared_fd, instance.shared), WEIR_OK);
-        refresh();
+        assert_int_equal(weir_reader_refresh(instance.reader), WEIR_AGAIN);
         assert_int_equal(scan_all(), known);
         dataplane_starts(epoch);
         refresh();
