@@ -43,7 +43,10 @@ try_selector(const char *bytes, size_t size)
 static void
 try_times(const char *bytes, size_t size)
 {
-    char *text = strndup(bytes, size);
+    char *text = malloc(size + 1);
+    WEIR_ASSERT(text != NULL);
+    memcpy(text, bytes, size);
+    text[size] = '\0';
     int64_t ms, again;
     if (weir_time_parse(text, &ms) == WEIR_OK) {
         struct weir_text printed;
