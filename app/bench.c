@@ -201,7 +201,8 @@ send_pass(struct weir_bench_target *target, struct weir_bench_lines *lines, uint
     }
 }
 
-/* First contact: passes until every series is defined. */
+/* First contact: passes until every series is defined and the worker's cache knows the lines, so
+ * that what is measured is the steady state. */
 static bool
 warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
     const struct options *options, int64_t *time_ms, int64_t step_ms, struct report *report,
@@ -209,8 +210,8 @@ warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
 {
     uint64_t known = weir_bench_target_series(target);
     int64_t start_ns = weir_mono_ns();
-    uint64_t rejected = 1;
-    for (int i = 0; i < WARM_PASSES_MAX && rejected > 0; i++) {
+    uint64_t rejected = 1, missed = 1, last_missed = 0;
+    for (int i = 0; i < WARM_PASSES_MAX && (rejected > 0 || missed > options->series / 100); i++) {
         uint64_t before = report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
         weir_bench_lines_restart(lines, *time_ms);
         uint64_t pass_sent = send_pass(target, lines, 1, 0);
@@ -219,6 +220,8 @@ warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
         if (!wait_durable(target, *sent, &report->before))
             return false;
         rejected = before + pass_sent - report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
+        missed = report->before.total.counter[WEIR_COUNTER_raw_misses] - last_missed;
+        last_missed += missed;
         if (weir_bench_target_series(target) - known >= options->series)
             report->warm_seconds = report->warm_seconds == 0
                                        ? (double)(weir_mono_ns() - start_ns) / 1e9
