@@ -6,6 +6,7 @@
  *   check:   another process counts all samples and compares 10,000 bit for bit
  */
 #include "app/bench_check.h"
+#include "app/bench_feed.h"
 #include "app/bench_lines.h"
 #include "app/bench_target.h"
 #include "app/commands.h"
@@ -33,7 +34,7 @@
 #define TIME_LEAD_MS 1000
 
 struct options {
-    const char *source;
+    enum weir_bench_source source;
     const char *proto;
     const char *data;
     uint64_t series;
@@ -57,11 +58,13 @@ struct report {
 void
 weir_usage_bench(FILE *out)
 {
-    fputs("usage: weir bench [--source ring] [--proto influx] [--series N] [--seconds S]\n"
-          "                  [--json] --data DIR\n"
-          "Runs the dataplane on lines from memory and measures what becomes durable and can be\n"
+    fputs("usage: weir bench [--source ring|udp|tcp] [--proto influx] [--series N]\n"
+          "                  [--seconds S] [--json] --data DIR\n"
+          "Runs the dataplane on generated lines and measures what becomes durable and can be\n"
           "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
+          "  --source udp    datagrams to a loopback socket from 1,000 source ports\n"
+          "  --source tcp    eight loopback connections\n"
           "  --proto influx  text lines of about 100 bytes, one field each (default)\n"
           "  --series N      active series (default 1000000)\n"
           "  --seconds S     length of the measurement (default 10)\n"
@@ -76,6 +79,18 @@ refuse(const char *option, const char *value, const char *wanted)
     return WEIR_EXIT_USAGE;
 }
 
+static bool
+parse_source(const char *name, enum weir_bench_source *out)
+{
+    for (int source = 0; source < WEIR_BENCH_SOURCES; source++) {
+        if (strcmp(name, weir_bench_source_names[source]) == 0) {
+            *out = (enum weir_bench_source)source;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* False with an exit code in *code where the options are not understood. */
 static bool
 parse_options(int argc, char **argv, struct options *out, int *code)
@@ -85,7 +100,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
         {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
     *out = (struct options){
-        .source = "ring", .proto = "influx", .series = 1000000, .seconds = 10};
+        .source = WEIR_BENCH_RING, .proto = "influx", .series = 1000000, .seconds = 10};
     int option;
     char *end;
     *code = WEIR_EXIT_USAGE;
@@ -93,7 +108,8 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     while ((option = getopt_long(argc + 1, argv - 1, "", table, NULL)) != -1) {
         switch (option) {
         case 's':
-            out->source = optarg;
+            if (!parse_source(optarg, &out->source))
+                return refuse("--source", optarg, "there are: ring, udp, tcp"), false;
             break;
         case 'p':
             out->proto = optarg;
@@ -119,8 +135,6 @@ parse_options(int argc, char **argv, struct options *out, int *code)
             return false;
         }
     }
-    if (strcmp(out->source, "ring") != 0)
-        return refuse("--source", out->source, "there is: ring"), false;
     if (strcmp(out->proto, "influx") != 0)
         return refuse("--proto", out->proto, "there is: influx"), false;
     if (out->data == NULL)
@@ -161,6 +175,20 @@ ended_samples(const struct weir_ledger_sum *sum)
     return ended;
 }
 
+/* All that was offered has ended, or was lost below the socket and is counted there. */
+static bool
+all_ended(const struct weir_bench_target *target, const struct weir_ledger_sum *sum,
+    uint64_t offered)
+{
+    uint64_t datagrams = weir_bench_target_datagrams(target);
+    if (datagrams == 0)
+        return ended_samples(sum) >= offered;
+    return sum->in_flight[WEIR_UNIT_SAMPLES] == 0 &&
+           sum->total.unit[WEIR_UNIT_PACKETS].received +
+                   sum->total.counter[WEIR_COUNTER_socket_drops] >=
+               datagrams;
+}
+
 /* Waits until all `offered` samples of this dataplane's life have ended. */
 static bool
 wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_ledger_sum *sum)
@@ -169,7 +197,7 @@ wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_led
     do {
         if (!weir_bench_target_ledger(target, sum))
             return false;
-        if (ended_samples(sum) >= offered)
+        if (all_ended(target, sum, offered))
             return true;
     } while (weir_mono_ns() < limit_ns && weir_bench_target_alive(target));
     fprintf(stderr, "weir bench: %" PRIu64 " of %" PRIu64 " samples ended in time\n",
@@ -326,7 +354,7 @@ report_json(const struct options *options, const struct report *report,
                                                 (size_t)stage) /
                       (double)(durable ? durable : 1)));
     json_t *out = json_object();
-    json_object_set_new(out, "source", json_string(options->source));
+    json_object_set_new(out, "source", json_string(weir_bench_source_names[options->source]));
     json_object_set_new(out, "proto", json_string(options->proto));
     json_object_set_new(out, "series", json_integer((json_int_t)options->series));
     json_object_set_new(out, "offered", json_integer((json_int_t)report->offered));
@@ -339,6 +367,8 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "compared", json_integer((json_int_t)report->found.compared));
     json_object_set_new(out, "mismatched", json_integer((json_int_t)report->found.mismatched));
     json_object_set_new(out, "read_back_seconds", json_real(report->found.seconds));
+    json_object_set_new(out, "datagrams_lost",
+        json_integer((json_int_t)DELTA(report, counter[WEIR_COUNTER_socket_drops])));
     json_object_set_new(out, "seconds", json_real(report->seconds));
     json_object_set_new(out, "samples_per_sec_durable",
         json_real((double)durable / report->seconds));
@@ -391,7 +421,7 @@ weir_command_bench(int argc, char **argv)
     }
     if (!check_disk(&options, need))
         return EXIT_FAILURE;
-    if (weir_bench_target_open(options.data, options.series, need, &target) != WEIR_OK) {
+    if (weir_bench_target_open(options.data, options.source, options.series, need, &target) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }
