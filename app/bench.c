@@ -40,6 +40,7 @@ struct options {
     uint64_t series;
     double seconds;
     bool json;
+    uint64_t emit; /* lines to print instead of measuring */
 };
 
 struct report {
@@ -68,6 +69,8 @@ weir_usage_bench(FILE *out)
           "  --proto influx  text lines of about 100 bytes, one field each (default)\n"
           "  --series N      active series (default 1000000)\n"
           "  --seconds S     length of the measurement (default 10)\n"
+          "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
+          "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n",
         out);
 }
@@ -98,7 +101,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     static const struct option table[] = {{"source", required_argument, NULL, 's'},
         {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+        {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
     *out = (struct options){
         .source = WEIR_BENCH_RING, .proto = "influx", .series = 1000000, .seconds = 10};
     int option;
@@ -130,6 +133,11 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         case 'j':
             out->json = true;
             break;
+        case 'e':
+            out->emit = strtoull(optarg, &end, 10);
+            if (*end != '\0' || out->emit == 0)
+                return refuse("--emit", optarg, "a number of lines"), false;
+            break;
         default:
             weir_usage_bench(stderr);
             return false;
@@ -137,7 +145,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     }
     if (strcmp(out->proto, "influx") != 0)
         return refuse("--proto", out->proto, "there is: influx"), false;
-    if (out->data == NULL)
+    if (out->data == NULL && out->emit == 0)
         return refuse("--data", "", "is missing"), false;
     return true;
 }
@@ -279,10 +287,18 @@ generator_cost(struct weir_bench_lines *lines, int64_t time_ms)
     return (double)(weir_mono_ns() - start_ns) / (double)samples;
 }
 
+/* A pass over few series is quick: then time moves on in small steps, so that a run's times stay
+ * within the hour that may lie ahead. */
+static int64_t
+step_of(const struct options *options)
+{
+    return options->series >= 100000 ? 1000 : 1;
+}
+
 static bool
 measure(struct weir_bench_target *target, const struct options *options, struct report *report)
 {
-    int64_t step_ms = options->series >= 100000 ? 1000 : 1;
+    int64_t step_ms = step_of(options);
     int64_t time_ms = weir_wall_ms() - 600000;
     int64_t newest_ms = weir_bench_target_newest_ms(target) + TIME_LEAD_MS;
     if (newest_ms > time_ms)
@@ -405,6 +421,27 @@ print_table(json_t *report)
     }
 }
 
+static int
+emit_lines(const struct options *options)
+{
+    struct weir_bench_lines *lines;
+    if (weir_bench_lines_new(options->series, weir_wall_ms() - 600000, step_of(options), &lines) !=
+        WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return EXIT_FAILURE;
+    }
+    uint8_t packet[WEIR_BENCH_PACKET_MAX];
+    bool ok = true;
+    for (uint64_t emitted = 0; emitted < options->emit && ok;) {
+        uint32_t samples;
+        size_t size = weir_bench_lines_next(lines, packet, &samples);
+        ok = fwrite(packet, 1, size, stdout) == size;
+        emitted += samples;
+    }
+    weir_bench_lines_free(lines);
+    return ok && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int
 weir_command_bench(int argc, char **argv)
 {
@@ -412,6 +449,8 @@ weir_command_bench(int argc, char **argv)
     int code;
     if (!parse_options(argc, argv, &options, &code))
         return code;
+    if (options.emit > 0)
+        return emit_lines(&options);
     uint64_t need = (uint64_t)(options.seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
                     options.series * 300 + (UINT64_C(1) << 30);
     struct weir_bench_target *target;
@@ -421,7 +460,8 @@ weir_command_bench(int argc, char **argv)
     }
     if (!check_disk(&options, need))
         return EXIT_FAILURE;
-    if (weir_bench_target_open(options.data, options.source, options.series, need, &target) != WEIR_OK) {
+    if (weir_bench_target_open(options.data, options.source, options.series, need, &target) !=
+        WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }
