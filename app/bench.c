@@ -101,7 +101,8 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     static const struct option table[] = {{"source", required_argument, NULL, 's'},
         {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
+        {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'},
+        {NULL, 0, NULL, 0}};
     *out = (struct options){
         .source = WEIR_BENCH_RING, .proto = "influx", .series = 1000000, .seconds = 10};
     int option;
