@@ -30,6 +30,8 @@ struct weir_worker {
     int64_t chunk_opened_ns;
     int64_t now_ns;
     int64_t statistics_ns;
+    uint64_t records_taken;   /* into batches since the last publication, not yet in counts */
+    uint64_t samples_taken;
     uint64_t packets_owed;    /* accepted packets that found no open batch to end in */
     bool ack_waiting;
     bool draining;
@@ -92,10 +94,15 @@ count_cycles(struct weir_worker *worker, enum weir_stage stage, uint64_t since, 
     worker->options.counts->samples[stage] += samples;
 }
 
-/* What lies inside this stage, counted from what is open. */
+/* What lies inside this stage is counted from what is open. A batch may be pushed between two
+ * records, so what was taken joins the counts here and nowhere else. */
 static void
 publish(struct weir_worker *worker)
 {
+    unit_of(worker, WEIR_UNIT_RECORDS)->received += worker->records_taken;
+    unit_of(worker, WEIR_UNIT_SAMPLES)->received += worker->samples_taken;
+    worker->records_taken = 0;
+    worker->samples_taken = 0;
     uint64_t held[WEIR_UNIT_COUNT] = {worker->packets_owed, 0, 0};
     if (worker->batch != NULL) {
         held[WEIR_UNIT_PACKETS] += worker->batch->packets;
@@ -396,7 +403,7 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_packet *packet = &worker->packets[worker->packet_at];
-    uint32_t at = worker->record_at, first = at, records = 0, samples = 0;
+    uint32_t at = worker->record_at, first = at;
     bool room = true;
     for (; at < end; at++) {
         const struct weir_record *record = &parsed->records[at];
@@ -408,13 +415,11 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
         if (WEIR_UNLIKELY(worker->batch->opened_tsc == 0))
             worker->batch->opened_tsc = packet->receive_tsc;
         record_append(worker, record);
-        records++;
-        samples += record->point_count;
+        packet->accepted++;
+        worker->records_taken++;
+        worker->samples_taken += record->point_count;
         packet->batch = worker->batch->number;
     }
-    packet->accepted += records;
-    unit_of(worker, WEIR_UNIT_RECORDS)->received += records;
-    unit_of(worker, WEIR_UNIT_SAMPLES)->received += samples;
     worker->records_seen += at - first;
     worker->record_at = at;
     return room;
