@@ -4,8 +4,8 @@
  * behind the other, those that overlap merged by insertion. A batch without long runs, or whose
  * runs overlap much, is sorted whole.
  *
- * Either way a radix sort of (series, place) pairs from the low digit up over the bits in use (Knuth, TAOCP 3,
- * 5.2.5): 2 passes up to 4 M series, 3 up to 8 G.
+ * Either way a radix sort of (series, place) pairs from the low digit up over the bits in use
+ * (Knuth, TAOCP 3, 5.2.5): 2 passes up to 4 M series, 3 up to 8 G.
  */
 #ifndef WEIR_STORAGE_FRAME_SORT_H
 #define WEIR_STORAGE_FRAME_SORT_H
