@@ -7,8 +7,8 @@
 #include <smmintrin.h>
 #endif
 
-/* Buckets an entry may lie in, from its home on. Two slots an entry: at that load 96 % of the
- * entries lie at home and none of 1 M is without a place (docs/design/speed.md). At the series
+/* Buckets an entry may lie in, from its home on. Two slots an entry: at that load about 95 % of the
+ * entries lie at home and 6 of 1 M are without a place (docs/design/speed.md). At the series
  * table's 2/3 it was one in 160, each of which cost thousands of cycles and pushed another out. */
 #define WALK 8
 
