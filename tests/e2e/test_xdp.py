@@ -124,7 +124,8 @@ def test_samples_come_through_and_every_frame_is_accounted_for():
         finish(veth.send(weir, 20000))
         sent = 20000 - veth.sender_drops()
         counters = weir.settled(sent)
-        assert counters["xdp_redirected"] == sent, counters
+        # the program's counters are read once a second
+        wait_for(lambda: weir.counters()["xdp_redirected"] == sent, 3, f"{sent} redirected")
         assert counters["stored"] == counters["received"], counters
         assert "mode=native" in weir.log()
         stored = weir.raw("x_f", weir.base / 1000, weir.base / 1000 + 60)
