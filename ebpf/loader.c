@@ -355,5 +355,6 @@ weir_xdp_detach_leftovers(const char *pins)
         }
         unpin(pins, indexes[i]);
     }
+    (void)rmdir(pins); /* of a start that came to nothing */
     return detached;
 }
