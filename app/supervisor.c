@@ -33,6 +33,8 @@
 #define STOP_ALL_NS (4700 * MS)
 /* An address of this machine takes a connection at once, or it does not. */
 #define HTTP_WAIT_MS 20
+/* The control plane of a supervisor that was killed ends within a second. */
+#define HTTP_FREE_WAIT_NS (2000 * MS)
 /* The log's segments, sockets and connections; more is not needed. */
 #define NOFILE_WANTED 262144
 
@@ -254,26 +256,79 @@ start_children(struct supervisor *supervisor)
     }
 }
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* A socket for the HTTP address, which is filled in; -1 where there is none. */
+static int
+http_socket(const struct weir_config *config, union address *out, socklen_t *size)
+{
+    *out = (union address){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(config->http_port)}};
+    *size = sizeof out->v6;
+    if (inet_pton(AF_INET6, config->http_address, &out->v6.sin6_addr) != 1) {
+        *out = (union address){
+            .v4 = {.sin_family = AF_INET, .sin_port = htons(config->http_port)}};
+        *size = sizeof out->v4;
+        if (inet_pton(AF_INET, config->http_address, &out->v4.sin_addr) != 1)
+            return -1;
+    }
+    return socket(out->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static bool
+http_bind(const struct weir_config *config, int *errnum)
+{
+    union address address;
+    socklen_t size;
+    int one = 1;
+    int fd = http_socket(config, &address, &size);
+    if (fd < 0)
+        return true; /* the control plane says what is wrong */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    bool bound = bind(fd, &address.any, size) == 0 && listen(fd, 1) == 0;
+    *errnum = errno;
+    close(fd);
+    return bound;
+}
+
+/* Before the control plane's first start: a program that has taken the port would answer in its
+ * stead, and we would say that we are ready. */
+static enum weir_err
+check_http_free(const struct weir_config *config)
+{
+    int64_t until = weir_mono_ns() + HTTP_FREE_WAIT_NS;
+    int errnum = 0;
+    while (config->http_port != 0 && !http_bind(config, &errnum)) {
+        if (errnum == EADDRINUSE && weir_mono_ns() < until) {
+            usleep(5000);
+            continue;
+        }
+        return weir_fail(errnum == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errnum,
+            "http: cannot listen on %s port %u; give another --http ADDR:PORT",
+            config->http_address, config->http_port);
+    }
+    return WEIR_OK;
+}
+
 /* Whether the HTTP port takes a connection. Nothing is sent or read. */
 static bool
 http_answers(const struct weir_config *config)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(config->http_port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(config->http_port)};
-    bool is_v6 = inet_pton(AF_INET6, config->http_address, &v6.sin6_addr) == 1;
-    if (!is_v6 && inet_pton(AF_INET, config->http_address, &v4.sin_addr) != 1)
-        return false;
-    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    union address address;
+    socklen_t size;
+    int fd = http_socket(config, &address, &size);
     if (fd < 0)
         return false;
-    const struct sockaddr *address = is_v6 ? (const void *)&v6 : (const void *)&v4;
-    bool answers = connect(fd, address, is_v6 ? sizeof v6 : sizeof v4) == 0;
+    bool answers = connect(fd, &address.any, size) == 0;
     if (!answers && errno == EINPROGRESS) {
         struct pollfd wait = {.fd = fd, .events = POLLOUT};
         int error = 0;
-        socklen_t size = sizeof error;
+        socklen_t error_size = sizeof error;
         answers = poll(&wait, 1, HTTP_WAIT_MS) == 1 &&
-                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size) == 0 && error == 0;
     }
     close(fd);
     return answers;
@@ -412,6 +467,11 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
         err = make_shared(&supervisor);
     if (err == WEIR_OK)
         err = weir_instance_open(&supervisor.instance, options->config);
+    if (err == WEIR_OK) {
+        err = check_http_free(options->config);
+        if (err != WEIR_OK)
+            weir_instance_close(&supervisor.instance);
+    }
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
