@@ -79,8 +79,10 @@ def one_kill(weir, source):
         began = time.monotonic()
         weir.start(wait=False)
     else:
-        weir.kill(victim)
+        killed = weir.kill(victim)
         began = time.monotonic()
+        # the dead one's last word stands until the supervisor has noticed
+        wait_for(lambda: weir.pid(victim) not in (None, killed), 5, f"{victim} is started again")
     weir.wait_open(5)
     return victim, time.monotonic() - began
 
