@@ -15,12 +15,15 @@
 /* Longest sleep where other threads or a polled port bring work without a descriptor. */
 #define SLEEP_POLL_NS 300000
 #define DRAIN_NS (INT64_C(4) * 1000000000)
+/* A full log may have no room for as long as it takes. Nobody was promised what waits for it, and
+ * where the supervisor has died this process is to be gone within a second. */
+#define DRAIN_FULL_NS (INT64_C(500) * 1000000)
 
 /* Shutdown goes down the pipeline: a stage is asked for its last word once the one before it has
  * given its own.
  *
  *   RUN --stop--> WORKERS --all drained--> REGISTRAR --flushed--> WRITER --idle--> END
- *    any of the middle ones --four seconds--> END
+ *    any of the middle ones --four seconds, half a second with a full log--> END
  */
 enum weir_dataplane_phase { RUN, WORKERS, REGISTRAR, WRITER, END };
 
@@ -77,23 +80,28 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
 
 /* Main thread: moves to the next phase where every thread has said that this one is done. */
 static void
-phase_next(struct weir_dataplane *dataplane, int64_t *deadline_ns)
+phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
 {
     enum weir_dataplane_phase phase = phase_of(dataplane);
+    /* relaxed: it carries no data */
+    bool full = atomic_load_explicit(&dataplane->progress.state, memory_order_relaxed) ==
+                WEIR_INGEST_DISK_FULL;
+    int64_t limit_ns = full ? DRAIN_FULL_NS : DRAIN_NS;
     if (phase == RUN) {
         if (!*dataplane->stop)
             return;
-        *deadline_ns = weir_mono_ns() + DRAIN_NS;
+        *stopped_ns = weir_mono_ns();
         atomic_store(&dataplane->shared->state, WEIR_INGEST_STOPPING);
         weir_event(WEIR_INFO, "stopping", "reason=signal");
-    } else if (weir_mono_ns() < *deadline_ns) {
+    } else if (weir_mono_ns() - *stopped_ns < limit_ns) {
         for (uint32_t i = 0; i < dataplane->topology.thread_count; i++)
             if (atomic_load_explicit(&dataplane->threads[i].drained, memory_order_acquire) !=
                 (uint32_t)phase)
                 return;
         phase++;
     } else {
-        weir_event(WEIR_WARN, "stop_cut_short", "after_ms=%d", (int)(DRAIN_NS / 1000000));
+        weir_event(WEIR_WARN, "stop_cut_short", "after_ms=%d full=%d",
+            (int)(limit_ns / 1000000), (int)full);
         phase = END;
     }
     if (phase == RUN)
@@ -141,7 +149,7 @@ static void
 thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
 {
     struct weir_dataplane *dataplane = thread->dataplane;
-    int64_t deadline_ns = 0;
+    int64_t stopped_ns = 0;
     unsigned idle = 0;
     thread_pin(thread->plan);
     for (;;) {
@@ -150,7 +158,7 @@ thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
             break;
         idle = thread_round(thread, phase) > 0 ? 0 : idle + 1;
         if (main_thread)
-            phase_next(dataplane, &deadline_ns);
+            phase_next(dataplane, &stopped_ns);
         if (idle > IDLE_ROUNDS)
             thread_sleep(thread, phase);
     }

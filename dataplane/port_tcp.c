@@ -399,11 +399,12 @@ answer_due(struct port_tcp *tcp, struct weir_connection *connection,
     bool durable =
         weir_progress_durable(progress, worker, connection->worker_batch) &&
         weir_progress_durable(progress, WEIR_PRODUCER_REGISTRAR, connection->registrar_batch);
+    bool done = durable && connection->unsettled == 0;
     if (!durable && tcp->state == WEIR_INGEST_IO_ERROR) {
         answer(tcp, connection, "error io_error\n");
-    } else if (!durable && full_for_long(tcp)) {
+    } else if (!done && full_for_long(tcp)) {
         answer(tcp, connection, "error disk_full\n");
-    } else if (durable && connection->unsettled == 0) {
+    } else if (done) {
         char line[96];
         /* relaxed: weir_progress_durable has acquired the batch, whose offset was stored before */
         uint64_t offset = atomic_load_explicit(&progress->durable_offset, memory_order_relaxed);

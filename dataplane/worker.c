@@ -71,16 +71,6 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
     return WEIR_OK;
 }
 
-void
-weir_worker_free(struct weir_worker *worker)
-{
-    if (worker == NULL)
-        return;
-    for (uint32_t i = 0; i < worker->options.port_count; i++)
-        worker->options.ports[i]->ops->close(worker->options.ports[i]);
-    free(worker);
-}
-
 static struct weir_ledger_unit *
 unit_of(struct weir_worker *worker, enum weir_unit unit)
 {
@@ -668,4 +658,30 @@ weir_worker_drain(struct weir_worker *worker)
     weir_worker_run_once(worker);
     return worker->port == NULL && worker->batch == NULL && worker->chunk == NULL &&
            worker->packets_owed == 0 && worker->chunk_free_count == WEIR_CHUNKS;
+}
+
+/* What a stop that was cut short leaves open here. */
+static void
+drop_held(struct weir_worker *worker)
+{
+    publish(worker); /* held is what it says now */
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+        struct weir_ledger_unit *counts = unit_of(worker, unit);
+        counts->dropped[WEIR_REASON_shutdown] += counts->held;
+    }
+    worker->batch = NULL;
+    worker->chunk = NULL;
+    worker->packets_owed = 0;
+    publish(worker);
+}
+
+void
+weir_worker_free(struct weir_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    drop_held(worker);
+    for (uint32_t i = 0; i < worker->options.port_count; i++)
+        worker->options.ports[i]->ops->close(worker->options.ports[i]);
+    free(worker);
 }

@@ -60,6 +60,7 @@ int64_t weir_worker_deadline_ns(const struct weir_worker *worker);
  * a burst is unfinished. Call with the other stages running until it returns true. */
 bool weir_worker_drain(struct weir_worker *worker);
 
+/* Counts what is still open as dropped{shutdown} and publishes; closes the ports; frees. */
 void weir_worker_free(struct weir_worker *worker);
 
 #endif

@@ -44,6 +44,14 @@ pending_push(struct recovery *recovery)
 {
     if (recovery->head == recovery->tail)
         recovery->head = recovery->tail = 0;
+    if (recovery->tail == recovery->capacity && recovery->head >= recovery->capacity / 2 &&
+        recovery->head != 0) {
+        /* what was accepted goes: the watermark follows a few frames behind the walk */
+        recovery->tail -= recovery->head;
+        memmove(recovery->pending, recovery->pending + recovery->head,
+            recovery->tail * sizeof *recovery->pending);
+        recovery->head = 0;
+    }
     if (recovery->tail == recovery->capacity) {
         size_t more = recovery->capacity == 0 ? 256 : recovery->capacity * 2;
         struct stretch *grown = realloc(recovery->pending, more * sizeof *grown);

@@ -79,8 +79,10 @@ def one_kill(weir, source):
         began = time.monotonic()
         weir.start(wait=False)
     else:
-        weir.kill(victim)
+        killed = weir.kill(victim)
         began = time.monotonic()
+        # the dead one's last word stands until the supervisor has noticed
+        wait_for(lambda: weir.pid(victim) not in (None, killed), 5, f"{victim} is started again")
     weir.wait_open(5)
     return victim, time.monotonic() - began
 
@@ -183,7 +185,11 @@ def test_a_full_log_refuses_by_name_and_serves_reads():
         assert weir.raw("first_f", now, now + 1) == {(): [(now, 1.0)]}
         status, body = weir.get("/healthz")
         assert status == 503 and b"disk_full" in body, (status, body)
-        weir.stop()
+        # what waits for room does not keep the children when their supervisor dies
+        children = [weir.pid("dataplane"), weir.pid("controlplane")]
+        weir.kill("supervisor")
+        weir.process.wait(5)
+        wait_for(lambda: not any(alive(pid) for pid in children), 1, "children are gone")
         weir.options = ["--log-size-max", "1GiB", "--log-segment-size", "16MiB"]
         weir.start()
         assert parse_ok(weir.send_tcp(f"after f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)

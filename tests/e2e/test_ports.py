@@ -148,5 +148,36 @@ def test_pcap_file_is_received_and_damage_is_named():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_ledger_closes_at_every_read_under_a_flood_of_frames():
+    if os.geteuid() != 0:
+        raise tap.Skip("EAL needs root")
+    folder = tempfile.mkdtemp(prefix="weir-pcap-", dir=SCRATCH)
+    try:
+        weir = Instance("--port", f"net_pcap0,rx_pcap={folder}/in.pcap,infinite_rx=1", "--no-huge")
+        now, port = int(time.time()), weir.influx_udp
+        good = [udp_frame(port, "\n".join(f"frames,h={i % 97} f={i * 10 + k} {now * 10**9 + i}"
+                                          for k in range(8)).encode()) for i in range(200)]
+        bad = [udp_frame(port, b"broken\nold f=1 1\nm s=\"text\""), udp_frame(port, b""),
+               udp_frame(port, good[0][42:], "udp"), udp_frame(port, good[0][42:], "ip"),
+               udp_frame(port, b"x f=1", fragment=0x2000), udp_frame(9, b"x f=1"),
+               b"\xff" * 12 + b"\x08\x06" + b"\0" * 46]
+        with open(f"{folder}/in.pcap", "wb") as file:
+            file.write(pcap_file(good + bad + good[:50]))
+        with weir:
+            end, reads = time.monotonic() + 3, 0
+            while time.monotonic() < end:
+                sums, residual = weir.ledger()
+                assert set(residual.values()) == {0}, residual
+                reads += 1
+            assert reads > 10, reads
+            assert sums[("samples", "stored")] > 10000, sums
+            for reason in ("bad_checksum", "fragment", "no_listener", "not_ip_udp", "empty"):
+                assert weir.reason("packets", "rejected", reason) > 0, reason
+            for reason in ("bad_line", "time_past", "no_sample_accepted"):
+                assert weir.reason("records", "rejected", reason) > 0, reason
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])

@@ -396,6 +396,25 @@ test_io_error_is_answered_as_such(void **state)
     assert_string_equal(answer_of(fd), "error io_error\n");
 }
 
+/* A registrar that waits for an empty batch settles nothing: its senders are told all the same. */
+static void
+test_unsettled_records_are_told_of_a_full_disk_after_a_while(void **state)
+{
+    (void)state;
+    int fd = dial();
+    send_text(fd, "new 1 1\n");
+    shutdown(fd, SHUT_WR);
+    work_all();
+    atomic_store(&t.progress.state, WEIR_INGEST_DISK_FULL);
+    bool waiting = true;
+    for (int i = 0; i < 300 && waiting; i++) {
+        waiting = progress();
+        usleep(10000);
+    }
+    assert_false(waiting);
+    assert_string_equal(answer_of(fd), "error disk_full\n");
+}
+
 static void
 test_durable_records_are_answered_ok_in_spite_of_io_error(void **state)
 {
@@ -663,6 +682,7 @@ main(void)
         with_port(test_settlement_before_release_is_counted),
         with_port(test_late_settlement_for_a_closed_connection_is_ignored),
         with_port(test_io_error_is_answered_as_such),
+        with_port(test_unsettled_records_are_told_of_a_full_disk_after_a_while),
         with_port(test_durable_records_are_answered_ok_in_spite_of_io_error),
         with_port(test_sender_that_left_before_its_answer_costs_nothing),
         with_port(test_reset_forgets_the_incomplete_line_only),

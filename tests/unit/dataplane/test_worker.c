@@ -479,6 +479,25 @@ test_a_burst_of_every_kind_closes_the_ledger(void **state)
     }
 }
 
+/* Nobody takes batches or chunks any more: what is open is dropped by name, not in flight. */
+static void
+test_what_is_open_when_it_ends_is_dropped_by_name(void **state)
+{
+    (void)state;
+    define("m_a");
+    ready("m a=1 " NOW_TEXT "\nm a=3 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(closed()->in_flight[WEIR_UNIT_SAMPLES], 2);
+    weir_worker_free(t.worker);
+    t.worker = NULL;
+    const struct weir_ledger_sum *sum = closed();
+    static const uint64_t dropped[WEIR_UNIT_COUNT] = {1, 2, 2};
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+        assert_int_equal(sum->in_flight[unit], 0);
+        assert_int_equal(sum->total.unit[unit].dropped[WEIR_REASON_shutdown], dropped[unit]);
+    }
+}
+
 int
 main(void)
 {
@@ -501,6 +520,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_waiting_sender_shortens_the_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_burst_of_every_kind_closes_the_ledger, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_what_is_open_when_it_ends_is_dropped_by_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "storage/epoch.h"
 #include "tests/unit/storage/log_fixture.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 
 #define SEGMENTS_MAX 8
@@ -509,6 +510,49 @@ test_recovery_skips_whole_pages_of_garbage_below_the_watermark(void **state)
         image.headers[image.frames - 1].offset + image.headers[image.frames - 1].bytes);
 }
 
+static size_t heap_first, heap_last;
+
+static size_t
+heap_used(void)
+{
+    struct mallinfo2 info = mallinfo2(); /* zeros where a sanitizer has the heap */
+    return info.uordblks + info.hblkhd;
+}
+
+static enum weir_err
+define_and_look_at_the_heap(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    heap_last = heap_used();
+    if (number == 0)
+        heap_first = heap_last;
+    return fixture_define(context, number, labels, size);
+}
+
+/* Small frames come by millions: what the watermark has passed is not kept. */
+static void
+test_recovery_holds_no_more_frames_than_are_above_the_watermark(void **state)
+{
+    (void)state;
+    enum { FRAMES = 1500 };
+    struct weir_epoch epoch;
+    fixture.options.size_max = 2 * FRAMES * PAGE;
+    assert_int_equal(fixture_open(), WEIR_OK);
+    read_file(epoch_path(), &epoch, sizeof epoch);
+    for (uint64_t n = 1; n <= FRAMES; n++) {
+        fill_batch(n, 5, n - 1, 1);
+        append();
+        settle();
+    }
+    fixture_close();
+    write_file(epoch_path(), &epoch, sizeof epoch); /* as if killed */
+    fixture.options.define = define_and_look_at_the_heap;
+    assert_int_equal(fixture_open(), WEIR_OK);
+    assert_int_equal(fixture.recovery.frames, FRAMES);
+    assert_int_equal(fixture.defined, FRAMES);
+    assert_false(fixture.out_of_order);
+    assert_true(heap_last < heap_first + FRAMES * sizeof(struct weir_frame_header) / 2);
+}
+
 int
 main(void)
 {
@@ -529,6 +573,7 @@ main(void)
         TEST(test_recovery_refuses_segments_of_a_wrong_size),
         TEST(test_recovery_remakes_a_segment_whose_making_was_cut_short),
         TEST(test_recovery_skips_whole_pages_of_garbage_below_the_watermark),
+        TEST(test_recovery_holds_no_more_frames_than_are_above_the_watermark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
