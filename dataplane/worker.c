@@ -9,7 +9,6 @@
 #define UNKNOWN WEIR_RAW_UNKNOWN
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
-
 /* Where the parsed records of one packet end. */
 struct span {
     uint32_t packet;     /* index in the burst */
