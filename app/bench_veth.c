@@ -1,5 +1,5 @@
 /* weir bench --source veth: real frames through AF_XDP. A program in the kernel makes them and
- * sends them over a veth pair of its own at a steady rate; a whole instance (`weir run`) takes them.
+ * sends them over a veth pair of its own at a steady rate; an instance (`weir run`) takes them.
  *
  * The kernel's work on both ends of the pair, the XDP program's too, is done on the generator's
  * core. Frames are not read back here: what is stored is what the ledger says.
@@ -180,6 +180,7 @@ start_instance(struct run *run)
     if (run->pid < 0)
         return weir_fail(WEIR_IO, errno, "fork");
     if (run->pid == 0) {
+        (void)dup2(STDERR_FILENO, STDOUT_FILENO); /* ours is the report's */
         execl(program, "weir", "run", "--data", options->data, "--http", "none", "--influx-udp",
             listener, "--port", port, "--no-huge", "--series-max", series, "--log-size-max",
             log_size, "--frame-ring", "512MiB", "--log-level", "warn", (char *)NULL);
