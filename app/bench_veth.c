@@ -1,5 +1,5 @@
 /* weir bench --source veth: real frames through AF_XDP. A program in the kernel makes them and
- * sends them over a veth pair of its own at a steady rate; a whole instance (`weir run`) takes them.
+ * sends them over a veth pair of its own at a steady rate; an instance (`weir run`) takes them.
  *
  * The kernel's work on both ends of the pair, the XDP program's too, is done on the generator's
  * core. Frames are not read back here: what is stored is what the ledger says.
@@ -29,7 +29,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define UDP_PORT 8089
 #define TMPFS_MAGIC_NUMBER 0x01021994
 #define RATE_DEFAULT 300000
 #define WARM_RATE 50000   /* frames a second while series are defined: 600,000 series */
@@ -51,6 +50,7 @@ struct options {
 
 struct run {
     const struct options *options;
+    uint16_t port; /* of the listener: another for each process */
     char programs[WEIR_CONFIG_PATH_MAX];
     char near[IFNAMSIZ];
     char far[IFNAMSIZ];
@@ -173,13 +173,14 @@ start_instance(struct run *run)
                              WEIR_GEN_LINES * LOG_BYTES_A_SAMPLE + (UINT64_C(4) << 30);
     snprintf(program, sizeof program, "%s/weir", run->programs);
     snprintf(port, sizeof port, "net_af_xdp0,iface=%s", run->near);
-    snprintf(listener, sizeof listener, "127.0.0.1:%d,unit=ns", UDP_PORT);
+    snprintf(listener, sizeof listener, "127.0.0.1:%u,unit=ns", run->port);
     snprintf(series, sizeof series, "%" PRIu64, options->series * 2 + 1024);
     snprintf(log_size, sizeof log_size, "%" PRIu64 "B", log_bytes);
     run->pid = fork();
     if (run->pid < 0)
         return weir_fail(WEIR_IO, errno, "fork");
     if (run->pid == 0) {
+        (void)dup2(STDERR_FILENO, STDOUT_FILENO); /* ours is the report's */
         execl(program, "weir", "run", "--data", options->data, "--http", "none", "--influx-udp",
             listener, "--port", port, "--no-huge", "--series-max", series, "--log-size-max",
             log_size, "--frame-ring", "512MiB", "--log-level", "warn", (char *)NULL);
@@ -410,7 +411,7 @@ load_generator(struct run *run)
     if (slash != NULL)
         *slash = '\0';
     snprintf(object, sizeof object, "%s/" WEIR_GEN_OBJECT, run->programs);
-    return weir_generator_new(object, UDP_PORT, &run->generator);
+    return weir_generator_new(object, run->port, &run->generator);
 }
 
 int
@@ -428,7 +429,7 @@ weir_bench_veth(int argc, char **argv)
         return EXIT_FAILURE;
     }
     static struct run run;
-    run = (struct run){.options = &options};
+    run = (struct run){.options = &options, .port = (uint16_t)(20000 + getpid() % 10000)};
     enum weir_err err = load_generator(&run);
     if (err == WEIR_OK)
         err = make_link(&run);

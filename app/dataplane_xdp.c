@@ -68,19 +68,33 @@ find_object(char *out, size_t size)
     return WEIR_OK;
 }
 
+static bool
+ethtool(const char *interface, void *command)
+{
+    struct ifreq request = {.ifr_data = command};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool known = ioctl(fd, SIOCETHTOOL, &request) == 0;
+    close(fd);
+    return known;
+}
+
 /* Queues of an interface, 1 where it does not say. */
 static uint32_t
 queues_of(const char *interface)
 {
     struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
-    struct ifreq request = {.ifr_data = (void *)&channels};
-    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return 1;
-    bool known = ioctl(fd, SIOCETHTOOL, &request) == 0;
-    close(fd);
+    bool known = ethtool(interface, &channels);
     return known && channels.combined_count > 0 ? channels.combined_count : 1;
+}
+
+static bool
+is_veth(const char *interface)
+{
+    struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
+    return ethtool(interface, &driver) && strcmp(driver.driver, "veth") == 0;
 }
 
 __attribute__((format(printf, 2, 3))) static enum weir_err
@@ -111,6 +125,11 @@ complete(char *vdev)
             queues = 1;
         err = append(vdev, ",queue_count=%u", queues);
     }
+    /* the driver's busy polling and veth's own softirq get into each other's way: at 200,000
+     * frames a second on a loaded machine 2 to 78 % were lost with it, 1 to 4 % without */
+    if (err == WEIR_OK && is_veth(interface) &&
+        !argument(vdev, "busy_budget", given, sizeof given))
+        err = append(vdev, ",busy_budget=0");
     if (err == WEIR_OK && !argument(vdev, "xdp_prog", given, sizeof given)) {
         err = find_object(object, sizeof object);
         if (err == WEIR_OK)

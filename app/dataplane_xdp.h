@@ -24,7 +24,8 @@ struct weir_dataplane_xdp {
 bool weir_config_has_af_xdp(const struct weir_config *config);
 
 /* Fills vdevs with the configuration's ports; those of AF_XDP get xdp_prog=, start_queue= and
- * queue_count= where they lack them: our program, and all queues of the interface. */
+ * queue_count= where they lack them: our program, and all queues of the interface; those on a
+ * veth busy_budget=0 too. */
 enum weir_err weir_dataplane_xdp_prepare(struct weir_dataplane_xdp *xdp,
     const struct weir_config *config) WEIR_MUST_USE;
 
