@@ -75,7 +75,8 @@ open_ethdevs(struct weir_dataplane *dataplane, struct weir_worker_options *worke
     return WEIR_OK;
 }
 
-/* Listeners are dealt to the workers in turn; vdevs, which have one queue, go to the first. */
+/* Listeners are dealt to the workers in turn, but those of the weir protocol, whose state has one
+ * owner; vdevs, which have one queue, go to the first. */
 enum weir_err
 weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_options *worker)
 {
@@ -90,7 +91,9 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
         bool is_tcp = listen.transport == WEIR_CONFIG_TCP;
         if (!is_tcp)
             udp[udp_count++] = listen;
-        if (i % dataplane->topology.worker_count != worker->index)
+        uint32_t owner = listen.proto == WEIR_PROTO_WEIR ? WEIR_WIRE_WORKER
+                                                         : i % dataplane->topology.worker_count;
+        if (owner != worker->index)
             continue;
         if (is_tcp) {
             tcp[tcp_count++] = listen;
