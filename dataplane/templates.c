@@ -89,15 +89,16 @@ weir_channel_define(struct weir_senders *senders, struct weir_channel *channel,
         return known;
     if (known != NULL && sequence < known->sequence)
         return NULL;
-    *reason = WEIR_REASON_templates_full;
     if (known != NULL)
         remove_template(senders, channel, record->template_id);
-    if (channel->template_count == WEIR_WIRE_TEMPLATES_MAX)
-        return NULL;
     uint8_t order = order_for(record->total);
-    uint32_t block = block_take(senders, order);
-    if (block == 0)
+    uint32_t block = channel->template_count == WEIR_WIRE_TEMPLATES_MAX
+        ? 0
+        : block_take(senders, order);
+    if (block == 0) {
+        *reason = WEIR_REASON_templates_full;
         return NULL;
+    }
     struct weir_template *template = at(senders, block);
     *template = (struct weir_template){.next = channel->templates,
         .id = record->template_id,
