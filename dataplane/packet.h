@@ -46,6 +46,7 @@ struct weir_packet {
     uint16_t ack_channel;
     bool broken;           /* a stream that cannot be followed any further */
     uint64_t ack_sequence; /* all numbers up to it have come */
+    uint64_t ack_batch;    /* they are durable with this batch */
 };
 
 #endif

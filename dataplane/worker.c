@@ -307,6 +307,8 @@ take_runs(struct weir_worker *worker)
             packet->batch = batch->number;
         }
     }
+    if (parsed->record_count > 0 && batch != NULL)
+        packet->ack_batch = batch->number;
     unit_of(worker, WEIR_UNIT_SAMPLES)->received += samples;
     count_cycles(worker, WEIR_STAGE_batch, start, samples);
 }

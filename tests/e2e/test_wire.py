@@ -12,7 +12,9 @@ from instance import Instance, free_port, wait_for
 class Wire(Instance):
     def __init__(self, *options, **named):
         self.weir_udp = free_port(socket.SOCK_DGRAM)
-        super().__init__("--weir-udp", f"127.0.0.1:{self.weir_udp}", *options, **named)
+        self.weir_tcp = free_port()
+        super().__init__("--weir-udp", f"127.0.0.1:{self.weir_udp}",
+                         "--weir-tcp", f"127.0.0.1:{self.weir_tcp}", *options, **named)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def send(self, *packets):
@@ -180,6 +182,106 @@ def test_a_restart_forgets_neither_templates_nor_numbers():
         assert weir.counter("series_defined") == 0
         assert len(read(weir, holes, start, start + 9)) == 20
         assert len(read(weir, plain, start, start + 9)) == 20
+
+
+class Stream:
+    """A sender over TCP: keeps what is not acknowledged, sends it again on a new connection."""
+
+    def __init__(self, weir, sender):
+        self.weir, self.sender, self.acked, self.kept, self.rejected = weir, sender, 0, {}, 0
+        self.connection, self.read = None, b""
+
+    def connect(self):
+        self.read = b""
+        self.connection = socket.create_connection(("127.0.0.1", self.weir.weir_tcp), 5)
+        self.connection.settimeout(0.05)
+        self.connection.sendall(b"".join(self.kept.values()))
+
+    def push(self, packet):
+        self.kept[self.sender.sequence] = packet
+        if self.connection is not None:
+            self.connection.sendall(packet)
+
+    def poll(self):
+        try:
+            piece = self.connection.recv(4096)
+        except TimeoutError:
+            return True
+        self.read += piece
+        while len(self.read) >= wire.ACK.size:
+            magic, status, channel, epoch, _, acked, self.rejected = wire.ACK.unpack_from(self.read)
+            assert (magic, channel, epoch) == (wire.ACK_MAGIC, 0, self.sender.epoch) or acked == 0
+            assert status == 0, status
+            self.read = self.read[wire.ACK.size:]
+            assert acked >= self.acked and acked <= self.sender.sequence
+            self.acked = acked
+            self.kept = {k: v for k, v in self.kept.items() if k > acked}
+        return piece != b""
+
+
+def test_tcp_acknowledges_what_is_durable_in_any_pieces():
+    with Wire() as weir:
+        sender, start = wire.Sender(31), now_ms() - 100000
+        stream = Stream(weir, sender)
+        stream.connect()
+        source = random.Random(3)
+        data = sender.define() + b"".join(sender.values(start + i, [float(i)] * 10)
+                                          for i in range(50))
+        while data:
+            size = source.choice((1, 7, 63, 64, 65, 500, 3000))
+            stream.connection.sendall(data[:size])
+            data = data[size:]
+        wait_for(lambda: stream.poll() and stream.acked == 51, 5, "all is acknowledged")
+        weir.stored(500)
+        stream.connection.shutdown(socket.SHUT_WR)
+        wait_for(lambda: not stream.poll(), 5, "the connection ends after a half-close")
+        assert stream.acked == 51
+        stream.connect()
+        stream.connection.sendall(b"not a packet" * 10)
+        answer = stream.connection.recv(64)
+        assert wire.ACK.unpack(answer)[:2] == (wire.ACK_MAGIC, 3), answer
+        assert weir.reason("records", "rejected", "bad_packet") == 1
+
+
+def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twice():
+    with Wire() as weir:
+        sender, start = wire.Sender(32), now_ms() - 1000000
+        stream = Stream(weir, sender)
+        source = random.Random()
+        times, kills, doubled, at_kill = 0, 6, 0, []
+        end = time.monotonic() + 60
+        while kills > 0 or stream.kept:
+            assert time.monotonic() < end, (kills, stream.acked, sender.sequence)
+            try:
+                if stream.connection is None:
+                    stream.connect()
+                for _ in range(40 if kills > 0 else 0):
+                    if sender.sequence % 50 == 0:
+                        stream.push(sender.define())
+                    times += 1
+                    stream.push(sender.values(start + times, [float(times)] * 10))
+                if not stream.poll():
+                    raise ConnectionError("closed by Weir")
+            except OSError:
+                stream.connection = None
+                time.sleep(0.02)
+                continue
+            if kills > 0 and source.random() < 0.1:
+                doubled += weir.counter("sequence_duplicates")
+                at_kill.append(stream.acked)
+                weir.kill("dataplane")
+                weir.wait_open(5)
+                kills -= 1
+        found = read(weir, sender, start, start + times + 1)
+        sent = {(i, start + t): float(t) for t in range(1, times + 1) for i in range(10)}
+        missing = sorted(t - start for i, t in sent.keys() - found.keys() if i == 0)
+        refused = {k: v for k, v in weir.metrics().items() if "rejected" in k and v}
+        assert found == sent, (missing[:1], missing[-1:], refused, at_kill, weir.ledger()[0])
+        doubled += weir.counter("sequence_duplicates")
+        raw = weir.query(sender.name, agg="raw", from_=start / 1000, to=start / 1000 + times)
+        assert sum(len(s["points"]) for s in raw["series"]) == 10 * times, "none twice"
+        print(f"# {times * 10} samples, killed at {at_kill}, {doubled:.0f} second copies refused")
+        assert set(weir.ledger()[1].values()) == {0}
 
 
 if __name__ == "__main__":
