@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -48,7 +49,8 @@ usage(FILE *out)
         "Answers queries over HTTP. The supervisor (weir run) starts it; by hand, with\n"
         "--shared-fd none, it serves the data of a stopped instance.\n\n"
         "  --parent PID        end when this process ends\n"
-        "  --shared-fd N|none  descriptor of the instance's shared region (%d)\n\n", WEIR_SHARED_FD);
+        "  --shared-fd N|none  descriptor of the instance's shared region (%d)\n\n",
+        WEIR_SHARED_FD);
     weir_config_usage(out);
 }
 
@@ -169,6 +171,14 @@ serve(struct event_base *base, const struct weir_api_options *options)
     return err;
 }
 
+/* Cores that this process may use. */
+static int
+cores_allowed(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
 static enum weir_err
 run(const struct options *options)
 {
@@ -189,8 +199,8 @@ run(const struct options *options)
         err = weir_fail(WEIR_NOMEM, 0, "event loop");
     } else {
         struct weir_api_options api = {.base = base, .address = config->http_address,
-            .port = config->http_port, .shared = source.shared, .open = open_reader,
-            .open_context = &source,
+            .port = config->http_port, .threads = weir_api_threads(cores_allowed()),
+            .shared = source.shared, .open = open_reader, .open_context = &source,
             .limits = {config->query_series_max, config->query_points_max,
                 config->query_samples_max, config->query_timeout_ms}};
         err = serve(base, &api);

@@ -147,31 +147,35 @@ weir_topology_plan(const struct weir_config *config, const int32_t *cores, uint3
     return WEIR_OK;
 }
 
-void
-weir_topology_print(const struct weir_topology *topology, FILE *out)
+static void
+print_thread(const struct weir_topology_thread *thread, const char *prefix, FILE *out)
 {
-    fprintf(out, "threads\n");
-    for (uint32_t i = 0; i < topology->thread_count; i++) {
-        const struct weir_topology_thread *thread = &topology->threads[i];
-        fprintf(out, "  %-16s ", thread->name);
-        if (thread->core >= 0)
-            fprintf(out, "core %-4d", thread->core);
-        else
-            fprintf(out, "unpinned ");
-        fprintf(out, "%s%s%s\n", thread->worker >= 0 ? " worker" : "",
-            thread->registrar ? " registrar" : "", thread->writer ? " log-writer" : "");
-    }
-    fprintf(out, "rings\n");
-    fprintf(out, "  %-34s %u batches a worker, %u for the registrar\n", "-> log writer",
-        topology->batches_worker, topology->batches_registrar);
-    fprintf(out, "  %-34s %u chunks a worker\n", "-> registrar", topology->chunks_worker);
-    fprintf(out, "memory (pages are taken when first used)\n");
+    char core[16] = "any";
+    if (thread->core >= 0)
+        snprintf(core, sizeof core, "%d", thread->core);
+    fprintf(out, "%s  %-16s core %-4s%s%s%s\n", prefix, thread->name, core,
+        thread->worker >= 0 ? " worker" : "", thread->registrar ? " registrar" : "",
+        thread->writer ? " log-writer" : "");
+}
+
+void
+weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out)
+{
+    fprintf(out, "%sthreads of the dataplane\n", prefix);
+    for (uint32_t i = 0; i < topology->thread_count; i++)
+        print_thread(&topology->threads[i], prefix, out);
+    fprintf(out, "%srings\n", prefix);
+    fprintf(out, "%s  %-34s %u batches a worker, %u for the registrar\n", prefix,
+        "to the log writer", topology->batches_worker, topology->batches_registrar);
+    fprintf(out, "%s  %-34s %u chunks a worker\n", prefix, "to the registrar",
+        topology->chunks_worker);
+    fprintf(out, "%smemory (pages are taken when first used)\n", prefix);
     uint64_t total = 0;
     for (uint32_t i = 0; i < topology->region_count; i++) {
         const struct weir_topology_region *region = &topology->regions[i];
-        fprintf(out, "  %-34s %12" PRIu64 " bytes x %u\n", region->what, region->bytes,
+        fprintf(out, "%s  %-34s %12" PRIu64 " bytes x %u\n", prefix, region->what, region->bytes,
             region->count);
         total += region->bytes * region->count;
     }
-    fprintf(out, "  %-34s %12" PRIu64 " bytes\n", "all", total);
+    fprintf(out, "%s  %-34s %12" PRIu64 " bytes\n", prefix, "all", total);
 }

@@ -57,6 +57,7 @@ enum weir_err weir_topology_plan(const struct weir_config *config, const int32_t
 /* Cores this process may use by its affinity mask; returns their count. */
 uint32_t weir_topology_cores(int32_t *cores, uint32_t max);
 
-void weir_topology_print(const struct weir_topology *topology, FILE *out);
+/* Each line begins with prefix. */
+void weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out);
 
 #endif

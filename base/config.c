@@ -67,7 +67,7 @@ const struct config_key config_keys[] = {
         "series-label-bytes", "SIZE", "memory for labels; default 256 bytes a series"},
     {"log.size_max", CONFIG_SIZE, AT(log_size_max), 2 * MIB, 1024 * TIB, NULL, "log-size-max",
         "SIZE", "the log refuses beyond this size"},
-    {"log.segment_size", CONFIG_SIZE, AT(log_segment_bytes), MIB, 16 * GIB, NULL,
+    {"log.segment_size", CONFIG_SIZE, AT(log_segment_bytes), 16 * MIB, 16 * GIB, NULL,
         "log-segment-size", "SIZE", "size of one file of the log"},
     {"log.io", CONFIG_CHOICE, AT(io_backend), 0, 0, backends, "io", "auto|io_uring|sync",
         "how files are written"},

@@ -17,7 +17,8 @@
 #define WEIR_CONFIG_PORTS_MAX 8
 #define WEIR_CONFIG_PATH_MAX 1024
 
-enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE, WEIR_CONFIG_WEIR }; /* as enum weir_proto */
+/* as enum weir_proto */
+enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE, WEIR_CONFIG_WEIR };
 enum weir_config_transport { WEIR_CONFIG_UDP, WEIR_CONFIG_TCP };
 enum weir_config_unit { WEIR_CONFIG_AUTO, WEIR_CONFIG_S, WEIR_CONFIG_MS, WEIR_CONFIG_US,
     WEIR_CONFIG_NS }; /* as enum weir_time_unit */

@@ -53,7 +53,7 @@ struct weir_shared {
 /* Bytes of a region with a frame ring of ring_bytes. */
 uint64_t weir_shared_bytes(uint64_t ring_bytes);
 
-/* Supervisor, bench and tests: makes the memfd and sets its fields. Pages are taken when touched. */
+/* Supervisor, bench and tests: makes the memfd and sets its fields. Pages come when touched. */
 enum weir_err weir_shared_new(uint64_t ring_bytes, int *fd) WEIR_MUST_USE;
 
 /* Maps a region of weir_shared_new. Errors: WEIR_INVALID where fd is not one. */

@@ -135,10 +135,10 @@ write_region(struct weir_text *text, struct weir_shared *shared)
         atomic_load_explicit(&shared->series_max, memory_order_relaxed));
     write_value(text, "weir_log_bytes", "gauge", "Size of the log's segment files.",
         atomic_load_explicit(&shared->log_bytes, memory_order_relaxed));
-    write_value(text, "weir_durable_offset", "counter", "Everything below it in the log is synced.",
-        durable);
-    write_value(text, "weir_durable_lag_bytes", "gauge", "Submitted to the log and not yet durable.",
-        appended > durable ? appended - durable : 0);
+    write_value(text, "weir_durable_offset", "gauge", "Everything below it in the log is "
+        "synced.", durable);
+    write_value(text, "weir_durable_lag_bytes", "gauge",
+        "Submitted to the log and not yet durable.", appended > durable ? appended - durable : 0);
     write_header(text, "weir_durable_sample_seconds", "gauge", "Newest durable sample time.");
     weir_text_puts(text, "weir_durable_sample_seconds ");
     weir_json_seconds(text, durable_ms, true);
@@ -149,7 +149,8 @@ write_region(struct weir_text *text, struct weir_shared *shared)
 static void
 write_build(struct weir_text *text, const struct weir_shared *shared)
 {
-    write_header(text, "weir_build_info", "gauge", "Version, and the paths chosen on this machine.");
+    write_header(text, "weir_build_info", "gauge",
+        "Version, and the paths chosen on this machine.");
     weir_text_puts(text, "weir_build_info{version=\"" WEIR_VERSION "\"");
     if (shared != NULL)
         weir_text_format(text, ",simd=\"%.*s\",io_backend=\"%.*s\"",

@@ -15,6 +15,7 @@
 
 #define NS_PER_MS INT64_C(1000000)
 #define OPEN_RETRY_MS 100
+#define RESTART_POLL_MS 5
 #define STOP_MS 1000
 
 struct worker {
@@ -97,7 +98,8 @@ update_reader(struct worker *worker)
     enum weir_err err = worker->reader == NULL
         ? pool->options.open(pool->options.open_context, &worker->reader)
         : weir_reader_refresh(worker->reader);
-    if (err == WEIR_AGAIN) /* the dataplane is starting anew: what is known stays true */
+    bool restarting = worker->reader != NULL && err == WEIR_AGAIN;
+    if (restarting) /* what is known stays true */
         err = WEIR_OK;
     bool open = worker->reader != NULL;
     if (err != WEIR_OK)
@@ -115,7 +117,23 @@ update_reader(struct worker *worker)
         worker->blocks_corrupt = weir_reader_blocks_corrupt(worker->reader);
     }
     pthread_mutex_unlock(&pool->lock);
-    return err;
+    return restarting ? WEIR_AGAIN : err;
+}
+
+/* A query sees all that was acknowledged before it came. While the dataplane restarts that may be
+ * more than the reader knows, so the query waits for it; when it does not come back in time, what
+ * is known is the answer. */
+static enum weir_err
+update_for_query(struct worker *worker, struct weir_job *job)
+{
+    const struct timespec pause = {.tv_nsec = RESTART_POLL_MS * NS_PER_MS};
+    int64_t until_ns = weir_mono_ns() + WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS;
+    enum weir_err err;
+    while ((err = update_reader(worker)) == WEIR_AGAIN && worker->reader != NULL &&
+           weir_mono_ns() < until_ns &&
+           !atomic_load_explicit(&job->cancelled, memory_order_relaxed))
+        nanosleep(&pause, NULL);
+    return err == WEIR_AGAIN && worker->reader != NULL ? WEIR_OK : err;
 }
 
 static void
@@ -139,7 +157,7 @@ run_job(struct worker *worker, struct weir_job *job)
     bool cancelled = atomic_load_explicit(&job->cancelled, memory_order_relaxed);
     bool late = weir_mono_ns() - job->submitted_ns > limits->timeout_ms * NS_PER_MS;
     if (!cancelled && !late)
-        err = update_reader(worker);
+        err = update_for_query(worker, job);
     call.reader = worker->reader;
     if (cancelled)
         call.status = WEIR_STATUS_UNAVAILABLE; /* nobody reads it */

@@ -86,34 +86,61 @@ struct weir_parse_context {
     uint8_t refusal; /* reason by which all is refused now, or WEIR_REASON_NONE */
 };
 
-/* Parses records of packet from byte `at` on and adds them to out, which the caller emptied.
- * Returns the position behind the last record taken. Stops at the targets, at the packet's end,
- * or before a record that is not complete (only where !packet->final and its size allows more).
+/* Parses records of packet from byte `at` on and adds them to out, which has room for a record
+ * and is below the targets. Returns the position behind the last record taken. Stops at the
+ * targets, at the packet's end, or before a record that is not complete (only where !packet->final
+ * and its size allows more).
  * Of packet only skip_line is written: the last call for a packet leaves it true where the
  * packet ended inside a line that was refused as too long. */
 typedef size_t weir_parse_fn(const struct weir_parse_context *context,
     struct weir_packet *packet, size_t at, struct weir_parsed *out);
 
-/* Canonical labels (base/labels.h) of one field of one line that parse has accepted.
+/* A line that parse has accepted, on the way to the labels of its fields: its tags are decoded
+ * once, and its fields are walked once where they are asked for in order, so that a line of
+ * thousands of fields costs no more than its bytes. */
+struct weir_line_labels {
+    const uint8_t *text; /* borrowed until the last call for the line */
+    size_t size;
+    size_t fields_at;      /* of the first field */
+    size_t at;             /* of field `next` */
+    unsigned next;
+    uint64_t bytes_walked; /* over all calls since begin */
+    const uint8_t *measurement;
+    size_t measurement_size;
+    size_t count; /* list[1] .. list[count - 1] are the tags, list[0] is for the name */
+    struct weir_label list[WEIR_LABELS_COUNT_MAX];
+    struct weir_label sorted[WEIR_LABELS_COUNT_MAX]; /* scratch of one field */
+    size_t room_used;
+    uint8_t room[2 * WEIR_LABELS_BYTES_MAX]; /* text whose escapes were taken out */
+};
+
+/* Takes up a line; its fields may be asked for where it returns WEIR_OK. Errors as below. */
+typedef enum weir_err weir_labels_begin_fn(struct weir_line_labels *line, const uint8_t *text,
+    size_t size);
+/* Canonical labels (base/labels.h) of one field of the line.
  * Errors: WEIR_INVALID a label twice or reserved, WEIR_LIMIT too many or too large. */
-typedef enum weir_err weir_labels_fn(const uint8_t *text, size_t size, unsigned field,
+typedef enum weir_err weir_labels_field_fn(struct weir_line_labels *line, unsigned field,
     uint8_t *labels, size_t *labels_size);
 
 struct weir_protocol {
     const char *name;
     weir_parse_fn *parse;
-    weir_labels_fn *labels;
+    weir_labels_begin_fn *labels_begin;
+    weir_labels_field_fn *labels_field;
 };
 
 extern const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT];
 
 weir_parse_fn weir_influx_parse;
-weir_labels_fn weir_influx_labels;
+weir_labels_begin_fn weir_influx_labels_begin;
+weir_labels_field_fn weir_influx_labels_field;
 weir_parse_fn weir_graphite_parse;
-weir_labels_fn weir_graphite_labels;
+weir_labels_begin_fn weir_graphite_labels_begin;
+weir_labels_field_fn weir_graphite_labels_field;
 weir_parse_fn weir_wire_parse;
 /* text is a struct weir_definition_text and the definition behind it. */
-weir_labels_fn weir_wire_labels;
+weir_labels_begin_fn weir_wire_labels_begin;
+weir_labels_field_fn weir_wire_labels_field;
 
 /* "avx512", "avx2" or "scalar": the scanner chosen for this CPU. */
 const char *weir_parse_path(void);

@@ -458,21 +458,35 @@ join_labels(const uint8_t *common, size_t common_size, const uint8_t *own, size_
 }
 
 enum weir_err
-weir_wire_labels(const uint8_t *text, size_t size, unsigned field, uint8_t *labels,
+weir_wire_labels_begin(struct weir_line_labels *line, const uint8_t *text, size_t size)
+{
+    line->text = text + sizeof(struct weir_definition_text);
+    line->size = size - sizeof(struct weir_definition_text);
+    line->next = 0;
+    line->at = sizeof(struct weir_wire_record);
+    if (!next_list(line->text, line->size, &line->at, &line->measurement,
+            &line->measurement_size)) /* the common labels */
+        return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
+    line->fields_at = line->at;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_wire_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
     size_t *labels_size)
 {
-    const uint8_t *data = text + sizeof(struct weir_definition_text);
-    struct weir_wire_record record = load_record(data);
-    size_t at = sizeof record;
-    const uint8_t *common, *own = NULL;
-    size_t common_size, own_size = 0;
-    WEIR_ASSERT(size == sizeof(struct weir_definition_text) + record.length);
-    bool whole = next_list(data, record.length, &at, &common, &common_size);
-    for (unsigned i = 0; i <= field && whole; i++)
-        whole = next_list(data, record.length, &at, &own, &own_size);
-    if (!whole)
-        return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
-    return join_labels(common, common_size, own, own_size, labels, labels_size);
+    const uint8_t *own;
+    size_t own_size;
+    if (field < line->next) {
+        line->next = 0;
+        line->at = line->fields_at;
+    }
+    do {
+        if (!next_list(line->text, line->size, &line->at, &own, &own_size))
+            return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
+    } while (line->next++ < field);
+    return join_labels(line->measurement, line->measurement_size, own, own_size, labels,
+        labels_size);
 }
 
 uint32_t

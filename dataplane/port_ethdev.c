@@ -208,7 +208,7 @@ index_listeners(struct port_ethdev *ethdev, const struct weir_listen *listens, s
         if (ethdev->listeners[other].proto != listens[i].proto ||
             ethdev->listeners[other].time_unit != listens[i].time_unit)
             return weir_fail(WEIR_INVALID, 0,
-                "UDP listeners of port %u differ in protocol or unit: a DPDK port needs one of each",
+                "UDP listeners of port %u differ in protocol or unit, which a DPDK port refuses",
                 listens[i].port);
         *entry = (uint8_t)i;
     }

@@ -370,7 +370,8 @@ tcp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     return taken;
 }
 
-/* The send buffer takes an acknowledgement whole or not at all, but for a sender that never reads. */
+/* The send buffer takes an acknowledgement whole or not at all, but for a sender that never
+ * reads. */
 static bool
 send_ack(struct port_tcp *tcp, struct weir_connection *connection, uint16_t status)
 {
@@ -445,7 +446,8 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
             wait_for_answer(tcp, connection);
         /* Without progress more bytes are needed: a newline may stand inside quotes. */
         else if (connection->ended ||
-                 (!connection->wire && packet->consumed > 0 && memchr(rest, '\n', rest_size) != NULL))
+                 (!connection->wire && packet->consumed > 0 &&
+                     memchr(rest, '\n', rest_size) != NULL))
             weir_connection_list_add(&tcp->again, connection);
     }
     wake_update(tcp);

@@ -29,6 +29,9 @@ struct work {
     uint32_t defines_refused;  /* series of a definition */
     uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
 
+    bool labels_begun; /* labels_err tells how the line's labels began */
+    enum weir_err labels_err;
+
     bool pending;    /* point_at has its number and awaits room */
     bool is_new;     /* and its definition too */
     uint64_t number;
@@ -43,6 +46,8 @@ struct weir_registrar {
     int64_t now_ns;
     bool changed;                /* counts differ from what was published */
     struct work work;
+    struct weir_line_labels line_labels; /* of work.line */
+    uint8_t labels[WEIR_LABELS_BYTES_MAX]; /* of the point being defined */
 };
 
 enum weir_err
@@ -202,10 +207,16 @@ point_define(struct weir_registrar *registrar)
     struct work *work = &registrar->work;
     struct weir_counts *counts = registrar->options.counts;
     const struct weir_point *point = &registrar->options.parsed->points[work->point_at];
-    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    const struct weir_protocol *protocol = &weir_protocols[work->line.proto];
+    uint8_t *labels = registrar->labels;
     size_t size;
-    if (weir_protocols[work->line.proto].labels(work->text, work->line.size, point->field, labels,
-            &size) != WEIR_OK) {
+    if (!work->labels_begun) {
+        work->labels_begun = true;
+        work->labels_err =
+            protocol->labels_begin(&registrar->line_labels, work->text, work->line.size);
+    }
+    if (work->labels_err != WEIR_OK ||
+        protocol->labels_field(&registrar->line_labels, point->field, labels, &size) != WEIR_OK) {
         samples_reject(registrar, 1, WEIR_REASON_bad_labels);
         return;
     }
@@ -296,6 +307,7 @@ line_take(struct weir_registrar *registrar)
     work->text = chunk->lines + work->at + sizeof work->line;
     work->at += (uint32_t)weir_chunk_line_bytes(work->line.size);
     work->in_line = true;
+    work->labels_begun = false;
     work->point_at = 0;
     work->point_end = 0;
     work->samples_accepted = 0;

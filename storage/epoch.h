@@ -19,7 +19,8 @@ struct weir_epoch {
     uint32_t reserved_a;
     uint64_t segment_bytes;   /* fixed when the log is made */
     uint64_t dataplane_epoch; /* the last one that was opened */
-    uint64_t durable_offset;  /* durable for sure; frames at or behind it are of this epoch or later */
+    /* durable for sure; frames at or behind it are of this epoch or later */
+    uint64_t durable_offset;
     uint32_t reserved_b;
     uint32_t crc;             /* CRC-32C of everything before it */
 };

@@ -89,8 +89,9 @@ decode_series(const struct columns *columns, const struct weir_frame_block *entr
         series += header->series_step + delta;
         samples[i].key = series;
     }
-    return exception == columns->times && samples[0].key == entry->series_first &&
-           series == entry->series_last && series < WEIR_SERIES_LIMIT;
+    return exception == columns->times && samples[0].key == header->series_first &&
+           header->series_first == entry->series_first && series == entry->series_last &&
+           series < WEIR_SERIES_LIMIT;
 }
 
 static bool

@@ -15,23 +15,23 @@
 
 #define RING_MAGIC UINT64_C(0x31474e4952465257) /* "WRFRING1" */
 #define PAGE 4096u
-/* The largest frame: a full batch with a full list of definitions. */
-#define FRAME_BYTES_MAX \
-    ((uint64_t)WEIR_BATCH_SAMPLES_MAX * 25 + WEIR_BATCH_DEFINITIONS_MAX + (UINT64_C(1) << 18))
+#define DESCRIPTOR_WORDS (sizeof(struct weir_frame_descriptor) / 8)
 
 struct weir_frame_ring {
-    uint64_t magic;
-    uint64_t bytes_at;   /* of the byte ring, from this header */
-    uint64_t bytes_size; /* of the byte ring, whole pages */
+    _Atomic uint64_t magic; /* set last */
+    uint64_t bytes_size;    /* of the byte ring, whole pages */
     /* writer's own */
-    uint64_t tail;       /* cursor behind the last commit */
-    uint64_t settled;    /* cursor behind the last published frame */
+    uint64_t tail;          /* cursor behind the last commit */
+    uint64_t settled;       /* cursor behind the last published frame */
     alignas(WEIR_CACHE_LINE) _Atomic uint64_t published; /* descriptors, ever */
     _Atomic uint64_t reclaimed; /* bytes below this cursor are overwritten or about to be */
     _Atomic uint32_t wake;      /* futex word: grows with each publication */
-    _Atomic uint32_t sleepers;
-    alignas(WEIR_CACHE_LINE) struct weir_frame_descriptor descriptors[WEIR_FRAME_DESCRIPTORS];
+    _Atomic uint32_t waiting;   /* 1: somebody may sleep on wake */
+    /* words, so that a reader may copy one while it is overwritten */
+    alignas(WEIR_CACHE_LINE)
+        _Atomic uint64_t descriptors[WEIR_FRAME_DESCRIPTORS][DESCRIPTOR_WORDS];
 };
+_Static_assert(sizeof(_Atomic uint64_t) == 8, "an atomic word is a word");
 
 static uint64_t
 header_bytes(void)
@@ -42,7 +42,7 @@ header_bytes(void)
 uint64_t
 weir_frame_ring_bytes_min(void)
 {
-    return (header_bytes() + 2 * FRAME_BYTES_MAX + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+    return (header_bytes() + 2 * WEIR_FRAME_BYTES_MAX + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
 enum weir_err
@@ -52,16 +52,17 @@ weir_frame_ring_init(void *memory, uint64_t bytes)
         return weir_fail(WEIR_INVALID, 0, "frame ring of %llu bytes, at least %llu",
             (unsigned long long)bytes, (unsigned long long)weir_frame_ring_bytes_min());
     struct weir_frame_ring *ring = memory;
-    ring->bytes_at = header_bytes();
-    ring->bytes_size = (bytes - ring->bytes_at) & ~(uint64_t)(PAGE - 1);
-    ring->magic = RING_MAGIC;
+    ring->bytes_size = (bytes - header_bytes()) & ~(uint64_t)(PAGE - 1);
+    /* release pairs with the acquire in weir_frame_ring_copy */
+    atomic_store_explicit(&ring->magic, RING_MAGIC, memory_order_release);
     return WEIR_OK;
 }
 
 uint8_t *
 weir_frame_ring_reserve(struct weir_frame_ring *ring, size_t bytes_max, uint64_t *place)
 {
-    WEIR_ASSERT(bytes_max <= ring->bytes_size);
+    /* two fit whatever the cursor: see weir_frame_ring_bytes_min */
+    WEIR_ASSERT(bytes_max <= WEIR_FRAME_BYTES_MAX && bytes_max % PAGE == 0);
     uint64_t start = ring->tail;
     uint64_t to_end = ring->bytes_size - start % ring->bytes_size;
     if (to_end < bytes_max)
@@ -77,41 +78,45 @@ weir_frame_ring_reserve(struct weir_frame_ring *ring, size_t bytes_max, uint64_t
         atomic_thread_fence(memory_order_release);
     }
     *place = start;
-    return (uint8_t *)ring + ring->bytes_at + start % ring->bytes_size;
+    return (uint8_t *)ring + header_bytes() + start % ring->bytes_size;
 }
 
 void
 weir_frame_ring_commit(struct weir_frame_ring *ring, uint64_t place, size_t bytes)
 {
-    WEIR_ASSERT(place >= ring->tail);
+    WEIR_ASSERT(place >= ring->tail && bytes % PAGE == 0);
     ring->tail = place + bytes;
-}
-
-static void
-futex_wake(struct weir_frame_ring *ring)
-{
-    syscall(SYS_futex, &ring->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void
 weir_frame_ring_publish(struct weir_frame_ring *ring,
     const struct weir_frame_descriptor *descriptor)
 {
+    WEIR_ASSERT(descriptor->place >= ring->settled &&
+                descriptor->place + descriptor->bytes <= ring->tail);
     uint64_t count = atomic_load_explicit(&ring->published, memory_order_relaxed);
-    ring->descriptors[count % WEIR_FRAME_DESCRIPTORS] = *descriptor;
+    _Atomic uint64_t *slot = ring->descriptors[count % WEIR_FRAME_DESCRIPTORS];
+    uint64_t words[DESCRIPTOR_WORDS];
+    memcpy(words, descriptor, sizeof words);
+    /* pairs with the acquire fence in weir_frame_ring_descriptor: a reader that copied a word
+     * written from here on sees that the slot's turn has come */
+    atomic_thread_fence(memory_order_release);
+    for (size_t i = 0; i < DESCRIPTOR_WORDS; i++)
+        atomic_store_explicit(&slot[i], words[i], memory_order_relaxed);
     ring->settled = descriptor->place + descriptor->bytes;
     /* release pairs with the acquire in weir_frame_ring_published */
     atomic_store_explicit(&ring->published, count + 1, memory_order_release);
-    /* seq_cst on both words: either the sleeper's count is seen here, or it sees the new wake */
+    /* all of these seq_cst, as in weir_frame_ring_wait: who sets waiting too late for this
+     * exchange sees the new wake, and with it published */
     atomic_fetch_add(&ring->wake, 1);
-    if (atomic_load(&ring->sleepers) > 0)
-        futex_wake(ring);
+    if (atomic_exchange(&ring->waiting, 0) != 0)
+        syscall(SYS_futex, &ring->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void
 weir_frame_ring_memory(struct weir_frame_ring *ring, void **memory, size_t *size)
 {
-    *memory = (uint8_t *)ring + ring->bytes_at;
+    *memory = (uint8_t *)ring + header_bytes();
     *size = ring->bytes_size;
 }
 
@@ -127,28 +132,51 @@ weir_frame_ring_descriptor(const struct weir_frame_ring *ring, uint64_t n,
 {
     if (n >= weir_frame_ring_published(ring))
         return WEIR_NOT_FOUND;
-    *out = ring->descriptors[n % WEIR_FRAME_DESCRIPTORS];
+    const _Atomic uint64_t *slot = ring->descriptors[n % WEIR_FRAME_DESCRIPTORS];
+    uint64_t words[DESCRIPTOR_WORDS];
+    for (size_t i = 0; i < DESCRIPTOR_WORDS; i++)
+        words[i] = atomic_load_explicit(&slot[i], memory_order_relaxed);
+    /* pairs with the release fence in weir_frame_ring_publish */
     atomic_thread_fence(memory_order_acquire);
     uint64_t count = atomic_load_explicit(&ring->published, memory_order_relaxed);
-    /* the slot of n is written while published is n + WEIR_FRAME_DESCRIPTORS */
-    return count - n < WEIR_FRAME_DESCRIPTORS ? WEIR_OK : WEIR_NOT_FOUND;
+    memcpy(out, words, sizeof *out);
+    /* the slot of n is written while published is n + WEIR_FRAME_DESCRIPTORS; after a restart of
+     * the writer published is below n */
+    return n < count && count - n < WEIR_FRAME_DESCRIPTORS ? WEIR_OK : WEIR_NOT_FOUND;
+}
+
+/* The bytes may be overwritten meanwhile, as in a sequence lock: what was copied is looked at only
+ * after reclaimed has shown that they were not. ThreadSanitizer cannot know that. */
+__attribute__((no_sanitize("thread"), noinline)) static void
+copy_racing(uint8_t *out, const uint8_t *from, size_t bytes)
+{
+#if defined(__SANITIZE_THREAD__)
+    /* memcpy would be intercepted */
+    for (size_t i = 0; i < bytes; i++)
+        out[i] = from[i];
+#else
+    memcpy(out, from, bytes);
+#endif
 }
 
 enum weir_err
-weir_frame_ring_copy(const struct weir_frame_ring *ring,
-    const struct weir_frame_descriptor *descriptor, uint8_t *out)
+weir_frame_ring_copy(const struct weir_frame_ring *ring, uint64_t ring_bytes, uint64_t place,
+    uint8_t *out, size_t bytes)
 {
-    uint64_t size = ring->bytes_size;
-    if (ring->magic != RING_MAGIC || size == 0)
+    /* acquire pairs with the release in weir_frame_ring_init */
+    if (atomic_load_explicit(&ring->magic, memory_order_acquire) != RING_MAGIC ||
+        ring_bytes < weir_frame_ring_bytes_min())
         return WEIR_NOT_FOUND;
-    uint64_t at = descriptor->place % size;
-    if (descriptor->bytes > size - at ||
-        descriptor->place < atomic_load_explicit(&ring->reclaimed, memory_order_acquire))
+    /* the layout follows from ring_bytes, which the reader knows, not from what is shared */
+    uint64_t size = (ring_bytes - header_bytes()) & ~(uint64_t)(PAGE - 1);
+    uint64_t at = place % size;
+    if (bytes > size - at ||
+        place < atomic_load_explicit(&ring->reclaimed, memory_order_relaxed))
         return WEIR_NOT_FOUND;
-    memcpy(out, (const uint8_t *)ring + ring->bytes_at + at, descriptor->bytes);
+    copy_racing(out, (const uint8_t *)ring + header_bytes() + at, bytes);
     /* pairs with the release fence in weir_frame_ring_reserve */
     atomic_thread_fence(memory_order_acquire);
-    if (descriptor->place < atomic_load_explicit(&ring->reclaimed, memory_order_relaxed))
+    if (place < atomic_load_explicit(&ring->reclaimed, memory_order_relaxed))
         return WEIR_NOT_FOUND;
     return WEIR_OK;
 }
@@ -156,12 +184,13 @@ weir_frame_ring_copy(const struct weir_frame_ring *ring,
 void
 weir_frame_ring_wait(struct weir_frame_ring *ring, uint64_t seen, int timeout_ms)
 {
-    atomic_fetch_add(&ring->sleepers, 1);
+    /* a flag and not a count: the region may be zeroed while somebody sleeps. Order as said in
+     * weir_frame_ring_publish. */
+    atomic_store(&ring->waiting, 1);
     uint32_t word = atomic_load(&ring->wake);
-    if (weir_frame_ring_published(ring) <= seen) {
-        struct timespec timeout = {.tv_sec = timeout_ms / 1000,
-            .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
-        syscall(SYS_futex, &ring->wake, FUTEX_WAIT, word, &timeout, NULL, 0);
-    }
-    atomic_fetch_sub(&ring->sleepers, 1);
+    if (weir_frame_ring_published(ring) > seen)
+        return;
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+        .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
+    syscall(SYS_futex, &ring->wake, FUTEX_WAIT, word, &timeout, NULL, 0);
 }

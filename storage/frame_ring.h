@@ -58,10 +58,12 @@ uint64_t weir_frame_ring_published(const struct weir_frame_ring *ring);
 /* Reader: descriptor number n (0 based). WEIR_NOT_FOUND where it was overwritten. */
 enum weir_err weir_frame_ring_descriptor(const struct weir_frame_ring *ring, uint64_t n,
     struct weir_frame_descriptor *out) WEIR_MUST_USE;
-/* Reader: copies a frame. WEIR_NOT_FOUND where its bytes were overwritten: read the file. */
-enum weir_err weir_frame_ring_copy(const struct weir_frame_ring *ring,
-    const struct weir_frame_descriptor *descriptor, uint8_t *out) WEIR_MUST_USE;
-/* Reader: sleeps until published > seen or timeout_ms has passed. */
+/* Reader: copies `bytes` bytes at place (a descriptor's, or inside its frame). ring_bytes: of the
+ * region, as the reader knows it, since what is shared is not trusted with bounds. WEIR_NOT_FOUND
+ * where they were overwritten: read the file. */
+enum weir_err weir_frame_ring_copy(const struct weir_frame_ring *ring, uint64_t ring_bytes,
+    uint64_t place, uint8_t *out, size_t bytes) WEIR_MUST_USE;
+/* Reader: sleeps until published > seen or timeout_ms has passed; may return early. */
 void weir_frame_ring_wait(struct weir_frame_ring *ring, uint64_t seen, int timeout_ms);
 
 #endif

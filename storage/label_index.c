@@ -1,9 +1,13 @@
 #include "storage/label_index.h"
 
 #include "base/assert.h"
+#include "base/hash.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define CHUNK_BYTES (UINT64_C(4) << 20)
 #define CHUNKS_MAX (1u << 16)
@@ -22,6 +26,7 @@ struct posting {
 };
 
 struct weir_label_index {
+    struct weir_hash_key key; /* of this process */
     uint8_t *chunks[CHUNKS_MAX]; /* label bytes: u16 size, then canonical labels */
     uint64_t chunk_count;
     uint64_t chunk_used;
@@ -36,13 +41,21 @@ struct weir_label_index {
 enum weir_err
 weir_label_index_new(struct weir_label_index **out)
 {
-    struct weir_label_index *index = calloc(1, sizeof *index);
-    if (index != NULL)
+    struct weir_label_index *index = aligned_alloc(alignof(struct weir_label_index), sizeof *index);
+    if (index != NULL) {
+        memset(index, 0, sizeof *index);
         index->slots = calloc(SLOTS_FIRST, sizeof *index->slots);
+    }
     if (index == NULL || index->slots == NULL) {
         free(index);
         return weir_fail(WEIR_NOMEM, 0, "label index");
     }
+    uint8_t seed[WEIR_HASH_SEED_BYTES];
+    if (getrandom(seed, sizeof seed, 0) != sizeof seed) {
+        weir_label_index_free(index);
+        return weir_fail(WEIR_IO, errno, "getrandom");
+    }
+    weir_hash_key_init(&index->key, seed);
     index->slot_count = SLOTS_FIRST;
     *out = index;
     return WEIR_OK;
@@ -66,18 +79,12 @@ weir_label_index_count(const struct weir_label_index *index)
     return index->count;
 }
 
-/* FNV-1a with a final mix; labels are sender's choice, so a table may be made slow, but only for
- * who queries it. */
+/* Keyed, since names and values are the senders' choice. */
 static uint64_t
-label_hash(const struct weir_label *label)
+label_hash(const struct weir_label_index *index, const struct weir_label *label)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (unsigned i = 0; i < label->name_size; i++)
-        hash = (hash ^ label->name[i]) * UINT64_C(0x100000001b3);
-    hash = (hash ^ 0xff) * UINT64_C(0x100000001b3);
-    for (unsigned i = 0; i < label->value_size; i++)
-        hash = (hash ^ label->value[i]) * UINT64_C(0x100000001b3);
-    return (hash ^ hash >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+    return weir_hash_join(weir_hash_part(&index->key, 0, label->name, label->name_size),
+        weir_hash_part(&index->key, 1, label->value, label->value_size)).lo;
 }
 
 static bool
@@ -93,7 +100,7 @@ slot_is(const struct posting *slot, uint64_t hash, const struct weir_label *labe
 static struct posting *
 slot_find(const struct weir_label_index *index, uint64_t hash, const struct weir_label *label)
 {
-    uint64_t at = hash >> 20 & (index->slot_count - 1);
+    uint64_t at = hash & (index->slot_count - 1);
     while (index->slots[at].name != NULL && !slot_is(&index->slots[at], hash, label))
         at = (at + 1) & (index->slot_count - 1);
     return &index->slots[at];
@@ -113,7 +120,7 @@ slots_grow(struct weir_label_index *index)
     for (uint64_t i = 0; i < before; i++) {
         if (old[i].name == NULL)
             continue;
-        uint64_t at = old[i].hash >> 20 & (index->slot_count - 1);
+        uint64_t at = old[i].hash & (index->slot_count - 1);
         while (slots[at].name != NULL)
             at = (at + 1) & (index->slot_count - 1);
         slots[at] = old[i];
@@ -130,7 +137,7 @@ posting_add(struct weir_label_index *index, const struct weir_label *label, uint
         if (err != WEIR_OK)
             return err;
     }
-    uint64_t hash = label_hash(label);
+    uint64_t hash = label_hash(index, label);
     struct posting *slot = slot_find(index, hash, label);
     if (slot->name == NULL) {
         *slot = (struct posting){.hash = hash,
@@ -208,6 +215,22 @@ weir_label_index_add(struct weir_label_index *index, const uint8_t *labels, size
     return err;
 }
 
+enum weir_err
+weir_label_index_add_lost(struct weir_label_index *index)
+{
+    static const char name[] = WEIR_NAME_LABEL;
+    static const char value[] = "weir_lost_definition";
+    char number[24];
+    int digits = snprintf(number, sizeof number, "%llu", (unsigned long long)index->count);
+    struct weir_label labels[2] = {
+        {(const uint8_t *)name, (const uint8_t *)value, sizeof name - 1, sizeof value - 1},
+        {(const uint8_t *)"number", (const uint8_t *)number, 6, (uint16_t)digits}};
+    uint8_t canonical[64 + sizeof number];
+    size_t size;
+    enum weir_err err = weir_labels_encode(labels, 2, canonical, &size);
+    return err == WEIR_OK ? weir_label_index_add(index, canonical, size) : err;
+}
+
 void
 weir_label_index_labels(const struct weir_label_index *index, uint64_t number,
     const uint8_t **labels, size_t *size)
@@ -234,7 +257,7 @@ match_postings(const struct weir_label_index *index, const struct weir_match *ma
         .value = (const uint8_t *)match->value,
         .name_size = (uint16_t)name_size,
         .value_size = (uint16_t)match->value_size};
-    const struct posting *slot = slot_find(index, label_hash(&label), &label);
+    const struct posting *slot = slot_find(index, label_hash(index, &label), &label);
     *out = slot->name == NULL ? NULL : slot;
     return true;
 }

@@ -21,6 +21,8 @@ uint64_t weir_label_index_count(const struct weir_label_index *index);
  * is then taken, with no labels. */
 enum weir_err weir_label_index_add(struct weir_label_index *index, const uint8_t *labels,
     size_t size) WEIR_MUST_USE;
+/* Adds the next series under the name that recovery gives to one whose definition was damaged. */
+enum weir_err weir_label_index_add_lost(struct weir_label_index *index) WEIR_MUST_USE;
 void weir_label_index_labels(const struct weir_label_index *index, uint64_t number,
     const uint8_t **labels, size_t *size);
 /* As weir_reader_select. */

@@ -25,7 +25,8 @@ enum weir_err weir_reader_open(const char *directory, struct weir_shared *shared
     struct weir_reader **out) WEIR_MUST_USE;
 void weir_reader_close(struct weir_reader *reader);
 
-/* Takes in what became durable since the last call. */
+/* Takes in what became durable since the last call. WEIR_AGAIN while the dataplane restarts: what
+ * is known stays true, but something durable may be missing. */
 enum weir_err weir_reader_refresh(struct weir_reader *reader) WEIR_MUST_USE;
 
 uint64_t weir_reader_series_count(const struct weir_reader *reader);

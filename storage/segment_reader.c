@@ -179,6 +179,19 @@ weir_segment_reader_frame(struct weir_segment_reader *reader, uint64_t offset, u
 }
 
 enum weir_err
+weir_segment_reader_read(struct weir_segment_reader *reader, uint64_t offset, uint8_t *data,
+    size_t bytes)
+{
+    return read_at(reader, offset, data, bytes);
+}
+
+void
+weir_segment_reader_forget(struct weir_segment_reader *reader)
+{
+    reader->window_size = 0;
+}
+
+enum weir_err
 weir_segment_reader_flush(struct weir_segment_reader *reader, uint64_t from, uint64_t to)
 {
     enum weir_err err = WEIR_OK;

@@ -42,6 +42,11 @@ enum weir_err weir_segment_reader_page(struct weir_segment_reader *reader, uint6
 /* `bytes` at an offset, within one segment; valid until the next call. */
 enum weir_err weir_segment_reader_frame(struct weir_segment_reader *reader, uint64_t offset,
     uint64_t bytes, const uint8_t **frame) WEIR_MUST_USE;
+/* The same into memory of the caller. */
+enum weir_err weir_segment_reader_read(struct weir_segment_reader *reader, uint64_t offset,
+    uint8_t *data, size_t bytes) WEIR_MUST_USE;
+/* Drops what was read ahead, for a reader of a log that is being written. */
+void weir_segment_reader_forget(struct weir_segment_reader *reader);
 /* fdatasync of the segments that [from, to) touches. */
 enum weir_err weir_segment_reader_flush(struct weir_segment_reader *reader, uint64_t from,
     uint64_t to) WEIR_MUST_USE;

@@ -1,9 +1,10 @@
 """A running appliance for end-to-end tests, and the few things one does with it.
 
-Everything goes to loopback. Ports are taken from the kernel (bind to 0) just before the start.
+Everything goes to loopback, to ports that were free just before the start.
 """
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -21,10 +22,20 @@ NIGHTLY = os.environ.get("WEIR_NIGHTLY") == "1"
 SCRATCH = os.environ.get("WEIR_SCRATCH") or tempfile.gettempdir()
 
 
+next_port = random.randrange(12000, 30000)
+
+
 def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below the kernel's ephemeral ones, never handed out twice in a row."""
+    global next_port
+    while True:
+        next_port = next_port + 1 if next_port < 31000 else 12000
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", next_port))
+                return next_port
+            except OSError:
+                continue
 
 
 def wait_for(condition, seconds, what):

@@ -251,7 +251,7 @@ test_config_check_refuses_what_does_not_fit_together(void **state)
             "named twice"},
         {"ingest: {frame_ring: 1MiB}\n", "ingest.frame_ring"},
         {"ingest: {ack_interval: 1s}\n", "ingest.ack_interval"},
-        {"log: {segment_size: 1048577B}\n", "log.segment_size"},
+        {"log: {segment_size: 16777217B}\n", "log.segment_size"},
         {"log: {size_max: 64MiB}\n", "log.size_max"},
         {"dataplane: {cores: [1023]}\n", "dataplane.cores"},
     };

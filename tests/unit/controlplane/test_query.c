@@ -400,7 +400,8 @@ test_query_refuses_what_makes_no_sense(void **state)
         const char *query;
         const char *part;
     } cases[] = {{"", "metric is missing"}, {"metric=", "metric is missing"},
-        {"metric=a&metric=b", "given twice"}, {"metric=a&host=1&host=2", "label host is given twice"},
+        {"metric=a&metric=b", "given twice"},
+        {"metric=a&host=1&host=2", "label host is given twice"},
         {"metric=a&from=x", "from=x is not a time"}, {"metric=a&to=", "not a time"},
         {"metric=a&from=2&to=1", "from must be before to"},
         {"metric=a&from=1&to=1", "from must be before to"},
@@ -419,10 +420,12 @@ test_query_limits_name_their_setting(void **state)
     fake_series("__name__=m,h=2");
     for (int i = 0; i < 10000; i++)
         fake_sample(a, i, i);
-    check_refused(weir_query_run, "metric=m&from=0&to=10001&step=1", 422, "query.points_max = 10000");
+    check_refused(weir_query_run, "metric=m&from=0&to=10001&step=1", 422,
+        "query.points_max = 10000");
     check_refused(weir_query_run, "metric=m&from=0&to=5001&step=1", 422, "query.points_max");
-    check_refused(weir_query_run, "metric=m&from=0000-01-01T00:00:00Z&to=9999-12-31T00:00:00Z&step=1ms",
-        422, "query.points_max");
+    check_refused(weir_query_run,
+        "metric=m&from=0000-01-01T00:00:00Z&to=9999-12-31T00:00:00Z&step=1ms", 422,
+        "query.points_max");
     limits.series_max = 1;
     check_refused(weir_query_run, "metric=m", 422, "query.series_max = 1");
     limits.series_max = 2;

@@ -54,8 +54,9 @@ test_bad_selectors_are_refused_with_a_place(void **state)
 {
     (void)state;
     static const char *const cases[] = {"", " ", "{", "}", "cpu{", "cpu}", "cpu{a}", "cpu{a=}",
-        "cpu{a=b}", "cpu{a=\"b}", "cpu{a=\"b\"", "cpu{a=\"b\"}x", "cpu{=\"b\"}", "cpu{,}", "cpu{a=\"\\q\"}",
-        "cpu{a=\"\\x4\"}", "cpu{a=\"\\ud800\"}", "cpu{a=\"\\", "cpu{a=\"\\777\"}", "\"cpu\"",
+        "cpu{a=b}", "cpu{a=\"b}", "cpu{a=\"b\"", "cpu{a=\"b\"}x", "cpu{=\"b\"}", "cpu{,}",
+        "cpu{a=\"\\q\"}", "cpu{a=\"\\x4\"}", "cpu{a=\"\\ud800\"}", "cpu{a=\"\\",
+        "cpu{a=\"\\777\"}", "\"cpu\"",
         "cpu{a=\"b\" c=\"d\"}", "cpu{a==\"b\"}", "cpu{a!\"b\"}", "cpu mem", "cpu[5m]", "rate(cpu)",
         "{a=\"\"}", "{a!=\"b\"}", "{\"\"=\"x\"}", "cpu{a=\"x\ny\"}"};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

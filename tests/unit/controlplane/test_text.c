@@ -153,7 +153,8 @@ test_json_string_keeps_utf8_and_replaces_what_is_none(void **state)
 {
     (void)state;
     check_json_string("a\"b\\c\n\x01", 7, "\"a\\\"b\\\\c\\n\\u0001\"");
-    check_json_string("gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a", 11, "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a\"");
+    check_json_string("gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a", 11,
+        "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a\"");
     check_json_string("\xff", 1, "\"\xef\xbf\xbd\"");
     check_json_string("\xc0\x80", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");
     check_json_string("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");

@@ -111,7 +111,9 @@ test_log_frame_is_durable_published_and_read_back(void **state)
     assert_int_equal(descriptor.samples, 100);
     assert_int_equal(descriptor.definitions_through, 100);
     static uint8_t copy[SEGMENT];
-    assert_int_equal(weir_frame_ring_copy(fixture.ring, &descriptor, copy), WEIR_OK);
+    assert_int_equal(weir_frame_ring_copy(fixture.ring, fixture.ring_bytes, descriptor.place, copy,
+                         descriptor.bytes),
+        WEIR_OK);
     assert_int_equal(weir_frame_check(copy, descriptor.bytes, 0, 0), WEIR_OK);
     assert_int_equal(read_back(weir_log_durable(fixture.log)), 1);
     assert_int_equal(fixture.counts.counter[WEIR_COUNTER_frames_written], 1);

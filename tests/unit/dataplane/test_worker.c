@@ -1,0 +1,506 @@
+/* The worker with real parsers and tables, between a port, a registrar and a log writer that the
+ * test plays. */
+#include "base/clock.h"
+#include "base/shared.h"
+#include "dataplane/worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SERIES_MAX 50000
+#define LABEL_BYTES (SERIES_MAX * 128)
+#define BATCHES 3
+#define SECOND_NS INT64_C(1000000000)
+#define HOUR_NS (3600 * SECOND_NS)
+#define NOW_TEXT "1750000000000000000"
+
+/* A port that hands out the packets the test has laid ready, and remembers what came back. */
+struct played_port {
+    struct weir_port port;
+    struct weir_packet ready[WEIR_BURST_MAX];
+    size_t ready_count;
+    struct weir_packet released[WEIR_BURST_MAX];
+    size_t released_count;
+    struct weir_settlement settled;
+    size_t settled_count;
+    bool waiting;
+    size_t receives;
+};
+
+static struct {
+    struct weir_hash_key key;
+    struct weir_progress progress;
+    struct weir_counts counts;
+    struct weir_ledger *ledger;
+    struct weir_ledger_sum *sum;
+    struct weir_worker_options options;
+    struct weir_worker *worker;
+    struct weir_series *series;
+    struct played_port port;
+    struct weir_batch *batches[BATCHES];
+    struct weir_chunk *chunks[WEIR_CHUNKS];
+    struct weir_counts writer; /* what the played stages say of themselves */
+    struct weir_counts registrar;
+    uint8_t text[WEIR_BURST_MAX][70000];
+    size_t texts;
+} t;
+
+static size_t
+played_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
+{
+    struct played_port *played = (struct played_port *)port;
+    size_t count = played->ready_count < max ? played->ready_count : max;
+    memcpy(packets, played->ready, count * sizeof *packets);
+    played->ready_count = 0;
+    played->receives++;
+    return count;
+}
+
+static void
+played_release(struct weir_port *port, struct weir_packet *packets, size_t count)
+{
+    struct played_port *played = (struct played_port *)port;
+    memcpy(played->released, packets, count * sizeof *packets);
+    played->released_count = count;
+}
+
+static void
+played_settle(struct weir_port *port, const struct weir_settlement *settlement)
+{
+    struct played_port *played = (struct played_port *)port;
+    played->settled = *settlement;
+    played->settled_count++;
+}
+
+static bool
+played_progress(struct weir_port *port, const struct weir_progress *progress)
+{
+    (void)progress;
+    return ((struct played_port *)port)->waiting;
+}
+
+static int
+played_fd(struct weir_port *port)
+{
+    (void)port;
+    return -1;
+}
+
+static void
+played_close(struct weir_port *port)
+{
+    (void)port;
+}
+
+static const struct weir_port_ops played_ops = {.kind = "played",
+    .receive = played_receive,
+    .release = played_release,
+    .settle = played_settle,
+    .progress = played_progress,
+    .wait_fd = played_fd,
+    .close = played_close};
+
+static void *
+zeroed(size_t size)
+{
+    size = (size + 4095) & ~(size_t)4095;
+    void *memory = aligned_alloc(4096, size);
+    assert_non_null(memory);
+    memset(memory, 0, size);
+    return memory;
+}
+
+static struct weir_ring *
+ring(size_t capacity)
+{
+    return weir_ring_init(zeroed(weir_ring_footprint(capacity)), capacity);
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "a worker's test";
+    memset(&t, 0, offsetof(__typeof__(t), text));
+    t.texts = 0;
+    weir_hash_key_init(&t.key, seed);
+    t.ledger = zeroed(sizeof *t.ledger);
+    t.sum = zeroed(sizeof *t.sum);
+    t.series = weir_series_init(zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX,
+        LABEL_BYTES, &t.key);
+    t.port.port.ops = &played_ops;
+    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    t.options = (struct weir_worker_options){.ports = {&t.port.port},
+        .port_count = 1,
+        .series = t.series,
+        .raw_cache = weir_raw_cache_init(zeroed(weir_raw_cache_footprint(SERIES_MAX)), SERIES_MAX),
+        .key = &t.key,
+        .progress = &t.progress,
+        .ledger = t.ledger,
+        .counts = &t.counts,
+        .batches = ring(4),
+        .empties = ring(4),
+        .chunks = ring(WEIR_CHUNKS),
+        .settled = ring(WEIR_CHUNKS),
+        .parsed = zeroed(sizeof(struct weir_parsed)),
+        .retention_ms = INT64_MAX / 4,
+        .flush_interval_ns = HOUR_NS,
+        .ack_interval_ns = 0};
+    for (int i = 0; i < BATCHES; i++) {
+        t.batches[i] = zeroed(sizeof(struct weir_batch));
+        assert_true(weir_ring_push(t.options.empties, t.batches[i]));
+    }
+    for (int i = 0; i < WEIR_CHUNKS; i++) {
+        t.chunks[i] = zeroed(sizeof(struct weir_chunk));
+        assert_true(weir_ring_push(t.options.settled, t.chunks[i]));
+    }
+    assert_int_equal(weir_worker_new(&t.options, &t.worker), WEIR_OK);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    weir_worker_free(t.worker);
+    for (int i = 0; i < BATCHES; i++)
+        free(t.batches[i]);
+    for (int i = 0; i < WEIR_CHUNKS; i++)
+        free(t.chunks[i]);
+    free(t.options.raw_cache);
+    free(t.options.batches);
+    free(t.options.empties);
+    free(t.options.chunks);
+    free(t.options.settled);
+    free(t.options.parsed);
+    free(t.series);
+    free(t.ledger);
+    free(t.sum);
+    return 0;
+}
+
+static struct weir_packet *
+ready(const char *text, bool final)
+{
+    size_t size = strlen(text);
+    assert_true(size + WEIR_PACKET_SLACK <= sizeof t.text[0] && t.texts < WEIR_BURST_MAX);
+    uint8_t *copy = t.text[t.texts++];
+    memcpy(copy, text, size);
+    struct weir_packet *packet = &t.port.ready[t.port.ready_count++];
+    *packet = (struct weir_packet){.data = copy,
+        .size = (uint32_t)size,
+        .proto = WEIR_PROTO_INFLUX,
+        .time_unit = WEIR_TIME_NS,
+        .final = final,
+        .source = weir_source(1, 7),
+        .receive_ms = 1750000000000,
+        .receive_tsc = 1};
+    return packet;
+}
+
+static void
+define(const char *metric)
+{
+    struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL, (const uint8_t *)metric, 8,
+        (uint16_t)strlen(metric)};
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    size_t size;
+    uint64_t number;
+    bool defined;
+    assert_int_equal(weir_labels_encode(&label, 1, labels, &size), WEIR_OK);
+    assert_int_equal(weir_series_define(t.series, labels, size, &number, &defined), WEIR_OK);
+}
+
+static const struct weir_ledger_sum *
+closed(void)
+{
+    assert_int_equal(weir_ledger_read(t.ledger, t.sum), WEIR_OK);
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+        assert_int_equal(t.sum->residual[unit], 0);
+    return t.sum;
+}
+
+static uint64_t
+rejected(enum weir_unit unit, enum weir_reason reason)
+{
+    return closed()->total.unit[unit].rejected[reason];
+}
+
+static void
+test_known_series_go_into_the_batch(void **state)
+{
+    (void)state;
+    define("m_a");
+    define("m_b");
+    ready("m a=1,b=2.5 " NOW_TEXT "\nm a=3 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released_count, 1);
+    assert_int_equal(t.port.released[0].accepted, 2);
+    assert_int_equal(t.port.released[0].deferred, 0);
+    assert_int_equal(t.port.released[0].batch, 1);
+    assert_int_equal(closed()->in_flight[WEIR_UNIT_SAMPLES], 3);
+    assert_int_equal(closed()->in_flight[WEIR_UNIT_PACKETS], 1);
+    assert_null(weir_ring_peek(t.options.batches)); /* not due */
+    while (!weir_worker_drain(t.worker))
+        assert_non_null(weir_ring_peek(t.options.batches));
+    struct weir_batch *batch = weir_ring_pop(t.options.batches);
+    assert_non_null(batch);
+    assert_int_equal(batch->count, 3);
+    assert_int_equal(batch->records, 2);
+    assert_int_equal(batch->packets, 1);
+    assert_int_equal(batch->series_through, 2);
+    assert_int_equal(weir_sample_series(&batch->samples[1]), 1);
+    assert_true(weir_sample_double(&batch->samples[1]) == 2.5);
+    assert_int_equal(closed()->in_flight[WEIR_UNIT_SAMPLES], 3); /* now on the edge */
+}
+
+static void
+test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
+{
+    (void)state;
+    define("m_a");
+    ready("m a=1,new=2 " NOW_TEXT "\nm a=3 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released[0].accepted, 1);
+    assert_int_equal(t.port.released[0].deferred, 1);
+    struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+    assert_non_null(chunk);
+    assert_int_equal(chunk->records, 1);
+    assert_int_equal(chunk->samples, 2);
+    assert_int_equal(chunk->packets, 0); /* the packet ends with its other record */
+    struct weir_chunk_line line;
+    memcpy(&line, chunk->lines, sizeof line);
+    assert_int_equal(line.samples, 2);
+    assert_int_equal(line.source, weir_source(1, 7));
+    assert_memory_equal(chunk->lines + sizeof line, "m a=1,new=2 ", 12);
+    closed();
+}
+
+static void
+test_settlements_reach_the_port_and_chunks_come_back(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 3 * WEIR_CHUNKS; round++) {
+        ready("unknown f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        t.texts = 0;
+        struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+        assert_non_null(chunk);
+        assert_int_equal(chunk->number, round + 1);
+        assert_int_equal(chunk->packets, 1);
+        /* the played registrar refuses it */
+        uint32_t edge = WEIR_EDGE_WORKER_REGISTRAR(0);
+        t.registrar.popped[edge] = chunk->number;
+        for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+            t.registrar.unit[unit].rejected[WEIR_REASON_table_full]++;
+        weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_REGISTRAR], &t.registrar);
+        chunk->settlements[0] = (struct weir_settlement){.source = weir_source(1, 7),
+            .rejected = 1};
+        chunk->settlement_count = 1;
+        assert_true(weir_ring_push(t.options.settled, chunk));
+    }
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.settled_count, 3 * WEIR_CHUNKS);
+    assert_int_equal(t.port.settled.rejected, 1);
+    assert_int_equal(closed()->in_flight[WEIR_UNIT_RECORDS], 0);
+}
+
+static void
+test_unknown_lines_are_refused_when_no_chunk_is_left(void **state)
+{
+    (void)state;
+    for (int round = 0; round < WEIR_CHUNKS; round++) {
+        ready("unknown f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        t.texts = 0;
+    }
+    define("known_f");
+    ready("unknown f=1 " NOW_TEXT "\nknown f=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released[0].rejected, 1);
+    assert_int_equal(t.port.released[0].accepted, 1);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_define_backlog), 1);
+}
+
+static void
+test_packets_end_by_what_became_of_their_records(void **state)
+{
+    (void)state;
+    ready("# only a comment\n\n", true);
+    ready("broken\nm f=\n", true);
+    ready("m s=\"text\" " NOW_TEXT, true);
+    ready("m f=1 " NOW_TEXT, false); /* incomplete: not yet received */
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released_count, 4);
+    assert_int_equal(t.port.released[3].consumed, 0);
+    assert_int_equal(rejected(WEIR_UNIT_PACKETS, WEIR_REASON_empty), 1);
+    assert_int_equal(rejected(WEIR_UNIT_PACKETS, WEIR_REASON_nothing_accepted), 2);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_line), 2);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_unsupported_type), 1);
+    assert_int_equal(closed()->total.unit[WEIR_UNIT_PACKETS].received, 3);
+}
+
+static void
+test_a_full_disk_refuses_at_the_door_and_resumes(void **state)
+{
+    (void)state;
+    define("m_f");
+    atomic_store(&t.progress.state, WEIR_INGEST_DISK_FULL);
+    ready("m f=1 " NOW_TEXT "\nnew f=1,g=2 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_disk_full), 2);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_disk_full), 3);
+    assert_null(weir_ring_peek(t.options.chunks));
+    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    ready("m f=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released[0].accepted, 1);
+}
+
+/* A burst larger than all batches: the worker stands still, takes nothing, loses nothing. */
+static void
+test_it_stops_inside_a_burst_and_goes_on(void **state)
+{
+    (void)state;
+    define("m_f");
+    const char line[] = "m f=1 " NOW_TEXT "\n";
+    size_t lines = 60000 / (sizeof line - 1);
+    char *text = malloc(lines * sizeof line + 1);
+    for (size_t i = 0; i < lines; i++)
+        memcpy(text + i * (sizeof line - 1), line, sizeof line);
+    uint64_t sent = 0;
+    uint64_t taken = 0;
+    /* more than three batches of samples wait in the port's bursts */
+    while (sent <= (BATCHES + 1) * (uint64_t)WEIR_BATCH_SAMPLES_MAX) {
+        if (t.port.ready_count == 0) {
+            t.texts = 0;
+            for (int i = 0; i < 60; i++, sent += lines)
+                ready(text, true);
+        }
+        size_t receives = t.port.receives;
+        for (int i = 0; i < 100 && t.port.receives < receives + 2; i++) {
+            weir_worker_run_once(t.worker);
+            closed();
+            struct weir_batch *batch = weir_ring_pop(t.options.batches);
+            if (batch == NULL)
+                continue;
+            /* the played writer stores it */
+            taken += batch->count;
+            t.writer.popped[WEIR_EDGE_WORKER_WRITER(0)] = batch->number;
+            t.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
+            t.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
+            t.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
+            weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WRITER], &t.writer);
+            closed();
+            assert_true(weir_ring_push(t.options.empties, batch));
+        }
+    }
+    free(text);
+    const struct weir_ledger_sum *sum = closed();
+    assert_true(taken > WEIR_BATCH_SAMPLES_MAX);
+    assert_int_equal(sum->total.unit[WEIR_UNIT_SAMPLES].received,
+        taken + sum->in_flight[WEIR_UNIT_SAMPLES]);
+    assert_true(sum->total.unit[WEIR_UNIT_SAMPLES].received <= sent);
+}
+
+static void
+test_it_takes_nothing_while_no_batch_is_empty(void **state)
+{
+    (void)state;
+    define("m_f");
+    t.port.waiting = true; /* so that every round flushes */
+    for (int i = 0; i < BATCHES; i++) {
+        t.texts = 0;
+        ready("m f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        weir_worker_run_once(t.worker);
+    }
+    assert_int_equal(weir_ring_count(t.options.batches), BATCHES);
+    t.texts = 0;
+    ready("m f=2 " NOW_TEXT, true);
+    t.port.released_count = 0;
+    weir_worker_run_once(t.worker);
+    size_t receives = t.port.receives;
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.receives, receives); /* stands still inside the burst */
+    assert_int_equal(t.port.released_count, 0);
+    struct weir_batch *batch = weir_ring_pop(t.options.batches);
+    assert_true(weir_ring_push(t.options.empties, batch));
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released_count, 1);
+    assert_int_equal(t.port.released[0].accepted, 1);
+    assert_int_equal(t.port.released[0].batch, BATCHES + 1);
+}
+
+static void
+test_a_waiting_sender_shortens_the_flush(void **state)
+{
+    (void)state;
+    define("m_f");
+    ready("m f=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_null(weir_ring_peek(t.options.batches));
+    assert_true(weir_worker_deadline_ns(t.worker) > weir_mono_ns() + HOUR_NS / 2);
+    t.port.waiting = true;
+    weir_worker_run_once(t.worker);
+    assert_non_null(weir_ring_peek(t.options.batches));
+    assert_int_equal(atomic_load(&t.progress.ack_waiting), 1);
+    t.port.waiting = false;
+    weir_worker_run_once(t.worker);
+    assert_int_equal(atomic_load(&t.progress.ack_waiting), 0);
+}
+
+static void
+test_a_burst_of_every_kind_closes_the_ledger(void **state)
+{
+    (void)state;
+    define("m_f");
+    static const char *const lines[] = {"m f=1 " NOW_TEXT "\n", "m f=1,u=2 " NOW_TEXT "\n",
+        "x,a=b f=3i " NOW_TEXT "\n", "nonsense\n", "# comment\n", "m f=1,s=\"text\" " NOW_TEXT "\n",
+        "m,a=1,a=2 f=1 " NOW_TEXT "\n", "m f=1 1\n"};
+    srand(11);
+    for (int round = 0; round < 200; round++) {
+        t.texts = 0;
+        for (int i = 0; i < 20; i++) {
+            char text[2000] = "";
+            for (int k = rand() % 12; k > 0; k--)
+                strcat(text, lines[(size_t)rand() % 8]);
+            ready(text, rand() % 4 != 0);
+        }
+        weir_worker_run_once(t.worker);
+        closed();
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_known_series_go_into_the_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_line_with_one_unknown_series_goes_whole_to_the_registrar, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_settlements_reach_the_port_and_chunks_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_unknown_lines_are_refused_when_no_chunk_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_packets_end_by_what_became_of_their_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_full_disk_refuses_at_the_door_and_resumes, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_it_stops_inside_a_burst_and_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_it_takes_nothing_while_no_batch_is_empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_waiting_sender_shortens_the_flush, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_burst_of_every_kind_closes_the_ledger, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
