@@ -11,6 +11,13 @@ struct weir_client_template {
     uint32_t hash;
 };
 
+struct weir_client_packet {
+    uint8_t *data;
+    uint32_t used;
+    uint16_t records; /* 0: none is being filled */
+    int64_t base_time_ms;
+};
+
 struct weir_client {
     struct weir_client_options options;
     uint32_t epoch;
@@ -19,10 +26,8 @@ struct weir_client {
     uint64_t acked;
     uint64_t random;
     int64_t repeat_ms;   /* definitions are due */
-    int64_t base_time_ms;
-    uint8_t *packet;     /* being filled */
-    uint32_t used;
-    uint16_t records;    /* 0: none is being filled */
+    struct weir_client_packet values;  /* being filled */
+    struct weir_client_packet control; /* definitions and heartbeats: filled and sent at once */
     int fd;              /* -1: not connected */
     int pause_ms;        /* before the next attempt to connect */
     int64_t attempt_ms;  /* not before */
@@ -38,8 +43,11 @@ uint32_t weir_client_crc(uint32_t seed, const uint8_t *data, size_t size);
 /* Opens the socket. */
 int weir_client_connect(struct weir_client *client);
 void weir_client_disconnect(struct weir_client *client);
-/* Sends client->packet; a numbered one is kept until it is acknowledged. -EAGAIN: too many are. */
-int weir_client_emit(struct weir_client *client, bool numbered);
+/* Sends a packet; a numbered one is kept until it is acknowledged. -EAGAIN: too many are. */
+int weir_client_emit(struct weir_client *client, const struct weir_client_packet *packet,
+    bool numbered);
+/* Sends the definitions of all templates. */
+int weir_client_define_all(struct weir_client *client);
 /* Reads acknowledgements; makes a broken connection anew when its time has come. */
 void weir_client_listen(struct weir_client *client);
 /* Waits a few milliseconds for news, and listens. */

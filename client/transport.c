@@ -95,8 +95,7 @@ weir_client_disconnect(struct weir_client *client)
         client->pause_ms = PAUSE_MAX_MS;
 }
 
-/* What is not acknowledged goes again, with the numbers it had: definitions among it come before
- * what needs them, and those that Weir knew before are in its log. */
+/* What is not acknowledged goes again, with the numbers it had. */
 static bool
 send_kept(struct weir_client *client)
 {
@@ -119,34 +118,40 @@ weir_client_connect(struct weir_client *client)
         return err;
     if (client->kept == NULL)
         return 0;
-    if (!send_kept(client)) {
-        weir_client_disconnect(client);
-        return -EPIPE;
-    }
+    err = weir_client_define_all(client);
+    return err == 0 && client->fd >= 0 && send_kept(client) ? 0 : -EPIPE;
+}
+
+static int
+keep(struct weir_client *client, const struct weir_client_packet *packet)
+{
+    if (client->sequence - client->acked == WEIR_CLIENT_UNACKED_MAX)
+        return -EAGAIN;
+    size_t at = (client->sequence + 1) % WEIR_CLIENT_UNACKED_MAX;
+    memcpy(client->kept + at * client->packet_max, packet->data, packet->used);
+    client->kept_size[at] = packet->used;
     return 0;
 }
 
+/* Over TCP a packet that did not go out is among the kept ones; an unnumbered one comes again. */
 int
-weir_client_emit(struct weir_client *client, bool numbered)
+weir_client_emit(struct weir_client *client, const struct weir_client_packet *packet,
+    bool numbered)
 {
     if (client->options.emit != NULL) {
-        client->options.emit(client->options.emit_context, client->packet, client->used);
-        return 0;
+        client->options.emit(client->options.emit_context, packet->data, packet->used);
+    } else if (client->kept == NULL) {
+        (void)send(client->fd, packet->data, packet->used, MSG_NOSIGNAL);
+    } else {
+        if (numbered)
+            weir_client_listen(client);
+        int err = numbered ? keep(client, packet) : 0;
+        if (err != 0)
+            return err;
+        if (client->fd >= 0 && !send_all(client->fd, packet->data, packet->used))
+            weir_client_disconnect(client);
     }
-    if (client->kept == NULL) {
-        (void)send(client->fd, client->packet, client->used, MSG_NOSIGNAL);
-        return 0;
-    }
-    weir_client_listen(client);
-    if (numbered) {
-        if (client->sequence - client->acked == WEIR_CLIENT_UNACKED_MAX)
-            return -EAGAIN;
-        size_t at = (client->sequence + 1) % WEIR_CLIENT_UNACKED_MAX;
-        memcpy(client->kept + at * client->packet_max, client->packet, client->used);
-        client->kept_size[at] = client->used;
-    }
-    if (client->fd >= 0 && !send_all(client->fd, client->packet, client->used))
-        weir_client_disconnect(client);
+    client->sequence += numbered;
     return 0;
 }
 

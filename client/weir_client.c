@@ -44,10 +44,11 @@ weir_client_new(const struct weir_client_options *options, struct weir_client **
     client->random = options->sender ^ (uint64_t)client->epoch << 32;
     client->repeat_ms = now_ms() + REPEAT_FIRST_MS + (int64_t)(next_random(client) % 1000);
     client->fd = -1;
-    client->packet = calloc(1, packet_max);
+    client->values.data = calloc(1, packet_max);
+    client->control.data = calloc(1, packet_max);
     if (options->tcp && options->emit == NULL)
         client->kept = calloc(WEIR_CLIENT_UNACKED_MAX, packet_max);
-    bool ready = client->packet != NULL &&
+    bool ready = client->values.data != NULL && client->control.data != NULL &&
         (client->kept != NULL || !options->tcp || options->emit != NULL);
     int err = ready ? weir_client_connect(client) : -ENOMEM;
     if (err != 0) {
@@ -65,68 +66,68 @@ weir_client_free(struct weir_client *client)
     for (uint32_t i = 0; i < client->template_count; i++)
         free(client->templates[i].labels);
     free(client->kept);
-    free(client->packet);
+    free(client->values.data);
+    free(client->control.data);
     free(client);
 }
 
 /* ---- packets ---- */
 
 static void
-packet_begin(struct weir_client *client)
+packet_begin(const struct weir_client *client, struct weir_client_packet *packet)
 {
-    memset(client->packet, 0, client->packet_max);
-    client->used = sizeof(struct weir_wire_header);
-    client->records = 0;
+    memset(packet->data, 0, client->packet_max);
+    packet->used = sizeof(struct weir_wire_header);
+    packet->records = 0;
 }
 
 /* Completes the header and sends. */
 static int
-packet_end(struct weir_client *client, uint8_t flags)
+packet_end(struct weir_client *client, struct weir_client_packet *packet)
 {
-    if (client->records == 0)
+    if (packet->records == 0)
         return 0;
-    bool numbered = (flags & WEIR_WIRE_UNNUMBERED) == 0;
+    bool numbered = packet == &client->values;
     struct weir_wire_header header = {.magic = WEIR_WIRE_MAGIC,
         .version = WEIR_WIRE_VERSION,
-        .flags = flags,
-        .record_count = client->records,
-        .length = client->used,
+        .flags = numbered ? 0 : WEIR_WIRE_UNNUMBERED,
+        .record_count = packet->records,
+        .length = packet->used,
         .epoch = client->epoch,
         .sender = client->options.sender,
-        .sequence = numbered ? client->sequence + 1 : client->sequence,
-        .base_time_ms = client->base_time_ms,
+        .sequence = client->sequence + numbered,
+        .base_time_ms = packet->base_time_ms,
         .channel = client->options.channel};
-    memcpy(client->packet, &header, sizeof header);
-    uint32_t crc = weir_client_crc(0, client->packet, offsetof(struct weir_wire_header, crc));
-    header.crc = weir_client_crc(crc, client->packet + sizeof header,
-        client->used - sizeof header);
-    memcpy(client->packet, &header, sizeof header);
-    int err = weir_client_emit(client, numbered);
-    if (err == 0 && numbered)
-        client->sequence++;
+    memcpy(packet->data, &header, sizeof header);
+    uint32_t crc = weir_client_crc(0, packet->data, offsetof(struct weir_wire_header, crc));
+    header.crc =
+        weir_client_crc(crc, packet->data + sizeof header, packet->used - sizeof header);
+    memcpy(packet->data, &header, sizeof header);
+    int err = weir_client_emit(client, packet, numbered);
     if (err == 0)
-        client->records = 0;
+        packet->records = 0;
     return err;
 }
 
-/* Room for a record of at least `least` bytes: where it begins, and *room bytes for it. 0 where
- * the packet is too full. */
+/* Where a record of at least `least` bytes begins, and *room bytes for it. 0 where the packet is
+ * too full. */
 static uint32_t
-record_place(const struct weir_client *client, uint32_t least, uint32_t *room)
+record_place(const struct weir_client *client, const struct weir_client_packet *packet,
+    uint32_t least, uint32_t *room)
 {
-    uint32_t at = (client->used + WEIR_WIRE_ALIGN - 1) & ~(WEIR_WIRE_ALIGN - 1);
-    if (client->records == WEIR_WIRE_RECORDS_MAX || at + least > client->packet_max)
+    uint32_t at = (packet->used + WEIR_WIRE_ALIGN - 1) & ~(WEIR_WIRE_ALIGN - 1);
+    if (packet->records == WEIR_WIRE_RECORDS_MAX || at + least > client->packet_max)
         return 0;
     *room = client->packet_max - at;
     return at;
 }
 
 static void
-record_put(struct weir_client *client, uint32_t at, const struct weir_wire_record *record)
+record_put(struct weir_client_packet *packet, uint32_t at, const struct weir_wire_record *record)
 {
-    memcpy(client->packet + at, record, sizeof *record);
-    client->used = at + record->length;
-    client->records++;
+    memcpy(packet->data + at, record, sizeof *record);
+    packet->used = at + record->length;
+    packet->records++;
 }
 
 /* ---- definitions ---- */
@@ -171,16 +172,17 @@ static int
 define_some(struct weir_client *client, uint16_t id, uint32_t *first, const uint8_t **at)
 {
     const struct weir_client_template *template = &client->templates[id];
-    packet_begin(client);
-    uint32_t place = client->used;
+    struct weir_client_packet *packet = &client->control;
+    packet_begin(client, packet);
+    uint32_t place = packet->used;
     uint32_t length = sizeof(struct weir_wire_record);
     uint32_t common = list_bytes(template->labels);
-    memcpy(client->packet + place + length, template->labels, common);
+    memcpy(packet->data + place + length, template->labels, common);
     length += common;
     uint32_t count = 0;
     while (*first + count < template->count &&
         place + length + list_bytes(*at) <= client->packet_max) {
-        memcpy(client->packet + place + length, *at, list_bytes(*at));
+        memcpy(packet->data + place + length, *at, list_bytes(*at));
         length += list_bytes(*at);
         *at += list_bytes(*at);
         count++;
@@ -192,9 +194,9 @@ define_some(struct weir_client *client, uint16_t id, uint32_t *first, const uint
         .template_hash = template->hash,
         .count = (uint16_t)count,
         .total = (uint16_t)template->count};
-    record_put(client, place, &record);
+    record_put(packet, place, &record);
     *first += count;
-    return packet_end(client, 0);
+    return packet_end(client, packet);
 }
 
 static int
@@ -245,8 +247,6 @@ weir_client_add_template(struct weir_client *client, const struct weir_client_la
         return -ENOSPC;
     int err = check_template(client, labels_bytes(common, common_count), series, series_count,
         &bytes);
-    if (err == 0)
-        err = packet_end(client, 0); /* what was added goes first: a packet is of one kind */
     if (err != 0)
         return err;
     uint8_t *labels = malloc(bytes);
@@ -273,15 +273,16 @@ weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
     const struct weir_client_template *template = &client->templates[id];
     if (first > template->count || count > template->count - first)
         return -ERANGE;
+    struct weir_client_packet *packet = &client->values;
     while (count > 0) {
         uint32_t room;
-        if (client->records == 0) {
-            packet_begin(client);
-            client->base_time_ms = time_ms;
+        if (packet->records == 0) {
+            packet_begin(client, packet);
+            packet->base_time_ms = time_ms;
         }
-        uint32_t at = record_place(client, WEIR_WIRE_GROUP_HEAD + sizeof(double), &room);
+        uint32_t at = record_place(client, packet, WEIR_WIRE_GROUP_HEAD + sizeof(double), &room);
         if (at == 0) {
-            int err = packet_end(client, 0);
+            int err = packet_end(client, packet);
             if (err != 0)
                 return err;
             continue;
@@ -294,10 +295,10 @@ weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
             .first = (uint16_t)first,
             .template_hash = template->hash,
             .count = (uint16_t)taken};
-        int64_t offset = time_ms - client->base_time_ms;
-        memcpy(client->packet + at + sizeof record, &offset, sizeof offset);
-        memcpy(client->packet + at + WEIR_WIRE_GROUP_HEAD, values, taken * sizeof(double));
-        record_put(client, at, &record);
+        int64_t offset = time_ms - packet->base_time_ms;
+        memcpy(packet->data + at + sizeof record, &offset, sizeof offset);
+        memcpy(packet->data + at + WEIR_WIRE_GROUP_HEAD, values, taken * sizeof(double));
+        record_put(packet, at, &record);
         values += taken;
         first += taken;
         count -= taken;
@@ -308,21 +309,22 @@ weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
 static int
 heartbeat(struct weir_client *client, bool bye)
 {
-    packet_begin(client);
+    struct weir_client_packet *packet = &client->control;
+    packet_begin(client, packet);
     const struct weir_wire_record record = {.type = WEIR_WIRE_HEARTBEAT,
         .flags = bye ? WEIR_WIRE_BYE : 0,
         .length = WEIR_WIRE_HEARTBEAT_BYTES};
-    memcpy(client->packet + client->used + sizeof record, &client->sequence,
+    memcpy(packet->data + packet->used + sizeof record, &client->sequence,
         sizeof client->sequence);
-    record_put(client, client->used, &record);
-    return packet_end(client, WEIR_WIRE_UNNUMBERED);
+    record_put(packet, packet->used, &record);
+    return packet_end(client, packet);
 }
 
 int
 weir_client_flush(struct weir_client *client)
 {
     weir_client_listen(client);
-    int err = packet_end(client, 0);
+    int err = packet_end(client, &client->values);
     if (err == 0 && now_ms() >= client->repeat_ms) {
         err = weir_client_define_all(client);
         client->repeat_ms =
@@ -348,7 +350,7 @@ weir_client_close(struct weir_client *client, int wait_ms)
 {
     int64_t until = now_ms() + wait_ms;
     int err;
-    while ((err = packet_end(client, 0)) == -EAGAIN && now_ms() < until)
+    while ((err = packet_end(client, &client->values)) == -EAGAIN && now_ms() < until)
         weir_client_pause(client);
     while (err == 0 && client->kept != NULL && client->acked < client->sequence) {
         if (now_ms() >= until)

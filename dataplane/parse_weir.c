@@ -167,8 +167,7 @@ record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record
     }
 }
 
-/* All records lie inside the packet, are whole, and are of one kind; a number is used by what is
- * counted and by nothing else. */
+/* All records lie inside the packet, are whole, and are of one kind; groups have a number. */
 static bool
 layout_valid(struct run *run)
 {
@@ -186,7 +185,7 @@ layout_valid(struct run *run)
     }
     return at == length &&
         run->has_groups + run->has_definitions + run->has_heartbeat == 1 &&
-        run->has_heartbeat == (run->header.flags == WEIR_WIRE_UNNUMBERED);
+        !(run->has_groups && run->header.flags == WEIR_WIRE_UNNUMBERED);
 }
 
 static void

@@ -1,12 +1,14 @@
 """The weir protocol end to end: exact counts of what was lost, doubled and overtaken; restarts."""
+import os
 import random
 import socket
+import subprocess
 import sys
 import time
 
 import tap
 import wire
-from instance import Instance, free_port, wait_for
+from instance import BIN, Instance, free_port, wait_for
 
 
 class Wire(Instance):
@@ -284,6 +286,36 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
         assert doubled >= 5 * 4, doubled  # each connection but the first begins with copies
         print(f"# {times * 10} samples, killed at {at_kill}, {doubled:.0f} second copies refused")
         assert set(weir.ledger()[1].values()) == {0}
+
+
+def test_the_example_agent_is_stored_over_tcp_and_udp():
+    with Wire() as weir:
+        for transport, port in (("tcp", weir.weir_tcp), ("udp", weir.weir_udp)):
+            before = weir.ledger()[0].get(("samples", "stored"), 0)
+            start = time.time() - 1
+            agent = subprocess.run([os.path.join(BIN, "client/weir-example-agent"), "127.0.0.1",
+                                    str(port), transport, "2"], timeout=20)
+            assert agent.returncode == 0
+            weir.stored(before + 4)
+            for name in ("example_uptime_seconds", "example_idle_seconds"):
+                found = weir.raw(name, start, time.time() + 1)
+                assert [len(points) for points in found.values()] == [2], found
+                assert dict(list(found)[0])["job"] == "example"
+        assert weir.counter("sequence_gaps") == 0
+
+
+def test_the_client_sends_again_what_a_killed_weir_had_not_acknowledged():
+    with Wire() as weir:
+        start = time.time() - 1
+        agent = subprocess.Popen([os.path.join(BIN, "client/weir-example-agent"), "127.0.0.1",
+                                  str(weir.weir_tcp), "tcp", "4"])
+        for _ in range(3):
+            time.sleep(0.9)
+            weir.kill("dataplane")
+            weir.wait_open(5)
+        assert agent.wait(20) == 0, "all is acknowledged"
+        found = weir.raw("example_uptime_seconds", start, time.time() + 1)
+        assert [len(points) for points in found.values()] == [4], found
 
 
 if __name__ == "__main__":
