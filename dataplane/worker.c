@@ -286,10 +286,9 @@ definition_defer(struct weir_worker *worker, const struct weir_record *record,
         return;
     }
     struct weir_chunk *chunk = worker->chunk;
-    uint8_t *out = chunk->lines + chunk->used;
-    memcpy(out, &line, sizeof line);
-    memcpy(out + sizeof line, &text, sizeof text);
-    memcpy(out + sizeof line + sizeof text, record->text, record->size);
+    memcpy(chunk->lines + chunk->used, &line, sizeof line);
+    memcpy(chunk->lines + chunk->used + sizeof line, &text, sizeof text);
+    memcpy(chunk->lines + chunk->used + sizeof line + sizeof text, record->text, record->size);
     chunk->used += (uint32_t)bytes;
     chunk->records++;
     channel->pending++;
