@@ -9,6 +9,7 @@
 #include "app/bench_feed.h"
 #include "app/bench_lines.h"
 #include "app/bench_target.h"
+#include "app/bench_veth.h"
 #include "app/commands.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -59,7 +60,7 @@ struct report {
 void
 weir_usage_bench(FILE *out)
 {
-    fputs("usage: weir bench [--source ring|udp|tcp] [--proto influx] [--series N]\n"
+    fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx] [--series N]\n"
           "                  [--seconds S] [--json] --data DIR\n"
           "Runs the dataplane on generated lines and measures what becomes durable and can be\n"
           "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
@@ -73,6 +74,7 @@ weir_usage_bench(FILE *out)
           "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n",
         out);
+    weir_usage_bench_veth(out);
 }
 
 static int
@@ -113,7 +115,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         switch (option) {
         case 's':
             if (!parse_source(optarg, &out->source))
-                return refuse("--source", optarg, "there are: ring, udp, tcp"), false;
+                return refuse("--source", optarg, "there are: ring, udp, tcp, veth"), false;
             break;
         case 'p':
             out->proto = optarg;
@@ -443,9 +445,22 @@ emit_lines(const struct options *options)
     return ok && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Frames of the veth source are made in the kernel: nothing of the others' fits it. */
+static bool
+source_is_veth(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--source=veth") == 0 ||
+            (strcmp(argv[i], "--source") == 0 && i + 1 < argc && strcmp(argv[i + 1], "veth") == 0))
+            return true;
+    return false;
+}
+
 int
 weir_command_bench(int argc, char **argv)
 {
+    if (source_is_veth(argc, argv))
+        return weir_bench_veth(argc, argv);
     struct options options;
     int code;
     if (!parse_options(argc, argv, &options, &code))

@@ -334,6 +334,7 @@ weir_dataplane_open(const struct weir_dataplane_options *options, struct weir_da
     memset(dataplane, 0, sizeof *dataplane);
     dataplane->config = *options->config;
     dataplane->ring_source_fd = options->ring_source_fd;
+    memcpy(dataplane->udp_fds, options->udp_fds, sizeof dataplane->udp_fds);
     int32_t cores[CPU_SETSIZE];
     uint32_t core_count = weir_topology_cores(cores, CPU_SETSIZE);
     enum weir_err err =

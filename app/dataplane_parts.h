@@ -3,6 +3,7 @@
 #define WEIR_APP_DATAPLANE_PARTS_H
 
 #include "app/dataplane.h"
+#include "app/dataplane_xdp.h"
 #include "app/topology.h"
 #include "base/memory.h"
 #include "dataplane/registrar.h"
@@ -48,6 +49,8 @@ struct weir_dataplane {
     struct weir_counts registrar_counts;
     struct weir_counts worker_counts[WEIR_WORKERS_MAX];
     int ring_source_fd;
+    int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* see struct weir_dataplane_options */
+    struct weir_dataplane_xdp xdp;
     bool eal_open;
     uint16_t ethdevs[WEIR_CONFIG_PORTS_MAX];
     size_t ethdev_count;

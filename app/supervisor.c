@@ -1,9 +1,12 @@
 #include "app/supervisor.h"
 
 #include "app/instance.h"
+#include "app/supervisor_filter.h"
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
+#include "dataplane/port.h"
+#include "dataplane/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,7 +61,11 @@ struct supervisor {
     struct weir_shared *shared;
     char programs[WEIR_CONFIG_PATH_MAX];
     struct child children[CHILDREN];
+    struct weir_supervisor_filter filter;
+    int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* 0: not bound */
+    uint32_t udp_count;
     sigset_t signals;
+    int signal_fd;
     bool announced;
     int64_t stopping_ns; /* 0: running */
     int exit_code;
@@ -122,7 +130,7 @@ raise_limits(void)
         weir_event(WEIR_WARN, "open_files_limit", "reason=\"%s\"", strerror(errno));
 }
 
-static void
+static enum weir_err
 take_signals(struct supervisor *supervisor)
 {
     sigemptyset(&supervisor->signals);
@@ -132,6 +140,44 @@ take_signals(struct supervisor *supervisor)
     sigaddset(&supervisor->signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    supervisor->signal_fd = signalfd(-1, &supervisor->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (supervisor->signal_fd < 0)
+        return weir_fail(WEIR_IO, errno, "signalfd");
+    return WEIR_OK;
+}
+
+/* Binds the UDP listeners. What cannot be bound the dataplane tries itself, and says why. */
+static void
+bind_udp(struct supervisor *supervisor)
+{
+    const struct weir_config *config = supervisor->config;
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        const struct weir_config_listener *listener = &config->listeners[i];
+        if (listener->transport != WEIR_CONFIG_UDP)
+            continue;
+        struct weir_listen listen = {.port = listener->port};
+        snprintf(listen.address, sizeof listen.address, "%s", listener->address);
+        int *fd = &supervisor->udp_fds[supervisor->udp_count++];
+        if (weir_socket_bind(&listen, SOCK_DGRAM, fd) == WEIR_OK)
+            (void)weir_socket_receive_buffer(*fd, config->udp_buffer_bytes);
+        else
+            *fd = 0;
+    }
+}
+
+/* In the dataplane's child: keeps its sockets and lock over exec. out: their numbers. */
+static void
+hand_over(struct supervisor *supervisor, char *out, size_t size)
+{
+    size_t at = 0;
+    fcntl(supervisor->instance.dataplane_lock_fd, F_SETFD, 0);
+    out[0] = '\0';
+    for (uint32_t i = 0; i < supervisor->udp_count && at < size; i++) {
+        int fd = supervisor->udp_fds[i];
+        if (fd > 0)
+            fcntl(fd, F_SETFD, 0);
+        at += (size_t)snprintf(out + at, size - at, "%s%d", i > 0 ? "," : "", fd);
+    }
 }
 
 /* In the child, after fork: its own process group (Ctrl-C reaches us, and we end the children in
@@ -153,10 +199,11 @@ become_child(struct supervisor *supervisor, const struct child *child, pid_t par
         dup2(null, STDIN_FILENO);
         close(null);
     }
+    char fds[WEIR_CONFIG_LISTENERS_MAX * 12] = "";
     if (child == &supervisor->children[DATAPLANE])
-        fcntl(supervisor->instance.dataplane_lock_fd, F_SETFD, 0);
+        hand_over(supervisor, fds, sizeof fds);
     execl(program, child->program, "--config", supervisor->instance.config_path, "--parent",
-        parent_text, (char *)NULL);
+        parent_text, fds[0] != '\0' ? "--udp-fds" : NULL, fds, (char *)NULL);
     weir_event(WEIR_ERROR, "exec_failed", "program=\"%s\" reason=\"%s\"", program,
         strerror(errno));
     _exit(WEIR_EXIT_CONFIG);
@@ -166,6 +213,8 @@ static void
 start_child(struct supervisor *supervisor, struct child *child)
 {
     pid_t parent = getpid();
+    if (child == &supervisor->children[DATAPLANE])
+        weir_supervisor_filter_detach(&supervisor->filter);
     child->starts++;
     child->ready = false;
     child->started_ns = weir_mono_ns();
@@ -316,6 +365,8 @@ watch_children(struct supervisor *supervisor)
             child->ready = child->was_ready = true;
             weir_event(WEIR_INFO, "child_ready", "child=%s pid=%d after_ms=%lld", child->name,
                 (int)child->pid, (long long)((weir_mono_ns() - child->started_ns) / MS));
+            if (i == DATAPLANE)
+                weir_supervisor_filter_apply(&supervisor->filter);
         }
         all = all && child->ready;
     }
@@ -342,14 +393,27 @@ stop_children(struct supervisor *supervisor)
 }
 
 static void
-wait_signal(struct supervisor *supervisor, int64_t wait_ns)
+take_signal(struct supervisor *supervisor, uint32_t number)
 {
-    struct timespec wait = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
-    int number = sigtimedwait(&supervisor->signals, NULL, &wait);
     if (number == SIGTERM || number == SIGINT || number == SIGHUP) {
-        weir_event(WEIR_INFO, "stopping", "signal=%d", number);
+        weir_event(WEIR_INFO, "stopping", "signal=%u", number);
         begin_stop(supervisor, EXIT_SUCCESS);
     }
+}
+
+/* Waits for a signal, and answers `weir filter` meanwhile. */
+static void
+wait_events(struct supervisor *supervisor, int64_t wait_ns)
+{
+    struct pollfd waits[2] = {{.fd = supervisor->signal_fd, .events = POLLIN},
+        {.fd = supervisor->filter.listen_fd, .events = POLLIN}};
+    struct signalfd_siginfo info;
+    if (poll(waits, 2, (int)(wait_ns / MS)) <= 0)
+        return;
+    while (read(supervisor->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        take_signal(supervisor, info.ssi_signo);
+    if ((waits[1].revents & POLLIN) != 0)
+        weir_supervisor_filter_serve(&supervisor->filter);
 }
 
 static void
@@ -360,12 +424,12 @@ supervise(struct supervisor *supervisor)
         if (supervisor->stopping_ns != 0) {
             if (stop_children(supervisor))
                 return;
-            wait_signal(supervisor, POLL_NS);
+            wait_events(supervisor, POLL_NS);
             continue;
         }
         start_children(supervisor);
         bool all = watch_children(supervisor);
-        wait_signal(supervisor, all ? IDLE_NS : POLL_NS);
+        wait_events(supervisor, all ? IDLE_NS : POLL_NS);
     }
 }
 
@@ -412,13 +476,19 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
         err = make_shared(&supervisor);
     if (err == WEIR_OK)
         err = weir_instance_open(&supervisor.instance, options->config);
+    if (err == WEIR_OK)
+        err = weir_supervisor_filter_open(&supervisor.filter, options->config);
+    if (err == WEIR_OK)
+        err = take_signals(&supervisor);
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
         return EXIT_FAILURE;
     }
-    take_signals(&supervisor);
+    bind_udp(&supervisor);
     supervise(&supervisor);
+    weir_supervisor_filter_detach(&supervisor.filter);
+    weir_supervisor_filter_close(&supervisor.filter);
     if (supervisor.exit_code == EXIT_SUCCESS)
         print_ledger(&supervisor);
     weir_instance_close(&supervisor.instance);

@@ -86,12 +86,11 @@ struct weir_parse_context {
     uint8_t refusal; /* reason by which all is refused now, or WEIR_REASON_NONE */
 };
 
-/* Parses records of packet from byte `at` on and adds them to out, which has room for a record
- * and is below the targets. Returns the position behind the last record taken. Stops at the
- * targets, at the packet's end, or before a record that is not complete (only where !packet->final
- * and its size allows more).
- * Of packet only skip_line is written: the last call for a packet leaves it true where the
- * packet ended inside a line that was refused as too long. */
+/* Parses records of packet from byte `at` on and adds them to out, which has room for a record and
+ * is below the targets. Returns the position behind the last record taken. Stops at the targets,
+ * at the packet's end, or before a record that is not complete (only where !packet->final and its
+ * size allows more). Of packet only skip_line is written: the last call for a packet leaves it
+ * true where the packet ended inside a line that was refused as too long. */
 typedef size_t weir_parse_fn(const struct weir_parse_context *context,
     struct weir_packet *packet, size_t at, struct weir_parsed *out);
 

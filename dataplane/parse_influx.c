@@ -1,10 +1,10 @@
 /* Influx line protocol; docs/format/influx.md is the rule book.
  *
  * Lines of the most usual form are taken many at a time where the CPU has the vectors for it
- * (influx_usual.h). The others: a line that has no escape, quote or control character is taken in one pass over its
- * structural bytes (parse_scan.h): each step looks only at the byte that ends a token. Whatever
- * that pass does not expect is left to the complete decoder (influx_line.h), which alone decides
- * what a bad line is and where it ends.
+ * (influx_usual.h). Of the others, a line that has no escape, quote or control character is taken
+ * in one pass over its structural bytes (parse_scan.h): each step looks only at the byte that ends
+ * a token. Whatever that pass does not expect is left to the complete decoder (influx_line.h),
+ * which alone decides what a bad line is and where it ends.
  */
 #include "dataplane/influx_line.h"
 #include "dataplane/influx_usual.h"

@@ -387,9 +387,11 @@ take_packet(struct run *run)
 static size_t
 refuse_rest(struct run *run, size_t at)
 {
+    /* without senders: a queue of a device that is another worker's than the weir listeners */
+    bool here = run->context->senders != NULL;
     run->packet->broken = true;
     add_record(run, run->packet->data + at, (uint32_t)(run->packet->size - at), 0,
-        WEIR_REASON_bad_packet);
+        here ? WEIR_REASON_bad_packet : WEIR_REASON_no_listener);
     return run->packet->size;
 }
 
@@ -402,6 +404,8 @@ weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *pa
     size_t left = packet->size - at;
     if (left == 0)
         return at;
+    if (context->senders == NULL)
+        return refuse_rest(&run, at);
     if (left < sizeof run.header)
         return packet->final ? refuse_rest(&run, at) : at;
     memcpy(&run.header, run.data, sizeof run.header);

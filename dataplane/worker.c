@@ -602,6 +602,13 @@ count_parsed(struct weir_worker *worker)
     counter[WEIR_COUNTER_template_waits] += parsed->waits;
 }
 
+/* A worker without senders refuses weir packets, as the parser does by name. */
+static inline bool
+is_wire(const struct weir_worker *worker, const struct weir_packet *packet)
+{
+    return packet->proto == WEIR_PROTO_WEIR && worker->options.senders != NULL;
+}
+
 /* Parses packets until there are enough points for a burst of lookups, whose buckets are fetched
  * meanwhile: the last ones come from memory while the next packet is being parsed. */
 static void
@@ -613,7 +620,7 @@ parse_more(struct weir_worker *worker)
     while (worker->parse_at < worker->packet_count && parsed->record_count < WEIR_RECORDS_MAX &&
         parsed->point_count < WEIR_POINTS_TARGET) {
         struct weir_packet *packet = &worker->packets[worker->parse_at];
-        if (packet->proto == WEIR_PROTO_WEIR)
+        if (is_wire(worker, packet))
             break;
         uint32_t before = worker->byte_at, records = parsed->record_count;
         uint32_t points = parsed->point_count;
@@ -717,7 +724,7 @@ burst_work(struct weir_worker *worker)
             worker->port = NULL;
             return true;
         }
-        if (worker->packets[worker->parse_at].proto != WEIR_PROTO_WEIR)
+        if (!is_wire(worker, &worker->packets[worker->parse_at]))
             parse_more(worker);
         else if (!wire_work(worker))
             return false;

@@ -220,8 +220,8 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
 }
 
 static bool
-twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text, size_t size,
-    const uint32_t cuts[3])
+twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text,
+    size_t size, const uint32_t cuts[3])
 {
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "a seed of thirty-two bytes here";
     static bool ready;
