@@ -83,7 +83,8 @@ open_ethdevs(struct weir_dataplane *dataplane, struct weir_worker_options *worke
     return WEIR_OK;
 }
 
-/* Listeners are dealt to the workers in turn. */
+/* Listeners are dealt to the workers in turn, but those of the weir protocol, whose state has one
+ * owner. */
 enum weir_err
 weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_options *worker)
 {
@@ -100,7 +101,9 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
             listen.bound_fd = dataplane->udp_fds[udp_count];
             udp[udp_count++] = listen;
         }
-        if (i % dataplane->topology.worker_count != worker->index)
+        uint32_t owner = listen.proto == WEIR_PROTO_WEIR ? WEIR_WIRE_WORKER
+                                                         : i % dataplane->topology.worker_count;
+        if (owner != worker->index)
             continue;
         if (is_tcp) {
             tcp[tcp_count++] = listen;

@@ -5,6 +5,7 @@
 #include "dataplane/parse.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
+#include "dataplane/senders.h"
 #include "dataplane/series.h"
 
 #include <inttypes.h>
@@ -18,6 +19,10 @@
  * six ride out a write stall of 60 ms before the worker stops receiving. */
 #define BATCHES_WORKER 6
 #define BATCHES_REGISTRAR 4
+/* 8 bytes a number, and a block is a power of two: up to twice that, thrice for small templates. */
+#define TEMPLATE_BYTES_PER_SERIES 24
+#define TEMPLATE_BYTES_MIN (UINT64_C(1) << 20)
+
 uint32_t
 weir_topology_cores(int32_t *cores, uint32_t max)
 {
@@ -108,6 +113,7 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     topology->batches_registrar = BATCHES_REGISTRAR;
     topology->chunks_worker = WEIR_CHUNKS;
     topology->raw_cache_entries = config->series_max;
+    topology->template_bytes = config->series_max * TEMPLATE_BYTES_PER_SERIES + TEMPLATE_BYTES_MIN;
     uint32_t workers = topology->worker_count;
     add_region(topology, "frame ring (shared)", ring, 1);
     add_region(topology, "counters and ledger (shared)", weir_shared_bytes(0), 1);
@@ -115,6 +121,9 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
         weir_series_footprint(config->series_max, config->series_label_bytes), 1);
     add_region(topology, "raw-key cache", weir_raw_cache_footprint(topology->raw_cache_entries),
         workers);
+    add_region(topology, "senders and templates (weir protocol)",
+        weir_senders_footprint(config->channels_max, topology->template_bytes), 1);
+    add_region(topology, "marks of a batch", WEIR_BATCH_MARKS_MAX, BATCHES_WORKER);
     add_region(topology, "batch", sizeof(struct weir_batch),
         workers * BATCHES_WORKER + BATCHES_REGISTRAR);
     add_region(topology, "definitions of a batch", WEIR_BATCH_DEFINITIONS_MAX, BATCHES_REGISTRAR);

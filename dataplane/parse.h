@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/labels.h"
 #include "base/metrics.h"
+#include "client/wire.h"
 #include "dataplane/packet.h"
 
 /* A parse call stops behind the record that reaches this many points or records: what the
@@ -45,20 +46,44 @@ struct weir_record {
     uint8_t reason;       /* enum weir_reason of a refused record, or WEIR_REASON_NONE */
 };
 
+/* A record of the weir protocol: see parse_weir.h. */
+struct weir_run {
+    uint8_t kind; /* enum weir_run_kind */
+    int64_t time_ms;
+    const uint64_t *numbers; /* count of them */
+    const uint8_t *values;   /* as on the wire, not aligned */
+    const uint8_t *offsets;  /* NULL where all samples have time_ms */
+    uint32_t count;
+    void *channel;           /* struct weir_channel */
+    uint64_t sequence;
+};
+
 struct weir_parsed {
     uint32_t record_count;
     uint32_t point_count;
     /* samples the parser refused by reason; received counts them too */
     uint32_t samples_rejected[WEIR_REASON_COUNT];
     uint32_t integers_rounded;
+    bool waits; /* a packet was left because a definition is with the registrar: come again */
+    uint64_t sequence_gaps;
+    uint32_t sequence_reorderings;
+    uint32_t sequence_duplicates;
+    struct weir_run runs[WEIR_WIRE_RECORDS_MAX]; /* of weir records, by index of the record */
     struct weir_record records[WEIR_RECORDS_MAX];
     struct weir_point points[WEIR_POINTS_MAX];
 };
+
+struct weir_senders;
+struct weir_series;
 
 struct weir_parse_context {
     const struct weir_hash_key *key;
     int64_t time_min_ms; /* older is refused as time_past; INT64_MIN for no rule */
     int64_t time_max_ms; /* later is refused as time_future; INT64_MAX for no rule */
+    /* the weir protocol's; NULL elsewhere */
+    struct weir_senders *senders;
+    const struct weir_series *series;
+    uint8_t refusal; /* reason by which all is refused now, or WEIR_REASON_NONE */
 };
 
 /* Parses records of packet from byte `at` on and adds them to out, which has room for a record and
@@ -111,6 +136,10 @@ weir_labels_field_fn weir_influx_labels_field;
 weir_parse_fn weir_graphite_parse;
 weir_labels_begin_fn weir_graphite_labels_begin;
 weir_labels_field_fn weir_graphite_labels_field;
+weir_parse_fn weir_wire_parse;
+/* text is a struct weir_definition_text and the definition behind it. */
+weir_labels_begin_fn weir_wire_labels_begin;
+weir_labels_field_fn weir_wire_labels_field;
 
 /* "avx512", "avx2" or "scalar": the scanner chosen for this CPU. */
 const char *weir_parse_path(void);
@@ -121,6 +150,10 @@ weir_parsed_reset(struct weir_parsed *parsed)
     parsed->record_count = 0;
     parsed->point_count = 0;
     parsed->integers_rounded = 0;
+    parsed->waits = false;
+    parsed->sequence_gaps = 0;
+    parsed->sequence_reorderings = 0;
+    parsed->sequence_duplicates = 0;
     for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
         parsed->samples_rejected[reason] = 0;
 }

@@ -6,6 +6,7 @@ const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
         weir_influx_labels_field},
     [WEIR_PROTO_GRAPHITE] = {"graphite", weir_graphite_parse, weir_graphite_labels_begin,
         weir_graphite_labels_field},
+    [WEIR_PROTO_WEIR] = {"weir", weir_wire_parse, weir_wire_labels_begin, weir_wire_labels_field},
 };
 
 const char *

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/shared.h"
+#include "dataplane/parse_weir.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,12 @@
 #define UNKNOWN WEIR_RAW_UNKNOWN
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
+/* A batch ends at this many changed channels: half of what a batch has marks for, so that a chunk
+ * of settlements finds room besides, and templates behind the marks. */
+#define WIRE_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
+#define CHUNK_LINES_MAX (WEIR_CHUNK_BYTES / 64)
+_Static_assert(WIRE_DIRTY_PUSH + CHUNK_LINES_MAX <= WEIR_SENDERS_DIRTY_MAX, "no standstill");
+
 /* Where the parsed records of one packet end. */
 struct span {
     uint32_t packet;     /* index in the burst */
@@ -62,6 +69,8 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
         return weir_fail(WEIR_NOMEM, 0, "worker of %zu bytes", sizeof *worker);
     worker->options = *options;
     worker->context.key = options->key;
+    worker->context.senders = options->senders;
+    worker->context.series = options->series;
     for (uint32_t i = 0; i < options->port_count; i++) {
         options->ports[i]->index = i + 1;
         options->ports[i]->worker = options->index;
@@ -137,6 +146,8 @@ batch_push(struct weir_worker *worker)
     struct weir_batch *batch = worker->batch;
     uint32_t edge = WEIR_EDGE_WORKER_WRITER(worker->options.index);
     batch->ack_waiting = worker->ack_waiting;
+    if (worker->options.senders != NULL)
+        weir_senders_mark(worker->options.senders, batch);
     weir_edge_put(&worker->options.ledger->edges[edge], batch->number, batch->packets,
         batch->records, batch->count);
     worker->options.counts->pushed[edge] = batch->number;
@@ -161,13 +172,36 @@ chunk_push(struct weir_worker *worker)
     WEIR_ASSERT(pushed);
 }
 
+/* The series numbers of the definitions in a chunk that came back. */
+static void
+take_definitions(struct weir_worker *worker, const struct weir_chunk *chunk)
+{
+    struct weir_chunk_line line;
+    for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
+        memcpy(&line, chunk->lines + at, sizeof line);
+        if (line.defines > 0)
+            weir_definition_settled(worker->options.senders, worker->options.series,
+                chunk->lines + at + sizeof line);
+    }
+}
+
+/* A chunk's definitions may each change another channel, and the marks of all have to fit. */
+static bool
+settlements_welcome(const struct weir_worker *worker)
+{
+    return worker->options.senders == NULL ||
+        weir_senders_dirty_count(worker->options.senders) + CHUNK_LINES_MAX <=
+            WEIR_SENDERS_DIRTY_MAX;
+}
+
 /* Delivers what the registrar says of deferred records and keeps the emptied chunks. */
 static size_t
 take_settled(struct weir_worker *worker)
 {
     size_t taken = 0;
     struct weir_chunk *chunk;
-    while ((chunk = weir_ring_pop(worker->options.settled)) != NULL) {
+    while (settlements_welcome(worker) &&
+        (chunk = weir_ring_pop(worker->options.settled)) != NULL) {
         for (uint32_t i = 0; i < chunk->settlement_count; i++) {
             const struct weir_settlement *settlement = &chunk->settlements[i];
             uint32_t port = settlement->source >> WEIR_SOURCE_BITS;
@@ -177,6 +211,9 @@ take_settled(struct weir_worker *worker)
                 owner->ops->settle(owner, settlement);
         }
         chunk->settlement_count = 0;
+        if (worker->options.senders != NULL)
+            take_definitions(worker, chunk);
+        chunk->used = 0;
         WEIR_ASSERT(worker->chunk_free_count < WEIR_CHUNKS);
         worker->chunks_free[worker->chunk_free_count++] = chunk;
         taken++;
@@ -215,6 +252,73 @@ record_reject(struct weir_worker *worker, uint32_t samples, enum weir_reason rea
     unit_of(worker, WEIR_UNIT_SAMPLES)->received += samples;
     unit_of(worker, WEIR_UNIT_SAMPLES)->rejected[reason] += samples;
     worker->packets[worker->packet_at].rejected++;
+}
+
+/* A weir definition with unknown series goes to the registrar. */
+static void
+definition_defer(struct weir_worker *worker, const struct weir_record *record,
+    const struct weir_run *run)
+{
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    struct weir_channel *channel = run->channel;
+    const struct weir_definition_text text = {.sender = channel->sender,
+        .sequence = run->sequence,
+        .epoch = channel->epoch,
+        .channel = channel->channel};
+    const struct weir_chunk_line line = {.size = (uint32_t)sizeof text + record->size,
+        .source = packet->source,
+        .proto = packet->proto,
+        .defines = run->count,
+        .receive_ms = packet->receive_ms};
+    size_t bytes = weir_chunk_line_bytes(line.size);
+    if (!chunk_open(worker, bytes)) {
+        record_reject(worker, 0, WEIR_REASON_define_backlog);
+        return;
+    }
+    struct weir_chunk *chunk = worker->chunk;
+    memcpy(chunk->lines + chunk->used, &line, sizeof line);
+    memcpy(chunk->lines + chunk->used + sizeof line, &text, sizeof text);
+    memcpy(chunk->lines + chunk->used + sizeof line + sizeof text, record->text, record->size);
+    chunk->used += (uint32_t)bytes;
+    chunk->records++;
+    channel->pending++;
+    unit_of(worker, WEIR_UNIT_RECORDS)->received++;
+    packet->deferred++;
+}
+
+/* Works through the records of one weir packet. wire_ready has seen to room for all of them. */
+static void
+take_runs(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    struct weir_batch *batch = worker->batch;
+    uint64_t start = weir_tsc();
+    uint64_t samples = 0;
+    for (; worker->record_at < parsed->record_count; worker->record_at++) {
+        const struct weir_record *record = &parsed->records[worker->record_at];
+        const struct weir_run *run = &parsed->runs[worker->record_at];
+        worker->records_seen++;
+        if (record->reason != WEIR_REASON_NONE) {
+            record_reject(worker, 0, record->reason);
+        } else if (run->kind == WEIR_RUN_DEFINITION) {
+            definition_defer(worker, record, run);
+        } else {
+            if (run->kind == WEIR_RUN_GROUP)
+                weir_run_append(batch, run);
+            if (batch->opened_tsc == 0)
+                batch->opened_tsc = packet->receive_tsc;
+            batch->records++;
+            samples += run->count * (run->kind == WEIR_RUN_GROUP);
+            unit_of(worker, WEIR_UNIT_RECORDS)->received++;
+            packet->accepted++;
+            packet->batch = batch->number;
+        }
+    }
+    if (parsed->record_count > 0 && batch != NULL)
+        packet->ack_batch = batch->number;
+    unit_of(worker, WEIR_UNIT_SAMPLES)->received += samples;
+    count_cycles(worker, WEIR_STAGE_batch, start, samples);
 }
 
 /* The whole line goes to the registrar. */
@@ -480,7 +584,19 @@ count_parsed(struct weir_worker *worker)
         samples->received += parsed->samples_rejected[reason];
         samples->rejected[reason] += parsed->samples_rejected[reason];
     }
-    worker->options.counts->counter[WEIR_COUNTER_integers_rounded] += parsed->integers_rounded;
+    uint64_t *counter = worker->options.counts->counter;
+    counter[WEIR_COUNTER_integers_rounded] += parsed->integers_rounded;
+    counter[WEIR_COUNTER_sequence_gaps] += parsed->sequence_gaps;
+    counter[WEIR_COUNTER_sequence_reorderings] += parsed->sequence_reorderings;
+    counter[WEIR_COUNTER_sequence_duplicates] += parsed->sequence_duplicates;
+    counter[WEIR_COUNTER_template_waits] += parsed->waits;
+}
+
+/* A worker without senders refuses weir packets, as the parser does by name. */
+static inline bool
+is_wire(const struct weir_worker *worker, const struct weir_packet *packet)
+{
+    return packet->proto == WEIR_PROTO_WEIR && worker->options.senders != NULL;
 }
 
 /* Parses packets until there are enough points for a burst of lookups, whose buckets are fetched
@@ -494,6 +610,8 @@ parse_more(struct weir_worker *worker)
     while (worker->parse_at < worker->packet_count && parsed->record_count < WEIR_RECORDS_MAX &&
         parsed->point_count < WEIR_POINTS_TARGET) {
         struct weir_packet *packet = &worker->packets[worker->parse_at];
+        if (is_wire(worker, packet))
+            break;
         uint32_t before = worker->byte_at, records = parsed->record_count;
         uint32_t points = parsed->point_count;
         if (before < packet->size)
@@ -520,6 +638,70 @@ parse_more(struct weir_worker *worker)
         look_up(worker);
 }
 
+/* Reason by which weir packets are refused as long as the log takes nothing. */
+static uint8_t
+wire_refusal(const struct weir_worker *worker)
+{
+    switch (atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed)) {
+    case WEIR_INGEST_DISK_FULL:
+        return WEIR_REASON_disk_full;
+    case WEIR_INGEST_IO_ERROR:
+        return WEIR_REASON_io_error;
+    default:
+        return WEIR_REASON_NONE;
+    }
+}
+
+/* A weir packet ends in one batch together with its number's mark: so there is room for all of
+ * it, and for another mark, before it is parsed. */
+static bool
+wire_ready(struct weir_worker *worker)
+{
+    const struct weir_packet *packet = &worker->packets[worker->packet_at];
+    uint32_t samples = weir_wire_samples_bound(packet, worker->byte_at);
+    if (worker->batch != NULL &&
+        (worker->batch->count + samples > WEIR_BATCH_SAMPLES_MAX ||
+            weir_senders_dirty_count(worker->options.senders) >= WIRE_DIRTY_PUSH))
+        batch_push(worker);
+    worker->context.refusal = wire_refusal(worker);
+    return batch_open(worker);
+}
+
+/* Works through one weir packet, or a stretch of a stream of them: each is appended before the
+ * next is parsed. False where it has to wait for an empty batch or for the registrar. */
+static bool
+wire_work(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    WEIR_ASSERT(worker->parse_at == worker->packet_at);
+    while (worker->byte_at < packet->size) {
+        if (!wire_ready(worker))
+            return false;
+        spans_reset(worker);
+        uint64_t start = weir_tsc();
+        uint32_t at = (uint32_t)weir_wire_parse(&worker->context, packet, worker->byte_at,
+            worker->options.parsed);
+        count_cycles(worker, WEIR_STAGE_parse, start, 0);
+        count_parsed(worker);
+        if (parsed->waits) {
+            if (worker->chunk != NULL)
+                chunk_push(worker);
+            return false;
+        }
+        if (at == worker->byte_at)
+            break; /* an incomplete packet of a stream */
+        worker->byte_at = at;
+        take_runs(worker);
+    }
+    uint32_t consumed = worker->byte_at;
+    worker->parse_at++;
+    worker->byte_at = 0;
+    packet_end(worker, consumed);
+    spans_reset(worker);
+    return true;
+}
+
 /* True when the whole burst is done; false where it has to wait for an empty batch. */
 static bool
 burst_work(struct weir_worker *worker)
@@ -532,7 +714,10 @@ burst_work(struct weir_worker *worker)
             worker->port = NULL;
             return true;
         }
-        parse_more(worker);
+        if (!is_wire(worker, &worker->packets[worker->parse_at]))
+            parse_more(worker);
+        else if (!wire_work(worker))
+            return false;
     }
     return false;
 }
@@ -550,6 +735,8 @@ burst_take(struct weir_worker *worker, struct weir_port *port)
         worker->packets[i].rejected = 0;
         worker->packets[i].deferred = 0;
         worker->packets[i].batch = 0;
+        worker->packets[i].ack_epoch = 0;
+        worker->packets[i].broken = false;
     }
     worker->port = port;
     worker->packet_count = (uint32_t)count;
@@ -584,7 +771,9 @@ static size_t
 flush_due(struct weir_worker *worker)
 {
     size_t flushed = 0;
-    if (worker->packets_owed > 0 && worker->batch == NULL)
+    bool marks_owed = worker->options.senders != NULL &&
+        weir_senders_dirty_count(worker->options.senders) > 0;
+    if ((worker->packets_owed > 0 || marks_owed) && worker->batch == NULL)
         batch_open(worker);
     if (worker->batch != NULL &&
         (worker->draining || worker->now_ns - worker->batch_opened_ns >= interval_ns(worker))) {
@@ -657,6 +846,8 @@ weir_worker_drain(struct weir_worker *worker)
     worker->draining = true;
     weir_worker_run_once(worker);
     return worker->port == NULL && worker->batch == NULL && worker->chunk == NULL &&
+           (worker->options.senders == NULL ||
+               weir_senders_dirty_count(worker->options.senders) == 0) &&
            worker->packets_owed == 0 && worker->chunk_free_count == WEIR_CHUNKS;
 }
 

@@ -82,7 +82,8 @@ static void
 parse_stream(const struct weir_protocol *protocol, const struct twin *twin, const size_t *cuts,
     size_t cut_count, struct outcome *out)
 {
-    struct weir_parse_context context = {&key, twin->time_min_ms, twin->time_max_ms};
+    struct weir_parse_context context = {
+        .key = &key, .time_min_ms = twin->time_min_ms, .time_max_ms = twin->time_max_ms};
     size_t taken = 0;
     bool skip = false;
     for (size_t i = 0; i <= cut_count; i++) {

@@ -18,7 +18,8 @@ static struct weir_parsed parsed;
 static struct weir_hash_key key;
 static uint8_t memory[1 << 20];
 
-static struct weir_parse_context context = {&key, INT64_MIN, INT64_MAX};
+static struct weir_parse_context context = {
+    .key = &key, .time_min_ms = INT64_MIN, .time_max_ms = INT64_MAX};
 
 /* Parses text, which may hold zeros, and returns the position behind what was taken. */
 static inline size_t
