@@ -7,8 +7,8 @@
  * Memory:  taken at new and add_template; none later
  * Errors:  0 or a negative errno. Over UDP a lost packet is nobody's error. Over TCP a broken
  *          connection is made anew, with growing pauses, and unacknowledged packets are sent again
- * Limits:  WEIR_CLIENT_TEMPLATES_MAX templates; WEIR_CLIENT_UNACKED_MAX packets unacknowledged: then
- *          -EAGAIN until Weir has caught up
+ * Limits:  WEIR_CLIENT_TEMPLATES_MAX templates; WEIR_CLIENT_UNACKED_MAX packets unacknowledged:
+ *          then -EAGAIN until Weir has caught up
  */
 #ifndef WEIR_CLIENT_H
 #define WEIR_CLIENT_H
