@@ -8,7 +8,6 @@
 #include "dataplane/port.h"
 #include "dataplane/socket.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -35,8 +34,6 @@
  * 4 s, and says so before this. */
 #define STOP_DATAPLANE_NS (4400 * MS)
 #define STOP_ALL_NS (4700 * MS)
-/* An address of this machine takes a connection at once, or it does not. */
-#define HTTP_WAIT_MS 20
 /* The log's segments, sockets and connections; more is not needed. */
 #define NOFILE_WANTED 262144
 
@@ -259,6 +256,10 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
         atomic_store_explicit(&supervisor->shared->epoch, 0, memory_order_release);
         atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
             memory_order_release);
+    } else {
+        /* relaxed: read by this thread alone until the next control plane sets it. The number may
+         * come again, and would be taken for the new one's word. */
+        atomic_store_explicit(&supervisor->shared->http_pid, 0, memory_order_relaxed);
     }
     if (supervisor->stopping_ns != 0)
         return;
@@ -303,36 +304,14 @@ start_children(struct supervisor *supervisor)
     }
 }
 
-/* Whether the HTTP port takes a connection. Nothing is sent or read. */
-static bool
-http_answers(const struct weir_config *config)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(config->http_port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(config->http_port)};
-    bool is_v6 = inet_pton(AF_INET6, config->http_address, &v6.sin6_addr) == 1;
-    if (!is_v6 && inet_pton(AF_INET, config->http_address, &v4.sin_addr) != 1)
-        return false;
-    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    const struct sockaddr *address = is_v6 ? (const void *)&v6 : (const void *)&v4;
-    bool answers = connect(fd, address, is_v6 ? sizeof v6 : sizeof v4) == 0;
-    if (!answers && errno == EINPROGRESS) {
-        struct pollfd wait = {.fd = fd, .events = POLLOUT};
-        int error = 0;
-        socklen_t size = sizeof error;
-        answers = poll(&wait, 1, HTTP_WAIT_MS) == 1 &&
-                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
-    }
-    close(fd);
-    return answers;
-}
-
 static bool
 child_ready(const struct supervisor *supervisor, int which)
 {
-    if (which == CONTROLPLANE)
-        return http_answers(supervisor->config);
+    if (which == CONTROLPLANE) {
+        /* its own word, since the port may be another process's; acquire pairs with its release */
+        uint32_t pid = atomic_load_explicit(&supervisor->shared->http_pid, memory_order_acquire);
+        return pid == (uint32_t)supervisor->children[which].pid;
+    }
     /* acquire pairs with the dataplane's release when ingest opens; a full disk or a closed log
      * is an answer too, which /healthz explains */
     return atomic_load_explicit(&supervisor->shared->epoch, memory_order_acquire) != 0 &&

@@ -2,7 +2,8 @@
  * name it is run under, and does what the file FAKE_ORDERS/<name> says:
  *
  *   refuse    ends with exit code 2       crash     ends with 1 at once
- *   deaf      ignores SIGTERM             (other)   runs until SIGTERM
+ *   deaf      ignores SIGTERM             mute      never says that it is ready
+ *   (other)   runs until SIGTERM
  *
  * Each start, and the SIGTERM that ends it, adds a line to FAKE_ORDERS/log.
  */
@@ -68,6 +69,10 @@ open_http(const struct weir_config *config)
     inet_pton(AF_INET, config->http_address, &at.sin_addr);
     if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 5) != 0)
         _exit(7);
+    struct weir_shared *shared;
+    if (weir_shared_map(WEIR_SHARED_FD, &shared) != WEIR_OK)
+        _exit(8);
+    atomic_store(&shared->http_pid, (uint32_t)getpid());
 }
 
 int
@@ -97,7 +102,7 @@ main(int argc, char **argv)
         return 1;
     if (strcmp(name, "weir-dataplane") == 0)
         open_ingest();
-    else
+    else if (strcmp(order, "mute") != 0)
         open_http(&config);
     int number;
     do
