@@ -30,6 +30,9 @@
 #define SETTLED_NS (1000 * MS)
 #define BACKOFF_FIRST_NS (50 * MS)
 #define BACKOFF_MOST_NS (1000 * MS)
+/* A child that has never been ready and still ends with an error by then never will be. Until then
+ * a port may be held by a former instance that is ending. */
+#define GIVE_UP_NS (5000 * MS)
 /* SIGTERM ends an instance within 5 s. The dataplane counts what it could not make durable in
  * 4 s, and says so before this. */
 #define STOP_DATAPLANE_NS (4400 * MS)
@@ -47,6 +50,7 @@ struct child {
     bool ready;
     bool was_ready;      /* in any of its lives */
     uint32_t starts;
+    int64_t first_ns;    /* its first start */
     int64_t started_ns;
     int64_t restart_ns;  /* when to start it again */
     int64_t backoff_ns;
@@ -215,6 +219,8 @@ start_child(struct supervisor *supervisor, struct child *child)
     child->starts++;
     child->ready = false;
     child->started_ns = weir_mono_ns();
+    if (child->starts == 1)
+        child->first_ns = child->started_ns;
     child->pid = fork();
     if (child->pid == 0)
         become_child(supervisor, child, parent);
@@ -242,6 +248,28 @@ begin_stop(struct supervisor *supervisor, int exit_code)
         kill(first->pid, SIGTERM);
 }
 
+/* Whether this death says that the instance cannot run; then the others are stopped. */
+static bool
+give_up(struct supervisor *supervisor, const struct child *child, int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    int64_t tried = weir_mono_ns() - child->first_ns;
+    if (child->was_ready)
+        return false;
+    if (code == WEIR_EXIT_CONFIG && child->starts == 1) {
+        weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
+        begin_stop(supervisor, WEIR_EXIT_CONFIG);
+        return true;
+    }
+    if (code == EXIT_FAILURE && child->starts > 1 && tried > GIVE_UP_NS) {
+        weir_event(WEIR_ERROR, "start_failed", "child=%s starts=%u tried_ms=%lld", child->name,
+            child->starts, (long long)(tried / MS));
+        begin_stop(supervisor, EXIT_FAILURE);
+        return true;
+    }
+    return false;
+}
+
 /* What is said of a death, and when the child may live again. */
 static void
 child_died(struct supervisor *supervisor, struct child *child, int status)
@@ -261,14 +289,8 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
          * come again, and would be taken for the new one's word. */
         atomic_store_explicit(&supervisor->shared->http_pid, 0, memory_order_relaxed);
     }
-    if (supervisor->stopping_ns != 0)
+    if (supervisor->stopping_ns != 0 || give_up(supervisor, child, status))
         return;
-    bool refused = WIFEXITED(status) && WEXITSTATUS(status) == WEIR_EXIT_CONFIG;
-    if (refused && !child->was_ready && child->starts == 1) {
-        weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
-        begin_stop(supervisor, WEIR_EXIT_CONFIG);
-        return;
-    }
     if (lived >= SETTLED_NS || child->starts == 1)
         child->backoff_ns = 0;
     child->restart_ns = now + child->backoff_ns;
@@ -468,7 +490,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     supervise(&supervisor);
     weir_supervisor_filter_detach(&supervisor.filter);
     weir_supervisor_filter_close(&supervisor.filter);
-    if (supervisor.exit_code == EXIT_SUCCESS)
+    if (supervisor.children[DATAPLANE].was_ready || supervisor.exit_code == EXIT_SUCCESS)
         print_ledger(&supervisor);
     weir_instance_close(&supervisor.instance);
     weir_event(WEIR_INFO, "stopped", "exit_code=%d", supervisor.exit_code);

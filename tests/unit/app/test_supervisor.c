@@ -263,6 +263,35 @@ test_supervisor_goes_on_where_a_child_crashes_at_start(void **state)
 }
 
 static void
+test_supervisor_ends_with_1_where_a_child_never_starts(void **state)
+{
+    (void)state;
+    give_order("weir-controlplane", "crash");
+    supervisor = start();
+    assert_int_equal(wait_exit(supervisor), 1);
+    supervisor = 0;
+    assert_true(file_holds("output", "event=start_failed child=controlplane"));
+    assert_true(file_holds("output", "event=ledger unit=samples"));
+    assert_true(file_holds("log", "weir-dataplane stopped"));
+}
+
+static void
+test_supervisor_restarts_for_ever_what_was_ready_once(void **state)
+{
+    (void)state;
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    give_order("weir-controlplane", "crash");
+    kill(wait_pid("controlplane", 0), SIGKILL);
+    /* 0, 50, 100, ... 1000 ms of waiting: by the tenth start more than 5 s have passed */
+    wait_for("output", "child=controlplane pid=");
+    wait_for("output", "start=10");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
+static void
 test_supervisor_kills_a_child_that_does_not_stop(void **state)
 {
     (void)state;
@@ -326,6 +355,8 @@ main(void)
         TEST(test_supervisor_gives_up_where_the_configuration_is_refused),
         TEST(test_supervisor_is_not_ready_by_a_strangers_port),
         TEST(test_supervisor_goes_on_where_a_child_crashes_at_start),
+        TEST(test_supervisor_ends_with_1_where_a_child_never_starts),
+        TEST(test_supervisor_restarts_for_ever_what_was_ready_once),
         TEST(test_supervisor_kills_a_child_that_does_not_stop),
         TEST(test_supervisor_refuses_data_that_another_instance_has),
         TEST(test_supervisor_death_ends_its_children),
