@@ -1,5 +1,6 @@
 /* weir bench --source veth: real frames through AF_XDP. A program in the kernel makes them and
- * sends them over a veth pair of its own at a steady rate; a whole instance (`weir run`) takes them.
+ * sends them over a veth pair of its own at a steady rate; a whole instance (`weir run`) takes
+ * them.
  *
  * The kernel's work on both ends of the pair, the XDP program's too, is done on the generator's
  * core. Frames are not read back here: what is stored is what the ledger says.
