@@ -434,6 +434,15 @@ supervise(struct supervisor *supervisor)
     }
 }
 
+static void
+print_reasons(const char *unit, const char *class, const uint64_t *counts)
+{
+    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
+        if (counts[reason] != 0)
+            weir_event(WEIR_INFO, "ledger_reason", "unit=%s class=%s reason=%s count=%llu", unit,
+                class, weir_reason_names[reason], (unsigned long long)counts[reason]);
+}
+
 /* The sums of the dataplane's last life, once it is gone: what was received is accounted for. */
 static void
 print_ledger(struct supervisor *supervisor)
@@ -457,6 +466,10 @@ print_ledger(struct supervisor *supervisor)
             (unsigned long long)total->stored, (unsigned long long)rejected,
             (unsigned long long)dropped, (unsigned long long)sum->in_flight[unit],
             (long long)sum->residual[unit]);
+    }
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+        print_reasons(weir_unit_names[unit], "rejected", sum->total.unit[unit].rejected);
+        print_reasons(weir_unit_names[unit], "dropped", sum->total.unit[unit].dropped);
     }
     free(sum);
 }
@@ -484,7 +497,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
-        return EXIT_FAILURE;
+        return err == WEIR_INVALID ? WEIR_EXIT_CONFIG : EXIT_FAILURE;
     }
     bind_udp(&supervisor);
     supervise(&supervisor);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -344,6 +345,40 @@ test_supervisor_death_ends_its_children(void **state)
     supervisor = 0;
 }
 
+static void
+test_supervisor_names_the_reasons_of_the_closing_ledger(void **state)
+{
+    (void)state;
+    give_order("weir-dataplane", "reject");
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+    assert_true(file_holds("output", "event=ledger unit=samples received=3 stored=0 rejected=3 "));
+    assert_true(file_holds("output",
+        "event=ledger_reason unit=samples class=rejected reason=table_full count=3\n"));
+    assert_false(file_holds("output", "class=dropped"));
+}
+
+static void
+test_supervisor_refuses_data_of_another_user(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can make such a directory */
+    char parent[128];
+    path_of(parent, sizeof parent, "a");
+    assert_int_equal(mkdir(parent, 0755), 0);
+    assert_int_equal(mkdir(data, 0755), 0);
+    assert_int_equal(chown(data, 65534, 65534), 0);
+    assert_int_equal(wait_exit(start()), 2);
+    assert_true(file_holds("output", "belongs to uid 65534 and this is uid 0"));
+    char run[160];
+    snprintf(run, sizeof run, "%s/run", data);
+    assert_int_equal(access(run, F_OK), -1); /* and nothing was made in it */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int
@@ -359,6 +394,8 @@ main(void)
         TEST(test_supervisor_restarts_for_ever_what_was_ready_once),
         TEST(test_supervisor_kills_a_child_that_does_not_stop),
         TEST(test_supervisor_refuses_data_that_another_instance_has),
+        TEST(test_supervisor_names_the_reasons_of_the_closing_ledger),
+        TEST(test_supervisor_refuses_data_of_another_user),
         TEST(test_supervisor_death_ends_its_children),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
