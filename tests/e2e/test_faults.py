@@ -195,6 +195,20 @@ def test_a_full_log_refuses_by_name_and_serves_reads():
         assert parse_ok(weir.send_tcp(f"after f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
 
 
+def test_without_standard_descriptors_events_go_nowhere():
+    with Instance() as weir:
+        weir.stop()
+        command = weir.command()
+        weir.command = lambda: ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+        weir.start()
+        now = int(time.time())
+        assert parse_ok(weir.send_tcp(f"m f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+        assert weir.raw("m_f", now, now + 1) == {(): [(now, 1.0)]}
+        assert weir.stop() == 0
+        for name in ("lock", "run/dataplane.lock"):
+            assert os.path.getsize(os.path.join(weir.data, name)) == 0, name
+
+
 def test_the_sync_back_end_gives_the_same_answers():
     with Instance("--io", "sync") as weir:
         now = int(time.time())
