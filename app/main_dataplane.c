@@ -2,7 +2,7 @@
  *
  *   weir-dataplane --config FILE [--parent PID] [--shared-fd N] [--ring-source-fd N]
  *
- * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused.
+ * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused, or an address that is taken.
  */
 #include "app/dataplane.h"
 #include "base/event.h"
@@ -106,7 +106,8 @@ main(int argc, char **argv)
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
-        return err == WEIR_INVALID ? EXIT_CONFIG : EXIT_FAILURE;
+        /* busy: another program has the address, and trying again would not change it */
+        return err == WEIR_INVALID || err == WEIR_BUSY ? EXIT_CONFIG : EXIT_FAILURE;
     }
     weir_dataplane_run(dataplane, &stop_asked);
     weir_dataplane_close(dataplane);

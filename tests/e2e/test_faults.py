@@ -159,6 +159,13 @@ def test_two_instances_side_by_side():
         second = Instance(data=one.data)
         second.start(wait=False)
         assert second.process.wait(5) != 0, "the same data directory is refused"
+        for port in ("http", "influx_udp", "influx_tcp"):
+            third = Instance()
+            setattr(third, port, getattr(one, port))
+            third.start(wait=False)
+            assert third.process.wait(8) != 0, f"a taken {port} is refused"
+            assert "weir is ready" not in third.log()
+            third.__exit__(None, None, None)
         one.kill("dataplane")
         one.wait_open()
         assert list(two.raw("m_f", now, now + 1)) == [(("i", "2"),)]
