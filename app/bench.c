@@ -6,8 +6,10 @@
  *   check:   another process counts all samples and compares 10,000 bit for bit
  */
 #include "app/bench_check.h"
+#include "app/bench_feed.h"
 #include "app/bench_lines.h"
 #include "app/bench_target.h"
+#include "app/bench_veth.h"
 #include "app/commands.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -33,12 +35,13 @@
 #define TIME_LEAD_MS 1000
 
 struct options {
-    const char *source;
+    enum weir_bench_source source;
     const char *proto;
     const char *data;
     uint64_t series;
     double seconds;
     bool json;
+    uint64_t emit; /* lines to print instead of measuring */
 };
 
 struct report {
@@ -57,16 +60,21 @@ struct report {
 void
 weir_usage_bench(FILE *out)
 {
-    fputs("usage: weir bench [--source ring] [--proto influx] [--series N] [--seconds S]\n"
-          "                  [--json] --data DIR\n"
-          "Runs the dataplane on lines from memory and measures what becomes durable and can be\n"
+    fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx] [--series N]\n"
+          "                  [--seconds S] [--json] --data DIR\n"
+          "Runs the dataplane on generated lines and measures what becomes durable and can be\n"
           "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
+          "  --source udp    datagrams to a loopback socket from 1,000 source ports\n"
+          "  --source tcp    eight loopback connections\n"
           "  --proto influx  text lines of about 100 bytes, one field each (default)\n"
           "  --series N      active series (default 1000000)\n"
           "  --seconds S     length of the measurement (default 10)\n"
+          "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
+          "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n",
         out);
+    weir_usage_bench_veth(out);
 }
 
 static int
@@ -76,6 +84,18 @@ refuse(const char *option, const char *value, const char *wanted)
     return WEIR_EXIT_USAGE;
 }
 
+static bool
+parse_source(const char *name, enum weir_bench_source *out)
+{
+    for (int source = 0; source < WEIR_BENCH_SOURCES; source++) {
+        if (strcmp(name, weir_bench_source_names[source]) == 0) {
+            *out = (enum weir_bench_source)source;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* False with an exit code in *code where the options are not understood. */
 static bool
 parse_options(int argc, char **argv, struct options *out, int *code)
@@ -83,9 +103,10 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     static const struct option table[] = {{"source", required_argument, NULL, 's'},
         {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+        {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'},
+        {NULL, 0, NULL, 0}};
     *out = (struct options){
-        .source = "ring", .proto = "influx", .series = 1000000, .seconds = 10};
+        .source = WEIR_BENCH_RING, .proto = "influx", .series = 1000000, .seconds = 10};
     int option;
     char *end;
     *code = WEIR_EXIT_USAGE;
@@ -93,7 +114,8 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     while ((option = getopt_long(argc + 1, argv - 1, "", table, NULL)) != -1) {
         switch (option) {
         case 's':
-            out->source = optarg;
+            if (!parse_source(optarg, &out->source))
+                return refuse("--source", optarg, "there are: ring, udp, tcp, veth"), false;
             break;
         case 'p':
             out->proto = optarg;
@@ -114,16 +136,19 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         case 'j':
             out->json = true;
             break;
+        case 'e':
+            out->emit = strtoull(optarg, &end, 10);
+            if (*end != '\0' || out->emit == 0)
+                return refuse("--emit", optarg, "a number of lines"), false;
+            break;
         default:
             weir_usage_bench(stderr);
             return false;
         }
     }
-    if (strcmp(out->source, "ring") != 0)
-        return refuse("--source", out->source, "there is: ring"), false;
     if (strcmp(out->proto, "influx") != 0)
         return refuse("--proto", out->proto, "there is: influx"), false;
-    if (out->data == NULL)
+    if (out->data == NULL && out->emit == 0)
         return refuse("--data", "", "is missing"), false;
     return true;
 }
@@ -161,6 +186,20 @@ ended_samples(const struct weir_ledger_sum *sum)
     return ended;
 }
 
+/* All that was offered has ended, or was lost below the socket and is counted there. */
+static bool
+all_ended(const struct weir_bench_target *target, const struct weir_ledger_sum *sum,
+    uint64_t offered)
+{
+    uint64_t datagrams = weir_bench_target_datagrams(target);
+    if (datagrams == 0)
+        return ended_samples(sum) >= offered;
+    return sum->in_flight[WEIR_UNIT_SAMPLES] == 0 &&
+           sum->total.unit[WEIR_UNIT_PACKETS].received +
+                   sum->total.counter[WEIR_COUNTER_socket_drops] >=
+               datagrams;
+}
+
 /* Waits until all `offered` samples of this dataplane's life have ended. */
 static bool
 wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_ledger_sum *sum)
@@ -169,7 +208,7 @@ wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_led
     do {
         if (!weir_bench_target_ledger(target, sum))
             return false;
-        if (ended_samples(sum) >= offered)
+        if (all_ended(target, sum, offered))
             return true;
     } while (weir_mono_ns() < limit_ns && weir_bench_target_alive(target));
     fprintf(stderr, "weir bench: %" PRIu64 " of %" PRIu64 " samples ended in time\n",
@@ -201,7 +240,8 @@ send_pass(struct weir_bench_target *target, struct weir_bench_lines *lines, uint
     }
 }
 
-/* First contact: passes until every series is defined. */
+/* First contact: passes until every series is defined and the worker's cache knows the lines, so
+ * that what is measured is the steady state. */
 static bool
 warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
     const struct options *options, int64_t *time_ms, int64_t step_ms, struct report *report,
@@ -209,8 +249,8 @@ warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
 {
     uint64_t known = weir_bench_target_series(target);
     int64_t start_ns = weir_mono_ns();
-    uint64_t rejected = 1;
-    for (int i = 0; i < WARM_PASSES_MAX && rejected > 0; i++) {
+    uint64_t rejected = 1, missed = 1, last_missed = 0;
+    for (int i = 0; i < WARM_PASSES_MAX && (rejected > 0 || missed > options->series / 100); i++) {
         uint64_t before = report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
         weir_bench_lines_restart(lines, *time_ms);
         uint64_t pass_sent = send_pass(target, lines, 1, 0);
@@ -219,6 +259,8 @@ warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
         if (!wait_durable(target, *sent, &report->before))
             return false;
         rejected = before + pass_sent - report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
+        missed = report->before.total.counter[WEIR_COUNTER_raw_misses] - last_missed;
+        last_missed += missed;
         if (weir_bench_target_series(target) - known >= options->series)
             report->warm_seconds = report->warm_seconds == 0
                                        ? (double)(weir_mono_ns() - start_ns) / 1e9
@@ -248,10 +290,18 @@ generator_cost(struct weir_bench_lines *lines, int64_t time_ms)
     return (double)(weir_mono_ns() - start_ns) / (double)samples;
 }
 
+/* A pass over few series is quick: then time moves on in small steps, so that a run's times stay
+ * within the hour that may lie ahead. */
+static int64_t
+step_of(const struct options *options)
+{
+    return options->series >= 100000 ? 1000 : 1;
+}
+
 static bool
 measure(struct weir_bench_target *target, const struct options *options, struct report *report)
 {
-    int64_t step_ms = options->series >= 100000 ? 1000 : 1;
+    int64_t step_ms = step_of(options);
     int64_t time_ms = weir_wall_ms() - 600000;
     int64_t newest_ms = weir_bench_target_newest_ms(target) + TIME_LEAD_MS;
     if (newest_ms > time_ms)
@@ -323,7 +373,7 @@ report_json(const struct options *options, const struct report *report,
                                                 (size_t)stage) /
                       (double)(durable ? durable : 1)));
     json_t *out = json_object();
-    json_object_set_new(out, "source", json_string(options->source));
+    json_object_set_new(out, "source", json_string(weir_bench_source_names[options->source]));
     json_object_set_new(out, "proto", json_string(options->proto));
     json_object_set_new(out, "series", json_integer((json_int_t)options->series));
     json_object_set_new(out, "offered", json_integer((json_int_t)report->offered));
@@ -336,6 +386,8 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "compared", json_integer((json_int_t)report->found.compared));
     json_object_set_new(out, "mismatched", json_integer((json_int_t)report->found.mismatched));
     json_object_set_new(out, "read_back_seconds", json_real(report->found.seconds));
+    json_object_set_new(out, "datagrams_lost",
+        json_integer((json_int_t)DELTA(report, counter[WEIR_COUNTER_socket_drops])));
     json_object_set_new(out, "seconds", json_real(report->seconds));
     json_object_set_new(out, "samples_per_sec_durable",
         json_real((double)durable / report->seconds));
@@ -372,13 +424,49 @@ print_table(json_t *report)
     }
 }
 
+static int
+emit_lines(const struct options *options)
+{
+    struct weir_bench_lines *lines;
+    if (weir_bench_lines_new(options->series, weir_wall_ms() - 600000, step_of(options), &lines) !=
+        WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return EXIT_FAILURE;
+    }
+    uint8_t packet[WEIR_BENCH_PACKET_MAX];
+    bool ok = true;
+    for (uint64_t emitted = 0; emitted < options->emit && ok;) {
+        uint32_t samples;
+        size_t size = weir_bench_lines_next(lines, packet, &samples);
+        ok = fwrite(packet, 1, size, stdout) == size;
+        emitted += samples;
+    }
+    weir_bench_lines_free(lines);
+    return ok && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Frames of the veth source are made in the kernel: nothing of the others' fits it. */
+static bool
+source_is_veth(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--source=veth") == 0 ||
+            (strcmp(argv[i], "--source") == 0 && i + 1 < argc && strcmp(argv[i + 1], "veth") == 0))
+            return true;
+    return false;
+}
+
 int
 weir_command_bench(int argc, char **argv)
 {
+    if (source_is_veth(argc, argv))
+        return weir_bench_veth(argc, argv);
     struct options options;
     int code;
     if (!parse_options(argc, argv, &options, &code))
         return code;
+    if (options.emit > 0)
+        return emit_lines(&options);
     uint64_t need = (uint64_t)(options.seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
                     options.series * 300 + (UINT64_C(1) << 30);
     struct weir_bench_target *target;
@@ -388,7 +476,8 @@ weir_command_bench(int argc, char **argv)
     }
     if (!check_disk(&options, need))
         return EXIT_FAILURE;
-    if (weir_bench_target_open(options.data, options.series, need, &target) != WEIR_OK) {
+    if (weir_bench_target_open(options.data, options.source, options.series, need, &target) !=
+        WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }

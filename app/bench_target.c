@@ -1,10 +1,9 @@
 #include "app/bench_target.h"
 
-#include "app/bench_lines.h"
+#include "app/bench_feed.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/shared.h"
-#include "dataplane/port_memory.h"
 #include "storage/log.h"
 #include "storage/reader.h"
 
@@ -24,8 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* 2 MiB of packets: larger than L2, so that the dataplane reads them from further away. */
-#define SOURCE_SLOTS 1024
 #define FRAME_RING_BYTES (UINT64_C(512) << 20)
 #define OPEN_WAIT_NS (INT64_C(120) * 1000000000)
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
@@ -35,13 +32,12 @@ struct weir_bench_target {
     char data[WEIR_CONFIG_PATH_MAX];
     int lock_fd;
     int shared_fd;
-    int source_fd;
+    enum weir_bench_source source;
     pid_t pid;
     int status;
     bool reaped;
-    uint64_t committed;
     struct weir_shared *shared;
-    struct weir_ring_source *source;
+    struct weir_bench_feed *feed;
 };
 
 static void
@@ -94,9 +90,22 @@ directory_bytes(const char *data)
     }
 }
 
-static enum weir_err
-write_config(const char *data, uint64_t series, uint64_t log_bytes, char *path, size_t size)
+static void
+add_listener(struct weir_config *config, const struct weir_bench_target *target)
 {
+    struct weir_config_listener *listener = &config->listeners[config->listener_count++];
+    *listener = (struct weir_config_listener){.proto = WEIR_CONFIG_INFLUX,
+        .transport = target->source == WEIR_BENCH_UDP ? WEIR_CONFIG_UDP : WEIR_CONFIG_TCP,
+        .time_unit = WEIR_CONFIG_NS,
+        .port = weir_bench_feed_port(target->feed)};
+    snprintf(listener->address, sizeof listener->address, "127.0.0.1");
+}
+
+static enum weir_err
+write_config(const struct weir_bench_target *target, uint64_t series, uint64_t log_bytes,
+    char *path, size_t size)
+{
+    const char *data = target->data;
     struct weir_config *config = calloc(1, sizeof *config);
     if (config == NULL)
         return weir_fail(WEIR_NOMEM, 0, "configuration");
@@ -105,6 +114,8 @@ write_config(const char *data, uint64_t series, uint64_t log_bytes, char *path, 
     weir_config_init(config);
     snprintf(config->data, sizeof config->data, "%s", data);
     config->listener_count = 0;
+    if (weir_bench_feed_port(target->feed) != 0)
+        add_listener(config, target);
     config->http_port = 0;
     config->series_max = series + (err == WEIR_OK ? known : 0) + 1024;
     config->series_label_bytes = config->series_max * LABEL_BYTES;
@@ -152,14 +163,18 @@ child_exec(const struct weir_bench_target *target, const char *config)
     }
     char parent[16];
     char shared[16];
-    char source[16];
     snprintf(parent, sizeof parent, "%d", (int)getppid());
     snprintf(shared, sizeof shared, "%d", target->shared_fd);
-    snprintf(source, sizeof source, "%d", target->source_fd);
     fcntl(target->shared_fd, F_SETFD, 0);
-    fcntl(target->source_fd, F_SETFD, 0);
+    int ring_fd = weir_bench_feed_ring_fd(target->feed);
+    if (ring_fd < 0)
+        execl(self, "weir-dataplane", "--config", config, "--parent", parent, "--shared-fd",
+            shared, (char *)NULL);
+    char ring[16];
+    snprintf(ring, sizeof ring, "%d", ring_fd);
+    fcntl(ring_fd, F_SETFD, 0);
     execl(self, "weir-dataplane", "--config", config, "--parent", parent, "--shared-fd", shared,
-        "--ring-source-fd", source, (char *)NULL);
+        "--ring-source-fd", ring, (char *)NULL);
     fprintf(stderr, "weir bench: %s: %s\n", self, strerror(errno));
     _exit(127);
 }
@@ -184,10 +199,6 @@ start(struct weir_bench_target *target, const char *config)
     enum weir_err err = weir_shared_new(FRAME_RING_BYTES, &target->shared_fd);
     if (err == WEIR_OK)
         err = weir_shared_map(target->shared_fd, &target->shared);
-    if (err == WEIR_OK)
-        err = weir_ring_source_new(WEIR_BENCH_PACKET_MAX, SOURCE_SLOTS, &target->source_fd);
-    if (err == WEIR_OK)
-        err = weir_ring_source_attach(target->source_fd, &target->source);
     if (err != WEIR_OK)
         return err;
     target->pid = fork();
@@ -196,19 +207,22 @@ start(struct weir_bench_target *target, const char *config)
     if (target->pid == 0)
         child_exec(target, config);
     err = wait_open(target);
+    if (err == WEIR_OK)
+        err = weir_bench_feed_connect(target->feed, target->shared);
     pin_generator();
     return err;
 }
 
 enum weir_err
-weir_bench_target_open(const char *data, uint64_t series, uint64_t log_bytes,
-    struct weir_bench_target **out)
+weir_bench_target_open(const char *data, enum weir_bench_source source, uint64_t series,
+    uint64_t log_bytes, struct weir_bench_target **out)
 {
     struct weir_bench_target *target = calloc(1, sizeof *target);
     if (target == NULL)
         return weir_fail(WEIR_NOMEM, 0, "target");
     snprintf(target->data, sizeof target->data, "%s", data);
-    target->shared_fd = target->source_fd = -1;
+    target->shared_fd = -1;
+    target->source = source;
     char path[WEIR_CONFIG_PATH_MAX + 32];
     path_in(path, sizeof path, data, "lock");
     enum weir_err err = WEIR_OK;
@@ -218,7 +232,9 @@ weir_bench_target_open(const char *data, uint64_t series, uint64_t log_bytes,
     else if (flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
         err = weir_fail(WEIR_BUSY, 0, "%s is in use by a running instance", data);
     if (err == WEIR_OK)
-        err = write_config(data, series, log_bytes, path, sizeof path);
+        err = weir_bench_feed_new(source, &target->feed);
+    if (err == WEIR_OK)
+        err = write_config(target, series, log_bytes, path, sizeof path);
     if (err == WEIR_OK)
         err = start(target, path);
     if (err != WEIR_OK) {
@@ -260,15 +276,14 @@ weir_bench_target_close(struct weir_bench_target *target)
     bool clean = true;
     if (target->pid > 0)
         clean = stop(target);
-    if (target->source != NULL)
-        weir_ring_source_detach(target->source);
+    if (target->feed != NULL)
+        weir_bench_feed_free(target->feed);
     if (target->shared != NULL)
         weir_shared_unmap(target->shared);
-    for (int i = 0; i < 3; i++) {
-        int fd = (int[]){target->lock_fd, target->shared_fd, target->source_fd}[i];
-        if (fd >= 0)
-            close(fd);
-    }
+    if (target->lock_fd >= 0)
+        close(target->lock_fd);
+    if (target->shared_fd >= 0)
+        close(target->shared_fd);
     free(target);
     return clean;
 }
@@ -277,8 +292,7 @@ uint8_t *
 weir_bench_target_reserve(struct weir_bench_target *target)
 {
     uint8_t *slot;
-    for (uint64_t tries = 1; (slot = weir_ring_source_reserve(target->source)) == NULL; tries++) {
-        weir_ring_source_publish(target->source);
+    for (uint64_t tries = 1; (slot = weir_bench_feed_reserve(target->feed)) == NULL; tries++) {
         if (tries % (1 << 20) == 0 && !weir_bench_target_alive(target))
             return NULL;
     }
@@ -288,18 +302,23 @@ weir_bench_target_reserve(struct weir_bench_target *target)
 void
 weir_bench_target_commit(struct weir_bench_target *target, size_t size)
 {
-    weir_ring_source_commit(target->source, (uint32_t)size, WEIR_PROTO_INFLUX, WEIR_TIME_NS);
-    if (++target->committed % 16 == 0)
-        weir_ring_source_publish(target->source);
+    weir_bench_feed_commit(target->feed, size);
 }
 
 bool
 weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum)
 {
-    weir_ring_source_publish(target->source);
+    if (!weir_bench_feed_flush(target->feed))
+        return false;
     usleep(1000);
     enum weir_err err = weir_ledger_read(&target->shared->ledger, sum);
     return err == WEIR_OK || err == WEIR_AGAIN;
+}
+
+uint64_t
+weir_bench_target_datagrams(const struct weir_bench_target *target)
+{
+    return weir_bench_feed_datagrams(target->feed);
 }
 
 uint64_t

@@ -1,11 +1,12 @@
-/* bench_target: the dataplane a benchmark runs against: a process of its own, fed from shared
- * memory, with its shared region mapped here.
+/* bench_target: the dataplane a benchmark runs against: a process of its own, fed as
+ * app/bench_feed.h says, with its shared region mapped here.
  *
  * Threads: one
  */
 #ifndef WEIR_APP_BENCH_TARGET_H
 #define WEIR_APP_BENCH_TARGET_H
 
+#include "app/bench_feed.h"
 #include "base/err.h"
 #include "base/ledger.h"
 
@@ -17,10 +18,10 @@ struct weir_bench_target;
 
 /* Makes the data directory where it is missing. */
 enum weir_err weir_bench_target_prepare(const char *data) WEIR_MUST_USE;
-/* Starts weir-dataplane on data, with room for `series` more series and log_bytes more of log,
- * and waits until ingest is open. WEIR_BUSY where an instance runs there. */
-enum weir_err weir_bench_target_open(const char *data, uint64_t series, uint64_t log_bytes,
-    struct weir_bench_target **out) WEIR_MUST_USE;
+/* Starts weir-dataplane on data, fed by source, with room for `series` more series and log_bytes
+ * more of log, and waits until ingest is open. WEIR_BUSY where an instance runs there. */
+enum weir_err weir_bench_target_open(const char *data, enum weir_bench_source source,
+    uint64_t series, uint64_t log_bytes, struct weir_bench_target **out) WEIR_MUST_USE;
 /* Stops it; false where it did not end by itself with code 0. */
 bool weir_bench_target_close(struct weir_bench_target *target);
 
@@ -30,6 +31,8 @@ uint8_t *weir_bench_target_reserve(struct weir_bench_target *target);
 void weir_bench_target_commit(struct weir_bench_target *target, size_t size);
 
 bool weir_bench_target_alive(struct weir_bench_target *target);
+/* Datagrams sent; 0 where the source has none. */
+uint64_t weir_bench_target_datagrams(const struct weir_bench_target *target);
 bool weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum);
 uint64_t weir_bench_target_series(const struct weir_bench_target *target);
 /* Log offset appended so far. */

@@ -18,6 +18,7 @@ int weir_command_doctor(int argc, char **argv);
 int weir_command_send(int argc, char **argv);
 int weir_command_query(int argc, char **argv);
 int weir_command_bench(int argc, char **argv);
+int weir_command_filter(int argc, char **argv);
 
 void weir_usage_run(FILE *out);
 void weir_usage_check(FILE *out);
@@ -25,5 +26,6 @@ void weir_usage_doctor(FILE *out);
 void weir_usage_send(FILE *out);
 void weir_usage_query(FILE *out);
 void weir_usage_bench(FILE *out);
+void weir_usage_filter(FILE *out);
 
 #endif

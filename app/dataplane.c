@@ -71,7 +71,15 @@ restore_series(void *context, uint64_t number, const uint8_t *labels, size_t siz
     return weir_series_restore(context, number, labels, size);
 }
 
-/* Recovers the log into the series table. */
+/* Marks of a frame come behind the definitions they speak of. */
+static void
+restore_marks(void *context, const uint8_t *marks, size_t size)
+{
+    struct weir_dataplane *dataplane = context;
+    weir_senders_restore(dataplane->senders, marks, size, weir_series_count(dataplane->series));
+}
+
+/* Recovers the log into the series table and the senders' state. */
 static enum weir_err
 log_open(struct weir_dataplane *dataplane)
 {
@@ -88,7 +96,9 @@ log_open(struct weir_dataplane *dataplane)
         .ring = ring,
         .counts = &dataplane->writer_counts,
         .define = restore_series,
-        .define_context = dataplane->series};
+        .define_context = dataplane->series,
+        .mark = restore_marks,
+        .mark_context = dataplane};
     int64_t start_ns = weir_mono_ns();
     err = weir_log_open(&options, &dataplane->log, &dataplane->recovery);
     if (err != WEIR_OK)
@@ -115,10 +125,23 @@ series_take(struct weir_dataplane *dataplane)
     return err;
 }
 
+static enum weir_err
+senders_take(struct weir_dataplane *dataplane)
+{
+    uint32_t channels_max = dataplane->config.channels_max;
+    uint64_t template_bytes = dataplane->topology.template_bytes;
+    void *memory;
+    enum weir_err err = weir_dataplane_memory(dataplane,
+        weir_senders_footprint(channels_max, template_bytes), &memory);
+    if (err == WEIR_OK)
+        dataplane->senders =
+            weir_senders_init(memory, channels_max, template_bytes, &dataplane->key);
+    return err;
+}
+
 /* A producer's batches: all of them lie in the ring of empties at first. */
 static enum weir_err
-producer_take(struct weir_dataplane *dataplane, uint32_t producer, uint32_t batches,
-    bool definitions)
+producer_take(struct weir_dataplane *dataplane, uint32_t producer, uint32_t batches)
 {
     struct weir_writer_producer *lane = &dataplane->producers[producer];
     enum weir_err err = ring_take(dataplane, batches, &lane->batches);
@@ -132,9 +155,12 @@ producer_take(struct weir_dataplane *dataplane, uint32_t producer, uint32_t batc
         struct weir_batch *batch = memory;
         weir_batch_reset(batch);
         batch->producer = producer;
-        if (definitions) {
+        if (producer == WEIR_PRODUCER_REGISTRAR) {
             err = weir_dataplane_memory(dataplane, WEIR_BATCH_DEFINITIONS_MAX, &memory);
             batch->definitions = err == WEIR_OK ? memory : NULL;
+        } else if (producer == WEIR_PRODUCER_WORKER(WEIR_WIRE_WORKER)) {
+            err = weir_dataplane_memory(dataplane, WEIR_BATCH_MARKS_MAX, &memory);
+            batch->marks = err == WEIR_OK ? memory : NULL;
         }
         bool pushed = weir_ring_push(lane->empties, batch);
         WEIR_ASSERT(pushed);
@@ -155,7 +181,7 @@ registrar_take(struct weir_dataplane *dataplane)
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
         .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000};
     enum weir_err err = producer_take(dataplane, WEIR_PRODUCER_REGISTRAR,
-        dataplane->topology.batches_registrar, true);
+        dataplane->topology.batches_registrar);
     if (err != WEIR_OK)
         return err;
     options.batches = dataplane->producers[WEIR_PRODUCER_REGISTRAR].batches;
@@ -189,7 +215,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
     void *raw = NULL;
     void *parsed = NULL;
     enum weir_err err =
-        producer_take(dataplane, producer, dataplane->topology.batches_worker, false);
+        producer_take(dataplane, producer, dataplane->topology.batches_worker);
     if (err == WEIR_OK)
         err = weir_dataplane_memory(dataplane,
             weir_raw_cache_footprint(dataplane->topology.raw_cache_entries), &raw);
@@ -201,6 +227,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
     *options = (struct weir_worker_options){.index = index,
         .series = dataplane->series,
         .raw_cache = weir_raw_cache_init(raw, dataplane->topology.raw_cache_entries),
+        .senders = index == WEIR_WIRE_WORKER ? dataplane->senders : NULL,
         .key = &dataplane->key,
         .progress = &dataplane->progress,
         .ledger = &dataplane->shared->ledger,
@@ -258,6 +285,8 @@ take_all(struct weir_dataplane *dataplane)
     if (err == WEIR_OK)
         err = series_take(dataplane);
     if (err == WEIR_OK)
+        err = senders_take(dataplane);
+    if (err == WEIR_OK)
         err = log_open(dataplane);
     if (err == WEIR_OK)
         err = registrar_take(dataplane);
@@ -305,6 +334,7 @@ weir_dataplane_open(const struct weir_dataplane_options *options, struct weir_da
     memset(dataplane, 0, sizeof *dataplane);
     dataplane->config = *options->config;
     dataplane->ring_source_fd = options->ring_source_fd;
+    memcpy(dataplane->udp_fds, options->udp_fds, sizeof dataplane->udp_fds);
     int32_t cores[CPU_SETSIZE];
     uint32_t core_count = weir_topology_cores(cores, CPU_SETSIZE);
     enum weir_err err =

@@ -19,6 +19,8 @@ struct weir_dataplane_options {
     const struct weir_config *config;
     int shared_fd;
     int ring_source_fd; /* the benchmark's packets (dataplane/port_memory.h); -1 for none */
+    /* bound sockets of the UDP listeners, in their order, inherited; 0: the port makes its own */
+    int udp_fds[WEIR_CONFIG_LISTENERS_MAX];
 };
 
 /* Takes memory, recovers the log, opens ports. Ingest is open when it returns. */

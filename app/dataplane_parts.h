@@ -3,6 +3,7 @@
 #define WEIR_APP_DATAPLANE_PARTS_H
 
 #include "app/dataplane.h"
+#include "app/dataplane_xdp.h"
 #include "app/topology.h"
 #include "base/memory.h"
 #include "dataplane/registrar.h"
@@ -36,6 +37,7 @@ struct weir_dataplane {
     struct weir_log_recovery recovery;
     struct weir_hash_key key;
     struct weir_series *series;
+    struct weir_senders *senders; /* of the weir protocol: worker 0 alone takes it */
     struct weir_registrar *registrar;
     struct weir_registrar_options lanes; /* rings between workers and registrar */
     struct weir_writer *writer;
@@ -47,6 +49,8 @@ struct weir_dataplane {
     struct weir_counts registrar_counts;
     struct weir_counts worker_counts[WEIR_WORKERS_MAX];
     int ring_source_fd;
+    int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* see struct weir_dataplane_options */
+    struct weir_dataplane_xdp xdp;
     bool eal_open;
     uint16_t ethdevs[WEIR_CONFIG_PORTS_MAX];
     size_t ethdev_count;

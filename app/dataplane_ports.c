@@ -12,9 +12,12 @@ weir_dataplane_eal_open(struct weir_dataplane *dataplane)
     const struct weir_config *config = &dataplane->config;
     if (config->port_count == 0)
         return WEIR_OK;
+    enum weir_err err = weir_dataplane_xdp_prepare(&dataplane->xdp, config);
+    if (err != WEIR_OK)
+        return err;
     const char *vdevs[WEIR_CONFIG_PORTS_MAX];
     for (uint32_t i = 0; i < config->port_count; i++)
-        vdevs[i] = config->ports[i];
+        vdevs[i] = dataplane->xdp.vdevs[i];
     char runtime[WEIR_CONFIG_PATH_MAX + 16];
     snprintf(runtime, sizeof runtime, "%s/run", config->data);
     struct weir_eal_options options = {.vdevs = vdevs,
@@ -24,7 +27,7 @@ weir_dataplane_eal_open(struct weir_dataplane *dataplane)
         .no_huge = config->huge_pages == WEIR_CONFIG_OFF,
         .memory_mib = config->eal_memory_mib,
         .core = dataplane->topology.threads[0].core};
-    enum weir_err err = weir_eal_init(&options, dataplane->ethdevs, WEIR_CONFIG_PORTS_MAX,
+    err = weir_eal_init(&options, dataplane->ethdevs, WEIR_CONFIG_PORTS_MAX,
         &dataplane->ethdev_count);
     dataplane->eal_open = err == WEIR_OK;
     return err;
@@ -54,28 +57,34 @@ listen_of(const struct weir_config_listener *listener)
     return listen;
 }
 
-/* Each ethdev's queue for this worker. */
+/* Each ethdev's queues are dealt to the workers in turn. The first worker opens before the others,
+ * and queue 0 before its others, which starts the device. */
 static enum weir_err
 open_ethdevs(struct weir_dataplane *dataplane, struct weir_worker_options *worker,
     const struct weir_listen *udp, size_t udp_count)
 {
     for (size_t i = 0; i < dataplane->ethdev_count; i++) {
-        struct weir_ethdev_options options = {.ethdev_id = dataplane->ethdevs[i],
-            .queue = 0,
-            .queue_count = 1,
-            .mbuf_count = MBUFS_PER_QUEUE};
-        struct weir_port *port = NULL;
-        enum weir_err err =
-            weir_port_ethdev_open(&options, udp, udp_count, worker->counts, &port);
-        err = add_port(worker, err, port);
-        if (err != WEIR_OK)
-            return err;
-        weir_event(WEIR_INFO, "port_open", "kind=ethdev vdev=\"%s\"", dataplane->config.ports[i]);
+        uint16_t queues = weir_eal_queues(dataplane->ethdevs[i]);
+        for (uint32_t q = worker->index; q < queues; q += dataplane->topology.worker_count) {
+            struct weir_ethdev_options options = {.ethdev_id = dataplane->ethdevs[i],
+                .queue = (uint16_t)q,
+                .queue_count = queues,
+                .mbuf_count = MBUFS_PER_QUEUE,
+                .xdp_pins = dataplane->xdp.pins,
+                .rules = &dataplane->xdp.rules};
+            struct weir_port *port = NULL;
+            enum weir_err err =
+                weir_port_ethdev_open(&options, udp, udp_count, worker->counts, &port);
+            err = add_port(worker, err, port);
+            if (err != WEIR_OK)
+                return err;
+        }
     }
     return WEIR_OK;
 }
 
-/* Listeners are dealt to the workers in turn; vdevs, which have one queue, go to the first. */
+/* Listeners are dealt to the workers in turn, but those of the weir protocol, whose state has one
+ * owner. */
 enum weir_err
 weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_options *worker)
 {
@@ -88,9 +97,13 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
     for (uint32_t i = 0; i < config->listener_count; i++) {
         struct weir_listen listen = listen_of(&config->listeners[i]);
         bool is_tcp = listen.transport == WEIR_CONFIG_TCP;
-        if (!is_tcp)
+        if (!is_tcp) {
+            listen.bound_fd = dataplane->udp_fds[udp_count];
             udp[udp_count++] = listen;
-        if (i % dataplane->topology.worker_count != worker->index)
+        }
+        uint32_t owner = listen.proto == WEIR_PROTO_WEIR ? WEIR_WIRE_WORKER
+                                                         : i % dataplane->topology.worker_count;
+        if (owner != worker->index)
             continue;
         if (is_tcp) {
             tcp[tcp_count++] = listen;
@@ -108,7 +121,7 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
             &port);
         err = add_port(worker, err, port);
     }
-    if (err == WEIR_OK && worker->index == 0)
+    if (err == WEIR_OK)
         err = open_ethdevs(dataplane, worker, udp, udp_count);
     if (err == WEIR_OK && worker->index == 0 && dataplane->ring_source_fd >= 0) {
         struct weir_port *port = NULL;

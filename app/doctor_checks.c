@@ -193,7 +193,7 @@ look_capabilities(struct weir_finding *finding, const char *data)
     bool raw = has_capability(CAP_NET_RAW_BIT);
     bool bpf = has_capability(CAP_BPF_BIT);
     finding->means = "kernel sockets work; DPDK ports on network devices need NET_ADMIN and "
-                     "NET_RAW, XDP (to come) BPF";
+                     "NET_RAW, AF_XDP ports BPF too";
     finding->remedy = "run as root, or give the service these capabilities";
     weir_finding_set(finding, admin && raw ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
         "NET_ADMIN %s, NET_RAW %s, BPF %s, IPC_LOCK %s", admin ? "yes" : "no", raw ? "yes" : "no",
@@ -228,7 +228,7 @@ look_bpf(struct weir_finding *finding, const char *data)
     attr.value_size = 8;
     attr.max_entries = 1;
     int fd = (int)syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof attr);
-    finding->means = "no XDP filter and no AF_XDP; nothing of today needs them";
+    finding->means = "no AF_XDP ports, and no XDP filter in front of them";
     finding->remedy = "run as root or with BPF and NET_ADMIN";
     if (fd < 0) {
         weir_finding_set(finding, WEIR_FINDING_WARN, "no BPF map: %s", strerror(errno));

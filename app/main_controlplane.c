@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -170,6 +171,14 @@ serve(struct event_base *base, const struct weir_api_options *options)
     return err;
 }
 
+/* Cores that this process may use. */
+static int
+cores_allowed(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
 static enum weir_err
 run(const struct options *options)
 {
@@ -190,8 +199,8 @@ run(const struct options *options)
         err = weir_fail(WEIR_NOMEM, 0, "event loop");
     } else {
         struct weir_api_options api = {.base = base, .address = config->http_address,
-            .port = config->http_port, .shared = source.shared, .open = open_reader,
-            .open_context = &source,
+            .port = config->http_port, .threads = weir_api_threads(cores_allowed()),
+            .shared = source.shared, .open = open_reader, .open_context = &source,
             .limits = {config->query_series_max, config->query_points_max,
                 config->query_samples_max, config->query_timeout_ms}};
         err = serve(base, &api);

@@ -1,8 +1,10 @@
 /* weir-dataplane: started by the supervisor (or the benchmark) with a checked configuration.
  *
  *   weir-dataplane --config FILE [--parent PID] [--shared-fd N] [--ring-source-fd N]
+ *                  [--udp-fds N,N,...]
  *
- * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused, or an address that is taken.
+ * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused or an
+ * address taken.
  */
 #include "app/dataplane.h"
 #include "base/event.h"
@@ -47,14 +49,27 @@ struct arguments {
     pid_t parent;
     int shared_fd;
     int ring_source_fd;
+    int udp_fds[WEIR_CONFIG_LISTENERS_MAX];
 };
+
+/* Descriptors parted by commas, in the order of the UDP listeners; 0 where there is none. */
+static void
+parse_fds(char *text, int *out)
+{
+    char *rest = NULL;
+    int count = 0;
+    for (char *word = strtok_r(text, ",", &rest);
+         word != NULL && count < WEIR_CONFIG_LISTENERS_MAX; word = strtok_r(NULL, ",", &rest))
+        out[count++] = atoi(word);
+}
 
 static bool
 parse_arguments(int argc, char **argv, struct arguments *out)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
         {"parent", required_argument, NULL, 'p'}, {"shared-fd", required_argument, NULL, 's'},
-        {"ring-source-fd", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+        {"ring-source-fd", required_argument, NULL, 'r'},
+        {"udp-fds", required_argument, NULL, 'u'}, {NULL, 0, NULL, 0}};
     *out = (struct arguments){.shared_fd = WEIR_SHARED_FD, .ring_source_fd = -1};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -70,6 +85,9 @@ parse_arguments(int argc, char **argv, struct arguments *out)
             break;
         case 'r':
             out->ring_source_fd = atoi(optarg);
+            break;
+        case 'u':
+            parse_fds(optarg, out->udp_fds);
             break;
         default:
             return false;
@@ -101,13 +119,15 @@ main(int argc, char **argv)
     struct weir_dataplane_options options = {.config = &config,
         .shared_fd = arguments.shared_fd,
         .ring_source_fd = arguments.ring_source_fd};
+    memcpy(options.udp_fds, arguments.udp_fds, sizeof options.udp_fds);
     struct weir_dataplane *dataplane;
     enum weir_err err = weir_dataplane_open(&options, &dataplane);
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
-        /* busy: another program has the address, and trying again would not change it */
-        return err == WEIR_INVALID || err == WEIR_BUSY ? EXIT_CONFIG : EXIT_FAILURE;
+        /* what another start would meet again */
+        bool refused = err == WEIR_INVALID || err == WEIR_UNSUPPORTED || err == WEIR_BUSY;
+        return refused ? EXIT_CONFIG : EXIT_FAILURE;
     }
     weir_dataplane_run(dataplane, &stop_asked);
     weir_dataplane_close(dataplane);

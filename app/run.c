@@ -1,7 +1,9 @@
 /* weir run and weir check: what begins with a configuration. */
 #include "app/commands.h"
 #include "app/supervisor.h"
+#include "app/topology.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 /* Tests put small programs in the children's place. */
@@ -29,6 +31,21 @@ weir_command_run(int argc, char **argv)
     return weir_supervisor_run(&options);
 }
 
+/* The plan as comments, so that the whole output is a configuration. */
+static bool
+print_topology(const struct weir_config *config)
+{
+    int32_t cores[CPU_SETSIZE];
+    uint32_t core_count = weir_topology_cores(cores, CPU_SETSIZE);
+    struct weir_topology topology;
+    if (weir_topology_plan(config, cores, core_count, &topology) != WEIR_OK) {
+        fprintf(stderr, "weir check: %s\n", weir_err_detail());
+        return false;
+    }
+    weir_topology_print(&topology, "# ", stdout);
+    return true;
+}
+
 int
 weir_command_check(int argc, char **argv)
 {
@@ -36,7 +53,7 @@ weir_command_check(int argc, char **argv)
     if (!load("check", &config, argc, argv))
         return WEIR_EXIT_CONFIG;
     weir_config_print(&config, stdout);
-    return EXIT_SUCCESS;
+    return print_topology(&config) ? EXIT_SUCCESS : WEIR_EXIT_CONFIG;
 }
 
 void
@@ -55,6 +72,7 @@ weir_usage_check(FILE *out)
 {
     fprintf(out, "usage: weir check [OPTIONS]\n\n"
                  "Checks the options of weir run (and the file of --config), and prints the\n"
-                 "configuration that would be used, as YAML. Exit code 2: not valid.\n\n");
+                 "configuration that would be used, as YAML, and as comments the threads,\n"
+                 "cores and memory that follow from it. Exit code 2: not valid.\n\n");
     weir_config_usage(out);
 }

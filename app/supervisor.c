@@ -1,9 +1,12 @@
 #include "app/supervisor.h"
 
 #include "app/instance.h"
+#include "app/supervisor_filter.h"
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
+#include "dataplane/port.h"
+#include "dataplane/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,8 +37,6 @@
 #define STOP_ALL_NS (4700 * MS)
 /* An address of this machine takes a connection at once, or it does not. */
 #define HTTP_WAIT_MS 20
-/* The control plane of a supervisor that was killed ends within a second. */
-#define HTTP_FREE_WAIT_NS (2000 * MS)
 /* The log's segments, sockets and connections; more is not needed. */
 #define NOFILE_WANTED 262144
 
@@ -59,7 +61,11 @@ struct supervisor {
     struct weir_shared *shared;
     char programs[WEIR_CONFIG_PATH_MAX];
     struct child children[CHILDREN];
+    struct weir_supervisor_filter filter;
+    int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* 0: not bound */
+    uint32_t udp_count;
     sigset_t signals;
+    int signal_fd;
     bool announced;
     int64_t stopping_ns; /* 0: running */
     int exit_code;
@@ -124,7 +130,7 @@ raise_limits(void)
         weir_event(WEIR_WARN, "open_files_limit", "reason=\"%s\"", strerror(errno));
 }
 
-static void
+static enum weir_err
 take_signals(struct supervisor *supervisor)
 {
     sigemptyset(&supervisor->signals);
@@ -134,6 +140,44 @@ take_signals(struct supervisor *supervisor)
     sigaddset(&supervisor->signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    supervisor->signal_fd = signalfd(-1, &supervisor->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (supervisor->signal_fd < 0)
+        return weir_fail(WEIR_IO, errno, "signalfd");
+    return WEIR_OK;
+}
+
+/* Binds the UDP listeners. What cannot be bound the dataplane tries itself, and says why. */
+static void
+bind_udp(struct supervisor *supervisor)
+{
+    const struct weir_config *config = supervisor->config;
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        const struct weir_config_listener *listener = &config->listeners[i];
+        if (listener->transport != WEIR_CONFIG_UDP)
+            continue;
+        struct weir_listen listen = {.port = listener->port};
+        snprintf(listen.address, sizeof listen.address, "%s", listener->address);
+        int *fd = &supervisor->udp_fds[supervisor->udp_count++];
+        if (weir_socket_bind(&listen, SOCK_DGRAM, fd) == WEIR_OK)
+            (void)weir_socket_receive_buffer(*fd, config->udp_buffer_bytes);
+        else
+            *fd = 0;
+    }
+}
+
+/* In the dataplane's child: keeps its sockets and lock over exec. out: their numbers. */
+static void
+hand_over(struct supervisor *supervisor, char *out, size_t size)
+{
+    size_t at = 0;
+    fcntl(supervisor->instance.dataplane_lock_fd, F_SETFD, 0);
+    out[0] = '\0';
+    for (uint32_t i = 0; i < supervisor->udp_count && at < size; i++) {
+        int fd = supervisor->udp_fds[i];
+        if (fd > 0)
+            fcntl(fd, F_SETFD, 0);
+        at += (size_t)snprintf(out + at, size - at, "%s%d", i > 0 ? "," : "", fd);
+    }
 }
 
 /* In the child, after fork: its own process group (Ctrl-C reaches us, and we end the children in
@@ -155,10 +199,11 @@ become_child(struct supervisor *supervisor, const struct child *child, pid_t par
         dup2(null, STDIN_FILENO);
         close(null);
     }
+    char fds[WEIR_CONFIG_LISTENERS_MAX * 12] = "";
     if (child == &supervisor->children[DATAPLANE])
-        fcntl(supervisor->instance.dataplane_lock_fd, F_SETFD, 0);
+        hand_over(supervisor, fds, sizeof fds);
     execl(program, child->program, "--config", supervisor->instance.config_path, "--parent",
-        parent_text, (char *)NULL);
+        parent_text, fds[0] != '\0' ? "--udp-fds" : NULL, fds, (char *)NULL);
     weir_event(WEIR_ERROR, "exec_failed", "program=\"%s\" reason=\"%s\"", program,
         strerror(errno));
     _exit(WEIR_EXIT_CONFIG);
@@ -168,6 +213,8 @@ static void
 start_child(struct supervisor *supervisor, struct child *child)
 {
     pid_t parent = getpid();
+    if (child == &supervisor->children[DATAPLANE])
+        weir_supervisor_filter_detach(&supervisor->filter);
     child->starts++;
     child->ready = false;
     child->started_ns = weir_mono_ns();
@@ -256,79 +303,26 @@ start_children(struct supervisor *supervisor)
     }
 }
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-/* A socket for the HTTP address, which is filled in; -1 where there is none. */
-static int
-http_socket(const struct weir_config *config, union address *out, socklen_t *size)
-{
-    *out = (union address){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(config->http_port)}};
-    *size = sizeof out->v6;
-    if (inet_pton(AF_INET6, config->http_address, &out->v6.sin6_addr) != 1) {
-        *out = (union address){
-            .v4 = {.sin_family = AF_INET, .sin_port = htons(config->http_port)}};
-        *size = sizeof out->v4;
-        if (inet_pton(AF_INET, config->http_address, &out->v4.sin_addr) != 1)
-            return -1;
-    }
-    return socket(out->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-}
-
-static bool
-http_bind(const struct weir_config *config, int *errnum)
-{
-    union address address;
-    socklen_t size;
-    int one = 1;
-    int fd = http_socket(config, &address, &size);
-    if (fd < 0)
-        return true; /* the control plane says what is wrong */
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    bool bound = bind(fd, &address.any, size) == 0 && listen(fd, 1) == 0;
-    *errnum = errno;
-    close(fd);
-    return bound;
-}
-
-/* Before the control plane's first start: a program that has taken the port would answer in its
- * stead, and we would say that we are ready. */
-static enum weir_err
-check_http_free(const struct weir_config *config)
-{
-    int64_t until = weir_mono_ns() + HTTP_FREE_WAIT_NS;
-    int errnum = 0;
-    while (config->http_port != 0 && !http_bind(config, &errnum)) {
-        if (errnum == EADDRINUSE && weir_mono_ns() < until) {
-            usleep(5000);
-            continue;
-        }
-        return weir_fail(errnum == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errnum,
-            "http: cannot listen on %s port %u; give another --http ADDR:PORT",
-            config->http_address, config->http_port);
-    }
-    return WEIR_OK;
-}
-
 /* Whether the HTTP port takes a connection. Nothing is sent or read. */
 static bool
 http_answers(const struct weir_config *config)
 {
-    union address address;
-    socklen_t size;
-    int fd = http_socket(config, &address, &size);
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(config->http_port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(config->http_port)};
+    bool is_v6 = inet_pton(AF_INET6, config->http_address, &v6.sin6_addr) == 1;
+    if (!is_v6 && inet_pton(AF_INET, config->http_address, &v4.sin_addr) != 1)
+        return false;
+    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    bool answers = connect(fd, &address.any, size) == 0;
+    const struct sockaddr *address = is_v6 ? (const void *)&v6 : (const void *)&v4;
+    bool answers = connect(fd, address, is_v6 ? sizeof v6 : sizeof v4) == 0;
     if (!answers && errno == EINPROGRESS) {
         struct pollfd wait = {.fd = fd, .events = POLLOUT};
         int error = 0;
-        socklen_t error_size = sizeof error;
+        socklen_t size = sizeof error;
         answers = poll(&wait, 1, HTTP_WAIT_MS) == 1 &&
-                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size) == 0 && error == 0;
+                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
     }
     close(fd);
     return answers;
@@ -371,6 +365,8 @@ watch_children(struct supervisor *supervisor)
             child->ready = child->was_ready = true;
             weir_event(WEIR_INFO, "child_ready", "child=%s pid=%d after_ms=%lld", child->name,
                 (int)child->pid, (long long)((weir_mono_ns() - child->started_ns) / MS));
+            if (i == DATAPLANE)
+                weir_supervisor_filter_apply(&supervisor->filter);
         }
         all = all && child->ready;
     }
@@ -397,14 +393,27 @@ stop_children(struct supervisor *supervisor)
 }
 
 static void
-wait_signal(struct supervisor *supervisor, int64_t wait_ns)
+take_signal(struct supervisor *supervisor, uint32_t number)
 {
-    struct timespec wait = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
-    int number = sigtimedwait(&supervisor->signals, NULL, &wait);
     if (number == SIGTERM || number == SIGINT || number == SIGHUP) {
-        weir_event(WEIR_INFO, "stopping", "signal=%d", number);
+        weir_event(WEIR_INFO, "stopping", "signal=%u", number);
         begin_stop(supervisor, EXIT_SUCCESS);
     }
+}
+
+/* Waits for a signal, and answers `weir filter` meanwhile. */
+static void
+wait_events(struct supervisor *supervisor, int64_t wait_ns)
+{
+    struct pollfd waits[2] = {{.fd = supervisor->signal_fd, .events = POLLIN},
+        {.fd = supervisor->filter.listen_fd, .events = POLLIN}};
+    struct signalfd_siginfo info;
+    if (poll(waits, 2, (int)(wait_ns / MS)) <= 0)
+        return;
+    while (read(supervisor->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        take_signal(supervisor, info.ssi_signo);
+    if ((waits[1].revents & POLLIN) != 0)
+        weir_supervisor_filter_serve(&supervisor->filter);
 }
 
 static void
@@ -415,12 +424,12 @@ supervise(struct supervisor *supervisor)
         if (supervisor->stopping_ns != 0) {
             if (stop_children(supervisor))
                 return;
-            wait_signal(supervisor, POLL_NS);
+            wait_events(supervisor, POLL_NS);
             continue;
         }
         start_children(supervisor);
         bool all = watch_children(supervisor);
-        wait_signal(supervisor, all ? IDLE_NS : POLL_NS);
+        wait_events(supervisor, all ? IDLE_NS : POLL_NS);
     }
 }
 
@@ -467,18 +476,19 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
         err = make_shared(&supervisor);
     if (err == WEIR_OK)
         err = weir_instance_open(&supervisor.instance, options->config);
-    if (err == WEIR_OK) {
-        err = check_http_free(options->config);
-        if (err != WEIR_OK)
-            weir_instance_close(&supervisor.instance);
-    }
+    if (err == WEIR_OK)
+        err = weir_supervisor_filter_open(&supervisor.filter, options->config);
+    if (err == WEIR_OK)
+        err = take_signals(&supervisor);
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
         return EXIT_FAILURE;
     }
-    take_signals(&supervisor);
+    bind_udp(&supervisor);
     supervise(&supervisor);
+    weir_supervisor_filter_detach(&supervisor.filter);
+    weir_supervisor_filter_close(&supervisor.filter);
     if (supervisor.exit_code == EXIT_SUCCESS)
         print_ledger(&supervisor);
     weir_instance_close(&supervisor.instance);

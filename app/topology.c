@@ -5,6 +5,7 @@
 #include "dataplane/parse.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
+#include "dataplane/senders.h"
 #include "dataplane/series.h"
 
 #include <inttypes.h>
@@ -18,6 +19,10 @@
  * six ride out a write stall of 60 ms before the worker stops receiving. */
 #define BATCHES_WORKER 6
 #define BATCHES_REGISTRAR 4
+/* 8 bytes a number, and a block is a power of two: up to twice that, thrice for small templates. */
+#define TEMPLATE_BYTES_PER_SERIES 24
+#define TEMPLATE_BYTES_MIN (UINT64_C(1) << 20)
+
 uint32_t
 weir_topology_cores(int32_t *cores, uint32_t max)
 {
@@ -108,6 +113,7 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     topology->batches_registrar = BATCHES_REGISTRAR;
     topology->chunks_worker = WEIR_CHUNKS;
     topology->raw_cache_entries = config->series_max;
+    topology->template_bytes = config->series_max * TEMPLATE_BYTES_PER_SERIES + TEMPLATE_BYTES_MIN;
     uint32_t workers = topology->worker_count;
     add_region(topology, "frame ring (shared)", ring, 1);
     add_region(topology, "counters and ledger (shared)", weir_shared_bytes(0), 1);
@@ -115,6 +121,9 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
         weir_series_footprint(config->series_max, config->series_label_bytes), 1);
     add_region(topology, "raw-key cache", weir_raw_cache_footprint(topology->raw_cache_entries),
         workers);
+    add_region(topology, "senders and templates (weir protocol)",
+        weir_senders_footprint(config->channels_max, topology->template_bytes), 1);
+    add_region(topology, "marks of a batch", WEIR_BATCH_MARKS_MAX, BATCHES_WORKER);
     add_region(topology, "batch", sizeof(struct weir_batch),
         workers * BATCHES_WORKER + BATCHES_REGISTRAR);
     add_region(topology, "definitions of a batch", WEIR_BATCH_DEFINITIONS_MAX, BATCHES_REGISTRAR);
@@ -138,31 +147,35 @@ weir_topology_plan(const struct weir_config *config, const int32_t *cores, uint3
     return WEIR_OK;
 }
 
-void
-weir_topology_print(const struct weir_topology *topology, FILE *out)
+static void
+print_thread(const struct weir_topology_thread *thread, const char *prefix, FILE *out)
 {
-    fprintf(out, "threads\n");
-    for (uint32_t i = 0; i < topology->thread_count; i++) {
-        const struct weir_topology_thread *thread = &topology->threads[i];
-        fprintf(out, "  %-16s ", thread->name);
-        if (thread->core >= 0)
-            fprintf(out, "core %-4d", thread->core);
-        else
-            fprintf(out, "unpinned ");
-        fprintf(out, "%s%s%s\n", thread->worker >= 0 ? " worker" : "",
-            thread->registrar ? " registrar" : "", thread->writer ? " log-writer" : "");
-    }
-    fprintf(out, "rings\n");
-    fprintf(out, "  %-34s %u batches a worker, %u for the registrar\n", "-> log writer",
-        topology->batches_worker, topology->batches_registrar);
-    fprintf(out, "  %-34s %u chunks a worker\n", "-> registrar", topology->chunks_worker);
-    fprintf(out, "memory (pages are taken when first used)\n");
+    char core[16] = "any";
+    if (thread->core >= 0)
+        snprintf(core, sizeof core, "%d", thread->core);
+    fprintf(out, "%s  %-16s core %-4s%s%s%s\n", prefix, thread->name, core,
+        thread->worker >= 0 ? " worker" : "", thread->registrar ? " registrar" : "",
+        thread->writer ? " log-writer" : "");
+}
+
+void
+weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out)
+{
+    fprintf(out, "%sthreads of the dataplane\n", prefix);
+    for (uint32_t i = 0; i < topology->thread_count; i++)
+        print_thread(&topology->threads[i], prefix, out);
+    fprintf(out, "%srings\n", prefix);
+    fprintf(out, "%s  %-34s %u batches a worker, %u for the registrar\n", prefix,
+        "to the log writer", topology->batches_worker, topology->batches_registrar);
+    fprintf(out, "%s  %-34s %u chunks a worker\n", prefix, "to the registrar",
+        topology->chunks_worker);
+    fprintf(out, "%smemory (pages are taken when first used)\n", prefix);
     uint64_t total = 0;
     for (uint32_t i = 0; i < topology->region_count; i++) {
         const struct weir_topology_region *region = &topology->regions[i];
-        fprintf(out, "  %-34s %12" PRIu64 " bytes x %u\n", region->what, region->bytes,
+        fprintf(out, "%s  %-34s %12" PRIu64 " bytes x %u\n", prefix, region->what, region->bytes,
             region->count);
         total += region->bytes * region->count;
     }
-    fprintf(out, "  %-34s %12" PRIu64 " bytes\n", "all", total);
+    fprintf(out, "%s  %-34s %12" PRIu64 " bytes\n", prefix, "all", total);
 }

@@ -16,6 +16,8 @@
 
 #define WEIR_THREADS_MAX (WEIR_WORKERS_MAX + 2)
 #define WEIR_TOPOLOGY_REGIONS_MAX 16
+/* The worker of all weir listeners: a channel's state has one owner (docs/design/wire.md). */
+#define WEIR_WIRE_WORKER 0
 
 /* A thread calls its stages in turn: workers, then the registrar, then the writer. */
 struct weir_topology_thread {
@@ -42,6 +44,7 @@ struct weir_topology {
     uint32_t chunks_worker;     /* lines on their way to the registrar */
     uint64_t frame_ring_bytes;
     uint64_t raw_cache_entries; /* a worker */
+    uint64_t template_bytes;    /* of the weir protocol */
     struct weir_topology_region regions[WEIR_TOPOLOGY_REGIONS_MAX];
     uint32_t region_count;
 };
@@ -54,6 +57,7 @@ enum weir_err weir_topology_plan(const struct weir_config *config, const int32_t
 /* Cores this process may use by its affinity mask; returns their count. */
 uint32_t weir_topology_cores(int32_t *cores, uint32_t max);
 
-void weir_topology_print(const struct weir_topology *topology, FILE *out);
+/* Each line begins with prefix. */
+void weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out);
 
 #endif

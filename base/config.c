@@ -21,7 +21,7 @@
 /* Labels of a collectd or Telegraf series in canonical form take 80 to 200 bytes. */
 #define LABEL_BYTES_PER_SERIES 256
 
-const char *const config_protos[] = {"influx", "graphite", NULL};
+const char *const config_protos[] = {"influx", "graphite", "weir", NULL};
 const char *const config_transports[] = {"udp", "tcp", NULL};
 const char *const config_units[] = {"auto", "s", "ms", "us", "ns", NULL};
 static const char *const choices[] = {"where_allowed", "on", "off", NULL};
@@ -59,6 +59,8 @@ const struct config_key config_keys[] = {
         "SIZE", "kernel buffer of a UDP socket, as far as the kernel grants it"},
     {"ingest.tcp_connections_max", CONFIG_U32, AT(tcp_connections_max), 1, 65536, NULL,
         "tcp-connections-max", "N", "TCP connections at a time"},
+    {"ingest.channels_max", CONFIG_U32, AT(channels_max), 1, 1 << 24, NULL, "channels-max", "N",
+        "channels of senders of the weir protocol"},
     {"series.max", CONFIG_U64, AT(series_max), 1, UINT64_C(1) << 32, NULL, "series-max", "N",
         "series the table holds"},
     {"series.label_bytes", CONFIG_SIZE, AT(series_label_bytes), MIB, 4 * TIB, NULL,
@@ -108,6 +110,7 @@ weir_config_init(struct weir_config *config)
     config->series_label_bytes = config->series_max * LABEL_BYTES_PER_SERIES;
     config->rate_max = 1000000;
     config->udp_buffer_bytes = 16 * MIB;
+    config->channels_max = 65536;
     config->tcp_connections_max = 1024;
     config->log_size_max = 16 * GIB;
     config->log_segment_bytes = 64 * MIB;

@@ -17,7 +17,8 @@
 #define WEIR_CONFIG_PORTS_MAX 8
 #define WEIR_CONFIG_PATH_MAX 1024
 
-enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE }; /* as enum weir_proto */
+/* as enum weir_proto */
+enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE, WEIR_CONFIG_WEIR };
 enum weir_config_transport { WEIR_CONFIG_UDP, WEIR_CONFIG_TCP };
 enum weir_config_unit { WEIR_CONFIG_AUTO, WEIR_CONFIG_S, WEIR_CONFIG_MS, WEIR_CONFIG_US,
     WEIR_CONFIG_NS }; /* as enum weir_time_unit */
@@ -51,6 +52,7 @@ struct weir_config {
     uint64_t frame_ring_bytes;   /* 0 = from rate_max: weir_config_frame_ring_bytes() */
     uint64_t udp_buffer_bytes;
     uint32_t tcp_connections_max;
+    uint32_t channels_max;       /* of senders of the weir protocol */
     uint64_t log_size_max;
     uint64_t log_segment_bytes;
     uint32_t flush_interval_ms;

@@ -144,8 +144,8 @@ static enum weir_err
 fail_unknown(const char *name)
 {
     static const char *const others[] = {"config", "influx-udp", "influx-tcp", "graphite-udp",
-        "graphite-tcp", "no-huge"};
-    const char *candidates[KEYS_MAX + 6];
+        "graphite-tcp", "weir-udp", "weir-tcp", "no-huge"};
+    const char *candidates[KEYS_MAX + 8];
     size_t count = 0;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         candidates[count++] = others[i];
@@ -250,8 +250,9 @@ weir_config_usage(FILE *out)
         if (key->kind != CONFIG_LISTENERS)
             continue;
         usage_line(out, "influx-udp ADDR:PORT[,unit=U]", "", "listener; also influx-tcp,");
-        fprintf(out, "  %-38s %s\n", "", "graphite-udp, graphite-tcp; repeatable. Naming one");
-        fprintf(out, "  %-38s %s\n", "", "replaces all others. U: auto, s, ms, us, ns");
+        fprintf(out, "  %-38s %s\n", "", "graphite-udp, graphite-tcp, weir-udp, weir-tcp;");
+        fprintf(out, "  %-38s %s\n", "", "repeatable. Naming one replaces all others.");
+        fprintf(out, "  %-38s %s\n", "", "U: auto, s, ms, us, ns");
     }
     usage_line(out, "no-huge", "", "no huge pages");
 }

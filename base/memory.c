@@ -1,15 +1,40 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <sys/mman.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
+/* A large region takes whole huge pages, so that the kernel can give them for all of it. */
+static size_t
+mapped_bytes(size_t bytes)
+{
+    return bytes < HUGE_PAGE ? bytes : (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+}
+
+/* Maps bytes, whole huge pages, at an address that huge pages can have. */
+static void *
+map_aligned(size_t bytes)
+{
+    uint8_t *at = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return MAP_FAILED;
+    size_t before = -(uintptr_t)at & (HUGE_PAGE - 1);
+    if (before > 0)
+        munmap(at, before);
+    if (before < HUGE_PAGE)
+        munmap(at + before + bytes, HUGE_PAGE - before);
+    madvise(at + before, bytes, MADV_HUGEPAGE); /* a wish; plain pages work too */
+    return at + before;
+}
+
 enum weir_err
 weir_memory_map(size_t bytes, bool *huge, void **out)
 {
+    size_t rounded = mapped_bytes(bytes);
     if (*huge && bytes >= HUGE_PAGE) {
-        size_t rounded = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
         void *at = mmap(NULL, rounded, PROT_READ | PROT_WRITE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
         if (at != MAP_FAILED) {
@@ -18,12 +43,12 @@ weir_memory_map(size_t bytes, bool *huge, void **out)
         }
     }
     *huge = false;
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *at = bytes >= HUGE_PAGE
+        ? map_aligned(rounded)
+        : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
         return weir_fail(WEIR_NOMEM, errno, "map %zu bytes", bytes);
-    if (bytes >= HUGE_PAGE)
-        madvise(at, bytes, MADV_HUGEPAGE); /* a wish; plain pages work too */
     *out = at;
     return WEIR_OK;
 }
@@ -31,7 +56,6 @@ weir_memory_map(size_t bytes, bool *huge, void **out)
 void
 weir_memory_unmap(void *memory, size_t bytes)
 {
-    /* an explicit huge mapping is unmapped in whole huge pages */
-    if (memory != NULL && munmap(memory, bytes) != 0)
-        munmap(memory, (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+    if (memory != NULL)
+        munmap(memory, mapped_bytes(bytes));
 }

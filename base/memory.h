@@ -11,8 +11,8 @@
 
 #include <stdbool.h>
 
-/* Maps bytes of zeroed memory, aligned to a page. *huge says on return whether explicit huge
- * pages were had. WEIR_NOMEM. */
+/* Maps bytes of zeroed memory, aligned to a page, from 2 MiB on to a huge page. *huge says on
+ * return whether explicit huge pages were had. WEIR_NOMEM. */
 enum weir_err weir_memory_map(size_t bytes, bool *huge, void **out) WEIR_MUST_USE;
 void weir_memory_unmap(void *memory, size_t bytes);
 

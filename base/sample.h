@@ -89,6 +89,9 @@ struct weir_batch {
     uint32_t definition_bytes;
     uint64_t definition_first; /* number of the first */
     uint8_t *definitions;      /* WEIR_BATCH_DEFINITIONS_MAX bytes, NULL for a producer of none */
+    /* what the log is to remember of senders: base/marks.h */
+    uint32_t mark_bytes;
+    uint8_t *marks;            /* WEIR_BATCH_MARKS_MAX bytes, NULL for a producer of none */
     alignas(WEIR_CACHE_LINE) struct weir_sample samples[WEIR_BATCH_SAMPLES_MAX];
 };
 
@@ -108,6 +111,7 @@ weir_batch_reset(struct weir_batch *batch)
     batch->definition_count = 0;
     batch->definition_bytes = 0;
     batch->definition_first = 0;
+    batch->mark_bytes = 0;
 }
 
 /* Appends one sample; the caller has seen that count < WEIR_BATCH_SAMPLES_MAX. */

@@ -174,7 +174,7 @@ body_is_form(const struct weir_http_request *request)
 {
     static const char form[] = "application/x-www-form-urlencoded";
     const struct weir_http_head *head = weir_http_request_head(request);
-    return head->method != WEIR_HTTP_POST || head->content_length == 0 ||
+    return head->method != WEIR_HTTP_POST || weir_http_request_body(request).size == 0 ||
         (head->content_type.size == sizeof form - 1 &&
             strncasecmp(head->content_type.at, form, sizeof form - 1) == 0);
 }
@@ -346,7 +346,7 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
         return weir_fail(WEIR_NOMEM, 0, "api");
     api->options = *options;
     struct weir_http_events events = {on_request, on_gone, api};
-    struct weir_pool_options pool = {.threads = WEIR_API_THREADS, .queue_max = WEIR_API_QUEUE_MAX,
+    struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,
         .limits = options->limits, .open = options->open, .open_context = options->open_context};
     enum weir_err err =
         weir_http_open(options->base, options->address, options->port, &events, &api->http);

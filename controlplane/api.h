@@ -2,7 +2,8 @@
  *
  * Owns:    the HTTP server, the query pool, jobs under way
  * Threads: the event loop's; queries run on the pool's
- * Memory:  WEIR_API_THREADS readers; answers bounded by query.points_max
+ * Memory:  a reader each query thread (about 135 MB for a million series of 85 label bytes);
+ *          answers bounded by query.points_max
  * Errors:  JSON with a reason; 503 with Retry-After where the queue is full
  * Limits:  WEIR_API_QUEUE_MAX queries waiting
  */
@@ -12,8 +13,10 @@
 #include "base/shared.h"
 #include "controlplane/pool.h"
 
-/* Two, so that a small query does not wait behind a large one. */
-#define WEIR_API_THREADS 2
+/* Two query threads, so that a small query does not wait behind a large one. Each holds a catalog
+ * of its own, so a small machine, where a second would only take the first one's time, has one. */
+#define WEIR_API_THREADS_MAX 2
+#define WEIR_API_CORES_MIN 4 /* fewer: one thread */
 #define WEIR_API_QUEUE_MAX 64
 
 struct event_base;
@@ -23,11 +26,19 @@ struct weir_api_options {
     struct event_base *base;
     const char *address; /* numeric */
     uint16_t port;       /* 0: any */
+    uint32_t threads;    /* of queries; weir_api_threads() */
     struct weir_limits limits;
     struct weir_shared *shared; /* NULL on a stopped instance */
     weir_pool_open_fn *open;    /* called by the pool's threads */
     void *open_context;
 };
+
+/* Query threads for a machine of so many cores. */
+static inline uint32_t
+weir_api_threads(int cores)
+{
+    return cores < WEIR_API_CORES_MIN ? 1 : WEIR_API_THREADS_MAX;
+}
 
 enum weir_err weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     WEIR_MUST_USE;

@@ -48,25 +48,22 @@ parse_time(const struct weir_params *params, const char *name)
     return err;
 }
 
-static int
-compare_numbers(const void *left, const void *right)
+/* The union of two ascending lists, to out. Returns its count. */
+static size_t
+join_numbers(const uint64_t *left, size_t left_count, const uint64_t *right, size_t right_count,
+    uint64_t *out)
 {
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-static void
-sort_unique(struct selection *selection)
-{
-    if (selection->count == 0)
-        return;
-    qsort(selection->numbers, selection->count, sizeof *selection->numbers, compare_numbers);
-    size_t kept = 0;
-    for (size_t i = 1; i < selection->count; i++)
-        if (selection->numbers[i] != selection->numbers[kept])
-            selection->numbers[++kept] = selection->numbers[i];
-    selection->count = kept + 1;
+    size_t used = 0;
+    size_t l = 0;
+    size_t r = 0;
+    while (l < left_count || r < right_count) {
+        bool take_left = r == right_count || (l < left_count && left[l] <= right[r]);
+        uint64_t number = take_left ? left[l] : right[r];
+        l += l < left_count && left[l] == number;
+        r += r < right_count && right[r] == number;
+        out[used++] = number;
+    }
+    return used;
 }
 
 /* Adds the series of one match[] parameter. */
@@ -88,16 +85,16 @@ add_selected(struct weir_call *call, const struct weir_param *param, struct sele
         selection->count = count;
         return WEIR_OK;
     }
-    uint64_t *joined = realloc(selection->numbers, (selection->count + count + 1) * sizeof *joined);
+    /* joined at once, so that many selectors of many series take no more than all series do */
+    uint64_t *joined = malloc((selection->count + count + 1) * sizeof *joined);
     if (joined == NULL) {
         free(numbers);
         return weir_fail(WEIR_NOMEM, 0, "%zu series", selection->count + count);
     }
-    if (count > 0)
-        memcpy(joined + selection->count, numbers, count * sizeof *joined);
-    selection->numbers = joined;
-    selection->count += count;
+    selection->count = join_numbers(selection->numbers, selection->count, numbers, count, joined);
+    free(selection->numbers);
     free(numbers);
+    selection->numbers = joined;
     return WEIR_OK;
 }
 
@@ -125,8 +122,6 @@ select_series(struct weir_call *call, struct selection *selection)
         return fail(call, err);
     if (selection->all)
         selection->count = weir_reader_series_count(call->reader);
-    else
-        sort_unique(selection);
     return true;
 }
 

@@ -1,6 +1,7 @@
 #include "controlplane/http.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "controlplane/call.h"
 #include "controlplane/text.h"
 
@@ -9,125 +10,61 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-#define READ_AHEAD_MAX (WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX)
-#define DRAIN_S 2
+#define NS_PER_MS INT64_C(1000000)
 #define ERROR_SIZE_MAX 4096
+/* All sixteen bits: also a method that evhttp does not know (its bit 15) gets our 405, and not a
+ * page of evhttp's. */
+#define METHODS_ALL 0xffff
 
-enum state { READING, HANDLING, WRITING, DRAINING };
+enum state { READING, HANDLING, WRITING, ENDED };
 
 struct connection;
 
 struct weir_http_request {
     struct connection *connection;
+    struct evhttp_request *from; /* NULL where there is no request */
     struct weir_http_head head;
-    char *bytes; /* copy of head and body, NULL where there is no request */
-    size_t head_size;
+    bool last; /* close after the answer: where the next request begins is in doubt */
     void *user;
 };
 
 struct connection {
     struct weir_http *http;
     struct connection *next;
-    struct connection **link; /* what points here */
-    struct bufferevent *socket;
-    struct event *timer;
+    struct bufferevent *socket; /* evhttp's; the reference of ours is released by release */
     enum state state;
-    bool begun;       /* bytes of the next request have come */
-    bool half_closed; /* the client sends no more */
-    bool last;        /* close after this answer */
-    bool refused;     /* input is left unread: drain before closing */
-    bool continued;   /* 100 Continue was sent for the request at hand */
+    bool refused;     /* past the bound: is told so, and closed */
+    int64_t begun_ns; /* first byte of the request at hand; 0: none yet */
+    int64_t since_ns; /* the client's side was seen shut, or the connection ended; 0: not yet */
     struct weir_http_request request;
 };
 
 struct weir_http {
-    struct event_base *base;
-    struct evconnlistener *listener;
-    struct event *resume; /* listens again after running out of descriptors */
+    struct evhttp *server;
+    struct evconnlistener *listener; /* the server's */
+    struct event *tick;
     struct weir_http_events events;
     struct connection *connections;
+    uint32_t refusals; /* of them: refused */
     struct weir_http_stats stats;
 };
-
-static void take_request(struct connection *connection);
-
-static void
-set_timer(struct connection *connection, int seconds, int milliseconds)
-{
-    struct timeval after = {seconds, milliseconds * 1000};
-    event_add(connection->timer, &after);
-}
 
 static void
 forget_request(struct connection *connection)
 {
-    free(connection->request.bytes);
     connection->request = (struct weir_http_request){.connection = connection};
-}
-
-static void
-connection_free(struct connection *connection)
-{
-    struct weir_http *http = connection->http;
-    if (connection->state == HANDLING) {
-        http->stats.gone++;
-        http->events.gone(http->events.context, &connection->request);
-    }
-    forget_request(connection);
-    *connection->link = connection->next;
-    if (connection->next != NULL)
-        connection->next->link = connection->link;
-    http->stats.connections--;
-    if (connection->timer != NULL)
-        event_free(connection->timer);
-    bufferevent_free(connection->socket);
-    free(connection);
-}
-
-static const char *
-reason_phrase(int status)
-{
-    switch (status) {
-    case WEIR_STATUS_OK:
-        return "OK";
-    case WEIR_STATUS_BAD_REQUEST:
-        return "Bad Request";
-    case WEIR_STATUS_NOT_FOUND:
-        return "Not Found";
-    case WEIR_STATUS_METHOD:
-        return "Method Not Allowed";
-    case WEIR_STATUS_TIMEOUT:
-        return "Request Timeout";
-    case WEIR_STATUS_BODY_SIZE:
-        return "Content Too Large";
-    case WEIR_STATUS_URI_SIZE:
-        return "URI Too Long";
-    case WEIR_STATUS_MEDIA_TYPE:
-        return "Unsupported Media Type";
-    case WEIR_STATUS_EXPECTATION:
-        return "Expectation Failed";
-    case WEIR_STATUS_LIMIT:
-        return "Unprocessable Content";
-    case WEIR_STATUS_HEADER_SIZE:
-        return "Request Header Fields Too Large";
-    case WEIR_STATUS_NOT_IMPLEMENTED:
-        return "Not Implemented";
-    case WEIR_STATUS_UNAVAILABLE:
-        return "Service Unavailable";
-    case WEIR_STATUS_VERSION:
-        return "HTTP Version Not Supported";
-    default:
-        return "Internal Server Error";
-    }
 }
 
 static void
@@ -138,270 +75,347 @@ free_answer(const void *data, size_t size, void *context)
     free((void *)(uintptr_t)data);
 }
 
+/* The answer is with the kernel: what follows is another request. */
 static void
-write_head(struct connection *connection, const struct weir_http_response *response)
+on_complete(struct evhttp_request *from, void *context)
 {
-    struct evbuffer *out = bufferevent_get_output(connection->socket);
-    char date[64];
-    time_t now = time(NULL);
-    struct tm utc;
-    gmtime_r(&now, &utc);
-    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n"
-        "Content-Length: %zu\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
-        response->status, reason_phrase(response->status), date, response->content_type,
-        response->size);
+    struct connection *connection = context;
+    (void)from;
+    bool more = evbuffer_get_length(bufferevent_get_input(connection->socket)) > 0;
+    connection->state = READING;
+    connection->begun_ns = more ? weir_mono_ns() : 0;
+}
+
+static void
+add_headers(const struct weir_http_request *request, const struct weir_http_response *response)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request->from);
+    char number[24];
+    evhttp_add_header(headers, "Content-Type", response->content_type);
+    snprintf(number, sizeof number, "%zu", response->size);
+    evhttp_add_header(headers, "Content-Length", number);
+    evhttp_add_header(headers, "Cache-Control", "no-store");
+    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     if (response->allow != NULL)
-        evbuffer_add_printf(out, "Allow: %s\r\n", response->allow);
-    if (response->retry_after_s > 0)
-        evbuffer_add_printf(out, "Retry-After: %d\r\n", response->retry_after_s);
-    evbuffer_add_printf(out, "Connection: %s\r\n\r\n", connection->last ? "close" : "keep-alive");
+        evhttp_add_header(headers, "Allow", response->allow);
+    if (response->retry_after_s > 0) {
+        snprintf(number, sizeof number, "%d", response->retry_after_s);
+        evhttp_add_header(headers, "Retry-After", number);
+    }
+    if (request->last)
+        evhttp_add_header(headers, "Connection", "close");
 }
 
 void
 weir_http_respond(struct weir_http_request *request, const struct weir_http_response *response)
 {
     struct connection *connection = request->connection;
-    struct evbuffer *out = bufferevent_get_output(connection->socket);
+    struct evhttp_request *from = request->from;
+    struct evbuffer *out = evhttp_request_get_output_buffer(from);
     WEIR_ASSERT(connection->state == HANDLING);
-    connection->last |= !request->head.keep_alive || connection->half_closed;
-    event_del(connection->timer);
-    connection->state = WRITING;
-    connection->http->stats.responses[response->status / 100 % 6]++;
-    write_head(connection, response);
+    bool open = evhttp_request_get_connection(from) != NULL;
     bool body = response->size > 0 && request->head.method != WEIR_HTTP_HEAD;
     if (!body ||
-        evbuffer_add_reference(out, response->data, response->size, free_answer, NULL) != 0)
+        evbuffer_add_reference(out, response->data, response->size, free_answer, NULL) != 0) {
+        request->last |= body; /* out of memory: the client sees the answer cut */
         free(response->data);
+    }
+    connection->http->stats.gone += !open;
+    connection->http->stats.responses[response->status / 100 % 6] += open;
+    add_headers(request, response);
+    connection->state = WRITING;
+    connection->since_ns = 0;
     forget_request(connection);
+    evhttp_request_set_on_complete_cb(from, on_complete, connection);
+    evhttp_send_reply(from, response->status, NULL, NULL); /* frees it where it is not open */
+    /* evhttp would read on, and drop the answer of a client that has shut its sending side */
+    if (open)
+        bufferevent_disable(connection->socket, EV_READ);
 }
 
-/* Answers what is no request, and closes. */
 static void
-refuse(struct connection *connection, int status, const char *reason)
+refuse(struct weir_http_request *request, int status, const char *reason)
 {
     struct weir_text text;
     weir_text_init(&text, ERROR_SIZE_MAX);
     weir_error_write(&text, false, status, reason, NULL, 0);
+    request->last = true;
+    weir_http_respond(request, &(struct weir_http_response){.status = status,
+        .content_type = "application/json", .data = text.data, .size = text.size,
+        .retry_after_s = status == WEIR_STATUS_UNAVAILABLE ? 1 : 0});
+}
+
+/* The request under way has nobody to answer. */
+static void
+abandon(struct connection *connection)
+{
+    struct weir_http *http = connection->http;
+    struct evhttp_request *from = connection->request.from;
+    struct evhttp_connection *open = evhttp_request_get_connection(from);
+    http->stats.gone++;
+    http->events.gone(http->events.context, &connection->request);
     forget_request(connection);
-    connection->last = true;
-    connection->refused = true;
-    connection->state = HANDLING;
-    weir_http_respond(&connection->request, &(struct weir_http_response){.status = status,
-        .content_type = "application/json", .data = text.data, .size = text.size});
-}
-
-/* Takes the request whose head is the first head_size bytes, if its body is there too. */
-static void
-take_whole(struct connection *connection, size_t head_size)
-{
-    struct evbuffer *in = bufferevent_get_input(connection->socket);
-    struct weir_http_request *request = &connection->request;
-    const char *reason;
-    const char *bytes = (const char *)evbuffer_pullup(in, (ev_ssize_t)head_size);
-    if (bytes == NULL) {
-        refuse(connection, WEIR_STATUS_UNAVAILABLE, "out of memory");
-        return;
-    }
-    int status = weir_http_head_parse(bytes, head_size, &request->head, &reason);
-    if (status != 0) {
-        refuse(connection, status, reason);
-        return;
-    }
-    size_t size = head_size + request->head.content_length;
-    if (evbuffer_get_length(in) < size) {
-        if (request->head.expects_continue && !connection->continued)
-            evbuffer_add_printf(bufferevent_get_output(connection->socket),
-                "HTTP/1.1 100 Continue\r\n\r\n");
-        connection->continued |= request->head.expects_continue;
-        return;
-    }
-    request->bytes = malloc(size);
-    if (request->bytes == NULL || evbuffer_remove(in, request->bytes, size) != (int)size) {
-        refuse(connection, WEIR_STATUS_UNAVAILABLE, "out of memory");
-        return;
-    }
-    request->head_size = head_size;
-    /* once more, so that the head points into the copy */
-    status = weir_http_head_parse(request->bytes, head_size, &request->head, &reason);
-    WEIR_ASSERT(status == 0);
-    connection->begun = false;
-    connection->continued = false;
-    connection->state = HANDLING;
-    event_del(connection->timer);
-    connection->http->events.handle(connection->http->events.context, request);
-}
-
-/* Looks for a request in what was received. */
-static void
-take_request(struct connection *connection)
-{
-    struct evbuffer *in = bufferevent_get_input(connection->socket);
-    size_t size = evbuffer_get_length(in);
-    if (size == 0)
-        return;
-    if (!connection->begun)
-        set_timer(connection, WEIR_HTTP_REQUEST_S, 0);
-    connection->begun = true;
-    size_t looked = size < WEIR_HTTP_HEAD_MAX ? size : WEIR_HTTP_HEAD_MAX;
-    const char *bytes = (const char *)evbuffer_pullup(in, (ev_ssize_t)looked);
-    if (bytes == NULL) {
-        refuse(connection, WEIR_STATUS_UNAVAILABLE, "out of memory");
-        return;
-    }
-    size_t head_size = weir_http_head_size(bytes, looked);
-    if (head_size > 0) {
-        take_whole(connection, head_size);
-    } else if (looked == WEIR_HTTP_HEAD_MAX) {
-        bool line = memchr(bytes, '\n', looked) != NULL;
-        refuse(connection, line ? WEIR_STATUS_HEADER_SIZE : WEIR_STATUS_URI_SIZE,
-            line ? "the headers are larger than 16384 bytes" : "the URI is longer than 8192 bytes");
-    }
-}
-
-static void
-on_readable(struct bufferevent *socket, void *context)
-{
-    struct connection *connection = context;
-    if (connection->state == READING)
-        take_request(connection);
-    else if (connection->state == DRAINING)
-        evbuffer_drain(bufferevent_get_input(socket), SIZE_MAX);
-}
-
-/* The whole answer is with the kernel. */
-static void
-on_drained(struct bufferevent *socket, void *context)
-{
-    struct connection *connection = context;
-    if (connection->state != WRITING)
-        return;
-    if (!connection->last) {
-        connection->state = READING;
-        set_timer(connection, WEIR_HTTP_IDLE_S, 0);
-        take_request(connection);
-        /* what half a request waits for will not come any more */
-        if (connection->state == READING && connection->half_closed)
-            connection_free(connection);
-        return;
-    }
-    if (!connection->refused || connection->half_closed) {
-        connection_free(connection);
-        return;
-    }
-    connection->state = DRAINING;
-    shutdown(bufferevent_getfd(socket), SHUT_WR);
-    evbuffer_drain(bufferevent_get_input(socket), SIZE_MAX);
-    set_timer(connection, DRAIN_S, 0);
-}
-
-static void
-on_event(struct bufferevent *socket, short what, void *context)
-{
-    struct connection *connection = context;
-    (void)socket;
-    bool only_end = (what & BEV_EVENT_EOF) != 0 && (what & BEV_EVENT_ERROR) == 0;
-    connection->half_closed = true;
-    if (only_end && connection->state == WRITING)
-        return; /* on_drained closes */
-    if (only_end && connection->state == HANDLING) {
-        set_timer(connection, 0, WEIR_HTTP_HALF_CLOSED_MS);
-        return;
-    }
-    connection_free(connection);
-}
-
-static void
-on_timer(evutil_socket_t fd, short what, void *context)
-{
-    struct connection *connection = context;
-    (void)fd;
-    (void)what;
-    if (connection->state == READING && connection->begun)
-        refuse(connection, WEIR_STATUS_TIMEOUT, "the request did not arrive within 10 seconds");
+    connection->state = WRITING;
+    if (open != NULL)
+        evhttp_connection_free(open); /* and its request */
     else
-        connection_free(connection);
+        evhttp_request_free(from);
 }
 
-/* Takes over fd. NULL where memory is short; fd is closed then. */
-static struct connection *
-connection_new(struct weir_http *http, evutil_socket_t fd)
+static enum weir_http_method
+method_of(struct evhttp_request *from)
 {
-    struct connection *connection = calloc(1, sizeof *connection);
-    struct bufferevent *socket = bufferevent_socket_new(http->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    struct event *timer = evtimer_new(http->base, on_timer, connection);
-    if (connection == NULL || socket == NULL || timer == NULL) {
-        if (timer != NULL)
-            event_free(timer);
-        if (socket != NULL)
-            bufferevent_free(socket);
-        else
-            close(fd);
-        free(connection);
-        return NULL;
+    switch (evhttp_request_get_command(from)) {
+    case EVHTTP_REQ_GET:
+        return WEIR_HTTP_GET;
+    case EVHTTP_REQ_HEAD:
+        return WEIR_HTTP_HEAD;
+    case EVHTTP_REQ_POST:
+        return WEIR_HTTP_POST;
+    default:
+        return WEIR_HTTP_OTHER;
     }
-    *connection = (struct connection){.http = http, .socket = socket, .timer = timer};
-    connection->request.connection = connection;
-    connection->next = http->connections;
-    connection->link = &http->connections;
-    if (connection->next != NULL)
-        connection->next->link = &connection->next;
-    http->connections = connection;
-    http->stats.connections++;
+}
+
+static struct weir_http_span
+span_of(const char *text)
+{
+    return (struct weir_http_span){text != NULL ? text : "", text != NULL ? strlen(text) : 0};
+}
+
+static void
+read_head(struct evhttp_request *from, struct weir_http_head *head)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(from);
+    const char *type =
+        evhttp_find_header(evhttp_request_get_input_headers(from), "Content-Type");
+    head->method = method_of(from);
+    head->path = span_of(evhttp_uri_get_path(uri));
+    head->query = span_of(evhttp_uri_get_query(uri));
+    head->content_type = span_of(type);
+    head->content_type.size = strcspn(head->content_type.at, "; \t");
+}
+
+/* evhttp takes requests whose end another reader might see elsewhere, by which requests are
+ * smuggled past a proxy (RFC 9112, section 11.2). Returns the status to refuse them with, or 0. */
+static int
+check_framing(struct weir_http_request *request, const char **reason)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->from);
+    const struct evkeyval *header;
+    int lengths = 0;
+    int codings = 0;
+    for (header = headers->tqh_first; header != NULL; header = header->next.tqe_next) {
+        *reason = "a header's name is empty or holds a blank";
+        if (header->key[0] == '\0' || strpbrk(header->key, " \t") != NULL)
+            return WEIR_STATUS_BAD_REQUEST;
+        lengths += strcasecmp(header->key, "Content-Length") == 0;
+        if (strcasecmp(header->key, "Transfer-Encoding") != 0)
+            continue;
+        codings++;
+        *reason = "of transfer codings this server knows only chunked";
+        if (strcasecmp(header->value, "chunked") != 0)
+            return WEIR_STATUS_NOT_IMPLEMENTED;
+    }
+    *reason = "the length of the body is given more than once";
+    if (lengths + codings > 1)
+        return WEIR_STATUS_BAD_REQUEST;
+    /* evhttp reads no body with some methods, and would take it for the next request */
+    enum weir_http_method method = request->head.method;
+    request->last = lengths + codings > 0 && method != WEIR_HTTP_GET && method != WEIR_HTTP_POST;
+    return 0;
+}
+
+static struct connection *
+connection_of(const struct weir_http *http, struct evhttp_request *from)
+{
+    const struct bufferevent *socket =
+        evhttp_connection_get_bufferevent(evhttp_request_get_connection(from));
+    struct connection *connection = http->connections;
+    while (connection != NULL && connection->socket != socket)
+        connection = connection->next;
     return connection;
 }
 
+/* A whole request, of evhttp's. */
 static void
-on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size,
-    void *context)
+on_request(struct evhttp_request *from, void *context)
 {
-    static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\n"
-        "Content-Type: application/json\r\nContent-Length: 32\r\nRetry-After: 1\r\n"
-        "Connection: close\r\n\r\n{\"error\":\"too many connections\"}";
     struct weir_http *http = context;
-    struct timeval write_limit = {WEIR_HTTP_WRITE_S, 0};
-    int on = 1;
-    (void)listener;
-    (void)address;
-    (void)size;
+    struct connection *connection = connection_of(http, from);
+    const char *reason;
+    if (connection == NULL) { /* there was no memory to record it */
+        evhttp_send_error(from, HTTP_SERVUNAVAIL, NULL);
+        return;
+    }
+    struct weir_http_request *request = &connection->request;
+    WEIR_ASSERT(connection->state == READING && request->from == NULL);
+    request->from = from;
+    connection->state = HANDLING;
+    connection->begun_ns = 0;
+    read_head(from, &request->head);
+    int status = check_framing(request, &reason);
+    if (connection->refused)
+        refuse(request, WEIR_STATUS_UNAVAILABLE, "too many connections");
+    else if (strlen(evhttp_request_get_uri(from)) > WEIR_HTTP_URI_MAX)
+        refuse(request, WEIR_STATUS_URI_SIZE, "the URI is longer than 8192 bytes");
+    else if (status != 0)
+        refuse(request, status, reason);
+    else
+        http->events.handle(http->events.context, request);
+}
+
+static void
+on_input(struct evbuffer *input, const struct evbuffer_cb_info *change, void *context)
+{
+    struct connection *connection = context;
+    (void)input;
+    if (connection->state == READING && connection->begun_ns == 0 && change->n_added > 0)
+        connection->begun_ns = weir_mono_ns();
+}
+
+/* Has evhttp let go of the connection? It frees the bufferevent then, which clears the callbacks
+ * at once and all else with our reference. */
+static bool
+has_ended(const struct connection *connection)
+{
+    bufferevent_event_cb on_event;
+    bufferevent_getcb(connection->socket, NULL, NULL, &on_event, NULL);
+    return on_event == NULL;
+}
+
+/* POLLRDHUP where the client has shut its side, POLLERR or POLLHUP where the connection broke.
+ * RULE: poll and not an event with EV_CLOSED: libevent 2.1 does not report a reset as EV_CLOSED,
+ * and would spin on it. */
+static short
+client_state(const struct connection *connection)
+{
+    struct pollfd look = {.fd = bufferevent_getfd(connection->socket), .events = POLLRDHUP};
+    return look.fd >= 0 && poll(&look, 1, 0) > 0 ? look.revents : 0;
+}
+
+/* Is the client of the request under way gone? */
+static bool
+client_gone(struct connection *connection, int64_t now_ns)
+{
+    short state = client_state(connection);
+    if ((state & (POLLERR | POLLHUP)) != 0)
+        return true;
+    if (state == 0)
+        return false;
+    if (connection->since_ns == 0)
+        connection->since_ns = now_ns;
+    return now_ns - connection->since_ns >= WEIR_HTTP_HALF_CLOSED_MS * NS_PER_MS;
+}
+
+static bool
+linger(struct connection *connection, int64_t now_ns)
+{
+    struct evbuffer *input = bufferevent_get_input(connection->socket);
+    if (connection->state != ENDED)
+        connection->since_ns = now_ns;
+    connection->state = ENDED;
+    evbuffer_drain(input, evbuffer_get_length(input));
+    return client_state(connection) == 0 && bufferevent_getfd(connection->socket) >= 0 &&
+        now_ns - connection->since_ns < WEIR_HTTP_LINGER_MS * NS_PER_MS;
+}
+
+/* Looks after one connection. False where its record can go. */
+static bool
+tend(struct connection *connection, int64_t now_ns)
+{
+    if (connection->state == HANDLING &&
+        (has_ended(connection) || client_gone(connection, now_ns)))
+        abandon(connection);
+    if (has_ended(connection))
+        return linger(connection, now_ns);
+    int64_t limit_ns = connection->refused ? WEIR_HTTP_REFUSAL_MS * NS_PER_MS
+                                           : WEIR_HTTP_REQUEST_S * 1000 * NS_PER_MS;
+    if (connection->state == READING && connection->begun_ns != 0 &&
+        now_ns - connection->begun_ns >= limit_ns)
+        /* evhttp meets the end of the connection and closes it */
+        shutdown(bufferevent_getfd(connection->socket), SHUT_RDWR);
+    return true;
+}
+
+static void
+release(struct connection *connection)
+{
+    struct weir_http *http = connection->http;
+    http->refusals -= connection->refused;
+    http->stats.connections--;
+    evbuffer_remove_cb(bufferevent_get_input(connection->socket), on_input, connection);
+    bufferevent_decref(connection->socket);
+    free(connection);
+}
+
+static void
+tend_all(struct weir_http *http)
+{
+    int64_t now_ns = weir_mono_ns();
+    struct connection **link = &http->connections;
+    while (*link != NULL) {
+        struct connection *connection = *link;
+        if (tend(connection, now_ns)) {
+            link = &connection->next;
+        } else {
+            *link = connection->next;
+            release(connection);
+        }
+    }
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *context)
+{
+    struct weir_http *http = context;
+    (void)fd;
+    (void)what;
+    tend_all(http);
+    /* it was paused at a bound, or where descriptors ran out */
+    if (http->refusals < WEIR_HTTP_REFUSALS_MAX)
+        evconnlistener_enable(http->listener);
+}
+
+/* A connection was accepted: makes the bufferevent that evhttp serves it with. NULL where memory is
+ * short: evhttp then makes one, and on_request refuses what comes on it. */
+static struct bufferevent *
+on_accept(struct event_base *base, void *context)
+{
+    struct weir_http *http = context;
     http->stats.connections_total++;
-    if (http->stats.connections == WEIR_HTTP_CONNECTIONS_MAX) {
-        http->stats.connections_refused++;
-        ssize_t sent = send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)sent;
-        close(fd);
-        return;
+    if (http->stats.connections >= WEIR_HTTP_CONNECTIONS_MAX)
+        tend_all(http);
+    struct connection *connection = calloc(1, sizeof *connection);
+    struct bufferevent *socket = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    if (connection == NULL || socket == NULL) {
+        free(connection);
+        if (socket != NULL)
+            bufferevent_free(socket);
+        return NULL;
     }
-    struct connection *connection = connection_new(http, fd);
-    if (connection == NULL) {
-        http->stats.connections_refused++;
-        return;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    bufferevent_set_timeouts(connection->socket, NULL, &write_limit);
-    bufferevent_setwatermark(connection->socket, EV_READ, 0, READ_AHEAD_MAX);
-    bufferevent_setcb(connection->socket, on_readable, on_drained, on_event, connection);
-    bufferevent_enable(connection->socket, EV_READ | EV_WRITE);
-    set_timer(connection, WEIR_HTTP_IDLE_S, 0);
+    bool refused = http->stats.connections - http->refusals >= WEIR_HTTP_CONNECTIONS_MAX;
+    *connection = (struct connection){.http = http, .socket = socket, .refused = refused,
+        .begun_ns = refused ? weir_mono_ns() : 0, .next = http->connections};
+    forget_request(connection);
+    http->connections = connection;
+    http->stats.connections++;
+    http->stats.connections_refused += refused;
+    http->refusals += refused;
+    if (http->refusals >= WEIR_HTTP_REFUSALS_MAX)
+        evconnlistener_disable(http->listener);
+    bufferevent_incref(socket);
+    bufferevent_setwatermark(socket, EV_READ, 0, WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX);
+    evbuffer_add_cb(bufferevent_get_input(socket), on_input, connection);
+    return socket;
 }
 
 /* Out of descriptors: the backlog stays readable, so without a pause the loop would spin. */
 static void
 on_accept_error(struct evconnlistener *listener, void *context)
 {
-    struct weir_http *http = context;
-    struct timeval pause = {0, 100000};
+    (void)context;
     evconnlistener_disable(listener);
-    event_add(http->resume, &pause);
-}
-
-static void
-on_resume(evutil_socket_t fd, short what, void *context)
-{
-    struct weir_http *http = context;
-    (void)fd;
-    (void)what;
-    evconnlistener_enable(http->listener);
 }
 
 /* Fills a socket address from numeric text. */
@@ -426,31 +440,59 @@ read_address(const char *text, uint16_t port, struct sockaddr_storage *address, 
     return false;
 }
 
+/* Binds, and hands the listener to evhttp, which owns it from then on. */
+static enum weir_err
+listen_on(struct weir_http *http, struct event_base *base, const char *address, uint16_t port)
+{
+    struct sockaddr_storage to;
+    int size;
+    int on = 1;
+    if (!read_address(address, port, &to, &size))
+        return weir_fail(WEIR_INVALID, 0, "http address %s is not numeric", address);
+    errno = 0;
+    struct evconnlistener *listener = evconnlistener_new_bind(base, NULL, NULL,
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, 128,
+        (struct sockaddr *)&to, size);
+    if (listener == NULL)
+        return weir_fail(errno == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errno,
+            "http: listen on %s port %u", address, port);
+    /* accepted sockets inherit it */
+    setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    evconnlistener_set_error_cb(listener, on_accept_error);
+    if (evhttp_bind_listener(http->server, listener) == NULL) {
+        evconnlistener_free(listener);
+        return weir_fail(WEIR_NOMEM, 0, "http listener");
+    }
+    http->listener = listener;
+    return WEIR_OK;
+}
+
 enum weir_err
 weir_http_open(struct event_base *base, const char *address, uint16_t port,
     const struct weir_http_events *events, struct weir_http **out)
 {
-    struct sockaddr_storage to;
-    int size;
-    if (!read_address(address, port, &to, &size))
-        return weir_fail(WEIR_INVALID, 0, "http address %s is not numeric", address);
+    const struct timeval interval = {.tv_usec = WEIR_HTTP_TICK_MS * 1000};
     struct weir_http *http = calloc(1, sizeof *http);
     if (http == NULL)
         return weir_fail(WEIR_NOMEM, 0, "http server");
-    http->base = base;
     http->events = *events;
-    http->resume = evtimer_new(base, on_resume, http);
-    errno = 0;
-    http->listener = evconnlistener_new_bind(base, on_accept, http,
-        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, 128,
-        (struct sockaddr *)&to, size);
-    if (http->listener == NULL || http->resume == NULL) {
-        enum weir_err err = weir_fail(errno == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errno,
-            "http: listen on %s port %u", address, port);
+    http->server = evhttp_new(base);
+    http->tick = event_new(base, -1, EV_PERSIST, on_tick, http);
+    enum weir_err err = WEIR_OK;
+    if (http->server == NULL || http->tick == NULL || event_add(http->tick, &interval) != 0)
+        err = weir_fail(WEIR_NOMEM, 0, "http server");
+    if (err == WEIR_OK)
+        err = listen_on(http, base, address, port);
+    if (err != WEIR_OK) {
         weir_http_close(http);
         return err;
     }
-    evconnlistener_set_error_cb(http->listener, on_accept_error);
+    evhttp_set_max_headers_size(http->server, WEIR_HTTP_HEAD_MAX);
+    evhttp_set_max_body_size(http->server, WEIR_HTTP_BODY_MAX);
+    evhttp_set_timeout(http->server, WEIR_HTTP_IDLE_S);
+    evhttp_set_allowed_methods(http->server, METHODS_ALL);
+    evhttp_set_bevcb(http->server, on_accept, http);
+    evhttp_set_gencb(http->server, on_request, http);
     *out = http;
     return WEIR_OK;
 }
@@ -468,12 +510,19 @@ weir_http_port(const struct weir_http *http)
 void
 weir_http_close(struct weir_http *http)
 {
-    while (http->connections != NULL)
-        connection_free(http->connections);
-    if (http->listener != NULL)
-        evconnlistener_free(http->listener);
-    if (http->resume != NULL)
-        event_free(http->resume);
+    for (struct connection *connection = http->connections; connection != NULL;
+         connection = connection->next)
+        if (connection->state == HANDLING)
+            abandon(connection);
+    if (http->server != NULL)
+        evhttp_free(http->server);
+    while (http->connections != NULL) {
+        struct connection *connection = http->connections;
+        http->connections = connection->next;
+        release(connection);
+    }
+    if (http->tick != NULL)
+        event_free(http->tick);
     free(http);
 }
 
@@ -486,8 +535,10 @@ weir_http_request_head(const struct weir_http_request *request)
 struct weir_http_span
 weir_http_request_body(const struct weir_http_request *request)
 {
-    return (struct weir_http_span){request->bytes + request->head_size,
-        request->head.content_length};
+    struct evbuffer *body = evhttp_request_get_input_buffer(request->from);
+    size_t size = evbuffer_get_length(body);
+    const char *at = size > 0 ? (const char *)evbuffer_pullup(body, -1) : NULL;
+    return at != NULL ? (struct weir_http_span){at, size} : span_of(NULL);
 }
 
 void

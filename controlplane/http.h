@@ -1,40 +1,52 @@
-/* http: an HTTP/1.1 server on libevent's buffered sockets.
+/* http: the HTTP server, libevent's evhttp (2.1), and what Weir adds to it.
  *
- * Owns:    the listening socket and its connections
+ * Owns:    the evhttp, its listening socket, a record of each connection
  * Threads: the event loop's, for everything here
- * Memory:  a connection holds at most one request (WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX) twice,
- *          and its answer until the client has read it
- * Errors:  a bad request is answered here, in JSON, and never reaches the handler
- * Limits:  WEIR_HTTP_CONNECTIONS_MAX; a request must arrive within WEIR_HTTP_REQUEST_S, an idle
- *          connection is closed after WEIR_HTTP_IDLE_S, one that stops reading after
- *          WEIR_HTTP_WRITE_S
+ * Memory:  a connection buffers at most WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX of input beside the
+ *          request that is handled, and its answer until the client has read it
+ * Errors:  what evhttp cannot read as a request it answers itself, with a page of its own (400; 413
+ *          for the body, 417 for Expect); all else is answered in JSON
+ * Limits:  WEIR_HTTP_CONNECTIONS_MAX; a request must arrive within WEIR_HTTP_REQUEST_S; one on
+ *          which nothing moves is closed after WEIR_HTTP_IDLE_S
  *
- * Why not evhttp: it answers bad requests in HTML, bounds neither connections nor the time a
- * request takes to arrive, and reads on without limit while a request is being answered.
+ * evhttp parses requests, frames answers, and keeps connections. It has no bound on connections or
+ * on the time a slow request takes, and does not read, so sees no hang-up, while a request is
+ * handled. These three are added here: evhttp takes each connection's bufferevent from a callback
+ * of this file, which keeps a reference to it and looks at all of them every WEIR_HTTP_TICK_MS.
  *
- * A connection's states, and the function on each edge:
+ * The states of a connection's record, and the function on each edge:
  *
- *   READING --take_request--> HANDLING --weir_http_respond--> WRITING --on_drained--> READING
- *      |                         |                               |
- *      +--refuse-----------------|------------------------------>+--on_drained, last--> DRAINING
- *      +--timer, hang-up--> freed <--hang-up (gone)--+           +--error--> freed      --timer,
- *                                                                               hang-up--> freed
- * DRAINING: our side is shut; what the client still sends is read away, so that no reset
- * overtakes the answer.
+ *   READING --on_request--> HANDLING --weir_http_respond--> WRITING --on_complete--> READING
+ *      |                        |                              |
+ *      | evhttp, or tend's      | abandon (gone)               | evhttp
+ *      | shutdown               v                              |
+ *      +---------------------> ENDED <-------------------------+     ENDED --tend--> freed
+ *
+ * ENDED: evhttp has let go of the connection and shut our side. What the client still sends is read
+ * away for a moment, so that no reset overtakes the answer.
  */
 #ifndef WEIR_CONTROLPLANE_HTTP_H
 #define WEIR_CONTROLPLANE_HTTP_H
 
 #include "base/err.h"
-#include "controlplane/http_head.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
+#define WEIR_HTTP_URI_MAX 8192
+#define WEIR_HTTP_HEAD_MAX 16384 /* request line and headers */
+#define WEIR_HTTP_BODY_MAX 65536
 #define WEIR_HTTP_CONNECTIONS_MAX 256
+/* Connections past the bound that are told so; with those more, accepting pauses. */
+#define WEIR_HTTP_REFUSALS_MAX 64
 #define WEIR_HTTP_REQUEST_S 10
-#define WEIR_HTTP_IDLE_S 60
-#define WEIR_HTTP_WRITE_S 30
+#define WEIR_HTTP_IDLE_S 30
+#define WEIR_HTTP_REFUSAL_MS 1000 /* a refused connection has so long to ask and be told */
+#define WEIR_HTTP_LINGER_MS 1000
 /* A client that shut its sending side may still wait for its answer (nc -N does); only then is
- * it taken as gone. One whose connection breaks is gone at once. */
+ * it taken as gone. One whose connection breaks is gone at the next tick. */
 #define WEIR_HTTP_HALF_CLOSED_MS 1000
+#define WEIR_HTTP_TICK_MS 100
 
 struct event_base;
 struct weir_http;
@@ -54,6 +66,20 @@ enum weir_err weir_http_open(struct event_base *base, const char *address, uint1
 uint16_t weir_http_port(const struct weir_http *http);
 /* Closes every connection, telling `gone` for requests under way. */
 void weir_http_close(struct weir_http *http);
+
+enum weir_http_method { WEIR_HTTP_GET, WEIR_HTTP_HEAD, WEIR_HTTP_POST, WEIR_HTTP_OTHER };
+
+struct weir_http_span {
+    const char *at; /* not zero terminated */
+    size_t size;
+};
+
+struct weir_http_head {
+    enum weir_http_method method;
+    struct weir_http_span path;  /* as sent, percent-encoded */
+    struct weir_http_span query; /* behind the ?, as sent */
+    struct weir_http_span content_type; /* of the body, without parameters */
+};
 
 const struct weir_http_head *weir_http_request_head(const struct weir_http_request *request);
 struct weir_http_span weir_http_request_body(const struct weir_http_request *request);
@@ -76,7 +102,7 @@ struct weir_http_stats {
     uint64_t connections; /* open now */
     uint64_t connections_total;
     uint64_t connections_refused;
-    uint64_t responses[6]; /* by first digit of the status */
+    uint64_t responses[6]; /* by first digit of the status; evhttp's own pages are not counted */
     uint64_t gone; /* requests whose client did not wait for the answer */
 };
 void weir_http_read_stats(const struct weir_http *http, struct weir_http_stats *stats);

@@ -102,7 +102,7 @@ update_reader(struct worker *worker)
     if (restarting) /* what is known stays true */
         err = WEIR_OK;
     bool open = worker->reader != NULL;
-    if (err != WEIR_OK)
+    if (err != WEIR_OK && err != WEIR_AGAIN) /* a start is no trouble */
         weir_event(WEIR_WARN, "reader", "open=%d error=\"%s\" detail=\"%s\"", open,
             weir_err_text(err), weir_err_detail());
     pthread_mutex_lock(&pool->lock);

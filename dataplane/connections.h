@@ -42,6 +42,18 @@ struct weir_connection {
     int64_t unsettled; /* deferred records; below 0 where a settlement came before the release */
     uint64_t worker_batch;
     uint64_t registrar_batch;
+    /* the weir protocol: see port_tcp.c */
+    bool wire;
+    bool tell;         /* a refusal by the log's state is to be told */
+    bool acking;       /* in the port's list of those that are owed an acknowledgement */
+    uint32_t acking_at;
+    uint32_t need;     /* bytes that make the next packet whole, as far as known */
+    struct weir_connection_ack {
+        uint64_t batch; /* 0: none */
+        uint64_t sequence;
+        uint32_t epoch;
+        uint16_t channel;
+    } ack[2], acked;   /* the one that waits for its batch, and the newest behind it; durable */
     struct weir_connection_list *list; /* that it is in, or NULL */
     struct weir_connection *previous;
     struct weir_connection *next;

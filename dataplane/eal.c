@@ -1,5 +1,6 @@
 /* DPDK's environment layer, once a process. */
 #include "base/event.h"
+#include "dataplane/ethdev_xdp.h"
 #include "dataplane/port.h"
 
 #include <dirent.h>
@@ -9,6 +10,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -162,8 +164,27 @@ weir_eal_init(const struct weir_eal_options *options, uint16_t *ethdev_ids, size
     return err;
 }
 
+static bool leave_devices;
+
+void
+weir_eal_leave_devices(void)
+{
+    leave_devices = true;
+}
+
 void
 weir_eal_fini(void)
 {
-    (void)rte_eal_cleanup();
+    if (!leave_devices)
+        (void)rte_eal_cleanup(); /* closes devices that are still open */
+}
+
+uint16_t
+weir_eal_queues(uint16_t ethdev_id)
+{
+    struct rte_eth_dev_info info;
+    if (rte_eth_dev_info_get(ethdev_id, &info) != 0 ||
+        strcmp(info.driver_name, WEIR_AF_XDP_DRIVER) != 0)
+        return 1;
+    return info.max_rx_queues;
 }

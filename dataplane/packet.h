@@ -16,7 +16,7 @@
 /* The longest line, without its newline. */
 #define WEIR_LINE_MAX 65536
 
-enum weir_proto { WEIR_PROTO_INFLUX, WEIR_PROTO_GRAPHITE, WEIR_PROTO_COUNT };
+enum weir_proto { WEIR_PROTO_INFLUX, WEIR_PROTO_GRAPHITE, WEIR_PROTO_WEIR, WEIR_PROTO_COUNT };
 
 /* Unit of timestamps on the wire; auto judges each by its magnitude. */
 enum weir_time_unit { WEIR_TIME_AUTO, WEIR_TIME_S, WEIR_TIME_MS, WEIR_TIME_US, WEIR_TIME_NS };
@@ -41,6 +41,12 @@ struct weir_packet {
     uint32_t rejected; /* records */
     uint32_t deferred; /* records sent to the registrar; settle() tells their fate */
     uint64_t batch;    /* the worker's batch that holds the last accepted record; 0 none */
+    /* of the last weir packet taken; epoch 0: none */
+    uint32_t ack_epoch;
+    uint16_t ack_channel;
+    bool broken;           /* a stream that cannot be followed any further */
+    uint64_t ack_sequence; /* all numbers up to it have come */
+    uint64_t ack_batch;    /* they are durable with this batch */
 };
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/labels.h"
 #include "base/metrics.h"
+#include "client/wire.h"
 #include "dataplane/packet.h"
 
 /* A parse call stops behind the record that reaches this many points or records: what the
@@ -45,47 +46,100 @@ struct weir_record {
     uint8_t reason;       /* enum weir_reason of a refused record, or WEIR_REASON_NONE */
 };
 
+/* A record of the weir protocol: see parse_weir.h. */
+struct weir_run {
+    uint8_t kind; /* enum weir_run_kind */
+    int64_t time_ms;
+    const uint64_t *numbers; /* count of them */
+    const uint8_t *values;   /* as on the wire, not aligned */
+    const uint8_t *offsets;  /* NULL where all samples have time_ms */
+    uint32_t count;
+    void *channel;           /* struct weir_channel */
+    uint64_t sequence;
+};
+
 struct weir_parsed {
     uint32_t record_count;
     uint32_t point_count;
     /* samples the parser refused by reason; received counts them too */
     uint32_t samples_rejected[WEIR_REASON_COUNT];
     uint32_t integers_rounded;
+    bool waits; /* a packet was left because a definition is with the registrar: come again */
+    uint64_t sequence_gaps;
+    uint32_t sequence_reorderings;
+    uint32_t sequence_duplicates;
+    struct weir_run runs[WEIR_WIRE_RECORDS_MAX]; /* of weir records, by index of the record */
     struct weir_record records[WEIR_RECORDS_MAX];
     struct weir_point points[WEIR_POINTS_MAX];
 };
+
+struct weir_senders;
+struct weir_series;
 
 struct weir_parse_context {
     const struct weir_hash_key *key;
     int64_t time_min_ms; /* older is refused as time_past; INT64_MIN for no rule */
     int64_t time_max_ms; /* later is refused as time_future; INT64_MAX for no rule */
+    /* the weir protocol's; NULL elsewhere */
+    struct weir_senders *senders;
+    const struct weir_series *series;
+    uint8_t refusal; /* reason by which all is refused now, or WEIR_REASON_NONE */
 };
 
-/* Parses records of packet from byte `at` on and adds them to out, which the caller emptied.
- * Returns the position behind the last record taken. Stops at the targets, at the packet's end,
- * or before a record that is not complete (only where !packet->final and its size allows more).
- * Of packet only skip_line is written: the last call for a packet leaves it true where the
- * packet ended inside a line that was refused as too long. */
+/* Parses records of packet from byte `at` on and adds them to out, which has room for a record and
+ * is below the targets. Returns the position behind the last record taken. Stops at the targets,
+ * at the packet's end, or before a record that is not complete (only where !packet->final and its
+ * size allows more). Of packet only skip_line is written: the last call for a packet leaves it
+ * true where the packet ended inside a line that was refused as too long. */
 typedef size_t weir_parse_fn(const struct weir_parse_context *context,
     struct weir_packet *packet, size_t at, struct weir_parsed *out);
 
-/* Canonical labels (base/labels.h) of one field of one line that parse has accepted.
+/* A line that parse has accepted, on the way to the labels of its fields: its tags are decoded
+ * once, and its fields are walked once where they are asked for in order, so that a line of
+ * thousands of fields costs no more than its bytes. */
+struct weir_line_labels {
+    const uint8_t *text; /* borrowed until the last call for the line */
+    size_t size;
+    size_t fields_at;      /* of the first field */
+    size_t at;             /* of field `next` */
+    unsigned next;
+    uint64_t bytes_walked; /* over all calls since begin */
+    const uint8_t *measurement;
+    size_t measurement_size;
+    size_t count; /* list[1] .. list[count - 1] are the tags, list[0] is for the name */
+    struct weir_label list[WEIR_LABELS_COUNT_MAX];
+    struct weir_label sorted[WEIR_LABELS_COUNT_MAX]; /* scratch of one field */
+    size_t room_used;
+    uint8_t room[2 * WEIR_LABELS_BYTES_MAX]; /* text whose escapes were taken out */
+};
+
+/* Takes up a line; its fields may be asked for where it returns WEIR_OK. Errors as below. */
+typedef enum weir_err weir_labels_begin_fn(struct weir_line_labels *line, const uint8_t *text,
+    size_t size);
+/* Canonical labels (base/labels.h) of one field of the line.
  * Errors: WEIR_INVALID a label twice or reserved, WEIR_LIMIT too many or too large. */
-typedef enum weir_err weir_labels_fn(const uint8_t *text, size_t size, unsigned field,
+typedef enum weir_err weir_labels_field_fn(struct weir_line_labels *line, unsigned field,
     uint8_t *labels, size_t *labels_size);
 
 struct weir_protocol {
     const char *name;
     weir_parse_fn *parse;
-    weir_labels_fn *labels;
+    weir_labels_begin_fn *labels_begin;
+    weir_labels_field_fn *labels_field;
 };
 
 extern const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT];
 
 weir_parse_fn weir_influx_parse;
-weir_labels_fn weir_influx_labels;
+weir_labels_begin_fn weir_influx_labels_begin;
+weir_labels_field_fn weir_influx_labels_field;
 weir_parse_fn weir_graphite_parse;
-weir_labels_fn weir_graphite_labels;
+weir_labels_begin_fn weir_graphite_labels_begin;
+weir_labels_field_fn weir_graphite_labels_field;
+weir_parse_fn weir_wire_parse;
+/* text is a struct weir_definition_text and the definition behind it. */
+weir_labels_begin_fn weir_wire_labels_begin;
+weir_labels_field_fn weir_wire_labels_field;
 
 /* "avx512", "avx2" or "scalar": the scanner chosen for this CPU. */
 const char *weir_parse_path(void);
@@ -96,6 +150,10 @@ weir_parsed_reset(struct weir_parsed *parsed)
     parsed->record_count = 0;
     parsed->point_count = 0;
     parsed->integers_rounded = 0;
+    parsed->waits = false;
+    parsed->sequence_gaps = 0;
+    parsed->sequence_reorderings = 0;
+    parsed->sequence_duplicates = 0;
     for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
         parsed->samples_rejected[reason] = 0;
 }

@@ -362,14 +362,25 @@ label(struct token name, struct token value)
     return (struct weir_label){name.data, value.data, (uint16_t)name.size, (uint16_t)value.size};
 }
 
+/* The one field has all the labels; begin only keeps the text. */
 enum weir_err
-weir_graphite_labels(const uint8_t *text, size_t size, unsigned field, uint8_t *labels,
+weir_graphite_labels_begin(struct weir_line_labels *line, const uint8_t *text, size_t size)
+{
+    line->text = text;
+    line->size = size;
+    line->bytes_walked = 0;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_graphite_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
     size_t *labels_size)
 {
     static const char metric[] = WEIR_NAME_LABEL;
     struct token parts[3] = {0}, name, value;
-    struct weir_label list[WEIR_LABELS_COUNT_MAX];
-    split(text, size, parts);
+    struct weir_label *list = line->list;
+    split(line->text, line->size, parts);
+    line->bytes_walked += line->size;
     struct token path = parts[0];
     if (field != 0 || path.size == 0)
         return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");

@@ -1,17 +1,20 @@
 /* Influx line protocol; docs/format/influx.md is the rule book.
  *
- * The usual line has no escape, quote or control character and is taken in one pass over its
- * structural bytes (parse_scan.h): each step looks only at the byte that ends a token. Whatever
- * that pass does not expect is left to the complete decoder (influx_line.h), which alone decides
- * what a bad line is and where it ends.
+ * Lines of the most usual form are taken many at a time where the CPU has the vectors for it
+ * (influx_usual.h). Of the others, a line that has no escape, quote or control character is taken
+ * in one pass over its structural bytes (parse_scan.h): each step looks only at the byte that ends
+ * a token. Whatever that pass does not expect is left to the complete decoder (influx_line.h),
+ * which alone decides what a bad line is and where it ends.
  */
 #include "dataplane/influx_line.h"
+#include "dataplane/influx_usual.h"
 #include "dataplane/parse.h"
 #include "dataplane/parse_scan.h"
 #include "dataplane/parse_time.h"
 
 #include "base/sample.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static const struct weir_scan_set structural = {{',', '=', '"', '\\'}};
@@ -95,16 +98,16 @@ accept_line(struct run *run, const struct line *line, size_t size, int64_t time_
     add_record(run, line->start, size, points, reason);
 }
 
-/* A number or truth value without escape or quote; false for what the complete decoder judges. */
-static inline bool
-read_usual_value(const uint8_t *text, size_t size, struct line *line, struct weir_decimal *out)
+bool
+weir_influx_usual_value(const uint8_t *text, size_t size, uint32_t *rounded,
+    struct weir_decimal *out)
 {
     uint8_t first = text[0], last = text[size - 1];
     if (WEIR_UNLIKELY(last == 'i')) {
         int64_t integer;
         if (weir_int_read(text, size - 1, &integer) != WEIR_DECIMAL_OK)
             return false;
-        line->rounded += weir_decimal_from_int(integer, out);
+        *rounded += weir_decimal_from_int(integer, out);
         return true;
     }
     if (WEIR_LIKELY((uint8_t)(first - '0') <= 9 || first == '-' || first == '.'))
@@ -148,7 +151,7 @@ walk_fields(struct run *run, struct line *line, size_t at, size_t *end)
         if (*end == value || *end - line->start > WEIR_LINE_MAX)
             return false;
         struct weir_decimal number;
-        if (!read_usual_value(run->data + value, *end - value, line, &number))
+        if (!weir_influx_usual_value(run->data + value, *end - value, &line->rounded, &number))
             return false;
         add_point(run, line, (struct weir_slice){run->data + at, equals - at}, &number);
         line->fields++;
@@ -312,8 +315,69 @@ skip_line(struct weir_packet *packet, size_t at)
     return newline == NULL ? packet->size : (size_t)(newline + 1 - packet->data);
 }
 
+const struct weir_influx_path weir_influx_paths[] = {
+#if defined(__x86_64__)
+    {"avx512", weir_influx_usual_avx512},
+    {"avx2", weir_influx_usual_avx2},
+#endif
+    {"scalar", NULL},
+};
+#define PATH_COUNT (sizeof weir_influx_paths / sizeof weir_influx_paths[0])
+
 size_t
-weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+weir_influx_path_count(void)
+{
+    return PATH_COUNT;
+}
+
+bool
+weir_influx_path_supported(size_t path)
+{
+#if defined(__x86_64__)
+    bool bits = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
+        && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx2");
+    if (path == 0)
+        return bits && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
+            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi")
+            && __builtin_cpu_supports("vpclmulqdq");
+    if (path == 1)
+        return bits;
+#endif
+    return path == PATH_COUNT - 1;
+}
+
+/* Index of the path in use, plus one; 0 before the first call. Relaxed on both sides: every
+ * path gives the same results. */
+static _Atomic size_t path_in_use;
+
+size_t
+weir_influx_path(void)
+{
+    size_t path = atomic_load_explicit(&path_in_use, memory_order_relaxed);
+    if (WEIR_LIKELY(path > 0))
+        return path - 1;
+    while (!weir_influx_path_supported(path))
+        path++;
+    weir_influx_path_choose(path);
+    return path;
+}
+
+void
+weir_influx_path_choose(size_t path)
+{
+    WEIR_ASSERT(path < PATH_COUNT && weir_influx_path_supported(path));
+    atomic_store_explicit(&path_in_use, path + 1, memory_order_relaxed);
+}
+
+static inline bool
+has_room(const struct weir_parsed *out)
+{
+    return out->record_count < WEIR_RECORDS_MAX && out->point_count < WEIR_POINTS_TARGET;
+}
+
+/* Takes lines one by one. */
+static size_t
+parse_lines(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
     struct weir_parsed *out)
 {
     struct run run = {
@@ -324,12 +388,9 @@ weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *
         .size = packet->size,
         .end_byte = packet->final ? '\n' : 0,
     };
-    if (WEIR_UNLIKELY(packet->skip_line))
-        at = skip_line(packet, at);
     weir_scan_init(&run.scan, &structural, run.data, run.size);
     weir_scan_seek(&run.scan, at);
-    while (at < run.size && out->record_count < WEIR_RECORDS_MAX
-        && out->point_count < WEIR_POINTS_TARGET) {
+    while (at < run.size && has_room(out)) {
         size_t behind = parse_usual_line(&run, at);
         if (WEIR_LIKELY(behind != 0)) {
             at = behind;
@@ -342,109 +403,16 @@ weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *
     return at;
 }
 
-/* Room for the labels of a line while their escapes are taken out. */
-struct unescaped {
-    size_t used;
-    uint8_t bytes[2 * WEIR_LABELS_BYTES_MAX];
-};
-
-/* raw without escapes, in room's bytes only where it has any. WEIR_LIMIT. */
-static enum weir_err
-plain_text(struct weir_slice raw, enum weir_influx_place place, struct unescaped *room,
-    struct weir_slice *out)
+size_t
+weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+    struct weir_parsed *out)
 {
-    *out = raw;
-    /* Without escapes it is at least half as long: no more than the labels may have in all. */
-    if (raw.size > sizeof room->bytes - room->used)
-        return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
-    if (memchr(raw.data, '\\', raw.size) != NULL) {
-        out->data = room->bytes + room->used;
-        out->size = weir_influx_unescape(raw, place, room->bytes + room->used);
-        room->used += out->size;
-    }
-    if (out->size > WEIR_LABELS_BYTES_MAX)
-        return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
-    return WEIR_OK;
-}
-
-static struct weir_label
-label(struct weir_slice name, struct weir_slice value)
-{
-    return (struct weir_label){name.data, value.data, (uint16_t)name.size, (uint16_t)value.size};
-}
-
-/* Reads the tags into labels, from index 1 on. */
-static enum weir_err
-read_tag_labels(struct weir_influx_decoder *decoder, struct unescaped *room,
-    struct weir_label *labels, size_t *count)
-{
-    struct weir_slice key, value;
-    enum weir_influx_result result;
-    for (*count = 1; (result = weir_influx_tag(decoder, &key, &value)) == WEIR_INFLUX_OK;
-         (*count)++) {
-        if (*count == WEIR_LABELS_COUNT_MAX)
-            return weir_fail(WEIR_LIMIT, 0, "more than %d labels", WEIR_LABELS_COUNT_MAX);
-        enum weir_err err = plain_text(key, WEIR_INFLUX_KEY, room, &key);
-        if (err == WEIR_OK)
-            err = plain_text(value, WEIR_INFLUX_KEY, room, &value);
-        if (err != WEIR_OK)
-            return err;
-        labels[*count] = label(key, value);
-    }
-    if (result != WEIR_INFLUX_END)
-        return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");
-    return WEIR_OK;
-}
-
-/* The metric's name: measurement_field, or the measurement alone where the field is `value`. */
-static enum weir_err
-metric_name(struct weir_slice measurement, struct weir_slice field, struct unescaped *room,
-    struct weir_slice *out)
-{
-    *out = measurement;
-    if (field.size == 5 && memcmp(field.data, "value", 5) == 0)
-        return WEIR_OK;
-    if (measurement.size + 1 + field.size > sizeof room->bytes - room->used
-        || measurement.size + 1 + field.size > WEIR_LABELS_BYTES_MAX)
-        return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
-    uint8_t *name = room->bytes + room->used;
-    memcpy(name, measurement.data, measurement.size);
-    name[measurement.size] = '_';
-    memcpy(name + measurement.size + 1, field.data, field.size);
-    *out = (struct weir_slice){name, measurement.size + 1 + field.size};
-    return WEIR_OK;
-}
-
-enum weir_err
-weir_influx_labels(const uint8_t *text, size_t size, unsigned field, uint8_t *labels,
-    size_t *labels_size)
-{
-    /* Uninitialised: 16 KiB of zeros would cost more than the labels do. */
-    __attribute__((uninitialized)) struct unescaped room;
-    struct weir_influx_decoder decoder = {.data = text, .size = size, .final = true};
-    struct weir_label list[WEIR_LABELS_COUNT_MAX];
-    struct weir_slice measurement, name;
-    size_t count;
-    room.used = 0;
-    if (weir_influx_begin(&decoder) != WEIR_INFLUX_OK
-        || weir_influx_measurement(&decoder, &measurement) != WEIR_INFLUX_OK)
-        return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");
-    enum weir_err err = plain_text(measurement, WEIR_INFLUX_MEASUREMENT, &room, &measurement);
-    if (err == WEIR_OK)
-        err = read_tag_labels(&decoder, &room, list, &count);
-    if (err != WEIR_OK)
-        return err;
-    struct weir_influx_field found;
-    for (unsigned i = 0; i <= field; i++)
-        if (weir_influx_field(&decoder, &found) != WEIR_INFLUX_OK)
-            return weir_fail(WEIR_INVALID, 0, "no field %u", field);
-    err = plain_text(found.key, WEIR_INFLUX_KEY, &room, &name);
-    if (err == WEIR_OK)
-        err = metric_name(measurement, name, &room, &name);
-    if (err != WEIR_OK)
-        return err;
-    static const char reserved[] = WEIR_NAME_LABEL;
-    list[0] = label((struct weir_slice){(const uint8_t *)reserved, sizeof reserved - 1}, name);
-    /* A tag of that name is a second one, which the encoding refuses. */
-    return weir_labels_encode(list, count, labels, labels_size);
+    weir_influx_usual_fn *usual = weir_influx_paths[weir_influx_path()].usual;
+    if (WEIR_UNLIKELY(packet->skip_line))
+        at = skip_line(packet, at);
+    if (usual != NULL)
+        at = usual(context, packet, at, out);
+    if (WEIR_LIKELY(at == packet->size) || !has_room(out))
+        return at;
+    return parse_lines(context, packet, at, out);
 }

@@ -22,6 +22,7 @@
 #define WEIR_PORTS_MAX 16
 
 struct weir_port;
+struct weir_rules; /* ebpf/rules.h */
 
 /* The fate of records that a release had left deferred. */
 struct weir_settlement {
@@ -82,6 +83,7 @@ struct weir_listen {
     char address[64];  /* numeric IPv4 or IPv6 address */
     uint16_t port;     /* host order; 0 takes a free one, see weir_port_bound */
     bool shared;       /* several workers listen here, each with a socket: SO_REUSEPORT */
+    int bound_fd;      /* a UDP socket bound to it that the port takes over; 0: it makes one */
 };
 
 /* Kernel UDP socket; receive_buffer_bytes is asked of SO_RCVBUF(FORCE) and what was granted is
@@ -101,6 +103,9 @@ struct weir_ethdev_options {
     uint16_t queue;
     uint16_t queue_count;
     uint32_t mbuf_count;
+    /* AF_XDP ports: where the XDP program is pinned (as long as the port), its first rules */
+    const char *xdp_pins;
+    const struct weir_rules *rules;
 };
 enum weir_err weir_port_ethdev_open(const struct weir_ethdev_options *options,
     const struct weir_listen *listens, size_t count, struct weir_counts *counts,
@@ -122,6 +127,10 @@ struct weir_eal_options {
 enum weir_err weir_eal_init(const struct weir_eal_options *options, uint16_t *ethdev_ids,
     size_t max, size_t *count) WEIR_MUST_USE;
 void weir_eal_fini(void);
+/* Queues a found ethdev has been given by its vdev string; 1 where it does not say. */
+uint16_t weir_eal_queues(uint16_t ethdev_id);
+/* Leaves devices as they are at weir_eal_fini: one of them is not ours any more. */
+void weir_eal_leave_devices(void);
 
 /* The benchmark's source: packets in shared memory, see port_memory.h. */
 enum weir_err weir_port_memory_open(int fd, struct weir_counts *counts, struct weir_port **out)

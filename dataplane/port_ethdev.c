@@ -1,4 +1,5 @@
-/* Any DPDK ethdev: bursts of frames, verified, with packets that point into their mbufs.
+/* Any DPDK ethdev: bursts of frames, verified, with packets that point into their mbufs. One of
+ * AF_XDP has its XDP program and sockets beside it (dataplane/ethdev_xdp.h).
  *
  * Opening queue 0 configures the device, all its queues and one pool for each, and starts it; the
  * other queues' ports are opened after it and closed before it.
@@ -10,6 +11,7 @@
  */
 #include "base/clock.h"
 #include "base/event.h"
+#include "dataplane/ethdev_xdp.h"
 #include "dataplane/net.h"
 #include "dataplane/port.h"
 
@@ -34,7 +36,9 @@ struct port_ethdev {
     uint16_t ethdev;
     uint16_t queue;
     bool started;  /* by this port, which then stops it */
+    bool af_xdp;
     uint64_t missed_seen, errors_seen, no_mbuf_seen;
+    struct weir_ethdev_xdp xdp;
     uint16_t pool_count;
     struct rte_mempool *pools[RTE_MAX_QUEUES_PER_PORT];
     struct {
@@ -142,11 +146,12 @@ ethdev_release(struct weir_port *port, struct weir_packet *packets, size_t count
     rte_pktmbuf_free_bulk(ethdev->mbufs, (unsigned)count);
 }
 
+/* An AF_XDP socket can be slept on; another device is polled. */
 static int
 ethdev_wait_fd(struct weir_port *port)
 {
-    (void)port;
-    return -1;
+    const struct weir_xsk_list *sockets = &of(port)->xdp.sockets;
+    return sockets->count > 0 ? sockets->fd[0] : -1;
 }
 
 static void
@@ -162,6 +167,11 @@ ethdev_statistics(struct weir_port *port)
 {
     struct port_ethdev *ethdev = of(port);
     struct rte_eth_stats stats;
+    if (ethdev->xdp.xdp != NULL) {
+        /* its driver's counts are some of the same again */
+        weir_ethdev_xdp_statistics(&ethdev->xdp, port->counts);
+        return;
+    }
     if (!ethdev->started || rte_eth_stats_get(ethdev->ethdev, &stats) != 0)
         return;
     struct weir_counts *counts = port->counts;
@@ -177,8 +187,12 @@ ethdev_close(struct weir_port *port)
     if (ethdev->started) {
         ethdev_statistics(port);
         (void)rte_eth_dev_stop(ethdev->ethdev);
-        (void)rte_eth_dev_close(ethdev->ethdev);
+        if (weir_ethdev_xdp_may_close(&ethdev->xdp))
+            (void)rte_eth_dev_close(ethdev->ethdev);
+        else
+            weir_eal_leave_devices();
     }
+    weir_ethdev_xdp_close(&ethdev->xdp);
     for (uint16_t i = 0; i < ethdev->pool_count; i++)
         rte_mempool_free(ethdev->pools[i]);
     free(ethdev);
@@ -227,12 +241,17 @@ queue_setup(struct port_ethdev *ethdev, uint16_t queue, uint32_t mbuf_count)
         return weir_fail(WEIR_NOMEM, rte_errno, "pool of %u mbufs for DPDK port %u", mbuf_count,
             ethdev->ethdev);
     ethdev->pools[ethdev->pool_count++] = pool;
-    uint16_t receive = DESCRIPTORS;
+    uint16_t receive = ethdev->af_xdp ? WEIR_AF_XDP_DESCRIPTORS : DESCRIPTORS;
     uint16_t transmit = 0;
     int failed = rte_eth_dev_adjust_nb_rx_tx_desc(ethdev->ethdev, &receive, &transmit);
     if (failed == 0)
         failed = rte_eth_rx_queue_setup(ethdev->ethdev, queue, receive, (unsigned)socket, NULL,
             pool);
+    if (failed == 0 && ethdev->af_xdp) {
+        weir_ethdev_xdp_queue(&ethdev->xdp);
+        /* its queues come in pairs, though nothing is ever sent */
+        failed = rte_eth_tx_queue_setup(ethdev->ethdev, queue, receive, (unsigned)socket, NULL);
+    }
     if (failed != 0)
         return weir_fail(WEIR_IO, -failed, "receive queue %u of DPDK port %u", queue,
             ethdev->ethdev);
@@ -241,21 +260,24 @@ queue_setup(struct port_ethdev *ethdev, uint16_t queue, uint32_t mbuf_count)
 
 /* Asks for the checksum offloads that there are, and spreads over queues by address and port. */
 static enum weir_err
-configure(const struct port_ethdev *ethdev, uint16_t queue_count)
+configure(struct port_ethdev *ethdev, uint16_t queue_count, uint32_t *interface_index)
 {
     struct rte_eth_dev_info info;
     int failed = rte_eth_dev_info_get(ethdev->ethdev, &info);
     if (failed != 0)
         return weir_fail(WEIR_IO, -failed, "DPDK port %u", ethdev->ethdev);
+    ethdev->af_xdp = strcmp(info.driver_name, WEIR_AF_XDP_DRIVER) == 0;
+    *interface_index = info.if_index;
     struct rte_eth_conf conf = {0};
     conf.rxmode.offloads = info.rx_offload_capa &
                            (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
-    if (queue_count > 1) {
+    if (queue_count > 1 && !ethdev->af_xdp) { /* there the kernel's driver spreads */
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf =
             info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP);
     }
-    failed = rte_eth_dev_configure(ethdev->ethdev, queue_count, 0, &conf);
+    failed = rte_eth_dev_configure(ethdev->ethdev, queue_count, ethdev->af_xdp ? queue_count : 0,
+        &conf);
     if (failed != 0)
         return weir_fail(WEIR_IO, -failed, "configuring DPDK port %u for %u queues",
             ethdev->ethdev, queue_count);
@@ -263,12 +285,16 @@ configure(const struct port_ethdev *ethdev, uint16_t queue_count)
 }
 
 static enum weir_err
-device_start(struct port_ethdev *ethdev, const struct weir_ethdev_options *options)
+device_start(struct port_ethdev *ethdev, const struct weir_ethdev_options *options,
+    const struct weir_listen *listens, size_t count)
 {
+    uint32_t interface_index = 0;
     if (options->queue_count == 0 || options->queue_count > RTE_MAX_QUEUES_PER_PORT)
         return weir_fail(WEIR_INVALID, 0, "%u queues of DPDK port %u", options->queue_count,
             ethdev->ethdev);
-    enum weir_err err = configure(ethdev, options->queue_count);
+    enum weir_err err = configure(ethdev, options->queue_count, &interface_index);
+    if (ethdev->af_xdp)
+        weir_ethdev_xdp_begin(&ethdev->xdp);
     for (uint16_t queue = 0; queue < options->queue_count && err == WEIR_OK; queue++)
         err = queue_setup(ethdev, queue, options->mbuf_count);
     if (err != WEIR_OK)
@@ -277,7 +303,9 @@ device_start(struct port_ethdev *ethdev, const struct weir_ethdev_options *optio
     if (failed != 0)
         return weir_fail(WEIR_IO, -failed, "starting DPDK port %u", ethdev->ethdev);
     ethdev->started = true;
-    return WEIR_OK;
+    if (ethdev->af_xdp)
+        err = weir_ethdev_xdp_open(&ethdev->xdp, interface_index, options, listens, count);
+    return err;
 }
 
 enum weir_err
@@ -293,7 +321,7 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
     ethdev->queue = options->queue;
     enum weir_err err = index_listeners(ethdev, listens, count);
     if (err == WEIR_OK && options->queue == 0)
-        err = device_start(ethdev, options);
+        err = device_start(ethdev, options, listens, count);
     if (err != WEIR_OK) {
         ethdev_close(&ethdev->port);
         return err;

@@ -8,12 +8,16 @@
  * each ready connection gets one read in turn, provided that no event is fetched that the area
  * has no room to serve: fetch_max() sees to that.
  *
- * An answer follows the sender's half-close: see connections.h for the states.
+ * An answer follows the sender's half-close: see connections.h for the states. Senders of the weir
+ * protocol are acknowledged besides whenever a batch with their packets has become durable:
+ *
+ *   release: ack[1] = newest ---> ack[0] empty: moves there ---> its batch durable: sent
  */
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
 #include "dataplane/connections.h"
+#include "dataplane/parse_weir.h"
 #include "dataplane/socket.h"
 
 #include <errno.h>
@@ -63,6 +67,8 @@ struct port_tcp {
     struct weir_connections *connections;
     struct weir_connection_list again;
     struct weir_connection_list waiting;
+    uint32_t *acking; /* slots of connections that are owed an acknowledgement */
+    uint32_t acking_count;
     uint8_t *area;
     size_t area_used;
     /* the burst's */
@@ -103,8 +109,30 @@ accept_set(struct port_tcp *tcp, bool on)
 }
 
 static void
+acking_remove(struct port_tcp *tcp, struct weir_connection *connection)
+{
+    if (!connection->acking)
+        return;
+    uint32_t last = tcp->acking[--tcp->acking_count];
+    tcp->acking[connection->acking_at] = last;
+    weir_connection_at(tcp->connections, last)->acking_at = connection->acking_at;
+    connection->acking = false;
+}
+
+static void
+acking_add(struct port_tcp *tcp, struct weir_connection *connection)
+{
+    if (connection->acking)
+        return;
+    connection->acking = true;
+    connection->acking_at = tcp->acking_count;
+    tcp->acking[tcp->acking_count++] = connection->slot;
+}
+
+static void
 drop(struct port_tcp *tcp, struct weir_connection *connection)
 {
+    acking_remove(tcp, connection);
     weir_connection_drop(tcp->connections, connection);
     count(tcp, WEIR_COUNTER_connections_closed);
     if (tcp->accept_paused)
@@ -135,6 +163,8 @@ connection_open(struct port_tcp *tcp, uint32_t listener, int fd)
         return;
     }
     connection->listener = (uint8_t)listener;
+    connection->wire = tcp->listeners[listener].proto == WEIR_PROTO_WEIR;
+    connection->need = sizeof(struct weir_wire_header);
     keepalive(fd);
     count(tcp, WEIR_COUNTER_connections_opened);
     if (watch(tcp, EPOLL_CTL_ADD, fd, EPOLLIN, EVENT_CONNECTION + connection->slot) != 0) {
@@ -233,6 +263,19 @@ read_fresh(struct port_tcp *tcp, struct weir_connection *connection)
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
 
+/* May the stretch hold a complete record? */
+static bool
+worth_handing(const struct weir_connection *connection, const uint8_t *fresh_bytes,
+    uint32_t fresh)
+{
+    uint32_t size = connection->kept + fresh;
+    if (connection->ended || size >= WEIR_STREAM_LINE_FULL)
+        return true;
+    if (connection->wire)
+        return size >= connection->need;
+    return memrchr(fresh_bytes, '\n', fresh) != NULL;
+}
+
 /* True where *packet was filled. Bytes that cannot complete a record are kept, and not copied
  * again until they do: a sender of single bytes costs each byte once. */
 static bool
@@ -252,8 +295,7 @@ take_stretch(struct port_tcp *tcp, struct weir_connection *connection, struct we
         wait_for_answer(tcp, connection);
         return false;
     }
-    if (left_over || connection->ended || size >= WEIR_STREAM_LINE_FULL ||
-        memrchr(new_bytes, '\n', fresh) != NULL) {
+    if (left_over || worth_handing(connection, new_bytes, fresh)) {
         hand_on(tcp, connection, fresh, packet);
         return true;
     }
@@ -328,6 +370,58 @@ tcp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     return taken;
 }
 
+/* The send buffer takes an acknowledgement whole or not at all, but for a sender that never
+ * reads. */
+static bool
+send_ack(struct port_tcp *tcp, struct weir_connection *connection, uint16_t status)
+{
+    const struct weir_wire_ack ack = {.magic = WEIR_WIRE_ACK_MAGIC,
+        .status = status,
+        .channel = connection->acked.channel,
+        .epoch = connection->acked.epoch,
+        .sequence = connection->acked.sequence,
+        .rejected = connection->rejected};
+    ssize_t sent = send(connection->fd, &ack, sizeof ack, MSG_NOSIGNAL | MSG_DONTWAIT);
+    count(tcp, sent == (ssize_t)sizeof ack ? WEIR_COUNTER_acks_sent : WEIR_COUNTER_acks_broken);
+    return sent == (ssize_t)sizeof ack;
+}
+
+/* What a stretch of weir packets asks to be acknowledged. */
+static void
+note_ack(struct port_tcp *tcp, struct weir_connection *connection,
+    const struct weir_packet *packet)
+{
+    connection->tell |= packet->rejected > 0 && tcp->state != WEIR_INGEST_OPEN;
+    if (packet->ack_epoch != 0 && packet->ack_batch != 0) {
+        connection->ack[1] = (struct weir_connection_ack){.batch = packet->ack_batch,
+            .sequence = packet->ack_sequence,
+            .epoch = packet->ack_epoch,
+            .channel = packet->ack_channel};
+        connection->worker_batch = packet->ack_batch;
+    }
+    if (connection->tell || connection->ack[1].batch != 0) {
+        acking_add(tcp, connection);
+        tcp->changed = true;
+    }
+}
+
+/* Keeps what a weir stretch has left. False where the stream cannot be followed and is closed. */
+static bool
+release_wire(struct port_tcp *tcp, struct weir_connection *connection,
+    const struct weir_packet *packet)
+{
+    if (packet->broken) {
+        (void)send_ack(tcp, connection, WEIR_WIRE_BAD_PACKET);
+        drop(tcp, connection);
+        return false;
+    }
+    note_ack(tcp, connection, packet);
+    size_t need = weir_wire_packet_bytes(packet->data + packet->consumed,
+        packet->size - packet->consumed);
+    connection->need = need != 0 ? (uint32_t)need : sizeof(struct weir_wire_header);
+    return true;
+}
+
 static void
 tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_count)
 {
@@ -343,6 +437,8 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
         connection->unsettled += packet->deferred;
         if (packet->batch != 0)
             connection->worker_batch = packet->batch;
+        if (connection->wire && !release_wire(tcp, connection, packet))
+            continue;
         const uint8_t *rest = packet->data + packet->consumed;
         uint32_t rest_size = packet->size - packet->consumed;
         weir_connection_keep(tcp->connections, connection, rest, rest_size);
@@ -350,7 +446,8 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
             wait_for_answer(tcp, connection);
         /* Without progress more bytes are needed: a newline may stand inside quotes. */
         else if (connection->ended ||
-                 (packet->consumed > 0 && memchr(rest, '\n', rest_size) != NULL))
+                 (!connection->wire && packet->consumed > 0 &&
+                     memchr(rest, '\n', rest_size) != NULL))
             weir_connection_list_add(&tcp->again, connection);
     }
     wake_update(tcp);
@@ -391,6 +488,68 @@ full_for_long(const struct port_tcp *tcp)
            weir_mono_ns() - tcp->state_since_ns >= DISK_FULL_WAIT_NS;
 }
 
+static uint16_t
+wire_status(const struct port_tcp *tcp)
+{
+    return tcp->state == WEIR_INGEST_DISK_FULL ? WEIR_WIRE_DISK_FULL
+        : tcp->state == WEIR_INGEST_IO_ERROR   ? WEIR_WIRE_IO_ERROR
+                                               : WEIR_WIRE_OK;
+}
+
+/* A weir sender has half-closed: its last acknowledgement, then the end. */
+static void
+answer_wire(struct port_tcp *tcp, struct weir_connection *connection, bool durable)
+{
+    uint16_t status = wire_status(tcp);
+    bool given_up = status == WEIR_WIRE_IO_ERROR || full_for_long(tcp);
+    if (!given_up && !(durable && connection->unsettled == 0))
+        return;
+    for (int i = 0; i < 2 && durable; i++)
+        if (connection->ack[i].batch != 0)
+            connection->acked = connection->ack[i];
+    (void)send_ack(tcp, connection, status);
+    drop(tcp, connection);
+}
+
+/* Moves on what has become durable; true where that is more than before. */
+static bool
+ack_durable(const struct port_tcp *tcp, struct weir_connection *connection,
+    const struct weir_progress *progress)
+{
+    uint32_t worker = WEIR_PRODUCER_WORKER(tcp->port.worker);
+    struct weir_connection_ack *ack = connection->ack;
+    bool more = false;
+    for (int i = 0; i < 2; i++) {
+        if (ack[0].batch != 0 && weir_progress_durable(progress, worker, ack[0].batch)) {
+            connection->acked = ack[0];
+            ack[0].batch = 0;
+            more = true;
+        }
+        if (ack[0].batch == 0) {
+            ack[0] = ack[1];
+            ack[1].batch = 0;
+        }
+    }
+    return more;
+}
+
+/* Acknowledges what has become durable. An acknowledgement that finds no room is not repeated:
+ * the next one says as much and more. */
+static void
+acknowledge(struct port_tcp *tcp, const struct weir_progress *progress)
+{
+    for (uint32_t i = tcp->acking_count; i-- > 0;) {
+        struct weir_connection *connection =
+            weir_connection_at(tcp->connections, tcp->acking[i]);
+        bool more = ack_durable(tcp, connection, progress);
+        if (more || connection->tell)
+            (void)send_ack(tcp, connection, wire_status(tcp));
+        connection->tell = false;
+        if (connection->ack[0].batch == 0)
+            acking_remove(tcp, connection);
+    }
+}
+
 static void
 answer_due(struct port_tcp *tcp, struct weir_connection *connection,
     const struct weir_progress *progress)
@@ -400,7 +559,9 @@ answer_due(struct port_tcp *tcp, struct weir_connection *connection,
         weir_progress_durable(progress, worker, connection->worker_batch) &&
         weir_progress_durable(progress, WEIR_PRODUCER_REGISTRAR, connection->registrar_batch);
     bool done = durable && connection->unsettled == 0;
-    if (!durable && tcp->state == WEIR_INGEST_IO_ERROR) {
+    if (connection->wire) {
+        answer_wire(tcp, connection, durable);
+    } else if (!durable && tcp->state == WEIR_INGEST_IO_ERROR) {
         answer(tcp, connection, "error io_error\n");
     } else if (!done && full_for_long(tcp)) {
         answer(tcp, connection, "error disk_full\n");
@@ -440,15 +601,17 @@ tcp_progress(struct weir_port *port, const struct weir_progress *progress)
 {
     struct port_tcp *tcp = of(port);
     bool moved = progress_moved(tcp, progress);
+    if (tcp->acking_count > 0 && (moved || tcp->changed))
+        acknowledge(tcp, progress);
     if (tcp->waiting.first != NULL && (moved || tcp->changed || full_for_long(tcp))) {
-        tcp->changed = false;
         struct weir_connection *next;
         for (struct weir_connection *c = tcp->waiting.first; c != NULL; c = next) {
             next = c->next;
             answer_due(tcp, c, progress);
         }
     }
-    return tcp->waiting.first != NULL;
+    tcp->changed = false;
+    return tcp->waiting.first != NULL || tcp->acking_count > 0;
 }
 
 static int
@@ -484,6 +647,7 @@ tcp_close(struct weir_port *port)
         close(tcp->epoll);
     if (tcp->area != NULL)
         munmap(tcp->area, AREA_BYTES);
+    free(tcp->acking);
     free(tcp);
 }
 
@@ -523,6 +687,9 @@ take_resources(struct port_tcp *tcp, uint32_t connections_max)
     enum weir_err err = weir_connections_new(connections_max, &tcp->connections);
     if (err != WEIR_OK)
         return err;
+    tcp->acking = calloc(connections_max, sizeof *tcp->acking);
+    if (tcp->acking == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "list of %u connections", connections_max);
     void *area = mmap(NULL, AREA_BYTES, PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (area == MAP_FAILED)

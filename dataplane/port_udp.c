@@ -1,5 +1,9 @@
 /* Kernel UDP: bursts by recvmmsg into buffers of the largest datagram.
  *
+ * The supervisor holds a copy of the socket, so that datagrams wait in its buffer while no
+ * dataplane runs. socket_drops counts from when the socket was bound, so that what was dropped
+ * meanwhile is named too.
+ *
  * Memory: WEIR_BURST_MAX buffers in one mapping; pages come when a datagram first needs them, so
  *         that a port of small datagrams stays small.
  */
@@ -165,7 +169,9 @@ weir_port_udp_open(const struct weir_listen *listen, uint64_t receive_buffer_byt
     udp->proto = listen->proto;
     udp->time_unit = listen->time_unit;
     enum weir_err err = take_buffers(udp);
-    if (err == WEIR_OK)
+    if (err == WEIR_OK && listen->bound_fd != 0)
+        udp->fd = listen->bound_fd;
+    else if (err == WEIR_OK)
         err = weir_socket_bind(listen, SOCK_DGRAM, &udp->fd);
     if (err != WEIR_OK) {
         udp_close(&udp->port);

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define WEIR_RAW_UNKNOWN UINT64_MAX
+
 struct weir_raw_cache;
 
 size_t weir_raw_cache_footprint(uint64_t entries);
@@ -25,6 +27,12 @@ void weir_raw_cache_prefetch(const struct weir_raw_cache *cache, struct weir_has
 /* True and *number where the hash is known. */
 bool weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 raw,
     uint64_t *number);
+/* The same for `count` hashes that lie `stride` bytes apart: numbers[i], or WEIR_RAW_UNKNOWN.
+ * Returns how many are known. Prefetched before, a burst costs no misses. */
+size_t weir_raw_cache_lookup_burst(const struct weir_raw_cache *cache,
+    const struct weir_hash128 *raws, size_t stride, size_t count, uint64_t *numbers);
+void weir_raw_cache_prefetch_burst(const struct weir_raw_cache *cache,
+    const struct weir_hash128 *raws, size_t stride, size_t count);
 void weir_raw_cache_insert(struct weir_raw_cache *cache, struct weir_hash128 raw, uint64_t number);
 
 #endif

@@ -26,7 +26,11 @@ struct work {
     uint32_t point_end;
     uint32_t samples_accepted; /* of the line */
     uint32_t samples_rejected;
+    uint32_t defines_refused;  /* series of a definition */
     uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
+
+    bool labels_begun; /* labels_err tells how the line's labels began */
+    enum weir_err labels_err;
 
     bool pending;    /* point_at has its number and awaits room */
     bool is_new;     /* and its definition too */
@@ -42,6 +46,8 @@ struct weir_registrar {
     int64_t now_ns;
     bool changed;                /* counts differ from what was published */
     struct work work;
+    struct weir_line_labels line_labels; /* of work.line */
+    uint8_t labels[WEIR_LABELS_BYTES_MAX]; /* of the point being defined */
 };
 
 enum weir_err
@@ -103,10 +109,13 @@ batch_open(struct weir_registrar *registrar)
     return true;
 }
 
+/* Records without samples are definitions, whose series may all have been known. */
 static bool
 batch_has_content(const struct weir_registrar *registrar)
 {
-    return registrar->batch != NULL && registrar->batch->count > 0;
+    const struct weir_batch *batch = registrar->batch;
+    return batch != NULL &&
+        (batch->count > 0 || batch->definition_count > 0 || batch->records > 0);
 }
 
 /* Edge, block, ring, in this order: see base/ledger.h. */
@@ -150,7 +159,7 @@ point_append(struct weir_registrar *registrar)
     if (!batch_open(registrar))
         return false;
     struct weir_batch *batch = registrar->batch;
-    if (batch->count == 0)
+    if (!batch_has_content(registrar))
         registrar->batch_content_ns = registrar->now_ns;
     if (work->is_new) {
         size_t used = batch->definition_bytes;
@@ -164,9 +173,11 @@ point_append(struct weir_registrar *registrar)
     if (batch->opened_tsc == 0 || work->chunk->opened_tsc < batch->opened_tsc)
         batch->opened_tsc = work->chunk->opened_tsc;
     batch->ack_waiting |= work->chunk->ack_waiting;
+    work->pending = false;
+    if (work->line.defines > 0)
+        return true;
     weir_batch_append(batch, weir_sample_key(work->number, point->kind, point->exponent),
         point->time_ms, point->value);
-    work->pending = false;
     work->samples_accepted++;
     return true;
 }
@@ -175,10 +186,17 @@ static void
 samples_reject(struct weir_registrar *registrar, uint64_t count, uint8_t reason)
 {
     struct work *work = &registrar->work;
+    bool before = work->samples_rejected + work->defines_refused > 0;
+    if (before && work->reason != reason)
+        work->reason = WEIR_REASON_no_sample_accepted;
+    else
+        work->reason = reason;
+    if (work->line.defines > 0) {
+        work->defines_refused += (uint32_t)count;
+        registrar->options.counts->counter[WEIR_COUNTER_definitions_refused] += count;
+        return;
+    }
     reject(registrar, WEIR_UNIT_SAMPLES, count, reason);
-    if (work->samples_rejected > 0 && work->reason != reason)
-        reason = WEIR_REASON_no_sample_accepted;
-    work->reason = reason;
     work->samples_rejected += (uint32_t)count;
 }
 
@@ -189,10 +207,16 @@ point_define(struct weir_registrar *registrar)
     struct work *work = &registrar->work;
     struct weir_counts *counts = registrar->options.counts;
     const struct weir_point *point = &registrar->options.parsed->points[work->point_at];
-    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    const struct weir_protocol *protocol = &weir_protocols[work->line.proto];
+    uint8_t *labels = registrar->labels;
     size_t size;
-    if (weir_protocols[work->line.proto].labels(work->text, work->line.size, point->field, labels,
-            &size) != WEIR_OK) {
+    if (!work->labels_begun) {
+        work->labels_begun = true;
+        work->labels_err =
+            protocol->labels_begin(&registrar->line_labels, work->text, work->line.size);
+    }
+    if (work->labels_err != WEIR_OK ||
+        protocol->labels_field(&registrar->line_labels, point->field, labels, &size) != WEIR_OK) {
         samples_reject(registrar, 1, WEIR_REASON_bad_labels);
         return;
     }
@@ -203,7 +227,7 @@ point_define(struct weir_registrar *registrar)
         samples_reject(registrar, 1, WEIR_REASON_table_full);
         return;
     }
-    work->pending = true;
+    work->pending = work->is_new || work->line.defines == 0;
     if (work->is_new) {
         counts->counter[WEIR_COUNTER_series_defined]++;
         counts->counter[WEIR_COUNTER_fingerprint_collisions] =
@@ -261,6 +285,17 @@ line_parse(struct weir_registrar *registrar)
         samples_reject(registrar, work->line.samples - found, reason);
 }
 
+/* A definition's series, by their place in it. */
+static void
+definition_parse(struct weir_registrar *registrar)
+{
+    struct weir_parsed *parsed = registrar->options.parsed;
+    WEIR_ASSERT(registrar->work.line.defines <= WEIR_POINTS_MAX);
+    for (uint32_t i = 0; i < registrar->work.line.defines; i++)
+        parsed->points[i] = (struct weir_point){.field = (uint16_t)i};
+    registrar->work.point_end = registrar->work.line.defines;
+}
+
 static void
 line_take(struct weir_registrar *registrar)
 {
@@ -272,14 +307,19 @@ line_take(struct weir_registrar *registrar)
     work->text = chunk->lines + work->at + sizeof work->line;
     work->at += (uint32_t)weir_chunk_line_bytes(work->line.size);
     work->in_line = true;
+    work->labels_begun = false;
     work->point_at = 0;
     work->point_end = 0;
     work->samples_accepted = 0;
     work->samples_rejected = 0;
+    work->defines_refused = 0;
     work->reason = WEIR_REASON_no_sample_accepted;
     uint8_t refused = refusal(registrar);
     if (refused != WEIR_REASON_NONE)
-        samples_reject(registrar, work->line.samples, refused);
+        samples_reject(registrar,
+            work->line.defines > 0 ? work->line.defines : work->line.samples, refused);
+    else if (work->line.defines > 0)
+        definition_parse(registrar);
     else
         line_parse(registrar);
 }
@@ -306,14 +346,18 @@ settle(struct work *work, bool accepted, uint64_t batch)
     }
 }
 
-static void
+/* False where a definition that brought nothing new finds no batch to end in. */
+static bool
 line_finish(struct weir_registrar *registrar)
 {
     struct work *work = &registrar->work;
     WEIR_ASSERT(work->samples_accepted + work->samples_rejected == work->line.samples);
-    bool accepted = work->samples_accepted > 0;
+    bool accepted = work->samples_accepted > 0 || work->defines_refused < work->line.defines;
     if (accepted) {
-        WEIR_ASSERT(batch_has_content(registrar));
+        if (!batch_open(registrar))
+            return false;
+        if (!batch_has_content(registrar))
+            registrar->batch_content_ns = registrar->now_ns;
         registrar->batch->records++;
         work->accepted++;
         settle(work, true, registrar->batch->number);
@@ -322,6 +366,7 @@ line_finish(struct weir_registrar *registrar)
         settle(work, false, 0);
     }
     work->in_line = false;
+    return true;
 }
 
 /* False where the line has to wait for an empty batch. */
@@ -336,8 +381,7 @@ line_work(struct weir_registrar *registrar)
             return false;
         work->point_at++;
     }
-    line_finish(registrar);
-    return true;
+    return line_finish(registrar);
 }
 
 static void
@@ -368,7 +412,6 @@ chunk_finish(struct weir_registrar *registrar)
     } else {
         reject(registrar, WEIR_UNIT_PACKETS, chunk->packets, WEIR_REASON_nothing_accepted);
     }
-    chunk->used = 0;
     chunk->packets = 0;
     chunk->records = 0;
     chunk->samples = 0;

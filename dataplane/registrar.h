@@ -8,6 +8,8 @@
  *   worker --chunks--> registrar --batches--> log writer
  *   worker <-settled-- registrar <-empties--- log writer
  *
+ * Definitions of the weir protocol come the same way, as records without samples.
+ *
  * A new series is in the table before its definition is pushed. A worker that uses it at once may
  * be ahead of the definition: the log writer then holds that worker's batch back and asks with
  * definitions_wanted.
@@ -40,12 +42,13 @@ struct weir_chunk_line {
     uint8_t proto;
     uint8_t time_unit;
     uint16_t samples; /* points of the line, as the ledger counts them */
-    uint32_t reserved;
+    uint32_t defines; /* series of a definition, which has no samples; 0 for a line */
     int64_t receive_ms;
 };
 _Static_assert(sizeof(struct weir_chunk_line) == 24, "");
 
-/* Filled by a worker, given back empty, with settlements, by the registrar. */
+/* Filled by a worker, given back with settlements by the registrar. The bytes stay as they were:
+ * the worker looks its definitions up again. */
 struct weir_chunk {
     uint64_t number; /* of its worker, counts from 1 */
     uint32_t used;   /* bytes of lines */

@@ -2,18 +2,30 @@
 
 #include "base/clock.h"
 #include "base/shared.h"
+#include "dataplane/parse_weir.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define UNKNOWN UINT64_MAX
+#define UNKNOWN WEIR_RAW_UNKNOWN
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
 /* Chunks that must be free before a sender that can be held back is listened to: a burst of 16
  * stretches of 64 KiB, all of unknown series, with the header of each line. */
 #define CHUNKS_IN_HAND (WEIR_CHUNKS * 3 / 4)
-/* Lookups between a prefetch and its use: about 32 x 6 ns covers a miss to memory. */
-#define PREFETCH_AHEAD 32
+/* A batch ends at this many changed channels: half of what a batch has marks for, so that a chunk
+ * of settlements finds room besides, and templates behind the marks. */
+#define WIRE_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
+#define CHUNK_LINES_MAX (WEIR_CHUNK_BYTES / 64)
+_Static_assert(WIRE_DIRTY_PUSH + CHUNK_LINES_MAX <= WEIR_SENDERS_DIRTY_MAX, "no standstill");
+
+/* Where the parsed records of one packet end. */
+struct span {
+    uint32_t packet;     /* index in the burst */
+    uint32_t record_end; /* its records in parsed end here */
+    uint32_t consumed;   /* bytes of the packet parsed so far */
+    bool last;           /* the packet has no more */
+};
 
 struct weir_worker {
     struct weir_worker_options options;
@@ -28,6 +40,8 @@ struct weir_worker {
     int64_t chunk_opened_ns;
     int64_t now_ns;
     int64_t statistics_ns;
+    uint64_t records_taken;   /* into batches since the last publication, not yet in counts */
+    uint64_t samples_taken;
     uint64_t packets_owed;    /* accepted packets that found no open batch to end in */
     bool ack_waiting;
     bool draining;
@@ -36,12 +50,18 @@ struct weir_worker {
     /* the burst being worked on */
     struct weir_port *port;
     uint32_t packet_count;
-    uint32_t packet_at;
+    uint32_t parse_at;        /* packet that is parsed next, from byte_at on */
     uint32_t byte_at;
-    uint32_t record_at;
+    uint32_t packet_at;       /* packet whose records are being taken */
+    uint32_t record_at;       /* the next one of them */
     uint32_t records_seen;    /* of the packet */
+    uint32_t span_count;      /* of what is parsed */
+    uint32_t span_at;
+    struct span spans[WEIR_BURST_MAX];
     struct weir_packet packets[WEIR_BURST_MAX];
     uint64_t numbers[WEIR_POINTS_MAX]; /* series of parsed->points */
+    struct weir_line_labels line_labels; /* of a record whose series the raw cache lacks */
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
 };
 
 enum weir_err
@@ -52,6 +72,8 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
         return weir_fail(WEIR_NOMEM, 0, "worker of %zu bytes", sizeof *worker);
     worker->options = *options;
     worker->context.key = options->key;
+    worker->context.senders = options->senders;
+    worker->context.series = options->series;
     for (uint32_t i = 0; i < options->port_count; i++) {
         options->ports[i]->index = i + 1;
         options->ports[i]->worker = options->index;
@@ -74,10 +96,15 @@ count_cycles(struct weir_worker *worker, enum weir_stage stage, uint64_t since, 
     worker->options.counts->samples[stage] += samples;
 }
 
-/* What lies inside this stage, counted from what is open. */
+/* What lies inside this stage is counted from what is open. A batch may be pushed between two
+ * records, so what was taken joins the counts here and nowhere else. */
 static void
 publish(struct weir_worker *worker)
 {
+    unit_of(worker, WEIR_UNIT_RECORDS)->received += worker->records_taken;
+    unit_of(worker, WEIR_UNIT_SAMPLES)->received += worker->samples_taken;
+    worker->records_taken = 0;
+    worker->samples_taken = 0;
     uint64_t held[WEIR_UNIT_COUNT] = {worker->packets_owed, 0, 0};
     if (worker->batch != NULL) {
         held[WEIR_UNIT_PACKETS] += worker->batch->packets;
@@ -122,6 +149,8 @@ batch_push(struct weir_worker *worker)
     struct weir_batch *batch = worker->batch;
     uint32_t edge = WEIR_EDGE_WORKER_WRITER(worker->options.index);
     batch->ack_waiting = worker->ack_waiting;
+    if (worker->options.senders != NULL)
+        weir_senders_mark(worker->options.senders, batch);
     weir_edge_put(&worker->options.ledger->edges[edge], batch->number, batch->packets,
         batch->records, batch->count);
     worker->options.counts->pushed[edge] = batch->number;
@@ -146,13 +175,36 @@ chunk_push(struct weir_worker *worker)
     WEIR_ASSERT(pushed);
 }
 
+/* The series numbers of the definitions in a chunk that came back. */
+static void
+take_definitions(struct weir_worker *worker, const struct weir_chunk *chunk)
+{
+    struct weir_chunk_line line;
+    for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
+        memcpy(&line, chunk->lines + at, sizeof line);
+        if (line.defines > 0)
+            weir_definition_settled(worker->options.senders, worker->options.series,
+                chunk->lines + at + sizeof line);
+    }
+}
+
+/* A chunk's definitions may each change another channel, and the marks of all have to fit. */
+static bool
+settlements_welcome(const struct weir_worker *worker)
+{
+    return worker->options.senders == NULL ||
+        weir_senders_dirty_count(worker->options.senders) + CHUNK_LINES_MAX <=
+            WEIR_SENDERS_DIRTY_MAX;
+}
+
 /* Delivers what the registrar says of deferred records and keeps the emptied chunks. */
 static size_t
 take_settled(struct weir_worker *worker)
 {
     size_t taken = 0;
     struct weir_chunk *chunk;
-    while ((chunk = weir_ring_pop(worker->options.settled)) != NULL) {
+    while (settlements_welcome(worker) &&
+        (chunk = weir_ring_pop(worker->options.settled)) != NULL) {
         for (uint32_t i = 0; i < chunk->settlement_count; i++) {
             const struct weir_settlement *settlement = &chunk->settlements[i];
             uint32_t port = settlement->source >> WEIR_SOURCE_BITS;
@@ -162,6 +214,9 @@ take_settled(struct weir_worker *worker)
                 owner->ops->settle(owner, settlement);
         }
         chunk->settlement_count = 0;
+        if (worker->options.senders != NULL)
+            take_definitions(worker, chunk);
+        chunk->used = 0;
         WEIR_ASSERT(worker->chunk_free_count < WEIR_CHUNKS);
         worker->chunks_free[worker->chunk_free_count++] = chunk;
         taken++;
@@ -202,6 +257,73 @@ record_reject(struct weir_worker *worker, uint32_t samples, enum weir_reason rea
     worker->packets[worker->packet_at].rejected++;
 }
 
+/* A weir definition with unknown series goes to the registrar. */
+static void
+definition_defer(struct weir_worker *worker, const struct weir_record *record,
+    const struct weir_run *run)
+{
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    struct weir_channel *channel = run->channel;
+    const struct weir_definition_text text = {.sender = channel->sender,
+        .sequence = run->sequence,
+        .epoch = channel->epoch,
+        .channel = channel->channel};
+    const struct weir_chunk_line line = {.size = (uint32_t)sizeof text + record->size,
+        .source = packet->source,
+        .proto = packet->proto,
+        .defines = run->count,
+        .receive_ms = packet->receive_ms};
+    size_t bytes = weir_chunk_line_bytes(line.size);
+    if (!chunk_open(worker, bytes)) {
+        record_reject(worker, 0, WEIR_REASON_define_backlog);
+        return;
+    }
+    struct weir_chunk *chunk = worker->chunk;
+    memcpy(chunk->lines + chunk->used, &line, sizeof line);
+    memcpy(chunk->lines + chunk->used + sizeof line, &text, sizeof text);
+    memcpy(chunk->lines + chunk->used + sizeof line + sizeof text, record->text, record->size);
+    chunk->used += (uint32_t)bytes;
+    chunk->records++;
+    channel->pending++;
+    unit_of(worker, WEIR_UNIT_RECORDS)->received++;
+    packet->deferred++;
+}
+
+/* Works through the records of one weir packet. wire_ready has seen to room for all of them. */
+static void
+take_runs(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    struct weir_batch *batch = worker->batch;
+    uint64_t start = weir_tsc();
+    uint64_t samples = 0;
+    for (; worker->record_at < parsed->record_count; worker->record_at++) {
+        const struct weir_record *record = &parsed->records[worker->record_at];
+        const struct weir_run *run = &parsed->runs[worker->record_at];
+        worker->records_seen++;
+        if (record->reason != WEIR_REASON_NONE) {
+            record_reject(worker, 0, record->reason);
+        } else if (run->kind == WEIR_RUN_DEFINITION) {
+            definition_defer(worker, record, run);
+        } else {
+            if (run->kind == WEIR_RUN_GROUP)
+                weir_run_append(batch, run);
+            if (batch->opened_tsc == 0)
+                batch->opened_tsc = packet->receive_tsc;
+            batch->records++;
+            samples += run->count * (run->kind == WEIR_RUN_GROUP);
+            unit_of(worker, WEIR_UNIT_RECORDS)->received++;
+            packet->accepted++;
+            packet->batch = batch->number;
+        }
+    }
+    if (parsed->record_count > 0 && batch != NULL)
+        packet->ack_batch = batch->number;
+    unit_of(worker, WEIR_UNIT_SAMPLES)->received += samples;
+    count_cycles(worker, WEIR_STAGE_batch, start, samples);
+}
+
 /* The whole line goes to the registrar. */
 static void
 record_defer(struct weir_worker *worker, const struct weir_record *record)
@@ -229,86 +351,113 @@ record_defer(struct weir_worker *worker, const struct weir_record *record)
     packet->deferred++;
 }
 
+#ifdef WEIR_FAULT_DROP_SAMPLE
+static bool
+fault_drops_sample(void)
+{
+    static bool dropped;
+    bool drops = !dropped;
+    dropped = true;
+    return drops;
+}
+#else
+static inline bool
+fault_drops_sample(void)
+{
+    return false;
+}
+#endif
+
 /* The caller has seen to room in the batch. */
-static void
+static inline void
 record_append(struct weir_worker *worker, const struct weir_record *record)
 {
-    struct weir_packet *packet = &worker->packets[worker->packet_at];
     struct weir_batch *batch = worker->batch;
     const struct weir_point *points = worker->options.parsed->points + record->point_first;
     const uint64_t *numbers = worker->numbers + record->point_first;
-    if (batch->opened_tsc == 0)
-        batch->opened_tsc = packet->receive_tsc;
-    for (uint32_t i = 0; i < record->point_count; i++) {
-#ifdef WEIR_FAULT_DROP_SAMPLE
-        static bool dropped;
-        if (!dropped) {
-            dropped = true;
+    uint32_t count = record->point_count, at = batch->count;
+    uint64_t through = batch->series_through;
+    bool ascending = true;
+    for (uint32_t i = 0; i < count; i++) {
+        if (fault_drops_sample())
             continue;
-        }
-#endif
-        weir_batch_append(batch,
+        batch->samples[at++] = (struct weir_sample){
             weir_sample_key(numbers[i], points[i].kind, points[i].exponent), points[i].time_ms,
-            points[i].value);
+            points[i].value};
+        ascending &= numbers[i] + 1 >= through;
+        through = numbers[i] + 1 > through ? numbers[i] + 1 : through;
     }
+    batch->count = at;
+    batch->series_through = through;
+    batch->ascending &= ascending;
+    /* the points of a record have one time */
+    if (points[0].time_ms < batch->time_min_ms)
+        batch->time_min_ms = points[0].time_ms;
+    if (points[0].time_ms > batch->time_max_ms)
+        batch->time_max_ms = points[0].time_ms;
     batch->records++;
-    unit_of(worker, WEIR_UNIT_RECORDS)->received++;
-    unit_of(worker, WEIR_UNIT_SAMPLES)->received += record->point_count;
-    packet->accepted++;
-    packet->batch = batch->number;
 }
 
-/* A point the raw cache does not know: canonical labels, full comparison. */
-static uint64_t
-point_resolve(struct weir_worker *worker, const struct weir_point *point)
+/* Points of a record that the raw cache does not know: canonical labels, full comparison. Stops
+ * at the first unknown series: the registrar takes the whole line then. */
+static void
+record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
+    const struct weir_record *record)
 {
-    uint8_t labels[WEIR_LABELS_BYTES_MAX];
-    size_t size;
-    uint64_t number;
-    const struct weir_record *record = &worker->options.parsed->records[point->record];
-    const struct weir_packet *packet = &worker->packets[worker->packet_at];
-    if (weir_protocols[packet->proto].labels(record->text, record->size, point->field, labels,
-            &size) != WEIR_OK)
-        return UNKNOWN; /* the registrar refuses it by name */
-    if (weir_series_resolve(worker->options.series, labels, size, &number) != WEIR_OK)
-        return UNKNOWN;
-    weir_raw_cache_insert(worker->options.raw_cache, point->raw, number);
-    return number;
+    const struct weir_protocol *protocol = &weir_protocols[packet->proto];
+    struct weir_line_labels *line = &worker->line_labels;
+    const struct weir_point *points = worker->options.parsed->points;
+    bool begun = false;
+    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
+        if (worker->numbers[i] != UNKNOWN)
+            continue;
+        size_t size;
+        uint64_t number;
+        /* what has no labels the registrar refuses by name */
+        if (!begun && protocol->labels_begin(line, record->text, record->size) != WEIR_OK)
+            return;
+        begun = true;
+        if (protocol->labels_field(line, points[i].field, worker->labels, &size) != WEIR_OK ||
+            weir_series_resolve(worker->options.series, worker->labels, size, &number) != WEIR_OK)
+            return;
+        weir_raw_cache_insert(worker->options.raw_cache, points[i].raw, number);
+        worker->numbers[i] = number;
+    }
 }
 
-/* Series numbers of all points parsed, UNKNOWN where there is none yet. */
+static void
+resolve_all(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    uint32_t at = 0;
+    for (uint32_t s = 0; s < worker->span_count; s++) {
+        const struct span *span = &worker->spans[s];
+        for (; at < span->record_end; at++)
+            record_resolve(worker, &worker->packets[span->packet], &parsed->records[at]);
+    }
+}
+
+/* Series numbers of all points parsed, UNKNOWN where there is none yet. parse_more has fetched
+ * the buckets while it parsed. */
 static void
 look_up(struct weir_worker *worker)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
-    const struct weir_raw_cache *cache = worker->options.raw_cache;
     uint64_t start = weir_tsc();
     uint32_t count = parsed->point_count;
-    uint32_t ahead = count < PREFETCH_AHEAD ? count : PREFETCH_AHEAD;
-    uint32_t hits = 0;
-    for (uint32_t i = 0; i < ahead; i++)
-        weir_raw_cache_prefetch(cache, parsed->points[i].raw);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + PREFETCH_AHEAD < count)
-            weir_raw_cache_prefetch(cache, parsed->points[i + PREFETCH_AHEAD].raw);
-        if (weir_raw_cache_lookup(cache, parsed->points[i].raw, &worker->numbers[i]))
-            hits++;
-        else
-            worker->numbers[i] = UNKNOWN;
-    }
+    size_t hits = weir_raw_cache_lookup_burst(worker->options.raw_cache, &parsed->points[0].raw,
+        sizeof parsed->points[0], count, worker->numbers);
     count_cycles(worker, WEIR_STAGE_lookup, start, count);
     worker->options.counts->counter[WEIR_COUNTER_raw_hits] += hits;
     if (hits == count)
         return;
     start = weir_tsc();
     worker->options.counts->counter[WEIR_COUNTER_raw_misses] += count - hits;
-    for (uint32_t i = 0; i < count; i++)
-        if (worker->numbers[i] == UNKNOWN)
-            worker->numbers[i] = point_resolve(worker, &parsed->points[i]);
+    resolve_all(worker);
     count_cycles(worker, WEIR_STAGE_resolve, start, count - hits);
 }
 
-static bool
+static inline bool
 all_known(const struct weir_worker *worker, const struct weir_record *record)
 {
     bool known = true;
@@ -317,49 +466,69 @@ all_known(const struct weir_worker *worker, const struct weir_record *record)
     return known;
 }
 
-/* Works through the records parsed. False where the batch is full and no other is empty. */
+/* Rejects or defers a record that does not simply go into the batch. False for one that does. */
 static bool
-take_records(struct weir_worker *worker)
+record_divert(struct weir_worker *worker, const struct weir_record *record, uint32_t state)
+{
+    if (record->reason != WEIR_REASON_NONE)
+        record_reject(worker, 0, record->reason);
+    else if (WEIR_UNLIKELY(state == WEIR_INGEST_DISK_FULL))
+        record_reject(worker, record->point_count, WEIR_REASON_disk_full);
+    else if (WEIR_UNLIKELY(state == WEIR_INGEST_IO_ERROR))
+        record_reject(worker, record->point_count, WEIR_REASON_io_error);
+    else if (WEIR_UNLIKELY(!all_known(worker, record)))
+        record_defer(worker, record);
+    else
+        return false;
+    return true;
+}
+
+/* Room for a record in an open batch; a fuller one is pushed first. */
+static inline bool
+batch_room(struct weir_worker *worker, uint32_t points)
+{
+    if (WEIR_UNLIKELY(worker->batch != NULL &&
+            worker->batch->count + points > WEIR_BATCH_SAMPLES_MAX))
+        batch_push(worker);
+    return WEIR_LIKELY(worker->batch != NULL) || batch_open(worker);
+}
+
+/* Takes the records of packet_at up to `end`. False where the batch is full and no other is
+ * empty. */
+static bool
+take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
-    uint32_t state =
-        atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed);
-    uint64_t start = weir_tsc();
-    uint32_t first = worker->record_at;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    uint32_t at = worker->record_at, first = at;
     bool room = true;
-    for (; worker->record_at < parsed->record_count; worker->record_at++) {
-        const struct weir_record *record = &parsed->records[worker->record_at];
-        if (record->reason != WEIR_REASON_NONE) {
-            record_reject(worker, 0, record->reason);
-        } else if (WEIR_UNLIKELY(state == WEIR_INGEST_DISK_FULL)) {
-            record_reject(worker, record->point_count, WEIR_REASON_disk_full);
-        } else if (WEIR_UNLIKELY(state == WEIR_INGEST_IO_ERROR)) {
-            record_reject(worker, record->point_count, WEIR_REASON_io_error);
-        } else if (WEIR_UNLIKELY(!all_known(worker, record))) {
-            record_defer(worker, record);
-        } else {
-            if (worker->batch != NULL &&
-                worker->batch->count + record->point_count > WEIR_BATCH_SAMPLES_MAX)
-                batch_push(worker);
-            if (worker->batch == NULL && !batch_open(worker)) {
-                room = false;
-                break;
-            }
-            record_append(worker, record);
-        }
-        worker->records_seen++;
+    for (; at < end; at++) {
+        const struct weir_record *record = &parsed->records[at];
+        if (record_divert(worker, record, state))
+            continue;
+        room = batch_room(worker, record->point_count);
+        if (!room)
+            break;
+        if (WEIR_UNLIKELY(worker->batch->opened_tsc == 0))
+            worker->batch->opened_tsc = packet->receive_tsc;
+        record_append(worker, record);
+        packet->accepted++;
+        worker->records_taken++;
+        worker->samples_taken += record->point_count;
+        packet->batch = worker->batch->number;
     }
-    count_cycles(worker, WEIR_STAGE_batch, start, worker->record_at - first);
+    worker->records_seen += at - first;
+    worker->record_at = at;
     return room;
 }
 
 /* A packet ends in the batch, in the chunk, or refused: see docs/design/pipeline.md. */
 static void
-packet_end(struct weir_worker *worker)
+packet_end(struct weir_worker *worker, uint32_t consumed)
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
     struct weir_ledger_unit *packets = unit_of(worker, WEIR_UNIT_PACKETS);
-    packet->consumed = worker->byte_at;
+    packet->consumed = consumed;
     if (packet->consumed > 0 || packet->final) {
         packets->received++;
         if (packet->accepted > 0 || (packet->deferred > 0 && worker->chunk == NULL)) {
@@ -375,33 +544,165 @@ packet_end(struct weir_worker *worker)
         }
     }
     worker->packet_at++;
-    worker->byte_at = 0;
     worker->records_seen = 0;
 }
 
-/* True where the parser went on; false where the rest is an incomplete record. */
+/* Works through what is parsed. False where the batch is full and no other is empty. */
 static bool
-parse_more(struct weir_worker *worker)
+take_spans(struct weir_worker *worker)
 {
-    struct weir_packet *packet = &worker->packets[worker->packet_at];
-    struct weir_parsed *parsed = worker->options.parsed;
-    uint32_t before = worker->byte_at;
+    uint32_t state =
+        atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed);
     uint64_t start = weir_tsc();
-    weir_parsed_reset(parsed);
+    uint32_t first = worker->record_at;
+    bool room = true;
+    for (; worker->span_at < worker->span_count; worker->span_at++) {
+        const struct span *span = &worker->spans[worker->span_at];
+        room = take_records(worker, span->record_end, state);
+        if (!room)
+            break;
+        if (span->last)
+            packet_end(worker, span->consumed);
+    }
+    count_cycles(worker, WEIR_STAGE_batch, start, worker->record_at - first);
+    return room;
+}
+
+static void
+spans_reset(struct weir_worker *worker)
+{
+    weir_parsed_reset(worker->options.parsed);
     worker->record_at = 0;
-    worker->byte_at =
-        (uint32_t)weir_protocols[packet->proto].parse(&worker->context, packet, before, parsed);
-    WEIR_ASSERT(worker->byte_at >= before && worker->byte_at <= packet->size);
-    count_cycles(worker, WEIR_STAGE_parse, start, parsed->point_count);
+    worker->span_count = 0;
+    worker->span_at = 0;
+}
+
+/* Counts what the parser itself refused. */
+static void
+count_parsed(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_ledger_unit *samples = unit_of(worker, WEIR_UNIT_SAMPLES);
     for (int reason = 0; reason < WEIR_REASON_COUNT; reason++) {
         samples->received += parsed->samples_rejected[reason];
         samples->rejected[reason] += parsed->samples_rejected[reason];
     }
-    worker->options.counts->counter[WEIR_COUNTER_integers_rounded] += parsed->integers_rounded;
+    uint64_t *counter = worker->options.counts->counter;
+    counter[WEIR_COUNTER_integers_rounded] += parsed->integers_rounded;
+    counter[WEIR_COUNTER_sequence_gaps] += parsed->sequence_gaps;
+    counter[WEIR_COUNTER_sequence_reorderings] += parsed->sequence_reorderings;
+    counter[WEIR_COUNTER_sequence_duplicates] += parsed->sequence_duplicates;
+    counter[WEIR_COUNTER_template_waits] += parsed->waits;
+}
+
+/* A worker without senders refuses weir packets, as the parser does by name. */
+static inline bool
+is_wire(const struct weir_worker *worker, const struct weir_packet *packet)
+{
+    return packet->proto == WEIR_PROTO_WEIR && worker->options.senders != NULL;
+}
+
+/* Parses packets until there are enough points for a burst of lookups, whose buckets are fetched
+ * meanwhile: the last ones come from memory while the next packet is being parsed. */
+static void
+parse_more(struct weir_worker *worker)
+{
+    struct weir_parsed *parsed = worker->options.parsed;
+    uint64_t start = weir_tsc();
+    spans_reset(worker);
+    while (worker->parse_at < worker->packet_count && parsed->record_count < WEIR_RECORDS_MAX &&
+        parsed->point_count < WEIR_POINTS_TARGET) {
+        struct weir_packet *packet = &worker->packets[worker->parse_at];
+        if (is_wire(worker, packet))
+            break;
+        uint32_t before = worker->byte_at, records = parsed->record_count;
+        uint32_t points = parsed->point_count;
+        if (before < packet->size)
+            worker->byte_at = (uint32_t)weir_protocols[packet->proto].parse(&worker->context,
+                packet, before, parsed);
+        WEIR_ASSERT(worker->byte_at >= before && worker->byte_at <= packet->size);
+        weir_raw_cache_prefetch_burst(worker->options.raw_cache, &parsed->points[points].raw,
+            sizeof parsed->points[0], parsed->point_count - points);
+        /* a rest without progress is an incomplete record */
+        bool last = worker->byte_at == packet->size ||
+            (worker->byte_at == before && parsed->record_count == records);
+        if (last || parsed->record_count == WEIR_RECORDS_MAX ||
+            parsed->point_count >= WEIR_POINTS_TARGET)
+            worker->spans[worker->span_count++] = (struct span){worker->parse_at,
+                parsed->record_count, worker->byte_at, last};
+        if (last) {
+            worker->parse_at++;
+            worker->byte_at = 0;
+        }
+    }
+    count_cycles(worker, WEIR_STAGE_parse, start, parsed->point_count);
+    count_parsed(worker);
     if (parsed->point_count > 0)
         look_up(worker);
-    return worker->byte_at > before || parsed->record_count > 0;
+}
+
+/* Reason by which weir packets are refused as long as the log takes nothing. */
+static uint8_t
+wire_refusal(const struct weir_worker *worker)
+{
+    switch (atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed)) {
+    case WEIR_INGEST_DISK_FULL:
+        return WEIR_REASON_disk_full;
+    case WEIR_INGEST_IO_ERROR:
+        return WEIR_REASON_io_error;
+    default:
+        return WEIR_REASON_NONE;
+    }
+}
+
+/* A weir packet ends in one batch together with its number's mark: so there is room for all of
+ * it, and for another mark, before it is parsed. */
+static bool
+wire_ready(struct weir_worker *worker)
+{
+    const struct weir_packet *packet = &worker->packets[worker->packet_at];
+    uint32_t samples = weir_wire_samples_bound(packet, worker->byte_at);
+    if (worker->batch != NULL &&
+        (worker->batch->count + samples > WEIR_BATCH_SAMPLES_MAX ||
+            weir_senders_dirty_count(worker->options.senders) >= WIRE_DIRTY_PUSH))
+        batch_push(worker);
+    worker->context.refusal = wire_refusal(worker);
+    return batch_open(worker);
+}
+
+/* Works through one weir packet, or a stretch of a stream of them: each is appended before the
+ * next is parsed. False where it has to wait for an empty batch or for the registrar. */
+static bool
+wire_work(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    WEIR_ASSERT(worker->parse_at == worker->packet_at);
+    while (worker->byte_at < packet->size) {
+        if (!wire_ready(worker))
+            return false;
+        spans_reset(worker);
+        uint64_t start = weir_tsc();
+        uint32_t at = (uint32_t)weir_wire_parse(&worker->context, packet, worker->byte_at,
+            worker->options.parsed);
+        count_cycles(worker, WEIR_STAGE_parse, start, 0);
+        count_parsed(worker);
+        if (parsed->waits) {
+            if (worker->chunk != NULL)
+                chunk_push(worker);
+            return false;
+        }
+        if (at == worker->byte_at)
+            break; /* an incomplete packet of a stream */
+        worker->byte_at = at;
+        take_runs(worker);
+    }
+    uint32_t consumed = worker->byte_at;
+    worker->parse_at++;
+    worker->byte_at = 0;
+    packet_end(worker, consumed);
+    spans_reset(worker);
+    return true;
 }
 
 /* True when the whole burst is done; false where it has to wait for an empty batch. */
@@ -409,18 +710,19 @@ static bool
 burst_work(struct weir_worker *worker)
 {
     worker->changed = true;
-    while (worker->packet_at < worker->packet_count) {
-        if (!take_records(worker))
+    while (take_spans(worker)) {
+        if (worker->parse_at == worker->packet_count) {
+            spans_reset(worker);
+            worker->port->ops->release(worker->port, worker->packets, worker->packet_count);
+            worker->port = NULL;
+            return true;
+        }
+        if (!is_wire(worker, &worker->packets[worker->parse_at]))
+            parse_more(worker);
+        else if (!wire_work(worker))
             return false;
-        if (worker->byte_at < worker->packets[worker->packet_at].size && parse_more(worker))
-            continue;
-        weir_parsed_reset(worker->options.parsed);
-        worker->record_at = 0;
-        packet_end(worker);
     }
-    worker->port->ops->release(worker->port, worker->packets, worker->packet_count);
-    worker->port = NULL;
-    return true;
+    return false;
 }
 
 static size_t
@@ -436,14 +738,16 @@ burst_take(struct weir_worker *worker, struct weir_port *port)
         worker->packets[i].rejected = 0;
         worker->packets[i].deferred = 0;
         worker->packets[i].batch = 0;
+        worker->packets[i].ack_epoch = 0;
+        worker->packets[i].broken = false;
     }
     worker->port = port;
     worker->packet_count = (uint32_t)count;
-    worker->packet_at = 0;
+    worker->parse_at = 0;
     worker->byte_at = 0;
-    worker->record_at = 0;
+    worker->packet_at = 0;
     worker->records_seen = 0;
-    weir_parsed_reset(worker->options.parsed);
+    spans_reset(worker);
     return count;
 }
 
@@ -470,7 +774,9 @@ static size_t
 flush_due(struct weir_worker *worker)
 {
     size_t flushed = 0;
-    if (worker->packets_owed > 0 && worker->batch == NULL)
+    bool marks_owed = worker->options.senders != NULL &&
+        weir_senders_dirty_count(worker->options.senders) > 0;
+    if ((worker->packets_owed > 0 || marks_owed) && worker->batch == NULL)
         batch_open(worker);
     if (worker->batch != NULL &&
         (worker->draining || worker->now_ns - worker->batch_opened_ns >= interval_ns(worker))) {
@@ -556,6 +862,8 @@ weir_worker_drain(struct weir_worker *worker)
     worker->draining = true;
     weir_worker_run_once(worker);
     return worker->port == NULL && worker->batch == NULL && worker->chunk == NULL &&
+           (worker->options.senders == NULL ||
+               weir_senders_dirty_count(worker->options.senders) == 0) &&
            worker->packets_owed == 0 && worker->chunk_free_count == WEIR_CHUNKS;
 }
 

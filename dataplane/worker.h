@@ -23,6 +23,7 @@
 #include "dataplane/port.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
+#include "dataplane/senders.h"
 #include "dataplane/series.h"
 
 struct weir_worker_options {
@@ -31,6 +32,7 @@ struct weir_worker_options {
     uint32_t port_count;
     const struct weir_series *series;
     struct weir_raw_cache *raw_cache;
+    struct weir_senders *senders; /* NULL where no weir packet comes */
     const struct weir_hash_key *key;
     struct weir_progress *progress;
     struct weir_ledger *ledger;

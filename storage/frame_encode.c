@@ -41,7 +41,8 @@ weir_frame_bound(const struct weir_batch *batch)
 {
     /* every block bounded as if full, but the samples counted once */
     size_t blocks = block_count_of(batch) * (sizeof(struct weir_frame_block) + WEIR_BLOCK_BOUND(1));
-    return align_up(sizeof(struct weir_frame_header) + batch->definition_bytes + blocks +
+    return align_up(sizeof(struct weir_frame_header) + batch->mark_bytes +
+                    batch->definition_bytes + blocks +
                     WEIR_BLOCK_BOUND((size_t)batch->count) + WEIR_BLOCK_SLACK);
 }
 
@@ -100,15 +101,22 @@ weir_frame_encode(struct weir_frame_encoder *encoder, const struct weir_batch *b
     header.definition_count = batch->definition_count;
     header.definition_bytes = batch->definition_bytes;
     header.definition_first = batch->definition_first;
+    header.mark_bytes = batch->mark_bytes;
+    header.flags = batch->mark_bytes > 0 ? WEIR_FRAME_MARKS : 0;
     header.sample_types = WEIR_SAMPLE_TYPE_FLOAT;
     size_t index_bytes = header.block_count * sizeof(struct weir_frame_block);
     uint8_t *at = out + sizeof header + index_bytes;
-    uint32_t definitions_at = (uint32_t)(at - out);
+    uint8_t *lists = at;
+    if (batch->mark_bytes > 0)
+        memcpy(at, batch->marks, batch->mark_bytes);
+    at += batch->mark_bytes;
     if (batch->definition_bytes > 0)
         memcpy(at, batch->definitions, batch->definition_bytes);
-    header.definition_crc = weir_crc32c(
-        weir_place_crc(header.stream, header.offset + definitions_at), at, batch->definition_bytes);
-    at = encode_blocks(encoder, batch, order, &header, out, at + batch->definition_bytes);
+    at += batch->definition_bytes;
+    header.definition_crc =
+        weir_crc32c(weir_place_crc(header.stream, header.offset + (size_t)(lists - out)), lists,
+            (size_t)(at - lists));
+    at = encode_blocks(encoder, batch, order, &header, out, at);
     *bytes = align_up((size_t)(at - out));
     header.bytes = *bytes;
     memset(at, 0, *bytes - (size_t)(at - out));

@@ -34,6 +34,10 @@ struct weir_log;
 typedef enum weir_err weir_log_define_fn(void *context, uint64_t number, const uint8_t *labels,
     size_t size);
 
+/* Recovery hands over the marks (base/marks.h) of every frame that has any, in log order, after
+ * the definitions of that frame. */
+typedef void weir_log_mark_fn(void *context, const uint8_t *marks, size_t size);
+
 struct weir_log_options {
     const char *directory; /* DATA/log/0, made where missing */
     uint64_t segment_bytes;
@@ -43,6 +47,8 @@ struct weir_log_options {
     struct weir_counts *counts; /* counters and cycles of the writer's block */
     weir_log_define_fn *define;
     void *define_context;
+    weir_log_mark_fn *mark; /* may be NULL */
+    void *mark_context;
 };
 
 struct weir_log_recovery {

@@ -120,15 +120,15 @@ define_list(struct recovery *recovery, const struct weir_frame_header *header,
     return WEIR_OK;
 }
 
-/* Reads no more of the frame than its front: header, index, definitions. A damaged list is
- * reported and comes out empty. */
+/* Reads no more of the frame than its front: header, index, marks, definitions. Damaged lists are
+ * reported and come out empty. */
 static enum weir_err
-read_definitions(struct recovery *recovery, const struct weir_frame_header *header,
-    const uint8_t **list, size_t *size)
+read_lists(struct recovery *recovery, const struct weir_frame_header *header,
+    const uint8_t **list, size_t *size, const uint8_t **marks, size_t *marks_size)
 {
     uint64_t front = sizeof *header +
         (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
-        header->definition_bytes;
+        header->mark_bytes + (uint64_t)header->definition_bytes;
     WEIR_ASSERT(front <= header->bytes); /* weir_frame_check_header saw to it */
     front = (front + WEIR_FRAME_ALIGN - 1) & ~(uint64_t)(WEIR_FRAME_ALIGN - 1);
     const uint8_t *frame;
@@ -139,10 +139,12 @@ read_definitions(struct recovery *recovery, const struct weir_frame_header *head
     if (memcmp(frame, header, sizeof *header) != 0)
         return weir_fail(WEIR_IO, 0, "the header at %" PRIu64 " reads differently a second time",
             header->offset);
-    if (weir_frame_definitions(frame, header->bytes, list, size) != WEIR_OK) {
+    if (weir_frame_definitions(frame, header->bytes, list, size) != WEIR_OK ||
+        weir_frame_marks(frame, header->bytes, marks, marks_size) != WEIR_OK) {
         weir_event(WEIR_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
             header->offset, weir_err_detail());
         *size = 0;
+        *marks_size = 0;
     }
     return WEIR_OK;
 }
@@ -156,18 +158,25 @@ accept_definitions(struct recovery *recovery, const struct weir_frame_header *he
         return WEIR_OK;
     }
     enum weir_err err = WEIR_OK;
-    if (header->definition_count != 0) {
+    const uint8_t *marks = NULL;
+    size_t marks_size = 0;
+    bool wants_marks = header->mark_bytes != 0 && recovery->options->mark != NULL;
+    if (header->definition_count != 0 || wants_marks) {
         const uint8_t *list;
         size_t size;
-        err = define_lost(recovery, header->definition_first);
+        if (header->definition_count != 0)
+            err = define_lost(recovery, header->definition_first);
         if (err == WEIR_OK)
-            err = read_definitions(recovery, header, &list, &size);
+            err = read_lists(recovery, header, &list, &size, &marks, &marks_size);
         if (err == WEIR_OK)
             err = define_list(recovery, header, list, size);
         if (err != WEIR_OK)
             return err;
     }
-    return define_lost(recovery, header->definitions_through);
+    err = define_lost(recovery, header->definitions_through);
+    if (err == WEIR_OK && marks_size != 0 && wants_marks)
+        recovery->options->mark(recovery->options->mark_context, marks, marks_size);
+    return err;
 }
 
 /* The log now reaches to the end of the frame. */

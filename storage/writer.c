@@ -162,7 +162,8 @@ take_batch(struct weir_writer *writer, uint32_t index)
         return WEIR_END;
     if (writer->taken_tail - writer->taken_head == TAKEN_MAX)
         return WEIR_AGAIN;
-    bool in_log = batch->count != 0 || batch->definition_count != 0;
+    bool in_log = batch->count != 0 || batch->definition_count != 0 ||
+        batch->mark_bytes != 0;
     if (in_log) {
         enum weir_err err = weir_log_append(writer->options.log, batch);
         if (err != WEIR_OK)

@@ -22,12 +22,12 @@ def run(*command):
 class Veth:
     """A namespace with one end of a veth pair; the other end stays here, without an address."""
 
-    def __init__(self):
+    def __init__(self, suffix=""):
         if os.geteuid() != 0 or not shutil.which("ip"):
             raise tap.Skip("needs root and iproute2 to make a network namespace")
-        self.space = f"weir-e2e-{os.getpid()}"
-        self.near = f"wn{os.getpid() % 100000}"
-        self.far = f"wf{os.getpid() % 100000}"
+        self.space = f"weir-e2e-{os.getpid()}{suffix}"
+        self.near = f"wn{os.getpid() % 100000}{suffix}"
+        self.far = f"wf{os.getpid() % 100000}{suffix}"
 
     def __enter__(self):
         made = subprocess.run(["ip", "netns", "add", self.space], capture_output=True, text=True)

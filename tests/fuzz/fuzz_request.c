@@ -1,6 +1,5 @@
-/* Everything that reads bytes of an HTTP client: head, parameters, selectors, times, durations;
+/* Everything of ours that reads bytes of an HTTP client: parameters, selectors, times, durations;
  * and the JSON that answers are made of. The first byte chooses. */
-#include "controlplane/http_head.h"
 #include "controlplane/params.h"
 #include "controlplane/selector.h"
 #include "controlplane/text.h"
@@ -12,26 +11,6 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-try_head(const char *bytes, size_t size)
-{
-    struct weir_http_head head;
-    const char *reason;
-    size_t head_size = weir_http_head_size(bytes, size);
-    WEIR_ASSERT(head_size <= size);
-    if (head_size == 0)
-        return;
-    int status = weir_http_head_parse(bytes, head_size, &head, &reason);
-    if (status != 0) {
-        WEIR_ASSERT(status >= 400 && status < 600 && strlen(reason) > 0);
-        return;
-    }
-    WEIR_ASSERT(head.path.size > 0 && head.path.at[0] == '/');
-    WEIR_ASSERT(head.path.at >= bytes && head.path.at + head.path.size <= bytes + head_size);
-    WEIR_ASSERT(head.query.at >= bytes && head.query.at + head.query.size <= bytes + head_size);
-    WEIR_ASSERT(head.content_length <= WEIR_HTTP_BODY_MAX);
-}
 
 static void
 try_params(const char *bytes, size_t size)
@@ -64,7 +43,10 @@ try_selector(const char *bytes, size_t size)
 static void
 try_times(const char *bytes, size_t size)
 {
-    char *text = strndup(bytes, size);
+    char *text = malloc(size + 1);
+    WEIR_ASSERT(text != NULL);
+    memcpy(text, bytes, size);
+    text[size] = '\0';
     int64_t ms, again;
     if (weir_time_parse(text, &ms) == WEIR_OK) {
         struct weir_text printed;
@@ -92,9 +74,9 @@ try_json(const char *bytes, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(const char *, size_t) = {try_head, try_params, try_selector,
-        try_times, try_json};
+    static void (*const tries[])(const char *, size_t) = {try_params, try_selector, try_times,
+        try_json};
     if (size > 0)
-        tries[data[0] % 5]((const char *)data + 1, size - 1);
+        tries[data[0] % 4]((const char *)data + 1, size - 1);
     return 0;
 }

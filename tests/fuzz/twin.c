@@ -1,6 +1,7 @@
 #include "tests/fuzz/twin.h"
 
 #include "base/sample.h"
+#include "dataplane/influx_usual.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,7 +82,8 @@ static void
 parse_stream(const struct weir_protocol *protocol, const struct twin *twin, const size_t *cuts,
     size_t cut_count, struct outcome *out)
 {
-    struct weir_parse_context context = {&key, twin->time_min_ms, twin->time_max_ms};
+    struct weir_parse_context context = {
+        .key = &key, .time_min_ms = twin->time_min_ms, .time_max_ms = twin->time_max_ms};
     size_t taken = 0;
     bool skip = false;
     for (size_t i = 0; i <= cut_count; i++) {
@@ -187,14 +189,19 @@ static bool
 labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin,
     const struct outcome *out)
 {
+    static struct weir_line_labels line;
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     for (size_t i = 0; i < out->record_count; i++) {
         const struct twin_record *record = &out->records[i];
         for (size_t k = 0; k < record->point_count && k < 4; k++) {
             size_t size, at = 0;
             const struct weir_point *point = &out->points[record->point_first + k];
-            enum weir_err err = protocol->labels(twin->text + record->start, record->size,
-                point->field, labels, &size);
+            enum weir_err err = k == 0
+                ? protocol->labels_begin(&line, twin->text + record->start, record->size)
+                : WEIR_OK;
+            if (err != WEIR_OK)
+                break;
+            err = protocol->labels_field(&line, point->field, labels, &size);
             if (err == WEIR_INVALID || err == WEIR_LIMIT)
                 continue;
             struct weir_label label;
@@ -204,14 +211,17 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
                 ;
             if (err != WEIR_END)
                 return differs("labels are malformed");
+            if (line.bytes_walked > record->size)
+                return differs("labels walked %llu bytes of a line of %zu",
+                    (unsigned long long)line.bytes_walked, record->size);
         }
     }
     return true;
 }
 
-bool
-twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text, size_t size,
-    const uint32_t cuts[3])
+static bool
+twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text,
+    size_t size, const uint32_t cuts[3])
 {
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "a seed of thirty-two bytes here";
     static bool ready;
@@ -256,6 +266,25 @@ twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text
         free(out.points);
     }
     twin_free(&twin);
+    return good;
+}
+
+/* On every path of this CPU. */
+bool
+twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text, size_t size,
+    const uint32_t cuts[3])
+{
+    if (proto != WEIR_PROTO_INFLUX)
+        return twin_agrees_on_path(proto, unit, text, size, cuts);
+    bool good = true;
+    for (size_t path = 0; path < weir_influx_path_count() && good; path++) {
+        if (!weir_influx_path_supported(path))
+            continue;
+        weir_influx_path_choose(path);
+        good = twin_agrees_on_path(proto, unit, text, size, cuts);
+        if (!good)
+            differs("on path %s", weir_influx_paths[path].name);
+    }
     return good;
 }
 

@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -259,34 +257,6 @@ test_supervisor_refuses_data_that_another_instance_has(void **state)
     supervisor = 0;
 }
 
-/* Somebody else's answer on the HTTP port is not our control plane's. */
-static void
-test_supervisor_refuses_an_http_port_that_is_taken(void **state)
-{
-    (void)state;
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    at.sin_port = htons((uint16_t)atoi(strchr(http, ':') + 1));
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(fd, 5), 0);
-    supervisor = start();
-    int64_t until = weir_mono_ns() + PATIENCE_NS;
-    int status = 0;
-    pid_t ended;
-    while ((ended = waitpid(supervisor, &status, WNOHANG)) == 0 && weir_mono_ns() < until &&
-           !file_holds("output", "weir is ready"))
-        nap();
-    assert_false(file_holds("output", "weir is ready"));
-    assert_int_equal(ended, supervisor);
-    supervisor = 0;
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    assert_true(file_holds("output", "http: "));
-    close(fd);
-}
-
 static void
 test_supervisor_death_ends_its_children(void **state)
 {
@@ -318,7 +288,6 @@ main(void)
         TEST(test_supervisor_goes_on_where_a_child_crashes_at_start),
         TEST(test_supervisor_kills_a_child_that_does_not_stop),
         TEST(test_supervisor_refuses_data_that_another_instance_has),
-        TEST(test_supervisor_refuses_an_http_port_that_is_taken),
         TEST(test_supervisor_death_ends_its_children),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,8 @@ static struct weir_parsed parsed;
 static struct weir_hash_key key;
 static uint8_t memory[1 << 20];
 
-static struct weir_parse_context context = {&key, INT64_MIN, INT64_MAX};
+static struct weir_parse_context context = {
+    .key = &key, .time_min_ms = INT64_MIN, .time_max_ms = INT64_MAX};
 
 /* Parses text, which may hold zeros, and returns the position behind what was taken. */
 static inline size_t
@@ -60,8 +61,10 @@ labels_text(enum weir_proto proto, uint32_t point, char *out, size_t room)
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     const struct weir_record *record = &parsed.records[parsed.points[point].record];
     size_t size, at = 0, used = 0;
-    enum weir_err err = weir_protocols[proto].labels(record->text, record->size,
-        parsed.points[point].field, labels, &size);
+    static struct weir_line_labels line;
+    enum weir_err err = weir_protocols[proto].labels_begin(&line, record->text, record->size);
+    if (err == WEIR_OK)
+        err = weir_protocols[proto].labels_field(&line, parsed.points[point].field, labels, &size);
     struct weir_label label;
     out[0] = '\0';
     while (err == WEIR_OK && weir_labels_next(labels, size, &at, &label) == WEIR_OK) {

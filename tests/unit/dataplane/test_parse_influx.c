@@ -68,6 +68,32 @@ test_influx_labels_report_limits(void **unused)
     assert_int_equal(labels_text(INFLUX, 0, text, sizeof text), WEIR_LIMIT);
 }
 
+/* Asking for all labels of a line of many fields walks it once, in whatever way the fields are
+ * looked for: going back costs one walk more. */
+static void
+test_influx_labels_of_all_fields_walk_the_line_once(void **unused)
+{
+    (void)unused;
+    static char text[WEIR_LINE_MAX];
+    static struct weir_line_labels line;
+    static uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    size_t used = (size_t)snprintf(text, sizeof text, "m,host=a,job=b "), size;
+    unsigned fields = 0;
+    for (; used + 16 < sizeof text; fields++)
+        used += (size_t)snprintf(text + used, 16, "%sf%u=1", fields ? "," : "", fields);
+    assert_int_equal(weir_influx_labels_begin(&line, (const uint8_t *)text, used), WEIR_OK);
+    for (unsigned i = 0; i < fields; i++)
+        assert_int_equal(weir_influx_labels_field(&line, i, labels, &size), WEIR_OK);
+    assert_int_equal(line.bytes_walked, used);
+    assert_int_equal(weir_influx_labels_field(&line, fields, labels, &size), WEIR_INVALID);
+    assert_int_equal(weir_influx_labels_field(&line, 0, labels, &size), WEIR_OK);
+    assert_true(line.bytes_walked < used + 64);
+    struct weir_label name;
+    assert_true(weir_labels_find(labels, size, WEIR_NAME_LABEL, &name));
+    assert_int_equal(name.value_size, 4);
+    assert_memory_equal(name.value, "m_f0", 4);
+}
+
 static void
 test_influx_bad_line_leaves_its_neighbours(void **unused)
 {
@@ -236,6 +262,7 @@ main(void)
         cmocka_unit_test(test_influx_labels_are_measurement_field_and_tags_verbatim),
         cmocka_unit_test(test_influx_labels_refuse_duplicate_and_reserved_tags),
         cmocka_unit_test(test_influx_labels_report_limits),
+        cmocka_unit_test(test_influx_labels_of_all_fields_walk_the_line_once),
         cmocka_unit_test(test_influx_bad_line_leaves_its_neighbours),
         cmocka_unit_test(test_influx_comments_and_blank_lines_are_no_records),
         cmocka_unit_test(test_influx_string_field_is_one_rejected_sample),

@@ -47,9 +47,18 @@ words_parse(const struct weir_parse_context *context, struct weir_packet *packet
 }
 
 static enum weir_err
-words_labels(const uint8_t *text, size_t size, unsigned field, uint8_t *labels,
-    size_t *labels_size)
+words_begin(struct weir_line_labels *line, const uint8_t *text, size_t size)
 {
+    line->text = text;
+    line->size = size;
+    return WEIR_OK;
+}
+
+static enum weir_err
+words_labels(struct weir_line_labels *line, unsigned field, uint8_t *labels, size_t *labels_size)
+{
+    const uint8_t *text = line->text;
+    size_t size = line->size;
     uint8_t value[LONG_LABEL];
     size_t at = 0;
     for (unsigned skipped = 0; skipped < field; skipped++)
@@ -67,7 +76,8 @@ words_labels(const uint8_t *text, size_t size, unsigned field, uint8_t *labels,
 }
 
 const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
-    {"words", words_parse, words_labels}, {"words", words_parse, words_labels}};
+    {"words", words_parse, words_begin, words_labels},
+    {"words", words_parse, words_begin, words_labels}};
 
 static struct {
     struct weir_hash_key key;
@@ -354,7 +364,6 @@ test_registrar_settles_each_run_of_a_source(void **state)
     const struct weir_chunk *chunk = take_settled();
     assert_non_null(chunk);
     assert_int_equal(chunk->settlement_count, 3);
-    assert_int_equal(chunk->used, 0);
     expect_settlement(chunk, 0, 7, 2, 1, 1);
     expect_settlement(chunk, 1, 9, 0, 1, 0);
     expect_settlement(chunk, 2, 7, 1, 0, 1);

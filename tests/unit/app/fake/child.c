@@ -78,7 +78,7 @@ main(int argc, char **argv)
     char order[32];
     const char *slash = strrchr(argv[0], '/');
     name = slash != NULL ? slash + 1 : argv[0];
-    if (orders == NULL || argc != 5 || strcmp(argv[1], "--config") != 0)
+    if (orders == NULL || argc < 5 || strcmp(argv[1], "--config") != 0)
         return 9;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     snprintf(log_path, sizeof log_path, "%s/log", orders);

@@ -1,0 +1,244 @@
+#include "app/bench_feed.h"
+
+#include "app/bench_lines.h"
+#include "base/ledger.h"
+#include "dataplane/port_memory.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* 2 MiB of packets: larger than L2, so that the dataplane reads them from further away. */
+#define RING_SLOTS 1024
+#define RING_PUBLISH 16
+#define UDP_SOCKETS 1000
+#define UDP_BATCH 64
+/* Datagrams the generator may be ahead: they fit into the 16 MiB socket buffer, where each takes
+ * about 2,300 bytes. */
+#define UDP_AHEAD 4096
+#define TCP_CONNECTIONS 8
+#define TCP_WRITE (256u << 10)
+
+const char *const weir_bench_source_names[WEIR_BENCH_SOURCES] = {"ring", "udp", "tcp"};
+
+struct weir_bench_feed {
+    enum weir_bench_source source;
+    int ring_fd;
+    struct weir_ring_source *ring;
+    uint64_t committed;
+    uint16_t port;
+    struct weir_shared *shared;
+    int *sockets;
+    uint32_t socket_count;
+    uint32_t socket_at;
+    uint8_t *buffer;   /* UDP: packets of a batch; TCP: what is written next */
+    size_t used;       /* bytes of buffer (TCP) */
+    uint32_t queued;   /* packets of the batch (UDP) */
+    size_t sizes[UDP_BATCH];
+    uint64_t datagrams;
+    bool broken;
+};
+
+/* A port that is free now. */
+static enum weir_err
+choose_port(struct weir_bench_feed *feed)
+{
+    int type = feed->source == WEIR_BENCH_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int probe = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    if (probe < 0 || bind(probe, (struct sockaddr *)&address, size) != 0 ||
+        getsockname(probe, (struct sockaddr *)&address, &size) != 0)
+        return weir_fail(WEIR_IO, errno, "choose a loopback port");
+    close(probe);
+    feed->port = ntohs(address.sin_port);
+    return WEIR_OK;
+}
+
+static enum weir_err
+make_ring(struct weir_bench_feed *feed)
+{
+    enum weir_err err = weir_ring_source_new(WEIR_BENCH_PACKET_MAX, RING_SLOTS, &feed->ring_fd);
+    return err == WEIR_OK ? weir_ring_source_attach(feed->ring_fd, &feed->ring) : err;
+}
+
+enum weir_err
+weir_bench_feed_new(enum weir_bench_source source, struct weir_bench_feed **out)
+{
+    struct weir_bench_feed *feed = calloc(1, sizeof *feed);
+    if (feed == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "feed");
+    feed->source = source;
+    feed->ring_fd = -1;
+    enum weir_err err = source == WEIR_BENCH_RING ? make_ring(feed) : choose_port(feed);
+    if (err == WEIR_OK && source != WEIR_BENCH_RING) {
+        size_t bytes = source == WEIR_BENCH_UDP ? UDP_BATCH * WEIR_BENCH_PACKET_MAX
+                                                : TCP_WRITE + WEIR_BENCH_PACKET_MAX;
+        feed->socket_count = source == WEIR_BENCH_UDP ? UDP_SOCKETS : TCP_CONNECTIONS;
+        feed->buffer = malloc(bytes);
+        feed->sockets = malloc(feed->socket_count * sizeof *feed->sockets);
+        if (feed->buffer == NULL || feed->sockets == NULL)
+            err = weir_fail(WEIR_NOMEM, 0, "feed");
+        for (uint32_t i = 0; i < feed->socket_count && feed->sockets != NULL; i++)
+            feed->sockets[i] = -1;
+    }
+    if (err != WEIR_OK) {
+        weir_bench_feed_free(feed);
+        return err;
+    }
+    *out = feed;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_bench_feed_connect(struct weir_bench_feed *feed, struct weir_shared *shared)
+{
+    feed->shared = shared;
+    int type = feed->source == WEIR_BENCH_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+        .sin_port = htons(feed->port)};
+    for (uint32_t i = 0; i < feed->socket_count; i++) {
+        feed->sockets[i] = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+        if (feed->sockets[i] < 0 ||
+            connect(feed->sockets[i], (struct sockaddr *)&address, sizeof address) != 0)
+            return weir_fail(WEIR_IO, errno, "connect to 127.0.0.1:%u", feed->port);
+    }
+    return WEIR_OK;
+}
+
+void
+weir_bench_feed_free(struct weir_bench_feed *feed)
+{
+    if (feed->ring != NULL)
+        weir_ring_source_detach(feed->ring);
+    if (feed->ring_fd >= 0)
+        close(feed->ring_fd);
+    for (uint32_t i = 0; i < feed->socket_count && feed->sockets != NULL; i++)
+        if (feed->sockets[i] >= 0)
+            close(feed->sockets[i]);
+    free(feed->sockets);
+    free(feed->buffer);
+    free(feed);
+}
+
+int
+weir_bench_feed_ring_fd(const struct weir_bench_feed *feed)
+{
+    return feed->ring_fd;
+}
+
+uint16_t
+weir_bench_feed_port(const struct weir_bench_feed *feed)
+{
+    return feed->port;
+}
+
+uint64_t
+weir_bench_feed_datagrams(const struct weir_bench_feed *feed)
+{
+    return feed->datagrams;
+}
+
+/* What the first worker has received, one word of its block: a hint needs no consistency. */
+static uint64_t
+packets_received(const struct weir_bench_feed *feed)
+{
+    size_t word = offsetof(struct weir_counts, unit[WEIR_UNIT_PACKETS].received) / 8;
+    return atomic_load_explicit(
+        &feed->shared->ledger.blocks[WEIR_BLOCK_WORKER].words[word], memory_order_relaxed);
+}
+
+static bool
+udp_send(struct weir_bench_feed *feed)
+{
+    struct mmsghdr messages[UDP_BATCH];
+    struct iovec parts[UDP_BATCH];
+    memset(messages, 0, sizeof messages);
+    for (uint32_t i = 0; i < feed->queued; i++) {
+        parts[i] = (struct iovec){feed->buffer + i * WEIR_BENCH_PACKET_MAX, feed->sizes[i]};
+        messages[i].msg_hdr.msg_iov = &parts[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    int fd = feed->sockets[feed->socket_at++ % feed->socket_count];
+    for (uint32_t at = 0; at < feed->queued;) {
+        int sent = sendmmsg(fd, messages + at, feed->queued - at, 0);
+        if (sent < 0 && errno != EINTR)
+            return false;
+        at += sent > 0 ? (uint32_t)sent : 0;
+    }
+    feed->datagrams += feed->queued;
+    feed->queued = 0;
+    return true;
+}
+
+static bool
+tcp_send(struct weir_bench_feed *feed)
+{
+    int fd = feed->sockets[feed->socket_at++ % feed->socket_count];
+    for (size_t at = 0; at < feed->used;) {
+        ssize_t sent = send(fd, feed->buffer + at, feed->used - at, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR)
+            return false;
+        at += sent > 0 ? (size_t)sent : 0;
+    }
+    feed->used = 0;
+    return true;
+}
+
+uint8_t *
+weir_bench_feed_reserve(struct weir_bench_feed *feed)
+{
+    switch (feed->source) {
+    case WEIR_BENCH_UDP:
+        if (feed->queued == UDP_BATCH) {
+            if (feed->datagrams + UDP_BATCH > packets_received(feed) + UDP_AHEAD)
+                return NULL;
+            feed->broken |= !udp_send(feed);
+        }
+        return feed->broken ? NULL : feed->buffer + feed->queued * WEIR_BENCH_PACKET_MAX;
+    case WEIR_BENCH_TCP:
+        if (feed->used >= TCP_WRITE)
+            feed->broken |= !tcp_send(feed);
+        return feed->broken ? NULL : feed->buffer + feed->used;
+    default: {
+        uint8_t *slot = weir_ring_source_reserve(feed->ring);
+        if (slot == NULL)
+            weir_ring_source_publish(feed->ring);
+        return slot;
+    }
+    }
+}
+
+void
+weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size)
+{
+    switch (feed->source) {
+    case WEIR_BENCH_UDP:
+        feed->sizes[feed->queued++] = size;
+        break;
+    case WEIR_BENCH_TCP:
+        feed->used += size;
+        break;
+    default:
+        weir_ring_source_commit(feed->ring, (uint32_t)size, WEIR_PROTO_INFLUX, WEIR_TIME_NS);
+        if (++feed->committed % RING_PUBLISH == 0)
+            weir_ring_source_publish(feed->ring);
+    }
+}
+
+bool
+weir_bench_feed_flush(struct weir_bench_feed *feed)
+{
+    if (feed->source == WEIR_BENCH_RING)
+        weir_ring_source_publish(feed->ring);
+    else if (feed->source == WEIR_BENCH_UDP && feed->queued > 0)
+        feed->broken |= !udp_send(feed);
+    else if (feed->source == WEIR_BENCH_TCP && feed->used > 0)
+        feed->broken |= !tcp_send(feed);
+    return !feed->broken;
+}

@@ -1,0 +1,49 @@
+/* bench_feed: the ways a benchmark's packets reach the dataplane.
+ *
+ *   ring   slots in shared memory, no kernel in between (dataplane/port_memory.h)
+ *   udp    datagrams to a loopback socket from a thousand source ports
+ *   tcp    a few loopback connections
+ *
+ * The generator runs ahead of the dataplane by a bounded number of datagrams, so that what is
+ * measured is what is taken, and not how fast a socket buffer overflows; what is lost all the same
+ * is counted by the kernel and shown.
+ *
+ * Threads: one
+ * Memory:  taken at open
+ */
+#ifndef WEIR_APP_BENCH_FEED_H
+#define WEIR_APP_BENCH_FEED_H
+
+#include "base/err.h"
+#include "base/shared.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum weir_bench_source { WEIR_BENCH_RING, WEIR_BENCH_UDP, WEIR_BENCH_TCP, WEIR_BENCH_SOURCES };
+extern const char *const weir_bench_source_names[WEIR_BENCH_SOURCES];
+
+struct weir_bench_feed;
+
+/* Before the dataplane starts: makes the ring (its descriptor goes to the dataplane) or chooses a
+ * free port (the dataplane listens there). */
+enum weir_err weir_bench_feed_new(enum weir_bench_source source, struct weir_bench_feed **out)
+    WEIR_MUST_USE;
+/* Once ingest is open: connects. shared is the instance's region. */
+enum weir_err weir_bench_feed_connect(struct weir_bench_feed *feed, struct weir_shared *shared)
+    WEIR_MUST_USE;
+void weir_bench_feed_free(struct weir_bench_feed *feed);
+
+int weir_bench_feed_ring_fd(const struct weir_bench_feed *feed);      /* -1 for none */
+uint16_t weir_bench_feed_port(const struct weir_bench_feed *feed);    /* 0 for none */
+
+/* Room for one packet of WEIR_BENCH_PACKET_MAX bytes, or NULL: try again, it is full. */
+uint8_t *weir_bench_feed_reserve(struct weir_bench_feed *feed);
+void weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size);
+/* Sends what is still held back. False where a connection has broken. */
+bool weir_bench_feed_flush(struct weir_bench_feed *feed);
+/* Datagrams sent so far; 0 for the other ways. */
+uint64_t weir_bench_feed_datagrams(const struct weir_bench_feed *feed);
+
+#endif

@@ -1,0 +1,217 @@
+#include "app/supervisor_filter.h"
+
+#include "app/dataplane_xdp.h"
+#include "base/clock.h"
+#include "base/event.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A client of ours sends its line at once. */
+#define CLIENT_WAIT_MS 200
+/* Holds the longest answer: every rule there can be, 60 bytes each, and the ports. */
+#define ANSWER_BYTES (256u << 10)
+#define INTERFACES_MAX 64
+
+static enum weir_err
+listen_at(const char *path, int *out)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path)
+        return weir_fail(WEIR_INVALID, 0, "data: the path %s is longer than a socket's may be (%zu "
+            "bytes)", path, sizeof address.sun_path - 1);
+    strcpy(address.sun_path, path);
+    (void)unlink(path); /* of a killed supervisor: we hold the instance's lock */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return weir_fail(WEIR_IO, errno, "socket");
+    mode_t before = umask(0177);
+    int failed = bind(fd, (struct sockaddr *)&address, sizeof address);
+    int errnum = errno;
+    umask(before);
+    if (failed != 0 || listen(fd, 8) != 0) {
+        errnum = failed != 0 ? errnum : errno;
+        close(fd);
+        return weir_fail(WEIR_IO, errnum, "listen at %s", path);
+    }
+    *out = fd;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
+    const struct weir_config *config)
+{
+    filter->listen_fd = -1;
+    filter->af_xdp = weir_config_has_af_xdp(config);
+    snprintf(filter->socket_path, sizeof filter->socket_path, "%s/" WEIR_FILTER_SOCKET,
+        config->data);
+    snprintf(filter->rules_path, sizeof filter->rules_path, "%s/" WEIR_FILTER_RULES_FILE,
+        config->data);
+    enum weir_err err = weir_xdp_pins(config->data, filter->pins);
+    if (err == WEIR_OK)
+        err = weir_rules_load(&filter->rules, filter->rules_path);
+    if (err == WEIR_OK && listen_at(filter->socket_path, &filter->listen_fd) != WEIR_OK)
+        weir_event(WEIR_WARN, "no_filter_socket", "reason=\"%s\"", weir_err_detail());
+    return err;
+}
+
+void
+weir_supervisor_filter_close(struct weir_supervisor_filter *filter)
+{
+    if (filter->listen_fd < 0)
+        return;
+    close(filter->listen_fd);
+    (void)unlink(filter->socket_path);
+    filter->listen_fd = -1;
+}
+
+void
+weir_supervisor_filter_detach(struct weir_supervisor_filter *filter)
+{
+    weir_xdp_detach_leftovers(filter->pins);
+}
+
+/* Gives the rules to every port that is open. */
+static enum weir_err
+apply(struct weir_supervisor_filter *filter)
+{
+    uint32_t indexes[INTERFACES_MAX];
+    size_t count = weir_xdp_interfaces(filter->pins, indexes, INTERFACES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct weir_xdp *xdp;
+        enum weir_err err = weir_xdp_open(indexes[i], filter->pins, &xdp);
+        if (err == WEIR_NOT_FOUND)
+            continue; /* it starts or ends at this moment */
+        if (err == WEIR_OK) {
+            err = weir_xdp_rules_set(xdp, &filter->rules);
+            weir_xdp_close(xdp);
+        }
+        if (err != WEIR_OK)
+            return err;
+    }
+    return WEIR_OK;
+}
+
+void
+weir_supervisor_filter_apply(struct weir_supervisor_filter *filter)
+{
+    if (filter->af_xdp && apply(filter) != WEIR_OK)
+        weir_event(WEIR_WARN, "filter_rules", "reason=\"%s\"", weir_err_detail());
+}
+
+static void
+show_port(const struct weir_supervisor_filter *filter, uint32_t index, FILE *out)
+{
+    struct weir_xdp *xdp;
+    uint64_t verdicts[WEIR_XDP_VERDICTS];
+    char name[IF_NAMESIZE] = "?";
+    if (weir_xdp_open(index, filter->pins, &xdp) != WEIR_OK)
+        return;
+    (void)if_indextoname(index, name);
+    fprintf(out, "port %s program %u %s\n", name, weir_xdp_program_id(xdp),
+        weir_xdp_attached(xdp) ? "native" : "detached");
+    if (weir_xdp_verdicts(xdp, verdicts) == WEIR_OK)
+        for (int i = 0; i < WEIR_XDP_VERDICTS; i++)
+            fprintf(out, "  %-10s %" PRIu64 "\n", weir_xdp_verdict_names[i], verdicts[i]);
+    weir_xdp_close(xdp);
+}
+
+static void
+show(const struct weir_supervisor_filter *filter, FILE *out)
+{
+    uint32_t indexes[INTERFACES_MAX];
+    size_t count = weir_xdp_interfaces(filter->pins, indexes, INTERFACES_MAX);
+    fprintf(out, "ok\n");
+    if (!filter->af_xdp)
+        fprintf(out, "no AF_XDP port is configured: the rules wait for one\n");
+    for (size_t i = 0; i < count; i++)
+        show_port(filter, indexes[i], out);
+    weir_rules_print(&filter->rules, out);
+}
+
+/* Changes, keeps, applies. What cannot be kept is not changed. */
+static enum weir_err
+change(struct weir_supervisor_filter *filter, const char *line)
+{
+    struct weir_rules *next = malloc(sizeof *next);
+    if (next == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "rules");
+    *next = filter->rules;
+    enum weir_err err = weir_rules_change(next, line);
+    if (err == WEIR_OK)
+        err = weir_rules_save(next, filter->rules_path);
+    if (err == WEIR_OK) {
+        filter->rules = *next;
+        weir_event(WEIR_INFO, "filter", "change=\"%s\"", line);
+        err = apply(filter);
+    }
+    free(next);
+    return err;
+}
+
+/* A line without its end, of printable ASCII alone: it is echoed into events. */
+static bool
+read_line(int client, char line[WEIR_RULE_LINE_MAX])
+{
+    size_t size = 0;
+    int64_t until_ns = weir_mono_ns() + (int64_t)CLIENT_WAIT_MS * 1000000;
+    while (size < WEIR_RULE_LINE_MAX) {
+        struct pollfd wait = {.fd = client, .events = POLLIN};
+        int64_t left_ms = (until_ns - weir_mono_ns()) / 1000000;
+        if (left_ms <= 0 || poll(&wait, 1, (int)left_ms) != 1 || read(client, &line[size], 1) != 1)
+            return false;
+        if (line[size] == '\n') {
+            line[size] = '\0';
+            return true;
+        }
+        if (line[size] < ' ' || line[size] > '~' || line[size] == '"')
+            return false;
+        size++;
+    }
+    return false;
+}
+
+/* What does not fit into the socket's buffer is cut: nobody waits here. */
+static void
+answer(struct weir_supervisor_filter *filter, int client, const char *line)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL)
+        return;
+    if (line == NULL)
+        fprintf(out, "error one line of printable ASCII is expected\n");
+    else if (strcmp(line, "show") == 0)
+        show(filter, out);
+    else if (change(filter, line) == WEIR_OK)
+        fprintf(out, "ok\n%s", filter->af_xdp ? "" : "no AF_XDP port is configured: the rule is "
+                                                     "kept\n");
+    else
+        fprintf(out, "error %s\n", weir_err_detail());
+    if (fclose(out) == 0)
+        (void)!send(client, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    free(text);
+}
+
+void
+weir_supervisor_filter_serve(struct weir_supervisor_filter *filter)
+{
+    char line[WEIR_RULE_LINE_MAX];
+    int room = ANSWER_BYTES;
+    int client = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    if (client < 0)
+        return;
+    (void)setsockopt(client, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+    answer(filter, client, read_line(client, line) ? line : NULL);
+    close(client);
+}

@@ -1,0 +1,59 @@
+/* marks: what the log remembers of senders of the weir protocol, beside samples.
+ *
+ * Format:  docs/format/marks.md
+ * Threads: any; no state
+ * Errors:  WEIR_CORRUPT for bytes that do not check out
+ *
+ * A list of entries, each a multiple of 8 bytes:
+ *
+ *   mark:     | head, 32 bytes | bitmap of the window, 128 bytes, only where it has holes |
+ *   template: | head, 32 bytes | runs of series numbers, 8 bytes each |
+ */
+#ifndef WEIR_BASE_MARKS_H
+#define WEIR_BASE_MARKS_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of marks a batch can carry: at most WEIR_MARK_BYTES_MAX for each of 13,107 channels. */
+#define WEIR_BATCH_MARKS_MAX (2u << 20)
+#define WEIR_MARK_WINDOW_BYTES 128
+#define WEIR_MARK_BYTES_MAX (sizeof(struct weir_mark) + WEIR_MARK_WINDOW_BYTES)
+
+enum weir_mark_type { WEIR_MARK_SEQUENCE = 1, WEIR_MARK_TEMPLATE = 2 };
+
+struct weir_mark {
+    uint16_t type;  /* enum weir_mark_type */
+    uint16_t channel;
+    uint32_t bytes; /* of the entry with this head */
+    uint64_t sender;
+    uint32_t epoch;         /* of the sender */
+    uint32_t template_hash; /* the rest of a sequence mark is 0 */
+    uint64_t sequence;      /* highest number met; of the defining packet, for a template */
+};
+_Static_assert(sizeof(struct weir_mark) == 32, "the head's size is part of the format");
+
+/* First word of a template's body. */
+struct weir_mark_template {
+    uint16_t id;
+    uint16_t total; /* series of the template */
+    uint16_t first; /* index of the first series of this entry */
+    uint16_t count; /* series of this entry */
+};
+_Static_assert(sizeof(struct weir_mark_template) == 8, "a word");
+
+/* A run of series numbers that ascend by one. */
+struct weir_mark_run {
+    uint64_t number : 40;
+    uint64_t count : 24;
+};
+_Static_assert(sizeof(struct weir_mark_run) == 8, "a word");
+
+/* The entry at *at; moves *at behind it. WEIR_END at size. list is aligned to 8 bytes; the
+ * entry's sizes fit its type. */
+enum weir_err weir_mark_next(const uint8_t *list, size_t size, size_t *at,
+    const struct weir_mark **mark) WEIR_MUST_USE;
+
+#endif

@@ -1,0 +1,602 @@
+/* The weir protocol; docs/format/wire.md is the rule book. */
+#include "dataplane/parse_weir.h"
+
+#include "base/crc.h"
+#include "dataplane/parse_time.h"
+#include "dataplane/utf8.h"
+
+#include <emmintrin.h>
+#include <limits.h>
+
+#define CRC_FIRST_PART offsetof(struct weir_wire_header, crc)
+
+struct run {
+    const struct weir_parse_context *context;
+    struct weir_packet *packet;
+    struct weir_parsed *out;
+    const uint8_t *data; /* of the wire packet */
+    struct weir_wire_header header;
+    bool has_definitions;
+    bool has_groups;
+    bool has_heartbeat;
+};
+
+static inline uint16_t
+load16(const uint8_t *at)
+{
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static inline int64_t
+load64(const uint8_t *at)
+{
+    int64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static struct weir_wire_record
+load_record(const uint8_t *at)
+{
+    struct weir_wire_record record;
+    memcpy(&record, at, sizeof record);
+    return record;
+}
+
+static size_t
+align_up(size_t bytes)
+{
+    return (bytes + WEIR_WIRE_ALIGN - 1) & ~(size_t)(WEIR_WIRE_ALIGN - 1);
+}
+
+static bool
+is_group(const struct weir_wire_record *record)
+{
+    return record->type == WEIR_WIRE_GROUP || record->type == WEIR_WIRE_GROUP_OFFSETS;
+}
+
+static uint32_t
+samples_of(const struct weir_wire_record *record)
+{
+    return is_group(record) ? record->count : 0;
+}
+
+/* What the header alone tells. */
+static bool
+header_valid(const struct weir_wire_header *header)
+{
+    return header->magic == WEIR_WIRE_MAGIC && header->version == WEIR_WIRE_VERSION &&
+        (header->flags & ~WEIR_WIRE_UNNUMBERED) == 0 && header->length >= sizeof *header &&
+        header->length <= WEIR_WIRE_PACKET_MAX && header->record_count >= 1 &&
+        header->record_count <= WEIR_WIRE_RECORDS_MAX && header->epoch != 0 &&
+        header->key_id == 0 && (header->sequence != 0 || header->flags != 0);
+}
+
+size_t
+weir_wire_packet_bytes(const uint8_t *data, size_t size)
+{
+    struct weir_wire_header header;
+    if (size < sizeof header)
+        return 0;
+    memcpy(&header, data, sizeof header);
+    return header_valid(&header) ? header.length : 0;
+}
+
+uint32_t
+weir_wire_samples_bound(const struct weir_packet *packet, size_t at)
+{
+    size_t left = packet->size - at;
+    size_t bytes = weir_wire_packet_bytes(packet->data + at, left);
+    return (uint32_t)((bytes < left ? bytes : left) / sizeof(double));
+}
+
+static bool
+checksum_right(const uint8_t *data, const struct weir_wire_header *header)
+{
+    uint32_t crc = weir_crc32c(0, data, CRC_FIRST_PART);
+    return weir_crc32c(crc, data + sizeof *header, header->length - sizeof *header) ==
+        header->crc;
+}
+
+/* A list of labels that ends where it says. */
+static bool
+labels_whole(const uint8_t *list, size_t size)
+{
+    struct weir_label label;
+    size_t at = 0;
+    enum weir_err err;
+    while ((err = weir_labels_next(list, size, &at, &label)) == WEIR_OK)
+        ;
+    return err == WEIR_END;
+}
+
+/* The list behind its u16 size at *at; moves *at behind it. */
+static bool
+next_list(const uint8_t *record, size_t length, size_t *at, const uint8_t **list, size_t *size)
+{
+    if (length - *at < 2)
+        return false;
+    *size = load16(record + *at);
+    *list = record + *at + 2;
+    if (*size > length - *at - 2)
+        return false;
+    *at += 2 + *size;
+    return true;
+}
+
+static bool
+definition_valid(const uint8_t *data, const struct weir_wire_record *record)
+{
+    if (record->count == 0 || record->total > WEIR_WIRE_TEMPLATE_SERIES_MAX ||
+        (uint32_t)record->first + record->count > record->total)
+        return false;
+    size_t at = sizeof *record;
+    for (uint32_t i = 0; i <= record->count; i++) {
+        const uint8_t *list;
+        size_t size;
+        if (!next_list(data, record->length, &at, &list, &size) || !labels_whole(list, size))
+            return false;
+    }
+    return at == record->length;
+}
+
+static bool
+record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record *record)
+{
+    switch (record->type) {
+    case WEIR_WIRE_GROUP:
+        run->has_groups = true;
+        return record->count > 0 && record->flags == 0 &&
+            record->length == WEIR_WIRE_GROUP_HEAD + record->count * 8u;
+    case WEIR_WIRE_GROUP_OFFSETS:
+        run->has_groups = true;
+        return record->count > 0 && record->flags == 0 &&
+            record->length == WEIR_WIRE_GROUP_HEAD + record->count * 12u;
+    case WEIR_WIRE_DEFINITION:
+        run->has_definitions = true;
+        return record->flags == 0 && definition_valid(data, record);
+    case WEIR_WIRE_HEARTBEAT:
+        run->has_heartbeat = true;
+        return (record->flags & ~WEIR_WIRE_BYE) == 0 &&
+            record->length == WEIR_WIRE_HEARTBEAT_BYTES &&
+            run->header.flags == WEIR_WIRE_UNNUMBERED;
+    default:
+        return false;
+    }
+}
+
+/* All records lie inside the packet, are whole, and are of one kind; groups have a number. */
+static bool
+layout_valid(struct run *run)
+{
+    size_t at = sizeof run->header;
+    size_t length = run->header.length;
+    for (uint32_t i = 0; i < run->header.record_count; i++) {
+        at = align_up(at);
+        if (at > length || length - at < sizeof(struct weir_wire_record))
+            return false;
+        struct weir_wire_record record = load_record(run->data + at);
+        if (record.length < sizeof record || record.length > length - at ||
+            !record_valid(run, run->data + at, &record))
+            return false;
+        at += record.length;
+    }
+    return at == length &&
+        run->has_groups + run->has_definitions + run->has_heartbeat == 1 &&
+        !(run->has_groups && run->header.flags == WEIR_WIRE_UNNUMBERED);
+}
+
+static void
+add_record(struct run *run, const uint8_t *text, uint32_t size, uint32_t samples, uint8_t reason)
+{
+    struct weir_parsed *out = run->out;
+    if (reason != WEIR_REASON_NONE)
+        out->samples_rejected[reason] += samples;
+    out->records[out->record_count++] = (struct weir_record){.text = text,
+        .size = size,
+        .point_count = samples,
+        .reason = reason};
+}
+
+/* Each record of the packet, by one reason. */
+static void
+refuse_all(struct run *run, uint8_t reason)
+{
+    size_t at = sizeof run->header;
+    for (uint32_t i = 0; i < run->header.record_count; i++) {
+        at = align_up(at);
+        struct weir_wire_record record = load_record(run->data + at);
+        add_record(run, run->data + at, record.length, samples_of(&record), reason);
+        at += record.length;
+    }
+}
+
+/* The earliest and latest of count offsets. */
+static void
+offsets_extent(const uint8_t *offsets, uint32_t count, int32_t *least, int32_t *most)
+{
+    *least = INT32_MAX;
+    *most = INT32_MIN;
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t offset;
+        memcpy(&offset, offsets + i * sizeof offset, sizeof offset);
+        *least = offset < *least ? offset : *least;
+        *most = offset > *most ? offset : *most;
+    }
+}
+
+/* The group's time, and the rule for the times of all its samples. */
+static uint8_t
+group_time(const struct run *run, struct weir_run *group, int64_t offset)
+{
+    int64_t time_ms, first, last;
+    if (__builtin_add_overflow(run->header.base_time_ms, offset, &time_ms))
+        return offset < 0 ? WEIR_REASON_time_past : WEIR_REASON_time_future;
+    group->time_ms = first = last = time_ms;
+    if (group->offsets != NULL) {
+        int32_t least, most;
+        offsets_extent(group->offsets, group->count, &least, &most);
+        if (__builtin_add_overflow(time_ms, least, &first))
+            return WEIR_REASON_time_past;
+        if (__builtin_add_overflow(time_ms, most, &last))
+            return WEIR_REASON_time_future;
+    }
+    uint8_t reason = weir_time_reason(run->context, first);
+    return reason != WEIR_REASON_NONE ? reason : weir_time_reason(run->context, last);
+}
+
+static bool
+all_known(const struct weir_template *template, uint32_t first, uint32_t count)
+{
+    bool known = true;
+    if (WEIR_LIKELY(template->unknown == 0))
+        return true;
+    for (uint32_t i = first; i < first + count; i++)
+        known &= template->numbers[i] != WEIR_SERIES_UNKNOWN;
+    return known;
+}
+
+static void
+take_group(struct run *run, struct weir_channel *channel, const uint8_t *data,
+    const struct weir_wire_record *record)
+{
+    struct weir_run *group = &run->out->runs[run->out->record_count];
+    const struct weir_template *template =
+        weir_channel_template(run->context->senders, channel, record->template_id);
+    uint8_t reason = WEIR_REASON_no_template;
+    if (template != NULL && template->hash == record->template_hash &&
+        (uint32_t)record->first + record->count <= template->total &&
+        all_known(template, record->first, record->count)) {
+        *group = (struct weir_run){.kind = WEIR_RUN_GROUP,
+            .numbers = template->numbers + record->first,
+            .values = data + WEIR_WIRE_GROUP_HEAD,
+            .count = record->count};
+        if (record->type == WEIR_WIRE_GROUP_OFFSETS)
+            group->offsets = group->values + record->count * sizeof(double);
+        reason = group_time(run, group, load64(data + sizeof *record));
+    }
+    add_record(run, data, record->length, record->count, reason);
+}
+
+static void
+take_definition(struct run *run, struct weir_channel *channel, const uint8_t *data,
+    const struct weir_wire_record *record)
+{
+    struct weir_run *definition = &run->out->runs[run->out->record_count];
+    const struct weir_definition_text text = {.sender = channel->sender,
+        .sequence = run->header.sequence,
+        .epoch = channel->epoch,
+        .channel = channel->channel};
+    uint8_t reason = WEIR_REASON_NONE;
+    uint32_t unknown = weir_definition_apply(run->context->senders, run->context->series, &text,
+        data, &reason);
+    *definition = (struct weir_run){.kind = unknown > 0 ? WEIR_RUN_DEFINITION : WEIR_RUN_EMPTY,
+        .count = record->count,
+        .channel = channel,
+        .sequence = run->header.sequence};
+    add_record(run, data, record->length, 0, reason);
+}
+
+static void
+take_records(struct run *run, struct weir_channel *channel)
+{
+    size_t at = sizeof run->header;
+    for (uint32_t i = 0; i < run->header.record_count; i++) {
+        at = align_up(at);
+        const uint8_t *data = run->data + at;
+        struct weir_wire_record record = load_record(data);
+        if (is_group(&record)) {
+            take_group(run, channel, data, &record);
+        } else if (record.type == WEIR_WIRE_DEFINITION) {
+            take_definition(run, channel, data, &record);
+        } else {
+            uint64_t last = (uint64_t)load64(data + sizeof record);
+            weir_channel_told(channel, last, record.flags == WEIR_WIRE_BYE,
+                &run->out->sequence_gaps);
+            run->out->runs[run->out->record_count] = (struct weir_run){.kind = WEIR_RUN_EMPTY};
+            add_record(run, data, record.length, 0, WEIR_REASON_NONE);
+        }
+        at += record.length;
+    }
+}
+
+/* Enters the packet's number. WEIR_REASON_NONE where its records count. */
+static uint8_t
+number_packet(struct run *run, struct weir_channel *channel)
+{
+    struct weir_parsed *out = run->out;
+    if (run->header.flags == WEIR_WIRE_UNNUMBERED)
+        return WEIR_REASON_NONE;
+    switch (weir_channel_meet(channel, run->header.sequence, &out->sequence_gaps)) {
+    case WEIR_SEQUENCE_NEW:
+        return WEIR_REASON_NONE;
+    case WEIR_SEQUENCE_LATE:
+        out->sequence_reorderings++;
+        return WEIR_REASON_NONE;
+    case WEIR_SEQUENCE_DUPLICATE:
+        out->sequence_duplicates++;
+        return WEIR_REASON_duplicate;
+    case WEIR_SEQUENCE_OLD:
+        break;
+    }
+    return WEIR_REASON_number_passed;
+}
+
+/* False where the packet has to wait for the registrar; nothing has changed then. */
+static bool
+take_packet(struct run *run)
+{
+    const struct weir_parse_context *context = run->context;
+    const struct weir_wire_header *header = &run->header;
+    struct weir_channel *channel =
+        weir_senders_find(context->senders, header->sender, header->channel);
+    if (channel != NULL && channel->pending > 0 && run->has_groups &&
+        header->epoch == channel->epoch && context->refusal == WEIR_REASON_NONE) {
+        run->out->waits = true;
+        return false;
+    }
+    uint8_t reason = context->refusal;
+    if (reason == WEIR_REASON_NONE && channel == NULL) {
+        channel = weir_senders_take(context->senders, header->sender, header->channel,
+            header->epoch);
+        reason = channel == NULL ? WEIR_REASON_senders_full : WEIR_REASON_NONE;
+    }
+    if (reason == WEIR_REASON_NONE && header->epoch < channel->epoch)
+        reason = WEIR_REASON_old_epoch;
+    if (reason != WEIR_REASON_NONE) {
+        refuse_all(run, reason);
+        return true;
+    }
+    if (header->epoch > channel->epoch)
+        weir_channel_restart(context->senders, channel, header->epoch);
+    reason = number_packet(run, channel);
+    weir_senders_dirty(context->senders, channel);
+    if (reason != WEIR_REASON_NONE)
+        refuse_all(run, reason);
+    else
+        take_records(run, channel);
+    run->packet->ack_epoch = channel->epoch;
+    run->packet->ack_channel = channel->channel;
+    run->packet->ack_sequence = weir_channel_complete(channel);
+    return true;
+}
+
+/* What cannot be followed ends its packet: a datagram's rest is nothing, a stream's unknowable. */
+static size_t
+refuse_rest(struct run *run, size_t at)
+{
+    /* without senders: a queue of a device that is another worker's than the weir listeners */
+    bool here = run->context->senders != NULL;
+    run->packet->broken = true;
+    add_record(run, run->packet->data + at, (uint32_t)(run->packet->size - at), 0,
+        here ? WEIR_REASON_bad_packet : WEIR_REASON_no_listener);
+    return run->packet->size;
+}
+
+size_t
+weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+    struct weir_parsed *out)
+{
+    struct run run = {
+        .context = context, .packet = packet, .out = out, .data = packet->data + at};
+    size_t left = packet->size - at;
+    if (left == 0)
+        return at;
+    if (context->senders == NULL)
+        return refuse_rest(&run, at);
+    if (left < sizeof run.header)
+        return packet->final ? refuse_rest(&run, at) : at;
+    memcpy(&run.header, run.data, sizeof run.header);
+    if (!header_valid(&run.header))
+        return refuse_rest(&run, at);
+    if (run.header.length > left)
+        return packet->final ? refuse_rest(&run, at) : at;
+    if (!checksum_right(run.data, &run.header) || !layout_valid(&run))
+        return refuse_rest(&run, at);
+    return take_packet(&run) ? at + run.header.length : at;
+}
+
+static bool
+text_valid(const struct weir_label *label)
+{
+    return weir_utf8_valid(label->name, label->name_size) &&
+        weir_utf8_valid(label->value, label->value_size);
+}
+
+/* Adds the labels of a list to those there are. */
+static enum weir_err
+collect(const uint8_t *list, size_t size, struct weir_label *labels, size_t *count)
+{
+    struct weir_label label;
+    size_t at = 0;
+    enum weir_err err;
+    while ((err = weir_labels_next(list, size, &at, &label)) == WEIR_OK) {
+        if (*count == WEIR_LABELS_COUNT_MAX)
+            return weir_fail(WEIR_LIMIT, 0, "more than %d labels", WEIR_LABELS_COUNT_MAX);
+        if (!text_valid(&label))
+            return weir_fail(WEIR_INVALID, 0, "a label that is not UTF-8");
+        labels[(*count)++] = label;
+    }
+    return err == WEIR_END ? WEIR_OK : err;
+}
+
+/* Canonical labels from a definition's common list and a series' own. */
+static enum weir_err
+join_labels(const uint8_t *common, size_t common_size, const uint8_t *own, size_t own_size,
+    uint8_t *out, size_t *size)
+{
+    struct weir_label labels[WEIR_LABELS_COUNT_MAX];
+    struct weir_label name;
+    size_t count = 0;
+    enum weir_err err = collect(common, common_size, labels, &count);
+    if (err == WEIR_OK)
+        err = collect(own, own_size, labels, &count);
+    if (err == WEIR_OK)
+        err = weir_labels_encode(labels, count, out, size);
+    if (err == WEIR_OK && !weir_labels_find(out, *size, WEIR_NAME_LABEL, &name))
+        return weir_fail(WEIR_INVALID, 0, "a series without name");
+    return err;
+}
+
+enum weir_err
+weir_wire_labels_begin(struct weir_line_labels *line, const uint8_t *text, size_t size)
+{
+    line->text = text + sizeof(struct weir_definition_text);
+    line->size = size - sizeof(struct weir_definition_text);
+    line->next = 0;
+    line->at = sizeof(struct weir_wire_record);
+    if (!next_list(line->text, line->size, &line->at, &line->measurement,
+            &line->measurement_size)) /* the common labels */
+        return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
+    line->fields_at = line->at;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_wire_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
+    size_t *labels_size)
+{
+    const uint8_t *own;
+    size_t own_size;
+    if (field < line->next) {
+        line->next = 0;
+        line->at = line->fields_at;
+    }
+    do {
+        if (!next_list(line->text, line->size, &line->at, &own, &own_size))
+            return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
+    } while (line->next++ < field);
+    return join_labels(line->measurement, line->measurement_size, own, own_size, labels,
+        labels_size);
+}
+
+uint32_t
+weir_definition_apply(struct weir_senders *senders, const struct weir_series *series,
+    const struct weir_definition_text *text, const uint8_t *data, uint8_t *reason)
+{
+    struct weir_wire_record record = load_record(data);
+    struct weir_channel *channel = weir_senders_find(senders, text->sender, text->channel);
+    if (channel == NULL || channel->epoch != text->epoch)
+        return 0;
+    struct weir_template *template =
+        weir_channel_define(senders, channel, &record, text->sequence, reason);
+    if (template == NULL)
+        return 0;
+    size_t at = sizeof record;
+    const uint8_t *common, *own;
+    size_t common_size, own_size;
+    bool whole = next_list(data, record.length, &at, &common, &common_size);
+    WEIR_ASSERT(whole); /* layout_valid saw to it */
+    uint32_t unknown = 0;
+    for (uint32_t i = record.first; i < (uint32_t)record.first + record.count; i++) {
+        uint8_t labels[WEIR_LABELS_BYTES_MAX];
+        size_t size;
+        whole = next_list(data, record.length, &at, &own, &own_size);
+        WEIR_ASSERT(whole);
+        uint64_t number = template->numbers[i];
+        if (number != WEIR_SERIES_UNKNOWN)
+            continue;
+        if (join_labels(common, common_size, own, own_size, labels, &size) != WEIR_OK ||
+            weir_series_resolve(series, labels, size, &number) != WEIR_OK) {
+            unknown++;
+            continue;
+        }
+        template->numbers[i] = number;
+        template->unknown--;
+        template->unlogged = true;
+    }
+    return unknown;
+}
+
+void
+weir_definition_settled(struct weir_senders *senders, const struct weir_series *series,
+    const uint8_t *data)
+{
+    struct weir_definition_text text;
+    memcpy(&text, data, sizeof text);
+    struct weir_channel *channel = weir_senders_find(senders, text.sender, text.channel);
+    if (channel == NULL || channel->epoch != text.epoch)
+        return;
+    WEIR_ASSERT(channel->pending > 0);
+    channel->pending--;
+    uint8_t reason;
+    (void)weir_definition_apply(senders, series, &text, data + sizeof text, &reason);
+    weir_senders_dirty(senders, channel);
+}
+
+/* A whole number becomes a decimal of exponent 0, which takes fewer bytes in a frame; the bits of
+ * any other double stay as they are. Minus zero is none. */
+static inline void
+sample_of(uint64_t number, uint64_t bits, struct weir_sample *out)
+{
+    double value = weir_bits_double(bits);
+    int64_t whole = _mm_cvttsd_si64(_mm_set_sd(value)); /* INT64_MIN where it does not fit */
+    bool exact = (double)whole == value && whole <= WEIR_MANTISSA_MAX &&
+        whole >= -WEIR_MANTISSA_MAX && bits != UINT64_C(1) << 63;
+    out->key = number | (exact ? 0 : UINT64_C(1) << 48);
+    out->value = exact ? (uint64_t)whole : bits;
+}
+_Static_assert(WEIR_VALUE_DOUBLE == 1, "the kind is bit 48 of a key");
+
+static void
+append_values(struct weir_batch *batch, const struct weir_run *run)
+{
+    struct weir_sample *out = batch->samples + batch->count;
+    uint64_t through = batch->series_through;
+    bool ascending = batch->ascending;
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint64_t number = run->numbers[i];
+        uint64_t bits;
+        memcpy(&bits, run->values + i * sizeof bits, sizeof bits);
+        sample_of(number, bits, &out[i]);
+        out[i].time_ms = run->time_ms;
+        ascending &= number + 1 >= through;
+        through = number + 1 > through ? number + 1 : through;
+    }
+    batch->series_through = through;
+    batch->ascending = ascending;
+}
+
+void
+weir_run_append(struct weir_batch *batch, const struct weir_run *run)
+{
+    WEIR_ASSERT(run->count <= WEIR_BATCH_SAMPLES_MAX - batch->count);
+    append_values(batch, run);
+    int32_t least = 0, most = 0;
+    if (run->offsets != NULL) {
+        struct weir_sample *out = batch->samples + batch->count;
+        offsets_extent(run->offsets, run->count, &least, &most);
+        for (uint32_t i = 0; i < run->count; i++) {
+            int32_t offset;
+            memcpy(&offset, run->offsets + i * sizeof offset, sizeof offset);
+            out[i].time_ms += offset;
+        }
+    }
+    if (run->time_ms + least < batch->time_min_ms)
+        batch->time_min_ms = run->time_ms + least;
+    if (run->time_ms + most > batch->time_max_ms)
+        batch->time_max_ms = run->time_ms + most;
+    batch->count += run->count;
+}

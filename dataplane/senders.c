@@ -1,0 +1,260 @@
+#include "dataplane/senders.h"
+
+#include "dataplane/senders_internal.h"
+
+#define WINDOW WEIR_WIRE_WINDOW
+
+static size_t
+slots_bytes(uint32_t slots)
+{
+    return (size_t)slots * sizeof(struct weir_channel);
+}
+
+/* A power of two with at least a quarter of the slots free at channels_max. */
+static uint32_t
+slots_for(uint32_t channels_max)
+{
+    uint32_t slots = 64;
+    while (slots / 4 * 3 < channels_max)
+        slots *= 2;
+    return slots;
+}
+
+size_t
+weir_senders_footprint(uint32_t channels_max, uint64_t template_bytes)
+{
+    return WEIR_SENDERS_HEAD + slots_bytes(slots_for(channels_max)) +
+        (template_bytes & ~(uint64_t)(WEIR_TEMPLATE_UNIT - 1));
+}
+
+struct weir_senders *
+weir_senders_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
+    const struct weir_hash_key *key)
+{
+    struct weir_senders *senders = memory;
+    senders->slots = slots_for(channels_max);
+    senders->channels_max = channels_max;
+    senders->key = key;
+    senders->channels = (struct weir_channel *)((uint8_t *)memory + WEIR_SENDERS_HEAD);
+    senders->arena = (uint8_t *)senders->channels + slots_bytes(senders->slots);
+    senders->units = template_bytes / WEIR_TEMPLATE_UNIT;
+    if (senders->units > UINT32_MAX)
+        senders->units = UINT32_MAX;
+    senders->units_used = 1; /* block 0 is nobody's */
+    return senders;
+}
+
+/* The slot of the channel, or the free one where it would be entered. Keyed, so that nobody can
+ * choose ids that meet in one place. */
+static struct weir_channel *
+slot_of(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+{
+    const struct {
+        uint64_t sender;
+        uint64_t channel;
+    } name = {sender, channel};
+    uint64_t at = weir_hash_part(senders->key, 0, &name, sizeof name).lo;
+    for (;; at++) {
+        struct weir_channel *slot = &senders->channels[at & (senders->slots - 1)];
+        if (slot->epoch == 0 || (slot->sender == sender && slot->channel == channel))
+            return slot;
+    }
+}
+
+struct weir_channel *
+weir_senders_find(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+{
+    struct weir_channel *slot = slot_of(senders, sender, channel);
+    return slot->epoch == 0 ? NULL : slot;
+}
+
+struct weir_channel *
+weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32_t epoch)
+{
+    WEIR_ASSERT(epoch != 0);
+    struct weir_channel *slot = slot_of(senders, sender, channel);
+    if (slot->epoch != 0)
+        return slot;
+    if (senders->channel_count == senders->channels_max)
+        return NULL;
+    senders->channel_count++;
+    slot->sender = sender;
+    slot->channel = channel;
+    weir_channel_restart(senders, slot, epoch);
+    return slot;
+}
+
+void
+weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel, uint32_t epoch)
+{
+    weir_templates_drop(senders, channel);
+    channel->epoch = epoch;
+    channel->highest = 0;
+    channel->pending = 0;
+    memset(channel->seen, 0xff, sizeof channel->seen); /* nothing below 1 is missing */
+}
+
+static bool
+seen(const struct weir_channel *channel, uint64_t number)
+{
+    return channel->seen[number % WINDOW / 64] >> number % 64 & 1;
+}
+
+static void
+set_seen(struct weir_channel *channel, uint64_t number, bool value)
+{
+    uint64_t bit = UINT64_C(1) << number % 64;
+    uint64_t *word = &channel->seen[number % WINDOW / 64];
+    *word = value ? *word | bit : *word & ~bit;
+}
+
+/* Moves the window up to `to`; the numbers on the way have not come yet. */
+static void
+advance(struct weir_channel *channel, uint64_t to, uint64_t *gaps)
+{
+    uint64_t step = to - channel->highest;
+    if (step > WINDOW) {
+        *gaps += step - WINDOW; /* through the window at once */
+        channel->highest = to - WINDOW;
+        step = WINDOW;
+    }
+    for (uint64_t i = 0; i < step; i++) {
+        channel->highest++;
+        *gaps += !seen(channel, channel->highest); /* the number that leaves this place */
+        set_seen(channel, channel->highest, false);
+    }
+}
+
+enum weir_sequence
+weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gaps)
+{
+    /* Weir is younger than the sender: its numbers begin here, and none is missing. */
+    if (channel->highest == 0 && sequence > WINDOW)
+        channel->highest = sequence - 1;
+    if (WEIR_LIKELY(sequence > channel->highest)) {
+        advance(channel, sequence, gaps);
+        set_seen(channel, sequence, true);
+        return WEIR_SEQUENCE_NEW;
+    }
+    if (channel->highest - sequence >= WINDOW)
+        return WEIR_SEQUENCE_OLD;
+    if (seen(channel, sequence))
+        return WEIR_SEQUENCE_DUPLICATE;
+    set_seen(channel, sequence, true);
+    return WEIR_SEQUENCE_LATE;
+}
+
+void
+weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps)
+{
+    if (channel->highest == 0 && last > WINDOW)
+        channel->highest = last;
+    if (last > channel->highest)
+        advance(channel, last, gaps);
+    if (!bye)
+        return;
+    for (int i = 0; i < WINDOW / 64; i++)
+        *gaps += (uint64_t)__builtin_popcountll(~channel->seen[i]);
+    memset(channel->seen, 0xff, sizeof channel->seen);
+}
+
+uint64_t
+weir_channel_complete(const struct weir_channel *channel)
+{
+    uint64_t all = UINT64_MAX;
+    for (int i = 0; i < WINDOW / 64; i++)
+        all &= channel->seen[i];
+    if (WEIR_LIKELY(all == UINT64_MAX))
+        return channel->highest;
+    uint64_t number = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+    while (number < channel->highest && seen(channel, number + 1))
+        number++;
+    return number;
+}
+
+void
+weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel)
+{
+    if (channel->dirty)
+        return;
+    WEIR_ASSERT(senders->dirty_count < WEIR_SENDERS_DIRTY_MAX);
+    channel->dirty = true;
+    senders->dirty[senders->dirty_count++] = (uint32_t)(channel - senders->channels);
+}
+
+uint32_t
+weir_senders_dirty_count(const struct weir_senders *senders)
+{
+    return senders->dirty_count;
+}
+
+static void
+mark_sequence(const struct weir_channel *channel, struct weir_batch *batch)
+{
+    struct weir_mark mark = {.type = WEIR_MARK_SEQUENCE,
+        .channel = channel->channel,
+        .bytes = sizeof mark,
+        .sender = channel->sender,
+        .epoch = channel->epoch,
+        .sequence = channel->highest};
+    if (weir_channel_complete(channel) != channel->highest)
+        mark.bytes += WEIR_MARK_WINDOW_BYTES;
+    WEIR_ASSERT(batch->mark_bytes + mark.bytes <= WEIR_BATCH_MARKS_MAX);
+    memcpy(batch->marks + batch->mark_bytes, &mark, sizeof mark);
+    if (mark.bytes > sizeof mark)
+        memcpy(batch->marks + batch->mark_bytes + sizeof mark, channel->seen,
+            WEIR_MARK_WINDOW_BYTES);
+    batch->mark_bytes += mark.bytes;
+}
+
+void
+weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
+{
+    WEIR_ASSERT(batch->mark_bytes == 0);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < senders->dirty_count; i++)
+        mark_sequence(&senders->channels[senders->dirty[i]], batch);
+    for (uint32_t i = 0; i < senders->dirty_count; i++) {
+        struct weir_channel *channel = &senders->channels[senders->dirty[i]];
+        channel->dirty = !weir_templates_mark(senders, channel, batch);
+        if (channel->dirty)
+            senders->dirty[left++] = senders->dirty[i];
+    }
+    senders->dirty_count = left;
+}
+
+/* The channel an entry speaks of, in the entry's epoch; NULL where a later one has begun. */
+static struct weir_channel *
+restore_channel(struct weir_senders *senders, const struct weir_mark *mark)
+{
+    if (mark->epoch == 0)
+        return NULL;
+    struct weir_channel *channel =
+        weir_senders_take(senders, mark->sender, mark->channel, mark->epoch);
+    if (channel == NULL || mark->epoch < channel->epoch)
+        return NULL;
+    if (mark->epoch > channel->epoch)
+        weir_channel_restart(senders, channel, mark->epoch);
+    return channel;
+}
+
+void
+weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t size,
+    uint64_t series_count)
+{
+    const struct weir_mark *mark;
+    size_t at = 0;
+    while (weir_mark_next(marks, size, &at, &mark) == WEIR_OK) {
+        struct weir_channel *channel = restore_channel(senders, mark);
+        if (channel == NULL)
+            continue;
+        if (mark->type == WEIR_MARK_TEMPLATE) {
+            weir_template_restore(senders, channel, mark, series_count);
+            continue;
+        }
+        channel->highest = mark->sequence;
+        memset(channel->seen, 0xff, sizeof channel->seen);
+        if (mark->bytes > sizeof *mark)
+            memcpy(channel->seen, mark + 1, sizeof channel->seen);
+    }
+}

@@ -1,0 +1,109 @@
+/* senders: what a worker knows of each channel of each sender of the weir protocol: which numbers
+ * it has met, and which series its templates name.
+ *
+ * Format:  docs/format/wire.md; what of it survives a restart: docs/format/marks.md
+ * Threads: its worker only; before ingest opens, the recovery of the log
+ * Memory:  weir_senders_footprint() bytes from the caller, zeroed; pages come when used
+ * Errors:  NULL where a limit is reached; the caller refuses by name
+ * Limits:  channels_max channels; WEIR_WIRE_TEMPLATES_MAX templates a channel; template_bytes for
+ *          all templates, in blocks of powers of two
+ *
+ *   channel (sender id, channel) -> epoch, highest number, window
+ *      |
+ *      +-> template (id, hash) -> series numbers by index, UNKNOWN where not defined
+ *
+ * A channel that changed is dirty until its mark, and those templates that changed, have been
+ * written into a batch: so what a frame says of numbers and what it holds of samples agree.
+ */
+#ifndef WEIR_DATAPLANE_SENDERS_H
+#define WEIR_DATAPLANE_SENDERS_H
+
+#include "base/hash.h"
+#include "base/marks.h"
+#include "base/sample.h"
+#include "client/wire.h"
+#include "dataplane/series.h"
+
+#include <stdbool.h>
+
+#define WEIR_SERIES_UNKNOWN UINT64_MAX
+/* Channels whose marks a batch can hold for certain. */
+#define WEIR_SENDERS_DIRTY_MAX (WEIR_BATCH_MARKS_MAX / WEIR_MARK_BYTES_MAX)
+
+struct weir_template {
+    uint32_t next;  /* block of the channel's next template; 0 none */
+    uint16_t id;
+    uint16_t total;
+    uint32_t hash;
+    uint8_t order;  /* of its block: 64 << order bytes */
+    bool unlogged;  /* numbers were learnt since it was last written to a batch */
+    uint16_t unknown; /* series without number yet */
+    uint64_t sequence; /* of the packet that began this content */
+    uint64_t numbers[];
+};
+_Static_assert(sizeof(struct weir_template) == 24, "numbers follow 24 bytes");
+
+struct weir_channel {
+    uint64_t sender;
+    uint64_t highest;   /* number met, or told of by a heartbeat; 0 none */
+    uint32_t epoch;     /* 0: the slot is free */
+    uint16_t channel;
+    uint16_t template_count;
+    uint32_t templates; /* block of the first; 0 none */
+    uint32_t pending;   /* definitions that the registrar has not answered */
+    bool dirty;
+    uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
+    uint64_t reserved[3];
+};
+_Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lines");
+
+/* What became of a number. */
+enum weir_sequence { WEIR_SEQUENCE_NEW, WEIR_SEQUENCE_LATE, WEIR_SEQUENCE_DUPLICATE,
+    WEIR_SEQUENCE_OLD };
+
+struct weir_senders;
+
+size_t weir_senders_footprint(uint32_t channels_max, uint64_t template_bytes);
+struct weir_senders *weir_senders_init(void *memory, uint32_t channels_max,
+    uint64_t template_bytes, const struct weir_hash_key *key);
+
+/* The channel, or NULL where it is unknown. */
+struct weir_channel *weir_senders_find(struct weir_senders *senders, uint64_t sender,
+    uint16_t channel);
+/* As above, and makes it with this epoch where it is unknown. NULL where the table is full. */
+struct weir_channel *weir_senders_take(struct weir_senders *senders, uint64_t sender,
+    uint16_t channel, uint32_t epoch);
+/* A newer epoch begins: numbers from 1, no templates. */
+void weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel,
+    uint32_t epoch);
+
+/* Enters a number; *gaps grows by the numbers that leave the window without having come. */
+enum weir_sequence weir_channel_meet(struct weir_channel *channel, uint64_t sequence,
+    uint64_t *gaps);
+/* A heartbeat: all numbers up to last were used. bye: what has not come will not come. */
+void weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps);
+/* The largest number up to which all have come or were given up. */
+uint64_t weir_channel_complete(const struct weir_channel *channel);
+
+/* The template of this id, or NULL. */
+struct weir_template *weir_channel_template(const struct weir_senders *senders,
+    const struct weir_channel *channel, uint16_t id);
+/* As above with this content; a template of other content is replaced where the packet that says
+ * so is the newer one. NULL with *reason where a limit is reached; NULL with *reason untouched
+ * where the packet is the older one. */
+struct weir_template *weir_channel_define(struct weir_senders *senders,
+    struct weir_channel *channel, const struct weir_wire_record *record, uint64_t sequence,
+    uint8_t *reason);
+
+/* Marks a channel as changed since its last mark. */
+void weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel);
+uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
+/* Writes the marks of all dirty channels into the batch, which has none yet, then their changed
+ * templates as far as there is room; what found none stays dirty. */
+void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
+/* Recovery: takes over one frame's marks, which checked out. Entries that contradict themselves
+ * are passed over. series_count bounds the series numbers believed. */
+void weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t size,
+    uint64_t series_count);
+
+#endif

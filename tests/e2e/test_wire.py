@@ -1,0 +1,322 @@
+"""The weir protocol end to end: exact counts of what was lost, doubled and overtaken; restarts."""
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+
+import tap
+import wire
+from instance import BIN, Instance, free_port, wait_for
+
+
+class Wire(Instance):
+    def __init__(self, *options, **named):
+        self.weir_udp = free_port(socket.SOCK_DGRAM)
+        self.weir_tcp = free_port()
+        super().__init__("--weir-udp", f"127.0.0.1:{self.weir_udp}",
+                         "--weir-tcp", f"127.0.0.1:{self.weir_tcp}", *options, **named)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def send(self, *packets):
+        """In pieces that the socket's buffer holds, each awaited: what is counted is the protocol's."""
+        for at in range(0, len(packets), 200):
+            piece = packets[at:at + 200]
+            before = self.received()
+            for packet in piece:
+                self.socket.sendto(packet, ("127.0.0.1", self.weir_udp))
+            wait_for(lambda: self.received() >= before + len(piece), 5, "packets are received")
+
+    def received(self):
+        return self.ledger()[0].get(("packets", "received"), 0)
+
+    def counter(self, name):
+        return sum(v for k, v in self.metrics().items() if k.startswith(f"weir_{name}_total"))
+
+    def stored(self, samples, seconds=5):
+        wait_for(lambda: self.ledger()[0].get(("samples", "stored"), 0) == samples, seconds,
+                 f"{samples} samples are stored; {self.ledger()[0]}")
+        assert set(self.ledger()[1].values()) == {0}, self.ledger()
+
+
+def now_ms():
+    return int(time.time()) * 1000
+
+
+def read(weir, sender, start_ms, end_ms):
+    found = weir.raw(sender.name, start_ms / 1000, end_ms / 1000)
+    return {(int(dict(k)["i"]), round(t * 1000)): v for k, points in found.items()
+            for t, v in points}
+
+
+def test_samples_are_stored_bit_for_bit_right_behind_their_definition():
+    with Wire() as weir:
+        sender, start = wire.Sender(11), now_ms() - 5000
+        values = [0.1, -0.0, 5.0, 2.0**53, 2.0**53 + 2, -1e300, 5e-324, 123456.0, -7.0, 1 / 3]
+        weir.send(sender.define(), sender.values(start, values))
+        weir.stored(10)
+        assert read(weir, sender, start, start + 1) == {(i, start): v for i, v in enumerate(values)}
+        offsets = wire.group(1, sender.digest, 2, [1.5, 2.5], 100, [-50, 70])
+        weir.send(sender.number([offsets, wire.group(1, sender.digest, 9, [9.0], 200)], start))
+        weir.stored(13)
+        found = read(weir, sender, start + 1, start + 1000)
+        assert found == {(2, start + 50): 1.5, (3, start + 170): 2.5, (9, start + 200): 9.0}, found
+        weir.send(sender.close())
+        assert weir.counter("sequence_gaps") == 0
+
+
+def test_what_is_not_defined_is_refused_by_name_and_never_given_to_another():
+    with Wire() as weir:
+        sender, start = wire.Sender(12), now_ms() - 5000
+        weir.send(sender.values(start, [1.0] * 10))              # no template yet
+        weir.send(sender.define(0, 4))
+        weir.send(sender.values(start, [2.0] * 4))               # what is defined
+        weir.send(sender.values(start, [3.0] * 5))               # one too many
+        weir.send(sender.values(start, [4.0] * 4, first=7))      # past the end
+        weir.send(sender.number([wire.group(1, 8, 0, [5.0])], start))  # another content
+        weir.stored(4)
+        assert weir.reason("samples", "rejected", "no_template") == 10 + 5 + 4 + 1
+        assert weir.reason("records", "rejected", "no_template") == 4
+        assert read(weir, sender, start, start + 1) == {(i, start): 2.0 for i in range(4)}
+        older = sender.define(4)
+        sender.digest = 9
+        weir.send(sender.define())
+        weir.send(older)                                         # a straggler changes nothing
+        weir.send(sender.values(start + 1, [6.0] * 10))
+        weir.stored(14)
+
+
+def test_bad_packets_old_epochs_and_limits_are_refused_by_name():
+    with Wire("--channels-max", "2") as weir:
+        start = now_ms() - 5000
+        sender = wire.Sender(13, epoch=5)
+        good = sender.define()
+        broken = bytearray(good)
+        broken[100] ^= 1
+        weir.send(bytes(broken), good[:50], good + b"x",
+                  wire.packet(13, 5, 1, [wire.heartbeat(1), wire.group(1, 7, 0, [1.0])], flags=1))
+        assert weir.reason("records", "rejected", "bad_packet") == 4
+        weir.send(good, sender.values(start, [1.0] * 10))
+        old = wire.Sender(13, epoch=4)
+        weir.send(old.define(), old.values(start, [2.0] * 10))
+        assert weir.reason("records", "rejected", "old_epoch") == 2
+        assert weir.reason("samples", "rejected", "old_epoch") == 10
+        newer = wire.Sender(13, epoch=6)
+        weir.send(newer.values(start, [3.0] * 10))
+        assert weir.reason("samples", "rejected", "no_template") == 10, "templates end with an epoch"
+        weir.send(wire.Sender(14).define(), wire.Sender(15).define())
+        assert weir.reason("records", "rejected", "senders_full") == 1
+        weir.send(newer.define(), newer.values(start + 1, [3.0] * 10))
+        weir.stored(20)
+        past = wire.Sender(14, epoch=2)
+        weir.send(past.define(), past.values(1000, [1.0] * 10))
+        assert weir.reason("samples", "rejected", "time_past") == 10
+
+
+def disturb(packets, source, loss, dup, reorder):
+    """The order of arrival, and the truth about it: lost, doubled, overtaken."""
+    arrivals = []
+    lost = 0
+    for number, packet in enumerate(packets, 1):
+        if source.random() < loss:
+            lost += 1
+            continue
+        copies = 2 if source.random() < dup else 1
+        for _ in range(copies):
+            delay = source.randrange(1, 1024) if source.random() < reorder else 0
+            arrivals.append((number + delay, number, packet))
+    arrivals.sort(key=lambda a: a[:2])
+    highest, seen, doubled, overtaken = 0, set(), 0, 0
+    for _, number, _ in arrivals:
+        if number in seen:
+            doubled += 1
+        elif number < highest:
+            overtaken += 1
+        seen.add(number)
+        highest = max(highest, number)
+    return [a[2] for a in arrivals], (lost, doubled, overtaken)
+
+
+def test_gaps_duplicates_and_reorderings_are_exactly_those_injected():
+    seed = random.randrange(1 << 30)
+    print(f"# seed {seed}")
+    source = random.Random(seed)
+    with Wire() as weir:
+        start = now_ms() - 100000
+        truth = [0, 0, 0]
+        samples = 0
+        for at, rate in enumerate((0.00001, 0.001, 0.01, 0.1, 0.5)):
+            definer = wire.Sender(100 + at, channel=0, count=2)
+            packets = [definer.define()] + [definer.values(start + i, [float(i), i / 3])
+                                            for i in range(3000)]
+            arrivals, counts = disturb(packets[1:], source, rate, rate, rate)
+            weir.send(packets[0], *arrivals, definer.close())
+            samples += 2 * (3000 - counts[0])
+            truth = [a + b for a, b in zip(truth, counts)]
+        weir.stored(samples, 10)
+        found = [weir.counter(f"sequence_{k}") for k in ("gaps", "duplicates", "reorderings")]
+        assert found == truth, (found, truth)
+        assert weir.reason("samples", "rejected", "duplicate") == 2 * truth[1]
+        assert weir.reason("records", "rejected", "number_passed") == 0
+
+
+def test_a_restart_forgets_neither_templates_nor_numbers():
+    weir = Wire()
+    with weir:
+        start = now_ms() - 5000
+        plain, holes = wire.Sender(21), wire.Sender(22)
+        sent = [plain.define(), plain.values(start, [1.0] * 10)]
+        weir.send(*sent)
+        defined, late = holes.define(), holes.values(start, [2.0] * 10)
+        newest = holes.values(start + 1, [3.0] * 10)
+        weir.send(defined, newest)
+        weir.stored(20)
+        weir.kill("dataplane")
+        time.sleep(0.1)
+        weir.wait_open(5)
+        weir.send(*sent, newest)
+        assert weir.reason("samples", "rejected", "duplicate") == 20, "a second copy is known as such"
+        weir.send(late, plain.values(start + 2, [4.0] * 10), plain.close(), holes.close())
+        weir.stored(20)
+        assert weir.counter("sequence_gaps") == 0
+        assert weir.counter("sequence_reorderings") == 1
+        assert weir.counter("series_defined") == 0
+        assert len(read(weir, holes, start, start + 9)) == 20
+        assert len(read(weir, plain, start, start + 9)) == 20
+
+
+class Stream:
+    """A sender over TCP: keeps what is not acknowledged, sends it again on a new connection."""
+
+    def __init__(self, weir, sender):
+        self.weir, self.sender, self.acked, self.kept, self.rejected = weir, sender, 0, {}, 0
+        self.connection, self.read, self.last = None, b"", []
+
+    def connect(self):
+        self.read = b""
+        self.connection = socket.create_connection(("127.0.0.1", self.weir.weir_tcp), 5)
+        self.connection.settimeout(0.05)
+        self.connection.sendall(b"".join(self.last) + b"".join(self.kept.values()))
+
+    def push(self, packet):
+        self.kept[self.sender.sequence] = packet
+        if self.connection is not None:
+            self.connection.sendall(packet)
+
+    def poll(self):
+        try:
+            piece = self.connection.recv(4096)
+        except TimeoutError:
+            return True
+        self.read += piece
+        while len(self.read) >= wire.ACK.size:
+            magic, status, channel, epoch, _, acked, self.rejected = wire.ACK.unpack_from(self.read)
+            assert (magic, channel, epoch) == (wire.ACK_MAGIC, 0, self.sender.epoch) or acked == 0
+            assert status == 0, status
+            self.read = self.read[wire.ACK.size:]
+            assert acked >= self.acked and acked <= self.sender.sequence
+            self.acked = acked
+            self.last = [v for k, v in self.kept.items() if k <= acked][-5:] or self.last
+            self.kept = {k: v for k, v in self.kept.items() if k > acked}
+        return piece != b""
+
+
+def test_tcp_acknowledges_what_is_durable_in_any_pieces():
+    with Wire() as weir:
+        sender, start = wire.Sender(31), now_ms() - 100000
+        stream = Stream(weir, sender)
+        stream.connect()
+        source = random.Random(3)
+        data = sender.define() + b"".join(sender.values(start + i, [float(i)] * 10)
+                                          for i in range(50))
+        while data:
+            size = source.choice((1, 7, 63, 64, 65, 500, 3000))
+            stream.connection.sendall(data[:size])
+            data = data[size:]
+        wait_for(lambda: stream.poll() and stream.acked == 51, 5, "all is acknowledged")
+        weir.stored(500)
+        stream.connection.shutdown(socket.SHUT_WR)
+        wait_for(lambda: not stream.poll(), 5, "the connection ends after a half-close")
+        assert stream.acked == 51
+        stream.connect()
+        stream.connection.sendall(b"not a packet" * 10)
+        answer = stream.connection.recv(64)
+        assert wire.ACK.unpack(answer)[:2] == (wire.ACK_MAGIC, 3), answer
+        assert weir.reason("records", "rejected", "bad_packet") == 1
+
+
+def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twice():
+    with Wire() as weir:
+        sender, start = wire.Sender(32), now_ms() - 1000000
+        stream = Stream(weir, sender)
+        source = random.Random()
+        times, kills, doubled, at_kill = 0, 6, 0, []
+        end = time.monotonic() + 60
+        while kills > 0 or stream.kept:
+            assert time.monotonic() < end, (kills, stream.acked, sender.sequence)
+            try:
+                if stream.connection is None:
+                    stream.connect()
+                for _ in range(40 if kills > 0 else 0):
+                    if sender.sequence % 50 == 0:
+                        stream.push(sender.define())
+                    times += 1
+                    stream.push(sender.values(start + times, [float(times)] * 10))
+                if not stream.poll():
+                    raise ConnectionError("closed by Weir")
+            except OSError:
+                stream.connection = None
+                time.sleep(0.02)
+                continue
+            if kills > 0 and source.random() < 0.1:
+                doubled += weir.counter("sequence_duplicates")
+                at_kill.append(stream.acked)
+                weir.kill("dataplane")
+                weir.wait_open(5)
+                kills -= 1
+        found = read(weir, sender, start, start + times + 1)
+        sent = {(i, start + t): float(t) for t in range(1, times + 1) for i in range(10)}
+        missing = sorted(t - start for i, t in sent.keys() - found.keys() if i == 0)
+        refused = {k: v for k, v in weir.metrics().items() if "rejected" in k and v}
+        assert found == sent, (missing[:1], missing[-1:], refused, at_kill, weir.ledger()[0])
+        doubled += weir.counter("sequence_duplicates")
+        raw = weir.query(sender.name, agg="raw", from_=start / 1000, to=start / 1000 + times)
+        assert sum(len(s["points"]) for s in raw["series"]) == 10 * times, "none twice"
+        assert doubled >= 5 * 4, doubled  # each connection but the first begins with copies
+        print(f"# {times * 10} samples, killed at {at_kill}, {doubled:.0f} second copies refused")
+        assert set(weir.ledger()[1].values()) == {0}
+
+
+def test_the_example_agent_is_stored_over_tcp_and_udp():
+    with Wire() as weir:
+        for transport, port in (("tcp", weir.weir_tcp), ("udp", weir.weir_udp)):
+            before = weir.ledger()[0].get(("samples", "stored"), 0)
+            start = int(time.time() * 1000) / 1000
+            agent = subprocess.run([os.path.join(BIN, "client/weir-example-agent"), "127.0.0.1",
+                                    str(port), transport, "2"], timeout=20)
+            assert agent.returncode == 0
+            weir.stored(before + 4)
+            for name in ("example_uptime_seconds", "example_idle_seconds"):
+                found = weir.raw(name, start, time.time() + 1)
+                assert [len(points) for points in found.values()] == [2], found
+                assert dict(list(found)[0])["job"] == "example"
+        assert weir.counter("sequence_gaps") == 0
+
+
+def test_the_client_sends_again_what_a_killed_weir_had_not_acknowledged():
+    with Wire() as weir:
+        start = time.time() - 1
+        agent = subprocess.Popen([os.path.join(BIN, "client/weir-example-agent"), "127.0.0.1",
+                                  str(weir.weir_tcp), "tcp", "4"])
+        for _ in range(3):
+            time.sleep(0.9)
+            weir.kill("dataplane")
+            weir.wait_open(5)
+        assert agent.wait(20) == 0, "all is acknowledged"
+        found = weir.raw("example_uptime_seconds", start, time.time() + 1)
+        assert [len(points) for points in found.values()] == [4], found
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__])

@@ -1,0 +1,383 @@
+/* The weir protocol: the window against a slow twin, templates and marks through a restart, the
+ * client's bytes against tests/golden/wire.txt, and packets with one byte changed. */
+#include "base/crc.h"
+#include "client/weir_client.h"
+#include "dataplane/parse_weir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define CHANNELS 8
+#define TEMPLATE_BYTES (1u << 20)
+#define SERIES_MAX 100
+#define NOW_MS INT64_C(1700000000000)
+
+static struct weir_hash_key key;
+
+static struct weir_senders *
+senders_new(void)
+{
+    size_t bytes = weir_senders_footprint(CHANNELS, TEMPLATE_BYTES);
+    void *memory = aligned_alloc(WEIR_CACHE_LINE, bytes);
+    assert_non_null(memory);
+    memset(memory, 0, bytes);
+    return weir_senders_init(memory, CHANNELS, TEMPLATE_BYTES, &key);
+}
+
+static struct weir_series *
+series_new(void)
+{
+    size_t bytes = weir_series_footprint(SERIES_MAX, 1 << 16);
+    void *memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    assert_non_null(memory);
+    memset(memory, 0, bytes);
+    return weir_series_init(memory, SERIES_MAX, 1 << 16, &key);
+}
+
+static struct weir_batch *
+batch_new(void)
+{
+    struct weir_batch *batch = aligned_alloc(WEIR_CACHE_LINE, sizeof *batch);
+    assert_non_null(batch);
+    weir_batch_reset(batch);
+    batch->marks = aligned_alloc(WEIR_CACHE_LINE, WEIR_BATCH_MARKS_MAX);
+    assert_non_null(batch->marks);
+    return batch;
+}
+
+static void
+batch_free(struct weir_batch *batch)
+{
+    free(batch->marks);
+    free(batch);
+}
+
+/* ---- window ---- */
+
+#define NUMBERS 6000
+
+static uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state >> 12; /* xorshift64* (Vigna, ACM TOMS 2016) */
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(2685821657736338717);
+}
+
+static void
+test_window_agrees_with_a_list_of_all_numbers(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        static bool come[NUMBERS + 2000];
+        memset(come, 0, sizeof come);
+        struct weir_senders *senders = senders_new();
+        struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1);
+        uint64_t random = seed, gaps = 0, highest = 0, reach = 1 + seed * 15;
+        for (uint64_t number = 1; number < NUMBERS;) {
+            uint64_t back = next_random(&random) % reach;
+            uint64_t sequence = next_random(&random) % 3 == 0 && back < number ? number - back
+                                                                                : number;
+            number += next_random(&random) % 4;
+            enum weir_sequence expected = sequence > highest ? WEIR_SEQUENCE_NEW
+                : highest - sequence >= WEIR_WIRE_WINDOW     ? WEIR_SEQUENCE_OLD
+                : come[sequence]                             ? WEIR_SEQUENCE_DUPLICATE
+                                                             : WEIR_SEQUENCE_LATE;
+            assert_int_equal(weir_channel_meet(channel, sequence, &gaps), expected);
+            if (expected != WEIR_SEQUENCE_OLD)
+                come[sequence] = true;
+            highest = sequence > highest ? sequence : highest;
+            uint64_t passed = highest > WEIR_WIRE_WINDOW ? highest - WEIR_WIRE_WINDOW : 0;
+            uint64_t missing = 0;
+            for (uint64_t i = 1; i <= passed; i++)
+                missing += !come[i];
+            assert_int_equal(gaps, missing);
+        }
+        uint64_t missing = 0;
+        for (uint64_t i = 1; i <= highest + 7; i++)
+            missing += !come[i];
+        weir_channel_told(channel, highest + 7, true, &gaps);
+        assert_int_equal(gaps, missing);
+        assert_int_equal(weir_channel_complete(channel), highest + 7);
+        assert_int_equal(weir_channel_meet(channel, highest, &gaps), WEIR_SEQUENCE_DUPLICATE);
+        free(senders);
+        if (seed % 10 != 0)
+            seed += 8;
+    }
+}
+
+static void
+test_first_number_far_from_one_is_where_numbers_begin(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_new();
+    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1);
+    uint64_t gaps = 0;
+    assert_int_equal(weir_channel_meet(channel, 1u << 20, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, UINT64_MAX, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, UINT64_MAX - 1, &gaps), WEIR_SEQUENCE_LATE);
+    free(senders);
+}
+
+/* ---- marks ---- */
+
+static void
+test_marks_bring_back_windows_and_templates(void **state)
+{
+    (void)state;
+    struct weir_senders *before = senders_new(), *after = senders_new();
+    struct weir_channel *channel = weir_senders_take(before, 9, 2, 5);
+    uint64_t gaps = 0;
+    for (uint64_t number = 1; number <= 3000; number += 1 + number % 3)
+        weir_channel_meet(channel, number, &gaps);
+    struct weir_wire_record record = {.template_id = 4, .template_hash = 77, .total = 10};
+    uint8_t reason = WEIR_REASON_COUNT;
+    struct weir_template *template = weir_channel_define(before, channel, &record, 3, &reason);
+    const uint64_t numbers[10] = {5, 6, 7, UINT64_MAX, 50, 40, 41, 8, 99, UINT64_MAX};
+    memcpy(template->numbers, numbers, sizeof numbers);
+    template->unknown = 2;
+    template->unlogged = true;
+    weir_senders_dirty(before, channel);
+    struct weir_batch *batch = batch_new();
+    weir_senders_mark(before, batch);
+    assert_int_equal(weir_senders_dirty_count(before), 0);
+    assert_false(template->unlogged);
+    assert_int_equal(batch->series_through, 100);
+    weir_senders_restore(after, batch->marks, batch->mark_bytes, 100);
+    struct weir_channel *back = weir_senders_find(after, 9, 2);
+    assert_non_null(back);
+    assert_int_equal(back->epoch, 5);
+    assert_int_equal(back->highest, channel->highest);
+    assert_memory_equal(back->seen, channel->seen, sizeof back->seen);
+    const struct weir_template *again = weir_channel_template(after, back, 4);
+    assert_non_null(again);
+    assert_int_equal(again->hash, 77);
+    assert_int_equal(again->unknown, 2);
+    assert_memory_equal(again->numbers, numbers, sizeof numbers);
+    batch_free(batch);
+    free(before);
+    free(after);
+}
+
+static void
+test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_new();
+    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1);
+    uint8_t reason = WEIR_REASON_COUNT;
+    for (uint32_t i = 1; i <= 100000; i++) {
+        struct weir_wire_record record = {
+            .template_id = (uint16_t)(i % 3), .template_hash = i, .total = (uint16_t)(i % 500 + 1)};
+        assert_non_null(weir_channel_define(senders, channel, &record, i, &reason));
+    }
+    struct weir_wire_record old = {.template_id = 1, .template_hash = 1, .total = 5};
+    assert_null(weir_channel_define(senders, channel, &old, 1, &reason));
+    assert_int_equal(reason, WEIR_REASON_COUNT);
+    for (uint16_t id = 3; id < WEIR_WIRE_TEMPLATES_MAX; id++) {
+        struct weir_wire_record more = {.template_id = id, .template_hash = 1, .total = 1};
+        assert_non_null(weir_channel_define(senders, channel, &more, 1, &reason));
+    }
+    struct weir_wire_record last = {.template_id = 99, .template_hash = 1, .total = 1};
+    assert_null(weir_channel_define(senders, channel, &last, 1, &reason));
+    assert_int_equal(reason, WEIR_REASON_templates_full);
+    free(senders);
+}
+
+/* ---- bytes ---- */
+
+struct packets {
+    size_t count;
+    size_t size[8];
+    uint8_t data[8][2048];
+};
+
+static void
+collect(void *context, const uint8_t *packet, size_t size)
+{
+    struct packets *packets = context;
+    assert_true(packets->count < 8 && size <= 2048);
+    memcpy(packets->data[packets->count], packet, size);
+    packets->size[packets->count++] = size;
+}
+
+static void
+client_packets(struct packets *packets)
+{
+    const struct weir_client_options options = {.sender = UINT64_C(0x0102030405060708),
+        .epoch = 7, .channel = 3, .emit = collect, .emit_context = packets};
+    const struct weir_client_label common[] = {{"job", "golden"}, {"host", "a"}};
+    const struct weir_client_label first[] = {{"__name__", "first"}};
+    const struct weir_client_label second[] = {{"__name__", "second"}, {"core", "0"}};
+    const struct weir_client_series series[] = {{first, 1}, {second, 2}};
+    struct weir_client *client;
+    uint16_t id;
+    assert_int_equal(weir_client_new(&options, &client), 0);
+    assert_int_equal(weir_client_add_template(client, common, 2, series, 2, &id), 0);
+    assert_int_equal(weir_client_add_values(client, id, 0, (double[]){1.5, -2}, 2, NOW_MS), 0);
+    assert_int_equal(weir_client_add_values(client, id, 1, (double[]){0.1}, 1, NOW_MS + 10), 0);
+    assert_int_equal(weir_client_close(client, 0), 0);
+}
+
+static void
+test_the_clients_bytes_are_the_golden_ones(void **state)
+{
+    (void)state;
+    static struct packets packets;
+    packets.count = 0;
+    client_packets(&packets);
+    FILE *file = fopen(getenv("WEIR_GOLDEN_WIRE"), "r");
+    assert_non_null(file);
+    for (size_t i = 0; i < packets.count; i++) {
+        char name[32], hex[4097];
+        assert_int_equal(fscanf(file, "%31s %4096s", name, hex), 2);
+        assert_int_equal(strlen(hex), 2 * packets.size[i]);
+        for (size_t at = 0; at < packets.size[i]; at++) {
+            char digits[3];
+            snprintf(digits, sizeof digits, "%02x", packets.data[i][at]);
+            assert_memory_equal(digits, hex + 2 * at, 2);
+        }
+    }
+    assert_int_equal(packets.count, 3);
+    fclose(file);
+}
+
+static struct weir_parsed parsed;
+
+/* Parses one datagram in memory of its exact size, which stays until the next: runs point there. */
+static void
+parse(struct weir_senders *senders, const struct weir_series *series, const uint8_t *data,
+    size_t size)
+{
+    static uint8_t *exact;
+    free(exact);
+    exact = malloc(size + WEIR_PACKET_SLACK);
+    assert_non_null(exact);
+    memcpy(exact, data, size);
+    const struct weir_parse_context context = {.key = &key,
+        .time_min_ms = INT64_MIN,
+        .time_max_ms = INT64_MAX,
+        .senders = senders,
+        .series = series,
+        .refusal = WEIR_REASON_NONE};
+    struct weir_packet packet = {.data = exact, .size = (uint32_t)size, .final = true};
+    weir_parsed_reset(&parsed);
+    size_t at = weir_wire_parse(&context, &packet, 0, &parsed);
+    assert_true(at == size && parsed.record_count > 0 && !parsed.waits);
+}
+
+static void
+define(struct weir_series *series, const char *name)
+{
+    struct weir_label labels[4] = {
+        {(const uint8_t *)"__name__", (const uint8_t *)name, 8, (uint16_t)strlen(name)},
+        {(const uint8_t *)"job", (const uint8_t *)"golden", 3, 6},
+        {(const uint8_t *)"host", (const uint8_t *)"a", 4, 1},
+        {(const uint8_t *)"core", (const uint8_t *)"0", 4, 1}};
+    uint8_t canonical[WEIR_LABELS_BYTES_MAX];
+    size_t size;
+    uint64_t number;
+    bool defined;
+    assert_int_equal(weir_labels_encode(labels, strcmp(name, "first") == 0 ? 3 : 4, canonical,
+        &size), WEIR_OK);
+    assert_int_equal(weir_series_define(series, canonical, size, &number, &defined), WEIR_OK);
+}
+
+static void
+test_groups_become_runs_of_their_series(void **state)
+{
+    (void)state;
+    static struct packets packets;
+    packets.count = 0;
+    client_packets(&packets);
+    struct weir_senders *senders = senders_new();
+    struct weir_series *series = series_new();
+    parse(senders, series, packets.data[1], packets.size[1]);
+    assert_int_equal(parsed.samples_rejected[WEIR_REASON_no_template], 3);
+    struct weir_channel *channel =
+        weir_senders_find(senders, UINT64_C(0x0102030405060708), 3);
+    weir_channel_restart(senders, channel, 7);
+    define(series, "second");
+    define(series, "first");
+    parse(senders, series, packets.data[0], packets.size[0]);
+    assert_int_equal(parsed.runs[0].kind, WEIR_RUN_EMPTY);
+    parse(senders, series, packets.data[1], packets.size[1]);
+    assert_int_equal(parsed.record_count, 2);
+    struct weir_batch *batch = batch_new();
+    weir_run_append(batch, &parsed.runs[0]);
+    weir_run_append(batch, &parsed.runs[1]);
+    assert_int_equal(batch->count, 3);
+    const double values[] = {1.5, -2, 0.1};
+    const uint64_t numbers[] = {1, 0, 0};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(weir_sample_series(&batch->samples[i]), numbers[i]);
+        assert_true(weir_sample_double(&batch->samples[i]) == values[i]);
+        assert_int_equal(batch->samples[i].time_ms, NOW_MS + (i == 2 ? 10 : 0));
+    }
+    assert_int_equal(weir_sample_kind(&batch->samples[1]), WEIR_VALUE_DECIMAL);
+    assert_false(batch->ascending);
+    batch_free(batch);
+    free(senders);
+    free(series);
+}
+
+/* Whatever a byte is changed to, with a checksum that fits: records are counted, nothing outside
+ * the packet is read (the sanitizers look), and what is accepted lies inside. */
+static void
+test_no_changed_byte_is_read_past_the_packet(void **state)
+{
+    (void)state;
+    static struct packets packets;
+    packets.count = 0;
+    client_packets(&packets);
+    struct weir_series *series = series_new();
+    define(series, "first");
+    define(series, "second");
+    for (size_t n = 0; n < packets.count; n++) {
+        for (size_t at = 0; at < packets.size[n]; at++) {
+            for (int change = 1; change < 256; change += at < 80 || at % 64 < 16 ? 1 : 37) {
+                struct weir_senders *senders = senders_new();
+                if (n > 0)
+                    parse(senders, series, packets.data[0], packets.size[0]);
+                uint8_t data[2048];
+                memcpy(data, packets.data[n], packets.size[n]);
+                data[at] ^= (uint8_t)change;
+                uint32_t crc = weir_crc32c(weir_crc32c(0, data, 44), data + 64,
+                    packets.size[n] - 64);
+                memcpy(data + 44, &crc, sizeof crc);
+                parse(senders, series, data, packets.size[n]);
+                for (uint32_t i = 0; i < parsed.record_count; i++)
+                    if (parsed.records[i].reason == WEIR_REASON_NONE &&
+                        parsed.runs[i].kind == WEIR_RUN_GROUP)
+                        for (uint32_t k = 0; k < parsed.runs[i].count; k++)
+                            assert_true(parsed.runs[i].numbers[k] < 2);
+                free(senders);
+                if (at >= 16 && at < 44)
+                    change += 60;
+            }
+        }
+    }
+    free(series);
+}
+
+int
+main(void)
+{
+    const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1};
+    weir_hash_key_init(&key, seed);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_window_agrees_with_a_list_of_all_numbers),
+        cmocka_unit_test(test_first_number_far_from_one_is_where_numbers_begin),
+        cmocka_unit_test(test_marks_bring_back_windows_and_templates),
+        cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
+        cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),
+        cmocka_unit_test(test_groups_become_runs_of_their_series),
+        cmocka_unit_test(test_no_changed_byte_is_read_past_the_packet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
