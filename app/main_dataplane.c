@@ -3,7 +3,8 @@
  *   weir-dataplane --config FILE [--parent PID] [--shared-fd N] [--ring-source-fd N]
  *                  [--udp-fds N,N,...]
  *
- * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused.
+ * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused or an
+ * address taken.
  */
 #include "app/dataplane.h"
 #include "base/event.h"
@@ -125,7 +126,7 @@ main(int argc, char **argv)
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
         /* what another start would meet again */
-        bool refused = err == WEIR_INVALID || err == WEIR_UNSUPPORTED;
+        bool refused = err == WEIR_INVALID || err == WEIR_UNSUPPORTED || err == WEIR_BUSY;
         return refused ? EXIT_CONFIG : EXIT_FAILURE;
     }
     weir_dataplane_run(dataplane, &stop_asked);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,6 +33,15 @@ site_admits(struct weir_event_site *site, int64_t second)
     return false;
 }
 
+/* False where the write would wait: a pipe that nobody reads, a terminal that is held. A pipe is
+ * ready with a page of room, which is more than a line. */
+static bool
+stderr_ready(void)
+{
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) != 0;
+}
+
 void
 weir_event_emit(struct weir_event_site *site, enum weir_level level, const char *event,
     const char *format, ...)
@@ -40,6 +50,10 @@ weir_event_emit(struct weir_event_site *site, enum weir_level level, const char 
     int64_t now_ms = weir_wall_ms();
     if (level < level_least || !site_admits(site, now_ms / 1000))
         return;
+    if (!stderr_ready()) {
+        atomic_fetch_add_explicit(&site->suppressed, 1, memory_order_relaxed);
+        return;
+    }
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm utc;
     gmtime_r(&seconds, &utc);

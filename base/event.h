@@ -2,9 +2,10 @@
  *
  *   ts=2026-11-21T05:00:00.123Z level=info proc=dataplane event=port_open addr=127.0.0.1:8089
  *
- * Threads: any; a line is one write(2).
+ * Threads: any; a line is one write(2), left out where it would wait: the data plane waits for
+ *          nobody.
  * Limits:  each call site prints at most WEIR_EVENT_BURST lines a second; the next line after
- *          that carries suppressed=N.
+ *          that carries suppressed=N, as after lines that were left out.
  */
 #ifndef WEIR_BASE_EVENT_H
 #define WEIR_BASE_EVENT_H

@@ -18,8 +18,8 @@
  * Memory:  its struct, made at start
  * Errors:  what it refuses is counted by reason and told in settlements; while the log writer has
  *          no empty batch it takes no chunks
- * Limits:  WEIR_CHUNK_BYTES a chunk, WEIR_CHUNKS a worker; with all of them under way the worker
- *          refuses lines as define_backlog
+ * Limits:  WEIR_CHUNK_BYTES a chunk, WEIR_CHUNKS a worker; with few of them free the worker leaves
+ *          TCP senders unread, with none it refuses lines as define_backlog
  */
 #ifndef WEIR_DATAPLANE_REGISTRAR_H
 #define WEIR_DATAPLANE_REGISTRAR_H

@@ -10,6 +10,9 @@
 #define UNKNOWN WEIR_RAW_UNKNOWN
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
+/* Chunks that must be free before a sender that can be held back is listened to: a burst of 16
+ * stretches of 64 KiB, all of unknown series, with the header of each line. */
+#define CHUNKS_IN_HAND (WEIR_CHUNKS * 3 / 4)
 /* A batch ends at this many changed channels: half of what a batch has marks for, so that a chunk
  * of settlements finds room besides, and templates behind the marks. */
 #define WIRE_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
@@ -817,6 +820,17 @@ ports_progress(struct weir_worker *worker)
     worker->ack_waiting = waiting;
 }
 
+/* Where the registrar lags, a port whose senders wait for answers is left alone, so that their
+ * windows close; the others' unknown lines are refused as define_backlog. A log that takes nothing
+ * holds nobody back: its refusals are to be told. */
+static bool
+may_receive(const struct weir_worker *worker, const struct weir_port *port)
+{
+    return port->ops->settle == NULL || worker->chunk_free_count >= CHUNKS_IN_HAND ||
+           atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed) !=
+               WEIR_INGEST_OPEN;
+}
+
 size_t
 weir_worker_run_once(struct weir_worker *worker)
 {
@@ -827,6 +841,8 @@ weir_worker_run_once(struct weir_worker *worker)
     size_t work = take_settled(worker);
     bool stalled = worker->port != NULL && !burst_work(worker);
     for (uint32_t i = 0; i < worker->options.port_count && !stalled && !worker->draining; i++) {
+        if (!may_receive(worker, worker->options.ports[i]))
+            continue;
         size_t taken = burst_take(worker, worker->options.ports[i]);
         work += taken;
         if (taken > 0)

@@ -159,6 +159,13 @@ def test_two_instances_side_by_side():
         second = Instance(data=one.data)
         second.start(wait=False)
         assert second.process.wait(5) != 0, "the same data directory is refused"
+        for port in ("http", "influx_udp", "influx_tcp"):
+            third = Instance()
+            setattr(third, port, getattr(one, port))
+            third.start(wait=False)
+            assert third.process.wait(8) != 0, f"a taken {port} is refused"
+            assert "weir is ready" not in third.log()
+            third.__exit__(None, None, None)
         one.kill("dataplane")
         one.wait_open()
         assert list(two.raw("m_f", now, now + 1)) == [(("i", "2"),)]
@@ -193,6 +200,20 @@ def test_a_full_log_refuses_by_name_and_serves_reads():
         weir.options = ["--log-size-max", "1GiB", "--log-segment-size", "16MiB"]
         weir.start()
         assert parse_ok(weir.send_tcp(f"after f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+
+
+def test_without_standard_descriptors_events_go_nowhere():
+    with Instance() as weir:
+        weir.stop()
+        command = weir.command()
+        weir.command = lambda: ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+        weir.start()
+        now = int(time.time())
+        assert parse_ok(weir.send_tcp(f"m f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+        assert weir.raw("m_f", now, now + 1) == {(): [(now, 1.0)]}
+        assert weir.stop() == 0
+        for name in ("lock", "run/dataplane.lock"):
+            assert os.path.getsize(os.path.join(weir.data, name)) == 0, name
 
 
 def test_the_sync_back_end_gives_the_same_answers():

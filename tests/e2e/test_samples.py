@@ -4,6 +4,7 @@ import random
 import socket
 import struct
 import sys
+import threading
 import time
 
 import tap
@@ -112,6 +113,22 @@ def test_line_of_64_kib_and_longer():
         assert parse_ok(weir.send_tcp(fits + b"\nm f=2"))[:2] == (2, 0)
         assert parse_ok(weir.send_tcp(long + b"\nm f=2"))[:2] == (1, 1)
         assert weir.reason("records", "rejected", "line_too_long") == 1
+
+
+def test_first_contact_over_tcp_is_held_back_and_not_refused():
+    with Instance() as weir:
+        now, count, answers = int(time.time()), 40000, {}
+
+        def send(k):
+            text = "".join(f"new,c={k},h={i} f={i} {now * 10**9}\n" for i in range(count))
+            answers[k] = parse_ok(weir.send_tcp(text.encode(), timeout=60))
+        senders = [threading.Thread(target=send, args=(k,)) for k in range(6)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        assert [answers[k][:2] for k in range(6)] == [(count, 0)] * 6, answers
+        assert weir.metrics()["weir_series"] == 6 * count
 
 
 def test_labels_and_series_endpoints():

@@ -16,7 +16,7 @@
 
 static int ends[2];
 static int kept;
-static char text[65536];
+static char text[65537 + 4096];
 
 /* Standard error goes to a pipe until read_lines. */
 static void
@@ -96,6 +96,25 @@ test_event_site_says_how_many_it_held_back(void **state)
     assert_non_null(strstr(text, " i=1 suppressed=3\n"));
 }
 
+/* A log that nobody reads must not stop the one who writes it. */
+static void
+test_event_does_not_wait_for_a_reader(void **state)
+{
+    (void)state;
+    static const char junk[4096];
+    struct weir_event_site site = {.second = 0};
+    catch_lines();
+    while (write(ends[1], junk, sizeof junk) > 0)
+        continue;
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0); /* it would block now */
+    alarm(10);
+    weir_event_emit(&site, WEIR_INFO, "unread", "i=%d", 1);
+    weir_event_emit(&site, WEIR_INFO, "unread", "i=%d", 2);
+    alarm(0);
+    assert_int_equal(atomic_load(&site.suppressed), 2);
+    assert_int_equal(read_lines(), 0);
+}
+
 int
 main(void)
 {
@@ -104,6 +123,7 @@ main(void)
         cmocka_unit_test(test_event_larger_than_a_line_is_cut_and_ends_with_newline),
         cmocka_unit_test(test_event_site_is_bounded_in_its_rate),
         cmocka_unit_test(test_event_site_says_how_many_it_held_back),
+        cmocka_unit_test(test_event_does_not_wait_for_a_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,7 @@ ready(const char *text, bool final)
 {
     size_t size = strlen(text);
     assert_true(size + WEIR_PACKET_SLACK <= sizeof t.text[0] && t.texts < WEIR_BURST_MAX);
+    assert_true(t.port.ready_count < WEIR_BURST_MAX);
     uint8_t *copy = t.text[t.texts++];
     memcpy(copy, text, size);
     struct weir_packet *packet = &t.port.ready[t.port.ready_count++];
@@ -310,10 +311,18 @@ test_settlements_reach_the_port_and_chunks_come_back(void **state)
     assert_int_equal(closed()->in_flight[WEIR_UNIT_RECORDS], 0);
 }
 
+/* As of UDP: nobody is answered, so nobody can be held back. */
+static const struct weir_port_ops mute_ops = {.kind = "mute",
+    .receive = played_receive,
+    .release = played_release,
+    .wait_fd = played_fd,
+    .close = played_close};
+
 static void
 test_unknown_lines_are_refused_when_no_chunk_is_left(void **state)
 {
     (void)state;
+    t.port.port.ops = &mute_ops;
     for (int round = 0; round < WEIR_CHUNKS; round++) {
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
@@ -326,6 +335,35 @@ test_unknown_lines_are_refused_when_no_chunk_is_left(void **state)
     assert_int_equal(t.port.released[0].accepted, 1);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_define_backlog), 1);
+}
+
+static void
+test_senders_that_wait_are_held_back_while_the_registrar_lags(void **state)
+{
+    (void)state;
+    for (int round = 0; round < WEIR_CHUNKS; round++) {
+        t.port.ready_count = 0;
+        t.texts = 0;
+        ready("unknown f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+    }
+    size_t receives = t.port.receives;
+    assert_true(receives < WEIR_CHUNKS);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.receives, receives);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 0);
+    /* a refusal is to be told */
+    atomic_store(&t.progress.state, WEIR_INGEST_DISK_FULL);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.receives, receives + 1);
+    assert_int_equal(t.port.released[0].rejected, 1);
+    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    /* the played registrar gives all back */
+    struct weir_chunk *chunk;
+    while ((chunk = weir_ring_pop(t.options.chunks)) != NULL)
+        assert_true(weir_ring_push(t.options.settled, chunk));
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.receives, receives + 2);
 }
 
 static void
@@ -461,6 +499,7 @@ static void
 test_a_burst_of_every_kind_closes_the_ledger(void **state)
 {
     (void)state;
+    t.port.port.ops = &mute_ops; /* received from though no chunk comes back */
     define("m_f");
     static const char *const lines[] = {"m f=1 " NOW_TEXT "\n", "m f=1,u=2 " NOW_TEXT "\n",
         "x,a=b f=3i " NOW_TEXT "\n", "nonsense\n", "# comment\n", "m f=1,s=\"text\" " NOW_TEXT "\n",
@@ -509,6 +548,8 @@ main(void)
             test_settlements_reach_the_port_and_chunks_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_unknown_lines_are_refused_when_no_chunk_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_senders_that_wait_are_held_back_while_the_registrar_lags, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_packets_end_by_what_became_of_their_records, setup, teardown),
         cmocka_unit_test_setup_teardown(
