@@ -14,6 +14,19 @@
 #define FLUSH_WAIT_NS INT64_C(6000000000)
 #define PATH_SIZE (WEIR_CONFIG_PATH_MAX + 64)
 
+/* Root on a user's data would leave files that the user can no longer open, and a user on another
+ * one's data meets those. A directory that is not there yet will be ours. */
+static enum weir_err
+check_owner(const char *data)
+{
+    struct stat status;
+    if (stat(data, &status) != 0 || status.st_uid == geteuid())
+        return WEIR_OK;
+    return weir_fail(WEIR_INVALID, 0, "data: %s belongs to uid %u and this is uid %u; run as its "
+        "owner, give it to this one (chown -R), or name another --data", data,
+        (unsigned)status.st_uid, (unsigned)geteuid());
+}
+
 static enum weir_err
 make_directories(const char *path)
 {
@@ -99,7 +112,9 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
     *instance = (struct weir_instance){
         .config = config, .lock_fd = -1, .dataplane_lock_fd = -1};
     snprintf(instance->run, sizeof instance->run, "%s/run", config->data);
-    enum weir_err err = make_directories(instance->run);
+    enum weir_err err = check_owner(config->data);
+    if (err == WEIR_OK)
+        err = make_directories(instance->run);
     if (err == WEIR_OK)
         err = take_locks(instance);
     if (err == WEIR_OK)

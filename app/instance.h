@@ -7,7 +7,7 @@
  *   DATA/run/<process>.pid
  *
  * Threads: the supervisor's
- * Errors:  WEIR_BUSY another instance runs on DATA; WEIR_IO
+ * Errors:  WEIR_BUSY another instance runs on DATA; WEIR_INVALID DATA is another user's; WEIR_IO
  */
 #ifndef WEIR_APP_INSTANCE_H
 #define WEIR_APP_INSTANCE_H

@@ -134,6 +134,17 @@ open_reader(void *context, struct weir_reader **out)
     return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
 }
 
+/* The port is open and queries answer: what the supervisor calls ready. */
+static void
+say_ready(void *context)
+{
+    const struct source *source = context;
+    /* release pairs with the supervisor's acquire */
+    if (source->shared != NULL)
+        atomic_store_explicit(&source->shared->http_pid, (uint32_t)getpid(),
+            memory_order_release);
+}
+
 static void
 on_signal(evutil_socket_t signal, short what, void *context)
 {
@@ -200,7 +211,8 @@ run(const struct options *options)
     } else {
         struct weir_api_options api = {.base = base, .address = config->http_address,
             .port = config->http_port, .threads = weir_api_threads(cores_allowed()),
-            .shared = source.shared, .open = open_reader, .open_context = &source,
+            .shared = source.shared, .open = open_reader, .opened = say_ready,
+            .open_context = &source,
             .limits = {config->query_series_max, config->query_points_max,
                 config->query_samples_max, config->query_timeout_ms}};
         err = serve(base, &api);

@@ -146,6 +146,13 @@ take_answer(const struct sender *sender)
     printf("%s%s", answer, used > 0 && answer[used - 1] == '\n' ? "" : "\n");
     if (strncmp(answer, "ok ", 3) != 0)
         return weir_fail(WEIR_IO, 0, "the answer is not ok: not known to be durable");
+    uint64_t accepted;
+    uint64_t rejected;
+    if (sscanf(answer, "ok %" SCNu64 " %" SCNu64 " ", &accepted, &rejected) != 2)
+        return weir_fail(WEIR_IO, 0, "the answer has no counts: not known to be durable");
+    if (rejected > 0)
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " records were rejected; /metrics says why",
+            rejected);
     return WEIR_OK;
 }
 
@@ -239,8 +246,8 @@ weir_usage_send(FILE *out)
         "usage: weir send --udp ADDR:PORT [OPTIONS] [FILE]\n"
         "       weir send --tcp ADDR:PORT [OPTIONS] [FILE]\n\n"
         "Sends the lines of FILE, or of standard input. By TCP it closes its half, waits for the\n"
-        "answer `ok ACCEPTED REJECTED OFFSET` (all of it is durable) and prints it; exit code 0\n"
-        "only then. By UDP nobody answers.\n\n"
+        "answer `ok ACCEPTED REJECTED OFFSET` (all of it is durable) and prints it. Exit code 0\n"
+        "only then and where REJECTED is 0, else 1. By UDP nobody answers.\n\n"
         "  --generate COUNT   send COUNT made-up lines instead, times ending now\n"
         "  --series N         series among them (default 100)\n"
         "  --proto P          influx (default) or graphite\n"

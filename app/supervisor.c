@@ -8,7 +8,6 @@
 #include "dataplane/port.h"
 #include "dataplane/socket.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -31,12 +30,13 @@
 #define SETTLED_NS (1000 * MS)
 #define BACKOFF_FIRST_NS (50 * MS)
 #define BACKOFF_MOST_NS (1000 * MS)
+/* A child that has never been ready and still ends with an error by then never will be. Until then
+ * a port may be held by a former instance that is ending. */
+#define GIVE_UP_NS (5000 * MS)
 /* SIGTERM ends an instance within 5 s. The dataplane counts what it could not make durable in
  * 4 s, and says so before this. */
 #define STOP_DATAPLANE_NS (4400 * MS)
 #define STOP_ALL_NS (4700 * MS)
-/* An address of this machine takes a connection at once, or it does not. */
-#define HTTP_WAIT_MS 20
 /* The log's segments, sockets and connections; more is not needed. */
 #define NOFILE_WANTED 262144
 
@@ -50,6 +50,7 @@ struct child {
     bool ready;
     bool was_ready;      /* in any of its lives */
     uint32_t starts;
+    int64_t first_ns;    /* its first start */
     int64_t started_ns;
     int64_t restart_ns;  /* when to start it again */
     int64_t backoff_ns;
@@ -218,6 +219,8 @@ start_child(struct supervisor *supervisor, struct child *child)
     child->starts++;
     child->ready = false;
     child->started_ns = weir_mono_ns();
+    if (child->starts == 1)
+        child->first_ns = child->started_ns;
     child->pid = fork();
     if (child->pid == 0)
         become_child(supervisor, child, parent);
@@ -245,6 +248,28 @@ begin_stop(struct supervisor *supervisor, int exit_code)
         kill(first->pid, SIGTERM);
 }
 
+/* Whether this death says that the instance cannot run; then the others are stopped. */
+static bool
+give_up(struct supervisor *supervisor, const struct child *child, int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    int64_t tried = weir_mono_ns() - child->first_ns;
+    if (child->was_ready)
+        return false;
+    if (code == WEIR_EXIT_CONFIG && child->starts == 1) {
+        weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
+        begin_stop(supervisor, WEIR_EXIT_CONFIG);
+        return true;
+    }
+    if (code == EXIT_FAILURE && child->starts > 1 && tried > GIVE_UP_NS) {
+        weir_event(WEIR_ERROR, "start_failed", "child=%s starts=%u tried_ms=%lld", child->name,
+            child->starts, (long long)(tried / MS));
+        begin_stop(supervisor, EXIT_FAILURE);
+        return true;
+    }
+    return false;
+}
+
 /* What is said of a death, and when the child may live again. */
 static void
 child_died(struct supervisor *supervisor, struct child *child, int status)
@@ -259,15 +284,13 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
         atomic_store_explicit(&supervisor->shared->epoch, 0, memory_order_release);
         atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
             memory_order_release);
+    } else {
+        /* relaxed: read by this thread alone until the next control plane sets it. The number may
+         * come again, and would be taken for the new one's word. */
+        atomic_store_explicit(&supervisor->shared->http_pid, 0, memory_order_relaxed);
     }
-    if (supervisor->stopping_ns != 0)
+    if (supervisor->stopping_ns != 0 || give_up(supervisor, child, status))
         return;
-    bool refused = WIFEXITED(status) && WEXITSTATUS(status) == WEIR_EXIT_CONFIG;
-    if (refused && !child->was_ready && child->starts == 1) {
-        weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
-        begin_stop(supervisor, WEIR_EXIT_CONFIG);
-        return;
-    }
     if (lived >= SETTLED_NS || child->starts == 1)
         child->backoff_ns = 0;
     child->restart_ns = now + child->backoff_ns;
@@ -303,36 +326,14 @@ start_children(struct supervisor *supervisor)
     }
 }
 
-/* Whether the HTTP port takes a connection. Nothing is sent or read. */
-static bool
-http_answers(const struct weir_config *config)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(config->http_port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(config->http_port)};
-    bool is_v6 = inet_pton(AF_INET6, config->http_address, &v6.sin6_addr) == 1;
-    if (!is_v6 && inet_pton(AF_INET, config->http_address, &v4.sin_addr) != 1)
-        return false;
-    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    const struct sockaddr *address = is_v6 ? (const void *)&v6 : (const void *)&v4;
-    bool answers = connect(fd, address, is_v6 ? sizeof v6 : sizeof v4) == 0;
-    if (!answers && errno == EINPROGRESS) {
-        struct pollfd wait = {.fd = fd, .events = POLLOUT};
-        int error = 0;
-        socklen_t size = sizeof error;
-        answers = poll(&wait, 1, HTTP_WAIT_MS) == 1 &&
-                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
-    }
-    close(fd);
-    return answers;
-}
-
 static bool
 child_ready(const struct supervisor *supervisor, int which)
 {
-    if (which == CONTROLPLANE)
-        return http_answers(supervisor->config);
+    if (which == CONTROLPLANE) {
+        /* its own word, since the port may be another process's; acquire pairs with its release */
+        uint32_t pid = atomic_load_explicit(&supervisor->shared->http_pid, memory_order_acquire);
+        return pid == (uint32_t)supervisor->children[which].pid;
+    }
     /* acquire pairs with the dataplane's release when ingest opens; a full disk or a closed log
      * is an answer too, which /healthz explains */
     return atomic_load_explicit(&supervisor->shared->epoch, memory_order_acquire) != 0 &&
@@ -433,6 +434,15 @@ supervise(struct supervisor *supervisor)
     }
 }
 
+static void
+print_reasons(const char *unit, const char *class, const uint64_t *counts)
+{
+    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
+        if (counts[reason] != 0)
+            weir_event(WEIR_INFO, "ledger_reason", "unit=%s class=%s reason=%s count=%llu", unit,
+                class, weir_reason_names[reason], (unsigned long long)counts[reason]);
+}
+
 /* The sums of the dataplane's last life, once it is gone: what was received is accounted for. */
 static void
 print_ledger(struct supervisor *supervisor)
@@ -456,6 +466,10 @@ print_ledger(struct supervisor *supervisor)
             (unsigned long long)total->stored, (unsigned long long)rejected,
             (unsigned long long)dropped, (unsigned long long)sum->in_flight[unit],
             (long long)sum->residual[unit]);
+    }
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+        print_reasons(weir_unit_names[unit], "rejected", sum->total.unit[unit].rejected);
+        print_reasons(weir_unit_names[unit], "dropped", sum->total.unit[unit].dropped);
     }
     free(sum);
 }
@@ -483,13 +497,13 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
-        return EXIT_FAILURE;
+        return err == WEIR_INVALID ? WEIR_EXIT_CONFIG : EXIT_FAILURE;
     }
     bind_udp(&supervisor);
     supervise(&supervisor);
     weir_supervisor_filter_detach(&supervisor.filter);
     weir_supervisor_filter_close(&supervisor.filter);
-    if (supervisor.exit_code == EXIT_SUCCESS)
+    if (supervisor.children[DATAPLANE].was_ready || supervisor.exit_code == EXIT_SUCCESS)
         print_ledger(&supervisor);
     weir_instance_close(&supervisor.instance);
     weir_event(WEIR_INFO, "stopped", "exit_code=%d", supervisor.exit_code);

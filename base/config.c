@@ -4,6 +4,7 @@
 #include "base/event.h"
 
 #include <sched.h>
+#include <stdarg.h>
 #include <string.h>
 
 #define KIB UINT64_C(1024)
@@ -85,6 +86,8 @@ const struct config_key config_keys[] = {
         "debug|info|warn|error", "events below this level are not printed"},
 };
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
+_Static_assert(sizeof config_keys / sizeof config_keys[0] <= WEIR_CONFIG_KEYS_MAX,
+    "a line for every key");
 
 void
 weir_config_init(struct weir_config *config)
@@ -154,23 +157,98 @@ config_scale_labels(struct weir_config *config, const bool *named)
     config->series_label_bytes = wanted < bytes->least ? bytes->least : wanted;
 }
 
+void
+config_key_came_from(struct weir_config *config, const struct config_key *key, uint32_t line)
+{
+    config->origin.key_lines[key - config_keys] = line;
+}
+
+static uint32_t
+key_line(const struct weir_config *config, const char *path)
+{
+    return config->origin.key_lines[config_key_find(path) - config_keys];
+}
+
+static enum weir_err fail_place(const struct weir_config *config, uint32_t line, const char *path,
+    const char *option, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Refuses with the place in front: FILE:LINE and key, the option, or the key alone. */
+static enum weir_err
+fail_place(const struct weir_config *config, uint32_t line, const char *path, const char *option,
+    const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (line == WEIR_CONFIG_LINE_OPTION)
+        return weir_fail(WEIR_INVALID, 0, "--%s: %s", option, text);
+    if (line != 0)
+        return weir_fail(WEIR_INVALID, 0, "%s:%u: %s: %s", config->origin.file, line, path, text);
+    return weir_fail(WEIR_INVALID, 0, "%s: %s", path, text);
+}
+
+#define FAIL_KEY(config, path, ...)                                                             \
+    fail_place(config, key_line(config, path), path, config_key_find(path)->option, __VA_ARGS__)
+
+/* Of two values that do not fit each other the one to name is the one given last: options stand
+ * over the file, and that over the defaults. */
+static int
+rank(uint32_t line)
+{
+    return line == WEIR_CONFIG_LINE_OPTION ? 2 : line != 0;
+}
+
+static const char *
+given_last(const struct weir_config *config, const char *first, const char *second)
+{
+    bool by_second = rank(key_line(config, second)) > rank(key_line(config, first));
+    return by_second ? second : first;
+}
+
+static enum weir_err
+fail_listener(const struct weir_config *config, uint32_t number, const char *what)
+{
+    const struct weir_config_listener *listener = &config->listeners[number];
+    const char *proto = config_protos[listener->proto];
+    const char *transport = config_transports[listener->transport];
+    char option[32];
+    snprintf(option, sizeof option, "%s-%s", proto, transport);
+    return fail_place(config, config->origin.listener_lines[number], "listeners", option,
+        "%s %s port %u is %s", transport, listener->address, listener->port, what);
+}
+
 static enum weir_err
 check_listeners(const struct weir_config *config)
 {
     for (uint32_t i = 0; i < config->listener_count; i++) {
         const struct weir_config_listener *a = &config->listeners[i];
         if (a->transport == WEIR_CONFIG_TCP && a->port == config->http_port &&
-            strcmp(a->address, config->http_address) == 0)
-            return weir_fail(WEIR_INVALID, 0, "listeners: %s port %u is the HTTP API's already",
-                a->address, a->port);
+            strcmp(a->address, config->http_address) == 0) {
+            if (rank(config->origin.listener_lines[i]) >= rank(key_line(config, "http")))
+                return fail_listener(config, i, "the HTTP API's already");
+            return FAIL_KEY(config, "http", "%s port %u is a listener's already", a->address,
+                a->port);
+        }
         for (uint32_t j = 0; j < i; j++) {
             const struct weir_config_listener *b = &config->listeners[j];
             if (a->transport == b->transport && a->port == b->port &&
                 strcmp(a->address, b->address) == 0)
-                return weir_fail(WEIR_INVALID, 0, "listeners: %s %s port %u is named twice",
-                    config_transports[a->transport], a->address, a->port);
+                return fail_listener(config, i, "named twice");
         }
     }
+    return WEIR_OK;
+}
+
+static enum weir_err
+check_ports(const struct weir_config *config)
+{
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (strncmp(config->ports[i], "net_", 4) != 0)
+            return fail_place(config, config->origin.port_lines[i], "ports", "port",
+                "'%s' is no DPDK virtual device; they begin with net_, like "
+                "net_af_packet0,iface=eth1", config->ports[i]);
     return WEIR_OK;
 }
 
@@ -182,12 +260,31 @@ check_cores(const struct weir_config *config)
         return WEIR_OK; /* more CPUs than cpu_set_t holds: pinning will tell */
     for (uint32_t i = 0; i < config->core_count; i++)
         if (!CPU_ISSET((size_t)config->cores[i], &allowed))
-            return weir_fail(WEIR_INVALID, 0,
-                "dataplane.cores: core %d is not among those this process may use (%d allowed)",
+            return FAIL_KEY(config, "dataplane.cores",
+                "core %d is not among those this process may use (%d allowed)",
                 config->cores[i], CPU_COUNT(&allowed));
     if (config->core_count > 0 && config->workers > config->core_count)
-        return weir_fail(WEIR_INVALID, 0, "dataplane.workers: %u workers on %u cores",
-            config->workers, config->core_count);
+        return FAIL_KEY(config, given_last(config, "dataplane.workers", "dataplane.cores"),
+            "%u workers on %u cores", config->workers, config->core_count);
+    return WEIR_OK;
+}
+
+static enum weir_err
+check_sizes(const struct weir_config *config)
+{
+    if (config->frame_ring_bytes != 0 && config->frame_ring_bytes < FRAME_RING_MIN)
+        return FAIL_KEY(config, "ingest.frame_ring", "%llu bytes, at least 32MiB",
+            (unsigned long long)config->frame_ring_bytes);
+    if (config->log_segment_bytes % 4096 != 0)
+        return FAIL_KEY(config, "log.segment_size", "no multiple of 4KiB");
+    if (config->log_size_max < 2 * config->log_segment_bytes)
+        return FAIL_KEY(config, given_last(config, "log.size_max", "log.segment_size"),
+            "log.size_max of %llu bytes is less than two times log.segment_size of %llu",
+            (unsigned long long)config->log_size_max,
+            (unsigned long long)config->log_segment_bytes);
+    if (config->ack_interval_ms > config->flush_interval_ms)
+        return FAIL_KEY(config, given_last(config, "ingest.ack_interval", "ingest.flush_interval"),
+            "ingest.ack_interval is longer than ingest.flush_interval");
     return WEIR_OK;
 }
 
@@ -195,21 +292,13 @@ enum weir_err
 weir_config_check(const struct weir_config *config)
 {
     if (config->data[0] == '\0')
-        return weir_fail(WEIR_INVALID, 0, "data: no directory named");
-    if (config->frame_ring_bytes != 0 && config->frame_ring_bytes < FRAME_RING_MIN)
-        return weir_fail(WEIR_INVALID, 0, "ingest.frame_ring: %llu bytes, at least 32MiB",
-            (unsigned long long)config->frame_ring_bytes);
-    if (config->log_segment_bytes % 4096 != 0)
-        return weir_fail(WEIR_INVALID, 0, "log.segment_size: no multiple of 4KiB");
-    if (config->log_size_max < 2 * config->log_segment_bytes)
-        return weir_fail(WEIR_INVALID, 0,
-            "log.size_max: %llu bytes, less than two segments of %llu (log.segment_size)",
-            (unsigned long long)config->log_size_max,
-            (unsigned long long)config->log_segment_bytes);
-    if (config->ack_interval_ms > config->flush_interval_ms)
-        return weir_fail(WEIR_INVALID, 0, "ingest.ack_interval: longer than ingest.flush_interval");
-    enum weir_err err = check_listeners(config);
-    if (err != WEIR_OK)
-        return err;
-    return check_cores(config);
+        return FAIL_KEY(config, "data", "no directory named");
+    enum weir_err err = check_sizes(config);
+    if (err == WEIR_OK)
+        err = check_listeners(config);
+    if (err == WEIR_OK)
+        err = check_ports(config);
+    if (err == WEIR_OK)
+        err = check_cores(config);
+    return err;
 }

@@ -32,6 +32,16 @@ struct weir_config_listener {
     char address[64]; /* numeric; IPv6 without brackets */
 };
 
+/* Where values came from, for the errors of weir_config_check. */
+#define WEIR_CONFIG_KEYS_MAX 64
+#define WEIR_CONFIG_LINE_OPTION UINT32_MAX /* the command line; 0: the defaults */
+struct weir_config_origin {
+    char file[WEIR_CONFIG_PATH_MAX];             /* that lines are of */
+    uint32_t key_lines[WEIR_CONFIG_KEYS_MAX];    /* by place in config_keys */
+    uint32_t listener_lines[WEIR_CONFIG_LISTENERS_MAX];
+    uint32_t port_lines[WEIR_CONFIG_PORTS_MAX];
+};
+
 struct weir_config {
     char data[WEIR_CONFIG_PATH_MAX];
     char http_address[64];
@@ -65,6 +75,7 @@ struct weir_config {
     uint64_t query_samples_max;
     uint32_t query_timeout_ms;
     uint8_t log_level;           /* enum weir_level */
+    struct weir_config_origin origin; /* last: no part of what is configured */
 };
 
 /* The embedded defaults. */
@@ -81,7 +92,8 @@ enum weir_err weir_config_arguments(struct weir_config *config, int argc, char *
 /* The options' help, one line each. */
 void weir_config_usage(FILE *out);
 
-/* Checks what belongs together (ports in use twice, ring below its minimum, cores there are). */
+/* Checks what belongs together (ports in use twice, ring below its minimum, cores there are). The
+ * detail names file and line, or the option, that the value came from. */
 enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
 
 /* Bytes of the frame ring: as configured, or 15 s at rate_max with 8 bytes a sample. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYS_MAX 64
+#define KEYS_MAX WEIR_CONFIG_KEYS_MAX
 
 struct options {
     struct weir_config *config;
@@ -89,7 +89,12 @@ apply_listener(struct options *options, struct weir_config_listener *listener, c
             return weir_fail(WEIR_INVALID, 0, "'%s' is not ,unit=auto|s|ms|us|ns", comma);
         err = config_parse_choice(comma + 6, config_units, &listener->time_unit);
     }
-    return err == WEIR_OK ? config_add_listener(options->config, listener) : err;
+    if (err == WEIR_OK)
+        err = config_add_listener(options->config, listener);
+    if (err == WEIR_OK)
+        options->config->origin.listener_lines[options->config->listener_count - 1] =
+            WEIR_CONFIG_LINE_OPTION;
+    return err;
 }
 
 static enum weir_err
@@ -98,7 +103,13 @@ apply_port(struct options *options, const char *value)
     if (!options->ports_named)
         config_list_clear(options->config, CONFIG_PORTS);
     options->ports_named = true;
-    return strcmp(value, "none") == 0 ? WEIR_OK : config_add_port(options->config, value);
+    if (strcmp(value, "none") == 0)
+        return WEIR_OK;
+    enum weir_err err = config_add_port(options->config, value);
+    if (err == WEIR_OK)
+        options->config->origin.port_lines[options->config->port_count - 1] =
+            WEIR_CONFIG_LINE_OPTION;
+    return err;
 }
 
 /* 1,4-6 */
@@ -162,6 +173,7 @@ static enum weir_err
 apply_key(struct options *options, const struct config_key *key, const char *value)
 {
     options->named[key - config_keys] = true;
+    config_key_came_from(options->config, key, WEIR_CONFIG_LINE_OPTION);
     if (key->kind == CONFIG_PORTS)
         return apply_port(options, value);
     if (key->kind == CONFIG_CORES)

@@ -8,7 +8,7 @@
 #include <yaml.h>
 
 #define KEY_SIZE_MAX 128
-#define KEYS_MAX 64
+#define KEYS_MAX WEIR_CONFIG_KEYS_MAX
 
 struct loader {
     struct weir_config *config;
@@ -16,6 +16,12 @@ struct loader {
     yaml_document_t document;
     bool named[KEYS_MAX]; /* keys seen, by place in config_keys */
 };
+
+static uint32_t
+line_of(const yaml_node_t *node)
+{
+    return (uint32_t)node->start_mark.line + 1;
+}
 
 static enum weir_err
 fail_at(const struct loader *loader, const yaml_node_t *node, const char *key, const char *format,
@@ -165,6 +171,7 @@ load_listener(struct loader *loader, const yaml_node_t *node)
         return fail_at(loader, node, "listeners", "proto, transport and address are all needed");
     if (config_add_listener(loader->config, &listener) != WEIR_OK)
         return fail_value(loader, node, "listeners");
+    loader->config->origin.listener_lines[loader->config->listener_count - 1] = line_of(node);
     return WEIR_OK;
 }
 
@@ -178,7 +185,11 @@ load_item(struct loader *loader, const struct config_key *key, const yaml_node_t
         return WEIR_INVALID;
     enum weir_err err = key->kind == CONFIG_PORTS ? config_add_port(loader->config, text)
                                     : config_add_core(loader->config, text);
-    return err == WEIR_OK ? WEIR_OK : fail_value(loader, node, key->path);
+    if (err != WEIR_OK)
+        return fail_value(loader, node, key->path);
+    if (key->kind == CONFIG_PORTS)
+        loader->config->origin.port_lines[loader->config->port_count - 1] = line_of(node);
+    return WEIR_OK;
 }
 
 static enum weir_err
@@ -213,6 +224,7 @@ load_key(struct loader *loader, const yaml_node_pair_t *pair, const char *path)
     if (loader->named[key - config_keys])
         return fail_at(loader, at, path, "named twice");
     loader->named[key - config_keys] = true;
+    config_key_came_from(loader->config, key, line_of(at));
     if (is_list(key))
         return load_list(loader, key, node);
     const char *text = scalar_text(loader, node, path);
@@ -291,6 +303,7 @@ weir_config_load(struct weir_config *config, const char *path)
 {
     struct loader loader = {.config = config, .path = path};
     yaml_parser_t parser;
+    snprintf(config->origin.file, sizeof config->origin.file, "%s", path);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return weir_fail(WEIR_INVALID, errno, "%s", path);

@@ -31,6 +31,10 @@ struct weir_shared {
     uint64_t bytes;          /* of the whole region */
     uint64_t frame_ring_at;  /* offset of the frame ring in the region */
     uint64_t frame_ring_bytes;
+    /* The control plane whose port is open and which answers queries; 0: none. Set by itself,
+     * taken back by the supervisor when it died. Before epoch, so that a dataplane's start leaves
+     * it alone. */
+    _Atomic uint32_t http_pid;
     _Atomic uint64_t epoch;  /* dataplane epoch; 0 while it starts or after it died */
     _Atomic uint32_t state;  /* enum weir_ingest_state */
     uint32_t worker_count;

@@ -347,7 +347,9 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     api->options = *options;
     struct weir_http_events events = {on_request, on_gone, api};
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,
-        .limits = options->limits, .open = options->open, .open_context = options->open_context};
+        .limits = options->limits, .open = options->open, .opened = options->opened,
+        .open_context = options->open_context};
+    /* the port before the pool: `opened` says that both are there */
     enum weir_err err =
         weir_http_open(options->base, options->address, options->port, &events, &api->http);
     if (err == WEIR_OK)

@@ -30,6 +30,8 @@ struct weir_api_options {
     struct weir_limits limits;
     struct weir_shared *shared; /* NULL on a stopped instance */
     weir_pool_open_fn *open;    /* called by the pool's threads */
+    /* Also by them, once the port is open and a reader is, so that queries answer. May be NULL. */
+    weir_pool_opened_fn *opened;
     void *open_context;
 };
 

@@ -95,7 +95,8 @@ static enum weir_err
 update_reader(struct worker *worker)
 {
     struct weir_pool *pool = worker->pool;
-    enum weir_err err = worker->reader == NULL
+    bool opening = worker->reader == NULL;
+    enum weir_err err = opening
         ? pool->options.open(pool->options.open_context, &worker->reader)
         : weir_reader_refresh(worker->reader);
     bool restarting = worker->reader != NULL && err == WEIR_AGAIN;
@@ -117,6 +118,8 @@ update_reader(struct worker *worker)
         worker->blocks_corrupt = weir_reader_blocks_corrupt(worker->reader);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (opening && open && pool->options.opened != NULL)
+        pool->options.opened(pool->options.open_context);
     return restarting ? WEIR_AGAIN : err;
 }
 

@@ -33,13 +33,15 @@ struct weir_job {
 };
 
 typedef enum weir_err weir_pool_open_fn(void *context, struct weir_reader **out);
+typedef void weir_pool_opened_fn(void *context);
 
 struct weir_pool_options {
     uint32_t threads;
     uint32_t queue_max; /* jobs waiting */
     struct weir_limits limits;
     weir_pool_open_fn *open;
-    void *open_context;
+    weir_pool_opened_fn *opened; /* by each thread, once its reader is open and the state tells */
+    void *open_context;          /* of both; opened may be NULL */
 };
 
 struct weir_pool;

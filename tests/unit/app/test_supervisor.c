@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +28,7 @@
 static char folder[64];
 static char data[128];
 static char http[32];
+static int http_port;
 static pid_t supervisor;
 
 static void
@@ -53,7 +57,8 @@ make_folder(void **state)
         return -1;
     path_of(data, sizeof data, "a/data");
     /* a port by process, so that test programs at the same time do not meet */
-    snprintf(http, sizeof http, "127.0.0.1:%d", 20000 + (int)getpid() % 10000);
+    http_port = 20000 + (int)getpid() % 10000;
+    snprintf(http, sizeof http, "127.0.0.1:%d", http_port);
     setenv("FAKE_ORDERS", folder, 1);
     setenv("WEIR_PROGRAMS", FAKE_PROGRAMS, 1);
     supervisor = 0;
@@ -208,6 +213,41 @@ test_supervisor_gives_up_where_the_configuration_is_refused(void **state)
     assert_true(file_holds("output", "event=start_refused child=controlplane"));
 }
 
+static int
+listen_on_http(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port)};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int one = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    return fd;
+}
+
+static void
+test_supervisor_is_not_ready_by_a_strangers_port(void **state)
+{
+    (void)state;
+    int stranger = listen_on_http();
+    give_order("weir-controlplane", "mute");
+    supervisor = start();
+    wait_for("output", "event=child_ready child=dataplane");
+    for (int i = 0; i < 20; i++) /* twenty looks of the supervisor */
+        nap();
+    assert_false(file_holds("output", "child_ready child=controlplane"));
+    assert_false(file_holds("output", "weir is ready"));
+    close(stranger);
+    give_order("weir-controlplane", "");
+    kill(wait_pid("controlplane", 0), SIGKILL);
+    wait_for("output", "weir is ready");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
 static void
 test_supervisor_goes_on_where_a_child_crashes_at_start(void **state)
 {
@@ -218,6 +258,35 @@ test_supervisor_goes_on_where_a_child_crashes_at_start(void **state)
     wait_for("output", "start=4");
     give_order("weir-dataplane", "");
     wait_for("output", "weir is ready");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
+static void
+test_supervisor_ends_with_1_where_a_child_never_starts(void **state)
+{
+    (void)state;
+    give_order("weir-controlplane", "crash");
+    supervisor = start();
+    assert_int_equal(wait_exit(supervisor), 1);
+    supervisor = 0;
+    assert_true(file_holds("output", "event=start_failed child=controlplane"));
+    assert_true(file_holds("output", "event=ledger unit=samples"));
+    assert_true(file_holds("log", "weir-dataplane stopped"));
+}
+
+static void
+test_supervisor_restarts_for_ever_what_was_ready_once(void **state)
+{
+    (void)state;
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    give_order("weir-controlplane", "crash");
+    kill(wait_pid("controlplane", 0), SIGKILL);
+    /* 0, 50, 100, ... 1000 ms of waiting: by the tenth start more than 5 s have passed */
+    wait_for("output", "child=controlplane pid=");
+    wait_for("output", "start=10");
     kill(supervisor, SIGTERM);
     assert_int_equal(wait_exit(supervisor), 0);
     supervisor = 0;
@@ -276,6 +345,40 @@ test_supervisor_death_ends_its_children(void **state)
     supervisor = 0;
 }
 
+static void
+test_supervisor_names_the_reasons_of_the_closing_ledger(void **state)
+{
+    (void)state;
+    give_order("weir-dataplane", "reject");
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+    assert_true(file_holds("output", "event=ledger unit=samples received=3 stored=0 rejected=3 "));
+    assert_true(file_holds("output",
+        "event=ledger_reason unit=samples class=rejected reason=table_full count=3\n"));
+    assert_false(file_holds("output", "class=dropped"));
+}
+
+static void
+test_supervisor_refuses_data_of_another_user(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can make such a directory */
+    char parent[128];
+    path_of(parent, sizeof parent, "a");
+    assert_int_equal(mkdir(parent, 0755), 0);
+    assert_int_equal(mkdir(data, 0755), 0);
+    assert_int_equal(chown(data, 65534, 65534), 0);
+    assert_int_equal(wait_exit(start()), 2);
+    assert_true(file_holds("output", "belongs to uid 65534 and this is uid 0"));
+    char run[160];
+    snprintf(run, sizeof run, "%s/run", data);
+    assert_int_equal(access(run, F_OK), -1); /* and nothing was made in it */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int
@@ -285,9 +388,14 @@ main(void)
         TEST(test_supervisor_starts_says_ready_and_stops_in_order),
         TEST(test_supervisor_restarts_a_killed_child),
         TEST(test_supervisor_gives_up_where_the_configuration_is_refused),
+        TEST(test_supervisor_is_not_ready_by_a_strangers_port),
         TEST(test_supervisor_goes_on_where_a_child_crashes_at_start),
+        TEST(test_supervisor_ends_with_1_where_a_child_never_starts),
+        TEST(test_supervisor_restarts_for_ever_what_was_ready_once),
         TEST(test_supervisor_kills_a_child_that_does_not_stop),
         TEST(test_supervisor_refuses_data_that_another_instance_has),
+        TEST(test_supervisor_names_the_reasons_of_the_closing_ledger),
+        TEST(test_supervisor_refuses_data_of_another_user),
         TEST(test_supervisor_death_ends_its_children),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

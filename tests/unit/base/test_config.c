@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What a configuration says, without where that came from. */
+#define CONFIGURED offsetof(struct weir_config, origin)
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static char path[] = "/tmp/weir-test-config-XXXXXX";
@@ -70,7 +72,7 @@ test_config_file_with_every_key_gives_the_defaults(void **state)
     memset(&loaded, 0, sizeof loaded); /* so that a key missing in the file shows */
     if (weir_config_load(&loaded, WEIR_SOURCE_ROOT "/weir.yaml") != WEIR_OK)
         fail_msg("%s", weir_err_detail());
-    assert_memory_equal(&loaded, &expected, sizeof loaded);
+    assert_memory_equal(&loaded, &expected, CONFIGURED);
     assert_int_equal(weir_config_check(&loaded), WEIR_OK);
 }
 
@@ -85,7 +87,7 @@ print_and_load(const struct weir_config *config)
     memset(&loaded, 0, sizeof loaded);
     if (weir_config_load(&loaded, path) != WEIR_OK)
         fail_msg("%s", weir_err_detail());
-    assert_memory_equal(&loaded, config, sizeof loaded);
+    assert_memory_equal(&loaded, config, CONFIGURED);
 }
 
 static void
@@ -238,22 +240,29 @@ test_config_option_errors_name_the_option(void **state)
 }
 
 static void
-test_config_check_refuses_what_does_not_fit_together(void **state)
+test_config_check_names_file_line_and_key(void **state)
 {
     (void)state;
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"http: 127.0.0.1:2003\n", "is the HTTP API's already"},
+        {"\nhttp: 127.0.0.1:2003\n", ":2: http: 127.0.0.1 port 2003 is a listener's already"},
+        {"http: 127.0.0.1:1\n"
+         "listeners: [{proto: influx, transport: tcp, address: 127.0.0.1:1}]\n",
+            ":2: listeners: tcp 127.0.0.1 port 1 is the HTTP API's already"},
         {"listeners:\n"
          "  - {proto: influx, transport: udp, address: 127.0.0.1:1}\n"
          "  - {proto: graphite, transport: udp, address: 127.0.0.1:1}\n",
-            "named twice"},
-        {"ingest: {frame_ring: 1MiB}\n", "ingest.frame_ring"},
-        {"ingest: {ack_interval: 1s}\n", "ingest.ack_interval"},
-        {"log: {segment_size: 16777217B}\n", "log.segment_size"},
-        {"log: {size_max: 64MiB}\n", "log.size_max"},
-        {"dataplane: {cores: [1023]}\n", "dataplane.cores"},
+            ":3: listeners: udp 127.0.0.1 port 1 is named twice"},
+        {"ingest: {frame_ring: 1MiB}\n", ":1: ingest.frame_ring: "},
+        {"ingest:\n  ack_interval: 1s\n", ":2: ingest.ack_interval: "},
+        {"ingest:\n  flush_interval: 1ms\n", ":2: ingest.flush_interval: "},
+        {"log: {segment_size: 16777217B}\n", ":1: log.segment_size: "},
+        {"log:\n\n  size_max: 64MiB\n", ":3: log.size_max: "},
+        {"log:\n  segment_size: 16GiB\n", ":2: log.segment_size: log.size_max of "},
+        {"dataplane: {cores: [1023]}\n", ":1: dataplane.cores: core 1023"},
+        {"ports:\n  - net_null0\n  - nonsense\n", ":3: ports: 'nonsense' is no DPDK"},
+        {"ports: [net_null0, 'null0']\n", ":1: ports: 'null0' is no DPDK"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct weir_config config;
@@ -261,9 +270,55 @@ test_config_check_refuses_what_does_not_fit_together(void **state)
         write_file(cases[i].text);
         if (weir_config_load(&config, path) != WEIR_OK)
             fail_msg("%s", weir_err_detail());
-        assert_int_equal(weir_config_check(&config), WEIR_INVALID);
+        if (weir_config_check(&config) != WEIR_INVALID)
+            fail_msg("accepted: %s", cases[i].text);
+        assert_detail(path);
         assert_detail(cases[i].part);
     }
+}
+
+/* The file is right, and the option over it is not: the option is named, not the file. */
+static void
+test_config_check_names_the_option(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option, *value, *part;
+    } cases[] = {
+        {"--http", "127.0.0.1:1", "--http: 127.0.0.1 port 1 is a listener's already"},
+        {"--graphite-tcp", "127.0.0.1:2", "--graphite-tcp: tcp 127.0.0.1 port 2 is the HTTP"},
+        {"--log-size-max", "64MiB", "--log-size-max: "},
+        {"--ack-interval", "1s", "--ack-interval: "},
+        {"--flush-interval", "5ms", "--flush-interval: ingest.ack_interval is longer"},
+        {"--cores", "1023", "--cores: core 1023"},
+        {"--port", "nonsense", "--port: 'nonsense' is no DPDK"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct weir_config config;
+        weir_config_init(&config);
+        write_file("http: 127.0.0.1:2\n"
+                   "listeners: [{proto: influx, transport: tcp, address: 127.0.0.1:1}]\n"
+                   "log: {size_max: 1GiB}\ningest: {ack_interval: 9ms}\n"
+                   "dataplane: {cores: [0]}\nports: [net_null0]\n");
+        const char *const options[] = {cases[i].option, cases[i].value, "--config", path};
+        if (arguments(&config, options, COUNT(options)) != WEIR_OK)
+            fail_msg("%s", weir_err_detail());
+        if (weir_config_check(&config) != WEIR_INVALID)
+            fail_msg("accepted: %s", cases[i].option);
+        assert_detail(cases[i].part);
+        assert_null(strstr(weir_err_detail(), path));
+    }
+}
+
+static void
+test_config_check_names_the_key_of_a_value_nobody_gave(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    config.data[0] = '\0';
+    assert_int_equal(weir_config_check(&config), WEIR_INVALID);
+    assert_string_equal(weir_err_detail(), "data: no directory named");
 }
 
 static void
@@ -289,7 +344,9 @@ main(void)
         cmocka_unit_test(test_config_options_stand_over_the_file_wherever_it_is_named),
         cmocka_unit_test(test_config_file_errors_name_file_line_and_key),
         cmocka_unit_test(test_config_option_errors_name_the_option),
-        cmocka_unit_test(test_config_check_refuses_what_does_not_fit_together),
+        cmocka_unit_test(test_config_check_names_file_line_and_key),
+        cmocka_unit_test(test_config_check_names_the_option),
+        cmocka_unit_test(test_config_check_names_the_key_of_a_value_nobody_gave),
         cmocka_unit_test(test_config_frame_ring_follows_rate_unless_named),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -2,7 +2,8 @@
  * name it is run under, and does what the file FAKE_ORDERS/<name> says:
  *
  *   refuse    ends with exit code 2       crash     ends with 1 at once
- *   deaf      ignores SIGTERM             (other)   runs until SIGTERM
+ *   deaf      ignores SIGTERM             mute      never says that it is ready
+ *   reject    has refused one sample      (other)   runs until SIGTERM
  *
  * Each start, and the SIGTERM that ends it, adds a line to FAKE_ORDERS/log.
  */
@@ -47,7 +48,7 @@ read_order(const char *orders, char *out, size_t size)
 }
 
 static void
-open_ingest(void)
+open_ingest(bool reject)
 {
     struct weir_shared *shared;
     if (weir_shared_map(WEIR_SHARED_FD, &shared) != WEIR_OK)
@@ -55,6 +56,12 @@ open_ingest(void)
     if (weir_shared_reset(WEIR_SHARED_FD, shared) != WEIR_OK)
         _exit(8);
     atomic_store(&shared->state, WEIR_INGEST_OPEN);
+    static struct weir_counts counts;
+    if (reject) {
+        counts.unit[WEIR_UNIT_SAMPLES].received = 3;
+        counts.unit[WEIR_UNIT_SAMPLES].rejected[WEIR_REASON_table_full] = 3;
+        weir_ledger_publish(&shared->ledger.blocks[WEIR_BLOCK_WORKER], &counts);
+    }
     atomic_store(&shared->epoch, 1);
 }
 
@@ -68,6 +75,10 @@ open_http(const struct weir_config *config)
     inet_pton(AF_INET, config->http_address, &at.sin_addr);
     if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 5) != 0)
         _exit(7);
+    struct weir_shared *shared;
+    if (weir_shared_map(WEIR_SHARED_FD, &shared) != WEIR_OK)
+        _exit(8);
+    atomic_store(&shared->http_pid, (uint32_t)getpid());
 }
 
 int
@@ -96,8 +107,8 @@ main(int argc, char **argv)
     if (strcmp(order, "crash") == 0)
         return 1;
     if (strcmp(name, "weir-dataplane") == 0)
-        open_ingest();
-    else
+        open_ingest(strcmp(order, "reject") == 0);
+    else if (strcmp(order, "mute") != 0)
         open_http(&config);
     int number;
     do

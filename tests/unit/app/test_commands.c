@@ -1,0 +1,122 @@
+/* Commands of weir as a user sees them: what they print and the exit code. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char output[4096]; /* of the last command, both streams */
+
+/* Takes one connection of a TCP sender to its half-close, answers and ends. */
+static void
+answer_one(int listener, const char *text)
+{
+    char sink[4096];
+    int fd = accept(listener, NULL, NULL);
+    while (fd >= 0 && read(fd, sink, sizeof sink) > 0)
+        continue;
+    ssize_t size = (ssize_t)strlen(text);
+    _exit(fd >= 0 && write(fd, text, (size_t)size) == size ? 0 : 1);
+}
+
+/* Runs `weir ...` to its end. Returns its exit code; output holds what it printed. */
+static int
+run(const char *const *words)
+{
+    int pipes[2];
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *argv[16] = {"weir"};
+        for (int i = 0; words[i] != NULL; i++)
+            argv[i + 1] = words[i];
+        dup2(pipes[1], STDOUT_FILENO);
+        dup2(pipes[1], STDERR_FILENO);
+        execv(WEIR_PROGRAM, (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    close(pipes[1]);
+    size_t used = 0;
+    ssize_t got;
+    while (used < sizeof output - 1 &&
+           (got = read(pipes[0], output + used, sizeof output - 1 - used)) > 0)
+        used += (size_t)got;
+    output[used] = '\0';
+    close(pipes[0]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Exit code of `weir send --tcp` to a server that answers so. */
+static int
+send_answered(const char *answer)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t size = sizeof at;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+    pid_t server = fork();
+    if (server == 0)
+        answer_one(listener, answer);
+    close(listener);
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
+    int code = run((const char *const[]){"send", "--tcp", address, "--generate", "3", NULL});
+    int status;
+    assert_int_equal(waitpid(server, &status, 0), server);
+    assert_int_equal(status, 0);
+    return code;
+}
+
+static void
+test_command_send_succeeds_where_nothing_was_rejected(void **state)
+{
+    (void)state;
+    assert_int_equal(send_answered("ok 3 0 4096\n"), 0);
+    assert_string_equal(output, "ok 3 0 4096\n");
+}
+
+static void
+test_command_send_fails_where_records_were_rejected(void **state)
+{
+    (void)state;
+    assert_int_equal(send_answered("ok 1 2 4096\n"), 1);
+    assert_non_null(strstr(output, "2 records were rejected"));
+    assert_int_equal(send_answered("ok \n"), 1);
+    assert_int_equal(send_answered("error disk_full\n"), 1);
+    assert_non_null(strstr(output, "error disk_full"));
+}
+
+static void
+test_command_bench_says_that_data_is_missing(void **state)
+{
+    (void)state;
+    assert_int_equal(run((const char *const[]){"bench", "--seconds", "1", NULL}), 2);
+    assert_string_equal(output, "weir bench: --data is missing\n");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_command_send_succeeds_where_nothing_was_rejected),
+        cmocka_unit_test(test_command_send_fails_where_records_were_rejected),
+        cmocka_unit_test(test_command_bench_says_that_data_is_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
