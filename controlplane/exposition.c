@@ -216,7 +216,14 @@ weir_exposition_write(const struct weir_exposition *from, struct weir_text *text
         struct weir_ledger_sum *sum = malloc(sizeof *sum);
         if (sum == NULL)
             return weir_fail(WEIR_NOMEM, 0, "ledger");
-        enum weir_err err = weir_ledger_read(&from->shared->ledger, sum);
+        /* a region that is being reset is no ledger: acquire pairs with the release of epoch */
+        uint64_t epoch = atomic_load_explicit(&from->shared->epoch, memory_order_acquire);
+        enum weir_err err = epoch == 0
+            ? weir_fail(WEIR_AGAIN, 0, "the dataplane is starting")
+            : weir_ledger_read(&from->shared->ledger, sum);
+        if (err == WEIR_OK &&
+            atomic_load_explicit(&from->shared->epoch, memory_order_acquire) != epoch)
+            err = weir_fail(WEIR_AGAIN, 0, "the dataplane has restarted");
         if (err == WEIR_OK) {
             write_ledger(text, sum);
             write_counters(text, sum);

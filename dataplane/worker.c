@@ -10,6 +10,9 @@
 #define UNKNOWN WEIR_RAW_UNKNOWN
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
+/* A stopping worker takes what its ports already hold, and no more than a full socket buffer of
+ * 16 MiB can: 7,000 datagrams in bursts of 64. */
+#define DRAIN_ROUNDS 128
 /* Chunks that must be free before a sender that can be held back is listened to: a burst of 16
  * stretches of 64 KiB, all of unknown series, with the header of each line. */
 #define CHUNKS_IN_HAND (WEIR_CHUNKS * 3 / 4)
@@ -45,6 +48,7 @@ struct weir_worker {
     uint64_t packets_owed;    /* accepted packets that found no open batch to end in */
     bool ack_waiting;
     bool draining;
+    uint32_t drain_rounds;    /* left in which a stopping worker still receives */
     bool changed;             /* counts differ from what was published */
 
     /* the burst being worked on */
@@ -840,14 +844,19 @@ weir_worker_run_once(struct weir_worker *worker)
     worker->context.time_max_ms = wall_ms + FUTURE_MS;
     size_t work = take_settled(worker);
     bool stalled = worker->port != NULL && !burst_work(worker);
-    for (uint32_t i = 0; i < worker->options.port_count && !stalled && !worker->draining; i++) {
+    size_t received = 0;
+    bool listens = !worker->draining || worker->drain_rounds > 0;
+    for (uint32_t i = 0; i < worker->options.port_count && !stalled && listens; i++) {
         if (!may_receive(worker, worker->options.ports[i]))
             continue;
         size_t taken = burst_take(worker, worker->options.ports[i]);
-        work += taken;
+        received += taken;
         if (taken > 0)
             stalled = !burst_work(worker);
     }
+    work += received;
+    if (worker->draining && !stalled)
+        worker->drain_rounds = received > 0 && listens ? worker->drain_rounds - 1 : 0;
     ports_progress(worker);
     if (!stalled)
         work += flush_due(worker);
@@ -859,9 +868,12 @@ weir_worker_run_once(struct weir_worker *worker)
 bool
 weir_worker_drain(struct weir_worker *worker)
 {
+    if (!worker->draining)
+        worker->drain_rounds = DRAIN_ROUNDS;
     worker->draining = true;
     weir_worker_run_once(worker);
-    return worker->port == NULL && worker->batch == NULL && worker->chunk == NULL &&
+    return worker->drain_rounds == 0 && worker->port == NULL && worker->batch == NULL &&
+           worker->chunk == NULL &&
            (worker->options.senders == NULL ||
                weir_senders_dirty_count(worker->options.senders) == 0) &&
            worker->packets_owed == 0 && worker->chunk_free_count == WEIR_CHUNKS;

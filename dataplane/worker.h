@@ -58,8 +58,9 @@ size_t weir_worker_run_once(struct weir_worker *worker);
 /* Monotonic time at which the open batch or chunk is due, or INT64_MAX. */
 int64_t weir_worker_deadline_ns(const struct weir_worker *worker);
 
-/* Shutdown: stops receiving; pushes what is open. False while the queues have no room, or while
- * a burst is unfinished. Call with the other stages running until it returns true. */
+/* Shutdown: takes what the ports still hold, within bounds, then nothing; pushes what is open.
+ * False while the ports hold more, while the queues have no room, or while a
+ * burst is unfinished. Call with the other stages running until it returns true. */
 bool weir_worker_drain(struct weir_worker *worker);
 
 /* Counts what is still open as dropped{shutdown} and publishes; closes the ports; frees. */

@@ -79,7 +79,8 @@ class Instance:
                 "--influx-udp", f"127.0.0.1:{self.influx_udp}",
                 "--influx-tcp", f"127.0.0.1:{self.influx_tcp}",
                 "--graphite-tcp", f"127.0.0.1:{self.graphite_tcp}",
-                *([] if "--port" in self.options else ["--port", "none"]), *self.options]
+                *([] if "--port" in self.options else ["--port", "none"]), *self.options,
+                *os.environ.get("WEIR_OPTIONS", "").split()]
 
     def start(self, wait=True):
         log = open(self.log_path, "ab")

@@ -163,7 +163,7 @@ def test_two_instances_side_by_side():
             third = Instance()
             setattr(third, port, getattr(one, port))
             third.start(wait=False)
-            assert third.process.wait(8) != 0, f"a taken {port} is refused"
+            assert third.process.wait(12) != 0, f"a taken {port} is refused"
             assert "weir is ready" not in third.log()
             third.__exit__(None, None, None)
         one.kill("dataplane")

@@ -385,6 +385,29 @@ test_packets_end_by_what_became_of_their_records(void **state)
     assert_int_equal(closed()->total.unit[WEIR_UNIT_PACKETS].received, 3);
 }
 
+/* What had arrived when the stop came is taken; what comes for ever is not. */
+static void
+test_a_stopping_worker_takes_what_its_ports_hold(void **state)
+{
+    (void)state;
+    define("m_f");
+    ready("m f=1 " NOW_TEXT, true);
+    assert_false(weir_worker_drain(t.worker));
+    assert_int_equal(t.port.released_count, 1);
+    assert_int_equal(t.port.released[0].accepted, 1);
+    bool drained = false;
+    for (int round = 0; round < 1000 && !drained; round++) {
+        t.texts = 0;
+        ready("# noise", true);
+        drained = weir_worker_drain(t.worker);
+    }
+    assert_true(drained);
+    struct weir_batch *batch = weir_ring_pop(t.options.batches);
+    assert_non_null(batch);
+    assert_int_equal(batch->count, 1);
+    closed();
+}
+
 static void
 test_a_full_disk_refuses_at_the_door_and_resumes(void **state)
 {
@@ -552,6 +575,8 @@ main(void)
             test_senders_that_wait_are_held_back_while_the_registrar_lags, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_packets_end_by_what_became_of_their_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_stopping_worker_takes_what_its_ports_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_full_disk_refuses_at_the_door_and_resumes, setup, teardown),
         cmocka_unit_test_setup_teardown(
