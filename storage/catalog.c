@@ -1,5 +1,6 @@
 #include "storage/catalog.h"
 
+#include "storage/epoch.h"
 #include "storage/log.h"
 
 #include <inttypes.h>
@@ -51,7 +52,12 @@ files_cover(struct weir_catalog *catalog, uint64_t offset)
         return WEIR_OK;
     if (catalog->files_open)
         weir_segment_reader_close(&catalog->files);
-    uint64_t segment_bytes = 0;
+    catalog->files_open = false;
+    struct weir_epoch epoch;
+    if (weir_epoch_read(catalog->io, catalog->directory, WEIR_LOG_STREAM, &epoch) != WEIR_OK)
+        epoch = (struct weir_epoch){0}; /* the files tell */
+    catalog->durable_known = epoch.durable_offset;
+    uint64_t segment_bytes = epoch.segment_bytes;
     enum weir_err err = weir_segment_reader_open(&catalog->files, catalog->io, catalog->directory,
         &segment_bytes);
     catalog->files_open = err == WEIR_OK;
@@ -192,6 +198,7 @@ pass_over(struct weir_catalog *catalog)
 {
     catalog->corrupt += !catalog->in_gap;
     catalog->in_gap = true;
+    catalog->chain_known = false;
     catalog->at += WEIR_FRAME_ALIGN;
     catalog->step = WEIR_FRAME_ALIGN;
 }
@@ -218,11 +225,6 @@ walk_one(struct weir_catalog *catalog, uint64_t durable)
     enum weir_err err = files_cover(catalog, catalog->at);
     if (err != WEIR_OK)
         return err;
-    if (catalog->at < weir_segment_reader_start(&catalog->files)) {
-        catalog->at = weir_segment_reader_start(&catalog->files); /* the rest has been removed */
-        catalog->chain_known = false;
-        return WEIR_OK;
-    }
     const uint8_t *page;
     err = weir_segment_reader_page(&catalog->files, catalog->at, catalog->step, &page);
     if (err != WEIR_OK)
@@ -231,7 +233,7 @@ walk_one(struct weir_catalog *catalog, uint64_t durable)
     memcpy(&header, page, sizeof header);
     if (belongs_here(catalog, &header, durable))
         return take_frame(catalog, &header, WEIR_PLACE_NONE);
-    if (catalog->shared == NULL)
+    if (catalog->shared == NULL && catalog->at >= catalog->durable_known)
         return WEIR_END;
     pass_over(catalog);
     return WEIR_OK;

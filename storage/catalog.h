@@ -44,6 +44,7 @@ struct weir_catalog {
     struct weir_io *io;
     struct weir_segment_reader files;
     bool files_open;
+    uint64_t durable_known; /* what the epoch file proves */
     struct weir_label_index *labels;
     struct weir_catalog_entry *entries; /* by offset */
     uint64_t entry_count;

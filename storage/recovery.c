@@ -202,6 +202,12 @@ accept_damage(struct recovery *recovery, uint64_t from, uint64_t to)
     recovery->out->told.frames_corrupt++;
     recovery->out->told.end_offset = to;
     recovery->out->previous_crc = 0;
+    struct weir_segment_reader *reader = &recovery->reader;
+    for (size_t i = 0; i < reader->damage_count; i++) {
+        struct weir_segment_damage *damage = &reader->damages[i];
+        uint64_t begin = damage->index * reader->segment_bytes;
+        damage->counted |= from < begin + reader->segment_bytes && to > begin + damage->bytes;
+    }
 }
 
 /* Takes over the oldest pending stretches that lie below the watermark. */
@@ -287,9 +293,9 @@ walk_gap(struct recovery *recovery, uint64_t offset, const uint8_t *page)
 static enum weir_err
 walk(struct recovery *recovery)
 {
-    uint64_t offset = weir_segment_reader_start(&recovery->reader);
+    uint64_t offset = 0;
     uint64_t end = weir_segment_reader_end(&recovery->reader);
-    recovery->crc_known = offset == 0; /* the first frame ever has no one before it */
+    recovery->crc_known = true; /* the first frame ever has no one before it */
     uint64_t bytes_last = 0;
     enum weir_err err = WEIR_OK;
     while (err == WEIR_OK && offset < end) {
@@ -368,6 +374,55 @@ sync_tail(struct recovery *recovery, uint64_t known_durable)
     return weir_segment_reader_flush(&recovery->reader, known_durable, end);
 }
 
+/* Tells of every file that is not what it should be, and counts those of which no gap told: what
+ * is lost is of a frame's body, or at or behind the end. */
+static void
+report_damages(struct recovery *recovery)
+{
+    const struct weir_segment_reader *reader = &recovery->reader;
+    for (size_t i = 0; i < reader->damage_count; i++) {
+        const struct weir_segment_damage *damage = &reader->damages[i];
+        char path[PATH_MAX];
+        weir_log_segment_path(reader->directory, damage->index, path, sizeof path);
+        if (damage->missing)
+            weir_event(WEIR_ERROR, "segment_missing", "file=\"%s\"", path);
+        else
+            weir_event(WEIR_ERROR, "segment_damaged",
+                "file=\"%s\" bytes=%" PRIu64 " expected=%" PRIu64, path, damage->bytes,
+                reader->segment_bytes);
+        recovery->out->told.frames_corrupt += !damage->counted;
+    }
+}
+
+/* The segment that is going to be the last is made whole: the log goes on in it, and a last one
+ * of a wrong size would be refused at the next start. */
+static enum weir_err
+mend_last(struct recovery *recovery)
+{
+    const struct weir_segment_reader *reader = &recovery->reader;
+    const struct weir_log_options *options = recovery->options;
+    recovery->out->files = reader->listed;
+    if (recovery->out->told.end_offset == 0)
+        return WEIR_OK;
+    uint64_t last = (recovery->out->told.end_offset - 1) / reader->segment_bytes;
+    size_t i = 0;
+    while (i < reader->damage_count && reader->damages[i].index != last)
+        i++;
+    if (i == reader->damage_count || reader->damages[i].bytes >= reader->segment_bytes)
+        return WEIR_OK;
+    char path[PATH_MAX];
+    weir_io_file file;
+    weir_log_segment_path(options->directory, last, path, sizeof path);
+    enum weir_err err =
+        weir_io_open(options->io, path, WEIR_IO_WRITE | WEIR_IO_CREATE, &file);
+    if (err != WEIR_OK)
+        return err;
+    recovery->out->files += reader->damages[i].missing;
+    err = weir_io_allocate(options->io, path, file, reader->segment_bytes);
+    weir_io_close(options->io, file);
+    return err;
+}
+
 /* Removes segments that begin at or behind the end. */
 static enum weir_err
 remove_behind(struct recovery *recovery)
@@ -376,16 +431,14 @@ remove_behind(struct recovery *recovery)
     struct weir_segment_reader *reader = &recovery->reader;
     enum weir_err err = WEIR_OK;
     uint64_t segment_bytes = recovery->out->segment_bytes;
-    recovery->out->files = reader->count;
     for (size_t i = reader->listed; i-- > 0 && err == WEIR_OK;) {
-        uint64_t index = reader->first + i;
+        uint64_t index = reader->indexes[i];
         if (index < (recovery->out->told.end_offset + segment_bytes - 1) / segment_bytes)
             break;
         char path[PATH_MAX];
         weir_log_segment_path(options->directory, index, path, sizeof path);
         err = weir_io_unlink(options->io, path);
-        if (i < reader->count)
-            recovery->out->files--;
+        recovery->out->files--;
     }
     return err;
 }
@@ -399,6 +452,10 @@ recover(struct recovery *recovery)
         err = accept_tail(recovery);
     if (err == WEIR_OK)
         err = sync_tail(recovery, durable);
+    if (err == WEIR_OK) {
+        report_damages(recovery);
+        err = mend_last(recovery);
+    }
     if (err == WEIR_OK)
         err = remove_behind(recovery);
     if (err != WEIR_OK)
@@ -424,7 +481,6 @@ weir_recovery_run(const struct weir_log_options *options, struct weir_recovered 
         return err;
     if (out->segment_bytes == 0)
         out->segment_bytes = options->segment_bytes;
-    out->told.end_offset = weir_segment_reader_start(&recovery.reader);
     if (recovery.epoch.durable_offset > weir_segment_reader_end(&recovery.reader))
         err = weir_fail(WEIR_CORRUPT, 0,
             "%s: segments are missing: they end at %" PRIu64 ", durable was %" PRIu64,

@@ -4,7 +4,7 @@
  * Threads: the opener of the log
  * Memory:  a 1 MiB window, one frame, and a list of frames not yet known to be durable
  * Errors:  WEIR_CORRUPT where files contradict each other and a person must decide; damage inside
- *          files is contained and counted
+ *          files, and lost or short files before the last, are contained and counted
  */
 #ifndef WEIR_STORAGE_RECOVERY_H
 #define WEIR_STORAGE_RECOVERY_H

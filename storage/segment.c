@@ -46,14 +46,8 @@ weir_segment_list(struct weir_io *io, const char *directory, uint64_t **indexes,
     size_t used = 0;
     if (found == NULL)
         err = weir_fail(WEIR_NOMEM, 0, "list of %zu segments", name_count);
-    for (size_t i = 0; err == WEIR_OK && i < name_count; i++) {
-        if (!parse_name(names[i], &found[used]))
-            continue;
-        if (used != 0 && found[used] != found[used - 1] + 1)
-            err = weir_fail(WEIR_CORRUPT, 0, "%s: segment %016llx is missing before %s",
-                directory, (unsigned long long)found[used - 1] + 1, names[i]);
-        used++;
-    }
+    for (size_t i = 0; err == WEIR_OK && i < name_count; i++)
+        used += parse_name(names[i], &found[used]);
     weir_io_list_free(names, name_count);
     if (err != WEIR_OK) {
         free(found);

@@ -47,7 +47,7 @@ struct weir_segment_next {
 };
 
 /* Indexes of the segment files of a directory, ascending; free *indexes. Other names are left
- * alone. WEIR_CORRUPT where one in the middle is missing. */
+ * alone; indexes may be missing. */
 enum weir_err weir_segment_list(struct weir_io *io, const char *directory, uint64_t **indexes,
     size_t *count) WEIR_MUST_USE;
 

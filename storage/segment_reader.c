@@ -45,23 +45,53 @@ in_use(struct weir_segment_reader *reader, uint64_t size, bool *used)
     return err;
 }
 
-/* Every segment has one size; only the last file may be shorter, if it was never used. */
 static enum weir_err
-check_size(struct weir_segment_reader *reader, uint64_t index, bool last)
+add_damage(struct weir_segment_reader *reader, struct weir_segment_damage damage)
+{
+    if (reader->damage_count == reader->damage_capacity) {
+        size_t more = reader->damage_capacity == 0 ? 16 : reader->damage_capacity * 2;
+        struct weir_segment_damage *grown = realloc(reader->damages, more * sizeof *grown);
+        if (grown == NULL)
+            return weir_fail(WEIR_NOMEM, 0, "list of %zu damaged segments", more);
+        reader->damages = grown;
+        reader->damage_capacity = more;
+    }
+    reader->damages[reader->damage_count++] = damage;
+    return WEIR_OK;
+}
+
+static enum weir_err
+size_of(struct weir_segment_reader *reader, uint64_t index, uint64_t *size)
+{
+    enum weir_err err = open_segment(reader, index);
+    return err == WEIR_OK ? weir_io_size(reader->io, reader->file, size) : err;
+}
+
+/* A file before the last: whatever is wrong with it is damage, and contained. */
+static enum weir_err
+check_middle(struct weir_segment_reader *reader, uint64_t index)
+{
+    uint64_t size = 0;
+    enum weir_err err = size_of(reader, index, &size);
+    bool missing = err == WEIR_NOT_FOUND; /* removed since it was listed */
+    if (err != WEIR_OK && !missing)
+        return err;
+    if (size == reader->segment_bytes)
+        return WEIR_OK;
+    return add_damage(reader,
+        (struct weir_segment_damage){.index = index, .bytes = size, .missing = missing});
+}
+
+/* The last file may be shorter, if it was never used: it was being made. */
+static enum weir_err
+check_last(struct weir_segment_reader *reader, uint64_t index)
 {
     uint64_t size;
-    enum weir_err err = open_segment(reader, index);
-    if (err == WEIR_OK)
-        err = weir_io_size(reader->io, reader->file, &size);
-    if (err != WEIR_OK)
+    bool used;
+    enum weir_err err = size_of(reader, index, &size);
+    if (err != WEIR_OK || (size == reader->segment_bytes && size != 0))
         return err;
-    if (reader->segment_bytes == 0 && !last)
-        reader->segment_bytes = size;
-    if (size == reader->segment_bytes && size != 0)
-        return WEIR_OK;
-    bool used = true;
-    if (last)
-        err = in_use(reader, size, &used);
+    err = in_use(reader, size, &used);
     if (err != WEIR_OK)
         return err;
     if (!used) {
@@ -77,28 +107,62 @@ check_size(struct weir_segment_reader *reader, uint64_t index, bool last)
         index, size, reader->segment_bytes);
 }
 
+/* Without an epoch file the largest file before the last tells: files lose bytes, and win none. */
+static enum weir_err
+guess_size(struct weir_segment_reader *reader)
+{
+    enum weir_err err = WEIR_OK;
+    for (size_t i = 0; i + 1 < reader->listed && err == WEIR_OK; i++) {
+        uint64_t size = 0;
+        err = size_of(reader, reader->indexes[i], &size);
+        if (err == WEIR_NOT_FOUND)
+            err = WEIR_OK;
+        if (size % WEIR_IO_ALIGN == 0 && size > reader->segment_bytes)
+            reader->segment_bytes = size;
+    }
+    return err;
+}
+
+/* Every index from 0 to the last file's. */
+static enum weir_err
+check_files(struct weir_segment_reader *reader)
+{
+    if (reader->listed == 0)
+        return WEIR_OK;
+    uint64_t last = reader->indexes[reader->listed - 1];
+    if (last - (reader->listed - 1) > WEIR_SEGMENTS_MISSING_MAX)
+        return weir_fail(WEIR_CORRUPT, 0,
+            "%s: %" PRIu64 " segments are missing before %016" PRIx64, reader->directory, last - (reader->listed - 1), last);
+    reader->count = last + 1;
+    enum weir_err err = reader->segment_bytes == 0 ? guess_size(reader) : WEIR_OK;
+    uint64_t index = 0;
+    for (size_t i = 0; i < reader->listed && err == WEIR_OK; i++, index++) {
+        for (; index < reader->indexes[i] && err == WEIR_OK; index++)
+            err = add_damage(reader,
+                (struct weir_segment_damage){.index = index, .missing = true});
+        if (err == WEIR_OK)
+            err = index < last ? check_middle(reader, index) : check_last(reader, index);
+    }
+    return err;
+}
+
 enum weir_err
 weir_segment_reader_open(struct weir_segment_reader *reader, struct weir_io *io,
     const char *directory, uint64_t *segment_bytes)
 {
     *reader = (struct weir_segment_reader){
         .io = io, .directory = directory, .segment_bytes = *segment_bytes, .opened = NONE_OPEN};
-    uint64_t *indexes;
-    enum weir_err err = weir_segment_list(io, directory, &indexes, &reader->listed);
+    enum weir_err err = weir_segment_list(io, directory, &reader->indexes, &reader->listed);
     if (err != WEIR_OK)
         return err;
-    reader->count = reader->listed;
-    reader->first = reader->listed != 0 ? indexes[0] : 0;
-    for (size_t i = 0; i < reader->listed && err == WEIR_OK; i++)
-        err = check_size(reader, indexes[i], i + 1 == reader->listed);
-    free(indexes);
+    err = check_files(reader);
     if (err == WEIR_OK && reader->segment_bytes % WEIR_IO_ALIGN != 0)
         err = weir_fail(WEIR_CORRUPT, 0, "%s: segments of %" PRIu64 " bytes", directory,
             reader->segment_bytes);
     if (err == WEIR_OK && reader->count != 0 &&
-        reader->first > UINT64_MAX / 2 / reader->segment_bytes)
-        err = weir_fail(WEIR_CORRUPT, 0, "%s: segment %016" PRIx64 " is no place of a log",
-            directory, reader->first);
+        (reader->segment_bytes == 0 || reader->count > UINT64_MAX / 2 / reader->segment_bytes))
+        err = weir_fail(WEIR_CORRUPT, 0, "%s: %" PRIu64 " segments of %" PRIu64 " bytes",
+            directory, reader->count, reader->segment_bytes);
     if (err == WEIR_OK && (reader->window = aligned_alloc(WEIR_IO_ALIGN, WINDOW)) == NULL)
         err = weir_fail(WEIR_NOMEM, 0, "window of %" PRIu64 " bytes", (uint64_t)WINDOW);
     if (err != WEIR_OK)
@@ -116,30 +180,48 @@ weir_segment_reader_close(struct weir_segment_reader *reader)
     free(reader->window);
     free(reader->frame);
     reader->window = reader->frame = NULL;
-}
-
-uint64_t
-weir_segment_reader_start(const struct weir_segment_reader *reader)
-{
-    return reader->first * reader->segment_bytes;
+    free(reader->indexes);
+    reader->indexes = NULL;
+    free(reader->damages);
+    reader->damages = NULL;
 }
 
 uint64_t
 weir_segment_reader_end(const struct weir_segment_reader *reader)
 {
-    return (reader->first + reader->count) * reader->segment_bytes;
+    return reader->count * reader->segment_bytes;
 }
 
+/* Reads what the open file has of [at, at + size); the rest is zeros. */
+static enum weir_err
+read_short(struct weir_segment_reader *reader, uint64_t at, uint8_t *data, size_t size)
+{
+    uint64_t file_size;
+    enum weir_err err = weir_io_size(reader->io, reader->file, &file_size);
+    if (err != WEIR_OK)
+        return err;
+    size_t there = 0;
+    if (file_size > at)
+        there = file_size - at < size ? (size_t)(file_size - at) : size;
+    memset(data + there, 0, size - there);
+    return there == 0 ? WEIR_OK : weir_io_read(reader->io, reader->file, data, there, at);
+}
+
+/* A missing file is all zeros, and so is what lies behind the end of a short one: no frame checks
+ * out there, so that whoever reads meets it as damage. */
 static enum weir_err
 read_at(struct weir_segment_reader *reader, uint64_t offset, void *data, size_t size)
 {
     enum weir_err err = open_segment(reader, offset / reader->segment_bytes);
+    if (err == WEIR_NOT_FOUND) {
+        memset(data, 0, size);
+        return WEIR_OK;
+    }
     if (err != WEIR_OK)
         return err;
-    err = weir_io_read(reader->io, reader->file, data, size, offset % reader->segment_bytes);
-    if (err == WEIR_END)
-        err = weir_fail(WEIR_CORRUPT, 0, "%s: a segment became shorter", reader->directory);
-    return err;
+    uint64_t at = offset % reader->segment_bytes;
+    err = weir_io_read(reader->io, reader->file, data, size, at);
+    return err == WEIR_END ? read_short(reader, at, data, size) : err;
 }
 
 enum weir_err
@@ -196,8 +278,6 @@ weir_segment_reader_flush(struct weir_segment_reader *reader, uint64_t from, uin
 {
     enum weir_err err = WEIR_OK;
     uint64_t index = from / reader->segment_bytes;
-    if (index < reader->first)
-        index = reader->first;
     for (; err == WEIR_OK && index * reader->segment_bytes < to; index++) {
         err = open_segment(reader, index);
         if (err == WEIR_OK)

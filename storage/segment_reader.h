@@ -2,20 +2,36 @@
  *
  * Threads: one
  * Memory:  a window of 1 MiB and the largest frame asked for
- * Errors:  WEIR_CORRUPT for a missing segment or one of a wrong size
+ * Errors:  what a file before the last does not hold reads as zeros and is listed in damages;
+ *          WEIR_CORRUPT for a last one of a wrong size
+ * Limits:  WEIR_SEGMENTS_MISSING_MAX files
  */
 #ifndef WEIR_STORAGE_SEGMENT_READER_H
 #define WEIR_STORAGE_SEGMENT_READER_H
 
 #include "storage/io.h"
 
+/* More than that are no damage but another directory, or a stray file. */
+#define WEIR_SEGMENTS_MISSING_MAX 1024
+
+/* A segment before the last whose file is missing or has a wrong size. */
+struct weir_segment_damage {
+    uint64_t index;
+    uint64_t bytes; /* of the file */
+    bool missing;
+    bool counted; /* recovery's: a gap has told of it */
+};
+
 struct weir_segment_reader {
     struct weir_io *io;
     const char *directory;
     uint64_t segment_bytes;
-    uint64_t first;  /* index of the first segment */
-    size_t listed;   /* segment files there are */
-    size_t count;    /* of those, without a last one that was never made whole */
+    uint64_t *indexes; /* of the files there are, ascending */
+    size_t listed;
+    uint64_t count; /* segments from 0 on, without a last one that was never used */
+    struct weir_segment_damage *damages; /* as found at open, ascending */
+    size_t damage_count;
+    size_t damage_capacity;
     uint64_t opened; /* index of the open file */
     weir_io_file file;
     uint8_t *window;
@@ -31,8 +47,7 @@ enum weir_err weir_segment_reader_open(struct weir_segment_reader *reader, struc
     const char *directory, uint64_t *segment_bytes) WEIR_MUST_USE;
 void weir_segment_reader_close(struct weir_segment_reader *reader);
 
-/* Stream offsets of the first byte and behind the last. */
-uint64_t weir_segment_reader_start(const struct weir_segment_reader *reader);
+/* Stream offset behind the last byte; the first is 0, since nothing is removed from the front. */
 uint64_t weir_segment_reader_end(const struct weir_segment_reader *reader);
 
 /* The page (WEIR_IO_ALIGN bytes) at an offset; valid until the next call. step is how far the

@@ -420,6 +420,33 @@ test_reader_of_a_live_log_passes_over_damage_below_the_durable_offset(void **sta
     assert_int_equal(weir_reader_blocks_corrupt(instance.reader), 1);
 }
 
+/* Three segments, of which the file in the middle is lost or cut: readers go on behind it. */
+static void
+test_reader_goes_on_behind_a_lost_or_short_file(void **state)
+{
+    (void)state;
+    char path[700];
+    dataplane_starts(1);
+    define("cpu", "one");
+    for (int64_t t = 0; t < 3; t++) {
+        sample(0, t, t);
+        write_frame(IN_FILE);
+        seal_segment();
+    }
+    atomic_store(&instance.shared->durable_offset, instance.end);
+    weir_log_segment_path(instance.directory, 1, path, sizeof path);
+    for (int missing = 0; missing < 2; missing++) {
+        assert_int_equal(missing ? unlink(path) : truncate(path, 100), 0);
+        open_reader(true);
+        assert_int_equal(weir_reader_durable_offset(instance.reader), instance.end);
+        assert_int_equal(scan_all(), 2);
+        assert_true(seen[0].value == 0 && seen[1].value == 2);
+        assert_int_equal(weir_reader_blocks_corrupt(instance.reader), 1);
+        weir_reader_close(instance.reader);
+        instance.reader = NULL;
+    }
+}
+
 /* A series whose definition is lost keeps its number and a name that says so. */
 static void
 test_reader_keeps_numbers_of_lost_definitions(void **state)
@@ -709,6 +736,7 @@ main(void)
         TEST(test_reader_of_a_stopped_log_ends_at_the_torn_frame),
         TEST(test_reader_of_a_stopped_log_ends_where_the_chain_breaks),
         TEST(test_reader_of_a_live_log_passes_over_damage_below_the_durable_offset),
+        TEST(test_reader_goes_on_behind_a_lost_or_short_file),
         TEST(test_reader_keeps_numbers_of_lost_definitions),
         TEST(test_reader_does_not_believe_absurd_series_numbers),
         TEST(test_reader_sees_published_frames_without_the_files),

@@ -431,15 +431,106 @@ test_recovery_does_without_a_damaged_or_missing_epoch_file(void **state)
     check_ends_before(image.frames);
 }
 
+/* Frames that lie outside of segment `index`, and the log's end. */
+static uint64_t
+frames_outside(uint64_t index, uint64_t *end)
+{
+    uint64_t frames = 0;
+    for (size_t i = 0; i < image.frames; i++) {
+        frames += image.headers[i].type == WEIR_FRAME_SAMPLES &&
+            image.headers[i].offset / SEGMENT != index;
+        *end = image.headers[i].offset + image.headers[i].bytes;
+    }
+    return frames;
+}
+
+/* Opens, appends, and opens again: the damage stays what it is, nothing else is lost. */
 static void
-test_recovery_refuses_a_log_with_a_missing_segment(void **state)
+check_goes_on(uint64_t frames, uint64_t end)
+{
+    assert_int_equal(fixture_open(), WEIR_OK);
+    assert_true(fixture.recovery.frames >= frames);
+    assert_int_equal(fixture.recovery.end_offset, end);
+    assert_int_equal(fixture.recovery.frames_corrupt, 1);
+    assert_false(fixture.out_of_order);
+    uint64_t found = fixture.recovery.frames;
+    fill_batch(900, 5, fixture.defined, 1);
+    append();
+    settle();
+    fixture_close();
+    assert_int_equal(fixture_open(), WEIR_OK);
+    assert_int_equal(fixture.recovery.frames, found + 1);
+    assert_int_equal(fixture.recovery.frames_corrupt, 1);
+    fixture_close();
+}
+
+static void
+test_recovery_contains_a_missing_segment_before_the_last(void **state)
 {
     (void)state;
     make_log(12);
-    put_image();
-    unlink(segment_path(1));
-    assert_int_equal(fixture_open(), WEIR_CORRUPT);
-    assert_non_null(strstr(weir_err_detail(), "0000000000000001"));
+    assert_true(image.count >= 3);
+    for (uint64_t i = 0; (i + 1) * SEGMENT <= watermark(SIZE_MAX); i++) {
+        uint64_t end = 0;
+        uint64_t frames = frames_outside(i, &end);
+        put_image();
+        unlink(segment_path(i));
+        check_goes_on(frames, end);
+    }
+}
+
+static void
+test_recovery_contains_a_short_segment_before_the_last(void **state)
+{
+    (void)state;
+    static const off_t sizes[] = {0, 100, PAGE, 5 * PAGE + 7};
+    make_log(12);
+    for (uint64_t i = 0; (i + 1) * SEGMENT <= watermark(SIZE_MAX); i++)
+        for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+            uint64_t end = 0;
+            uint64_t frames = frames_outside(i, &end);
+            put_image();
+            assert_int_equal(truncate(segment_path(i), sizes[k]), 0);
+            check_goes_on(frames, end);
+        }
+}
+
+static void
+test_recovery_makes_a_damaged_segment_whole_where_the_log_goes_on(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[SEGMENT];
+    make_log(12);
+    uint64_t end = 0, last;
+    frames_outside(SIZE_MAX, &end);
+    last = (end - 1) / SEGMENT;
+    for (int missing = 0; missing < 2; missing++) {
+        put_image();
+        write_file(segment_path(last + 1), zeros, SEGMENT); /* made ahead */
+        if (missing)
+            unlink(segment_path(last));
+        else
+            assert_int_equal(truncate(segment_path(last), 0), 0);
+        for (int opened = 0; opened < 2; opened++) {
+            struct stat status;
+            assert_int_equal(fixture_open(), WEIR_OK);
+            assert_true(fixture.recovery.end_offset >= last * SEGMENT);
+            assert_true(fixture.recovery.frames_corrupt >= (opened == 0));
+            fill_batch(900, 5, fixture.defined, 1);
+            append();
+            settle();
+            fixture_close();
+            assert_int_equal(stat(segment_path(last), &status), 0);
+            assert_int_equal(status.st_size, SEGMENT);
+        }
+    }
+}
+
+static void
+test_recovery_refuses_a_log_whose_end_is_missing(void **state)
+{
+    (void)state;
+    make_log(12);
     put_image();
     image.epoch.durable_offset = image.headers[image.frames - 1].offset;
     assert_int_equal(
@@ -451,16 +542,16 @@ test_recovery_refuses_a_log_with_a_missing_segment(void **state)
 }
 
 static void
-test_recovery_refuses_segments_of_a_wrong_size(void **state)
+test_recovery_refuses_a_stray_segment_far_away(void **state)
 {
     (void)state;
+    static const uint8_t zeros[SEGMENT];
     make_log(12);
-    for (size_t i = 0; i + 1 < image.count; i++) {
-        put_image();
-        assert_int_equal(truncate(segment_path(i), SEGMENT - PAGE), 0);
-        assert_int_equal(fixture_open(), WEIR_CORRUPT);
-        assert_non_null(strstr(weir_err_detail(), "bytes"));
-    }
+    put_image();
+    write_file(segment_path(UINT64_MAX), zeros, SEGMENT);
+    assert_int_equal(fixture_open(), WEIR_CORRUPT);
+    assert_non_null(strstr(weir_err_detail(), "missing"));
+    unlink(segment_path(UINT64_MAX));
 }
 
 static void
@@ -569,8 +660,11 @@ main(void)
         TEST(test_recovery_takes_no_frame_of_another_history),
         TEST(test_recovery_grows_the_epoch_though_no_frame_was_written),
         TEST(test_recovery_does_without_a_damaged_or_missing_epoch_file),
-        TEST(test_recovery_refuses_a_log_with_a_missing_segment),
-        TEST(test_recovery_refuses_segments_of_a_wrong_size),
+        TEST(test_recovery_contains_a_missing_segment_before_the_last),
+        TEST(test_recovery_contains_a_short_segment_before_the_last),
+        TEST(test_recovery_makes_a_damaged_segment_whole_where_the_log_goes_on),
+        TEST(test_recovery_refuses_a_log_whose_end_is_missing),
+        TEST(test_recovery_refuses_a_stray_segment_far_away),
         TEST(test_recovery_remakes_a_segment_whose_making_was_cut_short),
         TEST(test_recovery_skips_whole_pages_of_garbage_below_the_watermark),
         TEST(test_recovery_holds_no_more_frames_than_are_above_the_watermark),
