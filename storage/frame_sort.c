@@ -107,12 +107,13 @@ goes_behind(uint64_t a, uint64_t b)
     return (a << 24 | a >> WEIR_SERIES_BITS) > (b << 24 | b >> WEIR_SERIES_BITS);
 }
 
-/* Puts `length` entries, ascending, behind the `used` ones of out. Returns the moves it took. */
+/* Puts `length` entries, ascending, behind the `used` ones of out. Returns the moves it took; it
+ * gives up, half way, once they pass the limit. */
 static uint64_t
-insert_run(uint64_t *out, uint32_t used, const uint64_t *entries, uint32_t length)
+insert_run(uint64_t *out, uint32_t used, const uint64_t *entries, uint32_t length, uint64_t limit)
 {
     uint64_t moves = 0;
-    for (uint32_t i = 0; i < length; i++) {
+    for (uint32_t i = 0; i < length && moves <= limit; i++) {
         uint32_t to = used + i;
         for (; to > 0 && goes_behind(out[to - 1], entries[i]); to--, moves++)
             out[to] = out[to - 1];
@@ -137,7 +138,7 @@ lay_runs(const uint64_t *runs, uint32_t run_count, const uint64_t *entries, uint
                 series_of(entries[place + length])))
             length++;
         if (WEIR_UNLIKELY(used > 0 && series_of(out[used - 1]) >= series_of(runs[i]))) {
-            moves += insert_run(out, used, entries + place, length);
+            moves += insert_run(out, used, entries + place, length, count);
             if (moves > count)
                 return false;
         } else {

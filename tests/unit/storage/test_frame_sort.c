@@ -101,6 +101,19 @@ test_sort_merges_runs_that_overlap(void **unused)
     check_order();
 }
 
+/* Few senders: every run is a whole pass and overlaps the one before from end to end. */
+static void
+test_sort_takes_passes_over_the_same_series(void **unused)
+{
+    (void)unused;
+    for (uint32_t series = 1; series < 40000; series = series * 3 + 1) {
+        while (batch->count + series <= WEIR_BATCH_SAMPLES_MAX)
+            for (uint32_t i = 0; i < series; i++)
+                append(i);
+        check_order();
+    }
+}
+
 static void
 test_sort_takes_any_order(void **unused)
 {
@@ -131,6 +144,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sort_orders_packets_of_many_lengths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sort_merges_runs_that_overlap, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_sort_takes_passes_over_the_same_series, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sort_takes_any_order, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
