@@ -20,7 +20,7 @@
  * given its own.
  *
  *   RUN --stop--> WORKERS --all drained--> REGISTRAR --flushed--> WRITER --idle--> END
- *    any of the middle ones --four seconds--> END
+ *    any of the middle ones --four seconds, or the log takes nothing--> END
  */
 enum weir_dataplane_phase { RUN, WORKERS, REGISTRAR, WRITER, END };
 
@@ -75,6 +75,15 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
     return work;
 }
 
+/* A full or failed log makes nothing durable: waiting for it would only delay the end. */
+static bool
+log_takes_nothing(struct weir_dataplane *dataplane)
+{
+    /* relaxed: a hint; whoever misses it waits a round longer */
+    uint32_t state = atomic_load_explicit(&dataplane->progress.state, memory_order_relaxed);
+    return state == WEIR_INGEST_DISK_FULL || state == WEIR_INGEST_IO_ERROR;
+}
+
 /* Main thread: moves to the next phase where every thread has said that this one is done. */
 static void
 phase_next(struct weir_dataplane *dataplane, int64_t *deadline_ns)
@@ -86,6 +95,9 @@ phase_next(struct weir_dataplane *dataplane, int64_t *deadline_ns)
         *deadline_ns = weir_mono_ns() + DRAIN_NS;
         atomic_store(&dataplane->shared->state, WEIR_INGEST_STOPPING);
         weir_event(WEIR_INFO, "stopping", "reason=signal");
+    } else if (log_takes_nothing(dataplane)) {
+        weir_event(WEIR_WARN, "stop_cut_short", "reason=log_takes_nothing");
+        phase = END;
     } else if (weir_mono_ns() < *deadline_ns) {
         for (uint32_t i = 0; i < dataplane->topology.thread_count; i++)
             if (atomic_load_explicit(&dataplane->threads[i].drained, memory_order_acquire) !=

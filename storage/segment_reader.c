@@ -130,9 +130,11 @@ check_files(struct weir_segment_reader *reader)
     if (reader->listed == 0)
         return WEIR_OK;
     uint64_t last = reader->indexes[reader->listed - 1];
-    if (last - (reader->listed - 1) > WEIR_SEGMENTS_MISSING_MAX)
+    uint64_t missing = last - (reader->listed - 1);
+    if (missing > WEIR_SEGMENTS_MISSING_MAX)
         return weir_fail(WEIR_CORRUPT, 0,
-            "%s: %" PRIu64 " segments are missing before %016" PRIx64, reader->directory, last - (reader->listed - 1), last);
+            "%s: %" PRIu64 " segments are missing before %016" PRIx64, reader->directory, missing,
+            last);
     reader->count = last + 1;
     enum weir_err err = reader->segment_bytes == 0 ? guess_size(reader) : WEIR_OK;
     uint64_t index = 0;
