@@ -4,6 +4,7 @@
 #include "app/topology.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "storage/segment.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -40,6 +41,20 @@ ring_take(struct weir_dataplane *dataplane, size_t capacity, struct weir_ring **
     return err;
 }
 
+/* Is there a log that an earlier key belongs to? */
+static bool
+log_exists(struct weir_dataplane *dataplane)
+{
+    char directory[WEIR_CONFIG_PATH_MAX + 16];
+    uint64_t *indexes = NULL;
+    size_t count = 0;
+    snprintf(directory, sizeof directory, "%s/log/0", dataplane->config.data);
+    if (weir_segment_list(dataplane->io, directory, &indexes, &count) != WEIR_OK)
+        return false; /* the log's own opening tells why */
+    free(indexes);
+    return count != 0;
+}
+
 /* The installation's random key: made once, kept with the data. */
 static enum weir_err
 key_load(struct weir_dataplane *dataplane)
@@ -55,6 +70,9 @@ key_load(struct weir_dataplane *dataplane)
         if (err == WEIR_END)
             err = weir_fail(WEIR_CORRUPT, 0, "%s is shorter than %zu bytes", path, sizeof seed);
     } else if (err == WEIR_NOT_FOUND) {
+        if (log_exists(dataplane))
+            weir_event(WEIR_WARN, "key_lost",
+                "file=\"%s\" effect=\"made anew with the fingerprints; data stays served\"", path);
         if (getentropy(seed, sizeof seed) != 0)
             return weir_fail(WEIR_IO, errno, "getentropy");
         err = weir_io_replace(dataplane->io, path, seed, sizeof seed);

@@ -23,7 +23,7 @@
  * given its own.
  *
  *   RUN --stop--> WORKERS --all drained--> REGISTRAR --flushed--> WRITER --idle--> END
- *    any of the middle ones --four seconds, half a second with a full log--> END
+ *    any of the middle ones --four seconds, half a second where the log takes nothing--> END
  */
 enum weir_dataplane_phase { RUN, WORKERS, REGISTRAR, WRITER, END };
 
@@ -78,15 +78,21 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
     return work;
 }
 
+/* A full or failed log makes nothing more durable than what it has under way. */
+static bool
+log_takes_nothing(struct weir_dataplane *dataplane)
+{
+    /* relaxed: a hint; whoever misses it waits a round longer */
+    uint32_t state = atomic_load_explicit(&dataplane->progress.state, memory_order_relaxed);
+    return state == WEIR_INGEST_DISK_FULL || state == WEIR_INGEST_IO_ERROR;
+}
+
 /* Main thread: moves to the next phase where every thread has said that this one is done. */
 static void
 phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
 {
     enum weir_dataplane_phase phase = phase_of(dataplane);
-    /* relaxed: it carries no data */
-    bool full = atomic_load_explicit(&dataplane->progress.state, memory_order_relaxed) ==
-                WEIR_INGEST_DISK_FULL;
-    int64_t limit_ns = full ? DRAIN_FULL_NS : DRAIN_NS;
+    int64_t limit_ns = log_takes_nothing(dataplane) ? DRAIN_FULL_NS : DRAIN_NS;
     if (phase == RUN) {
         if (!*dataplane->stop)
             return;

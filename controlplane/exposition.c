@@ -279,6 +279,23 @@ reader_health(const struct weir_pool_state *pool)
     return (struct health){0};
 }
 
+/* Damage does not make the instance unhealthy, but somebody has to know. */
+static void
+write_damage(const struct weir_exposition *from, struct weir_text *text)
+{
+    uint64_t frames = 0, definitions = 0;
+    struct weir_ledger_sum *sum = from->shared != NULL ? malloc(sizeof *sum) : NULL;
+    if (sum != NULL && weir_ledger_read(&from->shared->ledger, sum) == WEIR_OK) {
+        frames = sum->total.counter[WEIR_COUNTER_log_frames_corrupt];
+        definitions = sum->total.counter[WEIR_COUNTER_definitions_lost];
+    }
+    free(sum);
+    if (frames != 0 || definitions != 0 || from->pool.blocks_corrupt != 0)
+        weir_text_format(text, ",\"damage\":{\"frames_corrupt\":%" PRIu64
+            ",\"definitions_lost\":%" PRIu64 ",\"blocks_corrupt\":%" PRIu64 "}", frames,
+            definitions, from->pool.blocks_corrupt);
+}
+
 int
 weir_health_write(const struct weir_exposition *from, struct weir_text *text)
 {
@@ -296,6 +313,7 @@ weir_health_write(const struct weir_exposition *from, struct weir_text *text)
     if (from->shared != NULL)
         weir_text_format(text, ",\"epoch\":%" PRIu64,
             atomic_load_explicit(&from->shared->epoch, memory_order_acquire));
+    write_damage(from, text);
     weir_text_puts(text, "}\n");
     return worst->reason == NULL ? WEIR_STATUS_OK : WEIR_STATUS_UNAVAILABLE;
 }

@@ -24,6 +24,7 @@ struct query {
     uint64_t *numbers;
     size_t series_count;
     uint32_t *order; /* places in numbers, in order of labels */
+    uint64_t corrupt_before; /* met by the reader before this query */
 };
 
 static const char *const aggregation_names[] = {
@@ -255,6 +256,20 @@ open_answer(struct weir_call *call, const struct query *query)
     weir_text_puts(answer, "\",\"series\":[");
 }
 
+/* Behind the last series. Says what may be missing: the blocks that this query skipped, and what
+ * the log has lost, which may have held samples of any series and time. */
+static void
+close_answer(struct weir_call *call, const struct query *query)
+{
+    uint64_t damaged = weir_reader_blocks_corrupt(call->reader) - query->corrupt_before +
+        weir_reader_gaps(call->reader);
+    weir_text_puts(&call->answer, "]");
+    if (damaged != 0)
+        weir_text_format(&call->answer,
+            ",\"warnings\":[\"%" PRIu64 " damaged blocks were skipped\"]", damaged);
+    weir_text_puts(&call->answer, "}\n");
+}
+
 /* Writes the points of one series; `open` tells whether its labels are written, which happens
  * with its first point, so that a series without points is left out. */
 static void
@@ -299,7 +314,7 @@ answer_buckets(struct weir_call *call, const struct query *query)
                         (buckets.first + (int64_t)k) * query->step_ms, value);
             weir_text_puts(&call->answer, open ? "]}" : "");
         }
-        weir_text_puts(&call->answer, "]}\n");
+        close_answer(call, query);
     }
     weir_buckets_fini(&buckets);
 }
@@ -376,7 +391,7 @@ answer_raw(struct weir_call *call, const struct query *query)
                     scan.points.items[k].value);
             weir_text_puts(&call->answer, open ? "]}" : "");
         }
-        weir_text_puts(&call->answer, "]}\n");
+        close_answer(call, query);
     } else if (call->status == 0) {
         weir_call_fail_err(call, err);
     }
@@ -386,7 +401,7 @@ answer_raw(struct weir_call *call, const struct query *query)
 void
 weir_query_run(struct weir_call *call)
 {
-    struct query query = {0};
+    struct query query = {.corrupt_before = weir_reader_blocks_corrupt(call->reader)};
     call->status = WEIR_STATUS_OK;
     if (read_matches(call, &query) && read_range(call, &query) && read_aggregation(call, &query) &&
         select_series(call, &query)) {

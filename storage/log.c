@@ -147,6 +147,7 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
     struct weir_counts *counts = log->options.counts;
     counts->counter[WEIR_COUNTER_log_bytes_torn] = recovered->told.bytes_torn;
     counts->counter[WEIR_COUNTER_log_frames_corrupt] = recovered->told.frames_corrupt;
+    counts->counter[WEIR_COUNTER_definitions_lost] = recovered->told.definitions_lost;
     enum weir_err err = allocate_memory(log);
     log->next.files = recovered->files;
     if (err == WEIR_OK)

@@ -56,7 +56,8 @@ struct weir_log_recovery {
     uint64_t frames;
     uint64_t definitions;
     uint64_t bytes_torn;      /* after the last valid frame */
-    uint64_t frames_corrupt;  /* below the highest watermark */
+    uint64_t frames_corrupt;  /* below the highest watermark, and damaged files */
+    uint64_t definitions_lost; /* numbers handed over under a name that says so */
     uint64_t dataplane_epoch; /* the new one: greater than any seen */
     int64_t time_max_ms;      /* newest sample time seen; INT64_MIN for an empty log */
 };

@@ -1,8 +1,10 @@
 #include "storage/reader.h"
 
+#include "base/event.h"
 #include "storage/catalog.h"
 #include "storage/log.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,8 @@ _Static_assert(sizeof(struct weir_frame_header) +
 struct weir_reader {
     struct weir_catalog catalog;
     uint64_t corrupt;            /* blocks and frames met by scans */
+    uint64_t corrupt_at;         /* frame of the first of them in this scan */
+    uint64_t corrupt_before;     /* this scan */
     weir_reader_check_fn *check; /* of scans; may be NULL */
     void *check_context;
     struct weir_sample samples[WEIR_BLOCK_SAMPLES];
@@ -78,6 +82,12 @@ uint64_t
 weir_reader_blocks_corrupt(const struct weir_reader *reader)
 {
     return reader->corrupt + reader->catalog.corrupt;
+}
+
+uint64_t
+weir_reader_gaps(const struct weir_reader *reader)
+{
+    return reader->catalog.corrupt;
 }
 
 void
@@ -148,6 +158,14 @@ is_damage(enum weir_err err)
     return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
 }
 
+/* Counts a block or frame that the scan skips. */
+static void
+skip(struct weir_reader *reader, const struct weir_catalog_entry *entry)
+{
+    if (reader->corrupt++ == reader->corrupt_before)
+        reader->corrupt_at = entry->offset;
+}
+
 static enum weir_err
 read_index(struct weir_reader *reader, const struct weir_catalog_entry *entry,
     const struct weir_frame_block **blocks, size_t *count)
@@ -177,7 +195,7 @@ load_index(struct weir_reader *reader, struct weir_catalog_entry *entry,
     }
     if (!is_damage(err))
         return err;
-    reader->corrupt++;
+    skip(reader, entry);
     *count = 0;
     return WEIR_OK;
 }
@@ -208,7 +226,7 @@ load_block(struct weir_reader *reader, struct weir_catalog_entry *entry,
     }
     if (!is_damage(err))
         return err;
-    reader->corrupt++;
+    skip(reader, entry);
     *count = 0;
     return WEIR_OK;
 }
@@ -251,6 +269,7 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
         .call = call,
         .context = context};
     enum weir_err err = WEIR_OK;
+    reader->corrupt_before = reader->corrupt;
     uint64_t frames = number_count > 0 ? reader->catalog.entry_count : 0;
     for (uint64_t i = 0; i < frames && err == WEIR_OK; i++) {
         struct weir_catalog_entry *entry = &reader->catalog.entries[i];
@@ -261,5 +280,8 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
         if (err == WEIR_OK)
             err = scan_frame(reader, &scan, entry);
     }
+    if (reader->corrupt != reader->corrupt_before)
+        weir_event(WEIR_WARN, "blocks_skipped", "first_offset=%" PRIu64 " blocks=%" PRIu64,
+            reader->corrupt_at, reader->corrupt - reader->corrupt_before);
     return err;
 }

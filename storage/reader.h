@@ -32,7 +32,10 @@ enum weir_err weir_reader_refresh(struct weir_reader *reader) WEIR_MUST_USE;
 uint64_t weir_reader_series_count(const struct weir_reader *reader);
 uint64_t weir_reader_frames(const struct weir_reader *reader);
 uint64_t weir_reader_durable_offset(const struct weir_reader *reader);
+/* Damage met so far: blocks and frames that scans skipped (each time), and gaps. */
 uint64_t weir_reader_blocks_corrupt(const struct weir_reader *reader);
+/* Of those, places of the log without a readable frame: any time and series may have lain there. */
+uint64_t weir_reader_gaps(const struct weir_reader *reader);
 /* Canonical labels of a series number below series_count. */
 void weir_reader_labels(const struct weir_reader *reader, uint64_t number,
     const uint8_t **labels, size_t *size);

@@ -76,6 +76,7 @@ define_lost(struct recovery *recovery, uint64_t until)
             out->definitions_through, until);
     weir_event(WEIR_ERROR, "definitions_lost", "first=%" PRIu64 " count=%" PRIu64,
         out->definitions_through, until - out->definitions_through);
+    out->told.definitions_lost += until - out->definitions_through;
     for (; out->definitions_through < until; out->definitions_through++) {
         char number[24];
         static const char name[] = WEIR_NAME_LABEL, value[] = "weir_lost_definition";

@@ -31,6 +31,13 @@ struct weir_writer {
     struct taken taken[TAKEN_MAX];
 };
 
+static void
+publish_ledger(struct weir_writer *writer)
+{
+    weir_ledger_publish(&writer->options.shared->ledger.blocks[WEIR_BLOCK_WRITER],
+        writer->options.counts);
+}
+
 enum weir_err
 weir_writer_new(const struct weir_writer_options *options, struct weir_writer **out)
 {
@@ -48,15 +55,9 @@ weir_writer_new(const struct weir_writer_options *options, struct weir_writer **
         memory_order_release);
     atomic_store_explicit(&progress->durable_offset, weir_log_durable(options->log),
         memory_order_release);
+    publish_ledger(writer); /* what recovery counted shows before anything is written */
     *out = writer;
     return WEIR_OK;
-}
-
-static void
-publish_ledger(struct weir_writer *writer)
-{
-    weir_ledger_publish(&writer->options.shared->ledger.blocks[WEIR_BLOCK_WRITER],
-        writer->options.counts);
 }
 
 /* Tells producers and readers, unless the process is stopping: that stays. */

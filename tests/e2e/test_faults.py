@@ -172,14 +172,14 @@ def test_two_instances_side_by_side():
 
 
 def test_a_full_log_refuses_by_name_and_serves_reads():
-    with Instance("--log-size-max", "64MiB", "--log-segment-size", "16MiB") as weir:
+    with Instance("--log-size-max", "32MiB", "--log-segment-size", "16MiB") as weir:
         now = int(time.time())
         assert parse_ok(weir.send_tcp(f"first f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
         source = random.Random(1)
         refused = 0
+        values = "".join(f"fill,h={i} f={source.random()!r} TIME\n" for i in range(20000))
         for pack in range(400):
-            text = "".join(f"fill,h={i} f={source.random()!r} {now * 10**9 + pack * 10**6}\n"
-                           for i in range(20000)).encode()
+            text = values.replace("TIME", str(now * 10**9 + pack * 10**6)).encode()
             answer = weir.send_tcp(text)
             if answer == b"error disk_full\n":
                 continue  # accepted into memory, not durable: no promise
@@ -197,6 +197,10 @@ def test_a_full_log_refuses_by_name_and_serves_reads():
         weir.kill("supervisor")
         weir.process.wait(5)
         wait_for(lambda: not any(alive(pid) for pid in children), 1, "children are gone")
+        weir.start()
+        began = time.monotonic()
+        assert weir.stop(5) == 0
+        assert time.monotonic() - began < 3, "a full log has nothing to wait for"
         weir.options = ["--log-size-max", "1GiB", "--log-segment-size", "16MiB"]
         weir.start()
         assert parse_ok(weir.send_tcp(f"after f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
@@ -214,6 +218,38 @@ def test_without_standard_descriptors_events_go_nowhere():
         assert weir.stop() == 0
         for name in ("lock", "run/dataplane.lock"):
             assert os.path.getsize(os.path.join(weir.data, name)) == 0, name
+
+
+def test_a_lost_segment_and_key_cost_their_own_samples_alone():
+    with Instance("--log-size-max", "1GiB", "--log-segment-size", "16MiB") as weir:
+        now = int(time.time())
+        segments = os.path.join(weir.data, "log", "0")
+        values = "".join(f"fill,h={i} f={i * 1.1!r} TIME\n" for i in range(20000))
+        for pack in range(400):
+            text = values.replace("TIME", str(now * 10**9 + pack * 10**6)).encode()
+            assert parse_ok(weir.send_tcp(text))[:2] == (20000, 0)
+            if len(os.listdir(segments)) >= 5:  # the epoch file, and one made ahead
+                break
+        assert parse_ok(weir.send_tcp(f"last f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+        weir.stop()
+        middle = os.path.join(segments, "%016x.seg" % 1)
+        os.truncate(middle, 8388621)
+        os.unlink(os.path.join(weir.data, "key"))
+        for event in ("segment_damaged", "segment_missing"):
+            weir.start()
+            assert f"event={event}" in weir.log() and "event=key_lost" in weir.log()
+            assert weir.raw("last_f", now, now + 1) == {(): [(now, 1.0)]}
+            for _, v in weir.raw("fill_f", now, now + 10, h=7)[(("h", "7"),)]:
+                assert v == 7 * 1.1, v
+            status, body = weir.get("/healthz")
+            assert status == 200 and b'"damage":{"frames_corrupt":1' in body, (status, body)
+            _, body = weir.get(f"/api/v1/metrics/query?metric=last_f&from={now}&to={now + 1}")
+            assert b'"warnings":["' in body, body
+            after = f"{event} f=2 {now * 10**9}\n"
+            assert parse_ok(weir.send_tcp(after.encode()))[:2] == (1, 0)
+            weir.stop()
+            if os.path.exists(middle):
+                os.unlink(middle)
 
 
 def test_the_sync_back_end_gives_the_same_answers():

@@ -9,6 +9,7 @@
 struct weir_reader {
     weir_reader_check_fn *check;
     void *context;
+    uint64_t skipped;
 };
 
 static struct {
@@ -23,6 +24,7 @@ static struct {
 } samples[SAMPLES_MAX];
 static size_t sample_count;
 static _Atomic int failure;
+static uint64_t damaged_blocks, damaged_gaps;
 
 _Atomic bool fake_endless;
 _Atomic int fake_scans_running;
@@ -36,6 +38,7 @@ fake_reset(void)
     sample_count = 0;
     fake_endless = false;
     failure = WEIR_OK;
+    damaged_blocks = damaged_gaps = 0;
 }
 
 static uint64_t
@@ -83,6 +86,13 @@ fake_sample(uint64_t number, int64_t time_ms, double value)
     samples[sample_count].series = number;
     samples[sample_count].time_ms = time_ms;
     samples[sample_count++].value = value;
+}
+
+void
+fake_damage(uint64_t blocks, uint64_t gaps)
+{
+    damaged_blocks = blocks;
+    damaged_gaps = gaps;
 }
 
 void
@@ -147,8 +157,14 @@ weir_reader_durable_offset(const struct weir_reader *reader)
 uint64_t
 weir_reader_blocks_corrupt(const struct weir_reader *reader)
 {
+    return reader->skipped + damaged_gaps;
+}
+
+uint64_t
+weir_reader_gaps(const struct weir_reader *reader)
+{
     (void)reader;
-    return 0;
+    return damaged_gaps;
 }
 
 void
@@ -216,6 +232,7 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
 {
     enum weir_err err;
     fake_scans_running++;
+    reader->skipped += damaged_blocks;
     do {
         err = reader->check != NULL ? reader->check(reader->context) : WEIR_OK;
         if (err == WEIR_OK)

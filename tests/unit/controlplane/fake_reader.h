@@ -16,6 +16,8 @@ uint64_t fake_series(const char *labels);
 uint64_t fake_series_value(const char *metric, const char *name, const char *value, size_t size);
 /* Appends a sample in log order. */
 void fake_sample(uint64_t series, int64_t time_ms, double value);
+/* Every scan from now on skips that many blocks; gaps lie in the log. */
+void fake_damage(uint64_t blocks, uint64_t gaps);
 /* What weir_reader_refresh and weir_reader_open answer. */
 void fake_fail(enum weir_err err);
 

@@ -517,6 +517,21 @@ test_catalog_refuses_with_prometheus_errors(void **state)
     json_decref(json);
 }
 
+static void
+test_query_warns_of_damage_it_passed_over(void **state)
+{
+    (void)state;
+    fake_sample(fake_series("__name__=cpu"), 1000, 7);
+    static const char query[] = "metric=cpu&from=0&to=60&agg=raw";
+    check_query(query, "{'metric':'cpu','resolution':'raw','series':[{'labels':{},"
+        "'points':[[1.0,7]]}]}");
+    fake_damage(2, 1);
+    check_query(query, "{'metric':'cpu','resolution':'raw','series':[{'labels':{},"
+        "'points':[[1.0,7]]}],'warnings':['3 damaged blocks were skipped']}");
+    check_query("metric=cpu&from=0&to=60", "{'metric':'cpu','resolution':'60s','series':"
+        "[{'labels':{},'points':[[0,7]]}],'warnings':['3 damaged blocks were skipped']}");
+}
+
 int
 main(void)
 {
@@ -536,6 +551,7 @@ main(void)
         T(test_query_refuses_what_makes_no_sense),
         T(test_query_limits_name_their_setting),
         T(test_query_stops_when_cancelled),
+        T(test_query_warns_of_damage_it_passed_over),
         T(test_answers_are_json_for_labels_of_any_bytes),
         T(test_catalog_answers_in_prometheus_envelope),
         T(test_catalog_refuses_with_prometheus_errors),

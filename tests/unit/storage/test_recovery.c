@@ -282,6 +282,7 @@ test_recovery_names_what_a_damaged_definition_list_lost(void **state)
         put_image();
         assert_int_equal(fixture_open(), WEIR_OK);
         assert_int_equal(fixture.lost, image.headers[i].definition_count);
+        assert_int_equal(fixture.counts.counter[WEIR_COUNTER_definitions_lost], fixture.lost);
         assert_int_equal(fixture.defined, image.headers[image.frames - 1].definitions_through);
         assert_false(fixture.out_of_order);
         fixture_close();
