@@ -106,8 +106,8 @@ phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
                 return;
         phase++;
     } else {
-        weir_event(WEIR_WARN, "stop_cut_short", "after_ms=%d full=%d",
-            (int)(limit_ns / 1000000), (int)full);
+        weir_event(WEIR_WARN, "stop_cut_short", "after_ms=%d log_takes_nothing=%d",
+            (int)(limit_ns / 1000000), (int)log_takes_nothing(dataplane));
         phase = END;
     }
     if (phase == RUN)
