@@ -125,8 +125,8 @@ parse_options(int argc, char **argv, struct options *out, int *code)
             break;
         case 'n':
             out->series = strtoull(optarg, &end, 10);
-            if (*end != '\0' || out->series == 0 || out->series > 200000000)
-                return refuse("--series", optarg, "a number from 1 to 200000000"), false;
+            if (*end != '\0' || out->series == 0 || out->series > WEIR_BENCH_SERIES_MAX)
+                return refuse("--series", optarg, "a number from 1 to 120000000"), false;
             break;
         case 't':
             out->seconds = strtod(optarg, &end);

@@ -41,15 +41,25 @@ static const struct metric metrics[WEIR_BENCH_HOST_LINES] = {
     {"queue", "depth", "queue_depth", "", "i", 3, 0, 3, 100, 900, 0},
 };
 
+/* Hosts of a region differ in the digits of their number and rack alone, so that one packet of text
+ * serves all of them, and stays in the nearest cache. */
+#define REGIONS 4
+#define RACKS 97
+#define HOST_DIGITS 7
+#define RACK_DIGITS 2
+_Static_assert(WEIR_BENCH_SERIES_MAX / WEIR_BENCH_HOST_LINES <= 10000000, "HOST_DIGITS");
+
 struct line {
-    uint16_t value_at; /* in the packet */
+    uint16_t host_at; /* in the packet */
+    uint16_t rack_at;
+    uint16_t value_at;
     uint16_t time_at;
+    uint16_t end;
 };
 
-struct host {
-    uint64_t text_at; /* in texts */
-    uint16_t size;
-    uint16_t lines;
+struct layout {
+    struct line lines[WEIR_BENCH_HOST_LINES];
+    uint8_t text[WEIR_BENCH_PACKET_MAX];
 };
 
 struct weir_bench_lines {
@@ -61,10 +71,7 @@ struct weir_bench_lines {
     uint64_t at;     /* packets of this pass done */
     uint64_t order;  /* host of packet n is (n * stride + order) % host_count */
     uint64_t stride; /* coprime to host_count */
-    struct host *hosts;
-    struct line *lines; /* WEIR_BENCH_HOST_LINES a host */
-    uint8_t *texts;
-    size_t text_bytes;
+    struct layout layouts[REGIONS];
 };
 
 static uint64_t
@@ -153,38 +160,45 @@ put_value(uint8_t *at, const struct metric *metric, uint64_t value)
 }
 
 static size_t
-template_line(uint8_t *out, uint64_t host, unsigned index, struct line *line, size_t at)
+zeros(uint8_t *out, size_t count)
 {
-    static const char *const regions[] = {"eu-west-1", "eu-north-1", "us-east-1", "ap-south-1"};
+    memset(out, '0', count);
+    return count;
+}
+
+/* One line of a layout, zeros where hosts and passes differ. Returns the place behind it. */
+static size_t
+layout_line(struct layout *layout, unsigned index, const char *region, size_t at)
+{
     const struct metric *metric = &metrics[index];
-    int used = snprintf((char *)out, 256,
-        "%s,job=" WEIR_BENCH_JOB ",host=node-%07" PRIu64 ",region=%s,rack=r%02u %s=%s",
-        metric->measurement, host, regions[host % 4], (unsigned)(host / 4 % 97), metric->field,
-        metric->before);
-    line->value_at = (uint16_t)(at + (size_t)used);
-    size_t width = metric->digits + (metric->point_at == metric->digits ? 0u : 1u);
-    memset(out + used, '0', width);
-    used += (int)width;
-    used += snprintf((char *)out + used, 32, "%s ", metric->after);
-    line->time_at = (uint16_t)(at + (size_t)used);
-    memset(out + used, '0', TIME_DIGITS);
-    used += TIME_DIGITS;
-    out[used++] = '\n';
-    return (size_t)used;
+    struct line *line = &layout->lines[index];
+    uint8_t *text = layout->text;
+    at += (size_t)sprintf((char *)text + at, "%s,job=" WEIR_BENCH_JOB ",host=node-",
+        metric->measurement);
+    line->host_at = (uint16_t)at;
+    at += zeros(text + at, HOST_DIGITS);
+    at += (size_t)sprintf((char *)text + at, ",region=%s,rack=r", region);
+    line->rack_at = (uint16_t)at;
+    at += zeros(text + at, RACK_DIGITS);
+    at += (size_t)sprintf((char *)text + at, " %s=%s", metric->field, metric->before);
+    line->value_at = (uint16_t)at;
+    at += zeros(text + at, metric->digits + (metric->point_at == metric->digits ? 0u : 1u));
+    at += (size_t)sprintf((char *)text + at, "%s ", metric->after);
+    line->time_at = (uint16_t)at;
+    at += zeros(text + at, TIME_DIGITS);
+    text[at++] = '\n';
+    line->end = (uint16_t)at;
+    return at;
 }
 
 static void
-template_host(struct weir_bench_lines *lines, uint64_t host, uint8_t *out)
+layout_init(struct layout *layout, const char *region)
 {
-    struct host *entry = &lines->hosts[host];
-    uint64_t first = host * WEIR_BENCH_HOST_LINES;
-    uint64_t left = lines->series - first;
-    entry->lines = (uint16_t)(left < WEIR_BENCH_HOST_LINES ? left : WEIR_BENCH_HOST_LINES);
-    size_t used = 0;
-    for (unsigned i = 0; i < entry->lines; i++)
-        used += template_line(out + used, host, i, &lines->lines[first + i], used);
-    WEIR_ASSERT(used <= WEIR_BENCH_PACKET_MAX);
-    entry->size = (uint16_t)used;
+    size_t at = 0;
+    for (unsigned i = 0; i < WEIR_BENCH_HOST_LINES; i++) {
+        WEIR_ASSERT(at + WEIR_BENCH_LINE_MAX <= WEIR_BENCH_PACKET_MAX);
+        at = layout_line(layout, i, region, at);
+    }
 }
 
 static uint64_t
@@ -212,6 +226,9 @@ enum weir_err
 weir_bench_lines_new(uint64_t series, int64_t start_ms, int64_t step_ms,
     struct weir_bench_lines **out)
 {
+    static const char *const regions[REGIONS] = {
+        "eu-west-1", "eu-north-1", "us-east-1", "ap-south-1"};
+    WEIR_ASSERT(series > 0 && series <= WEIR_BENCH_SERIES_MAX);
     struct weir_bench_lines *lines = calloc(1, sizeof *lines);
     if (lines == NULL)
         return weir_fail(WEIR_NOMEM, 0, "benchmark lines");
@@ -219,25 +236,8 @@ weir_bench_lines_new(uint64_t series, int64_t start_ms, int64_t step_ms,
     lines->start_ms = start_ms;
     lines->step_ms = step_ms;
     lines->host_count = (series + WEIR_BENCH_HOST_LINES - 1) / WEIR_BENCH_HOST_LINES;
-    lines->hosts = calloc(lines->host_count, sizeof *lines->hosts);
-    lines->lines = calloc(lines->host_count * WEIR_BENCH_HOST_LINES, sizeof *lines->lines);
-    uint8_t scratch[WEIR_BENCH_PACKET_MAX * 2];
-    size_t bytes = 0;
-    for (int layout = 0; layout < 2 && lines->hosts != NULL && lines->lines != NULL; layout++) {
-        /* the first round measures, the second one keeps */
-        if (layout == 1 && (lines->texts = malloc(bytes)) == NULL)
-            break;
-        bytes = 0;
-        for (uint64_t host = 0; host < lines->host_count; host++) {
-            template_host(lines, host, layout == 0 ? scratch : lines->texts + bytes);
-            lines->hosts[host].text_at = bytes;
-            bytes += lines->hosts[host].size;
-        }
-    }
-    if (lines->texts == NULL) {
-        weir_bench_lines_free(lines);
-        return weir_fail(WEIR_NOMEM, 0, "templates of %" PRIu64 " series", series);
-    }
+    for (int region = 0; region < REGIONS; region++)
+        layout_init(&lines->layouts[region], regions[region]);
     pass_begin(lines);
     *out = lines;
     return WEIR_OK;
@@ -246,9 +246,6 @@ weir_bench_lines_new(uint64_t series, int64_t start_ms, int64_t step_ms,
 void
 weir_bench_lines_free(struct weir_bench_lines *lines)
 {
-    free(lines->hosts);
-    free(lines->lines);
-    free(lines->texts);
     free(lines);
 }
 
@@ -270,24 +267,28 @@ size_t
 weir_bench_lines_next(struct weir_bench_lines *lines, uint8_t *out, uint32_t *samples)
 {
     uint64_t host = (lines->at * lines->stride + lines->order) % lines->host_count;
-    uint64_t ahead = ((lines->at + 4) * lines->stride + lines->order) % lines->host_count;
-    const struct host *entry = &lines->hosts[host];
-    __builtin_prefetch(&lines->hosts[ahead]);
-    __builtin_prefetch(lines->texts + lines->hosts[ahead].text_at);
-    memcpy(out, lines->texts + entry->text_at, entry->size);
     uint64_t first = host * WEIR_BENCH_HOST_LINES;
-    uint8_t time[TIME_DIGITS];
+    uint64_t left = lines->series - first;
+    unsigned count = left < WEIR_BENCH_HOST_LINES ? (unsigned)left : WEIR_BENCH_HOST_LINES;
+    const struct layout *layout = &lines->layouts[host % REGIONS];
+    size_t size = layout->lines[count - 1].end;
+    uint8_t number[HOST_DIGITS], rack[RACK_DIGITS], time[TIME_DIGITS];
     int64_t time_ms = weir_bench_time_ms(lines->start_ms, lines->step_ms, first, lines->pass);
+    put_digits(number + HOST_DIGITS, host, HOST_DIGITS);
+    put_digits(rack + RACK_DIGITS, host / REGIONS % RACKS, RACK_DIGITS);
     put_digits(time + TIME_DIGITS, (uint64_t)time_ms * 1000000, TIME_DIGITS);
-    for (unsigned i = 0; i < entry->lines; i++) {
-        const struct line *line = &lines->lines[first + i];
+    memcpy(out, layout->text, size);
+    for (unsigned i = 0; i < count; i++) {
+        const struct line *line = &layout->lines[i];
+        memcpy(out + line->host_at, number, HOST_DIGITS);
+        memcpy(out + line->rack_at, rack, RACK_DIGITS);
         put_value(out + line->value_at, &metrics[i], digits_value(first + i, lines->pass));
         memcpy(out + line->time_at, time, TIME_DIGITS);
     }
-    *samples = entry->lines;
+    *samples = count;
     if (++lines->at == lines->host_count) {
         lines->pass++;
         pass_begin(lines);
     }
-    return entry->size;
+    return size;
 }

@@ -5,7 +5,9 @@
  * so that another process can check any sample bit for bit. Hosts come in another order each pass.
  *
  * Threads: one
- * Memory:  about 130 bytes a series: templates are laid out once, a fill copies and patches them
+ * Memory:  a packet of text for each of four regions, whatever the number of series: a fill copies
+ *          one and patches host, rack, values and times
+ * Limits:  WEIR_BENCH_SERIES_MAX
  */
 #ifndef WEIR_APP_BENCH_LINES_H
 #define WEIR_APP_BENCH_LINES_H
@@ -17,6 +19,8 @@
 
 #define WEIR_BENCH_HOST_LINES 12
 #define WEIR_BENCH_PACKET_MAX 2048
+#define WEIR_BENCH_LINE_MAX (WEIR_BENCH_PACKET_MAX / WEIR_BENCH_HOST_LINES)
+#define WEIR_BENCH_SERIES_MAX 120000000 /* a host's number has seven digits */
 #define WEIR_BENCH_JOB "weir-bench"
 
 struct weir_bench_lines;
