@@ -7,7 +7,7 @@
  */
 #include "app/bench_check.h"
 #include "app/bench_feed.h"
-#include "app/bench_lines.h"
+#include "app/bench_load.h"
 #include "app/bench_target.h"
 #include "app/bench_veth.h"
 #include "app/commands.h"
@@ -29,14 +29,14 @@
 #define WARM_PASSES_MAX 200
 #define DURABLE_WAIT_NS (INT64_C(60) * 1000000000)
 /* Disk set aside: what the fastest run could write, at the worst bytes a sample seen. */
-#define RATE_BOUND 25000000
+#define RATE_BOUND 60000000
 #define SAMPLE_BYTES_BOUND 10
 #define TMPFS_MAGIC_NUMBER 0x01021994
 #define TIME_LEAD_MS 1000
 
 struct options {
     enum weir_bench_source source;
-    const char *proto;
+    enum weir_bench_proto proto;
     const char *data;
     uint64_t series;
     double seconds;
@@ -60,14 +60,15 @@ struct report {
 void
 weir_usage_bench(FILE *out)
 {
-    fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx] [--series N]\n"
+    fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx|weir] [--series N]\n"
           "                  [--seconds S] [--json] --data DIR\n"
-          "Runs the dataplane on generated lines and measures what becomes durable and can be\n"
+          "Runs the dataplane on generated packets and measures what becomes durable and can be\n"
           "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
           "  --source udp    datagrams to a loopback socket from 1,000 source ports\n"
           "  --source tcp    eight loopback connections\n"
           "  --proto influx  text lines of about 100 bytes, one field each (default)\n"
+          "  --proto weir    agents of 200 metrics, two packets each\n"
           "  --series N      active series (default 1000000)\n"
           "  --seconds S     length of the measurement (default 10)\n"
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
@@ -96,6 +97,18 @@ parse_source(const char *name, enum weir_bench_source *out)
     return false;
 }
 
+static bool
+parse_proto(const char *name, enum weir_bench_proto *out)
+{
+    for (int proto = 0; proto < WEIR_BENCH_PROTOS; proto++) {
+        if (strcmp(name, weir_bench_proto_names[proto]) == 0) {
+            *out = (enum weir_bench_proto)proto;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* False with an exit code in *code where the options are not understood. */
 static bool
 parse_options(int argc, char **argv, struct options *out, int *code)
@@ -106,7 +119,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'},
         {NULL, 0, NULL, 0}};
     *out = (struct options){
-        .source = WEIR_BENCH_RING, .proto = "influx", .series = 1000000, .seconds = 10};
+        .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
     int option;
     char *end;
     *code = WEIR_EXIT_USAGE;
@@ -118,7 +131,8 @@ parse_options(int argc, char **argv, struct options *out, int *code)
                 return refuse("--source", optarg, "there are: ring, udp, tcp, veth"), false;
             break;
         case 'p':
-            out->proto = optarg;
+            if (!parse_proto(optarg, &out->proto))
+                return refuse("--proto", optarg, "there are: influx, weir"), false;
             break;
         case 'd':
             out->data = optarg;
@@ -146,8 +160,6 @@ parse_options(int argc, char **argv, struct options *out, int *code)
             return false;
         }
     }
-    if (strcmp(out->proto, "influx") != 0)
-        return refuse("--proto", out->proto, "there is: influx"), false;
     if (out->data == NULL && out->emit == 0)
         return fprintf(stderr, "weir bench: --data is missing\n"), false;
     return true;
@@ -218,32 +230,47 @@ wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_led
 
 /* Sends packets until done() says so; counts samples. */
 static uint64_t
-send_pass(struct weir_bench_target *target, struct weir_bench_lines *lines, uint64_t passes,
+send_pass(struct weir_bench_target *target, struct weir_bench_load *load, uint64_t passes,
     int64_t until_ns)
 {
     uint64_t sent = 0;
     for (;;) {
-        uint64_t pass = weir_bench_lines_passes(lines);
+        uint64_t pass = weir_bench_load_passes(load);
         if (pass >= passes && (until_ns == 0 || weir_mono_ns() >= until_ns))
             return sent;
         for (int i = 0; i < 64 && (i == 0 || until_ns != 0 ||
-                                   weir_bench_lines_passes(lines) == pass);
+                                   weir_bench_load_passes(load) == pass);
              i++) {
             uint8_t *slot = weir_bench_target_reserve(target);
             if (slot == NULL)
                 return sent;
             uint32_t samples;
-            size_t size = weir_bench_lines_next(lines, slot, &samples);
+            size_t size = weir_bench_load_next(load, slot, &samples);
             weir_bench_target_commit(target, size);
             sent += samples;
         }
     }
 }
 
+/* What names the series goes ahead of their first samples. False where the dataplane has died. */
+static bool
+send_definitions(struct weir_bench_target *target, struct weir_bench_load *load)
+{
+    for (;;) {
+        uint8_t *slot = weir_bench_target_reserve(target);
+        if (slot == NULL)
+            return false;
+        size_t size = weir_bench_load_define(load, slot);
+        if (size == 0)
+            return true;
+        weir_bench_target_commit(target, size);
+    }
+}
+
 /* First contact: passes until every series is defined and the worker's cache knows the lines, so
  * that what is measured is the steady state. */
 static bool
-warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
+warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
     const struct options *options, int64_t *time_ms, int64_t step_ms, struct report *report,
     uint64_t *sent)
 {
@@ -252,8 +279,10 @@ warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
     uint64_t rejected = 1, missed = 1, last_missed = 0;
     for (int i = 0; i < WARM_PASSES_MAX && (rejected > 0 || missed > options->series / 100); i++) {
         uint64_t before = report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
-        weir_bench_lines_restart(lines, *time_ms);
-        uint64_t pass_sent = send_pass(target, lines, 1, 0);
+        weir_bench_load_restart(load, *time_ms);
+        if (!send_definitions(target, load))
+            return false;
+        uint64_t pass_sent = send_pass(target, load, 1, 0);
         *time_ms += 2 * step_ms;
         *sent += pass_sent;
         if (!wait_durable(target, *sent, &report->before))
@@ -275,18 +304,22 @@ warm_up(struct weir_bench_target *target, struct weir_bench_lines *lines,
     return rejected == 0;
 }
 
+/* Nanoseconds a sample, on packets that nobody gets; of a load of its own, whose numbers count. */
 static double
-generator_cost(struct weir_bench_lines *lines, int64_t time_ms)
+generator_cost(const struct options *options)
 {
     static uint8_t slot[WEIR_BENCH_PACKET_MAX];
+    struct weir_bench_load *load;
     uint64_t samples = 0;
-    weir_bench_lines_restart(lines, time_ms);
+    if (weir_bench_load_new(options->proto, options->series, 0, 1000, &load) != WEIR_OK)
+        return 0;
     int64_t start_ns = weir_mono_ns();
     for (int i = 0; i < 100000; i++) {
         uint32_t count;
-        weir_bench_lines_next(lines, slot, &count);
+        weir_bench_load_next(load, slot, &count);
         samples += count;
     }
+    weir_bench_load_free(load);
     return (double)(weir_mono_ns() - start_ns) / (double)samples;
 }
 
@@ -306,21 +339,21 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
     int64_t newest_ms = weir_bench_target_newest_ms(target) + TIME_LEAD_MS;
     if (newest_ms > time_ms)
         time_ms = newest_ms;
-    struct weir_bench_lines *lines;
-    if (weir_bench_lines_new(options->series, time_ms, step_ms, &lines) != WEIR_OK) {
+    struct weir_bench_load *load;
+    if (weir_bench_load_new(options->proto, options->series, time_ms, step_ms, &load) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return false;
     }
     uint64_t sent = 0;
-    report->generator_ns = generator_cost(lines, time_ms);
-    bool ok = warm_up(target, lines, options, &time_ms, step_ms, report, &sent);
+    report->generator_ns = generator_cost(options);
+    bool ok = warm_up(target, load, options, &time_ms, step_ms, report, &sent);
     if (ok) {
-        weir_bench_lines_restart(lines, time_ms);
+        weir_bench_load_restart(load, time_ms);
         uint64_t end_before = weir_bench_target_end(target);
         double cpu = weir_bench_target_cpu_seconds(target);
         int64_t start_ns = weir_mono_ns();
         report->offered =
-            send_pass(target, lines, 1, start_ns + (int64_t)(options->seconds * 1e9));
+            send_pass(target, load, 1, start_ns + (int64_t)(options->seconds * 1e9));
         ok = wait_durable(target, sent + report->offered, &report->after);
         report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
         report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
@@ -329,16 +362,17 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
     if (ok) {
         struct weir_bench_run run = {.data = options->data,
             .shared_fd = weir_bench_target_shared_fd(target),
+            .proto = options->proto,
             .series = options->series,
             .start_ms = time_ms,
             .step_ms = step_ms,
-            .passes = weir_bench_lines_passes(lines),
+            .passes = weir_bench_load_passes(load),
             .seed = (uint64_t)time_ms};
         ok = weir_bench_check(&run, &report->found) == WEIR_OK;
         if (!ok)
             fprintf(stderr, "weir bench: %s\n", weir_err_detail());
     }
-    weir_bench_lines_free(lines);
+    weir_bench_load_free(load);
     return ok;
 }
 
@@ -374,7 +408,7 @@ report_json(const struct options *options, const struct report *report,
                       (double)(durable ? durable : 1)));
     json_t *out = json_object();
     json_object_set_new(out, "source", json_string(weir_bench_source_names[options->source]));
-    json_object_set_new(out, "proto", json_string(options->proto));
+    json_object_set_new(out, "proto", json_string(weir_bench_proto_names[options->proto]));
     json_object_set_new(out, "series", json_integer((json_int_t)options->series));
     json_object_set_new(out, "offered", json_integer((json_int_t)report->offered));
     json_object_set_new(out, "received",
@@ -427,9 +461,9 @@ print_table(json_t *report)
 static int
 emit_lines(const struct options *options)
 {
-    struct weir_bench_lines *lines;
-    if (weir_bench_lines_new(options->series, weir_wall_ms() - 600000, step_of(options), &lines) !=
-        WEIR_OK) {
+    struct weir_bench_load *load;
+    if (weir_bench_load_new(options->proto, options->series, weir_wall_ms() - 600000,
+            step_of(options), &load) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }
@@ -437,11 +471,11 @@ emit_lines(const struct options *options)
     bool ok = true;
     for (uint64_t emitted = 0; emitted < options->emit && ok;) {
         uint32_t samples;
-        size_t size = weir_bench_lines_next(lines, packet, &samples);
+        size_t size = weir_bench_load_next(load, packet, &samples);
         ok = fwrite(packet, 1, size, stdout) == size;
         emitted += samples;
     }
-    weir_bench_lines_free(lines);
+    weir_bench_load_free(load);
     return ok && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -476,7 +510,8 @@ weir_command_bench(int argc, char **argv)
     }
     if (!check_disk(&options, need))
         return EXIT_FAILURE;
-    if (weir_bench_target_open(options.data, options.source, options.series, need, &target) !=
+    if (weir_bench_target_open(options.data, options.source, options.proto, options.series, need,
+            &target) !=
         WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;

@@ -1,6 +1,5 @@
 #include "app/bench_check.h"
 
-#include "app/bench_lines.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/sample.h"
@@ -73,34 +72,13 @@ on_sample(void *context, size_t index, int64_t time_ms, double value)
     for (uint32_t i = check->first_draw[series]; i < DRAWS && check->draws[i].series == series;
          i++) {
         struct draw *draw = &check->draws[i];
-        if (weir_bench_time_ms(run->start_ms, run->step_ms, series, draw->pass) == time_ms)
+        if (weir_bench_time_ms(run->proto, run->start_ms, run->step_ms, series,
+                draw->pass) == time_ms)
             draw->found =
-                weir_double_bits(value) == weir_double_bits(weir_bench_value(series, draw->pass));
+                weir_double_bits(value) ==
+                weir_double_bits(weir_bench_value(run->proto, series, draw->pass));
     }
     return WEIR_OK;
-}
-
-/* Generator's number of a series by its labels: host node-NNNNNNN and metric name. */
-static bool
-series_of(const uint8_t *labels, size_t size, uint64_t series_count, uint64_t *out)
-{
-    struct weir_label host;
-    struct weir_label name;
-    if (!weir_labels_find(labels, size, "host", &host) ||
-        !weir_labels_find(labels, size, WEIR_NAME_LABEL, &name) || host.value_size != 12)
-        return false;
-    char digits[8];
-    memcpy(digits, host.value + 5, 7);
-    digits[7] = '\0';
-    uint64_t first = strtoull(digits, NULL, 10) * WEIR_BENCH_HOST_LINES;
-    for (uint64_t series = first; series < first + WEIR_BENCH_HOST_LINES; series++) {
-        const char *metric = weir_bench_metric(series);
-        if (strlen(metric) == name.value_size && memcmp(metric, name.value, name.value_size) == 0) {
-            *out = series;
-            return series < series_count;
-        }
-    }
-    return false;
 }
 
 /* Keeps the run's own series of those selected; the directory may hold earlier, larger runs. */
@@ -112,7 +90,8 @@ keep_series(struct check *check, struct weir_reader *reader, uint64_t *numbers, 
         const uint8_t *labels;
         size_t size;
         weir_reader_labels(reader, numbers[i], &labels, &size);
-        if (!series_of(labels, size, check->run->series, &check->series[kept]))
+        if (!weir_bench_series_of(check->run->proto, labels, size, &check->series[kept]) ||
+            check->series[kept] >= check->run->series)
             continue;
         numbers[kept++] = numbers[i];
     }
@@ -135,9 +114,10 @@ read_back(struct check *check)
     err = weir_reader_refresh(reader);
     if (err != WEIR_OK)
         return err;
+    const char *job = weir_bench_job(run->proto);
     const struct weir_match match = {.name = "job",
-        .value = WEIR_BENCH_JOB,
-        .value_size = sizeof WEIR_BENCH_JOB - 1,
+        .value = job,
+        .value_size = strlen(job),
         .kind = WEIR_MATCH_EQUAL};
     uint64_t *numbers;
     size_t count;

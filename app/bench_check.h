@@ -6,6 +6,7 @@
 #ifndef WEIR_APP_BENCH_CHECK_H
 #define WEIR_APP_BENCH_CHECK_H
 
+#include "app/bench_load.h"
 #include "base/err.h"
 
 #include <stdint.h>
@@ -13,6 +14,7 @@
 struct weir_bench_run {
     const char *data;   /* directory of the instance */
     int shared_fd;      /* of its shared region */
+    enum weir_bench_proto proto;
     uint64_t series;
     int64_t start_ms;   /* time of pass 0 */
     int64_t step_ms;

@@ -1,6 +1,5 @@
 #include "app/bench_feed.h"
 
-#include "app/bench_lines.h"
 #include "base/ledger.h"
 #include "dataplane/port_memory.h"
 
@@ -26,6 +25,7 @@ const char *const weir_bench_source_names[WEIR_BENCH_SOURCES] = {"ring", "udp", 
 
 struct weir_bench_feed {
     enum weir_bench_source source;
+    enum weir_proto proto;
     int ring_fd;
     struct weir_ring_source *ring;
     uint64_t committed;
@@ -67,12 +67,14 @@ make_ring(struct weir_bench_feed *feed)
 }
 
 enum weir_err
-weir_bench_feed_new(enum weir_bench_source source, struct weir_bench_feed **out)
+weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
+    struct weir_bench_feed **out)
 {
     struct weir_bench_feed *feed = calloc(1, sizeof *feed);
     if (feed == NULL)
         return weir_fail(WEIR_NOMEM, 0, "feed");
     feed->source = source;
+    feed->proto = proto == WEIR_BENCH_WEIR ? WEIR_PROTO_WEIR : WEIR_PROTO_INFLUX;
     feed->ring_fd = -1;
     enum weir_err err = source == WEIR_BENCH_RING ? make_ring(feed) : choose_port(feed);
     if (err == WEIR_OK && source != WEIR_BENCH_RING) {
@@ -186,6 +188,9 @@ tcp_send(struct weir_bench_feed *feed)
             return false;
         at += sent > 0 ? (size_t)sent : 0;
     }
+    uint8_t acks[4096]; /* read, so that they hold up nobody */
+    while (recv(fd, acks, sizeof acks, MSG_DONTWAIT) > 0)
+        ;
     feed->used = 0;
     return true;
 }
@@ -225,7 +230,7 @@ weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size)
         feed->used += size;
         break;
     default:
-        weir_ring_source_commit(feed->ring, (uint32_t)size, WEIR_PROTO_INFLUX, WEIR_TIME_NS);
+        weir_ring_source_commit(feed->ring, (uint32_t)size, feed->proto, WEIR_TIME_NS);
         if (++feed->committed % RING_PUBLISH == 0)
             weir_ring_source_publish(feed->ring);
     }

@@ -14,6 +14,7 @@
 #ifndef WEIR_APP_BENCH_FEED_H
 #define WEIR_APP_BENCH_FEED_H
 
+#include "app/bench_load.h"
 #include "base/err.h"
 #include "base/shared.h"
 
@@ -28,8 +29,8 @@ struct weir_bench_feed;
 
 /* Before the dataplane starts: makes the ring (its descriptor goes to the dataplane) or chooses a
  * free port (the dataplane listens there). */
-enum weir_err weir_bench_feed_new(enum weir_bench_source source, struct weir_bench_feed **out)
-    WEIR_MUST_USE;
+enum weir_err weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
+    struct weir_bench_feed **out) WEIR_MUST_USE;
 /* Once ingest is open: connects. shared is the instance's region. */
 enum weir_err weir_bench_feed_connect(struct weir_bench_feed *feed, struct weir_shared *shared)
     WEIR_MUST_USE;

@@ -1,4 +1,5 @@
-#include "app/bench_lines.h"
+/* Lines of text, a host's to a packet: Influx line protocol. */
+#include "app/bench_load.h"
 
 #include "base/assert.h"
 #include "base/sample.h"
@@ -8,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOST_LINES 12
+#define LINE_MAX_BYTES (WEIR_BENCH_PACKET_MAX / HOST_LINES)
+#define JOB "weir-bench"
 #define TIME_DIGITS 19 /* nanoseconds since 2001 and until 2286 */
 
 /* What one line of a host measures. digits are all significant; the text has a fixed width, so
@@ -26,7 +30,7 @@ struct metric {
     uint64_t step_max; /* a counter moves up by at most this a pass; 0 for a gauge */
 };
 
-static const struct metric metrics[WEIR_BENCH_HOST_LINES] = {
+static const struct metric metrics[HOST_LINES] = {
     {"cpu", "usage_user", "cpu_usage_user", "", "", 4, -2, 2, 1000, 9000, 0},
     {"cpu", "usage_system", "cpu_usage_system", "", "", 3, -2, 1, 100, 900, 0},
     {"cpu", "usage_idle", "cpu_usage_idle", "", "", 4, -2, 2, 1000, 9000, 0},
@@ -43,11 +47,9 @@ static const struct metric metrics[WEIR_BENCH_HOST_LINES] = {
 
 /* Hosts of a region differ in the digits of their number and rack alone, so that one packet of text
  * serves all of them, and stays in the nearest cache. */
-#define REGIONS 4
-#define RACKS 97
 #define HOST_DIGITS 7
 #define RACK_DIGITS 2
-_Static_assert(WEIR_BENCH_SERIES_MAX / WEIR_BENCH_HOST_LINES <= 10000000, "HOST_DIGITS");
+_Static_assert(WEIR_BENCH_SERIES_MAX / HOST_LINES <= 10000000, "HOST_DIGITS");
 
 struct line {
     uint16_t host_at; /* in the packet */
@@ -58,89 +60,38 @@ struct line {
 };
 
 struct layout {
-    struct line lines[WEIR_BENCH_HOST_LINES];
+    struct line lines[HOST_LINES];
     uint8_t text[WEIR_BENCH_PACKET_MAX];
 };
 
 struct weir_bench_lines {
-    uint64_t series;
-    uint64_t host_count;
-    int64_t start_ms;
-    int64_t step_ms;
-    uint64_t pass;
-    uint64_t at;     /* packets of this pass done */
-    uint64_t order;  /* host of packet n is (n * stride + order) % host_count */
-    uint64_t stride; /* coprime to host_count */
-    struct layout layouts[REGIONS];
+    struct weir_bench_load load;
+    struct layout layouts[WEIR_BENCH_REGIONS];
 };
-
-static uint64_t
-mix(uint64_t x)
-{
-    /* SplitMix64's finalizer (Steele, Lea, Flood, OOPSLA 2014) */
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
 
 /* The digits of series i in pass p: counters climb by steps of their own, gauges walk up and
  * down by up to an eighth of their range a pass. */
 static uint64_t
 digits_value(uint64_t series, uint64_t pass)
 {
-    const struct metric *metric = &metrics[series % WEIR_BENCH_HOST_LINES];
-    uint64_t random = mix(series);
+    const struct metric *metric = &metrics[series % HOST_LINES];
+    uint64_t random = weir_bench_mix(series);
     uint64_t walked;
     if (metric->step_max > 0) {
         uint64_t step = 1 + (random >> 32) % metric->step_max;
-        walked = random + pass * step + mix(series + pass) % step;
+        walked = random + pass * step + weir_bench_mix(series + pass) % step;
     } else {
         uint64_t swing = metric->range / 8 + 1;
-        walked = random + mix(series ^ pass << 40) % swing + pass % 16 * (swing / 16);
+        walked = random + weir_bench_mix(series ^ pass << 40) % swing + pass % 16 * (swing / 16);
     }
     return metric->least + walked % metric->range;
 }
 
-double
-weir_bench_value(uint64_t series, uint64_t pass)
+static double
+lines_value(uint64_t series, uint64_t pass)
 {
-    const struct metric *metric = &metrics[series % WEIR_BENCH_HOST_LINES];
+    const struct metric *metric = &metrics[series % HOST_LINES];
     return weir_decimal_double((int64_t)digits_value(series, pass), metric->exponent);
-}
-
-/* Hosts report at times of their own within a step. */
-int64_t
-weir_bench_time_ms(int64_t start_ms, int64_t step_ms, uint64_t series, uint64_t pass)
-{
-    uint64_t host = series / WEIR_BENCH_HOST_LINES;
-    return start_ms + (int64_t)pass * step_ms + (int64_t)(mix(~host) % (uint64_t)step_ms);
-}
-
-const char *
-weir_bench_metric(uint64_t series)
-{
-    return metrics[series % WEIR_BENCH_HOST_LINES].name;
-}
-
-uint64_t
-weir_bench_host(uint64_t series)
-{
-    return series / WEIR_BENCH_HOST_LINES;
-}
-
-/* Two digits a step: the division by a constant is a multiplication. */
-static inline void
-put_digits(uint8_t *end, uint64_t value, unsigned count)
-{
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313"
-                                "23334353637383940414243444546474849505152535455565758596061626364"
-                                "65666768697071727374757677787980818283848586878889909192939495969"
-                                "79899";
-    for (; count >= 2; count -= 2, value /= 100)
-        memcpy(end -= 2, pairs + value % 100 * 2, 2);
-    if (count > 0)
-        *--end = (uint8_t)('0' + value % 10);
 }
 
 /* Writes the digits with their decimal point at `at`: all of them, one place too far to the
@@ -150,10 +101,10 @@ put_value(uint8_t *at, const struct metric *metric, uint64_t value)
 {
     unsigned digits = metric->digits, front = metric->point_at;
     if (front == digits) {
-        put_digits(at + digits, value, digits);
+        weir_bench_put_digits(at + digits, value, digits);
         return;
     }
-    put_digits(at + digits + 1, value, digits);
+    weir_bench_put_digits(at + digits + 1, value, digits);
     for (unsigned i = 0; i < front; i++)
         at[i] = at[i + 1];
     at[front] = '.';
@@ -173,7 +124,7 @@ layout_line(struct layout *layout, unsigned index, const char *region, size_t at
     const struct metric *metric = &metrics[index];
     struct line *line = &layout->lines[index];
     uint8_t *text = layout->text;
-    at += (size_t)sprintf((char *)text + at, "%s,job=" WEIR_BENCH_JOB ",host=node-",
+    at += (size_t)sprintf((char *)text + at, "%s,job=" JOB ",host=node-",
         metric->measurement);
     line->host_at = (uint16_t)at;
     at += zeros(text + at, HOST_DIGITS);
@@ -195,100 +146,83 @@ static void
 layout_init(struct layout *layout, const char *region)
 {
     size_t at = 0;
-    for (unsigned i = 0; i < WEIR_BENCH_HOST_LINES; i++) {
-        WEIR_ASSERT(at + WEIR_BENCH_LINE_MAX <= WEIR_BENCH_PACKET_MAX);
+    for (unsigned i = 0; i < HOST_LINES; i++) {
+        WEIR_ASSERT(at + LINE_MAX_BYTES <= WEIR_BENCH_PACKET_MAX);
         at = layout_line(layout, i, region, at);
     }
 }
 
-static uint64_t
-gcd(uint64_t a, uint64_t b)
-{
-    while (b != 0) {
-        uint64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-static void
-pass_begin(struct weir_bench_lines *lines)
-{
-    lines->at = 0;
-    lines->order = mix(lines->pass) % lines->host_count;
-    lines->stride = 1 + mix(~lines->pass) % lines->host_count;
-    while (gcd(lines->stride, lines->host_count) != 1)
-        lines->stride++;
-}
-
 enum weir_err
-weir_bench_lines_new(uint64_t series, int64_t start_ms, int64_t step_ms,
-    struct weir_bench_lines **out)
+weir_bench_lines_new(uint64_t series, struct weir_bench_load **out)
 {
-    static const char *const regions[REGIONS] = {
-        "eu-west-1", "eu-north-1", "us-east-1", "ap-south-1"};
     WEIR_ASSERT(series > 0 && series <= WEIR_BENCH_SERIES_MAX);
     struct weir_bench_lines *lines = calloc(1, sizeof *lines);
     if (lines == NULL)
         return weir_fail(WEIR_NOMEM, 0, "benchmark lines");
-    lines->series = series;
-    lines->start_ms = start_ms;
-    lines->step_ms = step_ms;
-    lines->host_count = (series + WEIR_BENCH_HOST_LINES - 1) / WEIR_BENCH_HOST_LINES;
-    for (int region = 0; region < REGIONS; region++)
-        layout_init(&lines->layouts[region], regions[region]);
-    pass_begin(lines);
-    *out = lines;
+    lines->load.kind = &weir_bench_lines_kind;
+    lines->load.series = series;
+    lines->load.host_count = (series + HOST_LINES - 1) / HOST_LINES;
+    for (int region = 0; region < WEIR_BENCH_REGIONS; region++)
+        layout_init(&lines->layouts[region], weir_bench_regions[region]);
+    *out = &lines->load;
     return WEIR_OK;
 }
 
-void
-weir_bench_lines_free(struct weir_bench_lines *lines)
+static void
+lines_free(struct weir_bench_load *load)
 {
-    free(lines);
+    free(load);
 }
 
-void
-weir_bench_lines_restart(struct weir_bench_lines *lines, int64_t start_ms)
+static size_t
+lines_next(struct weir_bench_load *load, uint8_t *out, uint32_t *samples)
 {
-    lines->start_ms = start_ms;
-    lines->pass = 0;
-    pass_begin(lines);
-}
-
-uint64_t
-weir_bench_lines_passes(const struct weir_bench_lines *lines)
-{
-    return lines->pass;
-}
-
-size_t
-weir_bench_lines_next(struct weir_bench_lines *lines, uint8_t *out, uint32_t *samples)
-{
-    uint64_t host = (lines->at * lines->stride + lines->order) % lines->host_count;
-    uint64_t first = host * WEIR_BENCH_HOST_LINES;
-    uint64_t left = lines->series - first;
-    unsigned count = left < WEIR_BENCH_HOST_LINES ? (unsigned)left : WEIR_BENCH_HOST_LINES;
-    const struct layout *layout = &lines->layouts[host % REGIONS];
+    uint64_t host = weir_bench_load_host(load, 0);
+    uint64_t first = host * HOST_LINES;
+    uint32_t count = weir_bench_load_host_series(load, host);
+    const struct layout *layout =
+        &((struct weir_bench_lines *)load)->layouts[host % WEIR_BENCH_REGIONS];
     size_t size = layout->lines[count - 1].end;
     uint8_t number[HOST_DIGITS], rack[RACK_DIGITS], time[TIME_DIGITS];
-    int64_t time_ms = weir_bench_time_ms(lines->start_ms, lines->step_ms, first, lines->pass);
-    put_digits(number + HOST_DIGITS, host, HOST_DIGITS);
-    put_digits(rack + RACK_DIGITS, host / REGIONS % RACKS, RACK_DIGITS);
-    put_digits(time + TIME_DIGITS, (uint64_t)time_ms * 1000000, TIME_DIGITS);
+    int64_t time_ms = weir_bench_time_ms(WEIR_BENCH_INFLUX, load->start_ms, load->step_ms, first,
+        load->pass);
+    weir_bench_put_digits(number + HOST_DIGITS, host, HOST_DIGITS);
+    weir_bench_put_digits(rack + RACK_DIGITS, host / WEIR_BENCH_REGIONS % WEIR_BENCH_RACKS,
+        RACK_DIGITS);
+    weir_bench_put_digits(time + TIME_DIGITS, (uint64_t)time_ms * 1000000, TIME_DIGITS);
     memcpy(out, layout->text, size);
-    for (unsigned i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const struct line *line = &layout->lines[i];
         memcpy(out + line->host_at, number, HOST_DIGITS);
         memcpy(out + line->rack_at, rack, RACK_DIGITS);
-        put_value(out + line->value_at, &metrics[i], digits_value(first + i, lines->pass));
+        put_value(out + line->value_at, &metrics[i], digits_value(first + i, load->pass));
         memcpy(out + line->time_at, time, TIME_DIGITS);
     }
     *samples = count;
-    if (++lines->at == lines->host_count) {
-        lines->pass++;
-        pass_begin(lines);
-    }
+    weir_bench_load_advance(load);
     return size;
 }
+
+static bool
+lines_series_of(const uint8_t *labels, size_t size, uint64_t host, uint64_t *out)
+{
+    struct weir_label name;
+    if (!weir_labels_find(labels, size, WEIR_NAME_LABEL, &name))
+        return false;
+    for (unsigned i = 0; i < HOST_LINES; i++) {
+        const char *wanted = metrics[i].name;
+        if (strlen(wanted) == name.value_size && memcmp(wanted, name.value, name.value_size) == 0) {
+            *out = host * HOST_LINES + i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const struct weir_bench_load_kind weir_bench_lines_kind = {.proto = WEIR_BENCH_INFLUX,
+    .host_series = HOST_LINES,
+    .job = JOB,
+    .next = lines_next,
+    .free = lines_free,
+    .value = lines_value,
+    .series_of = lines_series_of};

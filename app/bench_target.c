@@ -33,6 +33,7 @@ struct weir_bench_target {
     int lock_fd;
     int shared_fd;
     enum weir_bench_source source;
+    enum weir_bench_proto proto;
     pid_t pid;
     int status;
     bool reaped;
@@ -94,7 +95,8 @@ static void
 add_listener(struct weir_config *config, const struct weir_bench_target *target)
 {
     struct weir_config_listener *listener = &config->listeners[config->listener_count++];
-    *listener = (struct weir_config_listener){.proto = WEIR_CONFIG_INFLUX,
+    *listener = (struct weir_config_listener){
+        .proto = target->proto == WEIR_BENCH_WEIR ? WEIR_CONFIG_WEIR : WEIR_CONFIG_INFLUX,
         .transport = target->source == WEIR_BENCH_UDP ? WEIR_CONFIG_UDP : WEIR_CONFIG_TCP,
         .time_unit = WEIR_CONFIG_NS,
         .port = weir_bench_feed_port(target->feed)};
@@ -118,6 +120,8 @@ write_config(const struct weir_bench_target *target, uint64_t series, uint64_t l
         add_listener(config, target);
     config->http_port = 0;
     config->series_max = series + (err == WEIR_OK ? known : 0) + 1024;
+    /* an agent is 200 series; those of earlier runs come again */
+    config->channels_max = (uint32_t)(config->series_max / 200) + 1024;
     config->series_label_bytes = config->series_max * LABEL_BYTES;
     config->frame_ring_bytes = FRAME_RING_BYTES;
     config->log_size_max = directory_bytes(data) + log_bytes;
@@ -214,8 +218,9 @@ start(struct weir_bench_target *target, const char *config)
 }
 
 enum weir_err
-weir_bench_target_open(const char *data, enum weir_bench_source source, uint64_t series,
-    uint64_t log_bytes, struct weir_bench_target **out)
+weir_bench_target_open(const char *data, enum weir_bench_source source,
+    enum weir_bench_proto proto, uint64_t series, uint64_t log_bytes,
+    struct weir_bench_target **out)
 {
     struct weir_bench_target *target = calloc(1, sizeof *target);
     if (target == NULL)
@@ -223,6 +228,7 @@ weir_bench_target_open(const char *data, enum weir_bench_source source, uint64_t
     snprintf(target->data, sizeof target->data, "%s", data);
     target->shared_fd = -1;
     target->source = source;
+    target->proto = proto;
     char path[WEIR_CONFIG_PATH_MAX + 32];
     path_in(path, sizeof path, data, "lock");
     enum weir_err err = WEIR_OK;
@@ -232,7 +238,7 @@ weir_bench_target_open(const char *data, enum weir_bench_source source, uint64_t
     else if (flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
         err = weir_fail(WEIR_BUSY, 0, "%s is in use by a running instance", data);
     if (err == WEIR_OK)
-        err = weir_bench_feed_new(source, &target->feed);
+        err = weir_bench_feed_new(source, proto, &target->feed);
     if (err == WEIR_OK)
         err = write_config(target, series, log_bytes, path, sizeof path);
     if (err == WEIR_OK)

@@ -1,0 +1,161 @@
+#include "app/bench_load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HOST_DIGITS 7 /* of node-NNNNNNN */
+
+const char *const weir_bench_proto_names[WEIR_BENCH_PROTOS] = {"influx", "weir"};
+const char *const weir_bench_regions[WEIR_BENCH_REGIONS] = {
+    "eu-west-1", "eu-north-1", "us-east-1", "ap-south-1"};
+
+static const struct weir_bench_load_kind *const kinds[WEIR_BENCH_PROTOS] = {
+    &weir_bench_lines_kind, &weir_bench_wire_kind};
+
+uint64_t
+weir_bench_mix(uint64_t x)
+{
+    /* SplitMix64's finalizer (Steele, Lea, Flood, OOPSLA 2014) */
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Two digits a step: the division by a constant is a multiplication. */
+void
+weir_bench_put_digits(uint8_t *end, uint64_t value, unsigned count)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313"
+                                "23334353637383940414243444546474849505152535455565758596061626364"
+                                "65666768697071727374757677787980818283848586878889909192939495969"
+                                "79899";
+    for (; count >= 2; count -= 2, value /= 100)
+        memcpy(end -= 2, pairs + value % 100 * 2, 2);
+    if (count > 0)
+        *--end = (uint8_t)('0' + value % 10);
+}
+
+static uint64_t
+gcd(uint64_t a, uint64_t b)
+{
+    while (b != 0) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static void
+pass_begin(struct weir_bench_load *load)
+{
+    load->at = 0;
+    load->order = weir_bench_mix(load->pass) % load->host_count;
+    load->stride = 1 + weir_bench_mix(~load->pass) % load->host_count;
+    while (gcd(load->stride, load->host_count) != 1)
+        load->stride++;
+}
+
+enum weir_err
+weir_bench_load_new(enum weir_bench_proto proto, uint64_t series, int64_t start_ms,
+    int64_t step_ms, struct weir_bench_load **out)
+{
+    struct weir_bench_load *load;
+    enum weir_err err = proto == WEIR_BENCH_INFLUX ? weir_bench_lines_new(series, &load)
+                                                   : weir_bench_wire_new(series, &load);
+    if (err != WEIR_OK)
+        return err;
+    load->step_ms = step_ms;
+    weir_bench_load_restart(load, start_ms);
+    *out = load;
+    return WEIR_OK;
+}
+
+void
+weir_bench_load_free(struct weir_bench_load *load)
+{
+    load->kind->free(load);
+}
+
+size_t
+weir_bench_load_next(struct weir_bench_load *load, uint8_t *out, uint32_t *samples)
+{
+    return load->kind->next(load, out, samples);
+}
+
+size_t
+weir_bench_load_define(struct weir_bench_load *load, uint8_t *out)
+{
+    return load->kind->define != NULL ? load->kind->define(load, out) : 0;
+}
+
+void
+weir_bench_load_restart(struct weir_bench_load *load, int64_t start_ms)
+{
+    load->start_ms = start_ms;
+    load->pass = 0;
+    pass_begin(load);
+}
+
+uint64_t
+weir_bench_load_passes(const struct weir_bench_load *load)
+{
+    return load->pass;
+}
+
+uint64_t
+weir_bench_load_host(const struct weir_bench_load *load, uint64_t ahead)
+{
+    return ((load->at + ahead) * load->stride + load->order) % load->host_count;
+}
+
+void
+weir_bench_load_advance(struct weir_bench_load *load)
+{
+    if (++load->at < load->host_count)
+        return;
+    load->pass++;
+    pass_begin(load);
+}
+
+uint32_t
+weir_bench_load_host_series(const struct weir_bench_load *load, uint64_t host)
+{
+    uint64_t left = load->series - host * load->kind->host_series;
+    return left < load->kind->host_series ? (uint32_t)left : load->kind->host_series;
+}
+
+/* Hosts report at times of their own within a step. */
+int64_t
+weir_bench_time_ms(enum weir_bench_proto proto, int64_t start_ms, int64_t step_ms,
+    uint64_t series, uint64_t pass)
+{
+    uint64_t host = series / kinds[proto]->host_series;
+    return start_ms + (int64_t)pass * step_ms +
+        (int64_t)(weir_bench_mix(~host) % (uint64_t)step_ms);
+}
+
+double
+weir_bench_value(enum weir_bench_proto proto, uint64_t series, uint64_t pass)
+{
+    return kinds[proto]->value(series, pass);
+}
+
+const char *
+weir_bench_job(enum weir_bench_proto proto)
+{
+    return kinds[proto]->job;
+}
+
+bool
+weir_bench_series_of(enum weir_bench_proto proto, const uint8_t *labels, size_t size,
+    uint64_t *out)
+{
+    struct weir_label host;
+    if (!weir_labels_find(labels, size, "host", &host) || host.value_size != 5 + HOST_DIGITS)
+        return false;
+    char digits[HOST_DIGITS + 1] = {0};
+    memcpy(digits, host.value + 5, HOST_DIGITS);
+    return kinds[proto]->series_of(labels, size, strtoull(digits, NULL, 10), out);
+}

@@ -1,0 +1,228 @@
+/* What the generator writes is what the checker expects: every line is parsed back by hand. */
+#include "app/bench_load.h"
+#include "base/crc.h"
+#include "base/sample.h"
+#include "client/wire.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SERIES 1003 /* the last host has fewer lines */
+#define START_MS INT64_C(1700000000000)
+#define STEP_MS 1000
+
+/* Series, value and time of "m,job=..,host=node-N,.. f=V T". */
+static uint64_t
+read_line(char *line, double *value, int64_t *time_ms)
+{
+    char *host = strstr(line, "host=");
+    char *field = strchr(line, ' ') + 1;
+    char *equals = strchr(field, '=');
+    char metric[64];
+    assert_non_null(host);
+    snprintf(metric, sizeof metric, "%.*s_%.*s", (int)strcspn(line, ","), line,
+        (int)(equals - field), field);
+    char *end;
+    *value = strtod(equals + 1, &end);
+    end += *end == 'i';
+    assert_int_equal(*end, ' ');
+    *time_ms = strtoll(end + 1, &end, 10) / 1000000;
+    assert_int_equal(*end, '\0');
+    struct weir_label labels[] = {{(const uint8_t *)"host", (const uint8_t *)host + 5, 4, 12},
+        {(const uint8_t *)WEIR_NAME_LABEL, (const uint8_t *)metric, 8, (uint16_t)strlen(metric)}};
+    uint8_t canonical[WEIR_LABELS_BYTES_MAX];
+    size_t size;
+    uint64_t series;
+    assert_int_equal(weir_labels_encode(labels, 2, canonical, &size), WEIR_OK);
+    assert_true(weir_bench_series_of(WEIR_BENCH_INFLUX, canonical, size, &series));
+    return series;
+}
+
+static void
+test_every_line_says_what_the_checker_computes(void **state)
+{
+    (void)state;
+    struct weir_bench_load *load;
+    assert_int_equal(weir_bench_load_new(WEIR_BENCH_INFLUX, SERIES, START_MS, STEP_MS, &load), WEIR_OK);
+    static uint8_t seen[SERIES];
+    for (uint64_t pass = 0; pass < 40; pass++) {
+        memset(seen, 0, sizeof seen);
+        while (weir_bench_load_passes(load) == pass) {
+            char packet[WEIR_BENCH_PACKET_MAX + 1];
+            uint32_t samples;
+            size_t size = weir_bench_load_next(load, (uint8_t *)packet, &samples);
+            packet[size] = '\0';
+            char *next = packet;
+            for (uint32_t i = 0; i < samples; i++) {
+                char *line = next;
+                next = strchr(line, '\n');
+                assert_non_null(next);
+                *next++ = '\0';
+                double value;
+                int64_t time_ms;
+                uint64_t series = read_line(line, &value, &time_ms);
+                assert_true(series < SERIES);
+                assert_true(weir_double_bits(value) ==
+                    weir_double_bits(weir_bench_value(WEIR_BENCH_INFLUX, series, pass)));
+                assert_int_equal(time_ms,
+                    weir_bench_time_ms(WEIR_BENCH_INFLUX, START_MS, STEP_MS, series, pass));
+                seen[series]++;
+            }
+            assert_int_equal(*next, '\0');
+        }
+        for (uint64_t series = 0; series < SERIES; series++)
+            assert_int_equal(seen[series], 1); /* each series once a pass */
+    }
+    weir_bench_load_free(load);
+}
+
+/* Header, checksum and the one record of a packet. */
+static struct weir_wire_record
+read_packet(const uint8_t *packet, size_t size, struct weir_wire_header *header)
+{
+    struct weir_wire_record record;
+    memcpy(header, packet, sizeof *header);
+    memcpy(&record, packet + sizeof *header, sizeof record);
+    uint32_t crc = weir_crc32c_portable(0, packet, offsetof(struct weir_wire_header, crc));
+    assert_int_equal(header->crc,
+        weir_crc32c_portable(crc, packet + sizeof *header, size - sizeof *header));
+    assert_int_equal(header->magic, WEIR_WIRE_MAGIC);
+    assert_int_equal(header->length, size);
+    assert_int_equal(sizeof *header + record.length, size);
+    return record;
+}
+
+#define AGENTS ((SERIES + 199) / 200)
+
+struct agent {
+    uint64_t sender;
+    uint32_t hash;
+    uint64_t sequence;
+};
+
+/* Index of the agent with this id; known ones first. */
+static unsigned
+agent_index(const struct agent *agents, uint64_t sender)
+{
+    for (unsigned i = 0; i < AGENTS; i++)
+        if (agents[i].sender == sender)
+            return i;
+    fail_msg("nobody defined sender %llu", (unsigned long long)sender);
+    return 0;
+}
+
+/* Reads the labels of a definition back: they name the series in the order of their indexes. */
+static void
+read_definition(const uint8_t *data, const struct weir_wire_record *record, uint64_t first,
+    uint8_t *seen)
+{
+    const uint8_t *at = data + sizeof *record;
+    uint16_t common, own;
+    memcpy(&common, at, sizeof common);
+    const uint8_t *list = at + 2;
+    at = list + common;
+    for (unsigned i = 0; i < record->count; i++) {
+        uint8_t labels[WEIR_LABELS_BYTES_MAX];
+        uint64_t series;
+        memcpy(&own, at, sizeof own);
+        memcpy(labels, list, common);
+        memcpy(labels + common, at + 2, own);
+        assert_true(weir_bench_series_of(WEIR_BENCH_WEIR, labels, (size_t)common + own, &series));
+        assert_int_equal(series, first + record->first + i);
+        seen[series]++;
+        at += 2 + own;
+    }
+    assert_ptr_equal(at, data + record->length);
+}
+
+static void
+define_all(struct weir_bench_load *load, struct agent *agents)
+{
+    static uint8_t seen[SERIES];
+    uint8_t packet[WEIR_BENCH_PACKET_MAX];
+    size_t size;
+    unsigned agent = 0;
+    memset(seen, 0, sizeof seen);
+    while ((size = weir_bench_load_define(load, packet)) > 0) {
+        struct weir_wire_header header;
+        struct weir_wire_record record = read_packet(packet, size, &header);
+        assert_int_equal(record.type, WEIR_WIRE_DEFINITION);
+        assert_int_equal(header.flags, WEIR_WIRE_UNNUMBERED);
+        if (record.first == 0)
+            agents[agent] = (struct agent){header.sender, record.template_hash, 0};
+        read_definition(packet + sizeof header, &record, agent * 200, seen);
+        agent += record.first + record.count == record.total;
+    }
+    assert_int_equal(agent, AGENTS);
+    for (unsigned i = 0; i < SERIES; i++)
+        assert_int_equal(seen[i], 1);
+}
+
+static void
+test_every_packet_says_what_the_checker_computes(void **state)
+{
+    (void)state;
+    struct weir_bench_load *load;
+    struct agent agents[AGENTS];
+    assert_int_equal(weir_bench_load_new(WEIR_BENCH_WEIR, SERIES, START_MS, STEP_MS, &load),
+        WEIR_OK);
+    define_all(load, agents);
+    define_all(load, agents); /* as often as one likes */
+    for (uint64_t pass = 0; pass < 5; pass++) {
+        uint64_t told = 0;
+        while (weir_bench_load_passes(load) == pass) {
+            uint8_t packet[WEIR_BENCH_PACKET_MAX];
+            uint32_t samples;
+            size_t size = weir_bench_load_next(load, packet, &samples);
+            struct weir_wire_header header;
+            struct weir_wire_record record = read_packet(packet, size, &header);
+            unsigned agent = agent_index(agents, header.sender);
+            assert_int_equal(record.type, WEIR_WIRE_GROUP);
+            assert_int_equal(record.count, samples);
+            assert_int_equal(record.template_hash, agents[agent].hash);
+            assert_int_equal(header.sequence, ++agents[agent].sequence);
+            for (unsigned i = 0; i < samples; i++) {
+                uint64_t series = agent * 200 + record.first + i, bits;
+                memcpy(&bits, packet + sizeof header + WEIR_WIRE_GROUP_HEAD + i * 8, sizeof bits);
+                assert_true(bits ==
+                    weir_double_bits(weir_bench_value(WEIR_BENCH_WEIR, series, pass)));
+                assert_int_equal(header.base_time_ms,
+                    weir_bench_time_ms(WEIR_BENCH_WEIR, START_MS, STEP_MS, series, pass));
+            }
+            told += samples;
+        }
+        assert_int_equal(told, SERIES);
+    }
+    weir_bench_load_free(load);
+}
+
+static void
+test_passes_differ_in_order_time_and_values(void **state)
+{
+    (void)state;
+    for (enum weir_bench_proto proto = 0; proto < WEIR_BENCH_PROTOS; proto++) {
+        uint64_t same = 0;
+        for (uint64_t series = 0; series < SERIES; series++) {
+            same += weir_bench_value(proto, series, 3) == weir_bench_value(proto, series, 4);
+            assert_true(weir_bench_time_ms(proto, START_MS, STEP_MS, series, 4) >
+                weir_bench_time_ms(proto, START_MS, STEP_MS, series, 3));
+        }
+        assert_true(same < SERIES / 20);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_line_says_what_the_checker_computes),
+        cmocka_unit_test(test_every_packet_says_what_the_checker_computes),
+        cmocka_unit_test(test_passes_differ_in_order_time_and_values),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
