@@ -46,6 +46,22 @@ load8(const uint8_t *at)
     return word;
 }
 
+/* Both sums modulo the hash's polynomial, as base/hash.c does it. */
+INLINE struct weir_hash128
+reduce(__m128i a, __m128i b)
+{
+    __m128i lo = _mm_unpacklo_epi64(a, b), hi = _mm_unpackhi_epi64(a, b);
+    __m128i over = _mm_xor_si128(_mm_srli_epi64(hi, 63),
+        _mm_xor_si128(_mm_srli_epi64(hi, 61), _mm_srli_epi64(hi, 60)));
+    hi = _mm_xor_si128(hi, over);
+    lo = _mm_xor_si128(lo, _mm_xor_si128(hi, _mm_slli_epi64(hi, 1)));
+    lo = _mm_xor_si128(lo, _mm_xor_si128(_mm_slli_epi64(hi, 3), _mm_slli_epi64(hi, 4)));
+    struct weir_hash128 raw;
+    _Static_assert(sizeof raw == sizeof lo, "a hash is a vector");
+    _mm_storeu_si128((__m128i *)&raw, lo);
+    return raw;
+}
+
 #if defined(__AVX512VBMI__)
 
 enum { ODD = 1, EVEN = 2, WHITE = 4, BAD = 128 };
@@ -143,42 +159,43 @@ key_join(const struct weir_hash_key *key, const struct sums *line, const uint8_t
     for (size_t at = 0; at < size; at += BLOCK)
         add_products(&sums, key, 1, at / 8, name + at, size - at < BLOCK ? size - at : BLOCK);
     add_length(&sums, key, 1, size);
-    __m128i a = fold(sums.a, sums.length_a), b = fold(sums.b, sums.length_b);
-    __m128i lo = _mm_unpacklo_epi64(a, b), hi = _mm_unpackhi_epi64(a, b);
-    __m128i over = _mm_xor_si128(_mm_srli_epi64(hi, 63),
-        _mm_xor_si128(_mm_srli_epi64(hi, 61), _mm_srli_epi64(hi, 60)));
-    hi = _mm_xor_si128(hi, over);
-    lo = _mm_xor_si128(lo, _mm_xor_si128(hi, _mm_slli_epi64(hi, 1)));
-    lo = _mm_xor_si128(lo, _mm_xor_si128(_mm_slli_epi64(hi, 3), _mm_slli_epi64(hi, 4)));
-    struct weir_hash128 raw;
-    _Static_assert(sizeof raw == sizeof lo, "a hash is a vector");
-    _mm_storeu_si128((__m128i *)&raw, lo);
-    return raw;
+    return reduce(fold(sums.a, sums.length_a), fold(sums.b, sums.length_b));
 }
 
 #else
 
-/* Bits of 32 bytes that equal `byte`. */
-INLINE uint64_t
-equal32(__m256i bytes, char byte)
+/* By a byte's low four bits, the byte of a class that has them: a class holds no two such. Zero,
+ * where there is none, is found in a class by a zero byte alone, which is bad whatever else. */
+static const uint8_t odd_bytes[16] = {[0x0] = ' ', [0xc] = ','};
+static const uint8_t even_bytes[16] = {[0xa] = '\n', [0xd] = '='};
+static const uint8_t white_bytes[16] = {[0x0] = ' ', [0xa] = '\n'};
+static const uint8_t bad_bytes[16] = {[0x2] = '"', [0xc] = '\\', [0xf] = 0x7f};
+
+/* The bytes that are of a class; a shuffle takes no ASCII for zero, which is none. */
+INLINE __m256i
+of_class(__m256i bytes, const uint8_t class[16])
 {
-    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte)));
+    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)class));
+    return _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, bytes), bytes);
+}
+
+INLINE uint64_t
+bits_of(__m256i bytes)
+{
+    return (uint32_t)_mm256_movemask_epi8(bytes);
 }
 
 INLINE struct classes
 classify32(const uint8_t *data)
 {
     __m256i bytes = _mm256_loadu_si256((const __m256i *)data);
-    uint64_t space = equal32(bytes, ' '), newline = equal32(bytes, '\n');
     /* as signed bytes, controls and what is no ASCII lie below the space */
     __m256i low = _mm256_cmpgt_epi8(_mm256_set1_epi8(' '), bytes);
-    uint64_t below = (uint32_t)_mm256_movemask_epi8(low);
     return (struct classes){
-        .odd = space | equal32(bytes, ','),
-        .even = newline | equal32(bytes, '='),
-        .white = space | newline,
-        .bad = (below & ~newline) | equal32(bytes, '"') | equal32(bytes, '\\')
-            | equal32(bytes, 0x7f),
+        .odd = bits_of(of_class(bytes, odd_bytes)),
+        .even = bits_of(of_class(bytes, even_bytes)),
+        .white = bits_of(of_class(bytes, white_bytes)),
+        .bad = bits_of(_mm256_or_si256(low, of_class(bytes, bad_bytes))),
     };
 }
 
@@ -186,25 +203,64 @@ INLINE struct classes
 classify(const uint8_t *data)
 {
     struct classes low = classify32(data), high = classify32(data + 32);
-    return (struct classes){low.odd | high.odd << 32, low.even | high.even << 32,
+    struct classes both = {low.odd | high.odd << 32, low.even | high.even << 32,
         low.white | high.white << 32, low.bad | high.bad << 32};
+    both.bad &= ~(both.even & both.white); /* a newline is a control */
+    return both;
 }
 
+/* Sums of products of a message's pairs (base/hash.h), not yet reduced. */
 struct sums {
-    struct weir_hash128 line;
+    __m128i a, b;
 };
+
+INLINE void
+add_pair(struct sums *sums, const struct weir_hash_key *key, int part, size_t word, __m128i words)
+{
+    __m128i a = _mm_xor_si128(words,
+        _mm_load_si128((const __m128i *)(key->words[part][0] + word)));
+    __m128i b = _mm_xor_si128(words,
+        _mm_load_si128((const __m128i *)(key->words[part][1] + word)));
+    sums->a = _mm_xor_si128(sums->a, _mm_clmulepi64_si128(a, a, 0x10));
+    sums->b = _mm_xor_si128(sums->b, _mm_clmulepi64_si128(b, b, 0x10));
+}
+
+/* Adds the products of a part's bytes, at least one, and that of its size. Reads up to 15 bytes
+ * behind them: the rest of their line, or the packet's slack. */
+INLINE void
+add_part(struct sums *sums, const struct weir_hash_key *key, int part, const uint8_t *data,
+    size_t size)
+{
+    static const uint8_t keep[32] = {[0 ... 15] = 0xff};
+    __m128i length = _mm_cvtsi64_si128((int64_t)size);
+    __m128i keys = _mm_loadu_si128((const __m128i *)key->length[part]);
+    sums->a = _mm_xor_si128(sums->a, _mm_clmulepi64_si128(length, keys, 0x00));
+    sums->b = _mm_xor_si128(sums->b, _mm_clmulepi64_si128(length, keys, 0x10));
+    size_t at = 0;
+    for (; at + 16 < size; at += 16)
+        add_pair(sums, key, part, at / 8, _mm_loadu_si128((const __m128i *)(data + at)));
+    __m128i last = _mm_loadu_si128((const __m128i *)(data + at));
+    __m128i mask = _mm_loadu_si128((const __m128i *)(keep + 16 - (size - at)));
+    add_pair(sums, key, part, at / 8, _mm_and_si128(last, mask));
+}
 
 INLINE struct sums
 key_begin(const struct weir_hash_key *key, const uint8_t *data, size_t size)
 {
-    return (struct sums){weir_hash_part(key, 0, data, size)};
+    struct sums sums = {_mm_setzero_si128(), _mm_setzero_si128()};
+    add_part(&sums, key, 0, data, size);
+    return sums;
 }
 
+/* The raw key of line and field: the parts are joined by a sum, which reduction lets us do
+ * before it. */
 INLINE struct weir_hash128
 key_join(const struct weir_hash_key *key, const struct sums *line, const uint8_t *name,
     size_t size)
 {
-    return weir_hash_join(line->line, weir_hash_part(key, 1, name, size));
+    struct sums sums = *line;
+    add_part(&sums, key, 1, name, size);
+    return reduce(sums.a, sums.b);
 }
 
 #endif
