@@ -24,6 +24,11 @@
 /* Samples a batch, and so a frame, can hold: 128 Ki x 24 B = 3 MiB. Large enough that a frame is
  * written in one large request and the sort's last pass stays in the cache. */
 #define WEIR_BATCH_SAMPLES_MAX 131072
+/* Runs: samples that follow each other with series that ascend by at most this. A jump ends a run
+ * too: the lines of a host whose series were defined at different times would span the runs of
+ * many others. Of a batch whose runs are shorter than four samples on average they are not kept. */
+#define WEIR_RUN_GAP 64
+#define WEIR_BATCH_RUNS_MAX (WEIR_BATCH_SAMPLES_MAX / 4)
 /* Bytes of series definitions a batch can carry. */
 #define WEIR_BATCH_DEFINITIONS_MAX (4u << 20)
 
@@ -92,6 +97,12 @@ struct weir_batch {
     /* what the log is to remember of senders: base/marks.h */
     uint32_t mark_bytes;
     uint8_t *marks;            /* WEIR_BATCH_MARKS_MAX bytes, NULL for a producer of none */
+    /* for the sort: the first sample of each run as weir_run_entry; above WEIR_BATCH_RUNS_MAX the
+     * batch has too many */
+    uint64_t last_series;      /* of the newest sample */
+    uint32_t run_count;
+    uint64_t runs[WEIR_BATCH_RUNS_MAX + 2];
+    uint32_t run_lasts[WEIR_BATCH_RUNS_MAX + 2]; /* [i + 1]: low half of run i's last series */
     alignas(WEIR_CACHE_LINE) struct weir_sample samples[WEIR_BATCH_SAMPLES_MAX];
 };
 
@@ -112,6 +123,42 @@ weir_batch_reset(struct weir_batch *batch)
     batch->definition_bytes = 0;
     batch->definition_first = 0;
     batch->mark_bytes = 0;
+    batch->last_series = UINT64_MAX / 2; /* no series follows it */
+    batch->run_count = 0;
+}
+
+/* Series in the low 40 bits, place in the batch above them. */
+static inline uint64_t
+weir_run_entry(uint64_t series, uint64_t place)
+{
+    return series | place << WEIR_SERIES_BITS;
+}
+
+static inline bool
+weir_run_ends(uint64_t series, uint64_t next)
+{
+    return next - series - 1 >= WEIR_RUN_GAP; /* wraps where the series falls or stays */
+}
+
+/* Notes that a sample of `series` comes at `place`. No branch: where a run ends cannot be
+ * foretold. */
+static inline void
+weir_batch_run(struct weir_batch *batch, uint64_t series, uint64_t place)
+{
+    uint32_t count = batch->run_count;
+    batch->runs[count] = weir_run_entry(series, place);
+    batch->run_count =
+        count + (weir_run_ends(batch->last_series, series) & (count <= WEIR_BATCH_RUNS_MAX));
+    batch->run_lasts[batch->run_count] = (uint32_t)series;
+    batch->last_series = series;
+}
+
+/* Last series of run i. */
+static inline uint64_t
+weir_batch_run_last(const struct weir_batch *batch, uint32_t i)
+{
+    uint64_t first = batch->runs[i] & (WEIR_SERIES_LIMIT - 1);
+    return first + (uint32_t)(batch->run_lasts[i + 1] - (uint32_t)first);
 }
 
 /* Appends one sample; the caller has seen that count < WEIR_BATCH_SAMPLES_MAX. */
@@ -120,6 +167,7 @@ weir_batch_append(struct weir_batch *batch, uint64_t key, int64_t time_ms, uint6
 {
     WEIR_DCHECK(batch->count < WEIR_BATCH_SAMPLES_MAX);
     uint64_t series = key & (WEIR_SERIES_LIMIT - 1);
+    weir_batch_run(batch, series, batch->count);
     batch->samples[batch->count++] = (struct weir_sample){key, time_ms, value};
     batch->ascending &= series + 1 >= batch->series_through;
     if (series + 1 > batch->series_through)

@@ -572,6 +572,7 @@ append_values(struct weir_batch *batch, const struct weir_run *run)
         memcpy(&bits, run->values + i * sizeof bits, sizeof bits);
         sample_of(number, bits, &out[i]);
         out[i].time_ms = run->time_ms;
+        weir_batch_run(batch, number, batch->count + i);
         ascending &= number + 1 >= through;
         through = number + 1 > through ? number + 1 : through;
     }

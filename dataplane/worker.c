@@ -388,6 +388,7 @@ record_append(struct weir_worker *worker, const struct weir_record *record)
         batch->samples[at++] = (struct weir_sample){
             weir_sample_key(numbers[i], points[i].kind, points[i].exponent), points[i].time_ms,
             points[i].value};
+        weir_batch_run(batch, numbers[i], at - 1);
         ascending &= numbers[i] + 1 >= through;
         through = numbers[i] + 1 > through ? numbers[i] + 1 : through;
     }

@@ -58,7 +58,7 @@ struct weir_block_scratch {
 /* Encodes the `count` samples that order names into out and returns the bytes written. Fills the
  * entry's series, samples and times; ahead: entries of order that may be read behind count. */
 size_t weir_block_encode(struct weir_block_scratch *scratch, const struct weir_sample *samples,
-    const struct weir_sort_entry *order, uint32_t count, uint32_t ahead, uint8_t *out,
+    const uint32_t *order, uint32_t count, uint32_t ahead, uint8_t *out,
     struct weir_frame_block *entry);
 
 /* Decodes a block of `bytes` bytes whose checksum is right into samples, and checks it against its

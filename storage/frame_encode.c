@@ -48,7 +48,7 @@ weir_frame_bound(const struct weir_batch *batch)
 
 static uint8_t *
 encode_blocks(struct weir_frame_encoder *encoder, const struct weir_batch *batch,
-    const struct weir_sort_entry *order, struct weir_frame_header *header, uint8_t *frame,
+    const uint32_t *order, struct weir_frame_header *header, uint8_t *frame,
     uint8_t *at)
 {
     struct weir_frame_block *index =
@@ -88,7 +88,7 @@ weir_frame_encode(struct weir_frame_encoder *encoder, const struct weir_batch *b
     const struct weir_frame_place *place, uint8_t *out, size_t *bytes, uint64_t *cycles)
 {
     uint64_t start = weir_tsc();
-    const struct weir_sort_entry *order = weir_sort_batch(&encoder->sort, batch);
+    const uint32_t *order = weir_sort_batch(&encoder->sort, batch);
     uint64_t sorted = weir_tsc();
     struct weir_frame_header header;
     header_from(place, &header);

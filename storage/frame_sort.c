@@ -3,11 +3,24 @@
 #include <string.h>
 
 #define DIGITS (1u << WEIR_SORT_DIGIT_BITS)
+_Static_assert(WEIR_BATCH_SAMPLES_MAX <= 1 << 24, "a place fits above a series number");
 
-static unsigned
-digit_of(uint64_t series, unsigned pass)
+static inline uint64_t
+series_of(uint64_t pair)
 {
-    return (unsigned)(series >> pass * WEIR_SORT_DIGIT_BITS) & (DIGITS - 1);
+    return pair & (WEIR_SERIES_LIMIT - 1);
+}
+
+static inline uint32_t
+place_of(uint64_t pair)
+{
+    return (uint32_t)(pair >> WEIR_SERIES_BITS);
+}
+
+static inline unsigned
+digit_of(uint64_t pair, unsigned pass)
+{
+    return (unsigned)(series_of(pair) >> pass * WEIR_SORT_DIGIT_BITS) & (DIGITS - 1);
 }
 
 static unsigned
@@ -19,15 +32,15 @@ passes_needed(uint64_t series_through)
     return passes;
 }
 
-/* Sorts count entries of `from` by series, with `to` as room; returns where they lie then. */
-static struct weir_sort_entry *
-radix_sort(struct weir_sort *sort, struct weir_sort_entry *from, struct weir_sort_entry *to,
-    uint32_t count, unsigned passes)
+
+/* Sorts count pairs of `from` by series, with `to` as room; returns where they lie then. */
+static uint64_t *
+radix_sort(struct weir_sort *sort, uint64_t *from, uint64_t *to, uint32_t count, unsigned passes)
 {
     memset(sort->counts, 0, passes * sizeof sort->counts[0]);
     for (uint32_t i = 0; i < count; i++)
         for (unsigned pass = 0; pass < passes; pass++)
-            sort->counts[pass][digit_of(from[i].series, pass)]++;
+            sort->counts[pass][digit_of(from[i], pass)]++;
     for (unsigned pass = 0; pass < passes; pass++) {
         uint32_t *at = sort->counts[pass];
         uint32_t before = 0;
@@ -37,134 +50,96 @@ radix_sort(struct weir_sort *sort, struct weir_sort_entry *from, struct weir_sor
             before += here;
         }
         for (uint32_t i = 0; i < count; i++)
-            to[at[digit_of(from[i].series, pass)]++] = from[i];
-        struct weir_sort_entry *swap = from;
+            to[at[digit_of(from[i], pass)]++] = from[i];
+        uint64_t *swap = from;
         from = to;
         to = swap;
     }
     return from;
 }
 
-/* A run on its way through the radix sort: the entry of its first sample with the run's length,
- * up to LENGTH_MAX, in the bits of the place that no sample needs. */
-#define PLACE_BITS 17
-#define LENGTH_MAX 127
-_Static_assert(WEIR_BATCH_SAMPLES_MAX == 1 << PLACE_BITS, "a place leaves seven bits");
-
-/* The entry as the word that its bit-fields lie in: series low, place high. */
-static inline uint64_t
-word_of(uint64_t series, uint64_t place)
-{
-    return series | place << WEIR_SERIES_BITS;
-}
-
-static inline bool
-run_ends(uint64_t before, uint64_t series)
-{
-    return series - before - 1 >= WEIR_SORT_RUN_GAP; /* wraps where the series falls */
-}
-
-/* Fills `entries` with the samples as they came and `runs` with the first one of each run.
- * Returns the number of runs. No branches: where a run ends cannot be foretold. */
-static uint32_t
-find_runs(const struct weir_batch *batch, uint64_t *entries, uint64_t *runs)
-{
-    uint32_t count = 0;
-    uint64_t before = UINT64_MAX / 2;
-    for (uint32_t i = 0; i < batch->count; i++) {
-        uint64_t series = weir_sample_series(&batch->samples[i]);
-        uint64_t entry = word_of(series, i);
-        entries[i] = entry;
-        runs[count] = entry;
-        count += run_ends(before, series);
-        before = series;
-    }
-    return count;
-}
-
-/* Packs lengths into the runs, which lie in order of their places. */
+/* Every sample for itself. */
 static void
-set_lengths(uint64_t *runs, uint32_t run_count, uint32_t count)
+sort_whole(struct weir_sort *sort, const struct weir_batch *batch, unsigned passes)
 {
-    for (uint32_t i = 0; i < run_count; i++) {
-        uint64_t next = i + 1 < run_count ? runs[i + 1] >> WEIR_SERIES_BITS : count;
-        uint64_t length = next - (runs[i] >> WEIR_SERIES_BITS);
-        length = length < LENGTH_MAX ? length : LENGTH_MAX;
-        runs[i] |= length << (WEIR_SERIES_BITS + PLACE_BITS);
-    }
-}
-
-static inline uint64_t
-series_of(uint64_t entry)
-{
-    return entry & (WEIR_SERIES_LIMIT - 1);
+    for (uint32_t i = 0; i < batch->count; i++)
+        sort->a[i] = weir_run_entry(weir_sample_series(&batch->samples[i]), i);
+    const uint64_t *sorted = radix_sort(sort, sort->a, sort->b, batch->count, passes);
+    for (uint32_t i = 0; i < batch->count; i++)
+        sort->order[i] = place_of(sorted[i]);
 }
 
 /* By series, then by place. */
 static inline bool
-goes_behind(uint64_t a, uint64_t b)
+goes_behind(const struct weir_batch *batch, uint32_t a, uint32_t b)
 {
-    return (a << 24 | a >> WEIR_SERIES_BITS) > (b << 24 | b >> WEIR_SERIES_BITS);
+    uint64_t x = weir_sample_series(&batch->samples[a]);
+    uint64_t y = weir_sample_series(&batch->samples[b]);
+    return x > y || (x == y && a > b);
 }
 
-/* Puts `length` entries, ascending, behind the `used` ones of out. Returns the moves it took; it
- * gives up, half way, once they pass the limit. */
+/* Puts the `length` samples from `place` on behind the `used` ones of order. Returns the moves it
+ * took; it gives up, half way, once they pass the limit. */
 static uint64_t
-insert_run(uint64_t *out, uint32_t used, const uint64_t *entries, uint32_t length, uint64_t limit)
+insert_run(const struct weir_batch *batch, uint32_t *order, uint32_t used, uint32_t place,
+    uint32_t length, uint64_t limit)
 {
     uint64_t moves = 0;
     for (uint32_t i = 0; i < length && moves <= limit; i++) {
         uint32_t to = used + i;
-        for (; to > 0 && goes_behind(out[to - 1], entries[i]); to--, moves++)
-            out[to] = out[to - 1];
-        out[to] = entries[i];
+        for (; to > 0 && goes_behind(batch, order[to - 1], place + i); to--, moves++)
+            order[to] = order[to - 1];
+        order[to] = place + i;
     }
     return moves;
 }
 
-/* Lays the runs into out in the order given. False where they overlap so much that insertion is
- * slower than sorting the batch. */
+/* Lays the runs, given as (first series, index) in order, one behind the other. False where they
+ * overlap so much that insertion is slower than sorting the batch. */
 static bool
-lay_runs(const uint64_t *runs, uint32_t run_count, const uint64_t *entries, uint64_t *out,
-    uint32_t count)
+lay_runs(const struct weir_batch *batch, const uint64_t *sorted, uint32_t *order)
 {
     uint32_t used = 0;
-    uint64_t moves = 0;
-    for (uint32_t i = 0; i < run_count; i++) {
-        uint32_t place = (uint32_t)(runs[i] >> WEIR_SERIES_BITS) & ((1u << PLACE_BITS) - 1);
-        uint32_t length = (uint32_t)(runs[i] >> (WEIR_SERIES_BITS + PLACE_BITS));
-        while (length >= LENGTH_MAX && place + length < count
-            && !run_ends(series_of(entries[place + length - 1]),
-                series_of(entries[place + length])))
-            length++;
-        if (WEIR_UNLIKELY(used > 0 && series_of(out[used - 1]) >= series_of(runs[i]))) {
-            moves += insert_run(out, used, entries + place, length, count);
-            if (moves > count)
+    uint64_t moves = 0, through = 0; /* the largest series laid, plus one */
+    for (uint32_t i = 0; i < batch->run_count; i++) {
+        uint32_t index = place_of(sorted[i]);
+        uint32_t place = place_of(batch->runs[index]);
+        uint32_t end = index + 1 < batch->run_count ? place_of(batch->runs[index + 1])
+                                                    : batch->count;
+        uint32_t length = end - place;
+        if (WEIR_UNLIKELY(series_of(sorted[i]) < through)) {
+            moves += insert_run(batch, order, used, place, length, batch->count);
+            if (moves > batch->count)
                 return false;
         } else {
             for (uint32_t k = 0; k < length; k++)
-                out[used + k] = entries[place + k];
+                order[used + k] = place + k;
         }
         used += length;
+        uint64_t last = weir_batch_run_last(batch, index);
+        through = last >= through ? last + 1 : through;
     }
     return true;
 }
 
-const struct weir_sort_entry *
+const uint32_t *
 weir_sort_batch(struct weir_sort *sort, const struct weir_batch *batch)
 {
     uint32_t count = batch->count;
-    uint64_t *a = (uint64_t *)sort->a, *b = (uint64_t *)sort->b, *room = (uint64_t *)sort->runs;
-    uint32_t run_count = find_runs(batch, a, b);
-    if (batch->ascending || count == 0)
-        return sort->a;
-    unsigned passes = passes_needed(batch->series_through);
-    if (run_count <= count / WEIR_SORT_RUN_MIN) {
-        set_lengths(b, run_count, count);
-        if (radix_sort(sort, sort->b, sort->runs, run_count, passes) == sort->b)
-            memcpy(room, b, run_count * sizeof *room);
-        if (lay_runs(room, run_count, a, b, count))
-            return sort->b;
+    if (batch->ascending || count == 0) {
+        for (uint32_t i = 0; i < count; i++)
+            sort->order[i] = i;
+        return sort->order;
     }
-    return radix_sort(sort, sort->a, sort->b, count, passes);
+    unsigned passes = passes_needed(batch->series_through);
+    bool laid = false;
+    if (batch->run_count <= count / 4) {
+        for (uint32_t i = 0; i < batch->run_count; i++)
+            sort->a[i] = weir_run_entry(series_of(batch->runs[i]), i);
+        laid = lay_runs(batch, radix_sort(sort, sort->a, sort->b, batch->run_count, passes),
+            sort->order);
+    }
+    if (!laid)
+        sort_whole(sort, batch, passes);
+    return sort->order;
 }

@@ -43,6 +43,22 @@ test_crc_paths_agree_at_every_size_and_alignment(void **state)
                 weir_crc32c_portable(seed, bytes + at, size));
 }
 
+/* Streams side by side of every width, and what is left of them. */
+static void
+test_crc_paths_agree_on_large_sizes(void **state)
+{
+    (void)state;
+    static uint8_t bytes[12000];
+    uint32_t seed = 1;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        seed = seed * 1664525 + 1013904223;
+        bytes[i] = (uint8_t)(seed >> 24);
+    }
+    for (size_t size = 0; size + 3 <= sizeof bytes; size += size < 3200 ? 7 : 331)
+        assert_int_equal(weir_crc32c(seed, bytes + 3, size),
+            weir_crc32c_portable(seed, bytes + 3, size));
+}
+
 static void
 test_crc_continues_over_pieces(void **state)
 {
@@ -73,6 +89,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc_gives_the_known_answers),
         cmocka_unit_test(test_crc_paths_agree_at_every_size_and_alignment),
+        cmocka_unit_test(test_crc_paths_agree_on_large_sizes),
         cmocka_unit_test(test_crc_continues_over_pieces),
         cmocka_unit_test(test_crc_notices_every_flipped_bit),
     };

@@ -29,16 +29,16 @@ static void
 check_order(void)
 {
     static uint8_t seen[WEIR_BATCH_SAMPLES_MAX];
-    const struct weir_sort_entry *order = weir_sort_batch(sort, batch);
+    const uint32_t *order = weir_sort_batch(sort, batch);
     memset(seen, 0, sizeof seen);
+    uint64_t before = 0;
     for (uint32_t i = 0; i < batch->count; i++) {
-        uint32_t place = order[i].place;
+        uint32_t place = order[i];
         assert_true(place < batch->count && !seen[place]);
         seen[place] = 1;
-        assert_true(order[i].series == weir_sample_series(&batch->samples[place]));
-        if (i > 0)
-            assert_true(order[i - 1].series < order[i].series
-                || (order[i - 1].series == order[i].series && order[i - 1].place < place));
+        uint64_t series = weir_sample_series(&batch->samples[place]);
+        assert_true(i == 0 || before < series || (before == series && order[i - 1] < place));
+        before = series;
     }
     weir_batch_reset(batch);
 }
