@@ -140,15 +140,51 @@ weir_run_ends(uint64_t series, uint64_t next)
     return next - series - 1 >= WEIR_RUN_GAP; /* wraps where the series falls or stays */
 }
 
+/* Where a batch's runs stand: kept in registers by those who append many samples. */
+struct weir_run_cursor {
+    uint64_t last_series;
+    uint32_t count;
+};
+
+static inline struct weir_run_cursor
+weir_run_cursor(const struct weir_batch *batch)
+{
+    return (struct weir_run_cursor){batch->last_series, batch->run_count};
+}
+
 /* Notes that a sample of `series` comes at `place`. No branch: where a run ends cannot be
  * foretold. */
 static inline void
+weir_run_note(struct weir_batch *batch, struct weir_run_cursor *cursor, uint64_t series,
+    uint64_t place)
+{
+    batch->runs[cursor->count] = weir_run_entry(series, place);
+    cursor->count += weir_run_ends(cursor->last_series, series) &
+        (cursor->count <= WEIR_BATCH_RUNS_MAX);
+    batch->run_lasts[cursor->count] = (uint32_t)series;
+    cursor->last_series = series;
+}
+
+static inline void
+weir_run_keep(struct weir_batch *batch, const struct weir_run_cursor *cursor)
+{
+    batch->last_series = cursor->last_series;
+    batch->run_count = cursor->count;
+}
+
+/* One sample. */
+static inline void
 weir_batch_run(struct weir_batch *batch, uint64_t series, uint64_t place)
 {
-    uint32_t count = batch->run_count;
-    batch->runs[count] = weir_run_entry(series, place);
-    batch->run_count =
-        count + (weir_run_ends(batch->last_series, series) & (count <= WEIR_BATCH_RUNS_MAX));
+    struct weir_run_cursor cursor = weir_run_cursor(batch);
+    weir_run_note(batch, &cursor, series, place);
+    weir_run_keep(batch, &cursor);
+}
+
+/* The newest run reaches to a sample of `series`. */
+static inline void
+weir_batch_run_goes_on(struct weir_batch *batch, uint64_t series)
+{
     batch->run_lasts[batch->run_count] = (uint32_t)series;
     batch->last_series = series;
 }

@@ -2,10 +2,10 @@
 #include "dataplane/parse_weir.h"
 
 #include "base/crc.h"
+#include "dataplane/group_append.h"
 #include "dataplane/parse_time.h"
 #include "dataplane/utf8.h"
 
-#include <emmintrin.h>
 #include <limits.h>
 
 #define CRC_FIRST_PART offsetof(struct weir_wire_header, crc)
@@ -213,20 +213,6 @@ refuse_all(struct run *run, uint8_t reason)
     }
 }
 
-/* The earliest and latest of count offsets. */
-static void
-offsets_extent(const uint8_t *offsets, uint32_t count, int32_t *least, int32_t *most)
-{
-    *least = INT32_MAX;
-    *most = INT32_MIN;
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t offset;
-        memcpy(&offset, offsets + i * sizeof offset, sizeof offset);
-        *least = offset < *least ? offset : *least;
-        *most = offset > *most ? offset : *most;
-    }
-}
-
 /* The group's time, and the rule for the times of all its samples. */
 static uint8_t
 group_time(const struct run *run, struct weir_run *group, int64_t offset)
@@ -237,7 +223,7 @@ group_time(const struct run *run, struct weir_run *group, int64_t offset)
     group->time_ms = first = last = time_ms;
     if (group->offsets != NULL) {
         int32_t least, most;
-        offsets_extent(group->offsets, group->count, &least, &most);
+        weir_offsets_extent(group->offsets, group->count, &least, &most);
         if (__builtin_add_overflow(time_ms, least, &first))
             return WEIR_REASON_time_past;
         if (__builtin_add_overflow(time_ms, most, &last))
@@ -544,60 +530,4 @@ weir_definition_settled(struct weir_senders *senders, const struct weir_series *
     uint8_t reason;
     (void)weir_definition_apply(senders, series, &text, data + sizeof text, &reason);
     weir_senders_dirty(senders, channel);
-}
-
-/* A whole number becomes a decimal of exponent 0, which takes fewer bytes in a frame; the bits of
- * any other double stay as they are. Minus zero is none. */
-static inline void
-sample_of(uint64_t number, uint64_t bits, struct weir_sample *out)
-{
-    double value = weir_bits_double(bits);
-    int64_t whole = _mm_cvttsd_si64(_mm_set_sd(value)); /* INT64_MIN where it does not fit */
-    bool exact = (double)whole == value && whole <= WEIR_MANTISSA_MAX &&
-        whole >= -WEIR_MANTISSA_MAX && bits != UINT64_C(1) << 63;
-    out->key = number | (exact ? 0 : UINT64_C(1) << 48);
-    out->value = exact ? (uint64_t)whole : bits;
-}
-_Static_assert(WEIR_VALUE_DOUBLE == 1, "the kind is bit 48 of a key");
-
-static void
-append_values(struct weir_batch *batch, const struct weir_run *run)
-{
-    struct weir_sample *out = batch->samples + batch->count;
-    uint64_t through = batch->series_through;
-    bool ascending = batch->ascending;
-    for (uint32_t i = 0; i < run->count; i++) {
-        uint64_t number = run->numbers[i];
-        uint64_t bits;
-        memcpy(&bits, run->values + i * sizeof bits, sizeof bits);
-        sample_of(number, bits, &out[i]);
-        out[i].time_ms = run->time_ms;
-        weir_batch_run(batch, number, batch->count + i);
-        ascending &= number + 1 >= through;
-        through = number + 1 > through ? number + 1 : through;
-    }
-    batch->series_through = through;
-    batch->ascending = ascending;
-}
-
-void
-weir_run_append(struct weir_batch *batch, const struct weir_run *run)
-{
-    WEIR_ASSERT(run->count <= WEIR_BATCH_SAMPLES_MAX - batch->count);
-    append_values(batch, run);
-    int32_t least = 0, most = 0;
-    if (run->offsets != NULL) {
-        struct weir_sample *out = batch->samples + batch->count;
-        offsets_extent(run->offsets, run->count, &least, &most);
-        for (uint32_t i = 0; i < run->count; i++) {
-            int32_t offset;
-            memcpy(&offset, run->offsets + i * sizeof offset, sizeof offset);
-            out[i].time_ms += offset;
-        }
-    }
-    if (run->time_ms + least < batch->time_min_ms)
-        batch->time_min_ms = run->time_ms + least;
-    if (run->time_ms + most > batch->time_max_ms)
-        batch->time_max_ms = run->time_ms + most;
-    batch->count += run->count;
 }

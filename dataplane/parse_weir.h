@@ -31,9 +31,6 @@ _Static_assert(sizeof(struct weir_definition_text) == 24, "a whole number of wor
 /* Samples that the packet at `at` can hold at most: what a batch must have room for. */
 uint32_t weir_wire_samples_bound(const struct weir_packet *packet, size_t at);
 
-/* Appends a group's samples; the caller has seen to room. */
-void weir_run_append(struct weir_batch *batch, const struct weir_run *run);
-
 /* Enters the series numbers of a definition into its template. Returns how many of its series
  * have none yet; 0 too where the template is another one by now. */
 uint32_t weir_definition_apply(struct weir_senders *senders, const struct weir_series *series,

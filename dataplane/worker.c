@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/shared.h"
+#include "dataplane/group_append.h"
 #include "dataplane/parse_weir.h"
 
 #include <stdlib.h>
@@ -312,7 +313,8 @@ take_runs(struct weir_worker *worker)
             definition_defer(worker, record, run);
         } else {
             if (run->kind == WEIR_RUN_GROUP)
-                weir_run_append(batch, run);
+                weir_group_append(batch, run->numbers, run->values, run->offsets, run->count,
+                    run->time_ms);
             if (batch->opened_tsc == 0)
                 batch->opened_tsc = packet->receive_tsc;
             batch->records++;
@@ -356,6 +358,7 @@ record_defer(struct weir_worker *worker, const struct weir_record *record)
 }
 
 #ifdef WEIR_FAULT_DROP_SAMPLE
+#define FAULT_DROPS_SAMPLE true
 static bool
 fault_drops_sample(void)
 {
@@ -365,6 +368,7 @@ fault_drops_sample(void)
     return drops;
 }
 #else
+#define FAULT_DROPS_SAMPLE false
 static inline bool
 fault_drops_sample(void)
 {
@@ -498,11 +502,95 @@ batch_room(struct weir_worker *worker, uint32_t points)
     return WEIR_LIKELY(worker->batch != NULL) || batch_open(worker);
 }
 
+/* Points of the records first to end, which lie together, and what decides whether they may simply
+ * be appended. */
+struct stretch {
+    uint32_t first;
+    uint32_t count;
+    bool plain; /* no record is refused, no series unknown */
+};
+
+static struct stretch
+stretch_of(const struct weir_worker *worker, uint32_t first, uint32_t end)
+{
+    const struct weir_record *records = worker->options.parsed->records;
+    const struct weir_record *last = &records[end - 1];
+    struct stretch out = {.first = records[first].point_first, .plain = true};
+    unsigned reasons = 0;
+    for (uint32_t i = first; i < end; i++)
+        reasons |= records[i].reason ^ WEIR_REASON_NONE;
+    if (WEIR_UNLIKELY(reasons != 0))
+        return (struct stretch){.plain = false}; /* a refused record's points are nowhere */
+    out.count = last->point_first + last->point_count - out.first;
+    for (uint32_t i = 0; i < out.count; i++)
+        out.plain &= worker->numbers[out.first + i] != UNKNOWN;
+    return out;
+}
+
+/* Appends points, with what the batch tells of them in registers. The caller has seen to room. */
+static void
+stretch_append(struct weir_worker *worker, const struct stretch *stretch)
+{
+    struct weir_batch *batch = worker->batch;
+    const struct weir_point *points = worker->options.parsed->points + stretch->first;
+    const uint64_t *numbers = worker->numbers + stretch->first;
+    struct weir_sample *out = batch->samples + batch->count;
+    struct weir_run_cursor cursor = weir_run_cursor(batch);
+    uint64_t through = batch->series_through;
+    int64_t least = batch->time_min_ms, most = batch->time_max_ms;
+    bool ascending = batch->ascending;
+    for (uint32_t i = 0; i < stretch->count; i++) {
+        uint64_t number = numbers[i];
+        int64_t time_ms = points[i].time_ms;
+        out[i] = (struct weir_sample){
+            weir_sample_key(number, points[i].kind, points[i].exponent), time_ms,
+            points[i].value};
+        weir_run_note(batch, &cursor, number, batch->count + i);
+        ascending &= number + 1 >= through;
+        through = number + 1 > through ? number + 1 : through;
+        least = time_ms < least ? time_ms : least;
+        most = time_ms > most ? time_ms : most;
+    }
+    weir_run_keep(batch, &cursor);
+    batch->count += stretch->count;
+    batch->series_through = through;
+    batch->ascending = ascending;
+    batch->time_min_ms = least;
+    batch->time_max_ms = most;
+}
+
+/* Takes all records of packet_at up to `end` where each can simply be appended to the open batch.
+ * False where one of them has to be looked at: none is taken then. */
+static bool
+take_stretch(struct weir_worker *worker, uint32_t end, uint32_t state)
+{
+    uint32_t first = worker->record_at;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    if (FAULT_DROPS_SAMPLE || state != WEIR_INGEST_OPEN || first == end || worker->batch == NULL)
+        return false;
+    struct stretch stretch = stretch_of(worker, first, end);
+    if (!stretch.plain || stretch.count > WEIR_BATCH_SAMPLES_MAX - worker->batch->count)
+        return false;
+    stretch_append(worker, &stretch);
+    if (WEIR_UNLIKELY(worker->batch->opened_tsc == 0))
+        worker->batch->opened_tsc = packet->receive_tsc;
+    worker->batch->records += end - first;
+    packet->accepted += end - first;
+    packet->batch = worker->batch->number;
+    worker->records_taken += end - first;
+    worker->samples_taken += stretch.count;
+    worker->records_seen += end - first;
+    worker->record_at = end;
+    return true;
+}
+
 /* Takes the records of packet_at up to `end`. False where the batch is full and no other is
  * empty. */
 static bool
 take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
 {
+    if (WEIR_LIKELY(take_stretch(worker, end, state)))
+        return true;
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_packet *packet = &worker->packets[worker->packet_at];
     uint32_t at = worker->record_at, first = at;

@@ -2,6 +2,7 @@
  * client's bytes against tests/golden/wire.txt, and packets with one byte changed. */
 #include "base/crc.h"
 #include "client/weir_client.h"
+#include "dataplane/group_append.h"
 #include "dataplane/parse_weir.h"
 
 #include <setjmp.h>
@@ -309,8 +310,11 @@ test_groups_become_runs_of_their_series(void **state)
     parse(senders, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.record_count, 2);
     struct weir_batch *batch = batch_new();
-    weir_run_append(batch, &parsed.runs[0]);
-    weir_run_append(batch, &parsed.runs[1]);
+    for (int i = 0; i < 2; i++) {
+        const struct weir_run *run = &parsed.runs[i];
+        weir_group_append(batch, run->numbers, run->values, run->offsets, run->count,
+            run->time_ms);
+    }
     assert_int_equal(batch->count, 3);
     const double values[] = {1.5, -2, 0.1};
     const uint64_t numbers[] = {1, 0, 0};
