@@ -193,7 +193,9 @@ weir_group_append(struct weir_batch *batch, const uint64_t *numbers, const uint8
             out[i].time_ms += offset;
         }
     }
-    batch->time_min_ms = time_ms + least < batch->time_min_ms ? time_ms + least : batch->time_min_ms;
-    batch->time_max_ms = time_ms + most > batch->time_max_ms ? time_ms + most : batch->time_max_ms;
+    if (time_ms + least < batch->time_min_ms)
+        batch->time_min_ms = time_ms + least;
+    if (time_ms + most > batch->time_max_ms)
+        batch->time_max_ms = time_ms + most;
     batch->count += count;
 }

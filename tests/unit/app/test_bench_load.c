@@ -48,7 +48,8 @@ test_every_line_says_what_the_checker_computes(void **state)
 {
     (void)state;
     struct weir_bench_load *load;
-    assert_int_equal(weir_bench_load_new(WEIR_BENCH_INFLUX, SERIES, START_MS, STEP_MS, &load), WEIR_OK);
+    assert_int_equal(weir_bench_load_new(WEIR_BENCH_INFLUX, SERIES, START_MS, STEP_MS, &load),
+        WEIR_OK);
     static uint8_t seen[SERIES];
     for (uint64_t pass = 0; pass < 40; pass++) {
         memset(seen, 0, sizeof seen);
