@@ -9,12 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A round that took at least this long found its sources full, and the next one follows at once.
- * After a shorter one the thread naps, so that the next finds a burst and not a packet or two: taken
- * one by one, datagrams cost more than twice as much, the sender's side of the socket too. */
-#define BUSY_ROUND_NS 25000
-#define NAP_NS 50000
-/* Rounds without work before a thread sleeps until something comes: a millisecond of naps. */
+/* A round that took a whole burst, or this long, may have left something behind: the next one
+ * follows at once. After a shorter one the thread naps, so that the next finds a burst and not a
+ * packet or two: datagrams taken one by one cost more than twice as much, and slow down their
+ * sender. A nap is short against every queue that fills meanwhile. */
+#define BUSY_ROUND_NS 50000
+#define NAP_NS 100000
+/* Rounds without work before a thread sleeps until something comes: two milliseconds of naps. */
 #define IDLE_ROUNDS 20
 /* Longest sleep with every source of work on a descriptor; bounds the reaction to a stop. */
 #define SLEEP_MAX_NS 50000000
@@ -178,8 +179,9 @@ thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
         if (phase == END)
             break;
         uint64_t began = weir_tsc();
-        idle = thread_round(thread, phase) > 0 ? 0 : idle + 1;
-        bool busy = weir_tsc() - began >= busy_tsc;
+        size_t work = thread_round(thread, phase);
+        bool busy = work >= WEIR_BURST_MAX || weir_tsc() - began >= busy_tsc;
+        idle = work > 0 ? 0 : idle + 1;
         if (main_thread)
             phase_next(dataplane, &stopped_ns);
         if (idle > IDLE_ROUNDS)
