@@ -1,5 +1,6 @@
 /* EAL runs in this process without huge pages; frames come from an rte_ring, a pcap file, the null
- * driver and af_packet on lo. Where EAL does not start (not root, no memory) all is skipped, and says why. */
+ * driver and af_packet on lo. Where EAL does not start (not root, no memory) all is skipped, and
+ * says why. */
 #include "dataplane/port.h"
 
 #include <arpa/inet.h>
