@@ -50,7 +50,10 @@ struct report {
     struct weir_ledger_sum after;
     double seconds;
     double cpu_seconds;
-    double generator_ns;   /* a sample */
+    double generator_ns;   /* a sample: making the packets alone */
+    double generator_cpu_seconds; /* making, sending, and waiting where the dataplane lags */
+    uint64_t datagrams_before; /* sent until the measurement; both 0 for other sources */
+    uint64_t datagrams_sent;   /* until its end */
     double warm_seconds;
     uint64_t warm_series;  /* newly defined */
     uint64_t log_bytes;    /* appended during the measurement */
@@ -350,14 +353,19 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
     if (ok) {
         weir_bench_load_restart(load, time_ms);
         uint64_t end_before = weir_bench_target_end(target);
+        report->datagrams_before = weir_bench_target_datagrams(target);
         double cpu = weir_bench_target_cpu_seconds(target);
+        int64_t own_ns = weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         int64_t start_ns = weir_mono_ns();
         report->offered =
             send_pass(target, load, 1, start_ns + (int64_t)(options->seconds * 1e9));
+        report->generator_cpu_seconds =
+            (double)(weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own_ns) / 1e9;
         ok = wait_durable(target, sent + report->offered, &report->after);
         report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
         report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
         report->log_bytes = weir_bench_target_end(target) - end_before;
+        report->datagrams_sent = weir_bench_target_datagrams(target);
     }
     if (ok) {
         struct weir_bench_run run = {.data = options->data,
@@ -394,6 +402,33 @@ residual_sum(const struct weir_ledger_sum *sum)
     return total;
 }
 
+/* Datagrams that were sent in this dataplane's life, and neither received nor counted as lost by
+ * the kernel. */
+static int64_t
+datagrams_unaccounted(const struct report *report)
+{
+    const struct weir_counts *total = &report->after.total;
+    return report->datagrams_sent == 0
+               ? 0
+               : (int64_t)(report->datagrams_sent - total->unit[WEIR_UNIT_PACKETS].received -
+                           total->counter[WEIR_COUNTER_socket_drops]);
+}
+
+static void
+report_datagrams(const struct report *report, json_t *out)
+{
+    uint64_t sent = report->datagrams_sent - report->datagrams_before;
+    uint64_t lost = DELTA(report, counter[WEIR_COUNTER_socket_drops]);
+    json_object_set_new(out, "datagrams_sent", json_integer((json_int_t)sent));
+    json_object_set_new(out, "datagrams_received",
+        json_integer((json_int_t)DELTA(report, unit[WEIR_UNIT_PACKETS].received)));
+    json_object_set_new(out, "datagrams_lost", json_integer((json_int_t)lost));
+    json_object_set_new(out, "datagrams_unaccounted",
+        json_integer((json_int_t)datagrams_unaccounted(report)));
+    json_object_set_new(out, "loss", json_real((double)lost / (double)sent));
+    json_object_set_new(out, "datagrams_ahead_max", json_integer(WEIR_BENCH_UDP_AHEAD));
+}
+
 static json_t *
 report_json(const struct options *options, const struct report *report,
     struct weir_bench_target *target)
@@ -420,8 +455,8 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "compared", json_integer((json_int_t)report->found.compared));
     json_object_set_new(out, "mismatched", json_integer((json_int_t)report->found.mismatched));
     json_object_set_new(out, "read_back_seconds", json_real(report->found.seconds));
-    json_object_set_new(out, "datagrams_lost",
-        json_integer((json_int_t)DELTA(report, counter[WEIR_COUNTER_socket_drops])));
+    if (report->datagrams_sent > 0)
+        report_datagrams(report, out);
     json_object_set_new(out, "seconds", json_real(report->seconds));
     json_object_set_new(out, "samples_per_sec_durable",
         json_real((double)durable / report->seconds));
@@ -435,6 +470,8 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "first_contact_series", json_integer((json_int_t)report->warm_series));
     json_object_set_new(out, "first_contact_seconds", json_real(report->warm_seconds));
     json_object_set_new(out, "generator_ns_per_sample", json_real(report->generator_ns));
+    json_object_set_new(out, "generator_cores",
+        json_real(report->generator_cpu_seconds / report->seconds));
     json_object_set_new(out, "bytes_per_sample",
         json_real((double)report->log_bytes / (double)(durable ? durable : 1)));
     json_object_set_new(out, "frames", json_integer((json_int_t)DELTA(report,
@@ -530,7 +567,8 @@ weir_command_bench(int argc, char **argv)
         json_decref(out);
     }
     bool clean = weir_bench_target_close(target);
-    bool right = ok && clean && report->found.mismatched == 0 && residual_sum(&report->after) == 0;
+    bool right = ok && clean && report->found.mismatched == 0 &&
+                 residual_sum(&report->after) == 0 && datagrams_unaccounted(report) == 0;
     free(report);
     return right ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -15,9 +15,6 @@
 #define RING_PUBLISH 16
 #define UDP_SOCKETS 1000
 #define UDP_BATCH 64
-/* Datagrams the generator may be ahead: they fit into the 16 MiB socket buffer, where each takes
- * about 2,300 bytes. */
-#define UDP_AHEAD 4096
 #define TCP_CONNECTIONS 8
 #define TCP_WRITE (256u << 10)
 
@@ -201,7 +198,7 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
     switch (feed->source) {
     case WEIR_BENCH_UDP:
         if (feed->queued == UDP_BATCH) {
-            if (feed->datagrams + UDP_BATCH > packets_received(feed) + UDP_AHEAD)
+            if (feed->datagrams + UDP_BATCH > packets_received(feed) + WEIR_BENCH_UDP_AHEAD)
                 return NULL;
             feed->broken |= !udp_send(feed);
         }

@@ -25,6 +25,10 @@
 enum weir_bench_source { WEIR_BENCH_RING, WEIR_BENCH_UDP, WEIR_BENCH_TCP, WEIR_BENCH_SOURCES };
 extern const char *const weir_bench_source_names[WEIR_BENCH_SOURCES];
 
+/* Datagrams the generator may be ahead: they fit into the 16 MiB socket buffer, where each takes
+ * about 2,300 bytes. */
+#define WEIR_BENCH_UDP_AHEAD 4096
+
 struct weir_bench_feed;
 
 /* Before the dataplane starts: makes the ring (its descriptor goes to the dataplane) or chooses a

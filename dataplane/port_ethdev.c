@@ -11,6 +11,7 @@
  */
 #include "base/clock.h"
 #include "base/event.h"
+#include "dataplane/ethdev_packet.h"
 #include "dataplane/ethdev_xdp.h"
 #include "dataplane/net.h"
 #include "dataplane/port.h"
@@ -146,12 +147,14 @@ ethdev_release(struct weir_port *port, struct weir_packet *packets, size_t count
     rte_pktmbuf_free_bulk(ethdev->mbufs, (unsigned)count);
 }
 
-/* An AF_XDP socket can be slept on; another device is polled. */
+/* AF_XDP and af_packet sockets can be slept on; another device is polled. */
 static int
 ethdev_wait_fd(struct weir_port *port)
 {
-    const struct weir_xsk_list *sockets = &of(port)->xdp.sockets;
-    return sockets->count > 0 ? sockets->fd[0] : -1;
+    const struct port_ethdev *ethdev = of(port);
+    const struct weir_xsk_list *sockets = &ethdev->xdp.sockets;
+    return sockets->count > 0 ? sockets->fd[0]
+                              : weir_ethdev_packet_fd(ethdev->ethdev, ethdev->queue);
 }
 
 static void

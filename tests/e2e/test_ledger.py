@@ -1,13 +1,16 @@
 """The ledger closes at every read: under floods of valid, broken and duplicate input."""
+import json
 import os
 import random
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 import tap
-from instance import BIN, Instance, parse_ok, wait_for
+from instance import BIN, SCRATCH, Instance, parse_ok, wait_for
 
 
 def flood_lines(seed, count):
@@ -108,6 +111,24 @@ def test_udp_sent_equals_received_plus_drops():
             drops = weir.metrics()["weir_socket_drops_total"]
             return sums and sums[("packets", "received")] + drops == count
         wait_for(settled, 5, "received + socket_drops == sent")
+
+
+def test_benchmark_over_udp_accounts_for_every_datagram():
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as data:
+        bench = subprocess.run([os.path.join(BIN, "weir"), "bench", "--source", "udp", "--series",
+                                "12000", "--seconds", "0.5", "--json", "--data", data],
+                               capture_output=True, text=True)
+    if "tmpfs" in bench.stderr or "MiB free" in bench.stderr:
+        raise tap.Skip(bench.stderr.strip().splitlines()[-1])
+    report = json.loads(bench.stdout)
+    assert report["datagrams_sent"] * 12 == report["offered"] > 0
+    assert (report["datagrams_sent"] ==
+            report["datagrams_received"] + report["datagrams_lost"]), report
+    assert report["datagrams_unaccounted"] == 0 and report["ledger_residual"] == 0, report
+    assert report["loss"] == report["datagrams_lost"] / report["datagrams_sent"]
+    # exactly what was received is durable and found again
+    assert report["datagrams_received"] * 12 == report["durable"] == report["queryable"], report
+    assert bench.returncode == 0 or report["datagrams_lost"] > 0, bench.stderr
 
 
 def test_one_lost_sample_is_a_residual_of_one():

@@ -1,13 +1,17 @@
-/* EAL runs in this process without huge pages; frames come from an rte_ring, a pcap file and the
- * null driver. Where EAL does not start (not root, no memory) all is skipped, and says why. */
+/* EAL runs in this process without huge pages; frames come from an rte_ring, a pcap file, the null
+ * driver and af_packet on lo. Where EAL does not start (not root, no memory) all is skipped, and
+ * says why. */
 #include "dataplane/port.h"
 
+#include <arpa/inet.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -90,11 +94,11 @@ eal_up(void)
     pcap_write(eal.pcap);
     char pcap[160];
     snprintf(pcap, sizeof pcap, "net_pcap0,rx_pcap=%s", eal.pcap);
-    const char *vdevs[] = {pcap, "net_null0,size=64"};
+    const char *vdevs[] = {pcap, "net_null0,size=64", "net_af_packet0,iface=lo"};
     char prefix[32];
     snprintf(prefix, sizeof prefix, "weirtest%d", (int)getpid());
     struct weir_eal_options options = {.vdevs = vdevs,
-        .vdev_count = 2,
+        .vdev_count = 3,
         .prefix = prefix,
         .runtime_dir = eal.directory,
         .no_huge = true,
@@ -292,11 +296,33 @@ test_null_device_is_refused_frame_by_frame(void **state)
     (void)state;
     struct weir_port *port = port_open(eal.ids[1]);
     struct weir_packet packets[WEIR_BURST_MAX];
+    assert_int_equal(port->ops->wait_fd(port), -1);
     for (int i = 0; i < 4 * MBUFS / WEIR_BURST_MAX; i++)
         assert_int_equal(port->ops->receive(port, packets, WEIR_BURST_MAX), 0);
     uint64_t expected = 4 * MBUFS / WEIR_BURST_MAX * WEIR_BURST_MAX;
     assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].received, expected);
     assert_int_equal(rejected(WEIR_REASON_not_ip_udp), expected);
+    port->ops->close(port);
+}
+
+/* A datagram to lo's own address passes the socket, whose driver would else have to be polled. */
+static void
+test_af_packet_port_can_be_slept_on(void **state)
+{
+    (void)state;
+    struct weir_port *port = port_open(eal.ids[2]);
+    struct pollfd wait = {.fd = port->ops->wait_fd(port), .events = POLLIN};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(9)};
+    int sender = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_true(wait.fd >= 0);
+    assert_int_equal(sendto(sender, "x", 1, 0, (struct sockaddr *)&address, sizeof address), 1);
+    assert_int_equal(poll(&wait, 1, 5000), 1);
+    assert_true((wait.revents & POLLIN) != 0);
+    close(sender);
+    struct weir_packet packets[WEIR_BURST_MAX];
+    port->ops->release(port, packets, port->ops->receive(port, packets, WEIR_BURST_MAX));
+    assert_true(counts.unit[WEIR_UNIT_PACKETS].received > 0);
     port->ops->close(port);
 }
 
@@ -351,6 +377,7 @@ main(void)
         cmocka_unit_test(test_frames_without_slack_or_in_pieces_are_truncated),
         cmocka_unit_test(test_pcap_file_is_a_source),
         cmocka_unit_test(test_null_device_is_refused_frame_by_frame),
+        cmocka_unit_test(test_af_packet_port_can_be_slept_on),
         cmocka_unit_test(test_listeners_of_one_port_have_to_agree),
         cmocka_unit_test(test_affinity_stays_as_it_was),
         cmocka_unit_test(test_users_are_told_that_eal_needs_root),
