@@ -39,6 +39,7 @@ struct weir_bench_feed {
     uint32_t queued;   /* packets of the batch (UDP) */
     size_t sizes[UDP_BATCH];
     uint64_t datagrams;
+    bool unpaced;
     bool broken;
 };
 
@@ -201,7 +202,7 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
     switch (feed->source) {
     case WEIR_BENCH_UDP:
         if (feed->queued == UDP_BATCH) {
-            if (feed->datagrams + UDP_BATCH > packets_received(feed) + UDP_AHEAD)
+            if (!feed->unpaced && feed->datagrams + UDP_BATCH > packets_received(feed) + UDP_AHEAD)
                 return NULL;
             feed->broken |= !udp_send(feed);
         }
@@ -217,6 +218,12 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
         return slot;
     }
     }
+}
+
+void
+weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced)
+{
+    feed->unpaced = unpaced;
 }
 
 void

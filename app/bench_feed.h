@@ -41,6 +41,8 @@ uint16_t weir_bench_feed_port(const struct weir_bench_feed *feed);    /* 0 for n
 
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes, or NULL: try again, it is full. */
 uint8_t *weir_bench_feed_reserve(struct weir_bench_feed *feed);
+/* Datagrams are sent however far the dataplane is behind. */
+void weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced);
 void weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size);
 /* Sends what is still held back. False where a connection has broken. */
 bool weir_bench_feed_flush(struct weir_bench_feed *feed);
