@@ -485,8 +485,8 @@ weir_command_bench(int argc, char **argv)
     struct weir_bench_target *target;
     if (weir_bench_target_prepare(options.data) != WEIR_OK ||
         weir_bench_target_check_disk(options.data, need) != WEIR_OK ||
-        weir_bench_target_open(options.data, options.source, options.proto, options.series, need,
-            &target) != WEIR_OK) {
+        weir_bench_target_open(options.data, options.source, options.proto, 0, options.series,
+            need, &target) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }

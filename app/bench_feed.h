@@ -28,9 +28,9 @@ extern const char *const weir_bench_source_names[WEIR_BENCH_SOURCES];
 struct weir_bench_feed;
 
 /* Before the dataplane starts: makes the ring (its descriptor goes to the dataplane) or chooses a
- * free port (the dataplane listens there). */
+ * free port (the dataplane listens there). ring_slots: of the ring, 0 for as many as suit. */
 enum weir_err weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
-    struct weir_bench_feed **out) WEIR_MUST_USE;
+    uint32_t ring_slots, struct weir_bench_feed **out) WEIR_MUST_USE;
 /* Once ingest is open: connects. shared is the instance's region. */
 enum weir_err weir_bench_feed_connect(struct weir_bench_feed *feed, struct weir_shared *shared)
     WEIR_MUST_USE;

@@ -27,6 +27,8 @@
 #define WARM_PASSES_MAX 200
 #define END_WAIT_NS (INT64_C(60) * 1000000000)
 #define LOOK_NS 10000000 /* how often losses are looked for */
+#define LATE_NS 1e6
+#define RING_SLOTS 4096 /* as many as a network card's queue has */
 #define BURST 64
 #define CHURN_TIMES 5
 #define CHURN_SERIES_MAX 4000000 /* room in the table */
@@ -227,6 +229,19 @@ run_peak(struct bench *bench)
     return true;
 }
 
+/* Packets due at a rate. A generator that was held up does not make up for it by a burst: what is
+ * older than a millisecond is not offered at all. */
+static uint64_t
+due(double per_ns, double at_ns, uint64_t *done)
+{
+    double want = at_ns * per_ns, ahead = want - (double)*done, most = per_ns * LATE_NS + 1;
+    if (ahead > most) {
+        *done += (uint64_t)(ahead - most);
+        ahead = most;
+    }
+    return ahead > 0 ? (uint64_t)ahead : 0;
+}
+
 /* Offers at fixed rates of samples; *quiet_ns is when the last loss was seen. */
 static bool
 run_paced(struct bench *bench, double rate, double churn_rate, int64_t *quiet_ns)
@@ -243,9 +258,11 @@ run_paced(struct bench *bench, double rate, double churn_rate, int64_t *quiet_ns
         double due_ns = (double)(now_ns - start_ns);
         if (due_ns >= bench->options.seconds * 1e9)
             return true;
-        for (int i = 0; i < BURST && (double)known < due_ns * per_ns; i++, known++)
+        uint64_t now_known = due(per_ns, due_ns, &known);
+        uint64_t now_churned = due(churn_per_ns, due_ns, &churned);
+        for (uint64_t i = 0; i < BURST && i < now_known; i++, known++)
             offer(bench, false);
-        for (int i = 0; i < BURST && (double)churned < due_ns * churn_per_ns; i++, churned++)
+        for (uint64_t i = 0; i < BURST && i < now_churned; i++, churned++)
             offer(bench, true);
         weir_bench_target_flush(bench->target);
         if (now_ns - look_ns < LOOK_NS)
@@ -316,6 +333,12 @@ report_phase(struct bench *bench, const char *name, const struct moment *before,
             json_real((double)(stored - defined) / seconds / bench->peak));
     }
     json_object_set_new(phase, "lost", losses_json(before, after));
+    json_t *stages = json_object();
+    for (int stage = 0; stage < WEIR_STAGE_COUNT; stage++)
+        json_object_set_new(stages, weir_stage_names[stage],
+            json_real((double)(after->total.cycles[stage] - before->total.cycles[stage]) /
+                weir_tsc_hz() / seconds));
+    json_object_set_new(phase, "stage_cores", stages);
     json_object_set_new(phase, "private_bytes",
         json_integer((json_int_t)after->memory.private_bytes));
     json_object_set_new(phase, "shared_bytes",
@@ -470,7 +493,7 @@ start(struct bench *bench)
     int64_t time_ms = weir_wall_ms() - 600000;
     if (weir_bench_target_prepare(options->data) != WEIR_OK ||
         weir_bench_target_check_disk(options->data, need) != WEIR_OK ||
-        weir_bench_target_open(options->data, options->source, WEIR_BENCH_INFLUX,
+        weir_bench_target_open(options->data, options->source, WEIR_BENCH_INFLUX, RING_SLOTS,
             options->series + CHURN_SERIES_MAX, need, &bench->target) != WEIR_OK)
         return false;
     int64_t newest_ms = weir_bench_target_newest_ms(bench->target) + 1000;

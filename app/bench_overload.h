@@ -2,7 +2,7 @@
  *
  * Owns:    a dataplane of its own, gone at its end
  * Threads: the main thread
- * Errors:  the exit code: 1 where a sample is missing from the sums; the reason is on standard error
+ * Errors:  the exit code: 1 where the sums miss a sample; the reason is on standard error
  */
 #ifndef WEIR_APP_BENCH_OVERLOAD_H
 #define WEIR_APP_BENCH_OVERLOAD_H

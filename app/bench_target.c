@@ -237,7 +237,7 @@ start(struct weir_bench_target *target, const char *config)
 
 enum weir_err
 weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint64_t series, uint64_t log_bytes,
+    enum weir_bench_proto proto, uint32_t ring_slots, uint64_t series, uint64_t log_bytes,
     struct weir_bench_target **out)
 {
     struct weir_bench_target *target = calloc(1, sizeof *target);
@@ -256,7 +256,7 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
     else if (flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
         err = weir_fail(WEIR_BUSY, 0, "%s is in use by a running instance", data);
     if (err == WEIR_OK)
-        err = weir_bench_feed_new(source, proto, &target->feed);
+        err = weir_bench_feed_new(source, proto, ring_slots, &target->feed);
     if (err == WEIR_OK)
         err = write_config(target, series, log_bytes, path, sizeof path);
     if (err == WEIR_OK)

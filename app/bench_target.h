@@ -21,9 +21,10 @@ enum weir_err weir_bench_target_prepare(const char *data) WEIR_MUST_USE;
 /* WEIR_INVALID for what would make a figure a lie, memory for a disk, or less than need bytes. */
 enum weir_err weir_bench_target_check_disk(const char *data, uint64_t need) WEIR_MUST_USE;
 /* Starts weir-dataplane on data, fed by source, with room for `series` more series and log_bytes
- * more of log, and waits until ingest is open. WEIR_BUSY where an instance runs there. */
+ * more of log, and waits until ingest is open. ring_slots: see
+ * weir_bench_feed_new. WEIR_BUSY where an instance runs there. */
 enum weir_err weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint64_t series, uint64_t log_bytes,
+    enum weir_bench_proto proto, uint32_t ring_slots, uint64_t series, uint64_t log_bytes,
     struct weir_bench_target **out) WEIR_MUST_USE;
 /* Stops it; false where it did not end by itself with code 0. */
 bool weir_bench_target_close(struct weir_bench_target *target);
