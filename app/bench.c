@@ -8,6 +8,7 @@
 #include "app/bench_check.h"
 #include "app/bench_feed.h"
 #include "app/bench_load.h"
+#include "app/bench_overload.h"
 #include "app/bench_target.h"
 #include "app/bench_veth.h"
 #include "app/commands.h"
@@ -23,15 +24,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <sys/vfs.h>
 
 #define WARM_PASSES_MAX 200
 #define DURABLE_WAIT_NS (INT64_C(60) * 1000000000)
 /* Disk set aside: what the fastest run could write, at the worst bytes a sample seen. */
 #define RATE_BOUND 60000000
 #define SAMPLE_BYTES_BOUND 10
-#define TMPFS_MAGIC_NUMBER 0x01021994
 #define TIME_LEAD_MS 1000
 
 struct options {
@@ -79,6 +77,7 @@ weir_usage_bench(FILE *out)
           "  --json          one JSON object on standard output instead of a table\n",
         out);
     weir_usage_bench_veth(out);
+    weir_usage_bench_overload(out);
 }
 
 static int
@@ -165,29 +164,6 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     }
     if (out->data == NULL && out->emit == 0)
         return fprintf(stderr, "weir bench: --data is missing\n"), false;
-    return true;
-}
-
-/* Refuses what would make the figure a lie: memory for a disk, or too little of it. */
-static bool
-check_disk(const struct options *options, uint64_t need)
-{
-    struct statfs kind;
-    struct statvfs room;
-    if (statfs(options->data, &kind) != 0 || statvfs(options->data, &room) != 0) {
-        fprintf(stderr, "weir bench: %s: %s\n", options->data, strerror(errno));
-        return false;
-    }
-    if (kind.f_type == TMPFS_MAGIC_NUMBER) {
-        fprintf(stderr, "weir bench: %s is on tmpfs: nothing there is durable\n", options->data);
-        return false;
-    }
-    uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
-    if (free_bytes < need) {
-        fprintf(stderr, "weir bench: %s has %" PRIu64 " MiB free, this run may need %" PRIu64 "\n",
-            options->data, free_bytes >> 20, need >> 20);
-        return false;
-    }
     return true;
 }
 
@@ -532,6 +508,9 @@ weir_command_bench(int argc, char **argv)
 {
     if (source_is_veth(argc, argv))
         return weir_bench_veth(argc, argv);
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--overload") == 0)
+            return weir_bench_overload(argc, argv);
     struct options options;
     int code;
     if (!parse_options(argc, argv, &options, &code))
@@ -541,15 +520,10 @@ weir_command_bench(int argc, char **argv)
     uint64_t need = (uint64_t)(options.seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
                     options.series * 300 + (UINT64_C(1) << 30);
     struct weir_bench_target *target;
-    if (weir_bench_target_prepare(options.data) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
-        return EXIT_FAILURE;
-    }
-    if (!check_disk(&options, need))
-        return EXIT_FAILURE;
-    if (weir_bench_target_open(options.data, options.source, options.proto, options.series, need,
-            &target) !=
-        WEIR_OK) {
+    if (weir_bench_target_prepare(options.data) != WEIR_OK ||
+        weir_bench_target_check_disk(options.data, need) != WEIR_OK ||
+        weir_bench_target_open(options.data, options.source, options.proto, 0, options.series,
+            need, &target) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }

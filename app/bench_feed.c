@@ -36,6 +36,7 @@ struct weir_bench_feed {
     uint32_t queued;   /* packets of the batch (UDP) */
     size_t sizes[UDP_BATCH];
     uint64_t datagrams;
+    bool unpaced;
     bool broken;
 };
 
@@ -57,15 +58,16 @@ choose_port(struct weir_bench_feed *feed)
 }
 
 static enum weir_err
-make_ring(struct weir_bench_feed *feed)
+make_ring(struct weir_bench_feed *feed, uint32_t slots)
 {
-    enum weir_err err = weir_ring_source_new(WEIR_BENCH_PACKET_MAX, RING_SLOTS, &feed->ring_fd);
+    enum weir_err err = weir_ring_source_new(WEIR_BENCH_PACKET_MAX, slots != 0 ? slots : RING_SLOTS,
+        &feed->ring_fd);
     return err == WEIR_OK ? weir_ring_source_attach(feed->ring_fd, &feed->ring) : err;
 }
 
 enum weir_err
 weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
-    struct weir_bench_feed **out)
+    uint32_t ring_slots, struct weir_bench_feed **out)
 {
     struct weir_bench_feed *feed = calloc(1, sizeof *feed);
     if (feed == NULL)
@@ -73,7 +75,7 @@ weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
     feed->source = source;
     feed->proto = proto == WEIR_BENCH_WEIR ? WEIR_PROTO_WEIR : WEIR_PROTO_INFLUX;
     feed->ring_fd = -1;
-    enum weir_err err = source == WEIR_BENCH_RING ? make_ring(feed) : choose_port(feed);
+    enum weir_err err = source == WEIR_BENCH_RING ? make_ring(feed, ring_slots) : choose_port(feed);
     if (err == WEIR_OK && source != WEIR_BENCH_RING) {
         size_t bytes = source == WEIR_BENCH_UDP ? UDP_BATCH * WEIR_BENCH_PACKET_MAX
                                                 : TCP_WRITE + WEIR_BENCH_PACKET_MAX;
@@ -198,7 +200,8 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
     switch (feed->source) {
     case WEIR_BENCH_UDP:
         if (feed->queued == UDP_BATCH) {
-            if (feed->datagrams + UDP_BATCH > packets_received(feed) + WEIR_BENCH_UDP_AHEAD)
+            if (!feed->unpaced &&
+                feed->datagrams + UDP_BATCH > packets_received(feed) + WEIR_BENCH_UDP_AHEAD)
                 return NULL;
             feed->broken |= !udp_send(feed);
         }
@@ -214,6 +217,12 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
         return slot;
     }
     }
+}
+
+void
+weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced)
+{
+    feed->unpaced = unpaced;
 }
 
 void

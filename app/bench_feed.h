@@ -32,9 +32,9 @@ extern const char *const weir_bench_source_names[WEIR_BENCH_SOURCES];
 struct weir_bench_feed;
 
 /* Before the dataplane starts: makes the ring (its descriptor goes to the dataplane) or chooses a
- * free port (the dataplane listens there). */
+ * free port (the dataplane listens there). ring_slots: of the ring, 0 for as many as suit. */
 enum weir_err weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
-    struct weir_bench_feed **out) WEIR_MUST_USE;
+    uint32_t ring_slots, struct weir_bench_feed **out) WEIR_MUST_USE;
 /* Once ingest is open: connects. shared is the instance's region. */
 enum weir_err weir_bench_feed_connect(struct weir_bench_feed *feed, struct weir_shared *shared)
     WEIR_MUST_USE;
@@ -45,6 +45,8 @@ uint16_t weir_bench_feed_port(const struct weir_bench_feed *feed);    /* 0 for n
 
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes, or NULL: try again, it is full. */
 uint8_t *weir_bench_feed_reserve(struct weir_bench_feed *feed);
+/* Datagrams are sent however far the dataplane is behind. */
+void weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced);
 void weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size);
 /* Sends what is still held back. False where a connection has broken. */
 bool weir_bench_feed_flush(struct weir_bench_feed *feed);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -26,6 +27,7 @@
 #define FRAME_RING_BYTES (UINT64_C(512) << 20)
 #define OPEN_WAIT_NS (INT64_C(120) * 1000000000)
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
+#define TMPFS_MAGIC_NUMBER 0x01021994
 #define LABEL_BYTES 160 /* of one benchmark series, canonical, with room */
 
 struct weir_bench_target {
@@ -54,6 +56,22 @@ weir_bench_target_prepare(const char *data)
     path_in(run, sizeof run, data, "run");
     if ((mkdir(data, 0755) != 0 && errno != EEXIST) || (mkdir(run, 0755) != 0 && errno != EEXIST))
         return weir_fail(WEIR_IO, errno, "make %s", run);
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_bench_target_check_disk(const char *data, uint64_t need)
+{
+    struct statfs kind;
+    struct statvfs room;
+    if (statfs(data, &kind) != 0 || statvfs(data, &room) != 0)
+        return weir_fail(WEIR_IO, errno, "look at %s", data);
+    if (kind.f_type == TMPFS_MAGIC_NUMBER)
+        return weir_fail(WEIR_INVALID, 0, "%s is on tmpfs: nothing there is durable", data);
+    uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
+    if (free_bytes < need)
+        return weir_fail(WEIR_INVALID, 0, "%s has %" PRIu64 " MiB free, this run may need %" PRIu64,
+            data, free_bytes >> 20, need >> 20);
     return WEIR_OK;
 }
 
@@ -219,7 +237,7 @@ start(struct weir_bench_target *target, const char *config)
 
 enum weir_err
 weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint64_t series, uint64_t log_bytes,
+    enum weir_bench_proto proto, uint32_t ring_slots, uint64_t series, uint64_t log_bytes,
     struct weir_bench_target **out)
 {
     struct weir_bench_target *target = calloc(1, sizeof *target);
@@ -238,7 +256,7 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
     else if (flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
         err = weir_fail(WEIR_BUSY, 0, "%s is in use by a running instance", data);
     if (err == WEIR_OK)
-        err = weir_bench_feed_new(source, proto, &target->feed);
+        err = weir_bench_feed_new(source, proto, ring_slots, &target->feed);
     if (err == WEIR_OK)
         err = write_config(target, series, log_bytes, path, sizeof path);
     if (err == WEIR_OK)
@@ -305,6 +323,24 @@ weir_bench_target_reserve(struct weir_bench_target *target)
     return slot;
 }
 
+uint8_t *
+weir_bench_target_try_reserve(struct weir_bench_target *target)
+{
+    return weir_bench_feed_reserve(target->feed);
+}
+
+void
+weir_bench_target_flush(struct weir_bench_target *target)
+{
+    (void)weir_bench_feed_flush(target->feed);
+}
+
+void
+weir_bench_target_unpaced(struct weir_bench_target *target, bool unpaced)
+{
+    weir_bench_feed_unpaced(target->feed, unpaced);
+}
+
 void
 weir_bench_target_commit(struct weir_bench_target *target, size_t size)
 {
@@ -317,6 +353,12 @@ weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_su
     if (!weir_bench_feed_flush(target->feed))
         return false;
     usleep(1000);
+    return weir_bench_target_ledger_now(target, sum);
+}
+
+bool
+weir_bench_target_ledger_now(struct weir_bench_target *target, struct weir_ledger_sum *sum)
+{
     enum weir_err err = weir_ledger_read(&target->shared->ledger, sum);
     return err == WEIR_OK || err == WEIR_AGAIN;
 }
@@ -353,6 +395,24 @@ weir_bench_target_cpu_seconds(const struct weir_bench_target *target)
     if (clock_getcpuclockid(target->pid, &clock) != 0)
         return 0;
     return (double)weir_clock_ns(clock) / 1e9;
+}
+
+void
+weir_bench_target_memory(const struct weir_bench_target *target, struct weir_bench_memory *out)
+{
+    char text[256];
+    *out = (struct weir_bench_memory){0};
+    snprintf(text, sizeof text, "/proc/%d/status", (int)target->pid);
+    FILE *file = fopen(text, "r");
+    while (file != NULL && fgets(text, sizeof text, file) != NULL) {
+        uint64_t kib;
+        if (sscanf(text, "RssAnon: %" SCNu64, &kib) == 1)
+            out->private_bytes = kib << 10;
+        else if (sscanf(text, "RssShmem: %" SCNu64, &kib) == 1)
+            out->shared_bytes = kib << 10;
+    }
+    if (file != NULL)
+        fclose(file);
 }
 
 int

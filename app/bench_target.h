@@ -18,10 +18,13 @@ struct weir_bench_target;
 
 /* Makes the data directory where it is missing. */
 enum weir_err weir_bench_target_prepare(const char *data) WEIR_MUST_USE;
+/* WEIR_INVALID for what would make a figure a lie, memory for a disk, or less than need bytes. */
+enum weir_err weir_bench_target_check_disk(const char *data, uint64_t need) WEIR_MUST_USE;
 /* Starts weir-dataplane on data, fed by source, with room for `series` more series and log_bytes
- * more of log, and waits until ingest is open. WEIR_BUSY where an instance runs there. */
+ * more of log, and waits until ingest is open. ring_slots: see
+ * weir_bench_feed_new. WEIR_BUSY where an instance runs there. */
 enum weir_err weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint64_t series, uint64_t log_bytes,
+    enum weir_bench_proto proto, uint32_t ring_slots, uint64_t series, uint64_t log_bytes,
     struct weir_bench_target **out) WEIR_MUST_USE;
 /* Stops it; false where it did not end by itself with code 0. */
 bool weir_bench_target_close(struct weir_bench_target *target);
@@ -29,12 +32,21 @@ bool weir_bench_target_close(struct weir_bench_target *target);
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes; waits for it. NULL when the dataplane has
  * died. */
 uint8_t *weir_bench_target_reserve(struct weir_bench_target *target);
+/* The same, and NULL where there is none now. */
+uint8_t *weir_bench_target_try_reserve(struct weir_bench_target *target);
 void weir_bench_target_commit(struct weir_bench_target *target, size_t size);
+
+/* Sends what is held back. */
+void weir_bench_target_flush(struct weir_bench_target *target);
+/* Datagrams are sent whether the dataplane keeps up or not. */
+void weir_bench_target_unpaced(struct weir_bench_target *target, bool unpaced);
 
 bool weir_bench_target_alive(struct weir_bench_target *target);
 /* Datagrams sent; 0 where the source has none. */
 uint64_t weir_bench_target_datagrams(const struct weir_bench_target *target);
 bool weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum);
+/* The same at once: neither sends what is held back nor lets the dataplane run first. */
+bool weir_bench_target_ledger_now(struct weir_bench_target *target, struct weir_ledger_sum *sum);
 uint64_t weir_bench_target_series(const struct weir_bench_target *target);
 /* Log offset appended so far. */
 uint64_t weir_bench_target_end(const struct weir_bench_target *target);
@@ -42,6 +54,12 @@ uint64_t weir_bench_target_end(const struct weir_bench_target *target);
 int64_t weir_bench_target_newest_ms(const struct weir_bench_target *target);
 /* CPU time of the dataplane with all its threads and io workers. */
 double weir_bench_target_cpu_seconds(const struct weir_bench_target *target);
+struct weir_bench_memory {
+    uint64_t private_bytes; /* resident, its own */
+    uint64_t shared_bytes;  /* resident, of the shared region and the ring source */
+};
+void weir_bench_target_memory(const struct weir_bench_target *target,
+    struct weir_bench_memory *out);
 int weir_bench_target_shared_fd(const struct weir_bench_target *target);
 /* Adds what a figure has to be labelled with: CPU, SIMD path, I/O, memory, file system. */
 void weir_bench_target_describe(const struct weir_bench_target *target, json_t *report);

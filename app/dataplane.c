@@ -112,7 +112,7 @@ log_open(struct weir_dataplane *dataplane)
         .size_max = dataplane->config.log_size_max,
         .io = dataplane->io,
         .ring = ring,
-        .counts = &dataplane->writer_counts,
+        .counts = &dataplane->writer_counts.counts,
         .define = restore_series,
         .define_context = dataplane->series,
         .mark = restore_marks,
@@ -194,7 +194,7 @@ registrar_take(struct weir_dataplane *dataplane)
         .key = &dataplane->key,
         .progress = &dataplane->progress,
         .ledger = &dataplane->shared->ledger,
-        .counts = &dataplane->registrar_counts,
+        .counts = &dataplane->registrar_counts.counts,
         .worker_count = dataplane->topology.worker_count,
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
         .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000};
@@ -249,7 +249,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         .key = &dataplane->key,
         .progress = &dataplane->progress,
         .ledger = &dataplane->shared->ledger,
-        .counts = &dataplane->worker_counts[index],
+        .counts = &dataplane->worker_counts[index].counts,
         .batches = dataplane->producers[producer].batches,
         .empties = dataplane->producers[producer].empties,
         .chunks = dataplane->lanes.workers[index].chunks,
@@ -274,7 +274,7 @@ writer_take(struct weir_dataplane *dataplane)
 {
     struct weir_writer_options options = {.log = dataplane->log,
         .shared = dataplane->shared,
-        .counts = &dataplane->writer_counts,
+        .counts = &dataplane->writer_counts.counts,
         .progress = &dataplane->progress,
         .producer_count = 1 + dataplane->topology.worker_count,
         .definitions_through = weir_series_count(dataplane->series)};

@@ -19,6 +19,12 @@ struct weir_dataplane_region {
     size_t bytes;
 };
 
+/* Each thread writes its own all the time: a cache line lies between any two. */
+struct weir_dataplane_counts {
+    struct weir_counts counts;
+    uint8_t apart[WEIR_CACHE_LINE];
+};
+
 struct weir_dataplane_thread {
     struct weir_dataplane *dataplane;
     const struct weir_topology_thread *plan;
@@ -26,6 +32,7 @@ struct weir_dataplane_thread {
     int epoll_fd;
     bool polls;               /* a port without a descriptor to sleep on */
     _Atomic uint32_t drained; /* phase its stages are done with; read by the main thread */
+    uint8_t apart[WEIR_CACHE_LINE]; /* drained is stored each round */
 };
 
 struct weir_dataplane {
@@ -45,9 +52,9 @@ struct weir_dataplane {
     struct weir_worker *workers[WEIR_WORKERS_MAX];
     struct weir_worker_options worker_options[WEIR_WORKERS_MAX];
     struct weir_progress progress;
-    struct weir_counts writer_counts;
-    struct weir_counts registrar_counts;
-    struct weir_counts worker_counts[WEIR_WORKERS_MAX];
+    struct weir_dataplane_counts writer_counts;
+    struct weir_dataplane_counts registrar_counts;
+    struct weir_dataplane_counts worker_counts[WEIR_WORKERS_MAX];
     int ring_source_fd;
     int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* see struct weir_dataplane_options */
     struct weir_dataplane_xdp xdp;

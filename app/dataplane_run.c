@@ -21,6 +21,7 @@
 #define SLEEP_MAX_NS 50000000
 /* Longest sleep where other threads or a polled port bring work without a descriptor. */
 #define SLEEP_POLL_NS 300000
+#define REGISTRAR_SECONDS 0.00025
 #define DRAIN_NS (INT64_C(4) * 1000000000)
 /* A full log may have no room for as long as it takes. Nobody was promised what waits for it, and
  * where the supervisor has died this process is to be gone within a second. */
@@ -55,6 +56,22 @@ stages_drained(struct weir_dataplane_thread *thread, enum weir_dataplane_phase p
     return true;
 }
 
+/* Known series do not wait behind unknown ones: a registrar that shares its thread with a worker of
+ * known series has a quarter of a millisecond a round, less than any queue in front of the worker
+ * holds, and where more packets wait a sixteenth of what the worker took for its round. */
+static uint64_t
+registrar_ticks(const struct weir_worker *worker, uint64_t worker_ticks)
+{
+    switch (weir_worker_load(worker)) {
+    case WEIR_LOAD_FULL:
+        return worker_ticks / 16 + 1;
+    case WEIR_LOAD_SOME:
+        return (uint64_t)(weir_tsc_hz() * REGISTRAR_SECONDS);
+    default:
+        return 0;
+    }
+}
+
 /* One round over the thread's stages. */
 static size_t
 thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase phase)
@@ -62,6 +79,7 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
     struct weir_dataplane *dataplane = thread->dataplane;
     size_t work = 0;
     bool worker_drained = false;
+    uint64_t start = weir_tsc();
     if (thread->plan->worker >= 0) {
         struct weir_worker *worker = dataplane->workers[thread->plan->worker];
         if (phase == RUN)
@@ -70,6 +88,9 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
             worker_drained = weir_worker_drain(worker);
     }
     if (thread->plan->registrar) {
+        if (thread->plan->worker >= 0)
+            weir_registrar_limit(dataplane->registrar, phase != RUN ? 0
+                : registrar_ticks(dataplane->workers[thread->plan->worker], weir_tsc() - start));
         work += weir_registrar_run_once(dataplane->registrar);
         if (phase >= REGISTRAR)
             weir_registrar_flush(dataplane->registrar);

@@ -44,6 +44,8 @@ struct weir_registrar {
     int64_t batch_content_ns;    /* when its first sample came */
     uint64_t definitions_pushed; /* definitions below it are in pushed batches */
     int64_t now_ns;
+    uint64_t round_tsc;          /* when this round began */
+    uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
     struct work work;
     struct weir_line_labels line_labels; /* of work.line */
@@ -422,14 +424,14 @@ chunk_finish(struct weir_registrar *registrar)
 }
 
 /* Works on the chunk under way until it is done; *lines grows by the lines finished. False where
- * it has to wait for an empty batch. */
+ * it has to wait for an empty batch, or the round's time is up. */
 static bool
 chunk_work(struct weir_registrar *registrar, size_t *lines)
 {
     struct work *work = &registrar->work;
     uint64_t start = weir_tsc();
-    bool room = true;
-    while (room && (work->in_line || work->at < work->chunk->used)) {
+    bool room = true, in_time = true;
+    while (room && in_time && (work->in_line || work->at < work->chunk->used)) {
         if (!work->in_line)
             line_take(registrar);
         room = line_work(registrar);
@@ -437,11 +439,14 @@ chunk_work(struct weir_registrar *registrar, size_t *lines)
             registrar->options.counts->samples[WEIR_STAGE_define] += work->line.samples;
             (*lines)++;
         }
+        in_time = registrar->limit_ticks == 0 ||
+            weir_tsc() - registrar->round_tsc < registrar->limit_ticks;
     }
     registrar->options.counts->cycles[WEIR_STAGE_define] += weir_tsc() - start;
-    if (room)
-        chunk_finish(registrar);
-    return room;
+    if (!room || work->in_line || work->at < work->chunk->used)
+        return false;
+    chunk_finish(registrar);
+    return in_time;
 }
 
 static bool
@@ -469,11 +474,18 @@ may_take(struct weir_registrar *registrar)
     return refusal(registrar) != WEIR_REASON_NONE || batch_open(registrar);
 }
 
+void
+weir_registrar_limit(struct weir_registrar *registrar, uint64_t ticks)
+{
+    registrar->limit_ticks = ticks;
+}
+
 size_t
 weir_registrar_run_once(struct weir_registrar *registrar)
 {
     size_t lines = 0;
     registrar->now_ns = weir_mono_ns();
+    registrar->round_tsc = weir_tsc();
     bool room = registrar->work.chunk == NULL || chunk_work(registrar, &lines);
     for (uint32_t i = 0; i < registrar->options.worker_count && room; i++) {
         if (weir_ring_peek(registrar->options.workers[i].chunks) == NULL)

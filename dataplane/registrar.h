@@ -96,6 +96,9 @@ enum weir_err weir_registrar_new(const struct weir_registrar_options *options,
 /* One round: takes at most one chunk of each worker, flushes its batch when due. Returns the work
  * done (lines finished, batches pushed), 0 when idle. */
 size_t weir_registrar_run_once(struct weir_registrar *registrar);
+/* Longest time that a round from now on takes lines for, in TSC ticks: for a registrar that shares
+ * a thread. 0, as at the start: until the chunks are done. A line begun is finished. */
+void weir_registrar_limit(struct weir_registrar *registrar, uint64_t ticks);
 /* Pushes what is open, whatever its age; false while the writer has no room. */
 bool weir_registrar_flush(struct weir_registrar *registrar);
 /* True when no chunk is queued or under way and no batch is open. */

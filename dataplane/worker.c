@@ -20,6 +20,13 @@
 /* A batch ends at this many changed channels: half of what a batch has marks for, so that a chunk
  * of settlements finds room besides, and templates behind the marks. */
 #define WIRE_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
+/* A record whose raw key is not known is looked up by labels only as long as that finds something:
+ * a lookup that finds gives two more, and a burst may try this many anyway. Others go to the
+ * registrar, which looks too. So a cold cache is filled as ever, and of a flood of new series each
+ * line costs its parsing and no more. */
+#define RESOLVE_TRIES 4
+#define RESOLVE_TRIES_MAX 1024
+#define LOAD_MEMORY_NS 10000000
 #define CHUNK_LINES_MAX (WEIR_CHUNK_BYTES / 64)
 _Static_assert(WIRE_DIRTY_PUSH + CHUNK_LINES_MAX <= WEIR_SENDERS_DIRTY_MAX, "no standstill");
 
@@ -51,6 +58,9 @@ struct weir_worker {
     bool draining;
     uint32_t drain_rounds;    /* left in which a stopping worker still receives */
     bool changed;             /* counts differ from what was published */
+    bool burst_full;          /* in the last round */
+    int64_t known_ns;         /* time of the last round with samples of known series */
+    uint32_t resolve_tries;   /* left, see RESOLVE_TRIES */
 
     /* the burst being worked on */
     struct weir_port *port;
@@ -324,6 +334,8 @@ take_runs(struct weir_worker *worker)
             packet->batch = batch->number;
         }
     }
+    if (samples > 0)
+        worker->known_ns = worker->now_ns;
     if (parsed->record_count > 0 && batch != NULL)
         packet->ack_batch = batch->number;
     unit_of(worker, WEIR_UNIT_SAMPLES)->received += samples;
@@ -427,8 +439,12 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
             return;
         begun = true;
         if (protocol->labels_field(line, points[i].field, worker->labels, &size) != WEIR_OK ||
-            weir_series_resolve(worker->options.series, worker->labels, size, &number) != WEIR_OK)
+            weir_series_resolve(worker->options.series, worker->labels, size, &number) != WEIR_OK) {
+            worker->resolve_tries -= worker->resolve_tries > 0;
             return;
+        }
+        if (worker->resolve_tries < RESOLVE_TRIES_MAX)
+            worker->resolve_tries += 2;
         weir_raw_cache_insert(worker->options.raw_cache, points[i].raw, number);
         worker->numbers[i] = number;
     }
@@ -439,10 +455,13 @@ resolve_all(struct weir_worker *worker)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     uint32_t at = 0;
+    if (worker->resolve_tries < RESOLVE_TRIES)
+        worker->resolve_tries = RESOLVE_TRIES;
     for (uint32_t s = 0; s < worker->span_count; s++) {
         const struct span *span = &worker->spans[s];
         for (; at < span->record_end; at++)
-            record_resolve(worker, &worker->packets[span->packet], &parsed->records[at]);
+            if (worker->resolve_tries > 0)
+                record_resolve(worker, &worker->packets[span->packet], &parsed->records[at]);
     }
 }
 
@@ -594,6 +613,7 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_packet *packet = &worker->packets[worker->packet_at];
     uint32_t at = worker->record_at, first = at;
+    uint32_t accepted = packet->accepted;
     bool room = true;
     for (; at < end; at++) {
         const struct weir_record *record = &parsed->records[at];
@@ -610,6 +630,8 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
         worker->samples_taken += record->point_count;
         packet->batch = worker->batch->number;
     }
+    if (packet->accepted != accepted)
+        worker->known_ns = worker->now_ns;
     worker->records_seen += at - first;
     worker->record_at = at;
     return room;
@@ -934,12 +956,14 @@ weir_worker_run_once(struct weir_worker *worker)
     size_t work = take_settled(worker);
     bool stalled = worker->port != NULL && !burst_work(worker);
     size_t received = 0;
+    worker->burst_full = false;
     bool listens = !worker->draining || worker->drain_rounds > 0;
     for (uint32_t i = 0; i < worker->options.port_count && !stalled && listens; i++) {
         if (!may_receive(worker, worker->options.ports[i]))
             continue;
         size_t taken = burst_take(worker, worker->options.ports[i]);
         received += taken;
+        worker->burst_full |= taken == WEIR_BURST_MAX;
         if (taken > 0)
             stalled = !burst_work(worker);
     }
@@ -952,6 +976,14 @@ weir_worker_run_once(struct weir_worker *worker)
     if (worker->changed)
         publish(worker);
     return work;
+}
+
+enum weir_load
+weir_worker_load(const struct weir_worker *worker)
+{
+    if (worker->now_ns - worker->known_ns > LOAD_MEMORY_NS)
+        return WEIR_LOAD_NONE;
+    return worker->burst_full ? WEIR_LOAD_FULL : WEIR_LOAD_SOME;
 }
 
 bool

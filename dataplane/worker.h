@@ -55,6 +55,14 @@ enum weir_err weir_worker_new(const struct weir_worker_options *options,
 /* One round over all ports. Returns packets, settlements and flushes done, 0 when idle. */
 size_t weir_worker_run_once(struct weir_worker *worker);
 
+/* How busy a worker has been with samples of known series: for the stages that share its thread. */
+enum weir_load {
+    WEIR_LOAD_NONE, /* none for 10 ms */
+    WEIR_LOAD_SOME,
+    WEIR_LOAD_FULL, /* and the last round met a full burst: more is waiting */
+};
+enum weir_load weir_worker_load(const struct weir_worker *worker);
+
 /* Monotonic time at which the open batch or chunk is due, or INT64_MAX. */
 int64_t weir_worker_deadline_ns(const struct weir_worker *worker);
 

@@ -16,6 +16,7 @@
 #define RING_MAGIC UINT64_C(0x31474e4952465257) /* "WRFRING1" */
 #define PAGE 4096u
 #define DESCRIPTOR_WORDS (sizeof(struct weir_frame_descriptor) / 8)
+#define SLEEPERS 1u /* lowest bit of wake: somebody may sleep on it */
 
 struct weir_frame_ring {
     _Atomic uint64_t magic; /* set last */
@@ -25,8 +26,7 @@ struct weir_frame_ring {
     uint64_t settled;       /* cursor behind the last published frame */
     alignas(WEIR_CACHE_LINE) _Atomic uint64_t published; /* descriptors, ever */
     _Atomic uint64_t reclaimed; /* bytes below this cursor are overwritten or about to be */
-    _Atomic uint32_t wake;      /* futex word: grows with each publication */
-    _Atomic uint32_t waiting;   /* 1: somebody may sleep on wake */
+    _Atomic uint32_t wake;      /* futex word: publications times 2, and SLEEPERS */
     /* words, so that a reader may copy one while it is overwritten */
     alignas(WEIR_CACHE_LINE)
         _Atomic uint64_t descriptors[WEIR_FRAME_DESCRIPTORS][DESCRIPTOR_WORDS];
@@ -88,6 +88,21 @@ weir_frame_ring_commit(struct weir_frame_ring *ring, uint64_t place, size_t byte
     ring->tail = place + bytes;
 }
 
+/* Count and bit are one word, changed in one step: whoever sets the bit behind this sees what is
+ * published, and whoever has set it before is woken. With the bit in a word of its own a sleeper
+ * could set it between the two steps, lose it to the second, and sleep through what comes next. */
+static void
+wake_sleepers(struct weir_frame_ring *ring)
+{
+    uint32_t wake = atomic_load_explicit(&ring->wake, memory_order_relaxed);
+    /* release pairs with the acquire of wake in weir_frame_ring_wait */
+    while (!atomic_compare_exchange_weak_explicit(&ring->wake, &wake, (wake + 2) & ~SLEEPERS,
+        memory_order_release, memory_order_relaxed))
+        continue;
+    if (wake & SLEEPERS)
+        syscall(SYS_futex, &ring->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
 void
 weir_frame_ring_publish(struct weir_frame_ring *ring,
     const struct weir_frame_descriptor *descriptor)
@@ -106,11 +121,7 @@ weir_frame_ring_publish(struct weir_frame_ring *ring,
     ring->settled = descriptor->place + descriptor->bytes;
     /* release pairs with the acquire in weir_frame_ring_published */
     atomic_store_explicit(&ring->published, count + 1, memory_order_release);
-    /* all of these seq_cst, as in weir_frame_ring_wait: who sets waiting too late for this
-     * exchange sees the new wake, and with it published */
-    atomic_fetch_add(&ring->wake, 1);
-    if (atomic_exchange(&ring->waiting, 0) != 0)
-        syscall(SYS_futex, &ring->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    wake_sleepers(ring);
 }
 
 void
@@ -184,10 +195,10 @@ weir_frame_ring_copy(const struct weir_frame_ring *ring, uint64_t ring_bytes, ui
 void
 weir_frame_ring_wait(struct weir_frame_ring *ring, uint64_t seen, int timeout_ms)
 {
-    /* a flag and not a count: the region may be zeroed while somebody sleeps. Order as said in
-     * weir_frame_ring_publish. */
-    atomic_store(&ring->waiting, 1);
-    uint32_t word = atomic_load(&ring->wake);
+    /* a flag and not a count of sleepers: the region may be zeroed while somebody sleeps. Acquire
+     * pairs with the release in wake_sleepers. */
+    uint32_t word =
+        atomic_fetch_or_explicit(&ring->wake, SLEEPERS, memory_order_acquire) | SLEEPERS;
     if (weir_frame_ring_published(ring) > seen)
         return;
     struct timespec timeout = {.tv_sec = timeout_ms / 1000,

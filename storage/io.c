@@ -176,6 +176,8 @@ weir_io_open(struct weir_io *io, const char *path, unsigned flags, weir_io_file 
 void
 weir_io_close(struct weir_io *io, weir_io_file file)
 {
+    if (io->table->forget != NULL)
+        io->table->forget(io, file);
     io->table->close(file);
 }
 

@@ -23,6 +23,8 @@ struct weir_io_table {
         int64_t wait_ns);
     /* Has event_fd written whenever a completion comes; false where that is not possible. */
     bool (*watch)(struct weir_io *io, int event_fd);
+    /* The file is about to be closed and has nothing in flight; NULL where that is no matter. */
+    void (*forget)(struct weir_io *io, weir_io_file file);
     /* Synchronous half. */
     enum weir_err (*open)(const char *path, unsigned flags, weir_io_file *out);
     void (*close)(weir_io_file file);

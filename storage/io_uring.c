@@ -16,6 +16,9 @@
 #define BUFFER_BYTES_MAX (UINT64_C(1) << 30) /* the kernel's limit of one registered buffer */
 #define BUFFERS_MAX 64
 #define NO_BUFFER -1
+/* Registered files: the segments being written, sealed and prepared, with room. */
+#define FILES_MAX 8
+#define NO_FILE -1
 
 struct operation {
     weir_io_file file;
@@ -32,6 +35,8 @@ struct state {
     bool enabled;
     const uint8_t *memory; /* registered; NULL where not */
     size_t memory_size;
+    bool files_registered;
+    weir_io_file files[FILES_MAX]; /* by index in the kernel's table; NO_FILE where free */
     struct operation operations[WEIR_IO_INFLIGHT_MAX];
 };
 
@@ -82,6 +87,17 @@ register_memory(struct weir_io *io, struct state *state, const struct weir_io_op
     io->registered = true;
 }
 
+/* An operation on a registered file takes no reference of its own. The table is filled as files
+ * are first used. */
+static void
+register_files(struct state *state)
+{
+    for (int i = 0; i < FILES_MAX; i++)
+        state->files[i] = NO_FILE;
+    /* 5.19; without it files are named by their descriptors */
+    state->files_registered = io_uring_register_files_sparse(&state->ring, FILES_MAX) == 0;
+}
+
 static enum weir_err
 uring_start(struct weir_io *io, const struct weir_io_options *options)
 {
@@ -94,6 +110,7 @@ uring_start(struct weir_io *io, const struct weir_io_options *options)
         return weir_fail(WEIR_UNSUPPORTED, -result, "io_uring_setup");
     }
     io->state = state;
+    register_files(state);
     if (options->memory != NULL)
         register_memory(io, state, options);
     return WEIR_OK;
@@ -130,6 +147,45 @@ buffer_index(const struct state *state, const struct operation *operation)
     return (int)(at / BUFFER_BYTES_MAX);
 }
 
+/* Index of the file in the kernel's table, entered there where it is new; NO_FILE where it has no
+ * place. */
+static int
+file_index(struct state *state, weir_io_file file)
+{
+    int place = NO_FILE;
+    if (!state->files_registered || file < 0)
+        return NO_FILE;
+    for (int i = 0; i < FILES_MAX; i++) {
+        if (state->files[i] == file)
+            return i;
+        if (state->files[i] == NO_FILE)
+            place = i;
+    }
+    if (place == NO_FILE ||
+        io_uring_register_files_update(&state->ring, (unsigned)place, &file, 1) != 1)
+        return NO_FILE;
+    state->files[place] = file;
+    return place;
+}
+
+/* The kernel's table would keep the file, and its blocks, beyond its end; and its descriptor's
+ * number may soon be another file's. */
+static void
+uring_forget(struct weir_io *io, weir_io_file file)
+{
+    struct state *state = io->state;
+    for (int i = 0; i < FILES_MAX; i++) {
+        if (file < 0 || state->files[i] != file)
+            continue;
+        weir_io_file none = -1;
+        state->files[i] = NO_FILE;
+        /* the table is the enabling thread's; from another one the process is about to end, and
+         * the place stays taken */
+        if (io_uring_register_files_update(&state->ring, (unsigned)i, &none, 1) != 1)
+            state->files_registered = false;
+    }
+}
+
 static void
 submit(struct state *state, struct operation *operation)
 {
@@ -145,6 +201,11 @@ submit(struct state *state, struct operation *operation)
         else
             io_uring_prep_write_fixed(sqe, operation->file, operation->data,
                 (unsigned)operation->size, operation->offset, index);
+    }
+    int index = file_index(state, operation->file);
+    if (index != NO_FILE) {
+        sqe->fd = index;
+        io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
     }
     io_uring_sqe_set_data(sqe, operation);
     int result;
@@ -256,6 +317,7 @@ const struct weir_io_table weir_io_uring_table = {
     .sync = uring_sync,
     .reap = uring_reap,
     .watch = uring_watch,
+    .forget = uring_forget,
     .open = weir_io_file_open,
     .close = weir_io_file_close,
     .size = weir_io_file_size,

@@ -604,11 +604,40 @@ test_registrar_counts_what_is_left_at_the_end_as_dropped(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void
+test_registrar_with_a_limit_takes_a_chunk_in_several_rounds(void **state)
+{
+    (void)state;
+    give_batch();
+    line(0, "a b", 2);
+    line(7, "c", 1);
+    line(0, "a", 1);
+    send_chunk(2);
+    weir_registrar_limit(t.registrar, 1);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(weir_registrar_run_once(t.registrar), 1);
+        assert_false(weir_registrar_idle(t.registrar));
+        assert_null(take_settled());
+    }
+    weir_registrar_limit(t.registrar, 0);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 1);
+    expect_settlement(take_settled(), 0, 7, 1, 0, 1);
+    assert_true(weir_registrar_flush(t.registrar));
+    struct weir_batch *batch = take_batch();
+    assert_non_null(batch);
+    assert_int_equal(batch->records, 3);
+    assert_int_equal(batch->count, 4);
+    assert_int_equal(batch->definition_count, 3);
+    assert_true(weir_registrar_idle(t.registrar));
+    expect_closed();
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_registrar_logs_the_definition_with_the_first_sample),
+        TEST(test_registrar_with_a_limit_takes_a_chunk_in_several_rounds),
         TEST(test_registrar_does_not_define_a_series_twice),
         TEST(test_registrar_settles_each_run_of_a_source),
         TEST(test_registrar_keeps_a_record_for_its_good_samples),

@@ -560,11 +560,56 @@ test_what_is_open_when_it_ends_is_dropped_by_name(void **state)
     }
 }
 
+static void
+test_behind_many_unknown_lines_a_cold_known_one_is_left_to_the_registrar(void **state)
+{
+    (void)state;
+    define("m_a");
+    ready("x a=1 " NOW_TEXT "\nx b=1 " NOW_TEXT "\nx c=1 " NOW_TEXT "\nx d=1 " NOW_TEXT
+          "\nm a=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released[0].accepted, 0);
+    assert_int_equal(t.port.released[0].deferred, 5);
+    /* ahead of them it is looked up, and what is known once stays known behind them */
+    ready("m a=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released[0].accepted, 1);
+    ready("x a=1 " NOW_TEXT "\nx b=1 " NOW_TEXT "\nx c=1 " NOW_TEXT "\nx d=1 " NOW_TEXT
+          "\nx e=1 " NOW_TEXT "\nx f=1 " NOW_TEXT "\nm a=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released[0].accepted, 1);
+    assert_int_equal(t.port.released[0].deferred, 6);
+    closed();
+}
+
+static void
+test_load_is_of_known_series_alone(void **state)
+{
+    (void)state;
+    ready("x a=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(weir_worker_load(t.worker), WEIR_LOAD_NONE);
+    define("m_a");
+    ready("m a=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(weir_worker_load(t.worker), WEIR_LOAD_SOME);
+    t.texts = 0;
+    while (t.port.ready_count < WEIR_BURST_MAX)
+        ready("m a=1 " NOW_TEXT, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(weir_worker_load(t.worker), WEIR_LOAD_FULL);
+    closed();
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_known_series_go_into_the_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_behind_many_unknown_lines_a_cold_known_one_is_left_to_the_registrar, setup,
+            teardown),
+        cmocka_unit_test_setup_teardown(test_load_is_of_known_series_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_line_with_one_unknown_series_goes_whole_to_the_registrar, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -202,6 +202,55 @@ test_io_made_in_one_thread_works_in_another(void **state)
     weir_io_close(io, file);
 }
 
+/* A back end may keep the files it knows; their numbers become those of others. */
+static void
+test_io_writes_to_the_file_that_has_the_number_now(void **state)
+{
+    (void)state;
+    int results[64];
+    char name[8];
+    for (int round = 0; round < 20; round++) {
+        snprintf(name, sizeof name, "n%d", round);
+        weir_io_file file = open_file(name, WEIR_IO_WRITE | WEIR_IO_CREATE);
+        assert_int_equal(weir_io_write(io, file, buffer + round * BLOCK, BLOCK, 0, 0), WEIR_OK);
+        reap(1, results);
+        assert_int_equal(results[0], 0);
+        weir_io_close(io, file);
+    }
+    for (int round = 0; round < 20; round++) {
+        static uint8_t back[BLOCK];
+        snprintf(name, sizeof name, "n%d", round);
+        weir_io_file file = open_file(name, WEIR_IO_READ);
+        assert_int_equal(weir_io_read(io, file, back, BLOCK, 0), WEIR_OK);
+        assert_memory_equal(back, buffer + round * BLOCK, BLOCK);
+        weir_io_close(io, file);
+    }
+}
+
+static void
+test_io_takes_more_files_than_a_back_end_keeps(void **state)
+{
+    (void)state;
+    enum { FILES = 20 };
+    weir_io_file files[FILES];
+    int results[64];
+    char name[8];
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "m%d", i);
+        files[i] = open_file(name, WEIR_IO_READ | WEIR_IO_WRITE | WEIR_IO_CREATE);
+        assert_int_equal(
+            weir_io_write(io, files[i], buffer + i * BLOCK, BLOCK, 0, (uint64_t)i), WEIR_OK);
+    }
+    reap(FILES, results);
+    for (int i = 0; i < FILES; i++) {
+        static uint8_t back[BLOCK];
+        assert_int_equal(results[i], 0);
+        assert_int_equal(weir_io_read(io, files[i], back, BLOCK, 0), WEIR_OK);
+        assert_memory_equal(back, buffer + i * BLOCK, BLOCK);
+        weir_io_close(io, files[i]);
+    }
+}
+
 static void
 test_io_replace_leaves_the_new_content_or_the_old(void **state)
 {
@@ -275,6 +324,8 @@ main(void)
         BOTH(test_io_allocate_says_full_for_want_of_space),
         BOTH(test_io_wait_fd_polls_readable_when_something_is_done),
         BOTH(test_io_made_in_one_thread_works_in_another),
+        BOTH(test_io_writes_to_the_file_that_has_the_number_now),
+        BOTH(test_io_takes_more_files_than_a_back_end_keeps),
         BOTH(test_io_replace_leaves_the_new_content_or_the_old),
         BOTH(test_io_lists_names_in_order),
         BOTH(test_io_direct_falls_back_where_the_file_system_refuses),
