@@ -1,10 +1,12 @@
 #include "app/chaos.h"
 
+#include "client/wire.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 1024 /* of the weir protocol: a packet overtaken by fewer numbers still counts */
+#define WINDOW WEIR_WIRE_WINDOW
 #define CHANCE_ONE (UINT64_C(1) << 32)
 /* A channel of which next to nothing comes is met at a later number, and its gaps begin there. */
 #define PERCENT_MAX 90.0
@@ -192,6 +194,40 @@ weir_chaos_flush(struct weir_chaos *chaos)
     for (uint64_t i = 1; i < WINDOW && err == WEIR_OK; i++)
         err = release(chaos, chaos->number + i);
     return err;
+}
+
+static uint64_t
+samples_in(const uint8_t *packet, const struct weir_wire_header *header)
+{
+    uint64_t samples = 0;
+    size_t at = sizeof *header;
+    for (uint32_t i = 0; i < header->record_count; i++) {
+        struct weir_wire_record record;
+        at = (at + WEIR_WIRE_ALIGN - 1) & ~(size_t)(WEIR_WIRE_ALIGN - 1);
+        memcpy(&record, packet + at, sizeof record);
+        bool group = record.type == WEIR_WIRE_GROUP || record.type == WEIR_WIRE_GROUP_OFFSETS;
+        samples += group ? record.count : 0;
+        at += record.length;
+    }
+    return samples;
+}
+
+enum weir_err
+weir_chaos_push_wire(struct weir_chaos *chaos, const uint8_t *packet, size_t size)
+{
+    struct weir_wire_header header;
+    struct weir_wire_record record;
+    enum weir_err err = WEIR_OK;
+    memcpy(&header, packet, sizeof header);
+    memcpy(&record, packet + sizeof header, sizeof record);
+    if ((header.flags & WEIR_WIRE_UNNUMBERED) == 0)
+        return weir_chaos_push(chaos, packet, size, samples_in(packet, &header));
+    if (record.type == WEIR_WIRE_HEARTBEAT) {
+        if ((record.flags & WEIR_WIRE_BYE) != 0)
+            err = weir_chaos_flush(chaos);
+        weir_chaos_told(chaos, header.sequence);
+    }
+    return err == WEIR_OK ? chaos->emit(chaos->context, packet, size) : err;
 }
 
 const struct weir_chaos_truth *

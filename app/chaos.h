@@ -53,6 +53,11 @@ void weir_chaos_free(struct weir_chaos *chaos);
 /* The packet of the next number. */
 enum weir_err weir_chaos_push(struct weir_chaos *chaos, const uint8_t *packet, size_t size,
     uint64_t units) WEIR_MUST_USE;
+/* A packet of the weir protocol, in the order of its channel. One without a number goes on at once;
+ * the closing heartbeat goes behind all that is held, so that what it leaves open is lost and
+ * nothing else. Units are samples. */
+enum weir_err weir_chaos_push_wire(struct weir_chaos *chaos, const uint8_t *packet, size_t size)
+    WEIR_MUST_USE;
 /* Packets up to this number were told of by a heartbeat that goes on now. */
 void weir_chaos_told(struct weir_chaos *chaos, uint64_t number);
 /* Sends on all that is held. */

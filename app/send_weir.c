@@ -106,21 +106,6 @@ make_room(void **array, uint32_t count, uint32_t *room, size_t element)
 
 /* ---- packets ---- */
 
-static uint64_t
-samples_in(const uint8_t *packet, const struct weir_wire_header *header)
-{
-    uint64_t samples = 0;
-    size_t at = sizeof *header;
-    for (uint32_t i = 0; i < header->record_count; i++) {
-        struct weir_wire_record record;
-        at = (at + WEIR_WIRE_ALIGN - 1) & ~(size_t)(WEIR_WIRE_ALIGN - 1);
-        memcpy(&record, packet + at, sizeof record);
-        samples += record.type == WEIR_WIRE_GROUP ? record.count : 0;
-        at += record.length;
-    }
-    return samples;
-}
-
 static enum weir_err
 emit_datagram(void *context, const uint8_t *packet, size_t size)
 {
@@ -128,32 +113,12 @@ emit_datagram(void *context, const uint8_t *packet, size_t size)
     return weir_send_datagram(channel->fd, packet, size);
 }
 
-/* Chaos takes the packets that have a number. A heartbeat goes on at once, and the closing one
- * behind all that is held, so that what it leaves open is lost and nothing else. */
-static enum weir_err
-through_chaos(struct channel *channel, const uint8_t *packet, size_t size)
-{
-    struct weir_wire_header header;
-    struct weir_wire_record record;
-    enum weir_err err = WEIR_OK;
-    memcpy(&header, packet, sizeof header);
-    memcpy(&record, packet + sizeof header, sizeof record);
-    if ((header.flags & WEIR_WIRE_UNNUMBERED) == 0)
-        return weir_chaos_push(channel->chaos, packet, size, samples_in(packet, &header));
-    if (record.type == WEIR_WIRE_HEARTBEAT) {
-        if ((record.flags & WEIR_WIRE_BYE) != 0)
-            err = weir_chaos_flush(channel->chaos);
-        weir_chaos_told(channel->chaos, header.sequence);
-    }
-    return err == WEIR_OK ? emit_datagram(channel, packet, size) : err;
-}
-
 static void
 emit(void *context, const uint8_t *packet, size_t size)
 {
     struct channel *channel = context;
     if (channel->err == WEIR_OK)
-        channel->err = channel->chaos != NULL ? through_chaos(channel, packet, size)
+        channel->err = channel->chaos != NULL ? weir_chaos_push_wire(channel->chaos, packet, size)
                                               : emit_datagram(channel, packet, size);
 }
 
