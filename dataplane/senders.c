@@ -90,6 +90,7 @@ weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel,
     weir_templates_drop(senders, channel);
     channel->epoch = epoch;
     channel->highest = 0;
+    channel->given_up = 0;
     channel->pending = 0;
     memset(channel->seen, 0xff, sizeof channel->seen); /* nothing below 1 is missing */
 }
@@ -115,22 +116,32 @@ advance(struct weir_channel *channel, uint64_t to, uint64_t *gaps)
     uint64_t step = to - channel->highest;
     if (step > WINDOW) {
         *gaps += step - WINDOW; /* through the window at once */
-        channel->highest = to - WINDOW;
         step = WINDOW;
     }
     for (uint64_t i = 0; i < step; i++) {
         channel->highest++;
-        *gaps += !seen(channel, channel->highest); /* the number that leaves this place */
+        /* the number that leaves this place; one that was given up is a gap already */
+        *gaps += !seen(channel, channel->highest) &&
+            channel->highest - channel->given_up > WINDOW;
         set_seen(channel, channel->highest, false);
     }
+    channel->highest = to;
+}
+
+/* Weir is younger than the sender: its numbers begin behind `before`, and none is missing. */
+static void
+begin_at(struct weir_channel *channel, uint64_t before)
+{
+    channel->highest = before;
+    channel->given_up = before;
+    memset(channel->seen, 0, sizeof channel->seen);
 }
 
 enum weir_sequence
 weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gaps)
 {
-    /* Weir is younger than the sender: its numbers begin here, and none is missing. */
     if (channel->highest == 0 && sequence > WINDOW)
-        channel->highest = sequence - 1;
+        begin_at(channel, sequence - 1);
     if (WEIR_LIKELY(sequence > channel->highest)) {
         advance(channel, sequence, gaps);
         set_seen(channel, sequence, true);
@@ -140,22 +151,32 @@ weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gap
         return WEIR_SEQUENCE_OLD;
     if (seen(channel, sequence))
         return WEIR_SEQUENCE_DUPLICATE;
+    if (sequence <= channel->given_up)
+        return WEIR_SEQUENCE_OLD;
     set_seen(channel, sequence, true);
     return WEIR_SEQUENCE_LATE;
+}
+
+/* The number before the first one that may still come. */
+static uint64_t
+settled_through(const struct weir_channel *channel)
+{
+    uint64_t left = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+    return left > channel->given_up ? left : channel->given_up;
 }
 
 void
 weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps)
 {
     if (channel->highest == 0 && last > WINDOW)
-        channel->highest = last;
+        begin_at(channel, last);
     if (last > channel->highest)
         advance(channel, last, gaps);
     if (!bye)
         return;
-    for (int i = 0; i < WINDOW / 64; i++)
-        *gaps += (uint64_t)__builtin_popcountll(~channel->seen[i]);
-    memset(channel->seen, 0xff, sizeof channel->seen);
+    for (uint64_t number = settled_through(channel); number < channel->highest; number++)
+        *gaps += !seen(channel, number + 1);
+    channel->given_up = channel->highest;
 }
 
 uint64_t
@@ -166,7 +187,7 @@ weir_channel_complete(const struct weir_channel *channel)
         all &= channel->seen[i];
     if (WEIR_LIKELY(all == UINT64_MAX))
         return channel->highest;
-    uint64_t number = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+    uint64_t number = settled_through(channel);
     while (number < channel->highest && seen(channel, number + 1))
         number++;
     return number;
@@ -201,9 +222,14 @@ mark_sequence(const struct weir_channel *channel, struct weir_batch *batch)
         mark.bytes += WEIR_MARK_WINDOW_BYTES;
     WEIR_ASSERT(batch->mark_bytes + mark.bytes <= WEIR_BATCH_MARKS_MAX);
     memcpy(batch->marks + batch->mark_bytes, &mark, sizeof mark);
-    if (mark.bytes > sizeof mark)
-        memcpy(batch->marks + batch->mark_bytes + sizeof mark, channel->seen,
+    if (mark.bytes > sizeof mark) {
+        struct weir_channel copy = *channel; /* what was given up is missing no more */
+        uint64_t first = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+        for (uint64_t number = first; number < channel->given_up; number++)
+            set_seen(&copy, number + 1, true);
+        memcpy(batch->marks + batch->mark_bytes + sizeof mark, copy.seen,
             WEIR_MARK_WINDOW_BYTES);
+    }
     batch->mark_bytes += mark.bytes;
 }
 
@@ -253,6 +279,7 @@ weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t 
             continue;
         }
         channel->highest = mark->sequence;
+        channel->given_up = 0;
         memset(channel->seen, 0xff, sizeof channel->seen);
         if (mark->bytes > sizeof *mark)
             memcpy(channel->seen, mark + 1, sizeof channel->seen);

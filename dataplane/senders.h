@@ -53,7 +53,8 @@ struct weir_channel {
     uint32_t pending;   /* definitions that the registrar has not answered */
     bool dirty;
     uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
-    uint64_t reserved[3];
+    uint64_t given_up; /* numbers up to this that have not come are gaps, or were before our time */
+    uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lines");
 

@@ -105,6 +105,12 @@ test_window_agrees_with_a_list_of_all_numbers(void **state)
         assert_int_equal(gaps, missing);
         assert_int_equal(weir_channel_complete(channel), highest + 7);
         assert_int_equal(weir_channel_meet(channel, highest, &gaps), WEIR_SEQUENCE_DUPLICATE);
+        /* what was given up is neither new nor a duplicate, and no gap a second time */
+        assert_int_equal(weir_channel_meet(channel, highest + 1, &gaps), WEIR_SEQUENCE_OLD);
+        assert_int_equal(weir_channel_meet(channel, highest + 8, &gaps), WEIR_SEQUENCE_NEW);
+        assert_int_equal(weir_channel_meet(channel, highest + 3000, &gaps), WEIR_SEQUENCE_NEW);
+        weir_channel_told(channel, highest + 3000, true, &gaps);
+        assert_int_equal(gaps, missing + 2991);
         free(senders);
         if (seed % 10 != 0)
             seed += 8;
@@ -119,6 +125,10 @@ test_first_number_far_from_one_is_where_numbers_begin(void **state)
     struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1);
     uint64_t gaps = 0;
     assert_int_equal(weir_channel_meet(channel, 1u << 20, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, (1u << 20) - 1, &gaps), WEIR_SEQUENCE_OLD);
+    assert_int_equal(weir_channel_meet(channel, (1u << 20) + 5000, &gaps), WEIR_SEQUENCE_NEW);
+    weir_channel_told(channel, (1u << 20) + 5000, true, &gaps);
+    assert_int_equal(gaps, 4999);
     assert_int_equal(weir_channel_meet(channel, UINT64_MAX, &gaps), WEIR_SEQUENCE_NEW);
     assert_int_equal(weir_channel_meet(channel, UINT64_MAX - 1, &gaps), WEIR_SEQUENCE_LATE);
     free(senders);
