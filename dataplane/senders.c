@@ -114,18 +114,21 @@ static void
 advance(struct weir_channel *channel, uint64_t to, uint64_t *gaps)
 {
     uint64_t step = to - channel->highest;
+    uint64_t lost = 0;
     if (step > WINDOW) {
-        *gaps += step - WINDOW; /* through the window at once */
+        lost = step - WINDOW; /* through the window at once */
         step = WINDOW;
     }
     for (uint64_t i = 0; i < step; i++) {
         channel->highest++;
         /* the number that leaves this place; one that was given up is a gap already */
-        *gaps += !seen(channel, channel->highest) &&
+        lost += !seen(channel, channel->highest) &&
             channel->highest - channel->given_up > WINDOW;
         set_seen(channel, channel->highest, false);
     }
     channel->highest = to;
+    channel->gaps += lost;
+    *gaps += lost;
 }
 
 /* Weir is younger than the sender: its numbers begin behind `before`, and none is missing. */
@@ -149,10 +152,13 @@ weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gap
     }
     if (channel->highest - sequence >= WINDOW)
         return WEIR_SEQUENCE_OLD;
-    if (seen(channel, sequence))
+    if (seen(channel, sequence)) {
+        channel->duplicates += channel->duplicates < UINT32_MAX;
         return WEIR_SEQUENCE_DUPLICATE;
+    }
     if (sequence <= channel->given_up)
         return WEIR_SEQUENCE_OLD;
+    channel->reorderings += channel->reorderings < UINT32_MAX;
     set_seen(channel, sequence, true);
     return WEIR_SEQUENCE_LATE;
 }
@@ -174,9 +180,12 @@ weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_
         advance(channel, last, gaps);
     if (!bye)
         return;
+    uint64_t lost = 0;
     for (uint64_t number = settled_through(channel); number < channel->highest; number++)
-        *gaps += !seen(channel, number + 1);
+        lost += !seen(channel, number + 1);
     channel->given_up = channel->highest;
+    channel->gaps += lost;
+    *gaps += lost;
 }
 
 uint64_t
@@ -196,6 +205,7 @@ weir_channel_complete(const struct weir_channel *channel)
 void
 weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel)
 {
+    channel->last_seen_s = senders->now_s;
     if (channel->dirty)
         return;
     WEIR_ASSERT(senders->dirty_count < WEIR_SENDERS_DIRTY_MAX);
@@ -238,8 +248,10 @@ weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
 {
     WEIR_ASSERT(batch->mark_bytes == 0);
     uint32_t left = 0;
-    for (uint32_t i = 0; i < senders->dirty_count; i++)
+    for (uint32_t i = 0; i < senders->dirty_count; i++) {
         mark_sequence(&senders->channels[senders->dirty[i]], batch);
+        weir_worst_note(senders, &senders->channels[senders->dirty[i]]);
+    }
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
         struct weir_channel *channel = &senders->channels[senders->dirty[i]];
         channel->dirty = !weir_templates_mark(senders, channel, batch);

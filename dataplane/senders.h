@@ -21,6 +21,7 @@
 #include "base/hash.h"
 #include "base/marks.h"
 #include "base/sample.h"
+#include "base/senders_view.h"
 #include "client/wire.h"
 #include "dataplane/series.h"
 
@@ -52,9 +53,13 @@ struct weir_channel {
     uint32_t templates; /* block of the first; 0 none */
     uint32_t pending;   /* definitions that the registrar has not answered */
     bool dirty;
+    bool listed;        /* among the worst */
+    uint32_t last_seen_s;
     uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
     uint64_t given_up; /* numbers up to this that have not come are gaps, or were before our time */
-    uint64_t reserved[2];
+    uint64_t gaps;      /* these three since the dataplane started; see weir_senders_view */
+    uint32_t duplicates;
+    uint32_t reorderings;
 };
 _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lines");
 
@@ -102,6 +107,10 @@ uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
 /* Writes the marks of all dirty channels into the batch, which has none yet, then their changed
  * templates as far as there is room; what found none stays dirty. */
 void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
+/* Once a second: the time that channels are marked with, and the view of the worst channels. */
+void weir_senders_tick(struct weir_senders *senders, int64_t wall_ms);
+/* Where weir_senders_tick publishes; NULL: nowhere. */
+void weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view);
 /* Recovery: takes over one frame's marks, which checked out. Entries that contradict themselves
  * are passed over. series_count bounds the series numbers believed. */
 void weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t size,

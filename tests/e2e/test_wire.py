@@ -151,6 +151,36 @@ def test_gaps_duplicates_and_reorderings_are_exactly_those_injected():
         print(f"# lost, doubled, overtaken: {truth}")
 
 
+def test_the_senders_that_lose_packets_are_listed_worst_first():
+    with Wire() as weir:
+        truth = {}
+        for sender, chaos in ((71, "3,2,0,0"), (72, "4,30,5,5"), (73, "5,0,0,0"), (74, "6,0,9,0")):
+            out, _ = weir_send("--proto", "weir", "--udp", f"127.0.0.1:{weir.weir_udp}",
+                               "--sender", str(sender), "--generate", "20000", "--series", "20",
+                               "--datagram", "256", "--rate", "200000", "--chaos", chaos)
+            told, = json.loads(out)["channels"]
+            truth[sender] = (told["lost"], told["duplicated"], told["reordered"], told["packets"])
+
+        def listed():
+            status, body = weir.get("/api/v1/senders")
+            assert status == 200, body
+            answer = json.loads(body)
+            return answer["channels"], {int(r["sender"]): (r["gaps"], r["duplicates"],
+                                                           r["reorderings"], r["highest"])
+                                        for r in answer["worst"]}, answer["worst"]
+
+        worst = {s: t for s, t in truth.items() if any(t[:3])}
+        wait_for(lambda: listed()[:2] == (4, worst), 10, f"{worst} are listed; {listed()}")
+        assert [int(r["sender"]) for r in listed()[2]] == [72, 71, 74]
+        assert all(abs(r["last_seen"] - time.time()) < 60 for r in listed()[2]), listed()
+        done = subprocess.run([os.path.join(BIN, "weir"), "senders", "--http",
+                               f"127.0.0.1:{weir.http}"], capture_output=True, text=True)
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0 and lines[-1] == "4 channels known, 3 of them shown", done
+        assert [line.split()[0] for line in lines[1:-1]] == ["72", "71", "74"], done.stdout
+        assert [int(n) for n in lines[1].split()[3:7]] == [truth[72][3], *truth[72][:3]], lines
+
+
 def test_chaos_tells_the_truth_of_text_datagrams_too():
     with Wire() as weir:
         out, _ = weir_send("--udp", f"127.0.0.1:{weir.influx_udp}", "--generate", "20000",

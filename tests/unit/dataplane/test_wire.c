@@ -134,6 +134,67 @@ test_first_number_far_from_one_is_where_numbers_begin(void **state)
     free(senders);
 }
 
+/* ---- the worst channels ---- */
+
+static int
+by_gaps(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+static void
+test_the_channels_with_most_gaps_are_in_the_view(void **state)
+{
+    (void)state;
+    enum { MANY = 300 };
+    size_t bytes = weir_senders_footprint(MANY, TEMPLATE_BYTES);
+    void *memory = aligned_alloc(WEIR_CACHE_LINE, bytes);
+    memset(memory, 0, bytes);
+    struct weir_senders *senders = weir_senders_init(memory, MANY, TEMPLATE_BYTES, &key);
+    struct weir_batch *batch = batch_new();
+    static struct weir_senders_view view;
+    static struct weir_senders_rows rows;
+    static uint64_t lost[MANY], sorted[MANY], highest[MANY];
+    uint64_t random = 7, gaps = 0;
+    weir_senders_watch(senders, &view);
+    for (int round = 0; round < 200; round++) {
+        weir_senders_tick(senders, NOW_MS + round * 1000);
+        for (int i = 0; i < 20; i++) {
+            uint64_t sender = next_random(&random) % MANY;
+            uint64_t missing = next_random(&random) % 4 == 0 ? next_random(&random) % 50 : 0;
+            struct weir_channel *channel = weir_senders_take(senders, sender, 1, 1);
+            highest[sender] += 1 + missing;
+            lost[sender] += missing;
+            weir_channel_meet(channel, highest[sender], &gaps);
+            weir_channel_told(channel, highest[sender], true, &gaps);
+            weir_senders_dirty(senders, channel);
+        }
+        weir_senders_mark(senders, batch);
+        weir_batch_reset(batch);
+        weir_senders_tick(senders, NOW_MS + round * 1000);
+        assert_int_equal(weir_senders_view_read(&view, &rows), WEIR_OK);
+        memcpy(sorted, lost, sizeof lost);
+        qsort(sorted, MANY, sizeof sorted[0], by_gaps);
+        for (uint64_t i = 0; i < rows.count; i++) {
+            const struct weir_senders_row *row = &rows.rows[i];
+            assert_true(row->channel == 1 && row->gaps == lost[row->sender] && row->gaps > 0);
+            assert_int_equal(row->highest, highest[row->sender]);
+            assert_true(row->last_seen_ms <= NOW_MS + round * 1000);
+            /* none outside has lost more */
+            assert_true(rows.count < WEIR_SENDERS_ROWS ||
+                row->gaps >= sorted[WEIR_SENDERS_ROWS - 1]);
+        }
+        uint64_t lossy = 0;
+        while (lossy < WEIR_SENDERS_ROWS && sorted[lossy] > 0)
+            lossy++;
+        assert_int_equal(rows.count, lossy);
+    }
+    assert_int_equal(rows.count, WEIR_SENDERS_ROWS);
+    batch_free(batch);
+    free(memory);
+}
+
 /* ---- marks ---- */
 
 static void
@@ -383,6 +444,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_window_agrees_with_a_list_of_all_numbers),
         cmocka_unit_test(test_first_number_far_from_one_is_where_numbers_begin),
+        cmocka_unit_test(test_the_channels_with_most_gaps_are_in_the_view),
         cmocka_unit_test(test_marks_bring_back_windows_and_templates),
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
         cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),
