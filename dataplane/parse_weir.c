@@ -362,7 +362,7 @@ take_packet(struct run *run)
     uint8_t reason = context->refusal;
     if (reason == WEIR_REASON_NONE && channel == NULL) {
         channel = weir_senders_take(context->senders, header->sender, header->channel,
-            header->epoch);
+            header->epoch, &run->out->sequence_gaps);
         reason = channel == NULL ? WEIR_REASON_senders_full : WEIR_REASON_NONE;
     }
     if (reason == WEIR_REASON_NONE && header->epoch < channel->epoch)

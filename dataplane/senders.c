@@ -44,17 +44,22 @@ weir_senders_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
     return senders;
 }
 
-/* The slot of the channel, or the free one where it would be entered. Keyed, so that nobody can
- * choose ids that meet in one place. */
-static struct weir_channel *
-slot_of(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+/* Keyed, so that nobody can choose ids that meet in one place. */
+uint32_t
+weir_channel_home(const struct weir_senders *senders, uint64_t sender, uint16_t channel)
 {
     const struct {
         uint64_t sender;
         uint64_t channel;
     } name = {sender, channel};
-    uint64_t at = weir_hash_part(senders->key, 0, &name, sizeof name).lo;
-    for (;; at++) {
+    return (uint32_t)weir_hash_part(senders->key, 0, &name, sizeof name).lo & (senders->slots - 1);
+}
+
+/* The slot of the channel, or the free one where it would be entered. */
+static struct weir_channel *
+slot_of(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+{
+    for (uint32_t at = weir_channel_home(senders, sender, channel);; at++) {
         struct weir_channel *slot = &senders->channels[at & (senders->slots - 1)];
         if (slot->epoch == 0 || (slot->sender == sender && slot->channel == channel))
             return slot;
@@ -68,19 +73,39 @@ weir_senders_find(struct weir_senders *senders, uint64_t sender, uint16_t channe
     return slot->epoch == 0 ? NULL : slot;
 }
 
+/* Weir is younger than the sender, or had forgotten it: its numbers begin behind `before`, and none
+ * is missing. */
+static void
+begin_at(struct weir_channel *channel, uint64_t before)
+{
+    channel->highest = before;
+    channel->given_up = before;
+    memset(channel->seen, 0, sizeof channel->seen);
+}
+
 struct weir_channel *
-weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32_t epoch)
+weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32_t epoch,
+    uint64_t *gaps)
 {
     WEIR_ASSERT(epoch != 0);
+    struct weir_forgotten before;
     struct weir_channel *slot = slot_of(senders, sender, channel);
     if (slot->epoch != 0)
         return slot;
-    if (senders->channel_count == senders->channels_max)
-        return NULL;
+    if (senders->channel_count == senders->channels_max) {
+        if (!weir_senders_make_room(senders, gaps))
+            return NULL;
+        slot = slot_of(senders, sender, channel);
+    }
     senders->channel_count++;
     slot->sender = sender;
     slot->channel = channel;
-    weir_channel_restart(senders, slot, epoch);
+    slot->last_seen_s = senders->now_s;
+    bool known = senders->forgotten_count > 0 &&
+        weir_senders_recall(senders, sender, channel, &before) && before.epoch >= epoch;
+    weir_channel_restart(senders, slot, known ? before.epoch : epoch);
+    if (known)
+        begin_at(slot, before.highest);
     return slot;
 }
 
@@ -129,15 +154,6 @@ advance(struct weir_channel *channel, uint64_t to, uint64_t *gaps)
     channel->highest = to;
     channel->gaps += lost;
     *gaps += lost;
-}
-
-/* Weir is younger than the sender: its numbers begin behind `before`, and none is missing. */
-static void
-begin_at(struct weir_channel *channel, uint64_t before)
-{
-    channel->highest = before;
-    channel->given_up = before;
-    memset(channel->seen, 0, sizeof channel->seen);
 }
 
 enum weir_sequence
@@ -248,6 +264,7 @@ weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
 {
     WEIR_ASSERT(batch->mark_bytes == 0);
     uint32_t left = 0;
+    weir_forgotten_mark(senders, batch);
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
         mark_sequence(&senders->channels[senders->dirty[i]], batch);
         weir_worst_note(senders, &senders->channels[senders->dirty[i]]);
@@ -265,10 +282,11 @@ weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
 static struct weir_channel *
 restore_channel(struct weir_senders *senders, const struct weir_mark *mark)
 {
+    uint64_t gaps; /* nothing makes room before the first tick */
     if (mark->epoch == 0)
         return NULL;
     struct weir_channel *channel =
-        weir_senders_take(senders, mark->sender, mark->channel, mark->epoch);
+        weir_senders_take(senders, mark->sender, mark->channel, mark->epoch, &gaps);
     if (channel == NULL || mark->epoch < channel->epoch)
         return NULL;
     if (mark->epoch > channel->epoch)
@@ -283,6 +301,10 @@ weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t 
     const struct weir_mark *mark;
     size_t at = 0;
     while (weir_mark_next(marks, size, &at, &mark) == WEIR_OK) {
+        if (mark->type == WEIR_MARK_FORGOTTEN) {
+            weir_forgotten_restore(senders, mark);
+            continue;
+        }
         struct weir_channel *channel = restore_channel(senders, mark);
         if (channel == NULL)
             continue;

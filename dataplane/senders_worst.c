@@ -44,15 +44,30 @@ weir_worst_note(struct weir_senders *senders, struct weir_channel *channel)
 }
 
 void
+weir_worst_drop(struct weir_senders *senders, struct weir_channel *channel)
+{
+    uint32_t slot = (uint32_t)(channel - senders->channels);
+    for (uint32_t i = 0; channel->listed && i < senders->worst_count; i++)
+        if (senders->worst[i] == slot) {
+            senders->worst[i] = senders->worst[--senders->worst_count];
+            senders->worst_least = (struct weir_loss){0};
+            channel->listed = false;
+        }
+}
+
+void
 weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view)
 {
     senders->view = view;
 }
 
 void
-weir_senders_tick(struct weir_senders *senders, int64_t wall_ms)
+weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms)
 {
-    senders->now_s = (uint32_t)(wall_ms / 1000);
+    senders->now_s = (uint32_t)(mono_ns / 1000000000) + 1;
+    if (senders->started_s == 0)
+        senders->started_s = senders->now_s;
+    senders->looks = 0;
     if (senders->view == NULL)
         return;
     struct weir_senders_rows rows = {
@@ -66,7 +81,7 @@ weir_senders_tick(struct weir_senders *senders, int64_t wall_ms)
             .gaps = channel->gaps,
             .duplicates = channel->duplicates,
             .reorderings = channel->reorderings,
-            .last_seen_ms = (int64_t)channel->last_seen_s * 1000};
+            .last_seen_ms = wall_ms - (int64_t)(senders->now_s - channel->last_seen_s) * 1000};
     }
     weir_senders_view_publish(senders->view, &rows);
 }
