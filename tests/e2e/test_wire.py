@@ -352,7 +352,9 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
             if kills > 0 and source.random() < 0.1:
                 doubled += weir.counter("sequence_duplicates")
                 at_kill.append(stream.acked)
-                weir.kill("dataplane")
+                killed = weir.kill("dataplane")
+                # health is the dead one's until its death was noticed
+                wait_for(lambda: weir.pid("dataplane") not in (killed, None), 5, "another starts")
                 weir.wait_open(5)
                 kills -= 1
         found = read(weir, sender, start, start + times + 1)
