@@ -17,6 +17,7 @@ int weir_command_check(int argc, char **argv);
 int weir_command_doctor(int argc, char **argv);
 int weir_command_send(int argc, char **argv);
 int weir_command_query(int argc, char **argv);
+int weir_command_senders(int argc, char **argv);
 int weir_command_bench(int argc, char **argv);
 int weir_command_filter(int argc, char **argv);
 
@@ -25,6 +26,7 @@ void weir_usage_check(FILE *out);
 void weir_usage_doctor(FILE *out);
 void weir_usage_send(FILE *out);
 void weir_usage_query(FILE *out);
+void weir_usage_senders(FILE *out);
 void weir_usage_bench(FILE *out);
 void weir_usage_filter(FILE *out);
 

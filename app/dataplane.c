@@ -154,6 +154,8 @@ senders_take(struct weir_dataplane *dataplane)
     if (err == WEIR_OK)
         dataplane->senders =
             weir_senders_init(memory, channels_max, template_bytes, &dataplane->key);
+    if (err == WEIR_OK)
+        weir_senders_watch(dataplane->senders, &dataplane->shared->senders);
     return err;
 }
 

@@ -26,6 +26,8 @@ static const struct command commands[] = {
         weir_command_doctor, weir_usage_doctor},
     {"send", "send lines, or generated ones, by UDP or TCP", weir_command_send, weir_usage_send},
     {"query", "ask a running instance", weir_command_query, weir_usage_query},
+    {"senders", "which channels of the weir protocol lose packets", weir_command_senders,
+        weir_usage_senders},
     {"filter", "show and change the rules in front of AF_XDP ports", weir_command_filter,
         weir_usage_filter},
     {"bench", "measure what this machine makes durable and readable", weir_command_bench,

@@ -1,4 +1,6 @@
 /* weir send: lines of a file or generated ones, by UDP or TCP. */
+#include "app/send.h"
+
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
@@ -14,40 +16,27 @@
 
 #define DATAGRAM_DEFAULT 1400 /* fits an Ethernet frame with room for tunnels */
 #define DATAGRAM_MAX 65507    /* IPv4 */
-#define ANSWER_WAIT_MS 30000
 
 struct sender {
     int fd;
     bool tcp;
     size_t limit; /* bytes of a datagram, or of one TCP write */
     uint64_t rate;
+    struct weir_chaos *chaos; /* NULL: none */
     int64_t started_ns;
     uint64_t lines;
     uint64_t packets;
     size_t used;
     uint64_t held; /* lines in the buffer */
-    char buffer[DATAGRAM_MAX];
+    uint8_t buffer[DATAGRAM_MAX];
 };
 
-struct source {
-    FILE *file; /* NULL: generate */
-    uint64_t count;
-    uint64_t made;
-    uint64_t series;
-    bool graphite;
-    int64_t first_ms;
-    char *line;
-    size_t capacity;
-};
-
-/* Sleeps until the lines sent so far are due. */
-static void
-pace(const struct sender *sender)
+void
+weir_send_pace(int64_t started_ns, uint64_t lines, uint64_t rate)
 {
-    if (sender->rate == 0)
+    if (rate == 0)
         return;
-    int64_t due = sender->started_ns +
-                  (int64_t)((double)sender->lines * 1e9 / (double)sender->rate);
+    int64_t due = started_ns + (int64_t)((double)lines * 1e9 / (double)rate);
     int64_t early = due - weir_mono_ns();
     if (early <= 0)
         return;
@@ -55,19 +44,49 @@ pace(const struct sender *sender)
     nanosleep(&wait, NULL);
 }
 
+enum weir_err
+weir_send_datagram(int fd, const uint8_t *packet, size_t size)
+{
+    enum weir_err err = weir_net_send(fd, packet, size);
+    if (err == WEIR_IO && weir_err_errno() == ECONNREFUSED)
+        return weir_fail(WEIR_IO, 0, "nobody listens on that UDP port");
+    return err;
+}
+
+void
+weir_send_print_truth(const struct weir_chaos_truth *truth, const char *units)
+{
+    printf("\"packets\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"duplicated\":%" PRIu64
+           ",\"reordered\":%" PRIu64 ",\"%s\":%" PRIu64 ",\"%s_lost\":%" PRIu64
+           ",\"%s_duplicated\":%" PRIu64,
+        truth->packets, truth->lost, truth->duplicated, truth->reordered, units, truth->units,
+        units, truth->units_lost, units, truth->units_duplicated);
+}
+
+static enum weir_err
+emit(void *context, const uint8_t *packet, size_t size)
+{
+    const struct sender *sender = context;
+    return weir_send_datagram(sender->fd, packet, size);
+}
+
 static enum weir_err
 flush(struct sender *sender)
 {
     if (sender->used == 0)
         return WEIR_OK;
-    enum weir_err err = weir_net_send(sender->fd, sender->buffer, sender->used);
-    if (err == WEIR_IO && !sender->tcp && weir_err_errno() == ECONNREFUSED)
-        return weir_fail(WEIR_IO, 0, "nobody listens on that UDP port");
+    enum weir_err err;
+    if (sender->chaos != NULL)
+        err = weir_chaos_push(sender->chaos, sender->buffer, sender->used, sender->held);
+    else if (sender->tcp)
+        err = weir_net_send(sender->fd, sender->buffer, sender->used);
+    else
+        err = weir_send_datagram(sender->fd, sender->buffer, sender->used);
     sender->packets++;
     sender->lines += sender->held;
     sender->used = 0;
     sender->held = 0;
-    pace(sender);
+    weir_send_pace(sender->started_ns, sender->lines, sender->rate);
     return err;
 }
 
@@ -92,34 +111,8 @@ add_line(struct sender *sender, const char *line, size_t size)
     sender->used += size;
     sender->held++;
     /* a slow rate sends line by line instead of waiting for a full datagram */
-    bool slow = sender->rate != 0 && sender->rate < 1000;
+    bool slow = sender->rate != 0 && sender->rate < WEIR_SEND_SLOW;
     return slow || sender->used >= sender->limit ? flush(sender) : WEIR_OK;
-}
-
-/* The next line with its newline; false at the end. */
-static bool
-next_line(struct source *source, size_t *size)
-{
-    if (source->file != NULL) {
-        ssize_t got = getline(&source->line, &source->capacity, source->file);
-        *size = got > 0 ? (size_t)got : 0;
-        return got > 0;
-    }
-    if (source->made == source->count)
-        return false;
-    uint64_t series = source->made % source->series;
-    int64_t time_ms = source->first_ms + (int64_t)(source->made / source->series);
-    int used;
-    if (source->graphite)
-        used = snprintf(source->line, source->capacity,
-            "weir.send.s%07" PRIu64 " %" PRIu64 " %" PRId64 "\n", series, source->made, time_ms);
-    else
-        used = snprintf(source->line, source->capacity,
-            "weir_send,series=s%07" PRIu64 " value=%" PRIu64 " %" PRId64 "000000\n", series,
-            source->made, time_ms);
-    source->made++;
-    *size = (size_t)used;
-    return true;
 }
 
 /* Waits for `ok ACCEPTED REJECTED OFFSET`. */
@@ -156,84 +149,106 @@ take_answer(const struct sender *sender)
     return WEIR_OK;
 }
 
+/* What was sent by UDP, where nobody answers. */
+static void
+report(const struct sender *sender, const struct weir_send_options *options)
+{
+    if (sender->chaos == NULL) {
+        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", sender->lines,
+            sender->packets);
+        return;
+    }
+    printf("{\"seed\":%" PRIu64 ",", options->chaos.seed);
+    weir_send_print_truth(weir_chaos_truth(sender->chaos), "lines");
+    printf("}\n");
+}
+
 static enum weir_err
-send_all(struct sender *sender, struct source *source)
+send_all(struct sender *sender, struct weir_send_source *source)
 {
     size_t size;
     enum weir_err err = WEIR_OK;
     sender->started_ns = weir_mono_ns();
-    while (err == WEIR_OK && next_line(source, &size))
+    while (err == WEIR_OK && weir_send_source_next(source, &size))
         err = add_line(sender, source->line, size);
     if (err == WEIR_OK)
         err = flush(sender);
-    if (err == WEIR_OK && sender->tcp)
-        return take_answer(sender);
+    if (err == WEIR_OK && sender->chaos != NULL)
+        err = weir_chaos_flush(sender->chaos);
+    return err == WEIR_OK && sender->tcp ? take_answer(sender) : err;
+}
+
+/* By a text protocol. */
+static enum weir_err
+send_text(const struct weir_send_options *options, struct weir_send_source *source)
+{
+    static struct sender sender = {.fd = -1};
+    sender.tcp = options->tcp != NULL;
+    sender.limit = sender.tcp ? sizeof sender.buffer : options->datagram;
+    sender.rate = options->rate;
+    enum weir_err err = weir_net_connect(sender.tcp ? options->tcp : options->udp, sender.tcp,
+        WEIR_SEND_WAIT_MS, &sender.fd);
+    if (err == WEIR_OK && options->has_chaos)
+        err = weir_chaos_new(&options->chaos, emit, &sender, &sender.chaos);
     if (err == WEIR_OK)
-        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", sender->lines,
-            sender->packets);
+        err = send_all(&sender, source);
+    if (err == WEIR_OK && !sender.tcp)
+        report(&sender, options);
+    if (sender.fd >= 0)
+        close(sender.fd);
+    weir_chaos_free(sender.chaos);
     return err;
 }
 
+/* What the words of the command line mean together. */
 static enum weir_err
-open_source(struct source *source, const char *path, const char *proto)
+check_options(struct weir_send_options *options, struct weir_send_source *source,
+    const char *proto, const char *lines, const char *chaos)
 {
-    source->graphite = strcmp(proto, "graphite") == 0;
-    if (!source->graphite && strcmp(proto, "influx") != 0)
-        return weir_fail(WEIR_INVALID, 0, "--proto: '%s' is none of influx, graphite", proto);
-    if (source->count > 0) {
-        if (source->series == 0)
-            return weir_fail(WEIR_INVALID, 0, "--series: at least 1");
-        source->capacity = 256;
-        source->line = malloc(source->capacity);
-        /* one sample a millisecond and series, the last one now */
-        source->first_ms = weir_wall_ms() - (int64_t)((source->count - 1) / source->series);
-        return source->line != NULL ? WEIR_OK : weir_fail(WEIR_NOMEM, 0, "line");
-    }
-    source->file = path == NULL ? stdin : fopen(path, "re");
-    return source->file != NULL ? WEIR_OK : weir_fail(WEIR_IO, errno, "%s", path);
-}
-
-static enum weir_err
-open_sender(struct sender *sender, const char *udp, const char *tcp, uint64_t datagram)
-{
-    if ((udp == NULL) == (tcp == NULL))
+    bool weir = strcmp(proto, "weir") == 0;
+    const char *text = weir ? lines : proto;
+    source->graphite = strcmp(text, "graphite") == 0;
+    if (!source->graphite && strcmp(text, "influx") != 0)
+        return weir_fail(WEIR_INVALID, 0, "--%s: '%s' is none of influx, graphite%s",
+            weir ? "lines" : "proto", text, weir ? "" : ", weir");
+    if ((options->udp == NULL) == (options->tcp == NULL))
         return weir_fail(WEIR_INVALID, 0, "one of --udp ADDR:PORT and --tcp ADDR:PORT is needed");
-    if (datagram < 64 || datagram > DATAGRAM_MAX)
-        return weir_fail(WEIR_INVALID, 0, "--datagram: from 64 to %d bytes", DATAGRAM_MAX);
-    sender->tcp = tcp != NULL;
-    sender->limit = sender->tcp ? sizeof sender->buffer : datagram;
-    return weir_net_connect(sender->tcp ? tcp : udp, sender->tcp, ANSWER_WAIT_MS, &sender->fd);
+    if (options->datagram < (weir ? 256 : 64) || options->datagram > DATAGRAM_MAX)
+        return weir_fail(WEIR_INVALID, 0, "--datagram: from %d to %d bytes", weir ? 256 : 64,
+            DATAGRAM_MAX);
+    if (chaos != NULL && options->udp == NULL)
+        return weir_fail(WEIR_INVALID, 0, "--chaos: only by UDP");
+    options->has_chaos = chaos != NULL;
+    return chaos != NULL ? weir_chaos_parse(chaos, &options->chaos) : WEIR_OK;
 }
 
 int
 weir_command_send(int argc, char **argv)
 {
-    const char *udp = NULL;
-    const char *tcp = NULL;
     const char *proto = "influx";
+    const char *lines = "influx";
+    const char *chaos = NULL;
     const char *path = NULL;
-    uint64_t datagram = DATAGRAM_DEFAULT;
     int word_count = 1;
-    static struct sender sender = {.fd = -1};
-    struct source source = {.series = 100};
-    const struct weir_option options[] = {{"udp", &udp, NULL, NULL}, {"tcp", &tcp, NULL, NULL},
-        {"proto", &proto, NULL, NULL}, {"generate", NULL, NULL, &source.count},
-        {"series", NULL, NULL, &source.series}, {"rate", NULL, NULL, &sender.rate},
-        {"datagram", NULL, NULL, &datagram}, {NULL, NULL, NULL, NULL}};
+    struct weir_send_options send = {.datagram = DATAGRAM_DEFAULT};
+    struct weir_send_source source = {.series = 100};
+    const struct weir_option options[] = {{"udp", &send.udp, NULL, NULL},
+        {"tcp", &send.tcp, NULL, NULL}, {"proto", &proto, NULL, NULL},
+        {"lines", &lines, NULL, NULL}, {"generate", NULL, NULL, &source.count},
+        {"series", NULL, NULL, &source.series}, {"rate", NULL, NULL, &send.rate},
+        {"datagram", NULL, NULL, &send.datagram}, {"sender", NULL, NULL, &send.sender},
+        {"chaos", &chaos, NULL, NULL}, {NULL, NULL, NULL, NULL}};
     enum weir_err err = weir_options_parse(options, argc, argv, &path, &word_count);
     if (err == WEIR_OK)
-        err = open_source(&source, path, proto);
+        err = check_options(&send, &source, proto, lines, chaos);
     if (err == WEIR_OK)
-        err = open_sender(&sender, udp, tcp, datagram);
+        err = weir_send_source_open(&source, path);
     if (err == WEIR_OK)
-        err = send_all(&sender, &source);
+        err = strcmp(proto, "weir") == 0 ? weir_send_weir(&send, &source)
+                                         : send_text(&send, &source);
     if (err != WEIR_OK)
         fprintf(stderr, "weir send: %s\n", weir_err_detail());
-    if (sender.fd >= 0)
-        close(sender.fd);
-    if (source.file != NULL && source.file != stdin)
-        fclose(source.file);
-    free(source.line);
+    weir_send_source_close(&source);
     if (err == WEIR_OK)
         return EXIT_SUCCESS;
     return err == WEIR_INVALID ? WEIR_EXIT_USAGE : EXIT_FAILURE;
@@ -250,8 +265,17 @@ weir_usage_send(FILE *out)
         "only then and where REJECTED is 0, else 1. By UDP nobody answers.\n\n"
         "  --generate COUNT   send COUNT made-up lines instead, times ending now\n"
         "  --series N         series among them (default 100)\n"
-        "  --proto P          influx (default) or graphite\n"
+        "  --proto P          influx (default), graphite or weir\n"
         "  --rate N           lines a second (default: as fast as it goes)\n"
-        "  --datagram BYTES   lines are packed into datagrams of this size (default %d)\n",
+        "  --datagram BYTES   lines are packed into datagrams of this size (default %d)\n"
+        "  --chaos SEED,LOSS,DUP,REORDER\n"
+        "                     by UDP: lose, double and delay (by up to 1,023 others) datagrams,\n"
+        "                     in percent of at most 90 each, and print what was done as JSON\n\n"
+        "With --proto weir the lines are read here and go as groups of numbers; a line that does\n"
+        "not parse is told and ends in exit code 1. By TCP it waits until all packets are\n"
+        "acknowledged as durable and prints `ok LINES REJECTED PACKETS` (REJECTED: records).\n\n"
+        "  --lines L          what the lines are: influx (default) or graphite\n"
+        "  --sender ID        a number from 1 on (default: a random one); runs with the same one\n"
+        "                     have to begin in different seconds\n",
         DATAGRAM_DEFAULT);
 }

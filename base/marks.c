@@ -22,7 +22,9 @@ weir_mark_next(const uint8_t *list, size_t size, size_t *at, const struct weir_m
     if (mark->type == WEIR_MARK_TEMPLATE &&
         mark->bytes < sizeof *mark + sizeof(struct weir_mark_template))
         return damaged(*at);
-    if (mark->type != WEIR_MARK_SEQUENCE && mark->type != WEIR_MARK_TEMPLATE)
+    if (mark->type == WEIR_MARK_FORGOTTEN && mark->bytes != sizeof *mark)
+        return damaged(*at);
+    if (mark->type < WEIR_MARK_SEQUENCE || mark->type > WEIR_MARK_FORGOTTEN)
         return damaged(*at);
     *at += mark->bytes;
     *out = mark;

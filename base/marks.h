@@ -6,6 +6,7 @@
  *
  * A list of entries, each a multiple of 8 bytes:
  *
+ *   forgotten: | head, 32 bytes |
  *   mark:     | head, 32 bytes | bitmap of the window, 128 bytes, only where it has holes |
  *   template: | head, 32 bytes | runs of series numbers, 8 bytes each |
  */
@@ -17,12 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of marks a batch can carry: at most WEIR_MARK_BYTES_MAX for each of 13,107 channels. */
+/* Bytes of marks a batch can carry: at most WEIR_MARK_BYTES_MAX for each of 12,902 channels,
+ * and 32 for each of 1,024 that made room. */
 #define WEIR_BATCH_MARKS_MAX (2u << 20)
 #define WEIR_MARK_WINDOW_BYTES 128
 #define WEIR_MARK_BYTES_MAX (sizeof(struct weir_mark) + WEIR_MARK_WINDOW_BYTES)
 
-enum weir_mark_type { WEIR_MARK_SEQUENCE = 1, WEIR_MARK_TEMPLATE = 2 };
+enum weir_mark_type { WEIR_MARK_SEQUENCE = 1, WEIR_MARK_TEMPLATE = 2, WEIR_MARK_FORGOTTEN = 3 };
 
 struct weir_mark {
     uint16_t type;  /* enum weir_mark_type */

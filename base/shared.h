@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/ledger.h"
+#include "base/senders_view.h"
 
 #define WEIR_SHARED_FD 3
 #define WEIR_SHARED_MAGIC UINT64_C(0x3144524148535257) /* "WRSHARD1" */
@@ -52,6 +53,7 @@ struct weir_shared {
     char simd[16];      /* path the parsers chose, for /metrics and bench */
     char io_backend[16]; /* "io_uring" or "sync" */
     struct weir_ledger ledger;
+    struct weir_senders_view senders; /* written by the worker that takes the weir protocol */
 };
 
 /* Bytes of a region with a frame ring of ring_bytes. */

@@ -24,6 +24,8 @@ struct weir_client {
     uint32_t packet_max;
     uint64_t sequence;   /* last number used */
     uint64_t acked;
+    uint64_t rejected;        /* on this connection */
+    uint64_t rejected_before; /* on those before it */
     uint64_t random;
     int64_t repeat_ms;   /* definitions are due */
     struct weir_client_packet values;  /* being filled */

@@ -89,6 +89,8 @@ weir_client_disconnect(struct weir_client *client)
         close(client->fd);
     client->fd = -1;
     client->ack_used = 0;
+    client->rejected_before += client->rejected;
+    client->rejected = 0;
     client->attempt_ms = now_ms() + client->pause_ms;
     client->pause_ms = client->pause_ms == 0 ? PAUSE_FIRST_MS : client->pause_ms * 2;
     if (client->pause_ms > PAUSE_MAX_MS)
@@ -164,6 +166,7 @@ take_ack(struct weir_client *client)
     client->ack_used = 0;
     if (ack.magic != WEIR_WIRE_ACK_MAGIC)
         return false;
+    client->rejected = ack.rejected;
     if (ack.epoch == client->epoch && ack.channel == client->options.channel &&
         ack.sequence > client->acked && ack.sequence <= client->sequence) {
         client->acked = ack.sequence;

@@ -264,6 +264,14 @@ weir_client_add_template(struct weir_client *client, const struct weir_client_la
 
 /* ---- values ---- */
 
+/* Packets that `count` values begin at most, with the one that is being filled. */
+static size_t
+packets_bound(const struct weir_client *client, size_t count)
+{
+    size_t head = sizeof(struct weir_wire_header) + WEIR_WIRE_GROUP_HEAD;
+    return count / ((client->packet_max - head) / sizeof(double)) + 2;
+}
+
 int
 weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
     const double *values, size_t count, int64_t time_ms)
@@ -274,6 +282,12 @@ weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
     if (first > template->count || count > template->count - first)
         return -ERANGE;
     struct weir_client_packet *packet = &client->values;
+    if (client->kept != NULL) {
+        weir_client_listen(client);
+        if (client->sequence - client->acked + packets_bound(client, count) >
+            WEIR_CLIENT_UNACKED_MAX)
+            return -EAGAIN;
+    }
     while (count > 0) {
         uint32_t room;
         if (packet->records == 0) {
@@ -345,19 +359,33 @@ weir_client_acked(const struct weir_client *client)
     return client->acked;
 }
 
+uint64_t
+weir_client_rejected(const struct weir_client *client)
+{
+    return client->rejected_before + client->rejected;
+}
+
 int
-weir_client_close(struct weir_client *client, int wait_ms)
+weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms)
 {
     int64_t until = now_ms() + wait_ms;
-    int err;
-    while ((err = packet_end(client, &client->values)) == -EAGAIN && now_ms() < until)
+    int err = 0;
+    while (unacked_max == 0 && (err = packet_end(client, &client->values)) == -EAGAIN &&
+        now_ms() < until)
         weir_client_pause(client);
-    while (err == 0 && client->kept != NULL && client->acked < client->sequence) {
+    while (err == 0 && client->kept != NULL && client->sequence - client->acked > unacked_max) {
         if (now_ms() >= until)
             err = -ETIME;
         else
             weir_client_pause(client);
     }
+    return err;
+}
+
+int
+weir_client_close(struct weir_client *client, int wait_ms)
+{
+    int err = weir_client_wait(client, 0, wait_ms);
     if (err == 0 && client->sequence > 0)
         err = heartbeat(client, true);
     weir_client_free(client);

@@ -56,7 +56,8 @@ int weir_client_add_template(struct weir_client *client, const struct weir_clien
     uint16_t *id);
 
 /* Adds values of one time for the series first, first + 1, ... of a template. Sends whenever a
- * packet is full. -ENOENT, -ERANGE for what no template holds. */
+ * packet is full. -ENOENT, -ERANGE for what no template holds. -EAGAIN (TCP) adds nothing: too many
+ * packets wait for their acknowledgement; see weir_client_wait. */
 int weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
     const double *values, size_t count, int64_t time_ms);
 
@@ -64,9 +65,16 @@ int weir_client_add_values(struct weir_client *client, uint16_t id, size_t first
  * broken connection anew. Call it each interval. */
 int weir_client_flush(struct weir_client *client);
 
-/* Numbers used, and up to which one all is durable (TCP). */
+/* Waits up to wait_ms until at most unacked_max packets lack their acknowledgement (TCP; over UDP
+ * there is none to wait for). 0 sends what was added first, and waits for all. -ETIME where they
+ * did not come. */
+int weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms);
+
+/* Numbers used; up to which one all is durable (TCP); records that Weir refused on all connections
+ * so far (TCP), among them the second copies of what was sent again on a new connection. */
 uint64_t weir_client_sent(const struct weir_client *client);
 uint64_t weir_client_acked(const struct weir_client *client);
+uint64_t weir_client_rejected(const struct weir_client *client);
 
 /* Flushes, says goodbye, waits up to wait_ms for the last acknowledgement (TCP), frees. -ETIME
  * where not all was acknowledged. */

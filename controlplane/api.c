@@ -7,6 +7,7 @@
 #include "controlplane/http.h"
 #include "controlplane/landing.h"
 #include "controlplane/query.h"
+#include "controlplane/senders.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -112,6 +113,20 @@ handle_health(struct weir_api *api, struct weir_http_request *request)
     read_exposition(api, &from);
     int status = weir_health_write(&from, &text);
     respond_text(request, status, JSON, &text);
+}
+
+static void
+handle_senders(struct weir_api *api, struct weir_http_request *request)
+{
+    struct weir_text text;
+    weir_text_init(&text, TEXT_MAX);
+    if (weir_senders_write(api->options.shared, &text) == WEIR_OK) {
+        respond_text(request, WEIR_STATUS_OK, JSON, &text);
+        return;
+    }
+    weir_text_fini(&text);
+    respond_error(request, (struct refusal){.status = WEIR_STATUS_UNAVAILABLE, .retry_after_s = 1},
+        weir_err_detail());
 }
 
 static void
@@ -307,7 +322,8 @@ on_request(void *context, struct weir_http_request *request)
     static const struct {
         const char *path;
         void (*handle)(struct weir_api *api, struct weir_http_request *request);
-    } pages[] = {{"/", handle_landing}, {"/metrics", handle_metrics}, {"/healthz", handle_health}};
+    } pages[] = {{"/", handle_landing}, {"/metrics", handle_metrics}, {"/healthz", handle_health},
+        {"/api/v1/senders", handle_senders}};
     struct weir_api *api = context;
     const struct weir_http_head *head = weir_http_request_head(request);
     bool reads = head->method == WEIR_HTTP_GET || head->method == WEIR_HTTP_HEAD;

@@ -29,6 +29,8 @@ const char weir_landing_page[] =
     "<dd>The series a selector like <code>cpu_value{host=\"web1\"}</code> chooses.<br>\n"
     "<code>curl -G 'http://HOST:PORT/api/v1/series' --data-urlencode "
     "'match[]=cpu_value{host=\"web1\"}'</code></dd>\n"
+    "<dt><a href=\"/api/v1/senders\"><code>GET /api/v1/senders</code></a></dt>\n"
+    "<dd>The senders of the weir protocol of which the most packets were lost.</dd>\n"
     "<dt><a href=\"/healthz\"><code>GET /healthz</code></a></dt>\n"
     "<dd>200 while samples are taken and queries see them; else 503 and why.</dd>\n"
     "<dt><a href=\"/metrics\"><code>GET /metrics</code></a></dt>\n"

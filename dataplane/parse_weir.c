@@ -221,16 +221,18 @@ group_time(const struct run *run, struct weir_run *group, int64_t offset)
     if (__builtin_add_overflow(run->header.base_time_ms, offset, &time_ms))
         return offset < 0 ? WEIR_REASON_time_past : WEIR_REASON_time_future;
     group->time_ms = first = last = time_ms;
+    bool beyond = false;
     if (group->offsets != NULL) {
         int32_t least, most;
         weir_offsets_extent(group->offsets, group->count, &least, &most);
         if (__builtin_add_overflow(time_ms, least, &first))
-            return WEIR_REASON_time_past;
-        if (__builtin_add_overflow(time_ms, most, &last))
-            return WEIR_REASON_time_future;
+            return least < 0 ? WEIR_REASON_time_past : WEIR_REASON_time_future;
+        beyond = __builtin_add_overflow(time_ms, most, &last);
     }
     uint8_t reason = weir_time_reason(run->context, first);
-    return reason != WEIR_REASON_NONE ? reason : weir_time_reason(run->context, last);
+    if (reason != WEIR_REASON_NONE)
+        return reason;
+    return beyond ? WEIR_REASON_time_future : weir_time_reason(run->context, last);
 }
 
 static bool
@@ -346,7 +348,7 @@ take_packet(struct run *run)
     uint8_t reason = context->refusal;
     if (reason == WEIR_REASON_NONE && channel == NULL) {
         channel = weir_senders_take(context->senders, header->sender, header->channel,
-            header->epoch);
+            header->epoch, &run->out->sequence_gaps);
         reason = channel == NULL ? WEIR_REASON_senders_full : WEIR_REASON_NONE;
     }
     if (reason == WEIR_REASON_NONE && header->epoch < channel->epoch)

@@ -44,17 +44,22 @@ weir_senders_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
     return senders;
 }
 
-/* The slot of the channel, or the free one where it would be entered. Keyed, so that nobody can
- * choose ids that meet in one place. */
-static struct weir_channel *
-slot_of(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+/* Keyed, so that nobody can choose ids that meet in one place. */
+uint32_t
+weir_channel_home(const struct weir_senders *senders, uint64_t sender, uint16_t channel)
 {
     const struct {
         uint64_t sender;
         uint64_t channel;
     } name = {sender, channel};
-    uint64_t at = weir_hash_part(senders->key, 0, &name, sizeof name).lo;
-    for (;; at++) {
+    return (uint32_t)weir_hash_part(senders->key, 0, &name, sizeof name).lo & (senders->slots - 1);
+}
+
+/* The slot of the channel, or the free one where it would be entered. */
+static struct weir_channel *
+slot_of(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+{
+    for (uint32_t at = weir_channel_home(senders, sender, channel);; at++) {
         struct weir_channel *slot = &senders->channels[at & (senders->slots - 1)];
         if (slot->epoch == 0 || (slot->sender == sender && slot->channel == channel))
             return slot;
@@ -68,19 +73,39 @@ weir_senders_find(struct weir_senders *senders, uint64_t sender, uint16_t channe
     return slot->epoch == 0 ? NULL : slot;
 }
 
+/* Weir is younger than the sender, or had forgotten it: its numbers begin behind `before`, and none
+ * is missing. */
+static void
+begin_at(struct weir_channel *channel, uint64_t before)
+{
+    channel->highest = before;
+    channel->given_up = before;
+    memset(channel->seen, 0, sizeof channel->seen);
+}
+
 struct weir_channel *
-weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32_t epoch)
+weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32_t epoch,
+    uint64_t *gaps)
 {
     WEIR_ASSERT(epoch != 0);
+    struct weir_forgotten before;
     struct weir_channel *slot = slot_of(senders, sender, channel);
     if (slot->epoch != 0)
         return slot;
-    if (senders->channel_count == senders->channels_max)
-        return NULL;
+    if (senders->channel_count == senders->channels_max) {
+        if (!weir_senders_make_room(senders, gaps))
+            return NULL;
+        slot = slot_of(senders, sender, channel);
+    }
     senders->channel_count++;
     slot->sender = sender;
     slot->channel = channel;
-    weir_channel_restart(senders, slot, epoch);
+    slot->last_seen_s = senders->now_s;
+    bool known = senders->forgotten_count > 0 &&
+        weir_senders_recall(senders, sender, channel, &before) && before.epoch >= epoch;
+    weir_channel_restart(senders, slot, known ? before.epoch : epoch);
+    if (known)
+        begin_at(slot, before.highest);
     return slot;
 }
 
@@ -90,6 +115,7 @@ weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel,
     weir_templates_drop(senders, channel);
     channel->epoch = epoch;
     channel->highest = 0;
+    channel->given_up = 0;
     channel->pending = 0;
     memset(channel->seen, 0xff, sizeof channel->seen); /* nothing below 1 is missing */
 }
@@ -113,24 +139,28 @@ static void
 advance(struct weir_channel *channel, uint64_t to, uint64_t *gaps)
 {
     uint64_t step = to - channel->highest;
+    uint64_t lost = 0;
     if (step > WINDOW) {
-        *gaps += step - WINDOW; /* through the window at once */
-        channel->highest = to - WINDOW;
+        lost = step - WINDOW; /* through the window at once */
         step = WINDOW;
     }
     for (uint64_t i = 0; i < step; i++) {
         channel->highest++;
-        *gaps += !seen(channel, channel->highest); /* the number that leaves this place */
+        /* the number that leaves this place; one that was given up is a gap already */
+        lost += !seen(channel, channel->highest) &&
+            channel->highest - channel->given_up > WINDOW;
         set_seen(channel, channel->highest, false);
     }
+    channel->highest = to;
+    channel->gaps += lost;
+    *gaps += lost;
 }
 
 enum weir_sequence
 weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gaps)
 {
-    /* Weir is younger than the sender: its numbers begin here, and none is missing. */
     if (channel->highest == 0 && sequence > WINDOW)
-        channel->highest = sequence - 1;
+        begin_at(channel, sequence - 1);
     if (WEIR_LIKELY(sequence > channel->highest)) {
         advance(channel, sequence, gaps);
         set_seen(channel, sequence, true);
@@ -138,24 +168,40 @@ weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gap
     }
     if (channel->highest - sequence >= WINDOW)
         return WEIR_SEQUENCE_OLD;
-    if (seen(channel, sequence))
+    if (seen(channel, sequence)) {
+        channel->duplicates += channel->duplicates < UINT32_MAX;
         return WEIR_SEQUENCE_DUPLICATE;
+    }
+    if (sequence <= channel->given_up)
+        return WEIR_SEQUENCE_OLD;
+    channel->reorderings += channel->reorderings < UINT32_MAX;
     set_seen(channel, sequence, true);
     return WEIR_SEQUENCE_LATE;
+}
+
+/* The number before the first one that may still come. */
+static uint64_t
+settled_through(const struct weir_channel *channel)
+{
+    uint64_t left = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+    return left > channel->given_up ? left : channel->given_up;
 }
 
 void
 weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps)
 {
     if (channel->highest == 0 && last > WINDOW)
-        channel->highest = last;
+        begin_at(channel, last);
     if (last > channel->highest)
         advance(channel, last, gaps);
     if (!bye)
         return;
-    for (int i = 0; i < WINDOW / 64; i++)
-        *gaps += (uint64_t)__builtin_popcountll(~channel->seen[i]);
-    memset(channel->seen, 0xff, sizeof channel->seen);
+    uint64_t lost = 0;
+    for (uint64_t number = settled_through(channel); number < channel->highest; number++)
+        lost += !seen(channel, number + 1);
+    channel->given_up = channel->highest;
+    channel->gaps += lost;
+    *gaps += lost;
 }
 
 uint64_t
@@ -166,7 +212,7 @@ weir_channel_complete(const struct weir_channel *channel)
         all &= channel->seen[i];
     if (WEIR_LIKELY(all == UINT64_MAX))
         return channel->highest;
-    uint64_t number = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+    uint64_t number = settled_through(channel);
     while (number < channel->highest && seen(channel, number + 1))
         number++;
     return number;
@@ -175,6 +221,7 @@ weir_channel_complete(const struct weir_channel *channel)
 void
 weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel)
 {
+    channel->last_seen_s = senders->now_s;
     if (channel->dirty)
         return;
     WEIR_ASSERT(senders->dirty_count < WEIR_SENDERS_DIRTY_MAX);
@@ -201,9 +248,14 @@ mark_sequence(const struct weir_channel *channel, struct weir_batch *batch)
         mark.bytes += WEIR_MARK_WINDOW_BYTES;
     WEIR_ASSERT(batch->mark_bytes + mark.bytes <= WEIR_BATCH_MARKS_MAX);
     memcpy(batch->marks + batch->mark_bytes, &mark, sizeof mark);
-    if (mark.bytes > sizeof mark)
-        memcpy(batch->marks + batch->mark_bytes + sizeof mark, channel->seen,
+    if (mark.bytes > sizeof mark) {
+        struct weir_channel copy = *channel; /* what was given up is missing no more */
+        uint64_t first = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+        for (uint64_t number = first; number < channel->given_up; number++)
+            set_seen(&copy, number + 1, true);
+        memcpy(batch->marks + batch->mark_bytes + sizeof mark, copy.seen,
             WEIR_MARK_WINDOW_BYTES);
+    }
     batch->mark_bytes += mark.bytes;
 }
 
@@ -212,8 +264,11 @@ weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
 {
     WEIR_ASSERT(batch->mark_bytes == 0);
     uint32_t left = 0;
-    for (uint32_t i = 0; i < senders->dirty_count; i++)
+    weir_forgotten_mark(senders, batch);
+    for (uint32_t i = 0; i < senders->dirty_count; i++) {
         mark_sequence(&senders->channels[senders->dirty[i]], batch);
+        weir_worst_note(senders, &senders->channels[senders->dirty[i]]);
+    }
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
         struct weir_channel *channel = &senders->channels[senders->dirty[i]];
         channel->dirty = !weir_templates_mark(senders, channel, batch);
@@ -227,10 +282,11 @@ weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
 static struct weir_channel *
 restore_channel(struct weir_senders *senders, const struct weir_mark *mark)
 {
+    uint64_t gaps; /* nothing makes room before the first tick */
     if (mark->epoch == 0)
         return NULL;
     struct weir_channel *channel =
-        weir_senders_take(senders, mark->sender, mark->channel, mark->epoch);
+        weir_senders_take(senders, mark->sender, mark->channel, mark->epoch, &gaps);
     if (channel == NULL || mark->epoch < channel->epoch)
         return NULL;
     if (mark->epoch > channel->epoch)
@@ -245,6 +301,10 @@ weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t 
     const struct weir_mark *mark;
     size_t at = 0;
     while (weir_mark_next(marks, size, &at, &mark) == WEIR_OK) {
+        if (mark->type == WEIR_MARK_FORGOTTEN) {
+            weir_forgotten_restore(senders, mark);
+            continue;
+        }
         struct weir_channel *channel = restore_channel(senders, mark);
         if (channel == NULL)
             continue;
@@ -253,6 +313,7 @@ weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t 
             continue;
         }
         channel->highest = mark->sequence;
+        channel->given_up = 0;
         memset(channel->seen, 0xff, sizeof channel->seen);
         if (mark->bytes > sizeof *mark)
             memcpy(channel->seen, mark + 1, sizeof channel->seen);

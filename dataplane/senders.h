@@ -5,8 +5,8 @@
  * Threads: its worker only; before ingest opens, the recovery of the log
  * Memory:  weir_senders_footprint() bytes from the caller, zeroed; pages come when used
  * Errors:  NULL where a limit is reached; the caller refuses by name
- * Limits:  channels_max channels; WEIR_WIRE_TEMPLATES_MAX templates a channel; template_bytes for
- *          all templates, in blocks of powers of two
+ * Limits:  channels_max channels, of which idle ones make room; WEIR_WIRE_TEMPLATES_MAX templates a
+ *          channel; template_bytes for all templates, in blocks of powers of two
  *
  *   channel (sender id, channel) -> epoch, highest number, window
  *      |
@@ -21,14 +21,15 @@
 #include "base/hash.h"
 #include "base/marks.h"
 #include "base/sample.h"
+#include "base/senders_view.h"
 #include "client/wire.h"
 #include "dataplane/series.h"
 
 #include <stdbool.h>
 
 #define WEIR_SERIES_UNKNOWN UINT64_MAX
-/* Channels whose marks a batch can hold for certain. */
-#define WEIR_SENDERS_DIRTY_MAX (WEIR_BATCH_MARKS_MAX / WEIR_MARK_BYTES_MAX)
+/* Channels whose marks a batch can hold for certain, beside those of channels that made room. */
+#define WEIR_SENDERS_DIRTY_MAX ((WEIR_BATCH_MARKS_MAX - (32u << 10)) / WEIR_MARK_BYTES_MAX)
 
 struct weir_template {
     uint32_t next;  /* block of the channel's next template; 0 none */
@@ -52,8 +53,13 @@ struct weir_channel {
     uint32_t templates; /* block of the first; 0 none */
     uint32_t pending;   /* definitions that the registrar has not answered */
     bool dirty;
+    bool listed;        /* among the worst */
+    uint32_t last_seen_s; /* monotonic */
     uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
-    uint64_t reserved[3];
+    uint64_t given_up; /* numbers up to this that have not come are gaps, or were before our time */
+    uint64_t gaps;      /* these three since the dataplane started; see weir_senders_view */
+    uint32_t duplicates;
+    uint32_t reorderings;
 };
 _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lines");
 
@@ -70,9 +76,11 @@ struct weir_senders *weir_senders_init(void *memory, uint32_t channels_max,
 /* The channel, or NULL where it is unknown. */
 struct weir_channel *weir_senders_find(struct weir_senders *senders, uint64_t sender,
     uint16_t channel);
-/* As above, and makes it with this epoch where it is unknown. NULL where the table is full. */
+/* As above, and makes it with this epoch where it is unknown; one that made room before and is
+ * remembered goes on where it was. An idle channel makes room where the table is full: pointers to
+ * others are invalid then, *gaps grows by what it was missing. NULL where none is idle. */
 struct weir_channel *weir_senders_take(struct weir_senders *senders, uint64_t sender,
-    uint16_t channel, uint32_t epoch);
+    uint16_t channel, uint32_t epoch, uint64_t *gaps);
 /* A newer epoch begins: numbers from 1, no templates. */
 void weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel,
     uint32_t epoch);
@@ -101,6 +109,10 @@ uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
 /* Writes the marks of all dirty channels into the batch, which has none yet, then their changed
  * templates as far as there is room; what found none stays dirty. */
 void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
+/* Once a second: the time, by which channels are seen and idle, and the view of the worst. */
+void weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms);
+/* Where weir_senders_tick publishes; NULL: nowhere. */
+void weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view);
 /* Recovery: takes over one frame's marks, which checked out. Entries that contradict themselves
  * are passed over. series_count bounds the series numbers believed. */
 void weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t size,

@@ -13,6 +13,24 @@
 /* Largest order: 256 KiB hold the numbers of WEIR_WIRE_TEMPLATE_SERIES_MAX series. */
 #define WEIR_TEMPLATE_ORDERS 12
 
+#define WEIR_FORGOTTEN_MAX 4096
+#define WEIR_FORGOTTEN_BATCH 1024 /* of them that a batch holds marks for */
+
+/* What stays of a channel that made room. */
+struct weir_forgotten {
+    uint64_t sender;
+    uint64_t highest;
+    uint32_t epoch; /* 0: known again */
+    uint16_t channel;
+};
+
+/* Orders channels by what they lost. */
+struct weir_loss {
+    uint64_t gaps;
+    uint64_t duplicates;
+    uint64_t reorderings;
+};
+
 struct weir_senders {
     const struct weir_hash_key *key;
     struct weir_channel *channels;
@@ -25,10 +43,40 @@ struct weir_senders {
     uint32_t dirty_count;
     uint32_t free[WEIR_TEMPLATE_ORDERS + 1]; /* first free block by order; 0 none */
     uint32_t dirty[WEIR_SENDERS_DIRTY_MAX];
+    uint32_t now_s;     /* monotonic; 0 before the first tick */
+    uint32_t started_s; /* of the first tick */
+    uint32_t hand;      /* slot at which the search for an idle channel goes on */
+    uint32_t looks;     /* slots looked at since the last tick */
+    uint64_t forgotten_count;  /* so far; the last ones are in the ring */
+    uint64_t forgotten_marked; /* of which a batch has the mark */
+    struct weir_forgotten forgotten[WEIR_FORGOTTEN_MAX];
+    struct weir_senders_view *view;
+    uint32_t worst_count;
+    uint32_t worst[WEIR_SENDERS_ROWS]; /* slots of the channels with most gaps, then duplicates */
+    struct weir_loss worst_least;      /* no channel in worst has less; 0 while there is room */
 };
-#define WEIR_SENDERS_HEAD (64u << 10)
+#define WEIR_SENDERS_HEAD (192u << 10)
 _Static_assert(sizeof(struct weir_senders) <= WEIR_SENDERS_HEAD, "the head fits");
 
+_Static_assert(WEIR_SENDERS_DIRTY_MAX * WEIR_MARK_BYTES_MAX +
+        WEIR_FORGOTTEN_BATCH * sizeof(struct weir_mark) <= WEIR_BATCH_MARKS_MAX,
+    "a batch holds the marks of all that may change");
+
+/* The slot where the search for a channel begins. */
+uint32_t weir_channel_home(const struct weir_senders *senders, uint64_t sender, uint16_t channel);
+/* Forgets an idle channel, which moves others; *gaps grows by what it was missing. False where
+ * none was found now. */
+bool weir_senders_make_room(struct weir_senders *senders, uint64_t *gaps);
+/* What is remembered of a channel; it is not any more then. */
+bool weir_senders_recall(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+    struct weir_forgotten *out);
+/* Writes what was forgotten since the last batch, ahead of all other marks. */
+void weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch);
+void weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark);
+/* Takes a channel out of the list of the worst. */
+void weir_worst_drop(struct weir_senders *senders, struct weir_channel *channel);
+/* Enters a channel among the worst where it belongs there. */
+void weir_worst_note(struct weir_senders *senders, struct weir_channel *channel);
 /* Frees all templates of a channel. */
 void weir_templates_drop(struct weir_senders *senders, struct weir_channel *channel);
 /* Writes the changed templates into the batch; false where one found no room. */

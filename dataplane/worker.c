@@ -919,8 +919,11 @@ ports_progress(struct weir_worker *worker)
             worker->changed = true;
         }
     }
-    if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS)
+    if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS) {
         worker->statistics_ns = worker->now_ns;
+        if (worker->options.senders != NULL)
+            weir_senders_tick(worker->options.senders, worker->now_ns, weir_wall_ms());
+    }
     worker->changed |= waiting || worker->ack_waiting;
     if (waiting != worker->ack_waiting) {
         /* relaxed: it carries no data; the registrar sees it a round later at the latest */

@@ -1,4 +1,5 @@
 """The weir protocol end to end: exact counts of what was lost, doubled and overtaken; restarts."""
+import json
 import os
 import random
 import socket
@@ -8,7 +9,7 @@ import time
 
 import tap
 import wire
-from instance import BIN, Instance, free_port, wait_for
+from instance import BIN, Instance, bits, free_port, wait_for
 
 
 class Wire(Instance):
@@ -114,51 +115,130 @@ def test_bad_packets_old_epochs_and_limits_are_refused_by_name():
         assert weir.reason("samples", "rejected", "time_past") == 10
 
 
-def disturb(packets, source, loss, dup, reorder):
-    """The order of arrival, and the truth about it: lost, doubled, overtaken."""
-    arrivals = []
-    lost = 0
-    for number, packet in enumerate(packets, 1):
-        if source.random() < loss:
-            lost += 1
-            continue
-        copies = 2 if source.random() < dup else 1
-        for _ in range(copies):
-            delay = source.randrange(1, 1024) if source.random() < reorder else 0
-            arrivals.append((number + delay, number, packet))
-    arrivals.sort(key=lambda a: a[:2])
-    highest, seen, doubled, overtaken = 0, set(), 0, 0
-    for _, number, _ in arrivals:
-        if number in seen:
-            doubled += 1
-        elif number < highest:
-            overtaken += 1
-        seen.add(number)
-        highest = max(highest, number)
-    return [a[2] for a in arrivals], (lost, doubled, overtaken)
+def weir_send(*options, text=None, code=0):
+    """What `weir send` says on standard output."""
+    done = subprocess.run([os.path.join(BIN, "weir"), "send", *options], input=text,
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout, done.stderr
 
 
 def test_gaps_duplicates_and_reorderings_are_exactly_those_injected():
     seed = random.randrange(1 << 30)
     print(f"# seed {seed}")
-    source = random.Random(seed)
     with Wire() as weir:
-        start = now_ms() - 100000
-        truth = [0, 0, 0]
-        samples = 0
-        for at, rate in enumerate((0.00001, 0.001, 0.01, 0.1, 0.5)):
-            definer = wire.Sender(100 + at, channel=0, count=2)
-            packets = [definer.define()] + [definer.values(start + i, [float(i), i / 3])
-                                            for i in range(3000)]
-            arrivals, counts = disturb(packets[1:], source, rate, rate, rate)
-            weir.send(packets[0], *arrivals, definer.close())
-            samples += 2 * (3000 - counts[0])
-            truth = [a + b for a, b in zip(truth, counts)]
-        weir.stored(samples, 10)
-        found = [weir.counter(f"sequence_{k}") for k in ("gaps", "duplicates", "reorderings")]
-        assert found == truth, (found, truth)
-        assert weir.reason("samples", "rejected", "duplicate") == 2 * truth[1]
+        truth, samples = [0, 0, 0], 0
+        for percent in ("0.001", "0.1", "1", "10", "50"):
+            for chances in ((percent,) * 3, (percent, "0", "0"), ("0", percent, "0"),
+                            ("0", "0", percent)):
+                seed += 1
+                out, _ = weir_send("--proto", "weir", "--udp", f"127.0.0.1:{weir.weir_udp}",
+                                   "--generate", "40000", "--series", "20", "--datagram", "256",
+                                   "--rate", "400000", "--chaos", f"{seed},{','.join(chances)}")
+                told, = json.loads(out)["channels"]
+                assert told["samples"] == 40000 and told["packets"] >= 2000, told
+                injected = [told[k] for k in ("lost", "duplicated", "reordered")]
+                if percent in ("10", "50"):
+                    assert all((n > 0) == (c != "0") for n, c in zip(injected, chances)), told
+                truth = [a + b for a, b in zip(truth, injected)]
+                samples += 40000 - told["samples_lost"]
+                weir.stored(samples)
+                found = [weir.counter(f"sequence_{k}")
+                         for k in ("gaps", "duplicates", "reorderings")]
+                assert found == truth, (chances, found, truth)
+        assert weir.reason("packets", "rejected", "nothing_accepted") == truth[1]
         assert weir.reason("records", "rejected", "number_passed") == 0
+        print(f"# lost, doubled, overtaken: {truth}")
+
+
+def test_the_senders_that_lose_packets_are_listed_worst_first():
+    with Wire() as weir:
+        truth = {}
+        for sender, chaos in ((71, "3,2,0,0"), (72, "4,30,5,5"), (73, "5,0,0,0"), (74, "6,0,9,0")):
+            out, _ = weir_send("--proto", "weir", "--udp", f"127.0.0.1:{weir.weir_udp}",
+                               "--sender", str(sender), "--generate", "20000", "--series", "20",
+                               "--datagram", "256", "--rate", "200000", "--chaos", chaos)
+            told, = json.loads(out)["channels"]
+            truth[sender] = (told["lost"], told["duplicated"], told["reordered"], told["packets"])
+
+        def listed():
+            status, body = weir.get("/api/v1/senders")
+            assert status == 200, body
+            answer = json.loads(body)
+            return answer["channels"], {int(r["sender"]): (r["gaps"], r["duplicates"],
+                                                           r["reorderings"], r["highest"])
+                                        for r in answer["worst"]}, answer["worst"]
+
+        worst = {s: t for s, t in truth.items() if any(t[:3])}
+        wait_for(lambda: listed()[:2] == (4, worst), 10, f"{worst} are listed; {listed()}")
+        assert [int(r["sender"]) for r in listed()[2]] == [72, 71, 74]
+        assert all(abs(r["last_seen"] - time.time()) < 60 for r in listed()[2]), listed()
+        done = subprocess.run([os.path.join(BIN, "weir"), "senders", "--http",
+                               f"127.0.0.1:{weir.http}"], capture_output=True, text=True)
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0 and lines[-1] == "4 channels known, 3 of them shown", done
+        assert [line.split()[0] for line in lines[1:-1]] == ["72", "71", "74"], done.stdout
+        assert [int(n) for n in lines[1].split()[3:7]] == [truth[72][3], *truth[72][:3]], lines
+
+
+def test_chaos_tells_the_truth_of_text_datagrams_too():
+    with Wire() as weir:
+        out, _ = weir_send("--udp", f"127.0.0.1:{weir.influx_udp}", "--generate", "20000",
+                           "--rate", "100000", "--chaos", "5,10,10,10")
+        told = json.loads(out)
+        assert told["lines"] == 20000 and min(told["lost"], told["reordered"]) > 0, told
+        came = 20000 - told["lines_lost"] + told["lines_duplicated"]
+        weir.stored(came)
+        assert weir.received() == told["packets"] - told["lost"] + told["duplicated"], told
+
+
+def test_lines_that_weir_send_reads_are_stored_bit_for_bit():
+    values = ["0.1", "-0", "5i", "9007199254740993", "-1e300", "5e-324", "123456.75", "1e22"]
+    with Wire() as weir:
+        stored = 0
+        for at, (way, port) in enumerate((("--tcp", weir.weir_tcp), ("--udp", weir.weir_udp))):
+            start = now_ms() - 10000 + at * 1000
+            lines = [f"send{at},host=h{n % 3},i={n} a={value},b={n} {start + n % 2}000000"
+                     for n, value in enumerate(values)] + [f"send{at},host=é c=1 {start}000000"]
+            random.shuffle(lines)
+            out, _ = weir_send("--proto", "weir", way, f"127.0.0.1:{port}",
+                               text="\n".join(lines) + "\n")
+            assert out.startswith(f"ok {len(lines)} 0 " if at == 0 else f"sent {len(lines)} "), out
+            stored += 2 * len(values) + 1
+            weir.stored(stored)
+            found = weir.raw(f"send{at}_a", start / 1000, start / 1000 + 1)
+            assert len(found) == len(values), found
+            for labels, points in found.items():
+                n = int(dict(labels)["i"])
+                assert dict(labels)["host"] == f"h{n % 3}", labels
+                (when, value), = points
+                assert round(when * 1000) == start + n % 2, (when, start)
+                assert bits(value) == bits(float(values[n].rstrip("i"))), (value, values[n])
+            assert len(weir.raw(f"send{at}_b", start / 1000, start / 1000 + 1)) == len(values)
+            assert len(weir.raw(f"send{at}_c", start / 1000, start / 1000 + 1)) == 1
+        when = now_ms() // 1000
+        out, _ = weir_send("--proto", "weir", "--lines", "graphite", "--tcp",
+                           f"127.0.0.1:{weir.weir_tcp}", text=f"send.g;dc=x 0.25 {when}\n")
+        assert out.startswith("ok 1 0 "), out
+        assert [list(p) for p in weir.raw("send.g", when, when + 1, dc="x").values()] == \
+            [[(when, 0.25)]]
+
+
+def test_weir_send_opens_channels_for_many_series_and_tells_what_it_refused():
+    with Wire() as weir:
+        count = 300000
+        out, _ = weir_send("--proto", "weir", "--tcp", f"127.0.0.1:{weir.weir_tcp}",
+                           "--generate", str(2 * count), "--series", str(count))
+        assert out.startswith(f"ok {2 * count} 0 "), out
+        weir.stored(2 * count)
+        assert weir.counter("series_defined") == count
+        start = now_ms()
+        out, told = weir_send("--proto", "weir", "--tcp", f"127.0.0.1:{weir.weir_tcp}", code=1,
+                              text=f"no line\ngood,a=b x=1,s=\"t\" {start}000000\nold x=1 1\n")
+        assert out.split()[:3] == ["ok", "2", "1"], out
+        assert "bad_line: no line" in told and "unsupported_type" in told, told
+        assert weir.reason("samples", "rejected", "time_past") == 1
+        weir.stored(2 * count + 1)
 
 
 def test_a_restart_forgets_neither_templates_nor_numbers():
@@ -272,7 +352,9 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
             if kills > 0 and source.random() < 0.1:
                 doubled += weir.counter("sequence_duplicates")
                 at_kill.append(stream.acked)
-                weir.kill("dataplane")
+                killed = weir.kill("dataplane")
+                # health is the dead one's until its death was noticed
+                wait_for(lambda: weir.pid("dataplane") not in (killed, None), 5, "another starts")
                 weir.wait_open(5)
                 kills -= 1
         found = read(weir, sender, start, start + times + 1)

@@ -20,13 +20,19 @@
 static struct weir_hash_key key;
 
 static struct weir_senders *
-senders_new(void)
+senders_of(uint32_t channels)
 {
-    size_t bytes = weir_senders_footprint(CHANNELS, TEMPLATE_BYTES);
+    size_t bytes = weir_senders_footprint(channels, TEMPLATE_BYTES);
     void *memory = aligned_alloc(WEIR_CACHE_LINE, bytes);
     assert_non_null(memory);
     memset(memory, 0, bytes);
-    return weir_senders_init(memory, CHANNELS, TEMPLATE_BYTES, &key);
+    return weir_senders_init(memory, channels, TEMPLATE_BYTES, &key);
+}
+
+static struct weir_senders *
+senders_new(void)
+{
+    return senders_of(CHANNELS);
 }
 
 static struct weir_series *
@@ -78,8 +84,9 @@ test_window_agrees_with_a_list_of_all_numbers(void **state)
         static bool come[NUMBERS + 2000];
         memset(come, 0, sizeof come);
         struct weir_senders *senders = senders_new();
-        struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1);
-        uint64_t random = seed, gaps = 0, highest = 0, reach = 1 + seed * 15;
+        uint64_t gaps = 0;
+        struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+        uint64_t random = seed, highest = 0, reach = 1 + seed * 15;
         for (uint64_t number = 1; number < NUMBERS;) {
             uint64_t back = next_random(&random) % reach;
             uint64_t sequence = next_random(&random) % 3 == 0 && back < number ? number - back
@@ -106,6 +113,12 @@ test_window_agrees_with_a_list_of_all_numbers(void **state)
         assert_int_equal(gaps, missing);
         assert_int_equal(weir_channel_complete(channel), highest + 7);
         assert_int_equal(weir_channel_meet(channel, highest, &gaps), WEIR_SEQUENCE_DUPLICATE);
+        /* what was given up is neither new nor a duplicate, and no gap a second time */
+        assert_int_equal(weir_channel_meet(channel, highest + 1, &gaps), WEIR_SEQUENCE_OLD);
+        assert_int_equal(weir_channel_meet(channel, highest + 8, &gaps), WEIR_SEQUENCE_NEW);
+        assert_int_equal(weir_channel_meet(channel, highest + 3000, &gaps), WEIR_SEQUENCE_NEW);
+        weir_channel_told(channel, highest + 3000, true, &gaps);
+        assert_int_equal(gaps, missing + 2991);
         free(senders);
         if (seed % 10 != 0)
             seed += 8;
@@ -117,12 +130,201 @@ test_first_number_far_from_one_is_where_numbers_begin(void **state)
 {
     (void)state;
     struct weir_senders *senders = senders_new();
-    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1);
     uint64_t gaps = 0;
+    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
     assert_int_equal(weir_channel_meet(channel, 1u << 20, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, (1u << 20) - 1, &gaps), WEIR_SEQUENCE_OLD);
+    assert_int_equal(weir_channel_meet(channel, (1u << 20) + 5000, &gaps), WEIR_SEQUENCE_NEW);
+    weir_channel_told(channel, (1u << 20) + 5000, true, &gaps);
+    assert_int_equal(gaps, 4999);
     assert_int_equal(weir_channel_meet(channel, UINT64_MAX, &gaps), WEIR_SEQUENCE_NEW);
     assert_int_equal(weir_channel_meet(channel, UINT64_MAX - 1, &gaps), WEIR_SEQUENCE_LATE);
     free(senders);
+}
+
+/* ---- the worst channels ---- */
+
+static int
+by_gaps(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+static void
+test_the_channels_with_most_gaps_are_in_the_view(void **state)
+{
+    (void)state;
+    enum { MANY = 300 };
+    struct weir_senders *senders = senders_of(MANY);
+    struct weir_batch *batch = batch_new();
+    static struct weir_senders_view view;
+    static struct weir_senders_rows rows;
+    static uint64_t lost[MANY], sorted[MANY], highest[MANY];
+    uint64_t random = 7, gaps = 0;
+    weir_senders_watch(senders, &view);
+    for (int round = 0; round < 200; round++) {
+        weir_senders_tick(senders, round * INT64_C(1000000000), NOW_MS + round * 1000);
+        for (int i = 0; i < 20; i++) {
+            uint64_t sender = next_random(&random) % MANY;
+            uint64_t missing = next_random(&random) % 4 == 0 ? next_random(&random) % 50 : 0;
+            struct weir_channel *channel = weir_senders_take(senders, sender, 1, 1, &gaps);
+            highest[sender] += 1 + missing;
+            lost[sender] += missing;
+            weir_channel_meet(channel, highest[sender], &gaps);
+            weir_channel_told(channel, highest[sender], true, &gaps);
+            weir_senders_dirty(senders, channel);
+        }
+        weir_senders_mark(senders, batch);
+        weir_batch_reset(batch);
+        weir_senders_tick(senders, round * INT64_C(1000000000), NOW_MS + round * 1000);
+        assert_int_equal(weir_senders_view_read(&view, &rows), WEIR_OK);
+        memcpy(sorted, lost, sizeof lost);
+        qsort(sorted, MANY, sizeof sorted[0], by_gaps);
+        for (uint64_t i = 0; i < rows.count; i++) {
+            const struct weir_senders_row *row = &rows.rows[i];
+            assert_true(row->channel == 1 && row->gaps == lost[row->sender] && row->gaps > 0);
+            assert_int_equal(row->highest, highest[row->sender]);
+            assert_true(row->last_seen_ms <= NOW_MS + round * 1000);
+            /* none outside has lost more */
+            assert_true(rows.count < WEIR_SENDERS_ROWS ||
+                row->gaps >= sorted[WEIR_SENDERS_ROWS - 1]);
+        }
+        uint64_t lossy = 0;
+        while (lossy < WEIR_SENDERS_ROWS && sorted[lossy] > 0)
+            lossy++;
+        assert_int_equal(rows.count, lossy);
+    }
+    assert_int_equal(rows.count, WEIR_SENDERS_ROWS);
+    batch_free(batch);
+    free(senders);
+}
+
+/* ---- channels that make room ---- */
+
+#define SECOND_NS INT64_C(1000000000)
+
+static void
+tick(struct weir_senders *senders, int64_t second)
+{
+    weir_senders_tick(senders, second * SECOND_NS, NOW_MS + second * 1000);
+}
+
+static void
+push_marks(struct weir_senders *senders, struct weir_senders *after, struct weir_batch *batch)
+{
+    weir_senders_mark(senders, batch);
+    weir_senders_restore(after, batch->marks, batch->mark_bytes, 0);
+    weir_batch_reset(batch);
+}
+
+static void
+test_only_an_idle_channel_makes_room_and_its_gaps_are_counted(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_new(), *after = senders_new();
+    struct weir_batch *batch = batch_new();
+    uint64_t gaps = 0;
+    tick(senders, 10);
+    for (uint64_t sender = 0; sender < CHANNELS; sender++) {
+        struct weir_channel *channel = weir_senders_take(senders, sender, 0, 1, &gaps);
+        weir_channel_meet(channel, 1, &gaps);
+        weir_channel_meet(channel, 5, &gaps); /* 2, 3 and 4 are missing */
+        weir_senders_dirty(senders, channel);
+    }
+    tick(senders, 10 + 7200);
+    assert_null(weir_senders_take(senders, 99, 0, 1, &gaps)); /* their marks are owed */
+    push_marks(senders, after, batch);
+    tick(senders, 10 + 3599);
+    assert_null(weir_senders_take(senders, 99, 0, 1, &gaps));
+    struct weir_channel *said_bye = weir_senders_find(senders, 3, 0);
+    weir_channel_told(said_bye, 5, true, &gaps);
+    assert_int_equal(gaps, 3);
+    assert_non_null(weir_senders_take(senders, 99, 0, 1, &gaps));
+    assert_null(weir_senders_find(senders, 3, 0));
+    assert_int_equal(gaps, 3); /* none a second time */
+    tick(senders, 10 + 3600);
+    assert_non_null(weir_senders_take(senders, 100, 0, 1, &gaps));
+    assert_int_equal(gaps, 6);
+    batch_free(batch);
+    free(senders);
+    free(after);
+}
+
+static void
+test_a_channel_that_comes_back_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_new();
+    struct weir_batch *batch = batch_new();
+    uint64_t gaps = 0;
+    tick(senders, 1);
+    for (uint64_t sender = 0; sender < CHANNELS; sender++) {
+        struct weir_channel *channel = weir_senders_take(senders, sender, 0, 5, &gaps);
+        weir_channel_meet(channel, 10, &gaps);
+    }
+    tick(senders, 1 + 3600);
+    for (uint64_t sender = 50; sender < 50 + CHANNELS; sender++)
+        assert_non_null(weir_senders_take(senders, sender, 0, 1, &gaps));
+    assert_int_equal(gaps, 9 * CHANNELS);
+    tick(senders, 1 + 7300);
+    struct weir_channel *back = weir_senders_take(senders, 0, 0, 5, &gaps);
+    assert_int_equal(weir_channel_complete(back), 10);
+    assert_int_equal(weir_channel_meet(back, 10, &gaps), WEIR_SEQUENCE_OLD);
+    assert_int_equal(weir_channel_meet(back, 13, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(back, 12, &gaps), WEIR_SEQUENCE_LATE);
+    weir_channel_told(back, 13, true, &gaps);
+    assert_int_equal(gaps, 9 * CHANNELS + 1);
+    assert_int_equal(weir_senders_take(senders, 1, 0, 4, &gaps)->epoch, 5); /* 4 is an old one */
+    assert_int_equal(weir_senders_take(senders, 2, 0, 6, &gaps)->highest, 0);
+    batch_free(batch);
+    free(senders);
+}
+
+/* Many senders for a small table, each silent for hours between its packets: whatever makes room
+ * when, gaps are the packets that were lost, and recovery ends with the same channels. */
+static void
+test_gaps_are_exact_whoever_makes_room(void **state)
+{
+    (void)state;
+    enum { ROOM = 48, MANY = 150, STEPS = 20000 }; /* three quarters of 64 slots */
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct weir_senders *senders = senders_of(ROOM), *after = senders_of(ROOM);
+        struct weir_batch *batch = batch_new();
+        uint64_t random = seed, gaps = 0, lost = 0, sent[MANY] = {0};
+        for (int step = 1; step <= STEPS + MANY; step++) {
+            tick(senders, step * INT64_C(3600));
+            bool bye = step > STEPS;
+            uint64_t sender = bye ? (uint64_t)(step - STEPS - 1) : next_random(&random) % MANY;
+            uint64_t missing = next_random(&random) % 5 == 0 ? next_random(&random) % 3 : 0;
+            struct weir_channel *channel = weir_senders_take(senders, sender, 2, 1, &gaps);
+            assert_non_null(channel);
+            if (bye) {
+                weir_channel_told(channel, sent[sender], true, &gaps);
+            } else {
+                lost += missing;
+                sent[sender] += missing + 1;
+                assert_int_equal(weir_channel_meet(channel, sent[sender], &gaps),
+                    WEIR_SEQUENCE_NEW);
+            }
+            weir_senders_dirty(senders, channel);
+            if (next_random(&random) % 8 == 0 || weir_senders_dirty_count(senders) > ROOM / 2)
+                push_marks(senders, after, batch);
+        }
+        push_marks(senders, after, batch);
+        assert_int_equal(gaps, lost);
+        for (uint64_t sender = 0; sender < MANY; sender++) {
+            const struct weir_channel *here = weir_senders_find(senders, sender, 2);
+            const struct weir_channel *there = weir_senders_find(after, sender, 2);
+            assert_true((here == NULL) == (there == NULL));
+            assert_true(here == NULL || here->highest == there->highest);
+            assert_true(here == NULL ||
+                weir_channel_complete(here) == weir_channel_complete(there));
+        }
+        batch_free(batch);
+        free(senders);
+        free(after);
+    }
 }
 
 /* ---- marks ---- */
@@ -132,8 +334,8 @@ test_marks_bring_back_windows_and_templates(void **state)
 {
     (void)state;
     struct weir_senders *before = senders_new(), *after = senders_new();
-    struct weir_channel *channel = weir_senders_take(before, 9, 2, 5);
     uint64_t gaps = 0;
+    struct weir_channel *channel = weir_senders_take(before, 9, 2, 5, &gaps);
     for (uint64_t number = 1; number <= 3000; number += 1 + number % 3)
         weir_channel_meet(channel, number, &gaps);
     struct weir_wire_record record = {.template_id = 4, .template_hash = 77, .total = 10};
@@ -170,7 +372,8 @@ test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again(void **sta
 {
     (void)state;
     struct weir_senders *senders = senders_new();
-    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1);
+    uint64_t gaps = 0;
+    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
     uint8_t reason = WEIR_REASON_COUNT;
     for (uint32_t i = 1; i <= 100000; i++) {
         struct weir_wire_record record = {
@@ -377,6 +580,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_window_agrees_with_a_list_of_all_numbers),
         cmocka_unit_test(test_first_number_far_from_one_is_where_numbers_begin),
+        cmocka_unit_test(test_the_channels_with_most_gaps_are_in_the_view),
+        cmocka_unit_test(test_only_an_idle_channel_makes_room_and_its_gaps_are_counted),
+        cmocka_unit_test(test_a_channel_that_comes_back_goes_on_where_it_was),
+        cmocka_unit_test(test_gaps_are_exact_whoever_makes_room),
         cmocka_unit_test(test_marks_bring_back_windows_and_templates),
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
         cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),

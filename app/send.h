@@ -1,0 +1,65 @@
+/* send: what the files of `weir send` share.
+ *
+ *   send.c        the command; text protocols
+ *   send_source.c lines of a file, of standard input, or made up
+ *   send_weir.c   the same lines by the weir protocol
+ *
+ * Threads: the main thread
+ * Errors:  the detail is for standard error
+ */
+#ifndef WEIR_APP_SEND_H
+#define WEIR_APP_SEND_H
+
+#include "app/chaos.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define WEIR_SEND_WAIT_MS 30000 /* for an answer of the other side */
+/* Slower than this many lines a second, nothing waits for a full packet. */
+#define WEIR_SEND_SLOW 1000
+
+struct weir_send_options {
+    const char *udp; /* one of both is NULL */
+    const char *tcp;
+    uint64_t rate;     /* lines a second; 0: as fast as it goes */
+    uint64_t datagram; /* bytes */
+    bool has_chaos;    /* UDP only */
+    struct weir_chaos_options chaos;
+    uint64_t sender;   /* weir; 0: a random one */
+};
+
+struct weir_send_source {
+    FILE *file; /* NULL: generate */
+    uint64_t count;
+    uint64_t made;
+    uint64_t series;
+    bool graphite;
+    int64_t first_ms;
+    char *line;
+    size_t capacity;
+    size_t left; /* bytes of line that weir_send_source_fill has not handed out */
+    size_t left_at;
+};
+
+enum weir_err weir_send_source_open(struct weir_send_source *source, const char *path)
+    WEIR_MUST_USE;
+void weir_send_source_close(struct weir_send_source *source);
+/* The next line with its newline, in source->line; false at the end. */
+bool weir_send_source_next(struct weir_send_source *source, size_t *size);
+/* As many bytes of lines as are there now, at most room; waits for the first. 0 at the end. */
+enum weir_err weir_send_source_fill(struct weir_send_source *source, uint8_t *out, size_t room,
+    size_t *size) WEIR_MUST_USE;
+
+/* Sleeps until `lines` sent since started_ns are due. */
+void weir_send_pace(int64_t started_ns, uint64_t lines, uint64_t rate);
+/* Sends one datagram. */
+enum weir_err weir_send_datagram(int fd, const uint8_t *packet, size_t size) WEIR_MUST_USE;
+/* The truth's members of a JSON object, with the units' name. */
+void weir_send_print_truth(const struct weir_chaos_truth *truth, const char *units);
+
+/* All of the source by the weir protocol. */
+enum weir_err weir_send_weir(const struct weir_send_options *options,
+    struct weir_send_source *source) WEIR_MUST_USE;
+
+#endif

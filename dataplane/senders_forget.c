@@ -1,0 +1,134 @@
+/* Channels that make room: idle ones, when the table is full and a new one comes.
+ *
+ * Nothing that was counted is lost by it: what is missing of the channel becomes gaps, as at a bye.
+ * Its number stays in a ring of the last WEIR_FORGOTTEN_MAX that went; a channel that comes back
+ * while it is there goes on behind that number, without templates. */
+#include "dataplane/senders_internal.h"
+
+/* Nothing is on its way any more: a bye said so, or a sender's heartbeats have been missing for
+ * hundreds of intervals. */
+#define IDLE_BYE_S 60
+#define IDLE_S 3600
+/* Slots looked at for one packet, and in a second: 65,536 cache misses are a few milliseconds. */
+#define LOOKS_PACKET 256
+#define LOOKS_SECOND 65536
+
+static bool
+may_go(const struct weir_senders *senders, const struct weir_channel *channel)
+{
+    if (channel->epoch == 0 || channel->dirty || channel->pending > 0)
+        return false;
+    /* those that recovery brought back count from the first tick on */
+    uint32_t seen_s = channel->last_seen_s > senders->started_s ? channel->last_seen_s
+                                                                : senders->started_s;
+    bool bye = channel->highest > 0 && channel->given_up == channel->highest;
+    return senders->now_s - seen_s >= (bye ? IDLE_BYE_S : IDLE_S);
+}
+
+/* Closes the hole that a slot leaves in the open addressing: moves those behind it that belong
+ * before it. */
+static void
+remove_slot(struct weir_senders *senders, uint32_t hole)
+{
+    uint32_t mask = senders->slots - 1;
+    struct weir_channel *channels = senders->channels;
+    for (uint32_t at = (hole + 1) & mask; channels[at].epoch != 0; at = (at + 1) & mask) {
+        uint32_t home = weir_channel_home(senders, channels[at].sender, channels[at].channel);
+        if (((at - home) & mask) < ((at - hole) & mask))
+            continue;
+        channels[hole] = channels[at];
+        for (uint32_t i = 0; channels[at].dirty && i < senders->dirty_count; i++)
+            if (senders->dirty[i] == at)
+                senders->dirty[i] = hole;
+        for (uint32_t i = 0; channels[at].listed && i < senders->worst_count; i++)
+            if (senders->worst[i] == at)
+                senders->worst[i] = hole;
+        hole = at;
+    }
+    channels[hole] = (struct weir_channel){.epoch = 0};
+}
+
+static void
+remember(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32_t epoch,
+    uint64_t highest)
+{
+    senders->forgotten[senders->forgotten_count++ % WEIR_FORGOTTEN_MAX] =
+        (struct weir_forgotten){sender, highest, epoch, channel};
+}
+
+static void
+forget(struct weir_senders *senders, struct weir_channel *channel, uint64_t *gaps)
+{
+    weir_channel_told(channel, 0, true, gaps);
+    remember(senders, channel->sender, channel->channel, channel->epoch, channel->highest);
+    weir_templates_drop(senders, channel);
+    weir_worst_drop(senders, channel);
+    remove_slot(senders, (uint32_t)(channel - senders->channels));
+    senders->channel_count--;
+}
+
+bool
+weir_senders_make_room(struct weir_senders *senders, uint64_t *gaps)
+{
+    if (senders->forgotten_count - senders->forgotten_marked == WEIR_FORGOTTEN_BATCH)
+        return false;
+    for (int i = 0; i < LOOKS_PACKET && senders->looks < LOOKS_SECOND; i++, senders->looks++) {
+        struct weir_channel *channel = &senders->channels[senders->hand++ & (senders->slots - 1)];
+        if (may_go(senders, channel)) {
+            forget(senders, channel, gaps);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+weir_senders_recall(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+    struct weir_forgotten *out)
+{
+    uint64_t count = senders->forgotten_count < WEIR_FORGOTTEN_MAX ? senders->forgotten_count
+                                                                   : WEIR_FORGOTTEN_MAX;
+    for (uint64_t i = 0; i < count; i++) {
+        struct weir_forgotten *entry = &senders->forgotten[i];
+        if (entry->epoch != 0 && entry->sender == sender && entry->channel == channel) {
+            *out = *entry;
+            entry->epoch = 0; /* known again */
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch)
+{
+    for (; senders->forgotten_marked < senders->forgotten_count; senders->forgotten_marked++) {
+        const struct weir_forgotten *entry =
+            &senders->forgotten[senders->forgotten_marked % WEIR_FORGOTTEN_MAX];
+        if (entry->epoch == 0)
+            continue;
+        const struct weir_mark mark = {.type = WEIR_MARK_FORGOTTEN,
+            .channel = entry->channel,
+            .bytes = sizeof mark,
+            .sender = entry->sender,
+            .epoch = entry->epoch,
+            .sequence = entry->highest};
+        WEIR_ASSERT(batch->mark_bytes + mark.bytes <= WEIR_BATCH_MARKS_MAX);
+        memcpy(batch->marks + batch->mark_bytes, &mark, sizeof mark);
+        batch->mark_bytes += mark.bytes;
+    }
+}
+
+void
+weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark)
+{
+    uint64_t gaps = 0; /* counted by the run that forgot it */
+    struct weir_channel *channel = weir_senders_find(senders, mark->sender, mark->channel);
+    if (channel != NULL && channel->epoch > mark->epoch)
+        return;
+    if (channel != NULL)
+        forget(senders, channel, &gaps);
+    else
+        remember(senders, mark->sender, mark->channel, mark->epoch, mark->sequence);
+    senders->forgotten_marked = senders->forgotten_count;
+}

@@ -1,0 +1,314 @@
+/* A sequence of weir packets, against the twin: verdicts, records, samples, and what is known of
+ * the channels behind each.
+ *
+ * The first byte chooses the limits. Then packets: a byte of control, two of size, the packet. */
+#include "base/crc.h"
+#include "dataplane/parse_weir.h"
+#include "tests/fuzz/twin_weir.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define SENDERS 2 /* with two channels each, so that packets meet */
+#define CHANNELS_MAX 3
+#define TEMPLATE_BYTES (64u << 20)
+#define SERIES_MAX 16384
+#define LABEL_BYTES (32u << 20)
+#define DEFERRED_MAX 4096
+#define CHECK(condition) ((condition) ? (void)0 : fail(#condition, __LINE__))
+
+/* Bits of a packet's control byte. */
+enum {
+    RAW = 1,       /* as it came: its checksum is most likely wrong */
+    STREAM = 2,    /* comes in two pieces, as over TCP */
+    REFUSED = 4,   /* the disk is full meanwhile, where SETTLE is set too */
+    SETTLE = 8,    /* the registrar answers before it */
+    RENUMBER = 16, /* the next number of its channel */
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct weir_hash_key key;
+static struct weir_senders *senders;
+static struct weir_series *series;
+static struct twin_weir *twin;
+static struct weir_parse_context context;
+static struct weir_parsed parsed;
+static struct twin_weir_answer answer;
+static struct weir_batch batch;
+static struct weir_line_labels line;
+static uint64_t real_of[SERIES_MAX]; /* series number of the twin's series, + 1 */
+static uint32_t twin_of[SERIES_MAX]; /* and the other way round */
+static uint64_t next_number[SENDERS][2];
+
+/* Definitions with the registrar, oldest first. */
+static uint8_t *deferred[DEFERRED_MAX];
+static size_t deferred_first, deferred_end;
+
+_Noreturn static void
+fail(const char *what, int where)
+{
+    fprintf(stderr, "fuzz_weir.c:%d: %s does not hold\n", where, what);
+    abort();
+}
+
+static void *
+mapped(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    return memory;
+}
+
+/* What the registrar does with a definition, then what the worker does with its answer. */
+static void
+settle(void)
+{
+    uint8_t *text = deferred[deferred_first++];
+    struct weir_wire_record record;
+    memcpy(&record, text + sizeof(struct weir_definition_text), sizeof record);
+    CHECK(weir_wire_labels_begin(&line, text, sizeof(struct weir_definition_text) +
+        record.length) == WEIR_OK);
+    for (unsigned i = 0; i < record.count; i++) {
+        uint8_t labels[WEIR_LABELS_BYTES_MAX];
+        size_t size;
+        uint64_t number;
+        bool defined;
+        if (weir_wire_labels_field(&line, i, labels, &size) == WEIR_OK)
+            CHECK(weir_series_define(series, labels, size, &number, &defined) == WEIR_OK);
+    }
+    weir_definition_settled(senders, series, text);
+    twin_weir_settle(twin);
+    free(text);
+}
+
+static void
+defer(const struct weir_record *record, const struct weir_run *run)
+{
+    struct weir_channel *channel = run->channel;
+    const struct weir_definition_text text = {.sender = channel->sender,
+        .sequence = run->sequence,
+        .epoch = channel->epoch,
+        .channel = channel->channel};
+    uint8_t *copy = malloc(sizeof text + record->size);
+    CHECK(copy != NULL && deferred_end < DEFERRED_MAX);
+    memcpy(copy, &text, sizeof text);
+    memcpy(copy + sizeof text, record->text, record->size);
+    deferred[deferred_end++] = copy;
+    channel->pending++;
+}
+
+static void
+check_sample(const struct weir_sample *sample, const struct twin_weir_sample *expected)
+{
+    uint64_t number = weir_sample_series(sample);
+    CHECK(sample->time_ms == expected->time_ms);
+    CHECK(weir_double_bits(weir_sample_double(sample)) == expected->bits);
+    CHECK(number < SERIES_MAX && expected->series < SERIES_MAX);
+    if (real_of[expected->series] == 0 && twin_of[number] == 0) {
+        real_of[expected->series] = number + 1;
+        twin_of[number] = expected->series + 1;
+    }
+    CHECK(real_of[expected->series] == number + 1 && twin_of[number] == expected->series + 1);
+}
+
+/* Appends a group as the worker does, and looks at what the batch says of itself. */
+static uint32_t
+check_group(const struct weir_run *run, const struct twin_weir_sample *expected)
+{
+    weir_batch_reset(&batch);
+    weir_run_append(&batch, run);
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    uint64_t through = 0;
+    bool ascending = true;
+    for (uint32_t i = 0; i < batch.count; i++) {
+        const struct weir_sample *sample = &batch.samples[i];
+        check_sample(sample, &expected[i]);
+        uint64_t number = weir_sample_series(sample);
+        ascending &= number + 1 >= through;
+        through = number + 1 > through ? number + 1 : through;
+        least = sample->time_ms < least ? sample->time_ms : least;
+        most = sample->time_ms > most ? sample->time_ms : most;
+    }
+    CHECK(batch.time_min_ms == least && batch.time_max_ms == most);
+    CHECK(batch.series_through == through && batch.ascending == ascending);
+    return batch.count;
+}
+
+static void
+check_records(const uint8_t *data)
+{
+    uint32_t samples = 0, refused[WEIR_REASON_COUNT] = {0};
+    CHECK(parsed.record_count == answer.record_count);
+    for (uint32_t i = 0; i < answer.record_count; i++) {
+        const struct twin_weir_record *expected = &answer.records[i];
+        const struct weir_record *record = &parsed.records[i];
+        const struct weir_run *run = &parsed.runs[i];
+        CHECK(record->text == data + expected->at && record->size == expected->size);
+        if (record->reason != expected->reason)
+            fprintf(stderr, "record %u: reason %u, expected %u\n", i, record->reason,
+                expected->reason);
+        CHECK(record->point_count == expected->samples && record->reason == expected->reason);
+        if (expected->reason != WEIR_REASON_NONE) {
+            refused[expected->reason] += expected->samples;
+            continue;
+        }
+        CHECK((run->kind == WEIR_RUN_GROUP) == (expected->kind == TWIN_WEIR_SAMPLED));
+        CHECK((run->kind == WEIR_RUN_DEFINITION) == (expected->kind == TWIN_WEIR_DEFERRED));
+        if (run->kind == WEIR_RUN_GROUP)
+            samples += check_group(run, &answer.samples[samples]);
+        if (run->kind == WEIR_RUN_DEFINITION)
+            defer(record, run);
+    }
+    CHECK(samples == answer.sample_count);
+    CHECK(memcmp(refused, parsed.samples_rejected, sizeof refused) == 0);
+}
+
+static void
+check_channels(const struct weir_packet *packet)
+{
+    for (uint64_t sender = 0; sender < SENDERS; sender++) {
+        for (uint16_t number = 0; number < 2; number++) {
+            const struct weir_channel *channel = weir_senders_find(senders, sender, number);
+            struct twin_weir_state state;
+            CHECK((channel != NULL) == twin_weir_channel(twin, sender, number, &state));
+            if (channel == NULL)
+                continue;
+            CHECK(channel->epoch == state.epoch && channel->highest == state.highest);
+            CHECK(weir_channel_complete(channel) == state.complete);
+            next_number[sender][number] = state.highest + 1;
+        }
+    }
+    CHECK(answer.numbered_channel == (packet->ack_epoch != 0));
+}
+
+/* Gives the same bytes to both. Returns how many were taken. */
+static size_t
+take(const uint8_t *data, size_t size, bool final)
+{
+    /* in memory of its exact size, but for the slack that a port promises */
+    uint8_t *exact = malloc(size + WEIR_PACKET_SLACK);
+    CHECK(exact != NULL);
+    memcpy(exact, data, size);
+    struct weir_packet packet = {.data = exact,
+        .size = (uint32_t)size,
+        .proto = WEIR_PROTO_WEIR,
+        .final = final};
+    weir_parsed_reset(&parsed);
+    uint32_t bound = weir_wire_samples_bound(&packet, 0);
+    size_t at = weir_wire_parse(&context, &packet, 0, &parsed);
+    twin_weir_take(twin, exact, size, final, context.refusal, &answer);
+    CHECK(at == answer.consumed);
+    CHECK(packet.broken == answer.bad);
+    CHECK(parsed.waits == answer.waits);
+    CHECK(parsed.sequence_gaps == answer.gaps);
+    CHECK(parsed.sequence_reorderings == answer.reorderings);
+    CHECK(parsed.sequence_duplicates == answer.duplicates);
+    CHECK(answer.sample_count <= bound);
+    check_records(exact);
+    check_channels(&packet);
+    free(exact);
+    return at;
+}
+
+/* Makes right what chance hardly would: magic, version, length, checksum, and ids that meet. */
+static void
+mend(uint8_t *packet, size_t size, uint8_t control)
+{
+    struct weir_wire_header header;
+    memcpy(&header, packet, sizeof header);
+    header.magic = WEIR_WIRE_MAGIC;
+    header.version = WEIR_WIRE_VERSION;
+    header.length = (uint32_t)size;
+    header.sender %= SENDERS;
+    header.channel %= 2;
+    header.key_id = 0;
+    if ((control & RENUMBER) != 0) {
+        header.flags = 0;
+        header.epoch = 1 + header.epoch % 2;
+        header.sequence = next_number[header.sender][header.channel];
+    }
+    memcpy(packet, &header, sizeof header);
+    header.crc = twin_weir_checksum(packet, size);
+    memcpy(packet, &header, sizeof header);
+}
+
+static void
+give(uint8_t *packet, size_t size, uint8_t control)
+{
+    if ((control & RAW) == 0 && size >= sizeof(struct weir_wire_header))
+        mend(packet, size, control);
+    bool full = (control & (REFUSED | SETTLE)) == (REFUSED | SETTLE);
+    context.refusal = full ? WEIR_REASON_disk_full : WEIR_REASON_NONE;
+    while ((control & SETTLE) != 0 && deferred_first < deferred_end)
+        settle();
+    if ((control & STREAM) != 0 && size > 0 &&
+        take(packet, packet[size - 1] % size, false) != 0) /* a piece of it */
+        return;
+    for (size_t at = 0; at < size;) {
+        size_t taken = take(packet + at, size - at, true);
+        if (answer.waits)
+            settle();
+        else
+            CHECK(taken > 0);
+        at += taken;
+    }
+}
+
+static void
+begin(uint8_t limits)
+{
+    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "a fuzzer";
+    static const int64_t rules[4][2] = {{INT64_MIN, INT64_MAX}, {0, 4000000000000},
+        {-1000, 1000}, {1700000000000, 1800000000000}};
+    weir_hash_key_init(&key, seed);
+    senders = weir_senders_init(mapped(weir_senders_footprint(CHANNELS_MAX, TEMPLATE_BYTES)),
+        CHANNELS_MAX, TEMPLATE_BYTES, &key);
+    series = weir_series_init(mapped(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX,
+        LABEL_BYTES, &key);
+    context = (struct weir_parse_context){.key = &key,
+        .time_min_ms = rules[limits % 4][0],
+        .time_max_ms = rules[limits % 4][1],
+        .senders = senders,
+        .series = series};
+    twin = twin_weir_new(CHANNELS_MAX, context.time_min_ms, context.time_max_ms);
+    memset(real_of, 0, sizeof real_of);
+    memset(twin_of, 0, sizeof twin_of);
+    for (int i = 0; i < SENDERS; i++)
+        next_number[i][0] = next_number[i][1] = 1;
+    deferred_first = deferred_end = 0;
+}
+
+static void
+end(void)
+{
+    while (deferred_first < deferred_end)
+        settle();
+    twin_weir_free(twin);
+    munmap(senders, weir_senders_footprint(CHANNELS_MAX, TEMPLATE_BYTES));
+    munmap(series, weir_series_footprint(SERIES_MAX, LABEL_BYTES));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1)
+        return 0;
+    begin(data[0]);
+    for (size_t at = 1; size - at >= 3;) {
+        uint8_t control = data[at];
+        size_t bytes = data[at + 1] | (size_t)data[at + 2] << 8;
+        at += 3;
+        bytes = bytes < size - at ? bytes : size - at;
+        uint8_t *packet = malloc(bytes + 1);
+        CHECK(packet != NULL);
+        memcpy(packet, data + at, bytes);
+        give(packet, bytes, control);
+        free(packet);
+        at += bytes;
+    }
+    end();
+    return 0;
+}

@@ -1,0 +1,385 @@
+/* Worker, senders and registrar behind a port that loses, doubles and delays weir packets: what is
+ * counted is the truth, each sample that came is stored once, and the ledger closes. */
+#include "base/clock.h"
+#include "base/shared.h"
+#include "client/weir_client.h"
+#include "dataplane/worker.h"
+#include "port_chaos.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define AGENTS 5
+#define SERIES 18 /* of an agent: with the head they fill a packet of 256 bytes */
+#define STEPS 4096
+#define BASE_MS INT64_C(1750000000000)
+#define SERIES_MAX 10000
+#define LABEL_BYTES (SERIES_MAX * 128)
+#define TEMPLATE_BYTES (1u << 20)
+#define BATCHES 4
+#define READY_MAX 512
+
+/* ---- agents behind a port ---- */
+
+struct agent {
+    struct weir_client *client;
+    uint16_t template;
+    uint32_t step;
+};
+
+struct agents_port {
+    struct weir_port port;
+    struct agent agents[AGENTS];
+    uint64_t random;
+    struct weir_packet ready[READY_MAX]; /* in order; handed out from ready_at on */
+    size_t ready_count;
+    size_t ready_at;
+    bool ended;
+};
+
+static uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state >> 12; /* xorshift64* (Vigna, ACM TOMS 2016) */
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(2685821657736338717);
+}
+
+static void
+make_ready(void *context, const uint8_t *data, size_t size)
+{
+    struct agents_port *self = context;
+    uint8_t *copy = malloc(size + WEIR_PACKET_SLACK);
+    assert_non_null(copy);
+    assert_true(self->ready_count < READY_MAX);
+    self->ready[self->ready_count++] = (struct weir_packet){.data = memcpy(copy, data, size),
+        .size = (uint32_t)size,
+        .proto = WEIR_PROTO_WEIR,
+        .final = true,
+        .receive_ms = BASE_MS,
+        .receive_tsc = 1};
+}
+
+static void
+start_agent(struct agents_port *self, uint32_t number)
+{
+    struct agent *agent = &self->agents[number];
+    /* two senders with channels of their own, so that neither id nor channel alone tells */
+    const struct weir_client_options options = {.sender = 1 + number / 3,
+        .epoch = 1,
+        .channel = (uint16_t)(number % 3),
+        .packet_max = 256,
+        .emit = make_ready,
+        .emit_context = self};
+    char name[16], index[SERIES][16];
+    snprintf(name, sizeof name, "agent%u", number);
+    const struct weir_client_label common[] = {{"__name__", name}};
+    struct weir_client_label own[SERIES];
+    struct weir_client_series series[SERIES];
+    for (int i = 0; i < SERIES; i++) {
+        snprintf(index[i], sizeof index[i], "%d", i);
+        own[i] = (struct weir_client_label){"i", index[i]};
+        series[i] = (struct weir_client_series){&own[i], 1};
+    }
+    assert_int_equal(weir_client_new(&options, &agent->client), 0);
+    assert_int_equal(weir_client_add_template(agent->client, common, 1, series, SERIES,
+        &agent->template), 0);
+}
+
+/* The sample of a series and step, told apart from all others. */
+static double
+value_of(uint32_t agent, uint32_t index, uint32_t step)
+{
+    return (double)((agent * SERIES + index) * STEPS + step);
+}
+
+/* One step of an agent taken at random: a packet, now and then a heartbeat, at the end a bye. */
+static void
+step(struct agents_port *self)
+{
+    uint32_t number = (uint32_t)(next_random(&self->random) % AGENTS);
+    for (uint32_t i = 0; self->agents[number].client == NULL; i++) {
+        self->ended = i == AGENTS;
+        if (self->ended)
+            return;
+        number = (number + 1) % AGENTS;
+    }
+    struct agent *agent = &self->agents[number];
+    if (agent->step == STEPS) {
+        assert_int_equal(weir_client_close(agent->client, 0), 0);
+        agent->client = NULL;
+        return;
+    }
+    double values[SERIES];
+    for (uint32_t i = 0; i < SERIES; i++)
+        values[i] = value_of(number, i, agent->step);
+    assert_int_equal(weir_client_add_values(agent->client, agent->template, 0, values, SERIES,
+        BASE_MS + agent->step), 0);
+    agent->step++;
+    if (next_random(&self->random) % 50 == 0)
+        assert_int_equal(weir_client_flush(agent->client), 0);
+}
+
+static size_t
+agents_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
+{
+    struct agents_port *self = (struct agents_port *)port;
+    self->ready_count -= self->ready_at;
+    memmove(self->ready, self->ready + self->ready_at, self->ready_count * sizeof *self->ready);
+    self->ready_at = 0;
+    while (self->ready_count < WEIR_BURST_MAX && !self->ended)
+        step(self);
+    size_t count = self->ready_count < max ? self->ready_count : max;
+    memcpy(packets, self->ready, count * sizeof *packets);
+    self->ready_at = count;
+    return count;
+}
+
+static void
+agents_release(struct weir_port *port, struct weir_packet *packets, size_t count)
+{
+    (void)port;
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)packets[i].data);
+}
+
+static const struct weir_port_ops agents_ops = {
+    .kind = "agents", .receive = agents_receive, .release = agents_release};
+
+/* ---- the other stages ---- */
+
+static struct {
+    struct weir_hash_key key;
+    struct weir_progress progress;
+    struct weir_ledger *ledger;
+    struct weir_ledger_sum *sum;
+    struct weir_counts counts, registrar_counts, writer;
+    struct weir_batch *batches[2 * BATCHES];
+    struct weir_chunk *chunks[WEIR_CHUNKS];
+    struct agents_port agents;
+    uint64_t stored;
+    uint64_t numbers[AGENTS * SERIES]; /* of series, + 1; 0 not met */
+    bool seen[AGENTS * SERIES * STEPS];
+} t;
+
+static void *
+zeroed(size_t size)
+{
+    size = (size + 4095) & ~(size_t)4095;
+    void *memory = aligned_alloc(4096, size);
+    assert_non_null(memory);
+    memset(memory, 0, size);
+    return memory;
+}
+
+static struct weir_ring *
+ring(size_t capacity)
+{
+    return weir_ring_init(zeroed(weir_ring_footprint(capacity)), capacity);
+}
+
+static struct weir_batch *
+batch_new(void)
+{
+    struct weir_batch *batch = zeroed(sizeof *batch);
+    batch->marks = zeroed(WEIR_BATCH_MARKS_MAX);
+    batch->definitions = zeroed(WEIR_BATCH_DEFINITIONS_MAX);
+    return batch;
+}
+
+static const struct weir_ledger_sum *
+closed(void)
+{
+    assert_int_equal(weir_ledger_read(t.ledger, t.sum), WEIR_OK);
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+        assert_int_equal(t.sum->residual[unit], 0);
+    return t.sum;
+}
+
+/* Takes a sample once, for the series that it was meant for. */
+static void
+take_sample(const struct weir_sample *sample)
+{
+    uint64_t value = (uint64_t)weir_sample_double(sample);
+    assert_true(value < AGENTS * SERIES * STEPS);
+    assert_false(t.seen[value]);
+    t.seen[value] = true;
+    assert_int_equal(sample->time_ms, BASE_MS + (int64_t)(value % STEPS));
+    uint64_t *number = &t.numbers[value / STEPS];
+    if (*number == 0)
+        *number = weir_sample_series(sample) + 1;
+    assert_int_equal(*number, weir_sample_series(sample) + 1);
+    t.stored++;
+}
+
+/* Plays the log writer of one producer. */
+static void
+write_log(struct weir_ring *batches, struct weir_ring *empties, uint32_t edge)
+{
+    struct weir_batch *batch;
+    while ((batch = weir_ring_pop(batches)) != NULL) {
+        for (uint32_t i = 0; i < batch->count; i++)
+            take_sample(&batch->samples[i]);
+        t.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
+        t.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
+        t.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
+        t.writer.popped[edge] = batch->number;
+        weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WRITER], &t.writer);
+        weir_batch_reset(batch);
+        assert_true(weir_ring_push(empties, batch));
+    }
+}
+
+static struct weir_worker_options
+options_new(struct weir_port *port, struct weir_series *series)
+{
+    struct weir_senders *senders = weir_senders_init(
+        zeroed(weir_senders_footprint(2 * AGENTS, TEMPLATE_BYTES)), 2 * AGENTS, TEMPLATE_BYTES,
+        &t.key);
+    return (struct weir_worker_options){.ports = {port},
+        .port_count = 1,
+        .series = series,
+        .raw_cache = weir_raw_cache_init(zeroed(weir_raw_cache_footprint(SERIES_MAX)), SERIES_MAX),
+        .senders = senders,
+        .key = &t.key,
+        .progress = &t.progress,
+        .ledger = t.ledger,
+        .counts = &t.counts,
+        .batches = ring(2 * BATCHES),
+        .empties = ring(2 * BATCHES),
+        .chunks = ring(WEIR_CHUNKS),
+        .settled = ring(WEIR_CHUNKS),
+        .parsed = zeroed(sizeof(struct weir_parsed)),
+        .retention_ms = INT64_MAX / 4,
+        .flush_interval_ns = 1000000};
+}
+
+static struct weir_registrar *
+registrar_new(const struct weir_worker_options *worker, struct weir_series *series,
+    struct weir_registrar_options *options)
+{
+    *options = (struct weir_registrar_options){.series = series,
+        .key = &t.key,
+        .progress = &t.progress,
+        .ledger = t.ledger,
+        .counts = &t.registrar_counts,
+        .batches = ring(2 * BATCHES),
+        .empties = ring(2 * BATCHES),
+        .workers = {{worker->chunks, worker->settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .worker_count = 1,
+        .flush_interval_ns = 1000000,
+        .parsed = zeroed(sizeof(struct weir_parsed))};
+    for (int i = 0; i < BATCHES; i++) {
+        t.batches[i] = batch_new();
+        t.batches[BATCHES + i] = batch_new();
+        assert_true(weir_ring_push(worker->empties, t.batches[i]));
+        assert_true(weir_ring_push(options->empties, t.batches[BATCHES + i]));
+    }
+    for (int i = 0; i < WEIR_CHUNKS; i++) {
+        t.chunks[i] = zeroed(sizeof(struct weir_chunk));
+        assert_true(weir_ring_push(worker->settled, t.chunks[i]));
+    }
+    struct weir_registrar *registrar;
+    assert_int_equal(weir_registrar_new(options, &registrar), WEIR_OK);
+    return registrar;
+}
+
+static void
+check_truth(const struct weir_port *chaos)
+{
+    const struct weir_chaos_truth truth = port_chaos_truth(chaos);
+    const struct weir_ledger_sum *sum = closed();
+    const struct weir_ledger_unit *samples = &sum->total.unit[WEIR_UNIT_SAMPLES];
+    assert_int_equal(truth.packets, AGENTS * STEPS);
+    assert_int_equal(sum->total.counter[WEIR_COUNTER_sequence_gaps], truth.lost);
+    assert_int_equal(sum->total.counter[WEIR_COUNTER_sequence_duplicates], truth.duplicated);
+    assert_int_equal(sum->total.counter[WEIR_COUNTER_sequence_reorderings], truth.reordered);
+    assert_int_equal(t.stored, truth.units - truth.units_lost);
+    assert_int_equal(samples->stored, t.stored);
+    assert_int_equal(samples->rejected[WEIR_REASON_duplicate], truth.units_duplicated);
+    assert_int_equal(samples->received, t.stored + truth.units_duplicated);
+    assert_int_equal(sum->total.unit[WEIR_UNIT_PACKETS].received, port_chaos_handed(chaos));
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+        assert_int_equal(sum->in_flight[unit], 0);
+}
+
+static void
+run(uint64_t seed, uint64_t chances)
+{
+    static const uint8_t hash_seed[WEIR_HASH_SEED_BYTES] = "a chaotic test";
+    struct weir_registrar_options registrar_options;
+    struct weir_worker *worker;
+    memset(&t, 0, sizeof t);
+    weir_hash_key_init(&t.key, hash_seed);
+    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    t.ledger = zeroed(sizeof *t.ledger);
+    t.sum = zeroed(sizeof *t.sum);
+    t.agents = (struct agents_port){.port = {.ops = &agents_ops}, .random = seed};
+    for (uint32_t i = 0; i < AGENTS; i++)
+        start_agent(&t.agents, i);
+    const struct weir_chaos_options chaos_options = {seed, chances, chances, chances};
+    struct weir_port *chaos = port_chaos_new(&t.agents.port, &chaos_options);
+    struct weir_series *series = weir_series_init(
+        zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX, LABEL_BYTES, &t.key);
+    struct weir_worker_options options = options_new(chaos, series);
+    struct weir_registrar *registrar = registrar_new(&options, series, &registrar_options);
+    assert_int_equal(weir_worker_new(&options, &worker), WEIR_OK);
+
+    uint64_t random = seed;
+    bool drained = false;
+    while (!t.agents.ended || !drained) {
+        drained = weir_worker_run_once(worker) == 0 && t.agents.ended &&
+            weir_worker_drain(worker);
+        if (next_random(&random) % 4 == 0) /* so that groups wait behind definitions */
+            weir_registrar_run_once(registrar);
+        drained = drained && weir_registrar_flush(registrar) && weir_registrar_idle(registrar);
+        if (next_random(&random) % 8 == 0)
+            closed();
+        write_log(options.batches, options.empties, WEIR_EDGE_WORKER_WRITER(0));
+        write_log(registrar_options.batches, registrar_options.empties,
+            WEIR_EDGE_REGISTRAR_WRITER);
+    }
+    check_truth(chaos);
+
+    weir_worker_free(worker);
+    weir_registrar_free(registrar);
+    port_chaos_free(chaos);
+    for (int i = 0; i < 2 * BATCHES; i++) {
+        free(t.batches[i]->marks);
+        free(t.batches[i]->definitions);
+        free(t.batches[i]);
+    }
+    for (int i = 0; i < WEIR_CHUNKS; i++)
+        free(t.chunks[i]);
+    void *const owned[] = {options.raw_cache, options.senders, options.batches, options.empties,
+        options.chunks, options.settled, options.parsed, registrar_options.batches,
+        registrar_options.empties, registrar_options.parsed, series, t.ledger, t.sum};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i]);
+}
+
+static void
+test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken(void **state)
+{
+    (void)state;
+    static const double chances[] = {0, 0.00001, 0.001, 0.01, 0.1, 0.5, 0.9};
+    uint64_t seed = (uint64_t)weir_mono_ns() | 1;
+    print_message("# seed %llu\n", (unsigned long long)seed);
+    for (size_t i = 0; i < sizeof chances / sizeof *chances; i++)
+        run(seed + 2 * i, (uint64_t)(chances[i] * 0x1p32));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
