@@ -26,7 +26,7 @@
 #define FRAME_RING_BYTES (UINT64_C(512) << 20)
 #define OPEN_WAIT_NS (INT64_C(120) * 1000000000)
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
-#define LABEL_BYTES 160 /* of one benchmark series, canonical, with room */
+#define LABEL_BYTES 96 /* of one benchmark series, canonical, at most */
 
 struct weir_bench_target {
     char data[WEIR_CONFIG_PATH_MAX];
@@ -124,6 +124,8 @@ write_config(const struct weir_bench_target *target, uint64_t series, uint64_t l
     config->channels_max = (uint32_t)(config->series_max / 200) + 1024;
     config->series_label_bytes = config->series_max * LABEL_BYTES;
     config->frame_ring_bytes = FRAME_RING_BYTES;
+    /* a machine that has run a while has its memory; one just made would be measured instead */
+    config->prefault = true;
     config->log_size_max = directory_bytes(data) + log_bytes;
     path_in(path, size, data, "run/bench.yaml");
     FILE *file = err == WEIR_OK ? fopen(path, "w") : NULL;
@@ -379,6 +381,25 @@ cpu_model(char *out, size_t size)
         fclose(file);
 }
 
+/* Memory of a process that lies in huge pages of whatever kind. */
+static uint64_t
+huge_page_bytes(pid_t pid)
+{
+    static const char *const fields[] = {"AnonHugePages:", "ShmemPmdMapped:", "Shared_Hugetlb:",
+        "Private_Hugetlb:"};
+    char text[256];
+    uint64_t total = 0;
+    snprintf(text, sizeof text, "/proc/%d/smaps_rollup", (int)pid);
+    FILE *file = fopen(text, "r");
+    while (file != NULL && fgets(text, sizeof text, file) != NULL)
+        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+            if (strncmp(text, fields[i], strlen(fields[i])) == 0)
+                total += strtoull(text + strlen(fields[i]), NULL, 10) << 10;
+    if (file != NULL)
+        fclose(file);
+    return total;
+}
+
 void
 weir_bench_target_describe(const struct weir_bench_target *target, json_t *report)
 {
@@ -389,7 +410,9 @@ weir_bench_target_describe(const struct weir_bench_target *target, json_t *repor
     json_object_set_new(report, "cpus", json_integer(get_nprocs()));
     json_object_set_new(report, "simd", json_string(target->shared->simd));
     json_object_set_new(report, "io", json_string(target->shared->io_backend));
-    json_object_set_new(report, "explicit_huge_pages", json_false());
+    json_object_set_new(report, "prefaulted", json_true());
+    json_object_set_new(report, "dataplane_huge_page_bytes",
+        json_integer((json_int_t)huge_page_bytes(target->pid)));
     snprintf(text, sizeof text, "unknown");
     if (statfs(target->data, &kind) == 0)
         snprintf(text, sizeof text, "0x%lx", (unsigned long)kind.f_type);
