@@ -26,7 +26,9 @@
 #define FRAME_RING_BYTES (UINT64_C(512) << 20)
 #define OPEN_WAIT_NS (INT64_C(120) * 1000000000)
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
-#define LABEL_BYTES 96 /* of one benchmark series, canonical, at most */
+/* Of one series, canonical, at most: it is all taken at start, and 100 M series are many. */
+#define LABEL_BYTES_INFLUX 96
+#define LABEL_BYTES_WEIR 160
 
 struct weir_bench_target {
     char data[WEIR_CONFIG_PATH_MAX];
@@ -132,7 +134,8 @@ write_config(const struct weir_bench_target *target, uint64_t series, uint64_t l
     config->series_max = series + (err == WEIR_OK ? known : 0) + 1024;
     /* an agent is 200 series; those of earlier runs come again */
     config->channels_max = (uint32_t)(config->series_max / 200) + 1024;
-    config->series_label_bytes = config->series_max * LABEL_BYTES;
+    config->series_label_bytes = config->series_max *
+        (target->proto == WEIR_BENCH_WEIR ? LABEL_BYTES_WEIR : LABEL_BYTES_INFLUX);
     config->frame_ring_bytes = FRAME_RING_BYTES;
     /* a machine that has run a while has its memory; one just made would be measured instead */
     config->prefault = true;
