@@ -54,6 +54,7 @@ struct report {
     uint64_t datagrams_sent;   /* until its end */
     double warm_seconds;
     uint64_t warm_series;  /* newly defined */
+    struct weir_ledger_sum warm; /* when they were: of this dataplane's life, which began empty */
     uint64_t log_bytes;    /* appended during the measurement */
     struct weir_bench_found found;
 };
@@ -269,10 +270,11 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
         rejected = before + pass_sent - report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
         missed = report->before.total.counter[WEIR_COUNTER_raw_misses] - last_missed;
         last_missed += missed;
-        if (weir_bench_target_series(target) - known >= options->series)
-            report->warm_seconds = report->warm_seconds == 0
-                                       ? (double)(weir_mono_ns() - start_ns) / 1e9
-                                       : report->warm_seconds;
+        if (report->warm_seconds == 0 &&
+            weir_bench_target_series(target) - known >= options->series) {
+            report->warm_seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
+            report->warm = report->before;
+        }
     }
     report->warm_series = weir_bench_target_series(target) - known;
     if (report->warm_seconds == 0)
@@ -443,6 +445,12 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "tsc_hz", json_real(weir_tsc_hz()));
     json_object_set_new(out, "ledger_residual",
         json_integer((json_int_t)residual_sum(&report->after)));
+    json_t *contact = json_object();
+    for (int stage = 0; stage < WEIR_STAGE_COUNT; stage++)
+        json_object_set_new(contact, weir_stage_names[stage],
+            json_real((double)report->warm.total.cycles[stage] /
+                      (double)(report->warm_series ? report->warm_series : 1)));
+    json_object_set_new(out, "first_contact_cycles", contact);
     json_object_set_new(out, "first_contact_series", json_integer((json_int_t)report->warm_series));
     json_object_set_new(out, "first_contact_seconds", json_real(report->warm_seconds));
     json_object_set_new(out, "generator_ns_per_sample", json_real(report->generator_ns));

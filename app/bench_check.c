@@ -7,6 +7,7 @@
 #include "storage/reader.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,11 +24,16 @@ struct draw {
     bool found;
 };
 
+#define NOT_OURS UINT32_MAX
+
+/* Bytes a series: 4 for its place in the generator, a bit for whether it is drawn. */
 struct check {
     const struct weir_bench_run *run;
     struct weir_bench_found *found;
-    uint64_t *series;     /* generator's number by place in the selection */
-    uint32_t *first_draw; /* by generator's number; DRAWS where none */
+    uint32_t *series;     /* generator's number by number in the log */
+    uint64_t series_count;
+    uint64_t series_capacity;
+    uint64_t *drawn;      /* bits, by generator's number */
     struct draw draws[DRAWS];
 };
 
@@ -56,21 +62,26 @@ draw_samples(struct check *check)
             .pass = (value[1] >> 11) % check->run->passes};
     }
     qsort(check->draws, DRAWS, sizeof check->draws[0], compare_draws);
-    for (uint64_t series = 0; series < check->run->series; series++)
-        check->first_draw[series] = DRAWS;
-    for (uint32_t i = DRAWS; i-- > 0;)
-        check->first_draw[check->draws[i].series] = i;
+    for (uint32_t i = 0; i < DRAWS; i++)
+        check->drawn[check->draws[i].series / 64] |= UINT64_C(1) << check->draws[i].series % 64;
 }
 
-static enum weir_err
-on_sample(void *context, size_t index, int64_t time_ms, double value)
+/* Is the sample one of those drawn of its series, and as it was sent? */
+static void
+compare_sample(struct check *check, uint64_t series, int64_t time_ms, double value)
 {
-    struct check *check = context;
     const struct weir_bench_run *run = check->run;
-    check->found->samples++;
-    uint64_t series = check->series[index];
-    for (uint32_t i = check->first_draw[series]; i < DRAWS && check->draws[i].series == series;
-         i++) {
+    size_t low = 0;
+    for (size_t count = DRAWS; count > 0;) {
+        size_t half = count / 2;
+        if (check->draws[low + half].series < series) {
+            low += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
+    }
+    for (size_t i = low; i < DRAWS && check->draws[i].series == series; i++) {
         struct draw *draw = &check->draws[i];
         if (weir_bench_time_ms(run->proto, run->start_ms, run->step_ms, series,
                 draw->pass) == time_ms)
@@ -78,24 +89,51 @@ on_sample(void *context, size_t index, int64_t time_ms, double value)
                 weir_double_bits(value) ==
                 weir_double_bits(weir_bench_value(run->proto, series, draw->pass));
     }
+}
+
+static enum weir_err
+on_sample(void *context, size_t number, int64_t time_ms, double value)
+{
+    struct check *check = context;
+    uint64_t series = number < check->series_count ? check->series[number] : NOT_OURS;
+    if (series == NOT_OURS)
+        return WEIR_OK;
+    check->found->samples++;
+    if ((check->drawn[series / 64] >> series % 64 & 1) != 0)
+        compare_sample(check, series, time_ms, value);
     return WEIR_OK;
 }
 
-/* Keeps the run's own series of those selected; the directory may hold earlier, larger runs. */
-static size_t
-keep_series(struct check *check, struct weir_reader *reader, uint64_t *numbers, size_t count)
+/* Generator's number of a series of this run by its labels. */
+static bool
+series_of(const struct check *check, const uint8_t *labels, size_t size, uint64_t *out)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t *labels;
-        size_t size;
-        weir_reader_labels(reader, numbers[i], &labels, &size);
-        if (!weir_bench_series_of(check->run->proto, labels, size, &check->series[kept]) ||
-            check->series[kept] >= check->run->series)
-            continue;
-        numbers[kept++] = numbers[i];
+    const char *wanted = weir_bench_job(check->run->proto);
+    struct weir_label job;
+    return weir_labels_find(labels, size, "job", &job) && job.value_size == strlen(wanted) &&
+           memcmp(job.value, wanted, job.value_size) == 0 &&
+           weir_bench_series_of(check->run->proto, labels, size, out) &&
+           *out < check->run->series;
+}
+
+/* Notes the run's own series; the directory may hold earlier, larger runs. */
+static enum weir_err
+on_definition(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    struct check *check = context;
+    if (number >= check->series_capacity) {
+        uint64_t capacity = number + number / 8 + 1024;
+        uint32_t *grown = realloc(check->series, capacity * sizeof *grown);
+        if (grown == NULL)
+            return weir_fail(WEIR_NOMEM, 0, "places of %" PRIu64 " series", capacity);
+        check->series = grown;
+        check->series_capacity = capacity;
     }
-    return kept;
+    uint64_t series;
+    bool ours = labels != NULL && series_of(check, labels, size, &series);
+    check->series[number] = ours ? (uint32_t)series : NOT_OURS;
+    check->series_count = number + 1;
+    return WEIR_OK;
 }
 
 static enum weir_err
@@ -108,28 +146,13 @@ read_back(struct check *check)
     struct weir_reader *reader;
     enum weir_err err = weir_shared_map(run->shared_fd, &shared);
     if (err == WEIR_OK)
-        err = weir_reader_open(directory, shared, &reader);
+        err = weir_reader_open_told(directory, shared, on_definition, check, &reader);
+    if (err == WEIR_OK)
+        err = weir_reader_refresh(reader);
     if (err != WEIR_OK)
         return err;
-    err = weir_reader_refresh(reader);
-    if (err != WEIR_OK)
-        return err;
-    const char *job = weir_bench_job(run->proto);
-    const struct weir_match match = {.name = "job",
-        .value = job,
-        .value_size = strlen(job),
-        .kind = WEIR_MATCH_EQUAL};
-    uint64_t *numbers;
-    size_t count;
-    err = weir_reader_select(reader, &match, 1, &numbers, &count);
-    if (err != WEIR_OK)
-        return err;
-    check->series = malloc((count + 1) * sizeof *check->series);
-    if (check->series == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "selection of %zu series", count);
-    count = keep_series(check, reader, numbers, count);
     int64_t end_ms = run->start_ms + (int64_t)(run->passes + 1) * run->step_ms;
-    return weir_reader_scan(reader, numbers, count, run->start_ms, end_ms, on_sample, check);
+    return weir_reader_scan(reader, NULL, 0, run->start_ms, end_ms, on_sample, check);
 }
 
 static enum weir_err
@@ -140,8 +163,8 @@ child_work(const struct weir_bench_run *run, struct weir_bench_found *found)
         return weir_fail(WEIR_NOMEM, 0, "check");
     check->run = run;
     check->found = found;
-    check->first_draw = malloc(run->series * sizeof *check->first_draw);
-    if (check->first_draw == NULL)
+    check->drawn = calloc(run->series / 64 + 1, sizeof *check->drawn);
+    if (check->drawn == NULL)
         return weir_fail(WEIR_NOMEM, 0, "draws");
     draw_samples(check);
     int64_t start_ns = weir_mono_ns();

@@ -28,7 +28,9 @@
 #define OPEN_WAIT_NS (INT64_C(120) * 1000000000)
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
 #define TMPFS_MAGIC_NUMBER 0x01021994
-#define LABEL_BYTES 160 /* of one benchmark series, canonical, with room */
+/* Of one series, canonical, at most: it is all taken at start, and 100 M series are many. */
+#define LABEL_BYTES_INFLUX 96
+#define LABEL_BYTES_WEIR 160
 
 struct weir_bench_target {
     char data[WEIR_CONFIG_PATH_MAX];
@@ -75,6 +77,16 @@ weir_bench_target_check_disk(const char *data, uint64_t need)
     return WEIR_OK;
 }
 
+static enum weir_err
+pass_definition(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    (void)context;
+    (void)number;
+    (void)labels;
+    (void)size;
+    return WEIR_OK;
+}
+
 /* Series the log of an earlier run has defined; the table must hold them too. */
 static enum weir_err
 known_series(const char *data, uint64_t *out)
@@ -85,7 +97,7 @@ known_series(const char *data, uint64_t *out)
     if (access(directory, F_OK) != 0)
         return WEIR_OK;
     struct weir_reader *reader;
-    enum weir_err err = weir_reader_open(directory, NULL, &reader);
+    enum weir_err err = weir_reader_open_told(directory, NULL, pass_definition, NULL, &reader);
     if (err != WEIR_OK)
         return err;
     *out = weir_reader_series_count(reader);
@@ -140,8 +152,11 @@ write_config(const struct weir_bench_target *target, uint64_t series, uint64_t l
     config->series_max = series + (err == WEIR_OK ? known : 0) + 1024;
     /* an agent is 200 series; those of earlier runs come again */
     config->channels_max = (uint32_t)(config->series_max / 200) + 1024;
-    config->series_label_bytes = config->series_max * LABEL_BYTES;
+    config->series_label_bytes = config->series_max *
+        (target->proto == WEIR_BENCH_WEIR ? LABEL_BYTES_WEIR : LABEL_BYTES_INFLUX);
     config->frame_ring_bytes = FRAME_RING_BYTES;
+    /* a machine that has run a while has its memory; one just made would be measured instead */
+    config->prefault = true;
     config->log_size_max = directory_bytes(data) + log_bytes;
     path_in(path, size, data, "run/bench.yaml");
     FILE *file = err == WEIR_OK ? fopen(path, "w") : NULL;
@@ -439,6 +454,25 @@ cpu_model(char *out, size_t size)
         fclose(file);
 }
 
+/* Memory of a process that lies in huge pages of whatever kind. */
+static uint64_t
+huge_page_bytes(pid_t pid)
+{
+    static const char *const fields[] = {"AnonHugePages:", "ShmemPmdMapped:", "Shared_Hugetlb:",
+        "Private_Hugetlb:"};
+    char text[256];
+    uint64_t total = 0;
+    snprintf(text, sizeof text, "/proc/%d/smaps_rollup", (int)pid);
+    FILE *file = fopen(text, "r");
+    while (file != NULL && fgets(text, sizeof text, file) != NULL)
+        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+            if (strncmp(text, fields[i], strlen(fields[i])) == 0)
+                total += strtoull(text + strlen(fields[i]), NULL, 10) << 10;
+    if (file != NULL)
+        fclose(file);
+    return total;
+}
+
 void
 weir_bench_target_describe(const struct weir_bench_target *target, json_t *report)
 {
@@ -449,7 +483,9 @@ weir_bench_target_describe(const struct weir_bench_target *target, json_t *repor
     json_object_set_new(report, "cpus", json_integer(get_nprocs()));
     json_object_set_new(report, "simd", json_string(target->shared->simd));
     json_object_set_new(report, "io", json_string(target->shared->io_backend));
-    json_object_set_new(report, "explicit_huge_pages", json_false());
+    json_object_set_new(report, "prefaulted", json_true());
+    json_object_set_new(report, "dataplane_huge_page_bytes",
+        json_integer((json_int_t)huge_page_bytes(target->pid)));
     snprintf(text, sizeof text, "unknown");
     if (statfs(target->data, &kind) == 0)
         snprintf(text, sizeof text, "0x%lx", (unsigned long)kind.f_type);

@@ -13,9 +13,9 @@
 
 #define KEY_FILE "key"
 
-/* Takes one region and remembers it for the end. */
-enum weir_err
-weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out)
+/* Takes one region and remembers it for the end. Its pages come when touched. */
+static enum weir_err
+region_take(struct weir_dataplane *dataplane, size_t bytes, void **out)
 {
     WEIR_ASSERT(dataplane->region_count < WEIR_DATAPLANE_REGIONS_MAX);
     bool huge = dataplane->config.huge_pages != WEIR_CONFIG_OFF;
@@ -25,6 +25,15 @@ weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out
     dataplane->regions[dataplane->region_count++] =
         (struct weir_dataplane_region){.memory = *out, .bytes = bytes};
     return WEIR_OK;
+}
+
+enum weir_err
+weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out)
+{
+    enum weir_err err = region_take(dataplane, bytes, out);
+    if (err == WEIR_OK && dataplane->config.prefault && !weir_memory_populate(*out, bytes))
+        weir_event(WEIR_WARN, "not_prefaulted", "bytes=%zu errno=%d", bytes, errno);
+    return err;
 }
 
 static enum weir_err
@@ -149,7 +158,8 @@ senders_take(struct weir_dataplane *dataplane)
     uint32_t channels_max = dataplane->config.channels_max;
     uint64_t template_bytes = dataplane->topology.template_bytes;
     void *memory;
-    enum weir_err err = weir_dataplane_memory(dataplane,
+    /* templates are for all series there may be, and maybe nobody sends any: never prefaulted */
+    enum weir_err err = region_take(dataplane,
         weir_senders_footprint(channels_max, template_bytes), &memory);
     if (err == WEIR_OK)
         dataplane->senders =

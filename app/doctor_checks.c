@@ -122,15 +122,17 @@ look_huge_pages(struct weir_finding *finding, const char *data)
 {
     (void)data;
     uint64_t unused = read_field("/proc/meminfo", "HugePages_Free", 10);
-    char transparent[128];
+    char transparent[128], shared[128];
     read_line("/sys/kernel/mm/transparent_hugepage/enabled", transparent, sizeof transparent);
+    read_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", shared, sizeof shared);
     finding->means = "tables take ordinary or transparent huge pages: more TLB misses from a few "
                      "million series on; DPDK runs with --no-huge";
-    finding->remedy = "sysctl vm.nr_hugepages=512 (2 MiB each)";
+    finding->remedy = "sysctl vm.nr_hugepages=512 (2 MiB each); for the frame ring: echo advise > "
+                      "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
     weir_finding_set(finding, unused > 0 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
-        "%llu free of %llu, transparent: %s", (unsigned long long)unused,
+        "%llu free of %llu, transparent: %s, of shared memory: %s", (unsigned long long)unused,
         (unsigned long long)read_field("/proc/meminfo", "HugePages_Total", 10),
-        transparent[0] != '\0' ? transparent : "none");
+        transparent[0] != '\0' ? transparent : "none", shared[0] != '\0' ? shared : "none");
 }
 
 static void

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -51,6 +52,13 @@ weir_memory_map(size_t bytes, bool *huge, void **out)
         return weir_fail(WEIR_NOMEM, errno, "map %zu bytes", bytes);
     *out = at;
     return WEIR_OK;
+}
+
+bool
+weir_memory_populate(void *memory, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return madvise(memory, (bytes + page - 1) & ~(page - 1), MADV_POPULATE_WRITE) == 0;
 }
 
 void

@@ -94,9 +94,13 @@ struct weir_parse_context {
 typedef size_t weir_parse_fn(const struct weir_parse_context *context,
     struct weir_packet *packet, size_t at, struct weir_parsed *out);
 
+#define WEIR_TAGS_KEPT_MAX 1024
+
 /* A line that parse has accepted, on the way to the labels of its fields: its tags are decoded
  * once, and its fields are walked once where they are asked for in order, so that a line of
- * thousands of fields costs no more than its bytes. */
+ * thousands of fields costs no more than its bytes. Lines that follow each other often have the
+ * same tags: those of the last line are kept, so that equal bytes are not decoded again. Zeroed
+ * before its first line. */
 struct weir_line_labels {
     const uint8_t *text; /* borrowed until the last call for the line */
     size_t size;
@@ -106,10 +110,13 @@ struct weir_line_labels {
     uint64_t bytes_walked; /* over all calls since begin */
     const uint8_t *measurement;
     size_t measurement_size;
-    size_t count; /* list[1] .. list[count - 1] are the tags, list[0] is for the name */
     struct weir_label list[WEIR_LABELS_COUNT_MAX];
-    struct weir_label sorted[WEIR_LABELS_COUNT_MAX]; /* scratch of one field */
+    size_t tags_text_size; /* of what tags was made from; 0 where it was not kept */
+    size_t tags_size;
+    size_t name_at;        /* where in tags the name goes */
     size_t room_used;
+    uint8_t tags_text[WEIR_TAGS_KEPT_MAX];
+    uint8_t tags[WEIR_LABELS_BYTES_MAX];     /* all labels but the name, canonical */
     uint8_t room[2 * WEIR_LABELS_BYTES_MAX]; /* text whose escapes were taken out */
 };
 

@@ -131,13 +131,54 @@ find_slot(const struct weir_raw_cache *cache, struct weir_hash128 raw)
     return NULL;
 }
 
-bool
-weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 raw,
-    uint64_t *number)
+#if defined(__x86_64__)
+
+/* The slot of the home bucket whose check bits are raw's, with its hash bits compared; NULL where
+ * that is not all there is to it. Nearly every lookup ends here, and takes half the instructions
+ * of the comparison of everything at once. */
+static inline const struct slot *
+find_at_home(const struct weir_raw_cache *cache, struct weir_hash128 raw)
+{
+    const struct bucket *bucket = &cache->buckets[weir_slot_bucket(raw, cache->bucket_count)];
+    const __m128i *at = (const __m128i *)bucket;
+    __m128i front = _mm_unpackhi_epi32(_mm_load_si128(at), _mm_load_si128(at + 1));
+    __m128i back = _mm_unpackhi_epi32(_mm_load_si128(at + 2), _mm_load_si128(at + 3));
+    __m128i same = _mm_cmpeq_epi32(_mm_unpacklo_epi64(front, back), _mm_set1_epi32((int)raw.hi));
+    unsigned mask = (unsigned)_mm_movemask_ps(_mm_castsi128_ps(same));
+    const struct slot *slot = &bucket->slots[__builtin_ctz(mask | 8)];
+    bool found = mask != 0 && (slot->word0 & WEIR_SLOT_HASH_MASK) == weir_slot_hash(raw);
+    return WEIR_LIKELY(found) ? slot : NULL;
+}
+
+#else
+
+static inline const struct slot *
+find_at_home(const struct weir_raw_cache *cache, struct weir_hash128 raw)
+{
+    (void)cache;
+    (void)raw;
+    return NULL;
+}
+
+#endif
+
+static bool
+look_further(const struct weir_raw_cache *cache, struct weir_hash128 raw, uint64_t *number)
 {
     const struct slot *slot = find_slot(cache, raw);
     if (slot == NULL || slot->word0 == 0)
         return false;
+    *number = weir_slot_number(slot->word0, slot->word1);
+    return true;
+}
+
+bool
+weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 raw,
+    uint64_t *number)
+{
+    const struct slot *slot = find_at_home(cache, raw);
+    if (WEIR_UNLIKELY(slot == NULL))
+        return look_further(cache, raw, number);
     *number = weir_slot_number(slot->word0, slot->word1);
     return true;
 }

@@ -21,8 +21,9 @@ struct work {
 
     bool in_line;
     struct weir_chunk_line line;
-    const uint8_t *text;
-    uint32_t point_at;         /* next of parsed->points */
+    uint8_t *text;             /* or the list of points */
+    struct weir_chunk_point *resolved; /* the one at point_at, where the line is a list of them */
+    uint32_t point_at;         /* next of parsed->points, or of the list */
     uint32_t point_end;
     uint32_t samples_accepted; /* of the line */
     uint32_t samples_rejected;
@@ -140,6 +141,22 @@ batch_push(struct weir_registrar *registrar)
     WEIR_ASSERT(pushed); /* the ring holds every batch there is */
 }
 
+static void
+sample_append(struct weir_registrar *registrar, struct weir_batch *batch)
+{
+    const struct work *work = &registrar->work;
+    const struct weir_chunk_point *resolved = work->resolved;
+    if (resolved != NULL) {
+        weir_batch_append(batch,
+            weir_sample_key(work->number, resolved->kind, resolved->exponent), resolved->time_ms,
+            resolved->value);
+        return;
+    }
+    const struct weir_point *point = &registrar->options.parsed->points[work->point_at];
+    weir_batch_append(batch, weir_sample_key(work->number, point->kind, point->exponent),
+        point->time_ms, point->value);
+}
+
 /* Appends the pending point, and its definition where it is new. False where there is no room and
  * no empty batch; nothing has changed then, so that it is simply called again. A full batch is
  * pushed only here, right before something is appended to its successor: at the end of a line or
@@ -148,7 +165,6 @@ static bool
 point_append(struct weir_registrar *registrar)
 {
     struct work *work = &registrar->work;
-    const struct weir_point *point = &registrar->options.parsed->points[work->point_at];
     const uint8_t *labels = NULL;
     size_t size = 0;
     if (work->is_new)
@@ -178,8 +194,7 @@ point_append(struct weir_registrar *registrar)
     work->pending = false;
     if (work->line.defines > 0)
         return true;
-    weir_batch_append(batch, weir_sample_key(work->number, point->kind, point->exponent),
-        point->time_ms, point->value);
+    sample_append(registrar, batch);
     work->samples_accepted++;
     return true;
 }
@@ -202,38 +217,60 @@ samples_reject(struct weir_registrar *registrar, uint64_t count, uint8_t reason)
     work->samples_rejected += (uint32_t)count;
 }
 
-/* Labels and number of the next point; a refused one is counted and passed over. */
-static void
-point_define(struct weir_registrar *registrar)
+/* The labels of the next point of a line that came as text. */
+static enum weir_err
+text_labels(struct weir_registrar *registrar, size_t *size)
 {
     struct work *work = &registrar->work;
-    struct weir_counts *counts = registrar->options.counts;
     const struct weir_point *point = &registrar->options.parsed->points[work->point_at];
     const struct weir_protocol *protocol = &weir_protocols[work->line.proto];
-    uint8_t *labels = registrar->labels;
-    size_t size;
     if (!work->labels_begun) {
         work->labels_begun = true;
         work->labels_err =
             protocol->labels_begin(&registrar->line_labels, work->text, work->line.size);
     }
-    if (work->labels_err != WEIR_OK ||
-        protocol->labels_field(&registrar->line_labels, point->field, labels, &size) != WEIR_OK) {
-        samples_reject(registrar, 1, WEIR_REASON_bad_labels);
+    if (work->labels_err != WEIR_OK)
+        return work->labels_err;
+    return protocol->labels_field(&registrar->line_labels, point->field, registrar->labels, size);
+}
+
+/* Number of the next point; a refused one is counted and passed over. */
+static void
+point_define(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    struct weir_counts *counts = registrar->options.counts;
+    struct weir_series *series = registrar->options.series;
+    enum weir_err err;
+    work->is_new = false;
+    if (work->resolved != NULL && work->resolved->labels_size == 0) {
+        work->number = work->resolved->number;
+        work->pending = true;
         return;
     }
-    enum weir_err err = weir_series_define(registrar->options.series, labels, size, &work->number,
-        &work->is_new);
+    if (work->resolved != NULL) {
+        const uint8_t *labels = (const uint8_t *)(work->resolved + 1);
+        err = weir_series_define_at(series, work->resolved->fingerprint, labels,
+            work->resolved->labels_size, &work->number, &work->is_new);
+    } else {
+        size_t size;
+        if (text_labels(registrar, &size) != WEIR_OK) {
+            samples_reject(registrar, 1, WEIR_REASON_bad_labels);
+            return;
+        }
+        err = weir_series_define(series, registrar->labels, size, &work->number, &work->is_new);
+    }
     if (err != WEIR_OK) {
         weir_event(WEIR_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
         samples_reject(registrar, 1, WEIR_REASON_table_full);
         return;
     }
+    if (work->resolved != NULL)
+        work->resolved->number = work->number;
     work->pending = work->is_new || work->line.defines == 0;
     if (work->is_new) {
         counts->counter[WEIR_COUNTER_series_defined]++;
-        counts->counter[WEIR_COUNTER_fingerprint_collisions] =
-            weir_series_collisions(registrar->options.series);
+        counts->counter[WEIR_COUNTER_fingerprint_collisions] = weir_series_collisions(series);
     }
 }
 
@@ -299,10 +336,17 @@ definition_parse(struct weir_registrar *registrar)
 }
 
 static void
+line_resolved(struct work *work)
+{
+    work->resolved = (struct weir_chunk_point *)(void *)work->text;
+    work->point_end = work->line.samples;
+}
+
+static void
 line_take(struct weir_registrar *registrar)
 {
     struct work *work = &registrar->work;
-    const struct weir_chunk *chunk = work->chunk;
+    struct weir_chunk *chunk = work->chunk;
     WEIR_ASSERT(chunk->used - work->at >= sizeof work->line);
     memcpy(&work->line, chunk->lines + work->at, sizeof work->line);
     WEIR_ASSERT(weir_chunk_line_bytes(work->line.size) <= chunk->used - work->at);
@@ -310,6 +354,7 @@ line_take(struct weir_registrar *registrar)
     work->at += (uint32_t)weir_chunk_line_bytes(work->line.size);
     work->in_line = true;
     work->labels_begun = false;
+    work->resolved = NULL;
     work->point_at = 0;
     work->point_end = 0;
     work->samples_accepted = 0;
@@ -320,6 +365,8 @@ line_take(struct weir_registrar *registrar)
     if (refused != WEIR_REASON_NONE)
         samples_reject(registrar,
             work->line.defines > 0 ? work->line.defines : work->line.samples, refused);
+    else if (work->line.resolved)
+        line_resolved(work);
     else if (work->line.defines > 0)
         definition_parse(registrar);
     else
@@ -382,8 +429,27 @@ line_work(struct weir_registrar *registrar)
         if (work->pending && !point_append(registrar))
             return false;
         work->point_at++;
+        if (work->resolved != NULL)
+            work->resolved = (struct weir_chunk_point *)(void *)((uint8_t *)work->resolved +
+                weir_chunk_point_bytes(work->resolved->labels_size));
     }
     return line_finish(registrar);
+}
+
+/* Fetches the buckets of a chunk's series: another core's caches may have them. */
+static void
+chunk_prefetch(const struct weir_registrar *registrar, const struct weir_chunk *chunk)
+{
+    struct weir_chunk_line line;
+    for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
+        memcpy(&line, chunk->lines + at, sizeof line);
+        const uint8_t *place = chunk->lines + at + sizeof line;
+        for (uint32_t i = 0; line.resolved && i < line.samples; i++) {
+            const struct weir_chunk_point *point = (const struct weir_chunk_point *)place;
+            weir_series_prefetch(registrar->options.series, point->fingerprint);
+            place += weir_chunk_point_bytes(point->labels_size);
+        }
+    }
 }
 
 static void
@@ -398,6 +464,7 @@ chunk_take(struct weir_registrar *registrar, uint32_t index)
     hold(registrar, WEIR_UNIT_RECORDS, chunk->records);
     hold(registrar, WEIR_UNIT_SAMPLES, chunk->samples);
     chunk->settlement_count = 0;
+    chunk_prefetch(registrar, chunk);
     registrar->work = (struct work){.chunk = chunk, .worker = index};
 }
 

@@ -1,9 +1,10 @@
 /* registrar: the one thread that defines series.
  *
- * Lines whose series a worker did not know arrive as chunks; the registrar parses them again,
- * resolves or defines every series, puts definitions and samples into its own batch, and tells
- * the worker what became of each sender's records. Times have been judged by the worker; they are
- * not judged again, however long a line has waited.
+ * Lines whose series a worker did not know arrive as chunks; the registrar resolves or defines
+ * every series, puts definitions and samples into its own batch, and tells the worker what became
+ * of each sender's records. A line comes as its points with their labels, whose numbers go back
+ * to the worker; where these take too much room it comes as its text, which is parsed again. Times
+ * have been judged by the worker; they are not judged again, however long a line has waited.
  *
  *   worker --chunks--> registrar --batches--> log writer
  *   worker <-settled-- registrar <-empties--- log writer
@@ -30,25 +31,49 @@
 #include "base/sample.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
+#include "dataplane/raw_cache.h"
 #include "dataplane/series.h"
 
 #define WEIR_CHUNK_BYTES (256u << 10)
-#define WEIR_CHUNKS 16
+#define WEIR_CHUNKS 32
 
-/* One line in a chunk: this header, then the text, padded to 8 bytes. */
+/* One line in a chunk: this header, then the text or a list of points, padded to 8 bytes. */
 struct weir_chunk_line {
     uint32_t size;
     uint32_t source;
     uint8_t proto;
-    uint8_t time_unit;
+    uint8_t time_unit : 7;
+    uint8_t resolved : 1; /* a list of `samples` points, not text */
     uint16_t samples; /* points of the line, as the ledger counts them */
     uint32_t defines; /* series of a definition, which has no samples; 0 for a line */
     int64_t receive_ms;
 };
 _Static_assert(sizeof(struct weir_chunk_line) == 24, "");
 
-/* Filled by a worker, given back with settlements by the registrar. The bytes stay as they were:
- * the worker looks its definitions up again. */
+/* A point of a resolved line: this, then its canonical labels, padded to 8 bytes. */
+struct weir_chunk_point {
+    struct weir_hash128 raw;         /* as in struct weir_point */
+    struct weir_hash128 fingerprint; /* of the labels */
+    uint64_t number;      /* of its series; WEIR_RAW_UNKNOWN until the registrar has put it there */
+    int64_t time_ms;
+    uint64_t value;
+    int8_t exponent;
+    uint8_t kind;
+    uint16_t labels_size; /* 0 where the worker knew the number */
+    uint32_t spare;
+};
+_Static_assert(sizeof(struct weir_chunk_point) == 64, "");
+
+/* Bytes a point takes in a chunk. */
+static inline size_t
+weir_chunk_point_bytes(size_t labels_size)
+{
+    return sizeof(struct weir_chunk_point) + ((labels_size + 7) & ~(size_t)7);
+}
+
+/* Filled by a worker, given back with settlements by the registrar. The bytes stay as they were
+ * but for the numbers: the worker looks its definitions up again, and takes the points' series
+ * into its raw cache. */
 struct weir_chunk {
     uint64_t number; /* of its worker, counts from 1 */
     uint32_t used;   /* bytes of lines */

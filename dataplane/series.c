@@ -160,12 +160,48 @@ same_labels(const struct weir_series *series, uint64_t number, const uint8_t *la
         memcmp(series->arena + from, labels, size) == 0;
 }
 
-static struct place
-find(const struct weir_series *series, const uint8_t *labels, size_t size)
+struct weir_hash128
+weir_series_fingerprint(const struct weir_series *series, const uint8_t *labels, size_t size)
 {
-    struct place place = {.hash = weir_hash_part(series->key, 0, labels, size)};
-    place.hash.lo &= series->mask.lo;
-    place.hash.hi &= series->mask.hi;
+    struct weir_hash128 hash = weir_hash_part(series->key, 0, labels, size);
+    hash.lo &= series->mask.lo;
+    hash.hi &= series->mask.hi;
+    return hash;
+}
+
+void
+weir_series_prefetch(const struct weir_series *series, struct weir_hash128 fingerprint)
+{
+    __builtin_prefetch(&series->buckets[weir_slot_bucket(fingerprint, series->bucket_count)]);
+}
+
+bool
+weir_series_candidate(const struct weir_series *series, struct weir_hash128 fingerprint,
+    uint64_t *candidate)
+{
+    uint64_t word0;
+    struct slot *slot = find_slot(series, fingerprint, &word0);
+    if (word0 == 0)
+        return false;
+    *candidate =
+        weir_slot_number(word0, atomic_load_explicit(&slot->word1, memory_order_relaxed));
+    __builtin_prefetch(&series->offsets[*candidate]);
+    return true;
+}
+
+void
+weir_series_fetch(const struct weir_series *series, uint64_t candidate)
+{
+    const uint8_t *labels = series->arena + series->offsets[candidate];
+    __builtin_prefetch(labels);
+    __builtin_prefetch(labels + WEIR_CACHE_LINE);
+}
+
+static struct place
+find(const struct weir_series *series, struct weir_hash128 fingerprint, const uint8_t *labels,
+    size_t size)
+{
+    struct place place = {.hash = fingerprint};
     for (; place.attempt < WEIR_SERIES_ATTEMPTS_MAX; place.attempt++) {
         uint64_t word0;
         struct slot *slot = find_slot(series, place.hash, &word0);
@@ -225,7 +261,15 @@ enum weir_err
 weir_series_resolve(const struct weir_series *series, const uint8_t *labels, size_t size,
     uint64_t *number)
 {
-    struct place place = find(series, labels, size);
+    return weir_series_resolve_at(series, weir_series_fingerprint(series, labels, size), labels,
+        size, number);
+}
+
+enum weir_err
+weir_series_resolve_at(const struct weir_series *series, struct weir_hash128 fingerprint,
+    const uint8_t *labels, size_t size, uint64_t *number)
+{
+    struct place place = find(series, fingerprint, labels, size);
     if (!place.found)
         return WEIR_NOT_FOUND;
     *number = place.number;
@@ -236,7 +280,15 @@ enum weir_err
 weir_series_define(struct weir_series *series, const uint8_t *labels, size_t size,
     uint64_t *number, bool *defined)
 {
-    struct place place = find(series, labels, size);
+    return weir_series_define_at(series, weir_series_fingerprint(series, labels, size), labels,
+        size, number, defined);
+}
+
+enum weir_err
+weir_series_define_at(struct weir_series *series, struct weir_hash128 fingerprint,
+    const uint8_t *labels, size_t size, uint64_t *number, bool *defined)
+{
+    struct place place = find(series, fingerprint, labels, size);
     *defined = false;
     if (!place.found) {
         enum weir_err err = check_room(series, &place, size);
@@ -261,7 +313,8 @@ weir_series_restore(struct weir_series *series, uint64_t number, const uint8_t *
     if (size > WEIR_LABELS_BYTES_MAX)
         return weir_fail(WEIR_CORRUPT, 0, "definition of series %llu has %zu bytes",
             (unsigned long long)number, size);
-    struct place place = find(series, labels, size);
+    struct place place =
+        find(series, weir_series_fingerprint(series, labels, size), labels, size);
     if (place.found)
         return weir_fail(WEIR_CORRUPT, 0, "series %llu is defined again as %llu",
             (unsigned long long)place.number, (unsigned long long)number);

@@ -42,9 +42,30 @@ uint64_t weir_series_max(const struct weir_series *series);
 enum weir_err weir_series_resolve(const struct weir_series *series, const uint8_t *labels,
     size_t size, uint64_t *number) WEIR_MUST_USE;
 
-/* As above, and defines the series where it is unknown (*defined tells). Registrar only. */
+/* The same in steps, for bursts of lookups whose misses of the cache are to overlap. Each step
+ * goes over the whole burst and fetches what the next one reads:
+ *
+ *   fingerprint --(bucket)--> candidate --(offset)--> fetch --(labels)--> resolve_at
+ *
+ * A candidate is the number of a slot that has the fingerprint; where there is none, the series is
+ * unknown now. */
+struct weir_hash128 weir_series_fingerprint(const struct weir_series *series,
+    const uint8_t *labels, size_t size);
+bool weir_series_candidate(const struct weir_series *series, struct weir_hash128 fingerprint,
+    uint64_t *candidate);
+void weir_series_fetch(const struct weir_series *series, uint64_t candidate);
+enum weir_err weir_series_resolve_at(const struct weir_series *series,
+    struct weir_hash128 fingerprint, const uint8_t *labels, size_t size,
+    uint64_t *number) WEIR_MUST_USE;
+/* Fetches the bucket of a fingerprint that is looked for soon. */
+void weir_series_prefetch(const struct weir_series *series, struct weir_hash128 fingerprint);
+
+/* As resolve, and defines the series where it is unknown (*defined tells). Registrar only. */
 enum weir_err weir_series_define(struct weir_series *series, const uint8_t *labels, size_t size,
     uint64_t *number, bool *defined) WEIR_MUST_USE;
+
+enum weir_err weir_series_define_at(struct weir_series *series, struct weir_hash128 fingerprint,
+    const uint8_t *labels, size_t size, uint64_t *number, bool *defined) WEIR_MUST_USE;
 
 /* Recovery: enters a definition read from the log; numbers come in ascending order without gap.
  * WEIR_CORRUPT where number is not the next. */

@@ -16,14 +16,18 @@
 #define DRAIN_ROUNDS 128
 /* Chunks that must be free before a sender that can be held back is listened to: a burst of 16
  * stretches of 64 KiB, all of unknown series, with the header of each line. */
-#define CHUNKS_IN_HAND (WEIR_CHUNKS * 3 / 4)
+#define CHUNKS_IN_HAND 12
+_Static_assert(CHUNKS_IN_HAND < WEIR_CHUNKS, "and some beyond, for resolved lines");
+/* Labels kept of the series that the raw cache lacks: a burst's are about 50 KiB. */
+#define RESOLVE_BYTES (128u << 10)
+#define RESOLVES_MAX 1024
 /* A batch ends at this many changed channels: half of what a batch has marks for, so that a chunk
  * of settlements finds room besides, and templates behind the marks. */
 #define WIRE_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
-/* A record whose raw key is not known is looked up by labels only as long as that finds something:
- * a lookup that finds gives two more, and a burst may try this many anyway. Others go to the
- * registrar, which looks too. So a cold cache is filled as ever, and of a flood of new series each
- * line costs its parsing and no more. */
+/* While the registrar can take nothing more, a record whose raw key is not known is looked up by
+ * labels only as long as that finds something: a lookup that finds gives two more, and a burst may
+ * try this many anyway. So a cold cache is filled as ever, and of a flood of new series each line
+ * that is going to be refused costs its parsing and no more. */
 #define RESOLVE_TRIES 4
 #define RESOLVE_TRIES_MAX 1024
 #define LOAD_MEMORY_NS 10000000
@@ -36,6 +40,13 @@ struct span {
     uint32_t record_end; /* its records in parsed end here */
     uint32_t consumed;   /* bytes of the packet parsed so far */
     bool last;           /* the packet has no more */
+};
+
+/* Labels of a point whose series the raw cache lacks. */
+struct resolve {
+    struct weir_hash128 fingerprint;
+    uint32_t labels_at;   /* in the worker's labels */
+    uint32_t labels_size; /* 0: none kept */
 };
 
 struct weir_worker {
@@ -76,7 +87,11 @@ struct weir_worker {
     struct weir_packet packets[WEIR_BURST_MAX];
     uint64_t numbers[WEIR_POINTS_MAX]; /* series of parsed->points */
     struct weir_line_labels line_labels; /* of a record whose series the raw cache lacks */
-    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    uint32_t labels_used;
+    uint32_t resolving_count;
+    uint32_t resolving[RESOLVES_MAX];    /* points that have labels kept */
+    struct resolve resolves[WEIR_POINTS_MAX]; /* by point; valid where the raw cache missed */
+    uint8_t labels[RESOLVE_BYTES];
 };
 
 enum weir_err
@@ -190,16 +205,35 @@ chunk_push(struct weir_worker *worker)
     WEIR_ASSERT(pushed);
 }
 
-/* The series numbers of the definitions in a chunk that came back. */
+/* Takes the points of a resolved line into the raw cache, or fetches their buckets before. */
 static void
-take_definitions(struct weir_worker *worker, const struct weir_chunk *chunk)
+take_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, bool fetch)
+{
+    struct weir_raw_cache *cache = worker->options.raw_cache;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct weir_chunk_point *point = (const void *)list;
+        if (fetch)
+            weir_raw_cache_prefetch(cache, point->raw);
+        else if (point->labels_size > 0 && point->number != UNKNOWN)
+            weir_raw_cache_insert(cache, point->raw, point->number);
+        list += weir_chunk_point_bytes(point->labels_size);
+    }
+}
+
+/* The series numbers that a chunk brings back. */
+static void
+take_numbers(struct weir_worker *worker, const struct weir_chunk *chunk)
 {
     struct weir_chunk_line line;
-    for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
-        memcpy(&line, chunk->lines + at, sizeof line);
-        if (line.defines > 0)
-            weir_definition_settled(worker->options.senders, worker->options.series,
-                chunk->lines + at + sizeof line);
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
+            memcpy(&line, chunk->lines + at, sizeof line);
+            const uint8_t *text = chunk->lines + at + sizeof line;
+            if (line.resolved)
+                take_points(worker, text, line.samples, pass == 0);
+            else if (line.defines > 0 && pass == 0)
+                weir_definition_settled(worker->options.senders, worker->options.series, text);
+        }
     }
 }
 
@@ -229,8 +263,7 @@ take_settled(struct weir_worker *worker)
                 owner->ops->settle(owner, settlement);
         }
         chunk->settlement_count = 0;
-        if (worker->options.senders != NULL)
-            take_definitions(worker, chunk);
+        take_numbers(worker, chunk);
         chunk->used = 0;
         WEIR_ASSERT(worker->chunk_free_count < WEIR_CHUNKS);
         worker->chunks_free[worker->chunk_free_count++] = chunk;
@@ -342,25 +375,77 @@ take_runs(struct weir_worker *worker)
     count_cycles(worker, WEIR_STAGE_batch, start, samples);
 }
 
+/* Bytes of a record as a list of its points, or 0 where it goes to the registrar as text: where
+ * not all labels are at hand, or the list would take chunks that are kept for the text of those
+ * who are listened to. */
+static size_t
+resolved_bytes(const struct weir_worker *worker, const struct weir_record *record)
+{
+    size_t bytes = 0;
+    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
+        bool known = worker->numbers[i] != UNKNOWN;
+        if (!known && worker->resolves[i].labels_size == 0)
+            return 0;
+        bytes += weir_chunk_point_bytes(known ? 0 : worker->resolves[i].labels_size);
+    }
+    size_t in_chunk = weir_chunk_line_bytes(bytes);
+    bool fits = worker->chunk != NULL && WEIR_CHUNK_BYTES - worker->chunk->used >= in_chunk;
+    bool spare = worker->chunk_free_count > CHUNKS_IN_HAND && in_chunk <= WEIR_CHUNK_BYTES;
+    return fits || spare ? bytes : 0;
+}
+
+/* Lays a record's points out as a list of struct weir_chunk_point. */
+static void
+put_points(const struct weir_worker *worker, const struct weir_record *record, uint8_t *list)
+{
+    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
+        const struct weir_point *point = &worker->options.parsed->points[i];
+        const struct resolve *resolve = &worker->resolves[i];
+        bool known = worker->numbers[i] != UNKNOWN;
+        struct weir_chunk_point *out = (void *)list;
+        *out = (struct weir_chunk_point){.raw = point->raw,
+            .number = worker->numbers[i],
+            .time_ms = point->time_ms,
+            .value = point->value,
+            .exponent = point->exponent,
+            .kind = point->kind};
+        if (!known) {
+            out->fingerprint = resolve->fingerprint;
+            out->labels_size = (uint16_t)resolve->labels_size;
+            memcpy(out + 1, worker->labels + resolve->labels_at, resolve->labels_size);
+        }
+        list += weir_chunk_point_bytes(out->labels_size);
+    }
+}
+
 /* The whole line goes to the registrar. */
 static void
 record_defer(struct weir_worker *worker, const struct weir_record *record)
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
-    size_t bytes = weir_chunk_line_bytes(record->size);
+    size_t size = resolved_bytes(worker, record);
+    bool resolved = size > 0;
+    if (!resolved)
+        size = record->size;
+    size_t bytes = weir_chunk_line_bytes(size);
     if (!chunk_open(worker, bytes)) {
         record_reject(worker, record->point_count, WEIR_REASON_define_backlog);
         return;
     }
     struct weir_chunk *chunk = worker->chunk;
-    struct weir_chunk_line line = {.size = record->size,
+    struct weir_chunk_line line = {.size = (uint32_t)size,
         .source = packet->source,
         .proto = packet->proto,
-        .time_unit = packet->time_unit,
+        .time_unit = packet->time_unit & 0x7f,
+        .resolved = resolved,
         .samples = (uint16_t)record->point_count,
         .receive_ms = packet->receive_ms};
-    memcpy(chunk->lines + chunk->used, &line, sizeof line);
-    memcpy(chunk->lines + chunk->used + sizeof line, record->text, record->size);
+    uint8_t *at = chunk->lines + chunk->used;
+    memcpy(at, &line, sizeof line);
+    if (resolved)
+        put_points(worker, record, at + sizeof line);
+    else
+        memcpy(at + sizeof line, record->text, record->size);
     chunk->used += (uint32_t)bytes;
     chunk->records++;
     chunk->samples += record->point_count;
@@ -419,8 +504,47 @@ record_append(struct weir_worker *worker, const struct weir_record *record)
     batch->records++;
 }
 
-/* Points of a record that the raw cache does not know: canonical labels, full comparison. Stops
- * at the first unknown series: the registrar takes the whole line then. */
+/* Labels of the points of a record that the raw cache does not know, their buckets on the way.
+ * False where there is no room for all of them. */
+static bool
+record_label(struct weir_worker *worker, const struct weir_packet *packet,
+    const struct weir_record *record)
+{
+    const struct weir_protocol *protocol = &weir_protocols[packet->proto];
+    struct weir_line_labels *line = &worker->line_labels;
+    const struct weir_point *points = worker->options.parsed->points;
+    enum weir_err begun = WEIR_AGAIN;
+    bool room = true;
+    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
+        struct resolve *resolve = &worker->resolves[i];
+        if (worker->numbers[i] != UNKNOWN)
+            continue;
+        resolve->labels_size = 0;
+        room = room && worker->resolving_count < RESOLVES_MAX &&
+            RESOLVE_BYTES - worker->labels_used >= WEIR_LABELS_BYTES_MAX;
+        if (!room)
+            continue;
+        uint8_t *labels = worker->labels + worker->labels_used;
+        size_t size;
+        if (begun == WEIR_AGAIN)
+            begun = protocol->labels_begin(line, record->text, record->size);
+        /* what has no labels the registrar refuses by name */
+        if (begun != WEIR_OK ||
+            protocol->labels_field(line, points[i].field, labels, &size) != WEIR_OK)
+            continue;
+        *resolve = (struct resolve){
+            .fingerprint = weir_series_fingerprint(worker->options.series, labels, size),
+            .labels_at = worker->labels_used,
+            .labels_size = (uint32_t)size};
+        weir_series_prefetch(worker->options.series, resolve->fingerprint);
+        worker->labels_used += (uint32_t)size;
+        worker->resolving[worker->resolving_count++] = i;
+    }
+    return room;
+}
+
+/* The same one by one, for what found no room. Stops at the first unknown series: the registrar
+ * takes the line's text then. */
 static void
 record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
     const struct weir_record *record)
@@ -428,18 +552,16 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
     const struct weir_protocol *protocol = &weir_protocols[packet->proto];
     struct weir_line_labels *line = &worker->line_labels;
     const struct weir_point *points = worker->options.parsed->points;
-    bool begun = false;
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    if (protocol->labels_begin(line, record->text, record->size) != WEIR_OK)
+        return;
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
-        if (worker->numbers[i] != UNKNOWN)
-            continue;
         size_t size;
         uint64_t number;
-        /* what has no labels the registrar refuses by name */
-        if (!begun && protocol->labels_begin(line, record->text, record->size) != WEIR_OK)
-            return;
-        begun = true;
-        if (protocol->labels_field(line, points[i].field, worker->labels, &size) != WEIR_OK ||
-            weir_series_resolve(worker->options.series, worker->labels, size, &number) != WEIR_OK) {
+        if (worker->numbers[i] != UNKNOWN || worker->resolves[i].labels_size > 0)
+            continue;
+        if (protocol->labels_field(line, points[i].field, labels, &size) != WEIR_OK ||
+            weir_series_resolve(worker->options.series, labels, size, &number) != WEIR_OK) {
             worker->resolve_tries -= worker->resolve_tries > 0;
             return;
         }
@@ -450,19 +572,67 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
     }
 }
 
+/* Looks up what record_label has prepared, step by step over the burst (dataplane/series.h). */
+static void
+resolve_labelled(struct weir_worker *worker)
+{
+    const struct weir_series *series = worker->options.series;
+    uint32_t count = worker->resolving_count, found = 0;
+    for (uint32_t n = 0; n < count; n++) {
+        uint32_t i = worker->resolving[n];
+        uint64_t candidate;
+        if (!weir_series_candidate(series, worker->resolves[i].fingerprint, &candidate))
+            continue;
+        worker->numbers[i] = candidate;
+        worker->resolving[found++] = i;
+    }
+    for (uint32_t n = 0; n < found; n++)
+        weir_series_fetch(series, worker->numbers[worker->resolving[n]]);
+    for (uint32_t n = 0; n < found; n++) {
+        uint32_t i = worker->resolving[n];
+        const struct resolve *resolve = &worker->resolves[i];
+        if (weir_series_resolve_at(series, resolve->fingerprint,
+                worker->labels + resolve->labels_at, resolve->labels_size,
+                &worker->numbers[i]) == WEIR_OK)
+            weir_raw_cache_insert(worker->options.raw_cache,
+                worker->options.parsed->points[i].raw, worker->numbers[i]);
+        else
+            worker->numbers[i] = UNKNOWN;
+    }
+}
+
+/* As long as there are tries left: where no line is known, they end. */
+static void
+record_resolve_known(struct weir_worker *worker, const struct weir_packet *packet,
+    const struct weir_record *record)
+{
+    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++)
+        worker->resolves[i].labels_size = 0; /* of an earlier burst */
+    if (worker->resolve_tries > 0)
+        record_resolve(worker, packet, record);
+}
+
 static void
 resolve_all(struct weir_worker *worker)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     uint32_t at = 0;
+    /* while the registrar can take nothing more, only series that it knows are worth a look */
+    bool backlog = worker->chunk_free_count == 0;
     if (worker->resolve_tries < RESOLVE_TRIES)
         worker->resolve_tries = RESOLVE_TRIES;
+    worker->labels_used = 0;
+    worker->resolving_count = 0;
     for (uint32_t s = 0; s < worker->span_count; s++) {
         const struct span *span = &worker->spans[s];
+        const struct weir_packet *packet = &worker->packets[span->packet];
         for (; at < span->record_end; at++)
-            if (worker->resolve_tries > 0)
-                record_resolve(worker, &worker->packets[span->packet], &parsed->records[at]);
+            if (backlog)
+                record_resolve_known(worker, packet, &parsed->records[at]);
+            else if (!record_label(worker, packet, &parsed->records[at]))
+                record_resolve(worker, packet, &parsed->records[at]);
     }
+    resolve_labelled(worker);
 }
 
 /* Series numbers of all points parsed, UNKNOWN where there is none yet. parse_more has fetched

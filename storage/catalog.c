@@ -12,9 +12,11 @@
 #define DEFINITION_BYTES_MIN 10
 
 enum weir_err
-weir_catalog_open(struct weir_catalog *catalog, const char *directory, struct weir_shared *shared)
+weir_catalog_open(struct weir_catalog *catalog, const char *directory, struct weir_shared *shared,
+    weir_reader_define_fn *define, void *context)
 {
-    *catalog = (struct weir_catalog){.shared = shared, .chain_known = true};
+    *catalog = (struct weir_catalog){
+        .shared = shared, .define = define, .define_context = context, .chain_known = true};
     snprintf(catalog->directory, sizeof catalog->directory, "%s", directory);
     if (shared != NULL) {
         uint64_t ring_at = shared->frame_ring_at;
@@ -25,7 +27,7 @@ weir_catalog_open(struct weir_catalog *catalog, const char *directory, struct we
     }
     struct weir_io_options options = {.backend = WEIR_IO_SYNC};
     enum weir_err err = weir_io_new(&options, &catalog->io);
-    if (err == WEIR_OK)
+    if (err == WEIR_OK && define == NULL)
         err = weir_label_index_new(&catalog->labels);
     return err;
 }
@@ -100,13 +102,24 @@ entry_add(struct weir_catalog *catalog, const struct weir_catalog_entry *entry)
     return WEIR_OK;
 }
 
+/* Takes the definition of the next series; NULL for one that damage has taken. */
+static enum weir_err
+define_next(struct weir_catalog *catalog, const uint8_t *labels, size_t size)
+{
+    uint64_t number = catalog->defined++;
+    if (catalog->define != NULL)
+        return catalog->define(catalog->define_context, number, labels, size);
+    return labels != NULL ? weir_label_index_add(catalog->labels, labels, size)
+                          : weir_label_index_add_lost(catalog->labels);
+}
+
 /* Definitions that damage has taken keep their numbers, as recovery keeps them. */
 static enum weir_err
 define_lost(struct weir_catalog *catalog, uint64_t until)
 {
     enum weir_err err = WEIR_OK;
-    while (err == WEIR_OK && weir_label_index_count(catalog->labels) < until)
-        err = weir_label_index_add_lost(catalog->labels);
+    while (err == WEIR_OK && catalog->defined < until)
+        err = define_next(catalog, NULL, 0);
     return err;
 }
 
@@ -120,8 +133,8 @@ define_list(struct weir_catalog *catalog, uint64_t number, const uint8_t *list, 
     size_t labels_size;
     while (err == WEIR_OK) {
         err = weir_definition_next(list, size, &at, &labels, &labels_size);
-        if (err == WEIR_OK && weir_label_index_count(catalog->labels) == number)
-            err = weir_label_index_add(catalog->labels, labels, labels_size);
+        if (err == WEIR_OK && catalog->defined == number)
+            err = define_next(catalog, labels, labels_size);
         number++;
     }
     return err == WEIR_END ? WEIR_OK : err;

@@ -2,7 +2,7 @@
  *
  * Owns:    the list of frames, the label index, open segment files
  * Threads: its reader's
- * Memory:  48 bytes a frame; labels as in storage/label_index.h
+ * Memory:  48 bytes a frame; labels as in storage/label_index.h, or none where they are told
  * Errors:  damage is passed over and counted; WEIR_IO, WEIR_NOMEM are tried again at the next
  *          refresh
  *
@@ -45,7 +45,10 @@ struct weir_catalog {
     struct weir_segment_reader files;
     bool files_open;
     uint64_t durable_known; /* what the epoch file proves */
-    struct weir_label_index *labels;
+    struct weir_label_index *labels; /* NULL where definitions are told and not kept */
+    weir_reader_define_fn *define;
+    void *define_context;
+    uint64_t defined;
     struct weir_catalog_entry *entries; /* by offset */
     uint64_t entry_count;
     uint64_t entry_capacity;
@@ -61,9 +64,10 @@ struct weir_catalog {
     size_t definitions_capacity;
 };
 
-/* As weir_reader_open and weir_reader_refresh; the first refresh is the caller's. */
+/* As weir_reader_open and weir_reader_refresh; the first refresh is the caller's. Where define is
+ * not NULL it is told of each definition, and no label index is made. */
 enum weir_err weir_catalog_open(struct weir_catalog *catalog, const char *directory,
-    struct weir_shared *shared) WEIR_MUST_USE;
+    struct weir_shared *shared, weir_reader_define_fn *define, void *context) WEIR_MUST_USE;
 void weir_catalog_close(struct weir_catalog *catalog);
 enum weir_err weir_catalog_refresh(struct weir_catalog *catalog) WEIR_MUST_USE;
 

@@ -33,10 +33,17 @@ struct weir_reader {
 enum weir_err
 weir_reader_open(const char *directory, struct weir_shared *shared, struct weir_reader **out)
 {
+    return weir_reader_open_told(directory, shared, NULL, NULL, out);
+}
+
+enum weir_err
+weir_reader_open_told(const char *directory, struct weir_shared *shared,
+    weir_reader_define_fn *define, void *context, struct weir_reader **out)
+{
     struct weir_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return weir_fail(WEIR_NOMEM, 0, "reader");
-    enum weir_err err = weir_catalog_open(&reader->catalog, directory, shared);
+    enum weir_err err = weir_catalog_open(&reader->catalog, directory, shared, define, context);
     if (err == WEIR_OK)
         err = weir_catalog_refresh(&reader->catalog);
     if (err != WEIR_OK) {
@@ -63,7 +70,7 @@ weir_reader_refresh(struct weir_reader *reader)
 uint64_t
 weir_reader_series_count(const struct weir_reader *reader)
 {
-    return weir_label_index_count(reader->catalog.labels);
+    return reader->catalog.defined;
 }
 
 uint64_t
@@ -106,7 +113,7 @@ weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
 
 /* A scan over one frame's samples. */
 struct scan {
-    const uint64_t *numbers;
+    const uint64_t *numbers; /* NULL: all series */
     size_t number_count;
     int64_t from_ms;
     int64_t to_ms;
@@ -135,11 +142,14 @@ lower_bound(const uint64_t *numbers, size_t count, uint64_t wanted)
 static enum weir_err
 scan_samples(const struct scan *scan, const struct weir_sample *samples, size_t count, size_t at)
 {
-    for (size_t i = 0; i < count && at < scan->number_count; i++) {
+    bool all = scan->numbers == NULL;
+    for (size_t i = 0; i < count && (all || at < scan->number_count); i++) {
         uint64_t series = weir_sample_series(&samples[i]);
-        while (at < scan->number_count && scan->numbers[at] < series)
+        if (all)
+            at = series;
+        while (!all && at < scan->number_count && scan->numbers[at] < series)
             at++;
-        if (at == scan->number_count || scan->numbers[at] != series)
+        if (!all && (at == scan->number_count || scan->numbers[at] != series))
             continue;
         if (samples[i].time_ms < scan->from_ms || samples[i].time_ms >= scan->to_ms)
             continue;
@@ -240,8 +250,11 @@ scan_frame(struct weir_reader *reader, const struct scan *scan, struct weir_cata
     for (size_t i = 0; err == WEIR_OK && i < block_count; i++) {
         if (blocks[i].time_max_ms < scan->from_ms || blocks[i].time_min_ms >= scan->to_ms)
             continue;
-        size_t at = lower_bound(scan->numbers, scan->number_count, blocks[i].series_first);
-        if (at == scan->number_count || scan->numbers[at] > blocks[i].series_last)
+        size_t at = 0;
+        if (scan->numbers != NULL)
+            at = lower_bound(scan->numbers, scan->number_count, blocks[i].series_first);
+        if (scan->numbers != NULL &&
+            (at == scan->number_count || scan->numbers[at] > blocks[i].series_last))
             continue;
         size_t count = 0;
         err = load_block(reader, entry, &blocks[i], &count);
@@ -270,7 +283,8 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
         .context = context};
     enum weir_err err = WEIR_OK;
     reader->corrupt_before = reader->corrupt;
-    uint64_t frames = number_count > 0 ? reader->catalog.entry_count : 0;
+    bool any = numbers == NULL || number_count > 0;
+    uint64_t frames = any ? reader->catalog.entry_count : 0;
     for (uint64_t i = 0; i < frames && err == WEIR_OK; i++) {
         struct weir_catalog_entry *entry = &reader->catalog.entries[i];
         if (entry->time_max_ms < from_ms || entry->time_min_ms >= to_ms)

@@ -23,6 +23,13 @@ struct weir_shared;
  * in the files up to the first torn frame counts as durable). */
 enum weir_err weir_reader_open(const char *directory, struct weir_shared *shared,
     struct weir_reader **out) WEIR_MUST_USE;
+/* The same without a label index, in memory that does not grow with series: define is told of each
+ * definition once, in number order (labels NULL where damage has taken it), now and at refreshes;
+ * another return than WEIR_OK is theirs. Neither labels nor select are to be called. */
+typedef enum weir_err weir_reader_define_fn(void *context, uint64_t number, const uint8_t *labels,
+    size_t size);
+enum weir_err weir_reader_open_told(const char *directory, struct weir_shared *shared,
+    weir_reader_define_fn *define, void *context, struct weir_reader **out) WEIR_MUST_USE;
 void weir_reader_close(struct weir_reader *reader);
 
 /* Takes in what became durable since the last call. WEIR_AGAIN while the dataplane restarts: what
@@ -58,7 +65,8 @@ void weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *che
 
 /* A scan calls back for every sample of the selected series with from <= time < to, in log order
  * (so that of two samples of one series and time the later call wins). index is the place of the
- * series in numbers. A non-OK return ends the scan with it. */
+ * series in numbers. A non-OK return ends the scan with it. Where numbers is NULL all series are
+ * selected, and index is the number. */
 typedef enum weir_err weir_reader_sample_fn(void *context, size_t index, int64_t time_ms,
     double value);
 enum weir_err weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers,

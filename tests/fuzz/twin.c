@@ -189,19 +189,26 @@ static bool
 labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin,
     const struct outcome *out)
 {
-    static struct weir_line_labels line;
-    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    static struct weir_line_labels line, alone; /* the second one sees no line before */
+    uint8_t labels[WEIR_LABELS_BYTES_MAX], again[WEIR_LABELS_BYTES_MAX];
     for (size_t i = 0; i < out->record_count; i++) {
         const struct twin_record *record = &out->records[i];
         for (size_t k = 0; k < record->point_count && k < 4; k++) {
-            size_t size, at = 0;
+            size_t size, size_again, at = 0;
             const struct weir_point *point = &out->points[record->point_first + k];
-            enum weir_err err = k == 0
-                ? protocol->labels_begin(&line, twin->text + record->start, record->size)
-                : WEIR_OK;
+            const uint8_t *text = twin->text + record->start;
+            enum weir_err err =
+                k == 0 ? protocol->labels_begin(&line, text, record->size) : WEIR_OK;
+            if (k == 0)
+                memset(&alone, 0, sizeof alone);
+            if (k == 0 && protocol->labels_begin(&alone, text, record->size) != err)
+                return differs("labels depend on the line before");
             if (err != WEIR_OK)
                 break;
             err = protocol->labels_field(&line, point->field, labels, &size);
+            if (protocol->labels_field(&alone, point->field, again, &size_again) != err ||
+                (err == WEIR_OK && (size != size_again || memcmp(labels, again, size) != 0)))
+                return differs("labels depend on the line before");
             if (err == WEIR_INVALID || err == WEIR_LIMIT)
                 continue;
             struct weir_label label;

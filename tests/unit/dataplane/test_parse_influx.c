@@ -94,6 +94,40 @@ test_influx_labels_of_all_fields_walk_the_line_once(void **unused)
     assert_memory_equal(name.value, "m_f0", 4);
 }
 
+/* Lines whose tags are, or only seem to be, those of the line before: decoded one after the other
+ * they give the labels that each gives alone. */
+static void
+test_influx_labels_do_not_depend_on_the_line_before(void **unused)
+{
+    (void)unused;
+    static const char *const lines[] = {"cpu,job=j,host=a user=1 1", "cpu,job=j,host=a idle=1 1",
+        "mem,job=j,host=a  used=1i,value=2 1", "mem,job=j,host=ab used=1 1", "mem used=1",
+        "m,job=j,host=a v=1", "m,A=1,z=2,host=a v=1", "m,z=2,A=1,host=a v=1", "m,z=2,A=1 v=1",
+        "m\\,x,z=2,A=1 v=1", "m\\,z=2,A=1 v=1", "m,a=b\\  v=1", "m,a=b\\ c v=1", "m,a=b v=1",
+        "m,a=b\\ v=1 v=1", "m,a=1,a=2 v=1", "m,a=1 v=1", "m,__name__=1 v=1", "m,a=1 v=1",
+        "m,a=1 v\\==1,value=2", "m,a=1 s=\"a,b=c d\",v=1 1", "  m,a=1 v=1", "#,a=1 v=1",
+        "m,a=1 v=1\r"};
+    static struct weir_line_labels shared, alone;
+    static uint8_t labels[2][WEIR_LABELS_BYTES_MAX];
+    size_t sizes[2];
+    for (size_t n = 0; n < sizeof lines / sizeof lines[0]; n++) {
+        const uint8_t *text = (const uint8_t *)lines[n];
+        size_t size = strlen(lines[n]);
+        memset(&alone, 0, sizeof alone);
+        enum weir_err begun = weir_influx_labels_begin(&alone, text, size);
+        assert_int_equal(weir_influx_labels_begin(&shared, text, size), begun);
+        for (unsigned field = 0; begun == WEIR_OK && field < 3; field++) {
+            enum weir_err err = weir_influx_labels_field(&alone, field, labels[0], &sizes[0]);
+            assert_int_equal(weir_influx_labels_field(&shared, field, labels[1], &sizes[1]), err);
+            if (err != WEIR_OK)
+                break;
+            assert_int_equal(sizes[0], sizes[1]);
+            assert_memory_equal(labels[0], labels[1], sizes[0]);
+            assert_int_equal(shared.bytes_walked, alone.bytes_walked);
+        }
+    }
+}
+
 static void
 test_influx_bad_line_leaves_its_neighbours(void **unused)
 {
@@ -263,6 +297,7 @@ main(void)
         cmocka_unit_test(test_influx_labels_refuse_duplicate_and_reserved_tags),
         cmocka_unit_test(test_influx_labels_report_limits),
         cmocka_unit_test(test_influx_labels_of_all_fields_walk_the_line_once),
+        cmocka_unit_test(test_influx_labels_do_not_depend_on_the_line_before),
         cmocka_unit_test(test_influx_bad_line_leaves_its_neighbours),
         cmocka_unit_test(test_influx_comments_and_blank_lines_are_no_records),
         cmocka_unit_test(test_influx_string_field_is_one_rejected_sample),

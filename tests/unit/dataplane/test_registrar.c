@@ -201,7 +201,7 @@ rejected(enum weir_unit unit, enum weir_reason reason)
 
 /* The worker: puts a line of so many samples into the open chunk. */
 static void
-line(uint32_t source, const char *text, unsigned samples)
+line_of(uint32_t source, const void *text, size_t size, unsigned samples, bool resolved)
 {
     if (t.chunk == NULL) {
         t.chunk = weir_ring_pop(t.settled);
@@ -210,17 +210,53 @@ line(uint32_t source, const char *text, unsigned samples)
         t.chunk->opened_tsc = 1000 * t.chunk_number;
         t.chunk->ack_waiting = false;
     }
-    size_t size = strlen(text);
     assert_true(weir_chunk_line_bytes(size) <= WEIR_CHUNK_BYTES - t.chunk->used);
     const struct weir_chunk_line header = {.size = (uint32_t)size,
         .source = source,
         .samples = (uint16_t)samples,
+        .resolved = resolved,
         .receive_ms = 1234};
     memcpy(t.chunk->lines + t.chunk->used, &header, sizeof header);
     memcpy(t.chunk->lines + t.chunk->used + sizeof header, text, size);
     t.chunk->used += (uint32_t)weir_chunk_line_bytes(size);
     t.chunk->records++;
     t.chunk->samples += samples;
+}
+
+static void
+line(uint32_t source, const char *text, unsigned samples)
+{
+    line_of(source, text, strlen(text), samples, false);
+}
+
+/* ... or its points: of each word a series, or where it is a digit the number that is known. */
+static void
+resolved_line(uint32_t source, const char *text)
+{
+    static uint8_t list[4096];
+    size_t used = 0;
+    unsigned samples = 0;
+    for (const char *word = text; *word != '\0'; samples++) {
+        size_t size = strcspn(word, " "), labels_size = 0;
+        struct weir_chunk_point *point = (void *)(list + used);
+        *point = (struct weir_chunk_point){.number = WEIR_RAW_UNKNOWN,
+            .time_ms = 77,
+            .value = samples};
+        if (word[0] >= '0' && word[0] <= '9') {
+            point->number = (uint64_t)(word[0] - '0');
+        } else {
+            struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL, (const uint8_t *)word, 8,
+                (uint16_t)size};
+            static uint8_t labels[WEIR_LABELS_BYTES_MAX];
+            assert_int_equal(weir_labels_encode(&label, 1, labels, &labels_size), WEIR_OK);
+            memcpy(point + 1, labels, labels_size);
+            point->fingerprint = weir_series_fingerprint(t.options.series, labels, labels_size);
+        }
+        point->labels_size = (uint16_t)labels_size;
+        used += weir_chunk_point_bytes(labels_size);
+        word += size + (word[size] == ' ');
+    }
+    line_of(source, list, used, samples, true);
 }
 
 /* ... and hands the chunk over, as so many packets. */
@@ -429,6 +465,60 @@ test_registrar_refuses_by_name_when_the_table_is_full(void **state)
     weir_registrar_run_once(t.registrar);
     weir_registrar_flush(t.registrar);
     assert_int_equal(take_batch()->count, SERIES_MAX + 1);
+}
+
+static void
+test_registrar_defines_points_and_says_their_numbers(void **state)
+{
+    (void)state;
+    give_batch();
+    resolved_line(5, "a b");
+    line(5, "b c", 2); /* by their text these are the same series */
+    resolved_line(5, "1 d a");
+    send_chunk(1);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 3);
+    const struct weir_chunk *chunk = take_settled();
+    expect_settlement(chunk, 0, 5, 3, 0, 1);
+    const struct weir_chunk_point *point =
+        (const void *)(chunk->lines + sizeof(struct weir_chunk_line));
+    assert_int_equal(point->number, 0);
+    point = (const void *)((const uint8_t *)point + weir_chunk_point_bytes(point->labels_size));
+    assert_int_equal(point->number, 1);
+    weir_registrar_flush(t.registrar);
+    struct weir_batch *batch = take_batch();
+    assert_int_equal(batch->definition_count, 4);
+    assert_int_equal(batch->count, 7);
+    static const uint64_t series[] = {0, 1, 1, 2, 1, 3, 0}, values[] = {0, 1, 0, 1, 0, 1, 2};
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(weir_sample_series(&batch->samples[i]), series[i]);
+        assert_int_equal(batch->samples[i].value, values[i]);
+        assert_int_equal(batch->samples[i].time_ms, i == 2 || i == 3 ? 1234 : 77);
+    }
+}
+
+static void
+test_registrar_refuses_points_by_name_when_the_table_is_full(void **state)
+{
+    (void)state;
+    give_batch();
+    for (unsigned i = 0; i < SERIES_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%u", i);
+        line(0, name, 1);
+    }
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    resolved_line(5, "new");
+    resolved_line(5, "new 7 m3");
+    send_chunk(2);
+    weir_registrar_run_once(t.registrar);
+    const struct weir_chunk *chunk = take_settled();
+    expect_settlement(chunk, 0, 5, 1, 1, 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 2);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_table_full), 1);
+    const struct weir_chunk_point *point =
+        (const void *)(chunk->lines + sizeof(struct weir_chunk_line));
+    assert_true(point->number == WEIR_RAW_UNKNOWN);
 }
 
 static void
@@ -643,6 +733,8 @@ main(void)
         TEST(test_registrar_keeps_a_record_for_its_good_samples),
         TEST(test_registrar_counts_what_the_worker_counted),
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),
+        TEST(test_registrar_defines_points_and_says_their_numbers),
+        TEST(test_registrar_refuses_points_by_name_when_the_table_is_full),
         TEST(test_registrar_refuses_lines_while_the_disk_is_full),
         TEST(test_registrar_refuses_lines_after_a_device_error),
         TEST(test_registrar_takes_no_chunk_without_an_empty_batch),

@@ -232,6 +232,13 @@ rejected(enum weir_unit unit, enum weir_reason reason)
     return closed()->total.unit[unit].rejected[reason];
 }
 
+/* As of UDP: nobody is answered, so nobody can be held back. */
+static const struct weir_port_ops mute_ops = {.kind = "mute",
+    .receive = played_receive,
+    .release = played_release,
+    .wait_fd = played_fd,
+    .close = played_close};
+
 static void
 test_known_series_go_into_the_batch(void **state)
 {
@@ -278,8 +285,133 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
     memcpy(&line, chunk->lines, sizeof line);
     assert_int_equal(line.samples, 2);
     assert_int_equal(line.source, weir_source(1, 7));
-    assert_memory_equal(chunk->lines + sizeof line, "m a=1,new=2 ", 12);
+    assert_true(line.resolved);
+    const struct weir_chunk_point *point = (const void *)(chunk->lines + sizeof line);
+    assert_int_equal(point->number, 0); /* known, with nothing to compare */
+    assert_int_equal(point->labels_size, 0);
+    assert_int_equal(point->value, 1);
+    point++;
+    struct weir_label label;
+    assert_int_equal(point->number, WEIR_RAW_UNKNOWN);
+    assert_int_equal(point->value, 2);
+    assert_true(weir_labels_find((const uint8_t *)(point + 1), point->labels_size,
+        WEIR_NAME_LABEL, &label));
+    assert_int_equal(label.value_size, 5);
+    assert_memory_equal(label.value, "m_new", 5);
+    struct weir_hash128 fingerprint = weir_series_fingerprint(t.series,
+        (const uint8_t *)(point + 1), point->labels_size);
+    assert_memory_equal(&fingerprint, &point->fingerprint, sizeof fingerprint);
+    assert_int_equal(line.size, weir_chunk_point_bytes(0) +
+        weir_chunk_point_bytes(point->labels_size));
     closed();
+}
+
+/* The first point of the chunk that was just pushed, which goes back as it stands. */
+static struct weir_chunk_point *
+settled_point(void)
+{
+    struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+    assert_non_null(chunk);
+    assert_true(weir_ring_push(t.options.settled, chunk));
+    return (void *)(chunk->lines + sizeof(struct weir_chunk_line));
+}
+
+static void
+test_numbers_that_come_back_need_no_labels_any_more(void **state)
+{
+    (void)state;
+    const uint64_t *misses = &t.counts.counter[WEIR_COUNTER_raw_misses];
+    for (int round = 0; round < 4; round++) {
+        t.texts = 0;
+        ready("m a=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        if (round < 2) /* refused the first time, numbered the second */
+            settled_point()->number = round == 0 ? WEIR_RAW_UNKNOWN : 0;
+        if (round == 1)
+            define("m_a");
+        assert_int_equal(*misses, round < 2 ? round + 1 : 2);
+    }
+    assert_int_equal(t.port.released[0].accepted, 1);
+}
+
+/* Restarted: the series are there and the cache is empty. */
+static void
+test_known_labels_are_resolved_whatever_their_number(void **state)
+{
+    (void)state;
+    static char text[60000];
+    size_t used = (size_t)snprintf(text, sizeof text, "m ");
+    unsigned fields = 0;
+    char metric[32];
+    for (; used + 64 < sizeof text; fields++) {
+        used += (size_t)snprintf(text + used, 32, "%sf%u=%u", fields ? "," : "", fields, fields);
+        snprintf(metric, sizeof metric, "m_f%u", fields);
+        define(metric);
+    }
+    snprintf(text + used, sizeof text - used, " " NOW_TEXT);
+    ready(text, true);
+    weir_worker_run_once(t.worker);
+    assert_int_equal(t.port.released[0].accepted, 1);
+    assert_int_equal(t.counts.counter[WEIR_COUNTER_raw_misses], fields);
+    while (!weir_worker_drain(t.worker))
+        assert_non_null(weir_ring_peek(t.options.batches));
+    struct weir_batch *batch = weir_ring_pop(t.options.batches);
+    assert_int_equal(batch->count, fields);
+    for (unsigned i = 0; i < fields; i++)
+        assert_int_equal(weir_sample_series(&batch->samples[i]), i);
+}
+
+static struct weir_chunk_line
+pushed_line(void)
+{
+    struct weir_chunk_line line;
+    struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+    assert_non_null(chunk);
+    memcpy(&line, chunk->lines, sizeof line);
+    return line;
+}
+
+static void
+test_a_line_goes_as_text_where_its_labels_take_too_much_room(void **state)
+{
+    (void)state;
+    static char text[60000];
+    size_t used = (size_t)snprintf(text, sizeof text, "m,tag=");
+    memset(text + used, 'x', 4000);
+    used += 4000;
+    text[used++] = ' ';
+    for (unsigned i = 0; i < 100; i++)
+        used += (size_t)snprintf(text + used, 32, "%sf%u=1", i ? "," : "", i);
+    snprintf(text + used, sizeof text - used, " " NOW_TEXT);
+    ready(text, true);
+    weir_worker_run_once(t.worker);
+    struct weir_chunk_line line = pushed_line();
+    assert_false(line.resolved);
+    assert_int_equal(line.samples, 100);
+    assert_int_equal(line.size, strlen(text));
+    closed();
+}
+
+/* Chunks that senders are listened to for are kept for text, which takes less room. */
+static void
+test_a_line_goes_as_text_where_chunks_are_few(void **state)
+{
+    (void)state;
+    bool resolved = true;
+    t.port.port.ops = &mute_ops;
+    for (int round = 0; round < WEIR_CHUNKS; round++) {
+        t.texts = 0;
+        ready("unknown f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        struct weir_chunk_line line = pushed_line();
+        assert_true(resolved || !line.resolved);
+        resolved = line.resolved;
+        if (round == 0)
+            assert_true(resolved);
+        if (!resolved)
+            assert_int_equal(line.size, strlen("unknown f=1 " NOW_TEXT));
+    }
+    assert_false(resolved);
 }
 
 static void
@@ -310,13 +442,6 @@ test_settlements_reach_the_port_and_chunks_come_back(void **state)
     assert_int_equal(t.port.settled.rejected, 1);
     assert_int_equal(closed()->in_flight[WEIR_UNIT_RECORDS], 0);
 }
-
-/* As of UDP: nobody is answered, so nobody can be held back. */
-static const struct weir_port_ops mute_ops = {.kind = "mute",
-    .receive = played_receive,
-    .release = played_release,
-    .wait_fd = played_fd,
-    .close = played_close};
 
 static void
 test_unknown_lines_are_refused_when_no_chunk_is_left(void **state)
@@ -561,15 +686,21 @@ test_what_is_open_when_it_ends_is_dropped_by_name(void **state)
 }
 
 static void
-test_behind_many_unknown_lines_a_cold_known_one_is_left_to_the_registrar(void **state)
+test_without_chunks_a_cold_known_line_behind_many_unknown_ones_is_refused(void **state)
 {
     (void)state;
     define("m_a");
+    t.port.port.ops = &mute_ops;
+    for (int round = 0; round < WEIR_CHUNKS; round++) {
+        ready("unknown f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        t.texts = 0;
+    }
     ready("x a=1 " NOW_TEXT "\nx b=1 " NOW_TEXT "\nx c=1 " NOW_TEXT "\nx d=1 " NOW_TEXT
           "\nm a=1 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.released[0].accepted, 0);
-    assert_int_equal(t.port.released[0].deferred, 5);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 5);
     /* ahead of them it is looked up, and what is known once stays known behind them */
     ready("m a=1 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
@@ -578,7 +709,7 @@ test_behind_many_unknown_lines_a_cold_known_one_is_left_to_the_registrar(void **
           "\nx e=1 " NOW_TEXT "\nx f=1 " NOW_TEXT "\nm a=1 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.released[0].accepted, 1);
-    assert_int_equal(t.port.released[0].deferred, 6);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 5 + 6);
     closed();
 }
 
@@ -607,11 +738,19 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_known_series_go_into_the_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_behind_many_unknown_lines_a_cold_known_one_is_left_to_the_registrar, setup,
+            test_without_chunks_a_cold_known_line_behind_many_unknown_ones_is_refused, setup,
             teardown),
         cmocka_unit_test_setup_teardown(test_load_is_of_known_series_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_line_with_one_unknown_series_goes_whole_to_the_registrar, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_numbers_that_come_back_need_no_labels_any_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_known_labels_are_resolved_whatever_their_number, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_line_goes_as_text_where_its_labels_take_too_much_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_line_goes_as_text_where_chunks_are_few, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_settlements_reach_the_port_and_chunks_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(

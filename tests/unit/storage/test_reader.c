@@ -304,6 +304,50 @@ test_reader_scan_holds_to_series_and_time(void **state)
     assert_int_equal(scan(numbers, 0, 0, 100), 0);
 }
 
+static enum weir_err
+note_definition(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    uint64_t *told = context;
+    struct weir_label host;
+    assert_int_equal(number, *told);
+    assert_true(weir_labels_find(labels, size, "host", &host));
+    assert_int_equal(host.value[1], '0' + (int)number);
+    ++*told;
+    return number == 9 ? WEIR_LIMIT : WEIR_OK;
+}
+
+/* Definitions come once each, in files as in the ring; all series are scanned by their numbers. */
+static void
+test_reader_tells_definitions_and_scans_all_series(void **state)
+{
+    (void)state;
+    uint64_t told = 0;
+    char host[8];
+    dataplane_starts(1);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(host, sizeof host, "h%u", i);
+        define("cpu", host);
+        sample(i, i, i * 7);
+        write_frame(i < 4 ? IN_FILE : IN_BOTH);
+    }
+    assert_int_equal(weir_reader_open_told(instance.directory, instance.shared, note_definition,
+                         &told, &instance.reader), WEIR_OK);
+    refresh();
+    refresh();
+    assert_int_equal(told, 8);
+    assert_int_equal(weir_reader_series_count(instance.reader), 8);
+    assert_int_equal(scan(NULL, 0, 2, 7), 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(seen[i].index, i + 2);
+        assert_true(seen[i].value == (double)(i + 2) * 7);
+    }
+    define("cpu", "h8");
+    define("cpu", "h9");
+    write_frame(IN_BOTH);
+    assert_int_equal(weir_reader_refresh(instance.reader), WEIR_LIMIT);
+    assert_int_equal(told, 10);
+}
+
 /* Of large frames only index and wanted blocks are read; the result is the same. */
 static void
 test_reader_scans_large_frames_block_by_block(void **state)
@@ -730,6 +774,7 @@ main(void)
         TEST(test_reader_of_an_empty_log_knows_nothing),
         TEST(test_reader_reads_files_across_segments),
         TEST(test_reader_scan_holds_to_series_and_time),
+        TEST(test_reader_tells_definitions_and_scans_all_series),
         TEST(test_reader_scans_large_frames_block_by_block),
         TEST(test_reader_calls_duplicates_in_log_order),
         TEST(test_reader_skips_a_damaged_block_and_counts_it),
