@@ -39,8 +39,9 @@
 #define RATE_DEFAULT 100000
 #define RATE_MAX 5000000
 #define RATE_SEARCH 0 /* of options: to be found */
-#define WARM_RATE 50000 /* frames a second while series are defined: 600,000 series */
-#define WARM_PASSES_MAX 50
+#define WARM_RATE 25000 /* frames a second while series are defined: 300,000 series */
+#define WARM_RATE_MIN 2000
+#define WARM_PASSES_MAX 30
 #define LOSS_MAX 1e-5
 #define TRIALS 7
 #define TRIAL_NS (INT64_C(3) * 1000000000)
@@ -313,23 +314,27 @@ send_passes(struct run *run, uint64_t rate, uint64_t passes, int64_t ns, struct 
 static enum weir_err
 warm_up(struct run *run)
 {
-    uint64_t missed = UINT64_MAX, rejected = UINT64_MAX;
+    uint64_t missed = UINT64_MAX, rejected = UINT64_MAX, rate = WARM_RATE;
     enum weir_err err = WEIR_OK;
     for (int i = 0; i < WARM_PASSES_MAX && (rejected > 0 || missed > run->options->series / 100);
          i++) {
         struct weir_bench_sending names = {
-            .load = run->load, .definitions = true, .rate = WARM_RATE / 2};
+            .load = run->load, .definitions = true, .rate = rate / 2};
         err = weir_bench_frames_send(run->frames, &names);
         if (err == WEIR_OK)
             err = settle(run, &run->before);
         struct snapshot now;
         if (err == WEIR_OK)
-            err = send_passes(run, WARM_RATE, 1, 0, &now);
+            err = send_passes(run, rate, 1, 0, &now);
         if (err != WEIR_OK)
             return err;
         missed = now.ledger.total.counter[WEIR_COUNTER_raw_misses] -
                  run->before.ledger.total.counter[WEIR_COUNTER_raw_misses];
         rejected = now.sent.samples - run->before.sent.samples - stored(&run->before, &now);
+        if (lost(&run->before, &now) > 0 && rate > WARM_RATE_MIN)
+            rate /= 2; /* others need this machine too */
+        else if (rate == WARM_RATE)
+            rate *= 2; /* from here on most are known */
         run->before = now;
     }
     return rejected == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%" PRIu64 " samples of the last "
