@@ -40,11 +40,12 @@ _Static_assert(XDP_MBUF_ROOM > MBUF_ROOM + 256, "the kernel keeps 256 bytes in f
 #define DESCRIPTORS 1024
 #define NO_LISTENER 0xff
 /* Frames taken off an AF_XDP socket ahead of their turn: its driver gives the kernel no more than
- * 2,048 buffers, 3 ms at 700,000 frames a second, and a thread that also writes the log is away
- * for two of them at a time. With those buffers they are three quarters of the pool. */
-#define BACKLOG 4096
+ * 2,048 buffers, 3 ms at 700,000 frames a second, and a write to disk may hold the worker up for
+ * longer. What the kernel, the pool's cache and the burst need is left in the pool. */
+#define BACKLOG_MAX 16384
+#define BACKLOG_REST 4096
 #define BACKLOG_TAKE 64 /* at a time: as many buffers are allocated, from the pool's cache */
-_Static_assert((BACKLOG & (BACKLOG - 1)) == 0 && BACKLOG % BACKLOG_TAKE == 0, "it wraps");
+_Static_assert(BACKLOG_MAX % BACKLOG_TAKE == 0, "it wraps");
 
 struct port_ethdev {
     struct weir_port port;
@@ -61,8 +62,9 @@ struct port_ethdev {
         uint8_t time_unit;
     } listeners[WEIR_LISTENERS_MAX];
     uint8_t listener_by_port[1 << 16]; /* index into listeners, or NO_LISTENER */
-    uint32_t backlog_head, backlog_tail; /* count up; the place is modulo BACKLOG */
-    struct rte_mbuf *backlog[BACKLOG];
+    uint32_t backlog_limit;
+    uint32_t backlog_head, backlog_tail; /* count up; the place is modulo BACKLOG_MAX */
+    struct rte_mbuf *backlog[BACKLOG_MAX];
     /* the burst's */
     struct rte_mbuf *mbufs[WEIR_BURST_MAX];
     struct weir_net_frame frames[WEIR_BURST_MAX];
@@ -121,17 +123,17 @@ frames_of(struct port_ethdev *ethdev, size_t got)
 static void
 backlog_fill(struct port_ethdev *ethdev)
 {
-    uint16_t got = BACKLOG_TAKE;
-    while (got == BACKLOG_TAKE &&
-           ethdev->backlog_tail - ethdev->backlog_head <= BACKLOG - BACKLOG_TAKE) {
+    uint16_t got, fits;
+    do {
+        uint32_t held = ethdev->backlog_tail - ethdev->backlog_head;
+        uint32_t at = ethdev->backlog_tail % BACKLOG_MAX;
+        if (held + BACKLOG_TAKE > ethdev->backlog_limit)
+            return;
         /* what fits before the end; the next round begins in front */
-        uint32_t at = ethdev->backlog_tail % BACKLOG;
-        uint16_t fits = (uint16_t)(BACKLOG - at < BACKLOG_TAKE ? BACKLOG - at : BACKLOG_TAKE);
+        fits = (uint16_t)(BACKLOG_MAX - at < BACKLOG_TAKE ? BACKLOG_MAX - at : BACKLOG_TAKE);
         got = rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->backlog + at, fits);
         ethdev->backlog_tail += got;
-        if (got == fits)
-            got = BACKLOG_TAKE;
-    }
+    } while (got == fits);
 }
 
 static uint16_t
@@ -139,7 +141,7 @@ backlog_take(struct port_ethdev *ethdev, uint16_t want)
 {
     uint16_t count = 0;
     for (; count < want && ethdev->backlog_head != ethdev->backlog_tail; count++)
-        ethdev->mbufs[count] = ethdev->backlog[ethdev->backlog_head++ % BACKLOG];
+        ethdev->mbufs[count] = ethdev->backlog[ethdev->backlog_head++ % BACKLOG_MAX];
     return count;
 }
 
@@ -150,6 +152,13 @@ frames_take(struct port_ethdev *ethdev, uint16_t want)
         return rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
     backlog_fill(ethdev);
     return backlog_take(ethdev, want);
+}
+
+static void
+ethdev_collect(struct weir_port *port)
+{
+    if (of(port)->af_xdp)
+        backlog_fill(of(port));
 }
 
 static size_t
@@ -257,6 +266,7 @@ ethdev_close(struct weir_port *port)
 static const struct weir_port_ops ethdev_ops = {
     .kind = "ethdev",
     .receive = ethdev_receive,
+    .collect = ethdev_collect,
     .release = ethdev_release,
     .wait_fd = ethdev_wait_fd,
     .statistics = ethdev_statistics,
@@ -405,6 +415,9 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
     ethdev->ethdev = options->ethdev_id;
     ethdev->queue = options->queue;
     ethdev->af_xdp = is_af_xdp(options->ethdev_id);
+    uint32_t spare =
+        options->mbuf_count > BACKLOG_REST ? options->mbuf_count - BACKLOG_REST : BACKLOG_TAKE;
+    ethdev->backlog_limit = spare < BACKLOG_MAX ? spare : BACKLOG_MAX;
     enum weir_err err = index_listeners(ethdev, listens, count);
     if (err == WEIR_OK && options->queue == 0)
         err = device_start(ethdev, options, listens, count);

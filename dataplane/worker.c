@@ -946,6 +946,17 @@ may_receive(const struct weir_worker *worker, const struct weir_port *port)
                WEIR_INGEST_OPEN;
 }
 
+/* The writer lags: no batch is empty. */
+static void
+ports_collect(struct weir_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->options.port_count; i++) {
+        struct weir_port *port = worker->options.ports[i];
+        if (port->ops->collect != NULL)
+            port->ops->collect(port);
+    }
+}
+
 size_t
 weir_worker_run_once(struct weir_worker *worker)
 {
@@ -971,7 +982,9 @@ weir_worker_run_once(struct weir_worker *worker)
     if (worker->draining && !stalled)
         worker->drain_rounds = received > 0 && listens ? worker->drain_rounds - 1 : 0;
     ports_progress(worker);
-    if (!stalled)
+    if (stalled)
+        ports_collect(worker);
+    else
         work += flush_due(worker);
     if (worker->changed)
         publish(worker);
