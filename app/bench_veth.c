@@ -278,18 +278,19 @@ static enum weir_err
 settle(struct run *run, struct snapshot *now)
 {
     uint64_t before = UINT64_MAX;
+    bool read;
     int64_t limit_ns = weir_mono_ns() + OPEN_WAIT_NS;
     weir_bench_frames_counts(run->frames, &now->sent);
     do {
         if (weir_mono_ns() > limit_ns || !instance_lives(run))
             return weir_fail(WEIR_IO, 0, "what was sent did not come to an end in time");
-        if (weir_ledger_read(&run->shared->ledger, &now->ledger) == WEIR_OK &&
-            now->ledger.total.unit[WEIR_UNIT_SAMPLES].stored != before) {
+        read = weir_ledger_read(&run->shared->ledger, &now->ledger) == WEIR_OK;
+        if (read && now->ledger.total.unit[WEIR_UNIT_SAMPLES].stored != before) {
             before = now->ledger.total.unit[WEIR_UNIT_SAMPLES].stored;
             now->time_ns = weir_mono_ns();
         }
         usleep(200);
-    } while (now->ledger.in_flight[WEIR_UNIT_SAMPLES] != 0 ||
+    } while (!read || now->ledger.in_flight[WEIR_UNIT_SAMPLES] != 0 ||
              (!accounted(now) && weir_mono_ns() - now->time_ns < QUIET_NS));
     now->cpu = weir_bench_cpu_read(run->pid);
     now->log_end = atomic_load_explicit(&run->shared->appended_offset, memory_order_relaxed);

@@ -166,7 +166,7 @@ def bench(proto):
         done = subprocess.run([os.path.join(BIN, "weir"), "bench", "--source", "veth", "--proto",
                                proto, "--series", "2400", "--rate", "2000", "--seconds", "1",
                                "--json", "--data", data], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
     report = json.loads(done.stdout)
     lost = sum(report[name] for name in (
         "interface_drops", "xsk_dropped", "xsk_ring_full", "xdp_denied", "xdp_malformed",
