@@ -21,7 +21,8 @@
 struct draw {
     uint64_t series; /* of the generator */
     uint64_t pass;
-    bool found;
+    bool met;   /* a sample of its time is there */
+    bool found; /* with its value */
 };
 
 #define NOT_OURS UINT32_MAX
@@ -84,10 +85,11 @@ compare_sample(struct check *check, uint64_t series, int64_t time_ms, double val
     for (size_t i = low; i < DRAWS && check->draws[i].series == series; i++) {
         struct draw *draw = &check->draws[i];
         if (weir_bench_time_ms(run->proto, run->start_ms, run->step_ms, series,
-                draw->pass) == time_ms)
-            draw->found =
-                weir_double_bits(value) ==
-                weir_double_bits(weir_bench_value(run->proto, series, draw->pass));
+                draw->pass) != time_ms)
+            continue;
+        draw->met = true;
+        draw->found = weir_double_bits(value) ==
+            weir_double_bits(weir_bench_value(run->proto, series, draw->pass));
     }
 }
 
@@ -171,8 +173,10 @@ child_work(const struct weir_bench_run *run, struct weir_bench_found *found)
     enum weir_err err = read_back(check);
     found->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
     found->compared = DRAWS;
-    for (uint32_t i = 0; i < DRAWS; i++)
+    for (uint32_t i = 0; i < DRAWS; i++) {
         found->mismatched += !check->draws[i].found;
+        found->missing += !check->draws[i].met;
+    }
     return err;
 }
 

@@ -26,6 +26,7 @@ struct weir_bench_found {
     uint64_t samples;    /* in the run's time range */
     uint64_t compared;   /* random samples looked for */
     uint64_t mismatched; /* missing or different */
+    uint64_t missing;    /* of them */
     double seconds;
 };
 

@@ -96,6 +96,8 @@ weir_bench_load_restart(struct weir_bench_load *load, int64_t start_ms)
     load->start_ms = start_ms;
     load->pass = 0;
     pass_begin(load);
+    if (load->kind->restart != NULL)
+        load->kind->restart(load);
 }
 
 uint64_t

@@ -50,6 +50,7 @@ struct weir_bench_load_kind {
     const char *job; /* label of all its series */
     size_t (*next)(struct weir_bench_load *load, uint8_t *out, uint32_t *samples);
     size_t (*define)(struct weir_bench_load *load, uint8_t *out); /* NULL: nothing to define */
+    void (*restart)(struct weir_bench_load *load); /* NULL: packets do not depend on each other */
     void (*free)(struct weir_bench_load *load);
     double (*value)(uint64_t series, uint64_t pass);
     /* the series of these labels, given its host */

@@ -1,78 +1,113 @@
-/* weir bench --source veth: real frames through AF_XDP. A program in the kernel makes them and
- * sends them over a veth pair of its own at a steady rate; an instance (`weir run`) takes them.
+/* weir bench --source veth: real frames through AF_XDP. A program in the kernel sends them over a
+ * veth pair of its own at a steady rate; an instance (`weir run`) takes them.
+ *
+ *   warm up: definitions and passes until every series is known
+ *   search:  --rate max only: short runs until the highest rate is found that loses next to nothing
+ *   measure: passes for `seconds`; the clock runs until the last sample is durable
+ *   check:   another process counts all samples and compares 10,000 bit for bit
  *
  * The kernel's work on both ends of the pair, the XDP program's too, is done on the generator's
- * core. Frames are not read back here: what is stored is what the ledger says.
+ * core.
  */
 #include "app/bench_veth.h"
 
+#include "app/bench_check.h"
+#include "app/bench_cpu.h"
+#include "app/bench_frames.h"
+#include "app/bench_load.h"
 #include "app/commands.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/shared.h"
-#include "ebpf/generator.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <net/if.h>
-#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define TMPFS_MAGIC_NUMBER 0x01021994
-#define RATE_DEFAULT 300000
-#define WARM_RATE 50000   /* frames a second while series are defined: 600,000 series */
+#define RATE_DEFAULT 100000
+#define RATE_MAX 5000000
+#define RATE_SEARCH 0 /* of options: to be found */
+#define WARM_RATE 25000 /* frames a second while series are defined: 300,000 series */
+#define WARM_RATE_MIN 2000
+#define WARM_PASSES_MAX 30
+#define LOSS_MAX 1e-5
+#define TRIALS 7
+#define TRIAL_NS (INT64_C(3) * 1000000000)
 #define OPEN_WAIT_NS (INT64_C(60) * 1000000000)
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
 /* The XDP counters are read once a second: quiet for longer, and they have been. */
 #define QUIET_NS (INT64_C(2500) * 1000000)
-#define LOG_BYTES_A_SAMPLE 12
-
-extern char **environ;
+#define LOG_BYTES_A_SAMPLE 10
+#define FRAME_SAMPLES_MAX 164 /* of a weir packet */
 
 struct options {
+    enum weir_bench_proto proto;
     const char *data;
     uint64_t series;
     double seconds;
-    uint64_t rate; /* frames a second */
+    uint64_t rate; /* frames a second; 0: --rate max */
     bool json;
+};
+
+/* What was counted up to a moment. */
+struct snapshot {
+    struct weir_ledger_sum ledger;
+    struct weir_bench_frames_counts sent;
+    struct weir_bench_cpu cpu;
+    uint64_t log_end;
+    int64_t time_ns;
 };
 
 struct run {
     const struct options *options;
     uint16_t port; /* of the listener: another for each process */
     char programs[WEIR_CONFIG_PATH_MAX];
-    char near[IFNAMSIZ];
-    char far[IFNAMSIZ];
-    bool linked;
     pid_t pid; /* weir run */
+    int shared_fd;
     struct weir_shared *shared;
-    struct weir_generator *generator;
-    struct weir_ledger_sum before;
-    struct weir_ledger_sum after;
-    uint64_t interface_drops; /* of the measurement */
-    uint64_t sent;
-    double seconds;
-    double cpu_seconds;
+    struct weir_bench_frames *frames;
+    struct weir_bench_load *load;
+    uint64_t rate;
+    int64_t time_ms; /* of the load's next pass 0 */
+    int64_t step_ms;
+    uint64_t passes; /* whole ones of the measurement */
+    struct snapshot before;
+    struct snapshot after;
+    struct weir_bench_found found;
 };
 
 void
 weir_usage_bench_veth(FILE *out)
 {
     fputs("  --source veth   real frames over a veth pair through AF_XDP; needs root. It takes\n"
-          "                  --series, --seconds, --json, --data and\n"
-          "  --rate FRAMES   frames of 12 lines a second (default 300000)\n",
+          "                  --proto, --series, --seconds, --json, --data and\n"
+          "  --rate FRAMES   frames a second (default 100000); max: searches for the highest rate\n"
+          "                  at which no more than one of 100,000 is lost\n",
         out);
+}
+
+static bool
+parse_proto(const char *name, enum weir_bench_proto *out)
+{
+    for (int proto = 0; proto < WEIR_BENCH_PROTOS; proto++) {
+        if (strcmp(name, weir_bench_proto_names[proto]) == 0) {
+            *out = (enum weir_bench_proto)proto;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool
@@ -83,7 +118,8 @@ parse(int argc, char **argv, struct options *out)
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
         {"rate", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},
         {NULL, 0, NULL, 0}};
-    *out = (struct options){.series = 1000000, .seconds = 10, .rate = RATE_DEFAULT};
+    *out = (struct options){
+        .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10, .rate = RATE_DEFAULT};
     char none[] = "";
     char *end = none;
     int option;
@@ -94,70 +130,30 @@ parse(int argc, char **argv, struct options *out)
             out->series = strtoull(optarg, &end, 10);
         else if (option == 't')
             out->seconds = strtod(optarg, &end);
-        else if (option == 'r')
-            out->rate = strtoull(optarg, &end, 10);
+        else if (option == 'r' && strcmp(optarg, "max") == 0)
+            out->rate = RATE_SEARCH;
+        else if (option == 'r' && (out->rate = strtoull(optarg, &end, 10)) == 0)
+            return false;
         else if (option == 'j')
             out->json = true;
-        else if (option == '?' || (option == 'p' && strcmp(optarg, "influx") != 0))
+        else if (option == '?' || (option == 'p' && !parse_proto(optarg, &out->proto)))
             return false;
         if (*end != '\0')
             return false;
     }
-    return out->data != NULL && out->series >= WEIR_GEN_LINES && out->series <= 100000000 &&
-           out->seconds > 0 && out->seconds <= 600 && out->rate > 0 && out->rate <= 5000000;
+    return out->data != NULL && out->series > 0 && out->series <= WEIR_BENCH_SERIES_MAX &&
+           out->seconds > 0 && out->seconds <= 600 && out->rate <= RATE_MAX;
 }
 
-/* Runs a command of iproute2 and waits for it. */
-static enum weir_err
-ip(const char *const *arguments)
-{
-    pid_t pid;
-    int status;
-    int failed = posix_spawnp(&pid, "ip", NULL, NULL, (char *const *)(uintptr_t)arguments, environ);
-    if (failed != 0)
-        return weir_fail(WEIR_UNSUPPORTED, failed, "run ip");
-    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return weir_fail(WEIR_IO, 0, "ip %s %s failed", arguments[1], arguments[2]);
-    return WEIR_OK;
-}
-
-static enum weir_err
-make_link(struct run *run)
-{
-    snprintf(run->near, sizeof run->near, "wbn%d", (int)getpid() % 100000);
-    snprintf(run->far, sizeof run->far, "wbf%d", (int)getpid() % 100000);
-    const char *add[] = {"ip", "link", "add", run->near, "type", "veth", "peer", "name", run->far,
-        NULL};
-    const char *near_up[] = {"ip", "link", "set", run->near, "up", NULL};
-    const char *far_up[] = {"ip", "link", "set", run->far, "up", NULL};
-    enum weir_err err = ip(add);
-    run->linked = err == WEIR_OK;
-    if (err == WEIR_OK)
-        err = ip(near_up);
-    return err == WEIR_OK ? ip(far_up) : err;
-}
-
-static void
-remove_link(struct run *run)
-{
-    const char *del[] = {"ip", "link", "del", run->near, NULL};
-    if (run->linked && ip(del) != WEIR_OK)
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
-}
-
+/* Room of the log: what a run could write. */
 static uint64_t
-interface_drops(const struct run *run)
+log_bytes_of(const struct options *options)
 {
-    char path[128];
-    uint64_t drops = 0;
-    snprintf(path, sizeof path, "/sys/class/net/%s/statistics/tx_dropped", run->far);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%" SCNu64, &drops) != 1)
-        drops = 0;
-    fclose(file);
-    return drops;
+    bool lines = options->proto == WEIR_BENCH_INFLUX;
+    uint64_t rate = options->rate != RATE_SEARCH ? options->rate : lines ? 1000000 : 300000;
+    double seconds = options->seconds + (options->rate == RATE_SEARCH ? 2 + 3 * TRIALS : 2);
+    uint64_t samples = (uint64_t)((double)rate * seconds) * (lines ? 12 : FRAME_SAMPLES_MAX);
+    return samples * LOG_BYTES_A_SAMPLE + options->series * 300 + (UINT64_C(2) << 30);
 }
 
 static enum weir_err
@@ -169,21 +165,22 @@ start_instance(struct run *run)
     char series[24];
     char log_size[24];
     const struct options *options = run->options;
-    uint64_t log_bytes = (uint64_t)((double)options->rate * (options->seconds + 2)) *
-                             WEIR_GEN_LINES * LOG_BYTES_A_SAMPLE + (UINT64_C(4) << 30);
+    bool lines = options->proto == WEIR_BENCH_INFLUX;
     snprintf(program, sizeof program, "%s/weir", run->programs);
-    snprintf(port, sizeof port, "net_af_xdp0,iface=%s", run->near);
-    snprintf(listener, sizeof listener, "127.0.0.1:%u,unit=ns", run->port);
+    snprintf(port, sizeof port, "net_af_xdp0,iface=%s",
+        weir_bench_frames_interface(run->frames));
+    snprintf(listener, sizeof listener, "127.0.0.1:%u%s", run->port, lines ? ",unit=ns" : "");
     snprintf(series, sizeof series, "%" PRIu64, options->series * 2 + 1024);
-    snprintf(log_size, sizeof log_size, "%" PRIu64 "B", log_bytes);
+    snprintf(log_size, sizeof log_size, "%" PRIu64 "B", log_bytes_of(options));
     run->pid = fork();
     if (run->pid < 0)
         return weir_fail(WEIR_IO, errno, "fork");
     if (run->pid == 0) {
         (void)dup2(STDERR_FILENO, STDOUT_FILENO); /* ours is the report's */
-        execl(program, "weir", "run", "--data", options->data, "--http", "none", "--influx-udp",
-            listener, "--port", port, "--no-huge", "--series-max", series, "--log-size-max",
-            log_size, "--frame-ring", "512MiB", "--log-level", "warn", (char *)NULL);
+        execl(program, "weir", "run", "--data", options->data, "--http", "none",
+            lines ? "--influx-udp" : "--weir-udp", listener, "--port", port, "--series-max",
+            series, "--log-size-max", log_size, "--frame-ring", "512MiB", "--log-level", "warn",
+            (char *)NULL);
         _exit(127);
     }
     return WEIR_OK;
@@ -209,9 +206,10 @@ wait_open(struct run *run)
             int fd = open(path, O_RDWR | O_CLOEXEC);
             if (fd < 0)
                 continue;
-            if (weir_shared_map(fd, &run->shared) != WEIR_OK)
-                run->shared = NULL;
-            close(fd);
+            if (weir_shared_map(fd, &run->shared) == WEIR_OK)
+                run->shared_fd = fd;
+            else
+                close(fd);
         } else if (atomic_load_explicit(&run->shared->epoch, memory_order_acquire) != 0) {
             return WEIR_OK;
         }
@@ -230,106 +228,195 @@ stop_instance(struct run *run)
         usleep(10000);
 }
 
-/* CPU time of the dataplane so far. */
+/* Counters of frames that were sent and not received, each with its name. */
+static const enum weir_counter losses[] = {WEIR_COUNTER_xsk_dropped, WEIR_COUNTER_xsk_ring_full,
+    WEIR_COUNTER_xdp_denied, WEIR_COUNTER_xdp_malformed, WEIR_COUNTER_xdp_fragments,
+    WEIR_COUNTER_xdp_limited, WEIR_COUNTER_xdp_no_socket};
+#define LOSSES (sizeof losses / sizeof losses[0])
+
+static uint64_t
+lost(const struct snapshot *before, const struct snapshot *after)
+{
+    uint64_t sum = after->sent.interface_drops - before->sent.interface_drops;
+    for (size_t i = 0; i < LOSSES; i++)
+        sum += after->ledger.total.counter[losses[i]] - before->ledger.total.counter[losses[i]];
+    return sum;
+}
+
+static uint64_t
+received(const struct snapshot *before, const struct snapshot *after)
+{
+    return after->ledger.total.unit[WEIR_UNIT_PACKETS].received -
+           before->ledger.total.unit[WEIR_UNIT_PACKETS].received;
+}
+
+static uint64_t
+stored(const struct snapshot *before, const struct snapshot *after)
+{
+    return after->ledger.total.unit[WEIR_UNIT_SAMPLES].stored -
+           before->ledger.total.unit[WEIR_UNIT_SAMPLES].stored;
+}
+
 static double
-cpu_seconds(const struct run *run)
+loss(const struct snapshot *before, const struct snapshot *after)
 {
-    char path[WEIR_CONFIG_PATH_MAX + 32];
-    int pid = 0;
-    clockid_t clock;
-    snprintf(path, sizeof path, "%s/run/dataplane.pid", run->options->data);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%d", &pid) != 1)
-        pid = 0;
-    fclose(file);
-    if (pid == 0 || clock_getcpuclockid(pid, &clock) != 0)
-        return 0;
-    return (double)weir_clock_ns(clock) / 1e9;
+    return (double)lost(before, after) /
+           (double)(after->sent.frames - before->sent.frames);
 }
 
-/* Waits until nothing changes any more; *last_ns: when something last did. */
+/* Every frame sent has met a fate that is counted. */
 static bool
-settle(struct run *run, struct weir_ledger_sum *sum, int64_t *last_ns)
+accounted(const struct snapshot *now)
 {
-    uint64_t stored = 0;
-    *last_ns = weir_mono_ns();
-    int64_t limit_ns = *last_ns + OPEN_WAIT_NS;
-    while (weir_mono_ns() - *last_ns < QUIET_NS || sum->in_flight[WEIR_UNIT_SAMPLES] != 0) {
-        usleep(500);
-        if (weir_mono_ns() > limit_ns || !instance_lives(run))
-            return false;
-        if (weir_ledger_read(&run->shared->ledger, sum) != WEIR_OK)
-            continue;
-        uint64_t now = sum->total.unit[WEIR_UNIT_SAMPLES].stored;
-        if (now != stored)
-            *last_ns = weir_mono_ns();
-        stored = now;
-    }
-    return true;
+    static const struct snapshot none;
+    return received(&none, now) + lost(&none, now) == now->sent.frames;
 }
 
-/* Sends and waits for the end of all of it. */
+/* Waits until all that was sent has ended: at once where nothing was lost, else when the counters
+ * of losses are up to date. now->time_ns: when a sample last became durable. */
 static enum weir_err
-send_frames(struct run *run, struct weir_gen_config *config, uint64_t rate, uint64_t frames,
-    struct weir_ledger_sum *sum)
+settle(struct run *run, struct snapshot *now)
 {
-    int64_t last_ns;
-    config->interval_ns = 1000000000 / rate;
-    int64_t start_ns = weir_mono_ns();
-    double cpu = cpu_seconds(run);
-    uint64_t drops = interface_drops(run);
-    enum weir_err err = weir_generator_run(run->generator, config, (uint32_t)frames);
-    if (err != WEIR_OK)
-        return err;
-    if (!settle(run, sum, &last_ns))
-        return weir_fail(WEIR_IO, 0, "what was sent did not come to an end in time");
-    run->sent = weir_generator_sent(run->generator);
-    run->interface_drops = interface_drops(run) - drops;
-    run->seconds = (double)(last_ns - start_ns) / 1e9;
-    run->cpu_seconds = cpu_seconds(run) - cpu;
+    uint64_t before = UINT64_MAX;
+    bool read;
+    int64_t limit_ns = weir_mono_ns() + OPEN_WAIT_NS;
+    weir_bench_frames_counts(run->frames, &now->sent);
+    do {
+        if (weir_mono_ns() > limit_ns || !instance_lives(run))
+            return weir_fail(WEIR_IO, 0, "what was sent did not come to an end in time");
+        read = weir_ledger_read(&run->shared->ledger, &now->ledger) == WEIR_OK;
+        if (read && now->ledger.total.unit[WEIR_UNIT_SAMPLES].stored != before) {
+            before = now->ledger.total.unit[WEIR_UNIT_SAMPLES].stored;
+            now->time_ns = weir_mono_ns();
+        }
+        usleep(200);
+    } while (!read || now->ledger.in_flight[WEIR_UNIT_SAMPLES] != 0 ||
+             (!accounted(now) && weir_mono_ns() - now->time_ns < QUIET_NS));
+    now->cpu = weir_bench_cpu_read(run->pid);
+    now->log_end = atomic_load_explicit(&run->shared->appended_offset, memory_order_relaxed);
     return WEIR_OK;
 }
 
-static void
-pin_to_first_core(void)
+/* Sends whole passes for a while and waits for the end of all of it. */
+static enum weir_err
+send_passes(struct run *run, uint64_t rate, uint64_t passes, int64_t ns, struct snapshot *now)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return;
-    for (int core = 0; core < CPU_SETSIZE; core++) {
-        if (!CPU_ISSET(core, &set))
-            continue;
-        CPU_ZERO(&set);
-        CPU_SET(core, &set);
-        (void)sched_setaffinity(0, sizeof set, &set);
-        return;
+    weir_bench_load_restart(run->load, run->time_ms);
+    struct weir_bench_sending sending = {
+        .load = run->load, .passes = passes, .until_ns = weir_mono_ns() + ns, .rate = rate};
+    enum weir_err err = weir_bench_frames_send(run->frames, &sending);
+    run->passes = weir_bench_load_passes(run->load);
+    run->time_ms += (int64_t)(run->passes + 2) * run->step_ms;
+    return err == WEIR_OK ? settle(run, now) : err;
+}
+
+/* First contact, and on until the worker's cache knows the lines: what is measured is the steady
+ * state. */
+static enum weir_err
+warm_up(struct run *run)
+{
+    uint64_t missed = UINT64_MAX, rejected = UINT64_MAX, rate = WARM_RATE;
+    enum weir_err err = WEIR_OK;
+    for (int i = 0; i < WARM_PASSES_MAX && (rejected > 0 || missed > run->options->series / 100);
+         i++) {
+        struct weir_bench_sending names = {
+            .load = run->load, .definitions = true, .rate = rate / 2};
+        err = weir_bench_frames_send(run->frames, &names);
+        if (err == WEIR_OK)
+            err = settle(run, &run->before);
+        struct snapshot now;
+        if (err == WEIR_OK)
+            err = send_passes(run, rate, 1, 0, &now);
+        if (err != WEIR_OK)
+            return err;
+        missed = now.ledger.total.counter[WEIR_COUNTER_raw_misses] -
+                 run->before.ledger.total.counter[WEIR_COUNTER_raw_misses];
+        rejected = now.sent.samples - run->before.sent.samples - stored(&run->before, &now);
+        if (lost(&run->before, &now) > 0 && rate > WARM_RATE_MIN)
+            rate /= 2; /* others need this machine too */
+        else if (rate == WARM_RATE)
+            rate *= 2; /* from here on most are known */
+        run->before = now;
     }
+    return rejected == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%" PRIu64 " samples of the last "
+        "warm-up pass were lost or refused", rejected);
+}
+
+/* The highest rate at which next to nothing was lost for TRIAL_NS, less a twentieth: what a
+ * dataplane takes when offered too much is above it. */
+static enum weir_err
+search(struct run *run)
+{
+    struct snapshot now;
+    double high = run->options->proto == WEIR_BENCH_INFLUX ? 1000000 : 300000;
+    double low = 0;
+    for (int i = 0; i < TRIALS; i++) {
+        double rate = low + (high - low) / 2;
+        enum weir_err err = send_passes(run, (uint64_t)rate, 0, TRIAL_NS, &now);
+        if (err != WEIR_OK)
+            return err;
+        double sent = (double)(now.sent.frames - run->before.sent.frames) * 1e9 / TRIAL_NS;
+        fprintf(stderr, "weir bench: at %.0f frames/s, of %.0f asked for, %.1e lost\n", sent,
+            rate, loss(&run->before, &now));
+        if (loss(&run->before, &now) > LOSS_MAX)
+            high = rate;
+        else
+            low = sent < rate ? sent : rate;
+        if (sent < rate * 0.98 && high > sent)
+            high = sent; /* the generator gives no more */
+        run->before = now;
+    }
+    run->rate = (uint64_t)(low * 0.95);
+    return low > 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "frames are lost at every rate tried");
+}
+
+static enum weir_err
+read_back(struct run *run)
+{
+    const struct options *options = run->options;
+    struct weir_bench_run check = {.data = options->data,
+        .shared_fd = run->shared_fd,
+        .proto = options->proto,
+        .series = options->series,
+        .start_ms = run->time_ms - (int64_t)(run->passes + 2) * run->step_ms,
+        .step_ms = run->step_ms,
+        .passes = run->passes,
+        .seed = (uint64_t)run->time_ms};
+    return weir_bench_check(&check, &run->found);
 }
 
 static enum weir_err
 measure(struct run *run)
 {
     const struct options *options = run->options;
-    struct weir_gen_config config = {.hosts = options->series / WEIR_GEN_LINES,
-        .start_ns = (uint64_t)(weir_wall_ms() - 600000) * 1000000,
-        .step_ns = options->series >= 100000 ? 1000000000 : 1000000,
-        .target = if_nametoindex(run->far)};
-    pin_to_first_core(); /* the dataplane has taken the last one */
-    enum weir_err err = send_frames(run, &config, WARM_RATE, config.hosts * 2, &run->before);
-    if (err != WEIR_OK)
-        return err;
-    config.start_ns += 2 * config.step_ns;
-    return send_frames(run, &config, options->rate,
-        (uint64_t)((double)options->rate * options->seconds), &run->after);
+    /* a pass over few series is quick: then time moves on in small steps, so that a run's times
+     * stay within the hour that may lie ahead */
+    run->step_ms = options->series >= 100000 ? 1000 : 1;
+    run->time_ms = weir_wall_ms() - 600000;
+    int64_t newest_ms =
+        atomic_load_explicit(&run->shared->durable_time_ms, memory_order_relaxed) + 1000;
+    if (newest_ms > run->time_ms)
+        run->time_ms = newest_ms;
+    enum weir_err err = weir_bench_load_new(options->proto, options->series, run->time_ms,
+        run->step_ms, &run->load);
+    if (err == WEIR_OK)
+        err = weir_bench_frames_start(run->frames);
+    if (err == WEIR_OK)
+        err = warm_up(run);
+    run->rate = options->rate;
+    if (err == WEIR_OK && run->rate == RATE_SEARCH)
+        err = search(run);
+    if (err == WEIR_OK) {
+        run->before.cpu = weir_bench_cpu_read(run->pid);
+        weir_bench_frames_counts(run->frames, &run->before.sent);
+        run->before.time_ns = weir_mono_ns();
+        err = send_passes(run, run->rate, 1, (int64_t)(options->seconds * 1e9), &run->after);
+    }
+    weir_bench_frames_stop(run->frames);
+    return err == WEIR_OK ? read_back(run) : err;
 }
 
-static uint64_t
-counter(const struct run *run, enum weir_counter which)
-{
-    return run->after.total.counter[which] - run->before.total.counter[which];
-}
+/* report */
 
 static void
 set_count(json_t *out, const char *name, uint64_t value)
@@ -337,48 +424,108 @@ set_count(json_t *out, const char *name, uint64_t value)
     json_object_set_new(out, name, json_integer((json_int_t)value));
 }
 
+static void
+set_real(json_t *out, const char *name, double value)
+{
+    json_object_set_new(out, name, json_real(value));
+}
+
+static uint64_t
+residual(const struct run *run)
+{
+    uint64_t total = 0;
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+        total += (uint64_t)llabs(run->after.ledger.residual[unit]);
+    return total;
+}
+
+static void
+report_frames(const struct run *run, json_t *out)
+{
+    const struct snapshot *before = &run->before, *after = &run->after;
+    uint64_t sent = after->sent.frames - before->sent.frames;
+    set_count(out, "frames_asked_per_sec", run->rate);
+    set_count(out, "frames_sent", sent);
+    set_count(out, "frames_received", received(before, after));
+    set_count(out, "interface_drops",
+        after->sent.interface_drops - before->sent.interface_drops);
+    for (size_t i = 0; i < LOSSES; i++)
+        set_count(out, weir_counter_names[losses[i]],
+            after->ledger.total.counter[losses[i]] - before->ledger.total.counter[losses[i]]);
+    json_object_set_new(out, "frames_unaccounted",
+        json_integer((json_int_t)(sent - received(before, after) - lost(before, after))));
+    set_real(out, "loss", loss(before, after));
+    set_real(out, "frame_bytes",
+        (double)(after->sent.bytes - before->sent.bytes) / (double)sent);
+}
+
+static void
+report_cost(const struct run *run, json_t *out)
+{
+    const struct snapshot *before = &run->before, *after = &run->after;
+    struct weir_bench_cpu cpu = weir_bench_cpu_between(&before->cpu, &after->cpu);
+    double seconds = (double)(after->time_ns - before->time_ns) / 1e9;
+    double frames = (double)(after->sent.frames - before->sent.frames);
+    uint64_t durable = stored(before, after);
+    double load = after->sent.load_seconds - before->sent.load_seconds;
+    double kernel = after->sent.kernel_seconds - before->sent.kernel_seconds;
+    set_real(out, "seconds", seconds);
+    set_real(out, "samples_per_sec_durable", (double)durable / seconds);
+    set_real(out, "cores", (cpu.dataplane + cpu.others + cpu.kernel) / seconds);
+    set_real(out, "cores_dataplane", cpu.dataplane / seconds);
+    set_real(out, "cores_other_processes", cpu.others / seconds);
+    set_real(out, "cores_kernel_threads", cpu.kernel / seconds);
+    set_real(out, "samples_per_sec_core",
+        (double)durable / (cpu.dataplane + cpu.others + cpu.kernel));
+    json_t *cycles = json_object();
+    for (int i = 0; i < WEIR_STAGE_COUNT; i++)
+        set_real(cycles, weir_stage_names[i],
+            (double)(after->ledger.total.cycles[i] - before->ledger.total.cycles[i]) /
+                (double)(durable != 0 ? durable : 1));
+    json_object_set_new(out, "cycles_per_sample", cycles);
+    set_real(out, "tsc_hz", weir_tsc_hz());
+    set_real(out, "generator_load_ns_per_frame", load * 1e9 / frames);
+    set_real(out, "generator_kernel_ns_per_frame", kernel * 1e9 / frames);
+    set_real(out, "bytes_per_sample",
+        (double)(after->log_end - before->log_end) / (double)(durable != 0 ? durable : 1));
+}
+
 static json_t *
 report(const struct run *run)
 {
-    const struct weir_ledger_unit *packets = &run->after.total.unit[WEIR_UNIT_PACKETS];
-    uint64_t received = packets->received - run->before.total.unit[WEIR_UNIT_PACKETS].received;
-    uint64_t durable = run->after.total.unit[WEIR_UNIT_SAMPLES].stored -
-                       run->before.total.unit[WEIR_UNIT_SAMPLES].stored;
-    static const enum weir_counter losses[] = {WEIR_COUNTER_xsk_dropped,
-        WEIR_COUNTER_xsk_ring_full, WEIR_COUNTER_xdp_denied, WEIR_COUNTER_xdp_malformed,
-        WEIR_COUNTER_xdp_fragments, WEIR_COUNTER_xdp_limited, WEIR_COUNTER_xdp_no_socket};
+    const struct snapshot *before = &run->before, *after = &run->after;
     json_t *out = json_object();
     json_object_set_new(out, "source", json_string("veth"));
-    json_object_set_new(out, "proto", json_string("influx"));
+    json_object_set_new(out, "proto",
+        json_string(weir_bench_proto_names[run->options->proto]));
     set_count(out, "series", run->options->series);
-    set_count(out, "frame_bytes", WEIR_GEN_FRAME);
-    set_count(out, "frames_sent", run->sent);
-    set_count(out, "frames_received", received);
-    set_count(out, "interface_drops", run->interface_drops);
-    uint64_t lost = run->interface_drops;
-    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
-        set_count(out, weir_counter_names[losses[i]], counter(run, losses[i]));
-        lost += counter(run, losses[i]);
-    }
-    json_object_set_new(out, "frames_unaccounted",
-        json_integer((json_int_t)run->sent - (json_int_t)received - (json_int_t)lost));
-    set_count(out, "durable", durable);
-    json_object_set_new(out, "seconds", json_real(run->seconds));
-    json_object_set_new(out, "samples_per_sec_durable", json_real((double)durable / run->seconds));
-    json_object_set_new(out, "cores", json_real(run->cpu_seconds / run->seconds));
-    json_object_set_new(out, "samples_per_sec_core",
-        json_real(run->cpu_seconds > 0 ? (double)durable / run->cpu_seconds : 0));
-    json_t *cycles = json_object();
-    for (int i = 0; i < WEIR_STAGE_COUNT; i++)
-        json_object_set_new(cycles, weir_stage_names[i],
-            json_real((double)(run->after.total.cycles[i] - run->before.total.cycles[i]) /
-                      (double)(durable != 0 ? durable : 1)));
-    json_object_set_new(out, "cycles_per_sample", cycles);
-    json_object_set_new(out, "ledger_residual",
-        json_integer((json_int_t)run->after.residual[WEIR_UNIT_SAMPLES]));
+    report_frames(run, out);
+    set_count(out, "samples_sent", after->sent.samples - before->sent.samples);
+    set_count(out, "durable", stored(before, after));
+    set_count(out, "queryable", run->found.samples);
+    set_count(out, "compared", run->found.compared);
+    set_count(out, "mismatched", run->found.mismatched);
+    set_count(out, "missing", run->found.missing);
+    set_real(out, "read_back_seconds", run->found.seconds);
+    report_cost(run, out);
+    set_count(out, "ledger_residual", residual(run));
+    json_object_set_new(out, "kernel_receive_core", json_string("generator"));
     json_object_set_new(out, "simd", json_string(run->shared->simd));
     json_object_set_new(out, "fsync", json_true());
     return out;
+}
+
+/* Frames add up, samples can be read back, and none differs; one may be missing where a frame was
+ * lost. */
+static bool
+is_right(const struct run *run)
+{
+    const struct snapshot *before = &run->before, *after = &run->after;
+    uint64_t frames_lost = lost(before, after);
+    return after->sent.frames - before->sent.frames == received(before, after) + frames_lost &&
+           stored(before, after) == run->found.samples &&
+           run->found.mismatched == run->found.missing &&
+           (run->found.missing == 0 || frames_lost > 0) && residual(run) == 0;
 }
 
 static void
@@ -398,11 +545,9 @@ print(const struct options *options, json_t *out)
     }
 }
 
-/* Where the programs lie, and the generator's object beside them. */
 static enum weir_err
-load_generator(struct run *run)
+find_programs(struct run *run)
 {
-    char object[WEIR_CONFIG_PATH_MAX + 32];
     ssize_t size = readlink("/proc/self/exe", run->programs, sizeof run->programs - 1);
     if (size <= 0)
         return weir_fail(WEIR_IO, errno, "readlink /proc/self/exe");
@@ -410,29 +555,43 @@ load_generator(struct run *run)
     char *slash = strrchr(run->programs, '/');
     if (slash != NULL)
         *slash = '\0';
-    snprintf(object, sizeof object, "%s/" WEIR_GEN_OBJECT, run->programs);
-    return weir_generator_new(object, run->port, &run->generator);
+    return WEIR_OK;
+}
+
+/* A disk, and enough of it. */
+static bool
+check_disk(const struct options *options)
+{
+    struct statfs kind;
+    if ((mkdir(options->data, 0755) != 0 && errno != EEXIST) ||
+        statfs(options->data, &kind) != 0 || kind.f_type == TMPFS_MAGIC_NUMBER) {
+        fprintf(stderr, "weir bench: %s is no directory on a disk\n", options->data);
+        return false;
+    }
+    uint64_t room = (uint64_t)kind.f_bavail * (uint64_t)kind.f_bsize;
+    if (room < log_bytes_of(options)) {
+        fprintf(stderr, "weir bench: %s has %" PRIu64 " MiB free, this run may need %" PRIu64
+            "\n", options->data, room >> 20, log_bytes_of(options) >> 20);
+        return false;
+    }
+    return true;
 }
 
 int
 weir_bench_veth(int argc, char **argv)
 {
     struct options options;
-    struct statfs kind;
     if (!parse(argc, argv, &options)) {
         fprintf(stderr, "weir bench --source veth: see weir bench --help\n");
         return WEIR_EXIT_USAGE;
     }
-    if ((mkdir(options.data, 0755) != 0 && errno != EEXIST) || statfs(options.data, &kind) != 0 ||
-        kind.f_type == TMPFS_MAGIC_NUMBER) {
-        fprintf(stderr, "weir bench: %s is no directory on a disk\n", options.data);
+    if (!check_disk(&options))
         return EXIT_FAILURE;
-    }
     static struct run run;
     run = (struct run){.options = &options, .port = (uint16_t)(20000 + getpid() % 10000)};
-    enum weir_err err = load_generator(&run);
+    enum weir_err err = find_programs(&run);
     if (err == WEIR_OK)
-        err = make_link(&run);
+        err = weir_bench_frames_new(run.programs, run.port, &run.frames);
     if (err == WEIR_OK)
         err = start_instance(&run);
     if (err == WEIR_OK)
@@ -447,8 +606,9 @@ weir_bench_veth(int argc, char **argv)
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
     }
     stop_instance(&run);
-    remove_link(&run);
-    if (run.generator != NULL)
-        weir_generator_free(run.generator);
-    return err == WEIR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (run.frames != NULL)
+        weir_bench_frames_free(run.frames);
+    if (run.load != NULL)
+        weir_bench_load_free(run.load);
+    return err == WEIR_OK && is_right(&run) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -250,6 +250,13 @@ weir_bench_wire_new(uint64_t series, struct weir_bench_load **out)
     return WEIR_OK;
 }
 
+/* The agent whose second packet was due is not the first one now. */
+static void
+wire_restart(struct weir_bench_load *load)
+{
+    wire_of(load)->part = 0;
+}
+
 static void
 wire_free(struct weir_bench_load *load)
 {
@@ -262,6 +269,7 @@ const struct weir_bench_load_kind weir_bench_wire_kind = {.proto = WEIR_BENCH_WE
     .job = "weir-bench-agents",
     .next = wire_next,
     .define = wire_define,
+    .restart = wire_restart,
     .free = wire_free,
     .value = wire_value,
     .series_of = wire_series_of};

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define MBUFS_PER_QUEUE 8192
+/* A device with one queue has none beside it to share the memory with, and gets all the frames. */
+#define MBUFS_ONE_QUEUE 16384
 
 enum weir_err
 weir_dataplane_eal_open(struct weir_dataplane *dataplane)
@@ -69,7 +71,7 @@ open_ethdevs(struct weir_dataplane *dataplane, struct weir_worker_options *worke
             struct weir_ethdev_options options = {.ethdev_id = dataplane->ethdevs[i],
                 .queue = (uint16_t)q,
                 .queue_count = queues,
-                .mbuf_count = MBUFS_PER_QUEUE,
+                .mbuf_count = queues == 1 ? MBUFS_ONE_QUEUE : MBUFS_PER_QUEUE,
                 .xdp_pins = dataplane->xdp.pins,
                 .rules = &dataplane->xdp.rules};
             struct weir_port *port = NULL;

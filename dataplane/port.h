@@ -38,6 +38,9 @@ struct weir_port_ops {
      * counted into the worker's ledger by the port: received and rejected, unit packets. Packets
      * handed on are counted as received by the worker. Never blocks. */
     size_t (*receive)(struct weir_port *port, struct weir_packet *packets, size_t max);
+    /* Takes off the device what would be lost there, while the worker cannot receive; NULL where
+     * the device, or the kernel, holds it long enough. */
+    void (*collect)(struct weir_port *port);
     /* Gives back all packets of the last receive, in order, outcome filled. */
     void (*release)(struct weir_port *port, struct weir_packet *packets, size_t count);
     /* NULL where no sender is ever answered. */

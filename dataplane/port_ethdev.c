@@ -16,6 +16,7 @@
 #include "dataplane/net.h"
 #include "dataplane/port.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,22 @@
  * into it is refused, so that no load leaves the pool. */
 #define MBUF_ROOM (RTE_PKTMBUF_HEADROOM + FRAME_MAX + WEIR_PACKET_SLACK)
 #define MBUF_CACHE 256
+/* An mbuf of an AF_XDP port with its header takes a page. Its driver tells the kernel that mbufs
+ * lie side by side; DPDK lets none cross a page, so that with any other size the last ones lie
+ * outside of what the kernel knows, which then swallows them, uncounted, as they come round. */
+#define XDP_MBUF_BYTES 4096
+#define XDP_MBUF_ROOM (XDP_MBUF_BYTES - RTE_CACHE_LINE_SIZE - sizeof(struct rte_mbuf))
+_Static_assert(sizeof(struct rte_mempool_objhdr) <= RTE_CACHE_LINE_SIZE, "the header's room");
+_Static_assert(XDP_MBUF_ROOM > MBUF_ROOM + 256, "the kernel keeps 256 bytes in front of a frame");
 #define DESCRIPTORS 1024
 #define NO_LISTENER 0xff
+/* Frames taken off an AF_XDP socket ahead of their turn: its driver gives the kernel no more than
+ * 2,048 buffers, 3 ms at 700,000 frames a second, and a write to disk may hold the worker up for
+ * longer. What the kernel, the pool's cache and the burst need is left in the pool. */
+#define BACKLOG_MAX 16384
+#define BACKLOG_REST 4096
+#define BACKLOG_TAKE 64 /* at a time: as many buffers are allocated, from the pool's cache */
+_Static_assert(BACKLOG_MAX % BACKLOG_TAKE == 0, "it wraps");
 
 struct port_ethdev {
     struct weir_port port;
@@ -47,6 +62,9 @@ struct port_ethdev {
         uint8_t time_unit;
     } listeners[WEIR_LISTENERS_MAX];
     uint8_t listener_by_port[1 << 16]; /* index into listeners, or NO_LISTENER */
+    uint32_t backlog_limit;
+    uint32_t backlog_head, backlog_tail; /* count up; the place is modulo BACKLOG_MAX */
+    struct rte_mbuf *backlog[BACKLOG_MAX];
     /* the burst's */
     struct rte_mbuf *mbufs[WEIR_BURST_MAX];
     struct weir_net_frame frames[WEIR_BURST_MAX];
@@ -101,12 +119,54 @@ frames_of(struct port_ethdev *ethdev, size_t got)
     return count;
 }
 
+/* Empties the socket into the backlog, as far as that has room. */
+static void
+backlog_fill(struct port_ethdev *ethdev)
+{
+    uint16_t got, fits;
+    do {
+        uint32_t held = ethdev->backlog_tail - ethdev->backlog_head;
+        uint32_t at = ethdev->backlog_tail % BACKLOG_MAX;
+        if (held + BACKLOG_TAKE > ethdev->backlog_limit)
+            return;
+        /* what fits before the end; the next round begins in front */
+        fits = (uint16_t)(BACKLOG_MAX - at < BACKLOG_TAKE ? BACKLOG_MAX - at : BACKLOG_TAKE);
+        got = rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->backlog + at, fits);
+        ethdev->backlog_tail += got;
+    } while (got == fits);
+}
+
+static uint16_t
+backlog_take(struct port_ethdev *ethdev, uint16_t want)
+{
+    uint16_t count = 0;
+    for (; count < want && ethdev->backlog_head != ethdev->backlog_tail; count++)
+        ethdev->mbufs[count] = ethdev->backlog[ethdev->backlog_head++ % BACKLOG_MAX];
+    return count;
+}
+
+static uint16_t
+frames_take(struct port_ethdev *ethdev, uint16_t want)
+{
+    if (!ethdev->af_xdp)
+        return rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
+    backlog_fill(ethdev);
+    return backlog_take(ethdev, want);
+}
+
+static void
+ethdev_collect(struct weir_port *port)
+{
+    if (of(port)->af_xdp)
+        backlog_fill(of(port));
+}
+
 static size_t
 ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
 {
     struct port_ethdev *ethdev = of(port);
     uint16_t want = max < WEIR_BURST_MAX ? (uint16_t)max : WEIR_BURST_MAX;
-    uint16_t got = rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
+    uint16_t got = frames_take(ethdev, want);
     if (got == 0)
         return 0;
     int64_t now_ms = weir_wall_ms();
@@ -187,6 +247,8 @@ static void
 ethdev_close(struct weir_port *port)
 {
     struct port_ethdev *ethdev = of(port);
+    for (uint16_t got; (got = backlog_take(ethdev, WEIR_BURST_MAX)) > 0;)
+        rte_pktmbuf_free_bulk(ethdev->mbufs, got);
     if (ethdev->started) {
         ethdev_statistics(port);
         (void)rte_eth_dev_stop(ethdev->ethdev);
@@ -204,6 +266,7 @@ ethdev_close(struct weir_port *port)
 static const struct weir_port_ops ethdev_ops = {
     .kind = "ethdev",
     .receive = ethdev_receive,
+    .collect = ethdev_collect,
     .release = ethdev_release,
     .wait_fd = ethdev_wait_fd,
     .statistics = ethdev_statistics,
@@ -232,14 +295,36 @@ index_listeners(struct port_ethdev *ethdev, const struct weir_listen *listens, s
     return WEIR_OK;
 }
 
+/* A pool of pages: XDP_MBUF_BYTES an mbuf, nothing between them. NULL and rte_errno otherwise. */
+static struct rte_mempool *
+xdp_pool_create(const char *name, uint32_t mbuf_count, int socket)
+{
+    struct rte_pktmbuf_pool_private kind = {.mbuf_data_room_size = XDP_MBUF_ROOM};
+    struct rte_mempool *pool = rte_mempool_create_empty(name, mbuf_count,
+        sizeof(struct rte_mbuf) + XDP_MBUF_ROOM, MBUF_CACHE, sizeof kind, socket,
+        RTE_MEMPOOL_F_NO_SPREAD);
+    if (pool == NULL)
+        return NULL;
+    WEIR_ASSERT(pool->header_size + pool->elt_size + pool->trailer_size == XDP_MBUF_BYTES);
+    rte_pktmbuf_pool_init(pool, &kind);
+    if (rte_mempool_populate_default(pool) < 0) {
+        rte_mempool_free(pool);
+        rte_errno = ENOMEM;
+        return NULL;
+    }
+    rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    return pool;
+}
+
 static enum weir_err
 queue_setup(struct port_ethdev *ethdev, uint16_t queue, uint32_t mbuf_count)
 {
     char name[RTE_MEMPOOL_NAMESIZE];
     snprintf(name, sizeof name, "weir_%u_%u", ethdev->ethdev, queue);
     int socket = rte_eth_dev_socket_id(ethdev->ethdev);
-    struct rte_mempool *pool =
-        rte_pktmbuf_pool_create(name, mbuf_count, MBUF_CACHE, 0, MBUF_ROOM, socket);
+    struct rte_mempool *pool = ethdev->af_xdp
+        ? xdp_pool_create(name, mbuf_count, socket)
+        : rte_pktmbuf_pool_create(name, mbuf_count, MBUF_CACHE, 0, MBUF_ROOM, socket);
     if (pool == NULL)
         return weir_fail(WEIR_NOMEM, rte_errno, "pool of %u mbufs for DPDK port %u", mbuf_count,
             ethdev->ethdev);
@@ -269,7 +354,6 @@ configure(struct port_ethdev *ethdev, uint16_t queue_count, uint32_t *interface_
     int failed = rte_eth_dev_info_get(ethdev->ethdev, &info);
     if (failed != 0)
         return weir_fail(WEIR_IO, -failed, "DPDK port %u", ethdev->ethdev);
-    ethdev->af_xdp = strcmp(info.driver_name, WEIR_AF_XDP_DRIVER) == 0;
     *interface_index = info.if_index;
     struct rte_eth_conf conf = {0};
     conf.rxmode.offloads = info.rx_offload_capa &
@@ -285,6 +369,14 @@ configure(struct port_ethdev *ethdev, uint16_t queue_count, uint32_t *interface_
         return weir_fail(WEIR_IO, -failed, "configuring DPDK port %u for %u queues",
             ethdev->ethdev, queue_count);
     return WEIR_OK;
+}
+
+static bool
+is_af_xdp(uint16_t ethdev_id)
+{
+    struct rte_eth_dev_info info;
+    return rte_eth_dev_info_get(ethdev_id, &info) == 0 &&
+           strcmp(info.driver_name, WEIR_AF_XDP_DRIVER) == 0;
 }
 
 static enum weir_err
@@ -322,6 +414,10 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
     ethdev->port.counts = counts;
     ethdev->ethdev = options->ethdev_id;
     ethdev->queue = options->queue;
+    ethdev->af_xdp = is_af_xdp(options->ethdev_id);
+    uint32_t spare =
+        options->mbuf_count > BACKLOG_REST ? options->mbuf_count - BACKLOG_REST : BACKLOG_TAKE;
+    ethdev->backlog_limit = spare < BACKLOG_MAX ? spare : BACKLOG_MAX;
     enum weir_err err = index_listeners(ethdev, listens, count);
     if (err == WEIR_OK && options->queue == 0)
         err = device_start(ethdev, options, listens, count);

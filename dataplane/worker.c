@@ -12,7 +12,7 @@
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
 /* A stopping worker takes what its ports already hold, and no more than a full socket buffer of
- * 16 MiB can: 7,000 datagrams in bursts of 64. */
+ * 16 MiB can: 7,000 datagrams in bursts of 64; an AF_XDP port holds 6,144 frames. */
 #define DRAIN_ROUNDS 128
 /* Chunks that must be free before a sender that can be held back is listened to: a burst of 16
  * stretches of 64 KiB, all of unknown series, with the header of each line. */
@@ -1119,6 +1119,17 @@ may_receive(const struct weir_worker *worker, const struct weir_port *port)
                WEIR_INGEST_OPEN;
 }
 
+/* The writer lags: no batch is empty. */
+static void
+ports_collect(struct weir_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->options.port_count; i++) {
+        struct weir_port *port = worker->options.ports[i];
+        if (port->ops->collect != NULL)
+            port->ops->collect(port);
+    }
+}
+
 size_t
 weir_worker_run_once(struct weir_worker *worker)
 {
@@ -1144,7 +1155,9 @@ weir_worker_run_once(struct weir_worker *worker)
     if (worker->draining && !stalled)
         worker->drain_rounds = received > 0 && listens ? worker->drain_rounds - 1 : 0;
     ports_progress(worker);
-    if (!stalled)
+    if (stalled)
+        ports_collect(worker);
+    else
         work += flush_due(worker);
     if (worker->changed)
         publish(worker);

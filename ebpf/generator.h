@@ -1,9 +1,17 @@
-/* generator: frames of Influx lines, made and sent by a program in the kernel (weir_gen.bpf.c) onto
- * an interface of a veth pair, so that they arrive at its peer as from a wire.
+/* generator: sends frames into one end of a veth pair from memory shared with the kernel, without
+ * a socket: at the other end they arrive as from a wire. For the benchmark.
  *
- * Threads: one; run blocks until all frames are sent, and uses the CPU of its caller
- * Memory:  one struct of the heap
- * Errors:  WEIR_UNSUPPORTED no program, or the kernel has no live frames (5.18 has); WEIR_IO
+ *   caller: reserve, lay a frame into the slot, commit --ring of slots--> thread in the kernel:
+ *           one BPF_PROG_TEST_RUN on live frames (ebpf/weir_gen.bpf.c) until stop
+ *
+ * Both run on the caller's CPU in turn: the caller has real-time priority, so that the kernel's
+ * thread has what time it leaves, and must sleep now and then. The kernel's work on both ends of
+ * the pair is done on that CPU too, the XDP program and the copy into the receiver's memory with
+ * it.
+ *
+ * Threads: one caller, pinned; one of its own
+ * Memory:  WEIR_GEN_SLOTS slots, mapped
+ * Errors:  WEIR_UNSUPPORTED no such program, or BPF is not allowed; WEIR_IO the kernel refuses
  */
 #ifndef WEIR_EBPF_GENERATOR_H
 #define WEIR_EBPF_GENERATOR_H
@@ -13,18 +21,31 @@
 
 #include <stdint.h>
 
-#define WEIR_GEN_OBJECT "weir_gen.bpf.o"
+#define WEIR_GEN_OBJECT "weir_gen.bpf.o" /* beside the programs */
 
 struct weir_generator;
 
-/* object: path of WEIR_GEN_OBJECT. Frames go to `port` at 192.0.2.2. */
-enum weir_err weir_generator_new(const char *object, uint16_t port, struct weir_generator **out)
+/* Loads the program from object. */
+enum weir_err weir_generator_new(const char *object, struct weir_generator **out) WEIR_MUST_USE;
+/* Begins to send to the interface of that index, on the CPU the caller is pinned to; the caller
+ * gets real-time priority. */
+enum weir_err weir_generator_start(struct weir_generator *generator, uint32_t interface_index)
     WEIR_MUST_USE;
-/* Sends `frames` frames as config says, numbered from 0. */
-enum weir_err weir_generator_run(struct weir_generator *generator,
-    const struct weir_gen_config *config, uint32_t frames) WEIR_MUST_USE;
-/* Frames sent by the last run. */
+
+/* A slot to lay a frame into, or NULL: all are full, sleep. Its frame goes with commit. */
+struct weir_gen_slot *weir_generator_reserve(struct weir_generator *generator);
+void weir_generator_commit(struct weir_generator *generator, uint32_t size);
+
+/* Frames sent; all that were committed are once it says so many. */
 uint64_t weir_generator_sent(const struct weir_generator *generator);
+uint64_t weir_generator_refused(const struct weir_generator *generator);
+/* Why the kernel sends no more (errno); 0 while it does. */
+int weir_generator_failed(const struct weir_generator *generator);
+/* CPU time of the kernel's thread. */
+double weir_generator_cpu_seconds(const struct weir_generator *generator);
+
+/* Gives the CPU back, and the caller its priority; the counts stay. */
+void weir_generator_stop(struct weir_generator *generator);
 void weir_generator_free(struct weir_generator *generator);
 
 #endif

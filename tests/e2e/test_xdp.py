@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import tap
@@ -144,6 +145,52 @@ def test_losses_of_a_dataplane_that_stands_still_are_named_exactly():
         lost = counters["xsk_dropped"] + counters["xsk_ring_full"]
         assert lost > 1000, counters
         assert counters["received"] + lost == counters["xdp_redirected"], counters
+
+
+def test_buffers_come_round_undiminished():
+    """The driver's 2,048 buffers are all there again after every one of the pool's was in use."""
+    with Xdp() as veth, XdpInstance(veth) as weir:
+        sent = 0
+        for _ in range(8):
+            weir.kill("dataplane", signal.SIGSTOP)
+            finish(veth.send(weir, 2000, start=sent, pause=0.001))
+            weir.kill("dataplane", signal.SIGCONT)
+            sent += 2000
+            counters = weir.settled(sent - veth.sender_drops())
+        assert counters["received"] == sent - veth.sender_drops(), counters
+
+
+def bench(proto):
+    """A short run of the benchmark's generator; figures of the machine are not looked at."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as data:
+        done = subprocess.run([os.path.join(BIN, "weir"), "bench", "--source", "veth", "--proto",
+                               proto, "--series", "2400", "--rate", "2000", "--seconds", "1",
+                               "--json", "--data", data], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    report = json.loads(done.stdout)
+    lost = sum(report[name] for name in (
+        "interface_drops", "xsk_dropped", "xsk_ring_full", "xdp_denied", "xdp_malformed",
+        "xdp_fragments", "xdp_limited", "xdp_no_socket"))
+    assert report["frames_sent"] == report["frames_received"] + lost > 100, report
+    assert report["frames_unaccounted"] == report["ledger_residual"] == 0, report
+    assert report["durable"] == report["queryable"] > 0, report
+    assert lost > 0 or report["durable"] == report["samples_sent"], report
+    assert report["compared"] == 10000 and report["mismatched"] == report["missing"], report
+    return report
+
+
+def test_bench_reads_back_what_its_frames_of_lines_held():
+    with Xdp():  # skips where it cannot run
+        pass
+    report = bench("influx")
+    assert report["samples_sent"] == report["frames_sent"] * 12, report
+
+
+def test_bench_reads_back_what_its_frames_of_the_weir_protocol_held():
+    with Xdp():
+        pass
+    report = bench("weir")
+    assert report["samples_sent"] == report["frames_sent"] * 100, report
 
 
 def test_rules_hold_from_the_next_packet_and_drops_are_counted():

@@ -1,0 +1,22 @@
+/* bench_cpu: who has spent how much CPU time on behalf of an instance.
+ *
+ * Threads: any
+ * Memory:  none
+ */
+#ifndef WEIR_APP_BENCH_CPU_H
+#define WEIR_APP_BENCH_CPU_H
+
+#include <sys/types.h>
+
+struct weir_bench_cpu {
+    double dataplane; /* seconds, all threads and its io workers */
+    double others;    /* supervisor, keeper, control plane */
+    double kernel;    /* the kernel's own threads, whoever they worked for */
+};
+
+/* instance: the supervisor's process. */
+struct weir_bench_cpu weir_bench_cpu_read(pid_t instance);
+struct weir_bench_cpu weir_bench_cpu_between(const struct weir_bench_cpu *before,
+    const struct weir_bench_cpu *after);
+
+#endif

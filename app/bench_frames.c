@@ -1,0 +1,291 @@
+#include "app/bench_frames.h"
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "dataplane/net.h"
+#include "ebpf/generator.h"
+
+#include <inttypes.h>
+#include <net/if.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ETHERNET 14
+#define IPV4 20
+#define UDP 8
+#define HEADERS (ETHERNET + IPV4 + UDP)
+_Static_assert(HEADERS + WEIR_BENCH_PACKET_MAX <= sizeof(((struct weir_gen_slot *)0)->frame),
+    "a packet fits its slot");
+#define SOURCE_PORTS 1000
+#define SOURCE_PORT_FIRST 30000
+/* Frames are made as many at a time as are due after a sleep of this long: at 600,000 a second
+ * they are 60, a quarter of the slots; waking up costs 3 us. */
+#define TURN_NS 100000
+#define SENT_WAIT_NS (INT64_C(10) * 1000000000)
+
+extern char **environ;
+
+struct weir_bench_frames {
+    char near[IFNAMSIZ];
+    char far[IFNAMSIZ];
+    bool linked;
+    uint8_t headers[HEADERS];
+    struct weir_generator *generator;
+    uint64_t committed;
+    struct weir_bench_frames_counts counts;
+    double own_seconds; /* CPU time of this thread at the start */
+};
+
+/* Runs a command of iproute2 and waits for it. */
+static enum weir_err
+ip(const char *const *arguments)
+{
+    pid_t pid;
+    int status;
+    int failed = posix_spawnp(&pid, "ip", NULL, NULL, (char *const *)(uintptr_t)arguments, environ);
+    if (failed != 0)
+        return weir_fail(WEIR_UNSUPPORTED, failed, "run ip");
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return weir_fail(WEIR_IO, 0, "ip %s %s failed", arguments[1], arguments[2]);
+    return WEIR_OK;
+}
+
+static enum weir_err
+make_link(struct weir_bench_frames *frames)
+{
+    snprintf(frames->near, sizeof frames->near, "wbn%d", (int)getpid() % 100000);
+    snprintf(frames->far, sizeof frames->far, "wbf%d", (int)getpid() % 100000);
+    const char *add[] = {"ip", "link", "add", frames->near, "type", "veth", "peer", "name",
+        frames->far, NULL};
+    const char *near_up[] = {"ip", "link", "set", frames->near, "up", NULL};
+    const char *far_up[] = {"ip", "link", "set", frames->far, "up", NULL};
+    enum weir_err err = ip(add);
+    frames->linked = err == WEIR_OK;
+    if (err == WEIR_OK)
+        err = ip(near_up);
+    return err == WEIR_OK ? ip(far_up) : err;
+}
+
+static void
+put16(uint8_t *at, unsigned value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+/* All but what depends on the size and the source port. */
+static void
+lay_out_headers(uint8_t *headers, uint16_t port)
+{
+    static const uint8_t addresses[8] = {192, 0, 2, 1, 192, 0, 2, 2};
+    uint8_t *ip_header = headers + ETHERNET;
+    memset(headers, 0, HEADERS);
+    memcpy(headers, "\2\0\0\0\0\2\2\0\0\0\0\1", 12);
+    put16(headers + 12, 0x0800);
+    put16(ip_header, 0x4500);
+    put16(ip_header + 6, 0x4000);
+    put16(ip_header + 8, 64 << 8 | 17);
+    memcpy(ip_header + 12, addresses, sizeof addresses);
+    put16(ip_header + IPV4 + 2, port);
+}
+
+/* Completes the frame whose payload lies behind the headers. */
+static uint32_t
+seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
+{
+    uint8_t *ip_header = frame + ETHERNET;
+    uint8_t *udp = ip_header + IPV4;
+    memcpy(frame, frames->headers, HEADERS);
+    put16(ip_header + 2, (unsigned)(IPV4 + UDP + payload));
+    put16(ip_header + 10, (uint16_t)~weir_net_sum(0, ip_header, IPV4));
+    put16(udp, SOURCE_PORT_FIRST + (unsigned)(frames->committed % SOURCE_PORTS));
+    put16(udp + 4, (unsigned)(UDP + payload));
+    /* the pseudo header: addresses, protocol, size */
+    uint8_t pseudo[12] = {[9] = 17};
+    memcpy(pseudo, ip_header + 12, 8);
+    memcpy(pseudo + 10, udp + 4, 2);
+    uint16_t sum = weir_net_sum(weir_net_sum(0, pseudo, sizeof pseudo), udp, UDP + payload);
+    put16(udp + 6, sum == 0xffff ? 0xffff : (uint16_t)~sum);
+    uint32_t size = (uint32_t)(HEADERS + payload);
+    return size > WEIR_GEN_FRAME_MIN ? size : WEIR_GEN_FRAME_MIN;
+}
+
+enum weir_err
+weir_bench_frames_new(const char *programs, uint16_t port, struct weir_bench_frames **out)
+{
+    char object[WEIR_CONFIG_PATH_MAX + 32];
+    struct weir_bench_frames *frames = calloc(1, sizeof *frames);
+    if (frames == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "frames");
+    lay_out_headers(frames->headers, port);
+    snprintf(object, sizeof object, "%s/" WEIR_GEN_OBJECT, programs);
+    enum weir_err err = weir_generator_new(object, &frames->generator);
+    if (err == WEIR_OK)
+        err = make_link(frames);
+    if (err != WEIR_OK) {
+        weir_bench_frames_free(frames);
+        return err;
+    }
+    *out = frames;
+    return WEIR_OK;
+}
+
+const char *
+weir_bench_frames_interface(const struct weir_bench_frames *frames)
+{
+    return frames->near;
+}
+
+static void
+pin_to_first_core(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return;
+    for (int core = 0; core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET(core, &set))
+            continue;
+        CPU_ZERO(&set);
+        CPU_SET(core, &set);
+        (void)sched_setaffinity(0, sizeof set, &set);
+        return;
+    }
+}
+
+static double
+own_seconds(void)
+{
+    return (double)weir_clock_ns(CLOCK_THREAD_CPUTIME_ID) / 1e9;
+}
+
+enum weir_err
+weir_bench_frames_start(struct weir_bench_frames *frames)
+{
+    pin_to_first_core(); /* the dataplane has taken the last one */
+    frames->own_seconds = own_seconds();
+    return weir_generator_start(frames->generator, if_nametoindex(frames->far));
+}
+
+static enum weir_err
+turn_sleep(const struct weir_bench_frames *frames)
+{
+    struct timespec pause = {.tv_nsec = TURN_NS};
+    nanosleep(&pause, NULL);
+    int failed = weir_generator_failed(frames->generator);
+    return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, failed, "send live frames");
+}
+
+/* Makes the next frame in `slot`. False where there is none any more. */
+static bool
+make_frame(struct weir_bench_frames *frames, const struct weir_bench_sending *sending,
+    struct weir_gen_slot *slot)
+{
+    uint32_t samples = 0;
+    uint8_t *payload = slot->frame + HEADERS;
+    size_t size;
+    if (sending->definitions)
+        size = weir_bench_load_define(sending->load, payload);
+    else
+        size = weir_bench_load_next(sending->load, payload, &samples);
+    if (size == 0)
+        return false;
+    uint32_t frame_size = seal(frames, slot->frame, size);
+    weir_generator_commit(frames->generator, frame_size);
+    frames->committed++;
+    frames->counts.samples += samples;
+    frames->counts.bytes += frame_size;
+    return true;
+}
+
+static bool
+is_over(const struct weir_bench_sending *sending)
+{
+    return !sending->definitions && weir_bench_load_passes(sending->load) >= sending->passes &&
+           weir_mono_ns() >= sending->until_ns;
+}
+
+static enum weir_err
+wait_sent(const struct weir_bench_frames *frames)
+{
+    int64_t limit_ns = weir_mono_ns() + SENT_WAIT_NS;
+    while (weir_generator_sent(frames->generator) != frames->committed) {
+        enum weir_err err = turn_sleep(frames);
+        if (err != WEIR_OK)
+            return err;
+        if (weir_mono_ns() > limit_ns)
+            return weir_fail(WEIR_IO, 0, "the kernel does not send");
+    }
+    uint64_t refused = weir_generator_refused(frames->generator);
+    return refused == 0 ? WEIR_OK
+                        : weir_fail(WEIR_IO, 0, "%" PRIu64 " frames could not be sent", refused);
+}
+
+enum weir_err
+weir_bench_frames_send(struct weir_bench_frames *frames, const struct weir_bench_sending *sending)
+{
+    int64_t start_ns = weir_mono_ns();
+    uint64_t sent = 0;
+    while (!is_over(sending)) {
+        double due = (double)(weir_mono_ns() - start_ns) * 1e-9 * (double)sending->rate;
+        struct weir_gen_slot *slot;
+        while ((double)sent < due &&
+               (slot = weir_generator_reserve(frames->generator)) != NULL) {
+            if (!make_frame(frames, sending, slot))
+                return wait_sent(frames);
+            sent++;
+        }
+        enum weir_err err = turn_sleep(frames);
+        if (err != WEIR_OK)
+            return err;
+    }
+    return wait_sent(frames);
+}
+
+static uint64_t
+interface_drops(const struct weir_bench_frames *frames)
+{
+    char path[128];
+    uint64_t drops = 0;
+    snprintf(path, sizeof path, "/sys/class/net/%s/statistics/tx_dropped", frames->far);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%" SCNu64, &drops) != 1)
+        drops = 0;
+    fclose(file);
+    return drops;
+}
+
+void
+weir_bench_frames_counts(const struct weir_bench_frames *frames,
+    struct weir_bench_frames_counts *out)
+{
+    *out = frames->counts;
+    out->frames = weir_generator_sent(frames->generator);
+    out->interface_drops = interface_drops(frames);
+    out->load_seconds = own_seconds() - frames->own_seconds;
+    out->kernel_seconds = weir_generator_cpu_seconds(frames->generator);
+}
+
+void
+weir_bench_frames_stop(struct weir_bench_frames *frames)
+{
+    weir_generator_stop(frames->generator);
+}
+
+void
+weir_bench_frames_free(struct weir_bench_frames *frames)
+{
+    const char *del[] = {"ip", "link", "del", frames->near, NULL};
+    if (frames->generator != NULL)
+        weir_generator_free(frames->generator);
+    if (frames->linked && ip(del) != WEIR_OK)
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+    free(frames);
+}

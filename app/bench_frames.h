@@ -1,0 +1,62 @@
+/* bench_frames: the benchmark's packets as frames over a veth pair of its own, at a steady rate.
+ *
+ * Each frame is Ethernet, IPv4, UDP with its checksum, from one of a thousand source ports; they
+ * are made on the core this process is pinned to and sent by the kernel's generator
+ * (ebpf/generator.h).
+ *
+ * Owns:    the veth pair
+ * Threads: one, and the generator's
+ * Errors:  WEIR_IO and WEIR_UNSUPPORTED with the reason
+ */
+#ifndef WEIR_APP_BENCH_FRAMES_H
+#define WEIR_APP_BENCH_FRAMES_H
+
+#include "app/bench_load.h"
+#include "base/err.h"
+
+#include <stdint.h>
+
+struct weir_bench_frames;
+
+/* Makes the pair and loads the generator, whose object lies in `programs`. Frames go to UDP port
+ * `port`. */
+enum weir_err weir_bench_frames_new(const char *programs, uint16_t port,
+    struct weir_bench_frames **out) WEIR_MUST_USE;
+/* The interface at which they arrive. */
+const char *weir_bench_frames_interface(const struct weir_bench_frames *frames);
+/* Pins this process to its first core, gives it real-time priority and starts the generator. An
+ * XDP program has to be on the interface. */
+enum weir_err weir_bench_frames_start(struct weir_bench_frames *frames) WEIR_MUST_USE;
+
+/* What is to be sent: all definitions, or packets until `passes` are whole and `until_ns` has
+ * come. */
+struct weir_bench_sending {
+    struct weir_bench_load *load;
+    bool definitions;
+    uint64_t passes;
+    int64_t until_ns; /* CLOCK_MONOTONIC */
+    uint64_t rate;    /* frames a second; what is late is made up for */
+};
+
+/* Returns when the last frame has been sent. */
+enum weir_err weir_bench_frames_send(struct weir_bench_frames *frames,
+    const struct weir_bench_sending *sending) WEIR_MUST_USE;
+
+/* Since the start. */
+struct weir_bench_frames_counts {
+    uint64_t frames;
+    uint64_t samples;
+    uint64_t bytes;           /* of frames */
+    uint64_t interface_drops; /* frames that the pair could not hand over */
+    double load_seconds;      /* CPU time spent on making frames */
+    double kernel_seconds;    /* on sending them, and on what the kernel does at the other end */
+};
+
+void weir_bench_frames_counts(const struct weir_bench_frames *frames,
+    struct weir_bench_frames_counts *out);
+
+/* Gives the core back; the counts stay. */
+void weir_bench_frames_stop(struct weir_bench_frames *frames);
+void weir_bench_frames_free(struct weir_bench_frames *frames);
+
+#endif
