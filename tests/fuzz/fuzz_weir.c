@@ -3,6 +3,7 @@
  *
  * The first byte chooses the limits. Then packets: a byte of control, two of size, the packet. */
 #include "base/crc.h"
+#include "dataplane/group_append.h"
 #include "dataplane/parse_weir.h"
 #include "tests/fuzz/twin_weir.h"
 
@@ -119,7 +120,7 @@ static uint32_t
 check_group(const struct weir_run *run, const struct twin_weir_sample *expected)
 {
     weir_batch_reset(&batch);
-    weir_run_append(&batch, run);
+    weir_group_append(&batch, run->numbers, run->values, run->offsets, run->count, run->time_ms);
     int64_t least = INT64_MAX, most = INT64_MIN;
     uint64_t through = 0;
     bool ascending = true;
