@@ -1,0 +1,285 @@
+/* Records of text: parsed by bursts, looked up, appended to the batch. */
+#include "dataplane/worker_parts.h"
+
+#ifdef WEIR_FAULT_DROP_SAMPLE
+#define FAULT_DROPS_SAMPLE true
+static bool
+fault_drops_sample(void)
+{
+    static bool dropped;
+    bool drops = !dropped;
+    dropped = true;
+    return drops;
+}
+#else
+#define FAULT_DROPS_SAMPLE false
+static inline bool
+fault_drops_sample(void)
+{
+    return false;
+}
+#endif
+
+/* The caller has seen to room in the batch. */
+static inline void
+record_append(struct weir_worker *worker, const struct weir_record *record)
+{
+    struct weir_batch *batch = worker->batch;
+    const struct weir_point *points = worker->options.parsed->points + record->point_first;
+    const uint64_t *numbers = worker->numbers + record->point_first;
+    uint32_t count = record->point_count, at = batch->count;
+    uint64_t through = batch->series_through;
+    bool ascending = true;
+    for (uint32_t i = 0; i < count; i++) {
+        if (fault_drops_sample())
+            continue;
+        batch->samples[at++] = (struct weir_sample){
+            weir_sample_key(numbers[i], points[i].kind, points[i].exponent), points[i].time_ms,
+            points[i].value};
+        weir_batch_run(batch, numbers[i], at - 1);
+        ascending &= numbers[i] + 1 >= through;
+        through = numbers[i] + 1 > through ? numbers[i] + 1 : through;
+    }
+    batch->count = at;
+    batch->series_through = through;
+    batch->ascending &= ascending;
+    /* the points of a record have one time */
+    if (points[0].time_ms < batch->time_min_ms)
+        batch->time_min_ms = points[0].time_ms;
+    if (points[0].time_ms > batch->time_max_ms)
+        batch->time_max_ms = points[0].time_ms;
+    batch->records++;
+}
+
+/* Series numbers of all points parsed, WEIR_RAW_UNKNOWN where there is none yet; their buckets
+ * have been fetched while they were parsed. */
+static void
+look_up(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    uint64_t start = weir_tsc();
+    uint32_t count = parsed->point_count;
+    size_t hits = weir_raw_cache_lookup_burst(worker->options.raw_cache, &parsed->points[0].raw,
+        sizeof parsed->points[0], count, worker->numbers);
+    weir_worker_cycles(worker, WEIR_STAGE_lookup, start, count);
+    worker->options.counts->counter[WEIR_COUNTER_raw_hits] += hits;
+    if (hits == count)
+        return;
+    start = weir_tsc();
+    worker->options.counts->counter[WEIR_COUNTER_raw_misses] += count - hits;
+    weir_worker_resolve_all(worker);
+    weir_worker_cycles(worker, WEIR_STAGE_resolve, start, count - hits);
+}
+
+static inline bool
+all_known(const struct weir_worker *worker, const struct weir_record *record)
+{
+    bool known = true;
+    for (uint32_t i = 0; i < record->point_count; i++)
+        known &= worker->numbers[record->point_first + i] != WEIR_RAW_UNKNOWN;
+    return known;
+}
+
+/* Rejects or defers a record that does not simply go into the batch. False for one that does. */
+static bool
+record_divert(struct weir_worker *worker, const struct weir_record *record, uint32_t state)
+{
+    if (record->reason != WEIR_REASON_NONE)
+        weir_worker_record_reject(worker, 0, record->reason);
+    else if (WEIR_UNLIKELY(state == WEIR_INGEST_DISK_FULL))
+        weir_worker_record_reject(worker, record->point_count, WEIR_REASON_disk_full);
+    else if (WEIR_UNLIKELY(state == WEIR_INGEST_IO_ERROR))
+        weir_worker_record_reject(worker, record->point_count, WEIR_REASON_io_error);
+    else if (WEIR_UNLIKELY(!all_known(worker, record)))
+        weir_worker_record_defer(worker, record);
+    else
+        return false;
+    return true;
+}
+
+/* Room for a record in an open batch; a fuller one is pushed first. */
+static inline bool
+batch_room(struct weir_worker *worker, uint32_t points)
+{
+    if (WEIR_UNLIKELY(worker->batch != NULL &&
+            worker->batch->count + points > WEIR_BATCH_SAMPLES_MAX))
+        weir_worker_batch_push(worker);
+    return WEIR_LIKELY(worker->batch != NULL) || weir_worker_batch_open(worker);
+}
+
+/* Points of the records first to end, which lie together, and what decides whether they may simply
+ * be appended. */
+struct stretch {
+    uint32_t first;
+    uint32_t count;
+    bool plain; /* no record is refused, no series unknown */
+};
+
+static struct stretch
+stretch_of(const struct weir_worker *worker, uint32_t first, uint32_t end)
+{
+    const struct weir_record *records = worker->options.parsed->records;
+    const struct weir_record *last = &records[end - 1];
+    struct stretch out = {.first = records[first].point_first, .plain = true};
+    unsigned reasons = 0;
+    for (uint32_t i = first; i < end; i++)
+        reasons |= records[i].reason ^ WEIR_REASON_NONE;
+    if (WEIR_UNLIKELY(reasons != 0))
+        return (struct stretch){.plain = false}; /* a refused record's points are nowhere */
+    out.count = last->point_first + last->point_count - out.first;
+    for (uint32_t i = 0; i < out.count; i++)
+        out.plain &= worker->numbers[out.first + i] != WEIR_RAW_UNKNOWN;
+    return out;
+}
+
+/* Appends points, with what the batch tells of them in registers. The caller has seen to room. */
+static void
+stretch_append(struct weir_worker *worker, const struct stretch *stretch)
+{
+    struct weir_batch *batch = worker->batch;
+    const struct weir_point *points = worker->options.parsed->points + stretch->first;
+    const uint64_t *numbers = worker->numbers + stretch->first;
+    struct weir_sample *out = batch->samples + batch->count;
+    struct weir_run_cursor cursor = weir_run_cursor(batch);
+    uint64_t through = batch->series_through;
+    int64_t least = batch->time_min_ms, most = batch->time_max_ms;
+    bool ascending = batch->ascending;
+    for (uint32_t i = 0; i < stretch->count; i++) {
+        uint64_t number = numbers[i];
+        int64_t time_ms = points[i].time_ms;
+        out[i] = (struct weir_sample){
+            weir_sample_key(number, points[i].kind, points[i].exponent), time_ms,
+            points[i].value};
+        weir_run_note(batch, &cursor, number, batch->count + i);
+        ascending &= number + 1 >= through;
+        through = number + 1 > through ? number + 1 : through;
+        least = time_ms < least ? time_ms : least;
+        most = time_ms > most ? time_ms : most;
+    }
+    weir_run_keep(batch, &cursor);
+    batch->count += stretch->count;
+    batch->series_through = through;
+    batch->ascending = ascending;
+    batch->time_min_ms = least;
+    batch->time_max_ms = most;
+}
+
+/* Takes all records of packet_at up to `end` where each can simply be appended to the open batch.
+ * False where one of them has to be looked at: none is taken then. */
+static bool
+take_stretch(struct weir_worker *worker, uint32_t end, uint32_t state)
+{
+    uint32_t first = worker->record_at;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    if (FAULT_DROPS_SAMPLE || state != WEIR_INGEST_OPEN || first == end || worker->batch == NULL)
+        return false;
+    struct stretch stretch = stretch_of(worker, first, end);
+    if (!stretch.plain || stretch.count > WEIR_BATCH_SAMPLES_MAX - worker->batch->count)
+        return false;
+    stretch_append(worker, &stretch);
+    if (WEIR_UNLIKELY(worker->batch->opened_tsc == 0))
+        worker->batch->opened_tsc = packet->receive_tsc;
+    worker->batch->records += end - first;
+    packet->accepted += end - first;
+    packet->batch = worker->batch->number;
+    worker->records_taken += end - first;
+    worker->samples_taken += stretch.count;
+    worker->records_seen += end - first;
+    worker->record_at = end;
+    return true;
+}
+
+/* Takes the records of packet_at up to `end`. False where the batch is full and no other is
+ * empty. */
+static bool
+take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
+{
+    if (WEIR_LIKELY(take_stretch(worker, end, state)))
+        return true;
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    uint32_t at = worker->record_at, first = at;
+    uint32_t accepted = packet->accepted;
+    bool room = true;
+    for (; at < end; at++) {
+        const struct weir_record *record = &parsed->records[at];
+        if (record_divert(worker, record, state))
+            continue;
+        room = batch_room(worker, record->point_count);
+        if (!room)
+            break;
+        if (WEIR_UNLIKELY(worker->batch->opened_tsc == 0))
+            worker->batch->opened_tsc = packet->receive_tsc;
+        record_append(worker, record);
+        packet->accepted++;
+        worker->records_taken++;
+        worker->samples_taken += record->point_count;
+        packet->batch = worker->batch->number;
+    }
+    if (packet->accepted != accepted)
+        worker->known_ns = worker->now_ns;
+    worker->records_seen += at - first;
+    worker->record_at = at;
+    return room;
+}
+
+/* Works through what is parsed. False where the batch is full and no other is empty. */
+bool
+weir_worker_take_spans(struct weir_worker *worker)
+{
+    uint32_t state =
+        atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed);
+    uint64_t start = weir_tsc();
+    uint32_t first = worker->record_at;
+    bool room = true;
+    for (; worker->span_at < worker->span_count; worker->span_at++) {
+        const struct weir_worker_span *span = &worker->spans[worker->span_at];
+        room = take_records(worker, span->record_end, state);
+        if (!room)
+            break;
+        if (span->last)
+            weir_worker_packet_end(worker, span->consumed);
+    }
+    weir_worker_cycles(worker, WEIR_STAGE_batch, start, worker->record_at - first);
+    return room;
+}
+
+
+/* Parses packets until there are enough points for a burst of lookups, whose buckets are fetched
+ * meanwhile: the last ones come from memory while the next packet is being parsed. */
+void
+weir_worker_parse_more(struct weir_worker *worker)
+{
+    struct weir_parsed *parsed = worker->options.parsed;
+    uint64_t start = weir_tsc();
+    weir_worker_spans_reset(worker);
+    while (worker->parse_at < worker->packet_count && parsed->record_count < WEIR_RECORDS_MAX &&
+        parsed->point_count < WEIR_POINTS_TARGET) {
+        struct weir_packet *packet = &worker->packets[worker->parse_at];
+        if (weir_worker_is_wire(worker, packet))
+            break;
+        uint32_t before = worker->byte_at, records = parsed->record_count;
+        uint32_t points = parsed->point_count;
+        if (before < packet->size)
+            worker->byte_at = (uint32_t)weir_protocols[packet->proto].parse(&worker->context,
+                packet, before, parsed);
+        WEIR_ASSERT(worker->byte_at >= before && worker->byte_at <= packet->size);
+        weir_raw_cache_prefetch_burst(worker->options.raw_cache, &parsed->points[points].raw,
+            sizeof parsed->points[0], parsed->point_count - points);
+        /* a rest without progress is an incomplete record */
+        bool last = worker->byte_at == packet->size ||
+            (worker->byte_at == before && parsed->record_count == records);
+        if (last || parsed->record_count == WEIR_RECORDS_MAX ||
+            parsed->point_count >= WEIR_POINTS_TARGET)
+            worker->spans[worker->span_count++] = (struct weir_worker_span){worker->parse_at,
+                parsed->record_count, worker->byte_at, last};
+        if (last) {
+            worker->parse_at++;
+            worker->byte_at = 0;
+        }
+    }
+    weir_worker_cycles(worker, WEIR_STAGE_parse, start, parsed->point_count);
+    weir_worker_count_parsed(worker);
+    if (parsed->point_count > 0)
+        look_up(worker);
+}

@@ -1,0 +1,106 @@
+/* Packets of the weir protocol: each is parsed, numbered and appended as a whole. */
+#include "dataplane/worker_parts.h"
+
+#include "dataplane/group_append.h"
+
+/* Works through the records of one weir packet. wire_ready has seen to room for all of them. */
+static void
+take_runs(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    struct weir_batch *batch = worker->batch;
+    uint64_t start = weir_tsc();
+    uint64_t samples = 0;
+    for (; worker->record_at < parsed->record_count; worker->record_at++) {
+        const struct weir_record *record = &parsed->records[worker->record_at];
+        const struct weir_run *run = &parsed->runs[worker->record_at];
+        worker->records_seen++;
+        if (record->reason != WEIR_REASON_NONE) {
+            weir_worker_record_reject(worker, 0, record->reason);
+        } else if (run->kind == WEIR_RUN_DEFINITION) {
+            weir_worker_definition_defer(worker, record, run);
+        } else {
+            if (run->kind == WEIR_RUN_GROUP)
+                weir_group_append(batch, run->numbers, run->values, run->offsets, run->count,
+                    run->time_ms);
+            if (batch->opened_tsc == 0)
+                batch->opened_tsc = packet->receive_tsc;
+            batch->records++;
+            samples += run->count * (run->kind == WEIR_RUN_GROUP);
+            weir_worker_unit(worker, WEIR_UNIT_RECORDS)->received++;
+            packet->accepted++;
+            packet->batch = batch->number;
+        }
+    }
+    if (samples > 0)
+        worker->known_ns = worker->now_ns;
+    if (parsed->record_count > 0 && batch != NULL)
+        packet->ack_batch = batch->number;
+    weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += samples;
+    weir_worker_cycles(worker, WEIR_STAGE_batch, start, samples);
+}
+
+/* Reason by which weir packets are refused as long as the log takes nothing. */
+static uint8_t
+wire_refusal(const struct weir_worker *worker)
+{
+    switch (atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed)) {
+    case WEIR_INGEST_DISK_FULL:
+        return WEIR_REASON_disk_full;
+    case WEIR_INGEST_IO_ERROR:
+        return WEIR_REASON_io_error;
+    default:
+        return WEIR_REASON_NONE;
+    }
+}
+
+/* A weir packet ends in one batch together with its number's mark: so there is room for all of
+ * it, and for another mark, before it is parsed. */
+static bool
+wire_ready(struct weir_worker *worker)
+{
+    const struct weir_packet *packet = &worker->packets[worker->packet_at];
+    uint32_t samples = weir_wire_samples_bound(packet, worker->byte_at);
+    if (worker->batch != NULL &&
+        (worker->batch->count + samples > WEIR_BATCH_SAMPLES_MAX ||
+            weir_senders_dirty_count(worker->options.senders) >= WEIR_WORKER_DIRTY_PUSH))
+        weir_worker_batch_push(worker);
+    worker->context.refusal = wire_refusal(worker);
+    return weir_worker_batch_open(worker);
+}
+
+/* Works through one weir packet, or a stretch of a stream of them: each is appended before the
+ * next is parsed. False where it has to wait for an empty batch or for the registrar. */
+bool
+weir_worker_wire_work(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_packet *packet = &worker->packets[worker->packet_at];
+    WEIR_ASSERT(worker->parse_at == worker->packet_at);
+    while (worker->byte_at < packet->size) {
+        if (!wire_ready(worker))
+            return false;
+        weir_worker_spans_reset(worker);
+        uint64_t start = weir_tsc();
+        uint32_t at = (uint32_t)weir_wire_parse(&worker->context, packet, worker->byte_at,
+            worker->options.parsed);
+        weir_worker_cycles(worker, WEIR_STAGE_parse, start, 0);
+        weir_worker_count_parsed(worker);
+        if (parsed->waits) {
+            if (worker->chunk != NULL)
+                weir_worker_chunk_push(worker);
+            return false;
+        }
+        if (at == worker->byte_at)
+            break; /* an incomplete packet of a stream */
+        worker->byte_at = at;
+        take_runs(worker);
+    }
+    uint32_t consumed = worker->byte_at;
+    worker->parse_at++;
+    worker->byte_at = 0;
+    weir_worker_packet_end(worker, consumed);
+    weir_worker_spans_reset(worker);
+    return true;
+}
