@@ -87,6 +87,7 @@ struct work {
     uint8_t block[BLOCK_BYTES + WEIR_PACKET_SLACK];
     struct weir_parsed parsed;
     struct weir_line_labels line;
+    enum weir_err line_begun; /* what beginning with line came to */
 };
 
 /* Room for one more element; false where there is no memory. */
@@ -368,9 +369,11 @@ keep_labels(struct work *work, const struct weir_record *record, const struct we
 {
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     size_t size;
-    if (work->line.text != record->text &&
-        work->protocol->labels_begin(&work->line, record->text, record->size) != WEIR_OK)
-        return WEIR_INVALID;
+    if (work->line.text != record->text)
+        work->line_begun =
+            work->protocol->labels_begin(&work->line, record->text, record->size);
+    if (work->line_begun != WEIR_OK)
+        return WEIR_INVALID; /* every field of the line */
     if (work->protocol->labels_field(&work->line, point->field, labels, &size) != WEIR_OK)
         return WEIR_INVALID;
     size_t at = 0;

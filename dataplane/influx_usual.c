@@ -37,7 +37,6 @@ struct classes {
     uint64_t bad;   /* control, quote, backslash, DEL, no ASCII */
 };
 
-
 INLINE uint64_t
 load8(const uint8_t *at)
 {

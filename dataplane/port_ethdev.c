@@ -85,6 +85,16 @@ refuse(struct port_ethdev *ethdev, struct rte_mbuf *mbuf, enum weir_reason reaso
     rte_pktmbuf_free(mbuf);
 }
 
+/* A frame that was taken off the device and that nobody will parse. */
+static void
+drop(struct port_ethdev *ethdev, struct rte_mbuf *mbuf, enum weir_reason reason)
+{
+    struct weir_ledger_unit *packets = &ethdev->port.counts->unit[WEIR_UNIT_PACKETS];
+    packets->received++;
+    packets->dropped[reason]++;
+    rte_pktmbuf_free(mbuf);
+}
+
 /* What the device found bad is refused without a look. */
 static bool
 device_refuses(const struct rte_mbuf *mbuf)
@@ -248,7 +258,8 @@ ethdev_close(struct weir_port *port)
 {
     struct port_ethdev *ethdev = of(port);
     for (uint16_t got; (got = backlog_take(ethdev, WEIR_BURST_MAX)) > 0;)
-        rte_pktmbuf_free_bulk(ethdev->mbufs, got);
+        for (uint16_t i = 0; i < got; i++)
+            drop(ethdev, ethdev->mbufs[i], WEIR_REASON_shutdown);
     if (ethdev->started) {
         ethdev_statistics(port);
         (void)rte_eth_dev_stop(ethdev->ethdev);

@@ -92,17 +92,21 @@ weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channe
     struct weir_channel *slot = slot_of(senders, sender, channel);
     if (slot->epoch != 0)
         return slot;
+    /* before room is made: who goes then may take the place of what is remembered longest */
+    bool known = senders->forgotten_count > 0 &&
+        weir_senders_remembered(senders, sender, channel, &before);
     if (senders->channel_count == senders->channels_max) {
         if (!weir_senders_make_room(senders, gaps))
             return NULL;
         slot = slot_of(senders, sender, channel);
     }
+    if (known)
+        weir_senders_known_again(senders, sender, channel);
+    known = known && before.epoch >= epoch;
     senders->channel_count++;
     slot->sender = sender;
     slot->channel = channel;
     slot->last_seen_s = senders->now_s;
-    bool known = senders->forgotten_count > 0 &&
-        weir_senders_recall(senders, sender, channel, &before) && before.epoch >= epoch;
     weir_channel_restart(senders, slot, known ? before.epoch : epoch);
     if (known)
         begin_at(slot, before.highest);

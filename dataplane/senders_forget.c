@@ -82,21 +82,35 @@ weir_senders_make_room(struct weir_senders *senders, uint64_t *gaps)
     return false;
 }
 
-bool
-weir_senders_recall(struct weir_senders *senders, uint64_t sender, uint16_t channel,
-    struct weir_forgotten *out)
+static struct weir_forgotten *
+entry_of(struct weir_senders *senders, uint64_t sender, uint16_t channel)
 {
     uint64_t count = senders->forgotten_count < WEIR_FORGOTTEN_MAX ? senders->forgotten_count
                                                                    : WEIR_FORGOTTEN_MAX;
     for (uint64_t i = 0; i < count; i++) {
         struct weir_forgotten *entry = &senders->forgotten[i];
-        if (entry->epoch != 0 && entry->sender == sender && entry->channel == channel) {
-            *out = *entry;
-            entry->epoch = 0; /* known again */
-            return true;
-        }
+        if (entry->epoch != 0 && entry->sender == sender && entry->channel == channel)
+            return entry;
     }
-    return false;
+    return NULL;
+}
+
+bool
+weir_senders_remembered(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+    struct weir_forgotten *out)
+{
+    const struct weir_forgotten *entry = entry_of(senders, sender, channel);
+    if (entry != NULL)
+        *out = *entry;
+    return entry != NULL;
+}
+
+void
+weir_senders_known_again(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+{
+    struct weir_forgotten *entry = entry_of(senders, sender, channel);
+    if (entry != NULL)
+        entry->epoch = 0;
 }
 
 void

@@ -67,9 +67,11 @@ uint32_t weir_channel_home(const struct weir_senders *senders, uint64_t sender, 
 /* Forgets an idle channel, which moves others; *gaps grows by what it was missing. False where
  * none was found now. */
 bool weir_senders_make_room(struct weir_senders *senders, uint64_t *gaps);
-/* What is remembered of a channel; it is not any more then. */
-bool weir_senders_recall(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+/* What is remembered of a channel. */
+bool weir_senders_remembered(struct weir_senders *senders, uint64_t sender, uint16_t channel,
     struct weir_forgotten *out);
+/* It need not be remembered any more. */
+void weir_senders_known_again(struct weir_senders *senders, uint64_t sender, uint16_t channel);
 /* Writes what was forgotten since the last batch, ahead of all other marks. */
 void weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch);
 void weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark);

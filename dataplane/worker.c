@@ -5,9 +5,10 @@
 
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
-/* A stopping worker takes what its ports already hold, and no more than a full socket buffer of
- * 16 MiB can: 7,000 datagrams in bursts of 64; an AF_XDP port holds 6,144 frames. */
-#define DRAIN_ROUNDS 128
+/* A stopping worker takes what its ports already hold, in bursts of 64: a full socket buffer of 16
+ * MiB is 7,000 datagrams, an AF_XDP port holds up to 14,336 frames. What comes meanwhile may leave
+ * some over: they are dropped by name. */
+#define DRAIN_ROUNDS 256
 #define LOAD_MEMORY_NS 10000000
 
 enum weir_err
@@ -323,8 +324,7 @@ weir_worker_run_once(struct weir_worker *worker)
     ports_progress(worker);
     if (stalled)
         ports_collect(worker);
-    else
-        work += flush_due(worker);
+    work += flush_due(worker); /* what waits for the registrar holds up no batch */
     if (worker->changed)
         weir_worker_publish(worker);
     return work;
@@ -375,5 +375,6 @@ weir_worker_free(struct weir_worker *worker)
     drop_held(worker);
     for (uint32_t i = 0; i < worker->options.port_count; i++)
         worker->options.ports[i]->ops->close(worker->options.ports[i]);
+    weir_worker_publish(worker); /* what a port still had at hand */
     free(worker);
 }

@@ -186,6 +186,7 @@ take_stretch(struct weir_worker *worker, uint32_t end, uint32_t state)
     worker->samples_taken += stretch.count;
     worker->records_seen += end - first;
     worker->record_at = end;
+    worker->known_ns = worker->now_ns;
     return true;
 }
 
@@ -243,7 +244,6 @@ weir_worker_take_spans(struct weir_worker *worker)
     weir_worker_cycles(worker, WEIR_STAGE_batch, start, worker->record_at - first);
     return room;
 }
-
 
 /* Parses packets until there are enough points for a burst of lookups, whose buckets are fetched
  * meanwhile: the last ones come from memory while the next packet is being parsed. */

@@ -32,7 +32,6 @@ passes_needed(uint64_t series_through)
     return passes;
 }
 
-
 /* Sorts count pairs of `from` by series, with `to` as room; returns where they lie then. */
 static uint64_t *
 radix_sort(struct weir_sort *sort, uint64_t *from, uint64_t *to, uint32_t count, unsigned passes)

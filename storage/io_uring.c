@@ -161,9 +161,12 @@ file_index(struct state *state, weir_io_file file)
         if (state->files[i] == NO_FILE)
             place = i;
     }
-    if (place == NO_FILE ||
-        io_uring_register_files_update(&state->ring, (unsigned)place, &file, 1) != 1)
+    if (place == NO_FILE)
         return NO_FILE;
+    if (io_uring_register_files_update(&state->ring, (unsigned)place, &file, 1) != 1) {
+        state->files_registered = false; /* not asked again */
+        return NO_FILE;
+    }
     state->files[place] = file;
     return place;
 }

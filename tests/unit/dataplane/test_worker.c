@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -724,6 +725,14 @@ test_load_is_of_known_series_alone(void **state)
     ready("m a=1 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
     assert_int_equal(weir_worker_load(t.worker), WEIR_LOAD_SOME);
+    /* and stays so into a batch that has long been open */
+    for (int round = 0; round < 8; round++) {
+        usleep(3000);
+        t.texts = 0;
+        ready("m a=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        assert_int_equal(weir_worker_load(t.worker), WEIR_LOAD_SOME);
+    }
     t.texts = 0;
     while (t.port.ready_count < WEIR_BURST_MAX)
         ready("m a=1 " NOW_TEXT, true);
