@@ -239,6 +239,13 @@ def test_weir_send_opens_channels_for_many_series_and_tells_what_it_refused():
         assert "bad_line: no line" in told and "unsupported_type" in told, told
         assert weir.reason("samples", "rejected", "time_past") == 1
         weir.stored(2 * count + 1)
+        # no field of a line whose tags are none becomes a series
+        _, told = weir_send("--proto", "weir", "--tcp", f"127.0.0.1:{weir.weir_tcp}", code=1,
+                            text=f"good,a=b x=2 {start + 1}000000\n"
+                                 f"bad,x=1,x=2 f=5,g=7 {start}000000\n")
+        assert told.count("bad_labels: bad") == 2, told
+        weir.stored(2 * count + 2)
+        assert weir.counter("series_defined") == count + 2  # good_x, old_x
 
 
 def test_a_restart_forgets_neither_templates_nor_numbers():
