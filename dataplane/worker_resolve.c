@@ -1,9 +1,9 @@
 /* Points whose raw key the cache does not know: by their labels. */
 #include "dataplane/worker_parts.h"
 
-/* While chunks are scarce, because the registrar lags, a record whose raw key is not known is looked
- * up by labels only as long as that finds something: a lookup that finds gives two more, and a burst
- * may try this many anyway. So a cold cache is filled as ever, and of a flood of new series each
+/* While chunks are scarce, because the registrar lags, a record whose raw key is not known is
+ * looked up by labels only as long as that finds something: a lookup that finds gives two more,
+ * and a burst may try this many anyway. So a cold cache is filled as ever, and of a flood of new series each
  * line costs its parsing and no more. */
 #define RESOLVE_TRIES 4
 #define RESOLVE_TRIES_MAX 1024
@@ -121,7 +121,7 @@ weir_worker_resolve_all(struct weir_worker *worker)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     uint32_t at = 0;
-    /* where chunks are scarce new lines go as text or nowhere: only known series are worth a look */
+    /* new lines go as text then, or nowhere: only series that are known are worth a look */
     bool backlog = worker->chunk_free_count <= WEIR_WORKER_CHUNKS_IN_HAND;
     if (worker->resolve_tries < RESOLVE_TRIES)
         worker->resolve_tries = RESOLVE_TRIES;
