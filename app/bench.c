@@ -31,6 +31,8 @@
 #define RATE_BOUND 60000000
 #define SAMPLE_BYTES_BOUND 10
 #define TIME_LEAD_MS 1000
+/* With fewer, a pass is so short that a second each would leave the hour that may lie ahead. */
+#define SERIES_OF_SECONDS 100000
 
 struct options {
     enum weir_bench_source source;
@@ -38,6 +40,7 @@ struct options {
     const char *data;
     uint64_t series;
     double seconds;
+    uint32_t cores; /* RX workers with a ring each; 0: one ring, workers as by default */
     bool json;
     uint64_t emit; /* lines to print instead of measuring */
 };
@@ -48,6 +51,7 @@ struct report {
     struct weir_ledger_sum after;
     double seconds;
     double cpu_seconds;
+    double worker_seconds[WEIR_WORKERS_MAX]; /* CPU time of each worker's thread */
     double generator_ns;   /* a sample: making the packets alone */
     double generator_cpu_seconds; /* making, sending, and waiting where the dataplane lags */
     uint64_t datagrams_before; /* sent until the measurement; both 0 for other sources */
@@ -62,17 +66,21 @@ struct report {
 void
 weir_usage_bench(FILE *out)
 {
-    fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx|weir] [--series N]\n"
-          "                  [--seconds S] [--json] --data DIR\n"
+    fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx|graphite|weir]\n"
+          "                  [--series N] [--seconds S] [--cores N] [--json] --data DIR\n"
           "Runs the dataplane on generated packets and measures what becomes durable and can be\n"
           "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
           "  --source udp    datagrams to a loopback socket from 1,000 source ports\n"
           "  --source tcp    eight loopback connections\n"
           "  --proto influx  text lines of about 100 bytes, one field each (default)\n"
+          "  --proto graphite  the same metrics as plaintext with tags, 100000 series at least:\n"
+          "                  times are whole seconds\n"
           "  --proto weir    agents of 200 metrics, two packets each\n"
           "  --series N      active series (default 1000000)\n"
           "  --seconds S     length of the measurement (default 10)\n"
+          "  --cores N       N RX workers, each with a ring of its own; each host goes to another\n"
+          "                  worker from pass to pass (--source ring, not --proto weir)\n"
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
           "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n",
@@ -112,6 +120,23 @@ parse_proto(const char *name, enum weir_bench_proto *out)
     return false;
 }
 
+/* What one option asks of another. */
+static bool
+check_together(const struct options *options)
+{
+    const char *wrong = NULL;
+    if (options->cores > 0 && options->source != WEIR_BENCH_RING)
+        wrong = "--cores is for --source ring";
+    else if (options->cores > 1 && options->proto == WEIR_BENCH_WEIR)
+        wrong = "--cores above 1: weir packets are taken by the first worker alone";
+    else if (options->proto == WEIR_BENCH_GRAPHITE && options->emit == 0 &&
+             options->series < SERIES_OF_SECONDS)
+        wrong = "--proto graphite: its times are whole seconds; 100000 series at least";
+    if (wrong != NULL)
+        fprintf(stderr, "weir bench: %s\n", wrong);
+    return wrong == NULL;
+}
+
 /* False with an exit code in *code where the options are not understood. */
 static bool
 parse_options(int argc, char **argv, struct options *out, int *code)
@@ -120,6 +145,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
         {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'},
+        {"cores", required_argument, NULL, 'c'},
         {NULL, 0, NULL, 0}};
     *out = (struct options){
         .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
@@ -135,7 +161,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
             break;
         case 'p':
             if (!parse_proto(optarg, &out->proto))
-                return refuse("--proto", optarg, "there are: influx, weir"), false;
+                return refuse("--proto", optarg, "there are: influx, graphite, weir"), false;
             break;
         case 'd':
             out->data = optarg;
@@ -149,6 +175,11 @@ parse_options(int argc, char **argv, struct options *out, int *code)
             out->seconds = strtod(optarg, &end);
             if (*end != '\0' || !(out->seconds > 0 && out->seconds <= 600))
                 return refuse("--seconds", optarg, "a number up to 600"), false;
+            break;
+        case 'c':
+            out->cores = (uint32_t)strtoul(optarg, &end, 10);
+            if (*end != '\0' || out->cores == 0 || out->cores > WEIR_WORKERS_MAX)
+                return refuse("--cores", optarg, "a number from 1 to 16"), false;
             break;
         case 'j':
             out->json = true;
@@ -165,7 +196,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
     }
     if (out->data == NULL && out->emit == 0)
         return fprintf(stderr, "weir bench: --data is missing\n"), false;
-    return true;
+    return check_together(out);
 }
 
 static uint64_t
@@ -210,8 +241,8 @@ wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_led
 
 /* Sends packets until done() says so; counts samples. */
 static uint64_t
-send_pass(struct weir_bench_target *target, struct weir_bench_load *load, uint64_t passes,
-    int64_t until_ns)
+send_pass(struct weir_bench_target *target, struct weir_bench_load *load, uint32_t workers,
+    uint64_t passes, int64_t until_ns)
 {
     uint64_t sent = 0;
     for (;;) {
@@ -221,6 +252,8 @@ send_pass(struct weir_bench_target *target, struct weir_bench_load *load, uint64
         for (int i = 0; i < 64 && (i == 0 || until_ns != 0 ||
                                    weir_bench_load_passes(load) == pass);
              i++) {
+            if (workers > 1)
+                weir_bench_target_select(target, weir_bench_load_worker(load, workers));
             uint8_t *slot = weir_bench_target_reserve(target);
             if (slot == NULL)
                 return sent;
@@ -262,7 +295,7 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
         weir_bench_load_restart(load, *time_ms);
         if (!send_definitions(target, load))
             return false;
-        uint64_t pass_sent = send_pass(target, load, 1, 0);
+        uint64_t pass_sent = send_pass(target, load, options->cores, 1, 0);
         *time_ms += 2 * step_ms;
         *sent += pass_sent;
         if (!wait_durable(target, *sent, &report->before))
@@ -309,7 +342,24 @@ generator_cost(const struct options *options)
 static int64_t
 step_of(const struct options *options)
 {
-    return options->series >= 100000 ? 1000 : 1;
+    bool seconds = options->proto == WEIR_BENCH_GRAPHITE;
+    return seconds || options->series >= SERIES_OF_SECONDS ? 1000 : 1;
+}
+
+/* The next time that the protocol can write. */
+static int64_t
+whole_units(enum weir_bench_proto proto, int64_t time_ms)
+{
+    int64_t unit_ms = weir_bench_time_unit_ms(proto);
+    return (time_ms + unit_ms - 1) / unit_ms * unit_ms;
+}
+
+static void
+read_worker_seconds(const struct weir_bench_target *target, const struct options *options,
+    double seconds[WEIR_WORKERS_MAX])
+{
+    for (uint32_t i = 0; i < options->cores; i++)
+        seconds[i] = weir_bench_target_worker_seconds(target, i) - seconds[i];
 }
 
 static bool
@@ -320,6 +370,7 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
     int64_t newest_ms = weir_bench_target_newest_ms(target) + TIME_LEAD_MS;
     if (newest_ms > time_ms)
         time_ms = newest_ms;
+    time_ms = whole_units(options->proto, time_ms);
     struct weir_bench_load *load;
     if (weir_bench_load_new(options->proto, options->series, time_ms, step_ms, &load) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
@@ -333,15 +384,18 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
         uint64_t end_before = weir_bench_target_end(target);
         report->datagrams_before = weir_bench_target_datagrams(target);
         double cpu = weir_bench_target_cpu_seconds(target);
+        read_worker_seconds(target, options, report->worker_seconds);
         int64_t own_ns = weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         int64_t start_ns = weir_mono_ns();
         report->offered =
-            send_pass(target, load, 1, start_ns + (int64_t)(options->seconds * 1e9));
+            send_pass(target, load, options->cores, 1,
+                start_ns + (int64_t)(options->seconds * 1e9));
         report->generator_cpu_seconds =
             (double)(weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own_ns) / 1e9;
         ok = wait_durable(target, sent + report->offered, &report->after);
         report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
         report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
+        read_worker_seconds(target, options, report->worker_seconds);
         report->log_bytes = weir_bench_target_end(target) - end_before;
         report->datagrams_sent = weir_bench_target_datagrams(target);
     }
@@ -407,6 +461,41 @@ report_datagrams(const struct report *report, json_t *out)
     json_object_set_new(out, "datagrams_ahead_max", json_integer(WEIR_BENCH_UDP_AHEAD));
 }
 
+/* A stage counts where it runs: those of a worker are receive to batch. Where one thread runs all
+ * stages its CPU time is that of all. */
+static json_t *
+report_worker(const struct report *report, uint32_t worker)
+{
+    const struct weir_counts *before = &report->before.block[WEIR_BLOCK_WORKER + worker];
+    const struct weir_counts *after = &report->after.block[WEIR_BLOCK_WORKER + worker];
+    uint64_t samples = after->unit[WEIR_UNIT_SAMPLES].received -
+        before->unit[WEIR_UNIT_SAMPLES].received;
+    double each = (double)(samples ? samples : 1);
+    double seconds = report->worker_seconds[worker];
+    json_t *cycles = json_object();
+    for (int stage = 0; stage < WEIR_STAGE_COUNT; stage++)
+        if (after->cycles[stage] != before->cycles[stage])
+            json_object_set_new(cycles, weir_stage_names[stage],
+                json_real((double)(after->cycles[stage] - before->cycles[stage]) / each));
+    json_t *out = json_object();
+    json_object_set_new(out, "samples", json_integer((json_int_t)samples));
+    json_object_set_new(out, "cycles_per_sample", cycles);
+    json_object_set_new(out, "cpu_seconds", json_real(seconds));
+    json_object_set_new(out, "cores", json_real(seconds / report->seconds));
+    json_object_set_new(out, "samples_per_cpu_sec",
+        json_real(seconds > 0 ? (double)samples / seconds : 0));
+    return out;
+}
+
+static json_t *
+report_workers(const struct options *options, const struct report *report)
+{
+    json_t *out = json_array();
+    for (uint32_t i = 0; i < options->cores; i++)
+        json_array_append_new(out, report_worker(report, i));
+    return out;
+}
+
 static json_t *
 report_json(const struct options *options, const struct report *report,
     struct weir_bench_target *target)
@@ -442,6 +531,8 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "samples_per_sec_core",
         json_real((double)durable / report->cpu_seconds));
     json_object_set_new(out, "cycles_per_sample", cycles);
+    if (options->cores > 0)
+        json_object_set_new(out, "workers", report_workers(options, report));
     json_object_set_new(out, "tsc_hz", json_real(weir_tsc_hz()));
     json_object_set_new(out, "ledger_residual",
         json_integer((json_int_t)residual_sum(&report->after)));
@@ -483,8 +574,9 @@ static int
 emit_lines(const struct options *options)
 {
     struct weir_bench_load *load;
-    if (weir_bench_load_new(options->proto, options->series, weir_wall_ms() - 600000,
-            step_of(options), &load) != WEIR_OK) {
+    int64_t start_ms = whole_units(options->proto, weir_wall_ms() - 600000);
+    if (weir_bench_load_new(options->proto, options->series, start_ms, step_of(options), &load) !=
+        WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }
@@ -530,8 +622,8 @@ weir_command_bench(int argc, char **argv)
     struct weir_bench_target *target;
     if (weir_bench_target_prepare(options.data) != WEIR_OK ||
         weir_bench_target_check_disk(options.data, need) != WEIR_OK ||
-        weir_bench_target_open(options.data, options.source, options.proto, 0, options.series,
-            need, &target) != WEIR_OK) {
+        weir_bench_target_open(options.data, options.source, options.proto, 0, options.cores,
+            options.series, need, &target) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }

@@ -72,3 +72,39 @@ weir_bench_cpu_between(const struct weir_bench_cpu *before, const struct weir_be
         .others = after->others - before->others,
         .kernel = after->kernel - before->kernel};
 }
+
+pid_t
+weir_bench_cpu_thread_find(pid_t process, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)process);
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return 0;
+    pid_t found = 0;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        char of_thread[32];
+        pid_t parent;
+        pid_t thread = (pid_t)atoi(entry->d_name);
+        /* /proc has threads too, only not in its listing */
+        if (thread > 0 && identify(thread, of_thread, &parent) && strcmp(of_thread, name) == 0)
+            found = thread;
+    }
+    closedir(directory);
+    return found;
+}
+
+double
+weir_bench_cpu_thread(pid_t process, pid_t thread)
+{
+    char path[64];
+    unsigned long long ran_ns = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", (int)process, (int)thread);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%llu", &ran_ns) != 1)
+        ran_ns = 0;
+    fclose(file);
+    return (double)ran_ns / 1e9;
+}

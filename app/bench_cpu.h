@@ -19,4 +19,8 @@ struct weir_bench_cpu weir_bench_cpu_read(pid_t instance);
 struct weir_bench_cpu weir_bench_cpu_between(const struct weir_bench_cpu *before,
     const struct weir_bench_cpu *after);
 
+/* The thread of this name, 0 for none; the CPU seconds of a thread, 0 where it is gone. */
+pid_t weir_bench_cpu_thread_find(pid_t process, const char *name);
+double weir_bench_cpu_thread(pid_t process, pid_t thread);
+
 #endif

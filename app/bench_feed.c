@@ -20,12 +20,23 @@
 
 const char *const weir_bench_source_names[WEIR_BENCH_SOURCES] = {"ring", "udp", "tcp"};
 
+static const enum weir_proto protos[WEIR_BENCH_PROTOS] = {
+    [WEIR_BENCH_INFLUX] = WEIR_PROTO_INFLUX,
+    [WEIR_BENCH_GRAPHITE] = WEIR_PROTO_GRAPHITE,
+    [WEIR_BENCH_WEIR] = WEIR_PROTO_WEIR};
+
+struct ring {
+    int fd;
+    struct weir_ring_source *source;
+    uint64_t committed;
+};
+
 struct weir_bench_feed {
     enum weir_bench_source source;
     enum weir_proto proto;
-    int ring_fd;
-    struct weir_ring_source *ring;
-    uint64_t committed;
+    struct ring rings[WEIR_WORKERS_MAX];
+    uint32_t ring_count;
+    uint32_t selected;
     uint16_t port;
     struct weir_shared *shared;
     int *sockets;
@@ -58,24 +69,32 @@ choose_port(struct weir_bench_feed *feed)
 }
 
 static enum weir_err
-make_ring(struct weir_bench_feed *feed, uint32_t slots)
+make_rings(struct weir_bench_feed *feed, uint32_t slots, uint32_t count)
 {
-    enum weir_err err = weir_ring_source_new(WEIR_BENCH_PACKET_MAX, slots != 0 ? slots : RING_SLOTS,
-        &feed->ring_fd);
-    return err == WEIR_OK ? weir_ring_source_attach(feed->ring_fd, &feed->ring) : err;
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK && feed->ring_count < count) {
+        struct ring *ring = &feed->rings[feed->ring_count];
+        err = weir_ring_source_new(WEIR_BENCH_PACKET_MAX, slots != 0 ? slots : RING_SLOTS,
+            &ring->fd);
+        if (err != WEIR_OK)
+            return err;
+        feed->ring_count++;
+        err = weir_ring_source_attach(ring->fd, &ring->source);
+    }
+    return err;
 }
 
 enum weir_err
 weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
-    uint32_t ring_slots, struct weir_bench_feed **out)
+    uint32_t ring_slots, uint32_t rings, struct weir_bench_feed **out)
 {
     struct weir_bench_feed *feed = calloc(1, sizeof *feed);
     if (feed == NULL)
         return weir_fail(WEIR_NOMEM, 0, "feed");
     feed->source = source;
-    feed->proto = proto == WEIR_BENCH_WEIR ? WEIR_PROTO_WEIR : WEIR_PROTO_INFLUX;
-    feed->ring_fd = -1;
-    enum weir_err err = source == WEIR_BENCH_RING ? make_ring(feed, ring_slots) : choose_port(feed);
+    feed->proto = protos[proto];
+    enum weir_err err = source == WEIR_BENCH_RING ? make_rings(feed, ring_slots, rings)
+                                                  : choose_port(feed);
     if (err == WEIR_OK && source != WEIR_BENCH_RING) {
         size_t bytes = source == WEIR_BENCH_UDP ? UDP_BATCH * WEIR_BENCH_PACKET_MAX
                                                 : TCP_WRITE + WEIR_BENCH_PACKET_MAX;
@@ -115,10 +134,11 @@ weir_bench_feed_connect(struct weir_bench_feed *feed, struct weir_shared *shared
 void
 weir_bench_feed_free(struct weir_bench_feed *feed)
 {
-    if (feed->ring != NULL)
-        weir_ring_source_detach(feed->ring);
-    if (feed->ring_fd >= 0)
-        close(feed->ring_fd);
+    for (uint32_t i = 0; i < feed->ring_count; i++) {
+        if (feed->rings[i].source != NULL)
+            weir_ring_source_detach(feed->rings[i].source);
+        close(feed->rings[i].fd);
+    }
     for (uint32_t i = 0; i < feed->socket_count && feed->sockets != NULL; i++)
         if (feed->sockets[i] >= 0)
             close(feed->sockets[i]);
@@ -128,9 +148,15 @@ weir_bench_feed_free(struct weir_bench_feed *feed)
 }
 
 int
-weir_bench_feed_ring_fd(const struct weir_bench_feed *feed)
+weir_bench_feed_ring_fd(const struct weir_bench_feed *feed, uint32_t worker)
 {
-    return feed->ring_fd;
+    return worker < feed->ring_count ? feed->rings[worker].fd : -1;
+}
+
+void
+weir_bench_feed_select(struct weir_bench_feed *feed, uint32_t worker)
+{
+    feed->selected = worker;
 }
 
 uint16_t
@@ -211,9 +237,10 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
             feed->broken |= !tcp_send(feed);
         return feed->broken ? NULL : feed->buffer + feed->used;
     default: {
-        uint8_t *slot = weir_ring_source_reserve(feed->ring);
+        struct weir_ring_source *ring = feed->rings[feed->selected].source;
+        uint8_t *slot = weir_ring_source_reserve(ring);
         if (slot == NULL)
-            weir_ring_source_publish(feed->ring);
+            weir_ring_source_publish(ring);
         return slot;
     }
     }
@@ -235,19 +262,22 @@ weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size)
     case WEIR_BENCH_TCP:
         feed->used += size;
         break;
-    default:
-        weir_ring_source_commit(feed->ring, (uint32_t)size, feed->proto, WEIR_TIME_NS);
-        if (++feed->committed % RING_PUBLISH == 0)
-            weir_ring_source_publish(feed->ring);
+    default: {
+        struct ring *ring = &feed->rings[feed->selected];
+        weir_ring_source_commit(ring->source, (uint32_t)size, feed->proto,
+            feed->proto == WEIR_PROTO_GRAPHITE ? WEIR_TIME_S : WEIR_TIME_NS);
+        if (++ring->committed % RING_PUBLISH == 0)
+            weir_ring_source_publish(ring->source);
+    }
     }
 }
 
 bool
 weir_bench_feed_flush(struct weir_bench_feed *feed)
 {
-    if (feed->source == WEIR_BENCH_RING)
-        weir_ring_source_publish(feed->ring);
-    else if (feed->source == WEIR_BENCH_UDP && feed->queued > 0)
+    for (uint32_t i = 0; i < feed->ring_count; i++)
+        weir_ring_source_publish(feed->rings[i].source);
+    if (feed->source == WEIR_BENCH_UDP && feed->queued > 0)
         feed->broken |= !udp_send(feed);
     else if (feed->source == WEIR_BENCH_TCP && feed->used > 0)
         feed->broken |= !tcp_send(feed);

@@ -1,6 +1,6 @@
 /* bench_feed: the ways a benchmark's packets reach the dataplane.
  *
- *   ring   slots in shared memory, no kernel in between (dataplane/port_memory.h)
+ *   ring   slots in shared memory, no kernel in between (dataplane/port_memory.h); a ring a worker
  *   udp    datagrams to a loopback socket from a thousand source ports
  *   tcp    a few loopback connections
  *
@@ -32,17 +32,21 @@ extern const char *const weir_bench_source_names[WEIR_BENCH_SOURCES];
 struct weir_bench_feed;
 
 /* Before the dataplane starts: makes the ring (its descriptor goes to the dataplane) or chooses a
- * free port (the dataplane listens there). ring_slots: of the ring, 0 for as many as suit. */
+ * free port (the dataplane listens there). ring_slots: of a ring, 0 for as many as suit. rings: as
+ * many as the dataplane has workers, or 1. */
 enum weir_err weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
-    uint32_t ring_slots, struct weir_bench_feed **out) WEIR_MUST_USE;
+    uint32_t ring_slots, uint32_t rings, struct weir_bench_feed **out) WEIR_MUST_USE;
 /* Once ingest is open: connects. shared is the instance's region. */
 enum weir_err weir_bench_feed_connect(struct weir_bench_feed *feed, struct weir_shared *shared)
     WEIR_MUST_USE;
 void weir_bench_feed_free(struct weir_bench_feed *feed);
 
-int weir_bench_feed_ring_fd(const struct weir_bench_feed *feed);      /* -1 for none */
-uint16_t weir_bench_feed_port(const struct weir_bench_feed *feed);    /* 0 for none */
+/* Of the ring of a worker; -1 for none. */
+int weir_bench_feed_ring_fd(const struct weir_bench_feed *feed, uint32_t worker);
+uint16_t weir_bench_feed_port(const struct weir_bench_feed *feed); /* 0 for none */
 
+/* Packets go to this worker's ring from now on. */
+void weir_bench_feed_select(struct weir_bench_feed *feed, uint32_t worker);
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes, or NULL: try again, it is full. */
 uint8_t *weir_bench_feed_reserve(struct weir_bench_feed *feed);
 /* Datagrams are sent however far the dataplane is behind. */

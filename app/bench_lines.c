@@ -1,4 +1,5 @@
-/* Lines of text, a host's to a packet: Influx line protocol. */
+/* Lines of text, a host's to a packet: Influx line protocol, and Graphite plaintext with tags. The
+ * metrics, their values and their series are the same. */
 #include "app/bench_load.h"
 
 #include "base/assert.h"
@@ -13,6 +14,7 @@
 #define LINE_MAX_BYTES (WEIR_BENCH_PACKET_MAX / HOST_LINES)
 #define JOB "weir-bench"
 #define TIME_DIGITS 19 /* nanoseconds since 2001 and until 2286 */
+#define TIME_DIGITS_SECONDS 10
 
 /* What one line of a host measures. digits are all significant; the text has a fixed width, so
  * that a template can be patched. */
@@ -117,53 +119,69 @@ zeros(uint8_t *out, size_t count)
     return count;
 }
 
+/* What the two kinds of lines differ in. */
+struct style {
+    char tag;        /* stands before a tag */
+    bool field;      /* the value has its field's name before it, and an integer its mark */
+    uint8_t time_digits;
+    int64_t time_scale; /* what a time of one unit_ms is written as */
+};
+
+static const struct style styles[WEIR_BENCH_PROTOS] = {
+    [WEIR_BENCH_INFLUX] = {',', true, TIME_DIGITS, 1000000},
+    [WEIR_BENCH_GRAPHITE] = {';', false, TIME_DIGITS_SECONDS, 1}};
+
 /* One line of a layout, zeros where hosts and passes differ. Returns the place behind it. */
 static size_t
-layout_line(struct layout *layout, unsigned index, const char *region, size_t at)
+layout_line(struct layout *layout, const struct style *style, unsigned index, const char *region,
+    size_t at)
 {
     const struct metric *metric = &metrics[index];
     struct line *line = &layout->lines[index];
     uint8_t *text = layout->text;
-    at += (size_t)sprintf((char *)text + at, "%s,job=" JOB ",host=node-",
-        metric->measurement);
+    at += (size_t)sprintf((char *)text + at, "%s%cjob=" JOB "%chost=node-",
+        style->field ? metric->measurement : metric->name, style->tag, style->tag);
     line->host_at = (uint16_t)at;
     at += zeros(text + at, HOST_DIGITS);
-    at += (size_t)sprintf((char *)text + at, ",region=%s,rack=r", region);
+    at += (size_t)sprintf((char *)text + at, "%cregion=%s%crack=r", style->tag, region,
+        style->tag);
     line->rack_at = (uint16_t)at;
     at += zeros(text + at, RACK_DIGITS);
-    at += (size_t)sprintf((char *)text + at, " %s=%s", metric->field, metric->before);
+    at += (size_t)sprintf((char *)text + at, " %s%s%s", style->field ? metric->field : "",
+        style->field ? "=" : "", metric->before);
     line->value_at = (uint16_t)at;
     at += zeros(text + at, metric->digits + (metric->point_at == metric->digits ? 0u : 1u));
-    at += (size_t)sprintf((char *)text + at, "%s ", metric->after);
+    at += (size_t)sprintf((char *)text + at, "%s ", style->field ? metric->after : "");
     line->time_at = (uint16_t)at;
-    at += zeros(text + at, TIME_DIGITS);
+    at += zeros(text + at, style->time_digits);
     text[at++] = '\n';
     line->end = (uint16_t)at;
     return at;
 }
 
 static void
-layout_init(struct layout *layout, const char *region)
+layout_init(struct layout *layout, const struct style *style, const char *region)
 {
     size_t at = 0;
     for (unsigned i = 0; i < HOST_LINES; i++) {
         WEIR_ASSERT(at + LINE_MAX_BYTES <= WEIR_BENCH_PACKET_MAX);
-        at = layout_line(layout, i, region, at);
+        at = layout_line(layout, style, i, region, at);
     }
 }
 
 enum weir_err
-weir_bench_lines_new(uint64_t series, struct weir_bench_load **out)
+weir_bench_lines_new(const struct weir_bench_load_kind *kind, uint64_t series,
+    struct weir_bench_load **out)
 {
     WEIR_ASSERT(series > 0 && series <= WEIR_BENCH_SERIES_MAX);
     struct weir_bench_lines *lines = calloc(1, sizeof *lines);
     if (lines == NULL)
         return weir_fail(WEIR_NOMEM, 0, "benchmark lines");
-    lines->load.kind = &weir_bench_lines_kind;
+    lines->load.kind = kind;
     lines->load.series = series;
     lines->load.host_count = (series + HOST_LINES - 1) / HOST_LINES;
     for (int region = 0; region < WEIR_BENCH_REGIONS; region++)
-        layout_init(&lines->layouts[region], weir_bench_regions[region]);
+        layout_init(&lines->layouts[region], &styles[kind->proto], weir_bench_regions[region]);
     *out = &lines->load;
     return WEIR_OK;
 }
@@ -184,19 +202,22 @@ lines_next(struct weir_bench_load *load, uint8_t *out, uint32_t *samples)
         &((struct weir_bench_lines *)load)->layouts[host % WEIR_BENCH_REGIONS];
     size_t size = layout->lines[count - 1].end;
     uint8_t number[HOST_DIGITS], rack[RACK_DIGITS], time[TIME_DIGITS];
-    int64_t time_ms = weir_bench_time_ms(WEIR_BENCH_INFLUX, load->start_ms, load->step_ms, first,
+    int64_t time_ms = weir_bench_time_ms(load->kind->proto, load->start_ms, load->step_ms, first,
         load->pass);
+    const struct style *style = &styles[load->kind->proto];
+    unsigned time_digits = style->time_digits;
     weir_bench_put_digits(number + HOST_DIGITS, host, HOST_DIGITS);
     weir_bench_put_digits(rack + RACK_DIGITS, host / WEIR_BENCH_REGIONS % WEIR_BENCH_RACKS,
         RACK_DIGITS);
-    weir_bench_put_digits(time + TIME_DIGITS, (uint64_t)time_ms * 1000000, TIME_DIGITS);
+    weir_bench_put_digits(time + time_digits,
+        (uint64_t)(time_ms / load->kind->unit_ms * style->time_scale), time_digits);
     memcpy(out, layout->text, size);
     for (uint32_t i = 0; i < count; i++) {
         const struct line *line = &layout->lines[i];
         memcpy(out + line->host_at, number, HOST_DIGITS);
         memcpy(out + line->rack_at, rack, RACK_DIGITS);
         put_value(out + line->value_at, &metrics[i], digits_value(first + i, load->pass));
-        memcpy(out + line->time_at, time, TIME_DIGITS);
+        memcpy(out + line->time_at, time, time_digits);
     }
     *samples = count;
     weir_bench_load_advance(load);
@@ -219,9 +240,19 @@ lines_series_of(const uint8_t *labels, size_t size, uint64_t host, uint64_t *out
     return false;
 }
 
-const struct weir_bench_load_kind weir_bench_lines_kind = {.proto = WEIR_BENCH_INFLUX,
+const struct weir_bench_load_kind weir_bench_influx_kind = {.proto = WEIR_BENCH_INFLUX,
     .host_series = HOST_LINES,
     .job = JOB,
+    .unit_ms = 1,
+    .next = lines_next,
+    .free = lines_free,
+    .value = lines_value,
+    .series_of = lines_series_of};
+
+const struct weir_bench_load_kind weir_bench_graphite_kind = {.proto = WEIR_BENCH_GRAPHITE,
+    .host_series = HOST_LINES,
+    .job = JOB,
+    .unit_ms = 1000,
     .next = lines_next,
     .free = lines_free,
     .value = lines_value,

@@ -1,16 +1,18 @@
 #include "app/bench_load.h"
 
+#include "base/assert.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define HOST_DIGITS 7 /* of node-NNNNNNN */
 
-const char *const weir_bench_proto_names[WEIR_BENCH_PROTOS] = {"influx", "weir"};
+const char *const weir_bench_proto_names[WEIR_BENCH_PROTOS] = {"influx", "graphite", "weir"};
 const char *const weir_bench_regions[WEIR_BENCH_REGIONS] = {
     "eu-west-1", "eu-north-1", "us-east-1", "ap-south-1"};
 
 static const struct weir_bench_load_kind *const kinds[WEIR_BENCH_PROTOS] = {
-    &weir_bench_lines_kind, &weir_bench_wire_kind};
+    &weir_bench_influx_kind, &weir_bench_graphite_kind, &weir_bench_wire_kind};
 
 uint64_t
 weir_bench_mix(uint64_t x)
@@ -62,8 +64,10 @@ weir_bench_load_new(enum weir_bench_proto proto, uint64_t series, int64_t start_
     int64_t step_ms, struct weir_bench_load **out)
 {
     struct weir_bench_load *load;
-    enum weir_err err = proto == WEIR_BENCH_INFLUX ? weir_bench_lines_new(series, &load)
-                                                   : weir_bench_wire_new(series, &load);
+    WEIR_ASSERT(start_ms % kinds[proto]->unit_ms == 0 && step_ms % kinds[proto]->unit_ms == 0);
+    enum weir_err err = proto == WEIR_BENCH_WEIR
+                            ? weir_bench_wire_new(series, &load)
+                            : weir_bench_lines_new(kinds[proto], series, &load);
     if (err != WEIR_OK)
         return err;
     load->step_ms = step_ms;
@@ -118,7 +122,15 @@ weir_bench_load_advance(struct weir_bench_load *load)
     if (++load->at < load->host_count)
         return;
     load->pass++;
+    load->turn++;
     pass_begin(load);
+}
+
+uint32_t
+weir_bench_load_worker(const struct weir_bench_load *load, uint32_t workers)
+{
+    uint64_t host = weir_bench_load_host(load, 0);
+    return (uint32_t)((weir_bench_mix(host) + load->turn) % workers);
 }
 
 uint32_t
@@ -134,8 +146,14 @@ weir_bench_time_ms(enum weir_bench_proto proto, int64_t start_ms, int64_t step_m
     uint64_t series, uint64_t pass)
 {
     uint64_t host = series / kinds[proto]->host_series;
-    return start_ms + (int64_t)pass * step_ms +
-        (int64_t)(weir_bench_mix(~host) % (uint64_t)step_ms);
+    int64_t own_ms = (int64_t)(weir_bench_mix(~host) % (uint64_t)step_ms);
+    return start_ms + (int64_t)pass * step_ms + own_ms - own_ms % kinds[proto]->unit_ms;
+}
+
+int64_t
+weir_bench_time_unit_ms(enum weir_bench_proto proto)
+{
+    return kinds[proto]->unit_ms;
 }
 
 double

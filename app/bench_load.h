@@ -6,6 +6,7 @@
  * another process can check any sample bit for bit. Hosts come in another order each pass.
  *
  *   influx    a line a sample, about 100 bytes, 12 a packet     app/bench_lines.c
+ *   graphite  the same, plaintext with tags, whole seconds      app/bench_lines.c
  *   weir      agents of 200 metrics, two packets a pass         app/bench_wire.c
  *
  * Threads: one
@@ -26,7 +27,12 @@
 #define WEIR_BENCH_PACKET_MAX 2048
 #define WEIR_BENCH_SERIES_MAX 120000000 /* a host's number has seven digits */
 
-enum weir_bench_proto { WEIR_BENCH_INFLUX, WEIR_BENCH_WEIR, WEIR_BENCH_PROTOS };
+enum weir_bench_proto {
+    WEIR_BENCH_INFLUX,
+    WEIR_BENCH_GRAPHITE,
+    WEIR_BENCH_WEIR,
+    WEIR_BENCH_PROTOS
+};
 extern const char *const weir_bench_proto_names[WEIR_BENCH_PROTOS];
 
 struct weir_bench_load_kind;
@@ -39,6 +45,7 @@ struct weir_bench_load {
     int64_t start_ms;
     int64_t step_ms;
     uint64_t pass;
+    uint64_t turn;   /* passes done in the load's life, restarts and all */
     uint64_t at;     /* hosts of this pass done */
     uint64_t order;  /* host n of a pass is (n * stride + order) % host_count */
     uint64_t stride; /* coprime to host_count */
@@ -48,6 +55,7 @@ struct weir_bench_load_kind {
     enum weir_bench_proto proto;
     uint32_t host_series;
     const char *job; /* label of all its series */
+    int64_t unit_ms; /* what times are whole numbers of */
     size_t (*next)(struct weir_bench_load *load, uint8_t *out, uint32_t *samples);
     size_t (*define)(struct weir_bench_load *load, uint8_t *out); /* NULL: nothing to define */
     void (*restart)(struct weir_bench_load *load); /* NULL: packets do not depend on each other */
@@ -57,7 +65,8 @@ struct weir_bench_load_kind {
     bool (*series_of)(const uint8_t *labels, size_t size, uint64_t host, uint64_t *series);
 };
 
-/* start_ms: time of pass 0. step_ms: between passes. */
+/* start_ms: time of pass 0. step_ms: between passes. Both whole numbers of the protocol's
+ * weir_bench_time_unit_ms(). */
 enum weir_err weir_bench_load_new(enum weir_bench_proto proto, uint64_t series, int64_t start_ms,
     int64_t step_ms, struct weir_bench_load **out) WEIR_MUST_USE;
 void weir_bench_load_free(struct weir_bench_load *load);
@@ -65,6 +74,10 @@ void weir_bench_load_free(struct weir_bench_load *load);
 /* Writes the next packet (WEIR_BENCH_PACKET_MAX bytes of room) and returns its size; *samples is
  * the number of samples in it. Begins a new pass when one is complete. */
 size_t weir_bench_load_next(struct weir_bench_load *load, uint8_t *out, uint32_t *samples);
+
+/* Which of `workers` the next packet goes to: hosts are dealt evenly, and change worker from pass
+ * to pass. For loads whose packets do not depend on each other. */
+uint32_t weir_bench_load_worker(const struct weir_bench_load *load, uint32_t workers);
 
 /* Writes the next packet that only names series; 0 when all are named, and the next call begins
  * again. */
@@ -76,6 +89,8 @@ void weir_bench_load_restart(struct weir_bench_load *load, int64_t start_ms);
 /* Whole passes done. */
 uint64_t weir_bench_load_passes(const struct weir_bench_load *load);
 
+/* What a protocol's times are whole numbers of. */
+int64_t weir_bench_time_unit_ms(enum weir_bench_proto proto);
 /* The sample that series i has in pass p. */
 int64_t weir_bench_time_ms(enum weir_bench_proto proto, int64_t start_ms, int64_t step_ms,
     uint64_t series, uint64_t pass);
@@ -96,8 +111,10 @@ uint64_t weir_bench_mix(uint64_t x);
 /* Decimal digits of value, right-aligned before end, with leading zeros. */
 void weir_bench_put_digits(uint8_t *end, uint64_t value, unsigned count);
 
-extern const struct weir_bench_load_kind weir_bench_lines_kind;
-enum weir_err weir_bench_lines_new(uint64_t series, struct weir_bench_load **out) WEIR_MUST_USE;
+extern const struct weir_bench_load_kind weir_bench_influx_kind;
+extern const struct weir_bench_load_kind weir_bench_graphite_kind;
+enum weir_err weir_bench_lines_new(const struct weir_bench_load_kind *kind, uint64_t series,
+    struct weir_bench_load **out) WEIR_MUST_USE;
 extern const struct weir_bench_load_kind weir_bench_wire_kind;
 enum weir_err weir_bench_wire_new(uint64_t series, struct weir_bench_load **out) WEIR_MUST_USE;
 

@@ -493,7 +493,7 @@ start(struct bench *bench)
     int64_t time_ms = weir_wall_ms() - 600000;
     if (weir_bench_target_prepare(options->data) != WEIR_OK ||
         weir_bench_target_check_disk(options->data, need) != WEIR_OK ||
-        weir_bench_target_open(options->data, options->source, WEIR_BENCH_INFLUX, RING_SLOTS,
+        weir_bench_target_open(options->data, options->source, WEIR_BENCH_INFLUX, RING_SLOTS, 0,
             options->series + CHURN_SERIES_MAX, need, &bench->target) != WEIR_OK)
         return false;
     int64_t newest_ms = weir_bench_target_newest_ms(bench->target) + 1000;

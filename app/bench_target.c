@@ -1,5 +1,6 @@
 #include "app/bench_target.h"
 
+#include "app/bench_cpu.h"
 #include "app/bench_feed.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -32,12 +33,18 @@
 #define LABEL_BYTES_INFLUX 96
 #define LABEL_BYTES_WEIR 160
 
+static const enum weir_config_proto protos[WEIR_BENCH_PROTOS] = {
+    [WEIR_BENCH_INFLUX] = WEIR_CONFIG_INFLUX,
+    [WEIR_BENCH_GRAPHITE] = WEIR_CONFIG_GRAPHITE,
+    [WEIR_BENCH_WEIR] = WEIR_CONFIG_WEIR};
+
 struct weir_bench_target {
     char data[WEIR_CONFIG_PATH_MAX];
     int lock_fd;
     int shared_fd;
     enum weir_bench_source source;
     enum weir_bench_proto proto;
+    uint32_t workers; /* 0: as the configuration has it */
     pid_t pid;
     int status;
     bool reaped;
@@ -126,9 +133,9 @@ add_listener(struct weir_config *config, const struct weir_bench_target *target)
 {
     struct weir_config_listener *listener = &config->listeners[config->listener_count++];
     *listener = (struct weir_config_listener){
-        .proto = target->proto == WEIR_BENCH_WEIR ? WEIR_CONFIG_WEIR : WEIR_CONFIG_INFLUX,
+        .proto = protos[target->proto],
         .transport = target->source == WEIR_BENCH_UDP ? WEIR_CONFIG_UDP : WEIR_CONFIG_TCP,
-        .time_unit = WEIR_CONFIG_NS,
+        .time_unit = target->proto == WEIR_BENCH_GRAPHITE ? WEIR_CONFIG_S : WEIR_CONFIG_NS,
         .port = weir_bench_feed_port(target->feed)};
     snprintf(listener->address, sizeof listener->address, "127.0.0.1");
 }
@@ -149,6 +156,7 @@ write_config(const struct weir_bench_target *target, uint64_t series, uint64_t l
     if (weir_bench_feed_port(target->feed) != 0)
         add_listener(config, target);
     config->http_port = 0;
+    config->workers = target->workers;
     config->series_max = series + (err == WEIR_OK ? known : 0) + 1024;
     /* an agent is 200 series; those of earlier runs come again */
     config->channels_max = (uint32_t)(config->series_max / 200) + 1024;
@@ -203,15 +211,18 @@ child_exec(const struct weir_bench_target *target, const char *config)
     snprintf(parent, sizeof parent, "%d", (int)getppid());
     snprintf(shared, sizeof shared, "%d", target->shared_fd);
     fcntl(target->shared_fd, F_SETFD, 0);
-    int ring_fd = weir_bench_feed_ring_fd(target->feed);
-    if (ring_fd < 0)
-        execl(self, "weir-dataplane", "--config", config, "--parent", parent, "--shared-fd",
-            shared, (char *)NULL);
-    char ring[16];
-    snprintf(ring, sizeof ring, "%d", ring_fd);
-    fcntl(ring_fd, F_SETFD, 0);
-    execl(self, "weir-dataplane", "--config", config, "--parent", parent, "--shared-fd", shared,
-        "--ring-source-fd", ring, (char *)NULL);
+    char rings[WEIR_WORKERS_MAX][32];
+    const char *arguments[7 + WEIR_WORKERS_MAX + 1] = {"weir-dataplane", "--config", config,
+        "--parent", parent, "--shared-fd", shared};
+    for (uint32_t i = 0; i < WEIR_WORKERS_MAX; i++) {
+        int ring_fd = weir_bench_feed_ring_fd(target->feed, i);
+        if (ring_fd < 0)
+            break;
+        snprintf(rings[i], sizeof rings[i], "--ring-source-fd=%d", ring_fd);
+        fcntl(ring_fd, F_SETFD, 0);
+        arguments[7 + i] = rings[i];
+    }
+    execv(self, (char *const *)arguments);
     fprintf(stderr, "weir bench: %s: %s\n", self, strerror(errno));
     _exit(127);
 }
@@ -252,8 +263,8 @@ start(struct weir_bench_target *target, const char *config)
 
 enum weir_err
 weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint32_t ring_slots, uint64_t series, uint64_t log_bytes,
-    struct weir_bench_target **out)
+    enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers, uint64_t series,
+    uint64_t log_bytes, struct weir_bench_target **out)
 {
     struct weir_bench_target *target = calloc(1, sizeof *target);
     if (target == NULL)
@@ -262,6 +273,7 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
     target->shared_fd = -1;
     target->source = source;
     target->proto = proto;
+    target->workers = workers;
     char path[WEIR_CONFIG_PATH_MAX + 32];
     path_in(path, sizeof path, data, "lock");
     enum weir_err err = WEIR_OK;
@@ -271,7 +283,8 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
     else if (flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
         err = weir_fail(WEIR_BUSY, 0, "%s is in use by a running instance", data);
     if (err == WEIR_OK)
-        err = weir_bench_feed_new(source, proto, ring_slots, &target->feed);
+        err = weir_bench_feed_new(source, proto, ring_slots, workers > 0 ? workers : 1,
+            &target->feed);
     if (err == WEIR_OK)
         err = write_config(target, series, log_bytes, path, sizeof path);
     if (err == WEIR_OK)
@@ -325,6 +338,12 @@ weir_bench_target_close(struct weir_bench_target *target)
         close(target->shared_fd);
     free(target);
     return clean;
+}
+
+void
+weir_bench_target_select(struct weir_bench_target *target, uint32_t worker)
+{
+    weir_bench_feed_select(target->feed, worker);
 }
 
 uint8_t *
@@ -410,6 +429,16 @@ weir_bench_target_cpu_seconds(const struct weir_bench_target *target)
     if (clock_getcpuclockid(target->pid, &clock) != 0)
         return 0;
     return (double)weir_clock_ns(clock) / 1e9;
+}
+
+double
+weir_bench_target_worker_seconds(const struct weir_bench_target *target, uint32_t worker)
+{
+    char name[16];
+    if (worker == 0) /* the process's first thread */
+        return weir_bench_cpu_thread(target->pid, target->pid);
+    snprintf(name, sizeof name, "weir-rx-%u", worker % 100);
+    return weir_bench_cpu_thread(target->pid, weir_bench_cpu_thread_find(target->pid, name));
 }
 
 void

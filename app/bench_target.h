@@ -22,13 +22,16 @@ enum weir_err weir_bench_target_prepare(const char *data) WEIR_MUST_USE;
 enum weir_err weir_bench_target_check_disk(const char *data, uint64_t need) WEIR_MUST_USE;
 /* Starts weir-dataplane on data, fed by source, with room for `series` more series and log_bytes
  * more of log, and waits until ingest is open. ring_slots: see
- * weir_bench_feed_new. WEIR_BUSY where an instance runs there. */
+ * weir_bench_feed_new. workers: RX workers, each with a ring of its own where the source is that; 0
+ * for the configuration's default and one ring. WEIR_BUSY where an instance runs there. */
 enum weir_err weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint32_t ring_slots, uint64_t series, uint64_t log_bytes,
-    struct weir_bench_target **out) WEIR_MUST_USE;
+    enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers, uint64_t series,
+    uint64_t log_bytes, struct weir_bench_target **out) WEIR_MUST_USE;
 /* Stops it; false where it did not end by itself with code 0. */
 bool weir_bench_target_close(struct weir_bench_target *target);
 
+/* Packets go to this worker's ring from now on. */
+void weir_bench_target_select(struct weir_bench_target *target, uint32_t worker);
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes; waits for it. NULL when the dataplane has
  * died. */
 uint8_t *weir_bench_target_reserve(struct weir_bench_target *target);
@@ -54,6 +57,9 @@ uint64_t weir_bench_target_end(const struct weir_bench_target *target);
 int64_t weir_bench_target_newest_ms(const struct weir_bench_target *target);
 /* CPU time of the dataplane with all its threads and io workers. */
 double weir_bench_target_cpu_seconds(const struct weir_bench_target *target);
+/* CPU time of the thread that runs a worker; where one thread runs all stages, that of all. 0 where
+ * there is none such. */
+double weir_bench_target_worker_seconds(const struct weir_bench_target *target, uint32_t worker);
 struct weir_bench_memory {
     uint64_t private_bytes; /* resident, its own */
     uint64_t shared_bytes;  /* resident, of the shared region and the ring source */

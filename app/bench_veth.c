@@ -98,11 +98,13 @@ weir_usage_bench_veth(FILE *out)
         out);
 }
 
+/* Frames are made of influx lines and weir packets alone. */
 static bool
 parse_proto(const char *name, enum weir_bench_proto *out)
 {
     for (int proto = 0; proto < WEIR_BENCH_PROTOS; proto++) {
-        if (strcmp(name, weir_bench_proto_names[proto]) == 0) {
+        if (proto != WEIR_BENCH_GRAPHITE &&
+            strcmp(name, weir_bench_proto_names[proto]) == 0) {
             *out = (enum weir_bench_proto)proto;
             return true;
         }

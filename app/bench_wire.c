@@ -265,6 +265,7 @@ wire_free(struct weir_bench_load *load)
 }
 
 const struct weir_bench_load_kind weir_bench_wire_kind = {.proto = WEIR_BENCH_WEIR,
+    .unit_ms = 1,
     .host_series = AGENT_SERIES,
     .job = "weir-bench-agents",
     .next = wire_next,

@@ -363,12 +363,17 @@ weir_dataplane_open(const struct weir_dataplane_options *options, struct weir_da
         return weir_fail(WEIR_NOMEM, 0, "dataplane");
     memset(dataplane, 0, sizeof *dataplane);
     dataplane->config = *options->config;
-    dataplane->ring_source_fd = options->ring_source_fd;
+    dataplane->ring_source_count = options->ring_source_count;
+    memcpy(dataplane->ring_source_fds, options->ring_source_fds,
+        sizeof dataplane->ring_source_fds);
     memcpy(dataplane->udp_fds, options->udp_fds, sizeof dataplane->udp_fds);
     int32_t cores[CPU_SETSIZE];
     uint32_t core_count = weir_topology_cores(cores, CPU_SETSIZE);
     enum weir_err err =
         weir_topology_plan(&dataplane->config, cores, core_count, &dataplane->topology);
+    if (err == WEIR_OK && dataplane->ring_source_count > dataplane->topology.worker_count)
+        err = weir_fail(WEIR_INVALID, 0, "%u ring sources for %u workers",
+            dataplane->ring_source_count, dataplane->topology.worker_count);
     if (err == WEIR_OK)
         err = weir_shared_map(options->shared_fd, &dataplane->shared);
     if (err == WEIR_OK)

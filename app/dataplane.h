@@ -18,7 +18,9 @@ struct weir_dataplane;
 struct weir_dataplane_options {
     const struct weir_config *config;
     int shared_fd;
-    int ring_source_fd; /* the benchmark's packets (dataplane/port_memory.h); -1 for none */
+    /* the benchmark's packets (dataplane/port_memory.h), one a worker; the first is worker 0's */
+    int ring_source_fds[WEIR_WORKERS_MAX];
+    uint32_t ring_source_count;
     /* bound sockets of the UDP listeners, in their order, inherited; 0: the port makes its own */
     int udp_fds[WEIR_CONFIG_LISTENERS_MAX];
 };

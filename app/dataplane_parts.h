@@ -55,8 +55,9 @@ struct weir_dataplane {
     struct weir_dataplane_counts writer_counts;
     struct weir_dataplane_counts registrar_counts;
     struct weir_dataplane_counts worker_counts[WEIR_WORKERS_MAX];
-    int ring_source_fd;
-    int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* see struct weir_dataplane_options */
+    int ring_source_fds[WEIR_WORKERS_MAX]; /* see struct weir_dataplane_options */
+    uint32_t ring_source_count;
+    int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* see there too */
     struct weir_dataplane_xdp xdp;
     bool eal_open;
     uint16_t ethdevs[WEIR_CONFIG_PORTS_MAX];

@@ -125,9 +125,10 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
     }
     if (err == WEIR_OK)
         err = open_ethdevs(dataplane, worker, udp, udp_count);
-    if (err == WEIR_OK && worker->index == 0 && dataplane->ring_source_fd >= 0) {
+    if (err == WEIR_OK && worker->index < dataplane->ring_source_count) {
         struct weir_port *port = NULL;
-        err = weir_port_memory_open(dataplane->ring_source_fd, worker->counts, &port);
+        err = weir_port_memory_open(dataplane->ring_source_fds[worker->index], worker->counts,
+            &port);
         err = add_port(worker, err, port);
     }
     return err;

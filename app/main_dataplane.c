@@ -1,7 +1,9 @@
 /* weir-dataplane: started by the supervisor (or the benchmark) with a checked configuration.
  *
- *   weir-dataplane --config FILE [--parent PID] [--shared-fd N] [--ring-source-fd N]
+ *   weir-dataplane --config FILE [--parent PID] [--shared-fd N] [--ring-source-fd N]...
  *                  [--udp-fds N,N,...]
+ *
+ * --ring-source-fd may be given once a worker; the first is worker 0's.
  *
  * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused or an
  * address taken.
@@ -48,7 +50,8 @@ struct arguments {
     const char *config;
     pid_t parent;
     int shared_fd;
-    int ring_source_fd;
+    int ring_source_fds[WEIR_WORKERS_MAX];
+    uint32_t ring_source_count;
     int udp_fds[WEIR_CONFIG_LISTENERS_MAX];
 };
 
@@ -70,7 +73,7 @@ parse_arguments(int argc, char **argv, struct arguments *out)
         {"parent", required_argument, NULL, 'p'}, {"shared-fd", required_argument, NULL, 's'},
         {"ring-source-fd", required_argument, NULL, 'r'},
         {"udp-fds", required_argument, NULL, 'u'}, {NULL, 0, NULL, 0}};
-    *out = (struct arguments){.shared_fd = WEIR_SHARED_FD, .ring_source_fd = -1};
+    *out = (struct arguments){.shared_fd = WEIR_SHARED_FD};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -84,7 +87,9 @@ parse_arguments(int argc, char **argv, struct arguments *out)
             out->shared_fd = atoi(optarg);
             break;
         case 'r':
-            out->ring_source_fd = atoi(optarg);
+            if (out->ring_source_count == WEIR_WORKERS_MAX)
+                return false;
+            out->ring_source_fds[out->ring_source_count++] = atoi(optarg);
             break;
         case 'u':
             parse_fds(optarg, out->udp_fds);
@@ -118,7 +123,8 @@ main(int argc, char **argv)
     weir_event_init("dataplane", config.log_level);
     struct weir_dataplane_options options = {.config = &config,
         .shared_fd = arguments.shared_fd,
-        .ring_source_fd = arguments.ring_source_fd};
+        .ring_source_count = arguments.ring_source_count};
+    memcpy(options.ring_source_fds, arguments.ring_source_fds, sizeof options.ring_source_fds);
     memcpy(options.udp_fds, arguments.udp_fds, sizeof options.udp_fds);
     struct weir_dataplane *dataplane;
     enum weir_err err = weir_dataplane_open(&options, &dataplane);

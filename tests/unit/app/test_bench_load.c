@@ -16,9 +16,23 @@
 #define START_MS INT64_C(1700000000000)
 #define STEP_MS 1000
 
+/* The series of a host's metric. */
+static uint64_t
+series_of(enum weir_bench_proto proto, const char *host, const char *metric)
+{
+    struct weir_label labels[] = {{(const uint8_t *)"host", (const uint8_t *)host, 4, 12},
+        {(const uint8_t *)WEIR_NAME_LABEL, (const uint8_t *)metric, 8, (uint16_t)strlen(metric)}};
+    uint8_t canonical[WEIR_LABELS_BYTES_MAX];
+    size_t size;
+    uint64_t series;
+    assert_int_equal(weir_labels_encode(labels, 2, canonical, &size), WEIR_OK);
+    assert_true(weir_bench_series_of(proto, canonical, size, &series));
+    return series;
+}
+
 /* Series, value and time of "m,job=..,host=node-N,.. f=V T". */
 static uint64_t
-read_line(char *line, double *value, int64_t *time_ms)
+read_influx(char *line, double *value, int64_t *time_ms)
 {
     char *host = strstr(line, "host=");
     char *field = strchr(line, ' ') + 1;
@@ -33,23 +47,31 @@ read_line(char *line, double *value, int64_t *time_ms)
     assert_int_equal(*end, ' ');
     *time_ms = strtoll(end + 1, &end, 10) / 1000000;
     assert_int_equal(*end, '\0');
-    struct weir_label labels[] = {{(const uint8_t *)"host", (const uint8_t *)host + 5, 4, 12},
-        {(const uint8_t *)WEIR_NAME_LABEL, (const uint8_t *)metric, 8, (uint16_t)strlen(metric)}};
-    uint8_t canonical[WEIR_LABELS_BYTES_MAX];
-    size_t size;
-    uint64_t series;
-    assert_int_equal(weir_labels_encode(labels, 2, canonical, &size), WEIR_OK);
-    assert_true(weir_bench_series_of(WEIR_BENCH_INFLUX, canonical, size, &series));
-    return series;
+    return series_of(WEIR_BENCH_INFLUX, host + 5, metric);
+}
+
+/* Those of "name;job=..;host=node-N;.. V T", T in seconds. */
+static uint64_t
+read_graphite(char *line, double *value, int64_t *time_ms)
+{
+    char *host = strstr(line, ";host=");
+    char metric[64];
+    assert_non_null(host);
+    snprintf(metric, sizeof metric, "%.*s", (int)strcspn(line, ";"), line);
+    char *end;
+    *value = strtod(strchr(line, ' ') + 1, &end);
+    assert_int_equal(*end, ' ');
+    *time_ms = strtoll(end + 1, &end, 10) * 1000;
+    assert_int_equal(*end, '\0');
+    return series_of(WEIR_BENCH_GRAPHITE, host + 6, metric);
 }
 
 static void
-test_every_line_says_what_the_checker_computes(void **state)
+check_lines(enum weir_bench_proto proto, int64_t step_ms,
+    uint64_t (*read_line)(char *line, double *value, int64_t *time_ms))
 {
-    (void)state;
     struct weir_bench_load *load;
-    assert_int_equal(weir_bench_load_new(WEIR_BENCH_INFLUX, SERIES, START_MS, STEP_MS, &load),
-        WEIR_OK);
+    assert_int_equal(weir_bench_load_new(proto, SERIES, START_MS, step_ms, &load), WEIR_OK);
     static uint8_t seen[SERIES];
     for (uint64_t pass = 0; pass < 40; pass++) {
         memset(seen, 0, sizeof seen);
@@ -69,15 +91,57 @@ test_every_line_says_what_the_checker_computes(void **state)
                 uint64_t series = read_line(line, &value, &time_ms);
                 assert_true(series < SERIES);
                 assert_true(weir_double_bits(value) ==
-                    weir_double_bits(weir_bench_value(WEIR_BENCH_INFLUX, series, pass)));
+                    weir_double_bits(weir_bench_value(proto, series, pass)));
                 assert_int_equal(time_ms,
-                    weir_bench_time_ms(WEIR_BENCH_INFLUX, START_MS, STEP_MS, series, pass));
+                    weir_bench_time_ms(proto, START_MS, step_ms, series, pass));
                 seen[series]++;
             }
             assert_int_equal(*next, '\0');
         }
         for (uint64_t series = 0; series < SERIES; series++)
             assert_int_equal(seen[series], 1); /* each series once a pass */
+    }
+    weir_bench_load_free(load);
+}
+
+static void
+test_every_line_says_what_the_checker_computes(void **state)
+{
+    (void)state;
+    check_lines(WEIR_BENCH_INFLUX, STEP_MS, read_influx);
+    check_lines(WEIR_BENCH_GRAPHITE, STEP_MS, read_graphite);
+    check_lines(WEIR_BENCH_GRAPHITE, 10 * STEP_MS, read_graphite); /* hosts differ in their time */
+}
+
+#define WORKERS 3
+#define HOSTS ((SERIES + 11) / 12)
+
+/* Restarts do not count: what a host's worker is goes on from pass to pass. */
+static void
+test_hosts_change_worker_and_are_dealt_evenly(void **state)
+{
+    (void)state;
+    struct weir_bench_load *load;
+    assert_int_equal(weir_bench_load_new(WEIR_BENCH_INFLUX, SERIES, START_MS, STEP_MS, &load),
+        WEIR_OK);
+    uint32_t last[HOSTS];
+    for (unsigned pass = 0; pass < 2 * WORKERS; pass++) {
+        unsigned dealt[WORKERS] = {0};
+        if (pass % 2 == 0)
+            weir_bench_load_restart(load, START_MS + pass * STEP_MS);
+        for (unsigned i = 0; i < HOSTS; i++) {
+            uint8_t packet[WEIR_BENCH_PACKET_MAX];
+            uint32_t samples;
+            uint64_t host = weir_bench_load_host(load, 0);
+            uint32_t worker = weir_bench_load_worker(load, WORKERS);
+            assert_true(host < HOSTS && worker < WORKERS);
+            assert_true(pass == 0 || worker != last[host]);
+            last[host] = worker;
+            dealt[worker]++;
+            weir_bench_load_next(load, packet, &samples);
+        }
+        for (unsigned i = 0; i < WORKERS; i++)
+            assert_in_range(dealt[i], HOSTS / WORKERS / 2, HOSTS / WORKERS * 2);
     }
     weir_bench_load_free(load);
 }
@@ -222,6 +286,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_line_says_what_the_checker_computes),
+        cmocka_unit_test(test_hosts_change_worker_and_are_dealt_evenly),
         cmocka_unit_test(test_every_packet_says_what_the_checker_computes),
         cmocka_unit_test(test_passes_differ_in_order_time_and_values),
     };
