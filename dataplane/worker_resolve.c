@@ -3,8 +3,8 @@
 
 /* While chunks are scarce, because the registrar lags, a record whose raw key is not known is
  * looked up by labels only as long as that finds something: a lookup that finds gives two more,
- * and a burst may try this many anyway. So a cold cache is filled as ever, and of a flood of new series each
- * line costs its parsing and no more. */
+ * and a burst may try this many anyway. So a cold cache is filled as ever, and of a flood of new
+ * series each line costs its parsing and no more. */
 #define RESOLVE_TRIES 4
 #define RESOLVE_TRIES_MAX 1024
 
