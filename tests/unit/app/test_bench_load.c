@@ -57,7 +57,10 @@ read_graphite(char *line, double *value, int64_t *time_ms)
     char *host = strstr(line, ";host=");
     char metric[64];
     assert_non_null(host);
-    snprintf(metric, sizeof metric, "%.*s", (int)strcspn(line, ";"), line);
+    size_t name = strcspn(line, ";");
+    assert_true(name < sizeof metric);
+    memcpy(metric, line, name);
+    metric[name] = '\0';
     char *end;
     *value = strtod(strchr(line, ' ') + 1, &end);
     assert_int_equal(*end, ' ');
