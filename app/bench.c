@@ -30,6 +30,7 @@
 /* Disk set aside: what the fastest run could write, at the worst bytes a sample seen. */
 #define RATE_BOUND 60000000
 #define SAMPLE_BYTES_BOUND 10
+#define FILLED_SLOTS 65536 /* 142 MB a ring: a worker has some 80 ms of work */
 #define TIME_LEAD_MS 1000
 /* With fewer, a pass is so short that a second each would leave the hour that may lie ahead. */
 #define SERIES_OF_SECONDS 100000
@@ -41,6 +42,7 @@ struct options {
     uint64_t series;
     double seconds;
     uint32_t cores; /* RX workers with a ring each; 0: one ring, workers as by default */
+    bool filled;    /* rings are filled while the workers wait */
     bool json;
     uint64_t emit; /* lines to print instead of measuring */
 };
@@ -81,6 +83,8 @@ weir_usage_bench(FILE *out)
           "  --seconds S     length of the measurement (default 10)\n"
           "  --cores N       N RX workers, each with a ring of its own; each host goes to another\n"
           "                  worker from pass to pass (--source ring, not --proto weir)\n"
+          "  --filled        with --cores: rings are filled while the workers wait, and emptied\n"
+          "                  while the generator does, for machines without a core for it\n"
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
           "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n",
@@ -127,6 +131,8 @@ check_together(const struct options *options)
     const char *wrong = NULL;
     if (options->cores > 0 && options->source != WEIR_BENCH_RING)
         wrong = "--cores is for --source ring";
+    else if (options->filled && options->cores == 0)
+        wrong = "--filled is for --cores";
     else if (options->cores > 1 && options->proto == WEIR_BENCH_WEIR)
         wrong = "--cores above 1: weir packets are taken by the first worker alone";
     else if (options->proto == WEIR_BENCH_GRAPHITE && options->emit == 0 &&
@@ -145,7 +151,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
         {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
         {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'},
-        {"cores", required_argument, NULL, 'c'},
+        {"cores", required_argument, NULL, 'c'}, {"filled", no_argument, NULL, 'f'},
         {NULL, 0, NULL, 0}};
     *out = (struct options){
         .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
@@ -180,6 +186,9 @@ parse_options(int argc, char **argv, struct options *out, int *code)
             out->cores = (uint32_t)strtoul(optarg, &end, 10);
             if (*end != '\0' || out->cores == 0 || out->cores > WEIR_WORKERS_MAX)
                 return refuse("--cores", optarg, "a number from 1 to 16"), false;
+            break;
+        case 'f':
+            out->filled = true;
             break;
         case 'j':
             out->json = true;
@@ -622,11 +631,13 @@ weir_command_bench(int argc, char **argv)
     struct weir_bench_target *target;
     if (weir_bench_target_prepare(options.data) != WEIR_OK ||
         weir_bench_target_check_disk(options.data, need) != WEIR_OK ||
-        weir_bench_target_open(options.data, options.source, options.proto, 0, options.cores,
+        weir_bench_target_open(options.data, options.source, options.proto,
+            options.filled ? FILLED_SLOTS : 0, options.cores,
             options.series, need, &target) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }
+    weir_bench_target_filled(target, options.filled);
     struct report *report = calloc(1, sizeof *report);
     WEIR_ASSERT(report != NULL);
     bool ok = measure(target, &options, report);

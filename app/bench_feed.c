@@ -13,6 +13,7 @@
 /* 2 MiB of packets: larger than L2, so that the dataplane reads them from further away. */
 #define RING_SLOTS 1024
 #define RING_PUBLISH 16
+#define DRAIN_WAITS 10000 /* of a millisecond */
 #define UDP_SOCKETS 1000
 #define UDP_BATCH 64
 #define TCP_CONNECTIONS 8
@@ -36,6 +37,7 @@ struct weir_bench_feed {
     enum weir_proto proto;
     struct ring rings[WEIR_WORKERS_MAX];
     uint32_t ring_count;
+    bool filled;
     uint32_t selected;
     uint16_t port;
     struct weir_shared *shared;
@@ -220,6 +222,29 @@ tcp_send(struct weir_bench_feed *feed)
     return true;
 }
 
+void
+weir_bench_feed_filled(struct weir_bench_feed *feed, bool filled)
+{
+    feed->filled = filled;
+}
+
+/* One ring is full: all are shown to the workers, and nothing is made until they are empty. */
+static void
+let_drain(struct weir_bench_feed *feed)
+{
+    for (uint32_t i = 0; i < feed->ring_count; i++)
+        weir_ring_source_publish(feed->rings[i].source);
+    /* bounded: a dataplane that died is the caller's to find */
+    for (uint32_t wait = 0; wait < DRAIN_WAITS; wait++) {
+        bool empty = true;
+        for (uint32_t i = 0; i < feed->ring_count; i++)
+            empty &= weir_ring_source_released(feed->rings[i].source) == feed->rings[i].committed;
+        if (empty)
+            return;
+        usleep(1000);
+    }
+}
+
 uint8_t *
 weir_bench_feed_reserve(struct weir_bench_feed *feed)
 {
@@ -239,7 +264,9 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
     default: {
         struct weir_ring_source *ring = feed->rings[feed->selected].source;
         uint8_t *slot = weir_ring_source_reserve(ring);
-        if (slot == NULL)
+        if (slot == NULL && feed->filled)
+            let_drain(feed);
+        else if (slot == NULL)
             weir_ring_source_publish(ring);
         return slot;
     }
@@ -266,7 +293,7 @@ weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size)
         struct ring *ring = &feed->rings[feed->selected];
         weir_ring_source_commit(ring->source, (uint32_t)size, feed->proto,
             feed->proto == WEIR_PROTO_GRAPHITE ? WEIR_TIME_S : WEIR_TIME_NS);
-        if (++ring->committed % RING_PUBLISH == 0)
+        if (++ring->committed % RING_PUBLISH == 0 && !feed->filled)
             weir_ring_source_publish(ring->source);
     }
     }

@@ -49,6 +49,9 @@ uint16_t weir_bench_feed_port(const struct weir_bench_feed *feed); /* 0 for none
 void weir_bench_feed_select(struct weir_bench_feed *feed, uint32_t worker);
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes, or NULL: try again, it is full. */
 uint8_t *weir_bench_feed_reserve(struct weir_bench_feed *feed);
+/* A worker sees nothing of its ring until one ring is full, and nothing is made then until all are
+ * empty: so generator and workers never run at the same time. */
+void weir_bench_feed_filled(struct weir_bench_feed *feed, bool filled);
 /* Datagrams are sent however far the dataplane is behind. */
 void weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced);
 void weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size);

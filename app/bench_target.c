@@ -370,6 +370,12 @@ weir_bench_target_flush(struct weir_bench_target *target)
 }
 
 void
+weir_bench_target_filled(struct weir_bench_target *target, bool filled)
+{
+    weir_bench_feed_filled(target->feed, filled);
+}
+
+void
 weir_bench_target_unpaced(struct weir_bench_target *target, bool unpaced)
 {
     weir_bench_feed_unpaced(target->feed, unpaced);

@@ -41,6 +41,8 @@ void weir_bench_target_commit(struct weir_bench_target *target, size_t size);
 
 /* Sends what is held back. */
 void weir_bench_target_flush(struct weir_bench_target *target);
+/* See weir_bench_feed_filled. */
+void weir_bench_target_filled(struct weir_bench_target *target, bool filled);
 /* Datagrams are sent whether the dataplane keeps up or not. */
 void weir_bench_target_unpaced(struct weir_bench_target *target, bool unpaced);
 
