@@ -82,7 +82,7 @@ weir_usage_bench(FILE *out)
           "  --series N      active series (default 1000000)\n"
           "  --seconds S     length of the measurement (default 10)\n"
           "  --cores N       N RX workers, each with a ring of its own; each host goes to another\n"
-          "                  worker from pass to pass (--source ring, not --proto weir)\n"
+          "                  worker from pass to pass (--source ring; --proto weir: 1)\n"
           "  --filled        with --cores: rings are filled while the workers wait, and emptied\n"
           "                  while the generator does, for machines without a core for it\n"
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"

@@ -20,6 +20,7 @@ struct weir_client_packet {
 
 struct weir_client {
     struct weir_client_options options;
+    char address[64];    /* options.address, which need not outlive the call of new */
     uint32_t epoch;
     uint32_t packet_max;
     uint64_t sequence;   /* last number used */

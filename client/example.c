@@ -1,7 +1,9 @@
 /* A whole agent: two metrics of this machine, sent to Weir each second.
  *
- *   cc -std=c11 -I. client/example.c libweir_client.a -o agent
+ *   cc -std=c11 -I. client/example.c build/client/libweir_client.a -o agent
  *   ./agent 127.0.0.1 8090 tcp 5      sends five times by TCP to the weir listener there
+ *
+ * The listener is `weir run --weir-tcp 127.0.0.1:8090`.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "client/weir_client.h"

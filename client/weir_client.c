@@ -39,6 +39,14 @@ weir_client_new(const struct weir_client_options *options, struct weir_client **
     if (client == NULL)
         return -ENOMEM;
     client->options = *options;
+    if (options->emit == NULL) {
+        if (options->address == NULL || strlen(options->address) >= sizeof client->address) {
+            free(client);
+            return -EINVAL;
+        }
+        memcpy(client->address, options->address, strlen(options->address) + 1);
+        client->options.address = client->address;
+    }
     client->packet_max = packet_max;
     client->epoch = options->epoch != 0 ? options->epoch : (uint32_t)time(NULL);
     client->random = options->sender ^ (uint64_t)client->epoch << 32;

@@ -24,7 +24,7 @@
 struct weir_client;
 
 struct weir_client_options {
-    const char *address;  /* numeric IPv4 or IPv6 */
+    const char *address;  /* numeric IPv4 or IPv6; copied */
     uint16_t port;
     bool tcp;
     uint64_t sender;      /* chosen once at random, kept over restarts */

@@ -407,5 +407,19 @@ def test_the_client_sends_again_what_a_killed_weir_had_not_acknowledged():
         assert [len(points) for points in found.values()] == [4], found
 
 
+def test_weir_send_goes_on_behind_a_killed_weir():
+    with Wire() as weir:
+        lines = subprocess.Popen([os.path.join(BIN, "weir"), "send", "--proto", "weir", "--tcp",
+                                  f"127.0.0.1:{weir.weir_tcp}", "--generate", "300000",
+                                  "--series", "1000", "--rate", "100000"],
+                                 stdout=subprocess.PIPE, text=True)
+        for _ in range(2):
+            time.sleep(0.8)
+            weir.kill("dataplane")
+            weir.wait_open(5)
+        said, _ = lines.communicate(timeout=40)
+        assert lines.returncode == 0 and said.startswith("ok 300000 "), said
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])
