@@ -7,6 +7,8 @@ enum weir_reason {
 #include "base/metrics.def"
     WEIR_REASON_COUNT
 };
+/* In a byte that holds a reason: none. */
+#define WEIR_REASON_NONE 0xff
 
 enum weir_counter {
 #define WEIR_COUNTER(name, unit, help) WEIR_COUNTER_##name,

@@ -7,6 +7,8 @@
 #define WEIR_BASE_PROGRESS_H
 
 #include "base/ledger.h"
+#include "base/metrics.h"
+#include "base/shared.h"
 
 #include <stdbool.h>
 
@@ -31,6 +33,21 @@ static inline bool
 weir_progress_durable(const struct weir_progress *progress, uint32_t producer, uint64_t batch)
 {
     return atomic_load_explicit(&progress->durable_batch[producer], memory_order_acquire) >= batch;
+}
+
+/* Reason by which all is refused as long as the log takes nothing, or WEIR_REASON_NONE. */
+static inline uint8_t
+weir_progress_refusal(const struct weir_progress *progress)
+{
+    /* relaxed: a record more or less on either side of the change does not matter */
+    switch (atomic_load_explicit(&progress->state, memory_order_relaxed)) {
+    case WEIR_INGEST_DISK_FULL:
+        return WEIR_REASON_disk_full;
+    case WEIR_INGEST_IO_ERROR:
+        return WEIR_REASON_io_error;
+    default:
+        return WEIR_REASON_NONE;
+    }
 }
 
 #endif

@@ -25,8 +25,6 @@
 #define WEIR_POINTS_MAX (WEIR_POINTS_TARGET + WEIR_LINE_MAX / 3 + 1)
 #define WEIR_RECORDS_MAX WEIR_POINTS_TARGET
 
-#define WEIR_REASON_NONE 0xff
-
 struct weir_point {
     struct weir_hash128 raw; /* of (protocol, key bytes, field name) as they stand in the line */
     int64_t time_ms;

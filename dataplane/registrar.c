@@ -274,21 +274,6 @@ point_define(struct weir_registrar *registrar)
     }
 }
 
-/* Reason by which lines are refused as long as the log takes nothing, or WEIR_REASON_NONE. */
-static uint8_t
-refusal(const struct weir_registrar *registrar)
-{
-    /* relaxed: a line more or less on either side of the change does not matter */
-    switch (atomic_load_explicit(&registrar->options.progress->state, memory_order_relaxed)) {
-    case WEIR_INGEST_DISK_FULL:
-        return WEIR_REASON_disk_full;
-    case WEIR_INGEST_IO_ERROR:
-        return WEIR_REASON_io_error;
-    default:
-        return WEIR_REASON_NONE;
-    }
-}
-
 /* Parses the line again. The worker has judged its times, so there is no rule for them here, and
  * has counted its samples: its count is what the ledger is held to. */
 static void
@@ -361,7 +346,7 @@ line_take(struct weir_registrar *registrar)
     work->samples_rejected = 0;
     work->defines_refused = 0;
     work->reason = WEIR_REASON_no_sample_accepted;
-    uint8_t refused = refusal(registrar);
+    uint8_t refused = weir_progress_refusal(registrar->options.progress);
     if (refused != WEIR_REASON_NONE)
         samples_reject(registrar,
             work->line.defines > 0 ? work->line.defines : work->line.samples, refused);
@@ -538,7 +523,8 @@ flush_due(const struct weir_registrar *registrar)
 static bool
 may_take(struct weir_registrar *registrar)
 {
-    return refusal(registrar) != WEIR_REASON_NONE || batch_open(registrar);
+    return weir_progress_refusal(registrar->options.progress) != WEIR_REASON_NONE ||
+        batch_open(registrar);
 }
 
 void

@@ -41,20 +41,6 @@ take_runs(struct weir_worker *worker)
     weir_worker_cycles(worker, WEIR_STAGE_batch, start, samples);
 }
 
-/* Reason by which weir packets are refused as long as the log takes nothing. */
-static uint8_t
-wire_refusal(const struct weir_worker *worker)
-{
-    switch (atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed)) {
-    case WEIR_INGEST_DISK_FULL:
-        return WEIR_REASON_disk_full;
-    case WEIR_INGEST_IO_ERROR:
-        return WEIR_REASON_io_error;
-    default:
-        return WEIR_REASON_NONE;
-    }
-}
-
 /* A weir packet ends in one batch together with its number's mark: so there is room for all of
  * it, and for another mark, before it is parsed. */
 static bool
@@ -66,7 +52,7 @@ wire_ready(struct weir_worker *worker)
         (worker->batch->count + samples > WEIR_BATCH_SAMPLES_MAX ||
             weir_senders_dirty_count(worker->options.senders) >= WEIR_WORKER_DIRTY_PUSH))
         weir_worker_batch_push(worker);
-    worker->context.refusal = wire_refusal(worker);
+    worker->context.refusal = weir_progress_refusal(worker->options.progress);
     return weir_worker_batch_open(worker);
 }
 
