@@ -177,7 +177,8 @@ read_fields(struct state *state, const struct window *window, const struct line 
     /* one field, as in most text of agents that send one metric a line */
     if (WEIR_LIKELY(left <= MARKS_BITS && _blsr_u64(marks) == 0))
         return marks != 0
-            && read_field(state, fields, base + at, base + at + _tzcnt_u64(marks), base + at + left);
+            && read_field(state, fields, base + at, base + at + _tzcnt_u64(marks),
+                base + line->fields_end);
     if (left > WEIR_HASH_BLOCK)
         return false;
     for (;;) {
