@@ -533,6 +533,35 @@ test_groups_become_runs_of_their_series(void **state)
     free(series);
 }
 
+/* A number would be acknowledged, and after a crash be a duplicate, before what it defined is in the
+ * log. */
+static void
+test_a_definition_with_a_number_is_refused(void **state)
+{
+    (void)state;
+    static struct packets packets;
+    packets.count = 0;
+    client_packets(&packets);
+    struct weir_senders *senders = senders_new();
+    struct weir_series *series = series_new();
+    struct weir_wire_header header;
+    uint8_t *data = packets.data[0];
+    memcpy(&header, data, sizeof header);
+    assert_int_equal(header.flags, WEIR_WIRE_UNNUMBERED);
+    header.flags = 0;
+    header.sequence = 1;
+    memcpy(data, &header, sizeof header);
+    uint32_t crc =
+        weir_crc32c(weir_crc32c(0, data, 44), data + 64, packets.size[0] - 64);
+    memcpy(data + 44, &crc, sizeof crc);
+    parse(senders, series, data, packets.size[0]);
+    assert_int_equal(parsed.record_count, 1);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_packet);
+    assert_null(weir_senders_find(senders, header.sender, header.channel));
+    free(senders);
+    free(series);
+}
+
 /* Whatever a byte is changed to, with a checksum that fits: records are counted, nothing outside
  * the packet is read (the sanitizers look), and what is accepted lies inside. */
 static void
@@ -588,6 +617,7 @@ main(void)
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
         cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),
         cmocka_unit_test(test_groups_become_runs_of_their_series),
+        cmocka_unit_test(test_a_definition_with_a_number_is_refused),
         cmocka_unit_test(test_no_changed_byte_is_read_past_the_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
