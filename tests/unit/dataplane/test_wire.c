@@ -533,8 +533,8 @@ test_groups_become_runs_of_their_series(void **state)
     free(series);
 }
 
-/* A number would be acknowledged, and after a crash be a duplicate, before what it defined is in the
- * log. */
+/* A number would be acknowledged, and after a crash be a duplicate, before what it defined is in
+ * the log. */
 static void
 test_a_definition_with_a_number_is_refused(void **state)
 {
