@@ -164,9 +164,7 @@ open_channel(struct work *work)
         .sender = work->sender,
         .epoch = work->epoch,
         .channel = (uint16_t)(work->channel_count - 1),
-        .packet_max = tcp ? PACKET_TCP
-            : options->datagram < WEIR_WIRE_PACKET_MAX ? (uint32_t)options->datagram
-                                                       : WEIR_WIRE_PACKET_MAX,
+        .packet_max = tcp ? PACKET_TCP : (uint32_t)options->datagram,
         .emit = tcp ? NULL : emit,
         .emit_context = channel};
     int result = weir_client_new(&client, &channel->client);

@@ -103,6 +103,49 @@ test_command_send_fails_where_records_were_rejected(void **state)
 }
 
 static void
+test_command_send_refuses_options_that_do_not_fit_together(void **state)
+{
+    (void)state;
+    static const char udp[] = "127.0.0.1:9";
+    static const struct {
+        const char *words[10];
+        const char *said;
+    } refused[] = {
+        {{"send", NULL}, "one of --udp ADDR:PORT and --tcp ADDR:PORT is needed"},
+        {{"send", "--udp", udp, "--tcp", udp, NULL}, "--udp and --tcp: one of them"},
+        {{"send", "--udp", udp, "--generate", "3", "/etc/hosts", NULL},
+            "--generate makes the lines up: '/etc/hosts' would not be read"},
+        {{"send", "--udp", udp, "--generate", "0", NULL}, "--generate: at least 1"},
+        {{"send", "--udp", udp, "--series", "3", NULL}, "--series: only with --generate"},
+        {{"send", "--udp", udp, "--generate", "3", "--series", "0", NULL},
+            "--series: at least 1"},
+        {{"send", "--udp", udp, "--generate", "3", "--lines", "influx", NULL},
+            "--lines: only with --proto weir"},
+        {{"send", "--udp", udp, "--generate", "3", "--sender", "7", NULL},
+            "--sender: only with --proto weir"},
+        {{"send", "--udp", udp, "--generate", "3", "--proto", "weir", "--sender", "0", NULL},
+            "--sender: 0 is no sender"},
+        {{"send", "--udp", udp, "--proto", "weir", "--lines", "weir", NULL},
+            "--lines: 'weir' is none of influx, graphite"},
+        {{"send", "--udp", udp, "--proto", "json", NULL},
+            "--proto: 'json' is none of influx, graphite, weir"},
+        {{"send", "--tcp", udp, "--generate", "3", "--datagram", "500", NULL},
+            "--datagram: only with --udp"},
+        {{"send", "--udp", udp, "--generate", "3", "--datagram", "65508", NULL},
+            "--datagram: from 64 to 65507 bytes"},
+        {{"send", "--udp", udp, "--generate", "3", "--proto", "weir", "--datagram", "65473", NULL},
+            "--datagram: from 256 to 65472 bytes"},
+        {{"send", "--tcp", udp, "--generate", "3", "--chaos", "1,1,1,1", NULL},
+            "--chaos: only with --udp"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(run(refused[i].words), 2);
+        if (strstr(output, refused[i].said) == NULL)
+            fail_msg("said '%s', not '%s'", output, refused[i].said);
+    }
+}
+
+static void
 test_command_bench_says_that_data_is_missing(void **state)
 {
     (void)state;
@@ -116,6 +159,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_command_send_succeeds_where_nothing_was_rejected),
         cmocka_unit_test(test_command_send_fails_where_records_were_rejected),
+        cmocka_unit_test(test_command_send_refuses_options_that_do_not_fit_together),
         cmocka_unit_test(test_command_bench_says_that_data_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
