@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 
 struct sender {
     int fd;
+    const char *address;
     bool tcp;
     size_t limit; /* bytes of a datagram, or of one TCP write */
     uint64_t rate;
@@ -116,6 +118,17 @@ add_line(struct sender *sender, const char *line, size_t size)
     return slow || sender->used >= sender->limit ? flush(sender) : WEIR_OK;
 }
 
+/* Says so where nothing comes for a while; many new series take Weir some seconds too. */
+static void
+await_answer(const struct sender *sender)
+{
+    struct pollfd wait = {.fd = sender->fd, .events = POLLIN};
+    if (poll(&wait, 1, WEIR_SEND_DOUBT_MS) == 0)
+        fprintf(stderr, "weir send: no answer in %d s: is %s a port of Weir for lines? "
+            "Waiting %d s more\n", WEIR_SEND_DOUBT_MS / 1000, sender->address,
+            (WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS) / 1000);
+}
+
 /* Waits for `ok ACCEPTED REJECTED OFFSET`. */
 static enum weir_err
 take_answer(const struct sender *sender)
@@ -124,12 +137,14 @@ take_answer(const struct sender *sender)
     size_t used = 0;
     if (shutdown(sender->fd, SHUT_WR) != 0)
         return weir_fail(WEIR_IO, errno, "half-close");
+    await_answer(sender);
     while (used + 1 < sizeof answer) {
         ssize_t got = recv(sender->fd, answer + used, sizeof answer - 1 - used, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return weir_fail(WEIR_IO, errno, "no answer: not known to be durable");
+            return weir_fail(WEIR_IO, errno, "no answer of %s: not known to be durable",
+                sender->address);
         if (got == 0)
             break;
         used += (size_t)got;
@@ -137,6 +152,9 @@ take_answer(const struct sender *sender)
             break;
     }
     answer[used] = '\0';
+    if (strncmp(answer, "WACK", 4) == 0)
+        return weir_fail(WEIR_IO, 0, "%s speaks the weir protocol: --proto weir",
+            sender->address);
     printf("%s%s", answer, used > 0 && answer[used - 1] == '\n' ? "" : "\n");
     if (strncmp(answer, "ok ", 3) != 0)
         return weir_fail(WEIR_IO, 0, "the answer is not ok: not known to be durable");
@@ -187,8 +205,9 @@ send_text(const struct weir_send_options *options, struct weir_send_source *sour
     sender.tcp = options->tcp != NULL;
     sender.limit = sender.tcp ? sizeof sender.buffer : options->datagram;
     sender.rate = options->rate;
-    enum weir_err err = weir_net_connect(sender.tcp ? options->tcp : options->udp, sender.tcp,
-        WEIR_SEND_WAIT_MS, &sender.fd);
+    sender.address = sender.tcp ? options->tcp : options->udp;
+    enum weir_err err =
+        weir_net_connect(sender.address, sender.tcp, WEIR_SEND_WAIT_MS, &sender.fd);
     if (err == WEIR_OK && options->has_chaos)
         err = weir_chaos_new(&options->chaos, emit, &sender, &sender.chaos);
     if (err == WEIR_OK)

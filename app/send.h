@@ -16,6 +16,9 @@
 #include <stdio.h>
 
 #define WEIR_SEND_WAIT_MS 30000 /* for an answer of the other side */
+/* After so long without a word the other side may be somebody else. Weir acknowledges what is
+ * durable within milliseconds, and says within a second where its log takes nothing. */
+#define WEIR_SEND_DOUBT_MS 5000
 /* Slower than this many lines a second, nothing waits for a full packet. */
 #define WEIR_SEND_SLOW 1000
 

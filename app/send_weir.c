@@ -81,6 +81,8 @@ struct work {
     uint64_t block_lines;
     uint64_t lines;
     uint64_t refused;
+    uint64_t packets;  /* of closed channels */
+    uint64_t rejected; /* records, as Weir says, of closed channels */
     uint64_t fields_refused[WEIR_REASON_COUNT];
     int64_t started_ns;
     int64_t flushed_ns;
@@ -130,6 +132,24 @@ client_result(const struct channel *channel, int err, const char *what)
     if (channel->err != WEIR_OK)
         return channel->err;
     return err == 0 ? WEIR_OK : weir_fail(WEIR_IO, -err, "%s", what);
+}
+
+/* Waits until at most unacked_max packets lack their acknowledgement. One who has said nothing yet
+ * is not waited for as long as Weir is. */
+static enum weir_err
+await_acks(const struct work *work, const struct channel *channel, uint64_t unacked_max)
+{
+    int err = weir_client_wait(channel->client, unacked_max, WEIR_SEND_DOUBT_MS);
+    bool heard = weir_client_heard(channel->client);
+    if (err == -ETIME && heard)
+        err = weir_client_wait(channel->client, unacked_max,
+            WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS);
+    if (err == -EPROTO)
+        return weir_fail(WEIR_IO, 0, "%s does not speak the weir protocol", work->options->tcp);
+    if (err == -ETIME && !heard)
+        return weir_fail(WEIR_IO, 0, "no acknowledgement in %d s: does %s speak the weir protocol?",
+            WEIR_SEND_DOUBT_MS / 1000, work->options->tcp);
+    return client_result(channel, err, "no acknowledgement: not known to be durable");
 }
 
 /* ---- channels ---- */
@@ -516,14 +536,13 @@ send_run(struct work *work, const struct point *points, uint32_t count)
     struct channel *channel = &work->channels[series->channel];
     for (uint32_t i = 0; i < count; i++)
         values[i] = points[i].value;
-    int err;
-    while ((err = weir_client_add_values(channel->client, series->template, series->index, values,
-                count, points->time_ms)) == -EAGAIN) {
-        err = weir_client_wait(channel->client, UNACKED_LOW, WEIR_SEND_WAIT_MS);
-        if (err != 0)
-            break;
-    }
-    return client_result(channel, err, "no acknowledgement: not known to be durable");
+    int result;
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK &&
+        (result = weir_client_add_values(channel->client, series->template, series->index, values,
+             count, points->time_ms)) == -EAGAIN)
+        err = await_acks(work, channel, UNACKED_LOW);
+    return err == WEIR_OK ? client_result(channel, result, "send") : err;
 }
 
 static enum weir_err
@@ -575,26 +594,38 @@ send_lines(struct work *work, struct weir_send_source *source)
 
 /* ---- the end ---- */
 
-/* Waits until all is acknowledged (TCP), says goodbye. */
+/* Waits until all is acknowledged (TCP), where that is asked for; says goodbye. */
 static enum weir_err
-close_channels(struct work *work, uint64_t *packets, uint64_t *rejected)
+close_channel(struct work *work, struct channel *channel, bool wait)
 {
-    enum weir_err err = WEIR_OK;
+    enum weir_err err = wait ? await_acks(work, channel, 0) : WEIR_OK;
+    work->packets += weir_client_sent(channel->client);
+    work->rejected += weir_client_rejected(channel->client);
+    int closed = weir_client_close(channel->client, 0);
+    channel->client = NULL;
+    if (channel->fd >= 0)
+        close(channel->fd);
+    return err == WEIR_OK && wait
+        ? client_result(channel, closed, "no acknowledgement: not known to be durable")
+        : err;
+}
+
+/* Behind a failure nothing is waited for any more: the first one is the one to tell. */
+static enum weir_err
+close_channels(struct work *work, enum weir_err err)
+{
+    char detail[256];
+    snprintf(detail, sizeof detail, "%s", weir_err_detail());
     for (uint32_t i = 0; i < work->channel_count; i++) {
         struct channel *channel = &work->channels[i];
         if (channel->client == NULL)
             continue;
-        int result = weir_client_wait(channel->client, 0, WEIR_SEND_WAIT_MS);
-        *packets += weir_client_sent(channel->client);
-        *rejected += weir_client_rejected(channel->client);
-        int closed = weir_client_close(channel->client, 0);
-        if (err == WEIR_OK)
-            err = client_result(channel, result != 0 ? result : closed,
-                "no acknowledgement: not known to be durable");
-        if (channel->fd >= 0)
-            close(channel->fd);
+        enum weir_err closed = close_channel(work, channel, err == WEIR_OK);
+        if (err == WEIR_OK && closed != WEIR_OK)
+            snprintf(detail, sizeof detail, "%s", weir_err_detail());
+        err = err == WEIR_OK ? closed : err;
     }
-    return err;
+    return err == WEIR_OK ? WEIR_OK : weir_fail(err, 0, "%s", detail);
 }
 
 static void
@@ -612,7 +643,7 @@ print_truth(const struct work *work)
 
 /* What became of it; the reasons for which something was not sent are on standard error. */
 static enum weir_err
-report(const struct work *work, uint64_t packets, uint64_t rejected)
+report(const struct work *work)
 {
     for (int i = 0; i < WEIR_REASON_COUNT; i++)
         if (work->fields_refused[i] > 0)
@@ -621,12 +652,13 @@ report(const struct work *work, uint64_t packets, uint64_t rejected)
     if (work->options->has_chaos)
         print_truth(work);
     else if (work->options->tcp != NULL)
-        printf("ok %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", work->lines, rejected, packets);
+        printf("ok %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", work->lines, work->rejected,
+            work->packets);
     else
-        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", work->lines, packets);
-    if (rejected > 0)
+        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", work->lines, work->packets);
+    if (work->rejected > 0)
         return weir_fail(WEIR_IO, 0, "%" PRIu64 " records were rejected; /metrics says why",
-            rejected);
+            work->rejected);
     if (work->refused > 0)
         return weir_fail(WEIR_IO, 0, "%" PRIu64 " lines were refused", work->refused);
     return WEIR_OK;
@@ -656,20 +688,14 @@ enum weir_err
 weir_send_weir(const struct weir_send_options *options, struct weir_send_source *source)
 {
     static struct work work;
-    uint64_t packets = 0, rejected = 0;
     enum weir_err err = init(&work, options, source->graphite);
     if (err == WEIR_OK)
         err = open_channel(&work);
     if (err == WEIR_OK)
         err = send_lines(&work, source);
-    /* the first failure is the one to tell */
-    char detail[256];
-    snprintf(detail, sizeof detail, "%s", weir_err_detail());
-    enum weir_err closed = close_channels(&work, &packets, &rejected);
-    if (err != WEIR_OK)
-        err = weir_fail(err, 0, "%s", detail);
-    else
-        err = closed == WEIR_OK ? report(&work, packets, rejected) : closed;
+    err = close_channels(&work, err);
+    if (err == WEIR_OK)
+        err = report(&work);
     for (uint32_t i = 0; i < work.channel_count; i++)
         weir_chaos_free(work.channels[i].chaos);
     free(work.series);

@@ -38,6 +38,8 @@ struct weir_client {
     uint32_t kept_size[WEIR_CLIENT_UNACKED_MAX];
     uint8_t ack[32];
     size_t ack_used;
+    bool heard;          /* an acknowledgement, on any connection so far */
+    bool strange;        /* bytes that are none, before any was heard */
     uint32_t template_count;
     struct weir_client_template templates[WEIR_CLIENT_TEMPLATES_MAX];
 };

@@ -157,15 +157,23 @@ weir_client_emit(struct weir_client *client, const struct weir_client_packet *pa
     return 0;
 }
 
-/* False where Weir asks for another connection, or is not Weir. */
+/* Takes a whole acknowledgement. False where Weir asks for another connection, or is not Weir. */
 static bool
 take_ack(struct weir_client *client)
 {
+    static const uint32_t magic = WEIR_WIRE_ACK_MAGIC;
     struct weir_wire_ack ack;
+    size_t begun = client->ack_used < sizeof magic ? client->ack_used : sizeof magic;
+    if (memcmp(client->ack, &magic, begun) != 0) {
+        client->strange = !client->heard;
+        return false;
+    }
+    if (client->ack_used < sizeof ack)
+        return true;
     memcpy(&ack, client->ack, sizeof ack);
     client->ack_used = 0;
-    if (ack.magic != WEIR_WIRE_ACK_MAGIC)
-        return false;
+    client->heard = true;
+    client->strange = false;
     client->rejected = ack.rejected;
     if (ack.epoch == client->epoch && ack.channel == client->options.channel &&
         ack.sequence > client->acked && ack.sequence <= client->sequence) {
@@ -189,7 +197,7 @@ weir_client_listen(struct weir_client *client)
             return;
         if (got > 0)
             client->ack_used += (size_t)got;
-        if (got <= 0 || (client->ack_used == sizeof client->ack && !take_ack(client)))
+        if (got <= 0 || !take_ack(client))
             weir_client_disconnect(client);
     }
 }

@@ -367,6 +367,12 @@ weir_client_acked(const struct weir_client *client)
     return client->acked;
 }
 
+bool
+weir_client_heard(const struct weir_client *client)
+{
+    return client->heard;
+}
+
 uint64_t
 weir_client_rejected(const struct weir_client *client)
 {
@@ -379,15 +385,16 @@ weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms)
     int64_t until = now_ms() + wait_ms;
     int err = 0;
     while (unacked_max == 0 && (err = packet_end(client, &client->values)) == -EAGAIN &&
-        now_ms() < until)
+        now_ms() < until && !client->strange)
         weir_client_pause(client);
-    while (err == 0 && client->kept != NULL && client->sequence - client->acked > unacked_max) {
+    while (err == 0 && client->kept != NULL && client->sequence - client->acked > unacked_max &&
+        !client->strange) {
         if (now_ms() >= until)
             err = -ETIME;
         else
             weir_client_pause(client);
     }
-    return err;
+    return client->strange ? -EPROTO : err;
 }
 
 int

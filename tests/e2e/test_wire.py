@@ -250,6 +250,15 @@ def test_weir_send_opens_channels_for_many_series_and_tells_what_it_refused():
         assert weir.counter("series_defined") == count + 2  # good_x, old_x
 
 
+def test_weir_send_says_that_a_port_is_for_another_protocol():
+    with Wire() as weir:
+        _, told = weir_send("--proto", "weir", "--tcp", f"127.0.0.1:{weir.graphite_tcp}",
+                            "--generate", "100", code=1)
+        assert f"does 127.0.0.1:{weir.graphite_tcp} speak the weir protocol?" in told, told
+        _, told = weir_send("--tcp", f"127.0.0.1:{weir.weir_tcp}", "--generate", "100", code=1)
+        assert f"127.0.0.1:{weir.weir_tcp} speaks the weir protocol: --proto weir" in told, told
+
+
 def test_a_restart_forgets_neither_templates_nor_numbers():
     weir = Wire()
     with weir:
