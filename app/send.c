@@ -4,6 +4,7 @@
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
+#include "app/words.h"
 #include "base/clock.h"
 #include "client/wire.h"
 
@@ -64,6 +65,13 @@ weir_send_print_truth(const struct weir_chaos_truth *truth, const char *units)
            ",\"%s_duplicated\":%" PRIu64,
         truth->packets, truth->lost, truth->duplicated, truth->reordered, units, truth->units,
         units, truth->units_lost, units, truth->units_duplicated);
+}
+
+void
+weir_send_print_sent(uint64_t lines, uint64_t packets)
+{
+    printf("sent %" PRIu64 " line%s in %" PRIu64 " datagram%s\n", lines, weir_plural(lines),
+        packets, weir_plural(packets));
 }
 
 static enum weir_err
@@ -163,8 +171,8 @@ take_answer(const struct sender *sender)
     if (sscanf(answer, "ok %" SCNu64 " %" SCNu64 " ", &accepted, &rejected) != 2)
         return weir_fail(WEIR_IO, 0, "the answer has no counts: not known to be durable");
     if (rejected > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " records were rejected; /metrics says why",
-            rejected);
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected; /metrics says why", rejected,
+            weir_plural(rejected));
     return WEIR_OK;
 }
 
@@ -173,8 +181,7 @@ static void
 report(const struct sender *sender, const struct weir_send_options *options)
 {
     if (sender->chaos == NULL) {
-        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", sender->lines,
-            sender->packets);
+        weir_send_print_sent(sender->lines, sender->packets);
         return;
     }
     printf("{\"seed\":%" PRIu64 ",", options->chaos.seed);

@@ -58,6 +58,8 @@ enum weir_err weir_send_source_fill(struct weir_send_source *source, uint8_t *ou
 void weir_send_pace(int64_t started_ns, uint64_t lines, uint64_t rate);
 /* Sends one datagram. */
 enum weir_err weir_send_datagram(int fd, const uint8_t *packet, size_t size) WEIR_MUST_USE;
+/* What went out by UDP. */
+void weir_send_print_sent(uint64_t lines, uint64_t packets);
 /* The truth's members of a JSON object, with the units' name. */
 void weir_send_print_truth(const struct weir_chaos_truth *truth, const char *units);
 

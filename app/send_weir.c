@@ -10,6 +10,7 @@
 #include "app/send.h"
 
 #include "app/net.h"
+#include "app/words.h"
 #include "base/clock.h"
 #include "base/config_keys.h"
 #include "base/sample.h"
@@ -647,20 +648,22 @@ report(const struct work *work)
 {
     for (int i = 0; i < WEIR_REASON_COUNT; i++)
         if (work->fields_refused[i] > 0)
-            fprintf(stderr, "weir send: %" PRIu64 " samples not sent: %s\n",
-                work->fields_refused[i], weir_reason_names[i]);
+            fprintf(stderr, "weir send: %" PRIu64 " sample%s not sent: %s\n",
+                work->fields_refused[i], weir_plural(work->fields_refused[i]),
+                weir_reason_names[i]);
     if (work->options->has_chaos)
         print_truth(work);
     else if (work->options->tcp != NULL)
         printf("ok %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", work->lines, work->rejected,
             work->packets);
     else
-        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", work->lines, work->packets);
+        weir_send_print_sent(work->lines, work->packets);
     if (work->rejected > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " records were rejected; /metrics says why",
-            work->rejected);
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected; /metrics says why",
+            work->rejected, weir_plural(work->rejected));
     if (work->refused > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " lines were refused", work->refused);
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " line%s refused", work->refused,
+            weir_plural(work->refused));
     return WEIR_OK;
 }
 

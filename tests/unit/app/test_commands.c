@@ -115,7 +115,9 @@ test_command_send_fails_where_records_were_rejected(void **state)
 {
     (void)state;
     assert_int_equal(send_answered("ok 1 2 4096\n"), 1);
-    assert_non_null(strstr(output, "2 records were rejected"));
+    assert_non_null(strstr(output, "2 records rejected"));
+    assert_int_equal(send_answered("ok 2 1 4096\n"), 1);
+    assert_non_null(strstr(output, "1 record rejected"));
     assert_int_equal(send_answered("ok \n"), 1);
     assert_int_equal(send_answered("error disk_full\n"), 1);
     assert_non_null(strstr(output, "error disk_full"));
