@@ -116,12 +116,16 @@ weir_client_connect(struct weir_client *client)
     if (client->options.emit != NULL)
         return 0;
     int err = open_socket(&client->options, &client->fd);
+    if (err == 0 && client->kept != NULL) {
+        err = weir_client_define_all(client);
+        if (client->fd < 0)
+            return -EPIPE; /* a definition did not go out: disconnected already */
+        if (err == 0 && !send_kept(client))
+            err = -EPIPE;
+    }
     if (err != 0)
-        return err;
-    if (client->kept == NULL)
-        return 0;
-    err = weir_client_define_all(client);
-    return err == 0 && client->fd >= 0 && send_kept(client) ? 0 : -EPIPE;
+        weir_client_disconnect(client);
+    return err;
 }
 
 static int
@@ -188,8 +192,8 @@ weir_client_listen(struct weir_client *client)
 {
     if (client->kept == NULL)
         return;
-    if (client->fd < 0 && now_ms() >= client->attempt_ms && weir_client_connect(client) != 0)
-        weir_client_disconnect(client);
+    if (client->fd < 0 && now_ms() >= client->attempt_ms)
+        (void)weir_client_connect(client);
     while (client->fd >= 0) {
         ssize_t got = recv(client->fd, client->ack + client->ack_used,
             sizeof client->ack - client->ack_used, MSG_DONTWAIT);
