@@ -2,7 +2,8 @@
  *
  *   send.c        the command; text protocols
  *   send_source.c lines of a file, of standard input, or made up
- *   send_weir.c   the same lines by the weir protocol
+ *   send_points.c the same lines as points of series, and
+ *   send_weir.c   these by the weir protocol
  *
  * Threads: the main thread
  * Errors:  the detail is for standard error
