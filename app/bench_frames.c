@@ -22,6 +22,7 @@
 #define HEADERS (ETHERNET + IPV4 + UDP)
 _Static_assert(HEADERS + WEIR_BENCH_PACKET_MAX <= sizeof(((struct weir_gen_slot *)0)->frame),
     "a packet fits its slot");
+#define MAC_NEAR "02:00:00:00:00:02"
 #define SOURCE_PORTS 1000
 #define SOURCE_PORT_FIRST 30000
 /* Frames are made as many at a time as are due after a sleep of this long: at 600,000 a second
@@ -35,10 +36,13 @@ struct weir_bench_frames {
     char near[IFNAMSIZ];
     char far[IFNAMSIZ];
     bool linked;
+    bool addressed;
     uint8_t headers[HEADERS];
     struct weir_generator *generator;
     uint64_t committed;
     struct weir_bench_frames_counts counts;
+    uint8_t lines[WEIR_BENCH_FRAMES_PAYLOAD_MAX + WEIR_BENCH_PACKET_MAX]; /* made, not in a frame */
+    size_t lines_size;
     double own_seconds; /* CPU time of this thread at the start */
 };
 
@@ -57,7 +61,21 @@ ip(const char *const *arguments)
 }
 
 static enum weir_err
-make_link(struct weir_bench_frames *frames)
+make_addressed(const struct weir_bench_frames *frames)
+{
+    const char *mac[] = {"ip", "link", "set", frames->near, "address", MAC_NEAR, NULL};
+    const char *address[] = {"ip", "address", "add", WEIR_BENCH_FRAMES_ADDRESS "/24", "dev",
+        frames->near, NULL};
+    enum weir_err err = ip(mac);
+    if (err == WEIR_OK)
+        err = ip(address);
+    return err == WEIR_OK
+               ? weir_generator_pass(frames->generator, if_nametoindex(frames->near))
+               : err;
+}
+
+static enum weir_err
+make_link(struct weir_bench_frames *frames, bool addressed)
 {
     snprintf(frames->near, sizeof frames->near, "wbn%d", (int)getpid() % 100000);
     snprintf(frames->far, sizeof frames->far, "wbf%d", (int)getpid() % 100000);
@@ -67,6 +85,8 @@ make_link(struct weir_bench_frames *frames)
     const char *far_up[] = {"ip", "link", "set", frames->far, "up", NULL};
     enum weir_err err = ip(add);
     frames->linked = err == WEIR_OK;
+    if (err == WEIR_OK && addressed)
+        err = make_addressed(frames);
     if (err == WEIR_OK)
         err = ip(near_up);
     return err == WEIR_OK ? ip(far_up) : err;
@@ -86,7 +106,7 @@ lay_out_headers(uint8_t *headers, uint16_t port)
     static const uint8_t addresses[8] = {192, 0, 2, 1, 192, 0, 2, 2};
     uint8_t *ip_header = headers + ETHERNET;
     memset(headers, 0, HEADERS);
-    memcpy(headers, "\2\0\0\0\0\2\2\0\0\0\0\1", 12);
+    memcpy(headers, "\2\0\0\0\0\2\2\0\0\0\0\1", 12); /* to MAC_NEAR */
     put16(headers + 12, 0x0800);
     put16(ip_header, 0x4500);
     put16(ip_header + 6, 0x4000);
@@ -95,7 +115,19 @@ lay_out_headers(uint8_t *headers, uint16_t port)
     put16(ip_header + IPV4 + 2, port);
 }
 
-/* Completes the frame whose payload lies behind the headers. */
+static void
+put_udp_sum(const uint8_t *ip_header, uint8_t *udp, size_t size)
+{
+    /* the pseudo header: addresses, protocol, size */
+    uint8_t pseudo[12] = {[9] = 17};
+    memcpy(pseudo, ip_header + 12, 8);
+    memcpy(pseudo + 10, udp + 4, 2);
+    uint16_t sum = weir_net_sum(weir_net_sum(0, pseudo, sizeof pseudo), udp, size);
+    put16(udp + 6, sum == 0xffff ? 0xffff : (uint16_t)~sum);
+}
+
+/* Completes the frame whose payload lies behind the headers. To the kernel's stack it has no UDP
+ * checksum: a NIC would have verified it, and so does loopback without one. */
 static uint32_t
 seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
 {
@@ -106,28 +138,26 @@ seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
     put16(ip_header + 10, (uint16_t)~weir_net_sum(0, ip_header, IPV4));
     put16(udp, SOURCE_PORT_FIRST + (unsigned)(frames->committed % SOURCE_PORTS));
     put16(udp + 4, (unsigned)(UDP + payload));
-    /* the pseudo header: addresses, protocol, size */
-    uint8_t pseudo[12] = {[9] = 17};
-    memcpy(pseudo, ip_header + 12, 8);
-    memcpy(pseudo + 10, udp + 4, 2);
-    uint16_t sum = weir_net_sum(weir_net_sum(0, pseudo, sizeof pseudo), udp, UDP + payload);
-    put16(udp + 6, sum == 0xffff ? 0xffff : (uint16_t)~sum);
+    if (!frames->addressed)
+        put_udp_sum(ip_header, udp, UDP + payload);
     uint32_t size = (uint32_t)(HEADERS + payload);
     return size > WEIR_GEN_FRAME_MIN ? size : WEIR_GEN_FRAME_MIN;
 }
 
 enum weir_err
-weir_bench_frames_new(const char *programs, uint16_t port, struct weir_bench_frames **out)
+weir_bench_frames_new(const char *programs, uint16_t port, bool addressed,
+    struct weir_bench_frames **out)
 {
     char object[WEIR_CONFIG_PATH_MAX + 32];
     struct weir_bench_frames *frames = calloc(1, sizeof *frames);
     if (frames == NULL)
         return weir_fail(WEIR_NOMEM, 0, "frames");
     lay_out_headers(frames->headers, port);
+    frames->addressed = addressed;
     snprintf(object, sizeof object, "%s/" WEIR_GEN_OBJECT, programs);
     enum weir_err err = weir_generator_new(object, &frames->generator);
     if (err == WEIR_OK)
-        err = make_link(frames);
+        err = make_link(frames, addressed);
     if (err != WEIR_OK) {
         weir_bench_frames_free(frames);
         return err;
@@ -181,6 +211,34 @@ turn_sleep(const struct weir_bench_frames *frames)
     return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, failed, "send live frames");
 }
 
+static bool
+is_over(const struct weir_bench_sending *sending)
+{
+    return !sending->definitions && weir_bench_load_passes(sending->load) >= sending->passes &&
+           weir_mono_ns() >= sending->until_ns;
+}
+
+/* Fills a payload with whole lines, as agents do that send many. */
+static size_t
+fill(struct weir_bench_frames *frames, const struct weir_bench_sending *sending, uint8_t *payload,
+    uint32_t *samples)
+{
+    while (frames->lines_size < sending->payload_max && !is_over(sending)) {
+        uint32_t made;
+        frames->lines_size +=
+            weir_bench_load_next(sending->load, frames->lines + frames->lines_size, &made);
+        *samples += made;
+    }
+    size_t fits = frames->lines_size < sending->payload_max ? frames->lines_size
+                                                            : sending->payload_max;
+    while (fits > 0 && frames->lines[fits - 1] != '\n')
+        fits--;
+    memcpy(payload, frames->lines, fits);
+    frames->lines_size -= fits;
+    memmove(frames->lines, frames->lines + fits, frames->lines_size);
+    return fits;
+}
+
 /* Makes the next frame in `slot`. False where there is none any more. */
 static bool
 make_frame(struct weir_bench_frames *frames, const struct weir_bench_sending *sending,
@@ -191,6 +249,8 @@ make_frame(struct weir_bench_frames *frames, const struct weir_bench_sending *se
     size_t size;
     if (sending->definitions)
         size = weir_bench_load_define(sending->load, payload);
+    else if (sending->payload_max > 0)
+        size = fill(frames, sending, payload, &samples);
     else
         size = weir_bench_load_next(sending->load, payload, &samples);
     if (size == 0)
@@ -201,13 +261,6 @@ make_frame(struct weir_bench_frames *frames, const struct weir_bench_sending *se
     frames->counts.samples += samples;
     frames->counts.bytes += frame_size;
     return true;
-}
-
-static bool
-is_over(const struct weir_bench_sending *sending)
-{
-    return !sending->definitions && weir_bench_load_passes(sending->load) >= sending->passes &&
-           weir_mono_ns() >= sending->until_ns;
 }
 
 static enum weir_err
@@ -231,7 +284,7 @@ weir_bench_frames_send(struct weir_bench_frames *frames, const struct weir_bench
 {
     int64_t start_ns = weir_mono_ns();
     uint64_t sent = 0;
-    while (!is_over(sending)) {
+    while (!is_over(sending) || frames->lines_size > 0) {
         double due = (double)(weir_mono_ns() - start_ns) * 1e-9 * (double)sending->rate;
         struct weir_gen_slot *slot;
         while ((double)sent < due &&

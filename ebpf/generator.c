@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/if_link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -113,6 +114,16 @@ weir_generator_start(struct weir_generator *generator, uint32_t interface_index)
     generator->running = true;
     failed = pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority);
     return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, failed, "real-time priority");
+}
+
+enum weir_err
+weir_generator_pass(const struct weir_generator *generator, uint32_t interface_index)
+{
+    int fd = bpf_program__fd(
+        bpf_object__find_program_by_name(generator->object, "weir_gen_pass"));
+    int failed = bpf_xdp_attach((int)interface_index, fd, XDP_FLAGS_DRV_MODE, NULL);
+    return failed == 0 ? WEIR_OK
+                       : weir_fail(WEIR_IO, -failed, "let the generator's frames pass");
 }
 
 struct weir_gen_slot *

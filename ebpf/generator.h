@@ -32,6 +32,11 @@ enum weir_err weir_generator_new(const char *object, struct weir_generator **out
 enum weir_err weir_generator_start(struct weir_generator *generator, uint32_t interface_index)
     WEIR_MUST_USE;
 
+/* Puts a program on an interface that lets all frames pass to the kernel's stack, until the
+ * interface is gone. A veth wants one to take frames as they are sent here. */
+enum weir_err weir_generator_pass(const struct weir_generator *generator,
+    uint32_t interface_index) WEIR_MUST_USE;
+
 /* A slot to lay a frame into, or NULL: all are full, sleep. Its frame goes with commit. */
 struct weir_gen_slot *weir_generator_reserve(struct weir_generator *generator);
 void weir_generator_commit(struct weir_generator *generator, uint32_t size);
