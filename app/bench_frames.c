@@ -103,7 +103,7 @@ put16(uint8_t *at, unsigned value)
 static void
 lay_out_headers(uint8_t *headers, uint16_t port)
 {
-    static const uint8_t addresses[8] = {192, 0, 2, 1, 192, 0, 2, 2};
+    static const uint8_t addresses[8] = {198, 51, 100, 1, 198, 51, 100, 2};
     uint8_t *ip_header = headers + ETHERNET;
     memset(headers, 0, HEADERS);
     memcpy(headers, "\2\0\0\0\0\2\2\0\0\0\0\1", 12); /* to MAC_NEAR */

@@ -22,7 +22,7 @@
 
 struct weir_bench_frames;
 
-#define WEIR_BENCH_FRAMES_ADDRESS "192.0.2.2" /* where frames go (TEST-NET-1) */
+#define WEIR_BENCH_FRAMES_ADDRESS "198.51.100.2" /* where frames go (TEST-NET-2) */
 
 /* Makes the pair and loads the generator, whose object lies in `programs`. Frames go to UDP port
  * `port`. addressed: the near end has their address and passes them to the kernel's own stack;
