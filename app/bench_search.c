@@ -23,7 +23,8 @@ weir_bench_search_below(double rate)
 static void
 bisect(struct weir_bench_search *search, double sent, double loss)
 {
-    if (loss > WEIR_BENCH_LOSS_MAX && loss <= WEIR_BENCH_LOSS_GREAT && !search->repeated) {
+    bool disturbed = loss > WEIR_BENCH_LOSS_MAX && loss <= WEIR_BENCH_LOSS_GREAT;
+    if ((disturbed || sent < search->rate * SENT_ENOUGH) && !search->repeated) {
         search->repeated = true;
         return;
     }
