@@ -32,10 +32,17 @@ _Static_assert(HEADERS + WEIR_BENCH_PACKET_MAX <= sizeof(((struct weir_gen_slot 
 
 extern char **environ;
 
-struct weir_bench_frames {
+_Static_assert(WEIR_BENCH_FRAMES_PAIRS_MAX <= WEIR_GEN_TARGETS_MAX, "a target for each pair");
+
+struct pair {
     char near[IFNAMSIZ];
     char far[IFNAMSIZ];
     bool linked;
+};
+
+struct weir_bench_frames {
+    struct pair pairs[WEIR_BENCH_FRAMES_PAIRS_MAX];
+    uint32_t pair_count;
     bool addressed;
     uint8_t headers[HEADERS];
     struct weir_generator *generator;
@@ -63,29 +70,31 @@ ip(const char *const *arguments)
 static enum weir_err
 make_addressed(const struct weir_bench_frames *frames)
 {
-    const char *mac[] = {"ip", "link", "set", frames->near, "address", MAC_NEAR, NULL};
+    const char *near = frames->pairs[0].near;
+    const char *mac[] = {"ip", "link", "set", near, "address", MAC_NEAR, NULL};
     const char *address[] = {"ip", "address", "add", WEIR_BENCH_FRAMES_ADDRESS "/24", "dev",
-        frames->near, NULL};
+        near, NULL};
     enum weir_err err = ip(mac);
     if (err == WEIR_OK)
         err = ip(address);
     return err == WEIR_OK
-               ? weir_generator_pass(frames->generator, if_nametoindex(frames->near))
+               ? weir_generator_pass(frames->generator, if_nametoindex(near))
                : err;
 }
 
 static enum weir_err
-make_link(struct weir_bench_frames *frames, bool addressed)
+make_link(struct weir_bench_frames *frames, uint32_t index)
 {
-    snprintf(frames->near, sizeof frames->near, "wbn%d", (int)getpid() % 100000);
-    snprintf(frames->far, sizeof frames->far, "wbf%d", (int)getpid() % 100000);
-    const char *add[] = {"ip", "link", "add", frames->near, "type", "veth", "peer", "name",
-        frames->far, NULL};
-    const char *near_up[] = {"ip", "link", "set", frames->near, "up", NULL};
-    const char *far_up[] = {"ip", "link", "set", frames->far, "up", NULL};
+    struct pair *pair = &frames->pairs[index];
+    snprintf(pair->near, sizeof pair->near, "wbn%d_%u", (int)getpid() % 100000, index);
+    snprintf(pair->far, sizeof pair->far, "wbf%d_%u", (int)getpid() % 100000, index);
+    const char *add[] = {"ip", "link", "add", pair->near, "type", "veth", "peer", "name",
+        pair->far, NULL};
+    const char *near_up[] = {"ip", "link", "set", pair->near, "up", NULL};
+    const char *far_up[] = {"ip", "link", "set", pair->far, "up", NULL};
     enum weir_err err = ip(add);
-    frames->linked = err == WEIR_OK;
-    if (err == WEIR_OK && addressed)
+    pair->linked = err == WEIR_OK;
+    if (err == WEIR_OK && frames->addressed)
         err = make_addressed(frames);
     if (err == WEIR_OK)
         err = ip(near_up);
@@ -145,7 +154,7 @@ seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
 }
 
 enum weir_err
-weir_bench_frames_new(const char *programs, uint16_t port, bool addressed,
+weir_bench_frames_new(const char *programs, uint16_t port, bool addressed, uint32_t pairs,
     struct weir_bench_frames **out)
 {
     char object[WEIR_CONFIG_PATH_MAX + 32];
@@ -154,10 +163,11 @@ weir_bench_frames_new(const char *programs, uint16_t port, bool addressed,
         return weir_fail(WEIR_NOMEM, 0, "frames");
     lay_out_headers(frames->headers, port);
     frames->addressed = addressed;
+    frames->pair_count = pairs;
     snprintf(object, sizeof object, "%s/" WEIR_GEN_OBJECT, programs);
     enum weir_err err = weir_generator_new(object, &frames->generator);
-    if (err == WEIR_OK)
-        err = make_link(frames, addressed);
+    for (uint32_t i = 0; i < pairs && err == WEIR_OK; i++)
+        err = make_link(frames, i);
     if (err != WEIR_OK) {
         weir_bench_frames_free(frames);
         return err;
@@ -167,9 +177,9 @@ weir_bench_frames_new(const char *programs, uint16_t port, bool addressed,
 }
 
 const char *
-weir_bench_frames_interface(const struct weir_bench_frames *frames)
+weir_bench_frames_interface(const struct weir_bench_frames *frames, uint32_t pair)
 {
-    return frames->near;
+    return frames->pairs[pair].near;
 }
 
 static void
@@ -199,7 +209,10 @@ weir_bench_frames_start(struct weir_bench_frames *frames)
 {
     pin_to_first_core(); /* the dataplane has taken the last one */
     frames->own_seconds = own_seconds();
-    return weir_generator_start(frames->generator, if_nametoindex(frames->far));
+    uint32_t targets[WEIR_BENCH_FRAMES_PAIRS_MAX];
+    for (uint32_t i = 0; i < frames->pair_count; i++)
+        targets[i] = if_nametoindex(frames->pairs[i].far);
+    return weir_generator_start(frames->generator, targets, frames->pair_count);
 }
 
 static enum weir_err
@@ -301,11 +314,11 @@ weir_bench_frames_send(struct weir_bench_frames *frames, const struct weir_bench
 }
 
 static uint64_t
-interface_drops(const struct weir_bench_frames *frames)
+interface_drops(const struct pair *pair)
 {
     char path[128];
     uint64_t drops = 0;
-    snprintf(path, sizeof path, "/sys/class/net/%s/statistics/tx_dropped", frames->far);
+    snprintf(path, sizeof path, "/sys/class/net/%s/statistics/tx_dropped", pair->far);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return 0;
@@ -321,7 +334,9 @@ weir_bench_frames_counts(const struct weir_bench_frames *frames,
 {
     *out = frames->counts;
     out->frames = weir_generator_sent(frames->generator);
-    out->interface_drops = interface_drops(frames);
+    out->interface_drops = 0;
+    for (uint32_t i = 0; i < frames->pair_count; i++)
+        out->interface_drops += interface_drops(&frames->pairs[i]);
     out->load_seconds = own_seconds() - frames->own_seconds;
     out->kernel_seconds = weir_generator_cpu_seconds(frames->generator);
 }
@@ -335,10 +350,12 @@ weir_bench_frames_stop(struct weir_bench_frames *frames)
 void
 weir_bench_frames_free(struct weir_bench_frames *frames)
 {
-    const char *del[] = {"ip", "link", "del", frames->near, NULL};
     if (frames->generator != NULL)
         weir_generator_free(frames->generator);
-    if (frames->linked && ip(del) != WEIR_OK)
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+    for (uint32_t i = 0; i < frames->pair_count; i++) {
+        const char *del[] = {"ip", "link", "del", frames->pairs[i].near, NULL};
+        if (frames->pairs[i].linked && ip(del) != WEIR_OK)
+            fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+    }
     free(frames);
 }

@@ -1,10 +1,10 @@
-/* bench_frames: the benchmark's packets as frames over a veth pair of its own, at a steady rate.
+/* bench_frames: the benchmark's packets as frames over veth pairs of its own, at a steady rate.
  *
  * Each frame is Ethernet, IPv4, UDP, from one of a thousand source ports; they are made on the core
  * this process is pinned to and sent by the kernel's generator (ebpf/generator.h). Those to an
  * AF_XDP port have a UDP checksum.
  *
- * Owns:    the veth pair
+ * Owns:    the veth pairs
  * Threads: one, and the generator's
  * Errors:  WEIR_IO and WEIR_UNSUPPORTED with the reason
  */
@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define WEIR_BENCH_FRAMES_PAIRS_MAX 4
 #define WEIR_BENCH_FRAMES_PAYLOAD_MIN 256  /* longer than any line */
 #define WEIR_BENCH_FRAMES_PAYLOAD_MAX 1472 /* an MTU of 1,500 bytes */
 
@@ -24,13 +25,14 @@ struct weir_bench_frames;
 
 #define WEIR_BENCH_FRAMES_ADDRESS "198.51.100.2" /* where frames go (TEST-NET-2) */
 
-/* Makes the pair and loads the generator, whose object lies in `programs`. Frames go to UDP port
- * `port`. addressed: the near end has their address and passes them to the kernel's own stack;
- * else an XDP program has to be on it at the start. */
+/* Makes that many pairs (1, 2 or 4) and loads the generator, whose object lies in `programs`. Frames
+ * go to UDP port `port`, over each pair in turn. addressed: the near end, of one pair, has their
+ * address and passes them to the kernel's own stack; else an XDP program has to be on each at the
+ * start. */
 enum weir_err weir_bench_frames_new(const char *programs, uint16_t port, bool addressed,
-    struct weir_bench_frames **out) WEIR_MUST_USE;
-/* The interface at which they arrive. */
-const char *weir_bench_frames_interface(const struct weir_bench_frames *frames);
+    uint32_t pairs, struct weir_bench_frames **out) WEIR_MUST_USE;
+/* The interface at which those of a pair arrive. */
+const char *weir_bench_frames_interface(const struct weir_bench_frames *frames, uint32_t pair);
 /* Pins this process to its first core, gives it real-time priority and starts the generator. */
 enum weir_err weir_bench_frames_start(struct weir_bench_frames *frames) WEIR_MUST_USE;
 
@@ -54,7 +56,7 @@ struct weir_bench_frames_counts {
     uint64_t frames;
     uint64_t samples;
     uint64_t bytes;           /* of frames */
-    uint64_t interface_drops; /* frames that the pair could not hand over */
+    uint64_t interface_drops; /* frames that the pairs could not hand over */
     double load_seconds;      /* CPU time spent on making frames */
     double kernel_seconds;    /* on sending them, and on what the kernel does at the other end */
 };

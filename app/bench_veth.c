@@ -54,6 +54,7 @@
 /* A datagram takes 4.4 KiB of it and the kernel doubles it: 65 ms at 460,000 a second, more than
  * others keep a shared machine's core, and less than hides a rate that is too high from a trial. */
 #define UDP_BUFFER_MIB 64
+#define ARGUMENTS_MAX 32
 #define FRAME_SAMPLES_MAX 164 /* of a weir packet */
 #define FRAME_LINES_MAX 15    /* of some 104 bytes each */
 
@@ -64,6 +65,7 @@ struct options {
     double seconds;
     uint64_t rate; /* frames a second; 0: --rate max */
     bool socket; /* no AF_XDP */
+    uint32_t pairs; /* of veth, each with an AF_XDP port at its end */
     uint32_t payload_max; /* bytes of a filled datagram; 0: a host's lines each */
     bool json;
 };
@@ -103,6 +105,7 @@ weir_usage_bench_veth(FILE *out)
 {
     fputs("  --source veth   real frames over a veth pair through AF_XDP; needs root. It takes\n"
           "                  --proto, --series, --seconds, --json, --data and\n"
+          "  --pairs N       1 (default), 2 or 4 veth pairs, each with a port and its buffers\n"
           "  --socket        the frames go through the kernel's stack to its UDP socket\n"
           "  --payload N     each datagram is filled with Influx lines up to N bytes (256-1472;\n"
           "                  without it each is one host's 12 lines, 1,250 bytes)\n"
@@ -133,9 +136,10 @@ parse(int argc, char **argv, struct options *out)
         {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
         {"rate", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},
         {"socket", no_argument, NULL, 'k'}, {"payload", required_argument, NULL, 'l'},
-        {NULL, 0, NULL, 0}};
+        {"pairs", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0}};
     *out = (struct options){
-        .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10, .rate = RATE_DEFAULT};
+        .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10, .pairs = 1,
+        .rate = RATE_DEFAULT};
     char none[] = "";
     char *end = none;
     int option;
@@ -154,6 +158,8 @@ parse(int argc, char **argv, struct options *out)
             out->json = true;
         else if (option == 'k')
             out->socket = true;
+        else if (option == 'm')
+            out->pairs = (uint32_t)strtoul(optarg, &end, 10);
         else if (option == 'l')
             out->payload_max = (uint32_t)strtoul(optarg, &end, 10);
         else if (option == '?' || (option == 'p' && !parse_proto(optarg, &out->proto)))
@@ -163,6 +169,7 @@ parse(int argc, char **argv, struct options *out)
     }
     return out->data != NULL && out->series > 0 && out->series <= WEIR_BENCH_SERIES_MAX &&
            out->seconds > 0 && out->seconds <= 600 && out->rate <= RATE_MAX &&
+           (out->pairs == 1 || (!out->socket && (out->pairs == 2 || out->pairs == 4))) &&
            (out->payload_max == 0 ||
                (out->proto == WEIR_BENCH_INFLUX &&
                    out->payload_max >= WEIR_BENCH_FRAMES_PAYLOAD_MIN &&
@@ -195,7 +202,8 @@ static enum weir_err
 start_instance(struct run *run)
 {
     char program[WEIR_CONFIG_PATH_MAX + 16];
-    char port[64];
+    char ports[WEIR_BENCH_FRAMES_PAIRS_MAX][64] = {"none"};
+    const char *arguments[ARGUMENTS_MAX] = {NULL};
     char listener[32];
     char series[24];
     char log_size[24];
@@ -203,23 +211,33 @@ start_instance(struct run *run)
     const struct options *options = run->options;
     bool lines = options->proto == WEIR_BENCH_INFLUX;
     snprintf(program, sizeof program, "%s/weir", run->programs);
-    snprintf(port, sizeof port, options->socket ? "none" : "net_af_xdp0,iface=%s",
-        weir_bench_frames_interface(run->frames));
+    for (uint32_t i = 0; i < options->pairs && !options->socket; i++)
+        snprintf(ports[i], sizeof ports[i], "net_af_xdp%u,iface=%s", i,
+            weir_bench_frames_interface(run->frames, i));
     snprintf(listener, sizeof listener, "%s:%u%s",
         options->socket ? WEIR_BENCH_FRAMES_ADDRESS : "127.0.0.1", run->port,
         lines ? ",unit=ns" : "");
     snprintf(buffer, sizeof buffer, "%dMiB", UDP_BUFFER_MIB);
     snprintf(series, sizeof series, "%" PRIu64, options->series * 2 + 1024);
     snprintf(log_size, sizeof log_size, "%" PRIu64 "B", log_bytes_of(options));
+    const char *fixed[] = {"weir", "run", "--data", options->data, "--http", "none",
+        lines ? "--influx-udp" : "--weir-udp", listener, "--series-max", series, "--udp-buffer",
+        buffer, "--log-size-max", log_size, "--frame-ring", "512MiB", "--prefault", "true",
+        "--log-level", "warn", "--eal-memory", "512MiB"};
+    size_t count = sizeof fixed / sizeof fixed[0];
+    _Static_assert(sizeof fixed / sizeof fixed[0] + 2 * WEIR_BENCH_FRAMES_PAIRS_MAX <
+                       ARGUMENTS_MAX, "room for all, and a NULL");
+    memcpy(arguments, fixed, sizeof fixed);
+    for (uint32_t i = 0; i < options->pairs; i++) {
+        arguments[count++] = "--port";
+        arguments[count++] = ports[i];
+    }
     run->pid = fork();
     if (run->pid < 0)
         return weir_fail(WEIR_IO, errno, "fork");
     if (run->pid == 0) {
         (void)dup2(STDERR_FILENO, STDOUT_FILENO); /* ours is the report's */
-        execl(program, "weir", "run", "--data", options->data, "--http", "none",
-            lines ? "--influx-udp" : "--weir-udp", listener, "--port", port, "--series-max",
-            series, "--udp-buffer", buffer, "--log-size-max", log_size, "--frame-ring", "512MiB", "--prefault", "true", "--log-level", "warn",
-            (char *)NULL);
+        execv(program, (char *const *)(uintptr_t)arguments);
         _exit(127);
     }
     return WEIR_OK;
@@ -564,6 +582,7 @@ report(const struct run *run)
     json_object_set_new(out, "source", json_string("veth"));
     json_object_set_new(out, "receiver",
         json_string(run->options->socket ? "kernel UDP" : "AF_XDP"));
+    set_count(out, "pairs", run->options->pairs);
     if (run->options->socket)
         set_count(out, "udp_buffer_bytes", (uint64_t)UDP_BUFFER_MIB << 20);
     json_object_set_new(out, "proto",
@@ -661,7 +680,8 @@ weir_bench_veth(int argc, char **argv)
     run = (struct run){.options = &options, .port = (uint16_t)(20000 + getpid() % 10000)};
     enum weir_err err = find_programs(&run);
     if (err == WEIR_OK)
-        err = weir_bench_frames_new(run.programs, run.port, options.socket, &run.frames);
+        err = weir_bench_frames_new(run.programs, run.port, options.socket, options.pairs,
+            &run.frames);
     if (err == WEIR_OK)
         err = start_instance(&run);
     if (err == WEIR_OK)

@@ -1,5 +1,6 @@
 #include "ebpf/generator.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -101,11 +103,14 @@ send_all(void *argument)
 }
 
 enum weir_err
-weir_generator_start(struct weir_generator *generator, uint32_t interface_index)
+weir_generator_start(struct weir_generator *generator, const uint32_t *interface_indexes,
+    uint32_t count)
 {
     const struct sched_param priority = {.sched_priority = 1};
     const struct sigaction action = {.sa_handler = on_stop};
-    generator->state->target = interface_index;
+    WEIR_ASSERT(count == 1 || count == 2 || count == 4);
+    memcpy(generator->state->targets, interface_indexes, count * sizeof *interface_indexes);
+    generator->state->target_count = count;
     if (sigaction(STOP_SIGNAL, &action, NULL) != 0)
         return weir_fail(WEIR_IO, errno, "signal of the frame generator");
     int failed = pthread_create(&generator->thread, NULL, send_all, generator);

@@ -47,7 +47,8 @@ weir_gen(struct xdp_md *context)
         state->refused++;
         return XDP_DROP;
     }
-    return (int)bpf_redirect(state->target, 0);
+    __u32 target = (__u32)state->sent & (state->target_count - 1) & (WEIR_GEN_TARGETS_MAX - 1);
+    return (int)bpf_redirect(state->targets[target], 0);
 }
 
 /* On the receiving end where no other program is: a veth takes frames in bulk only with one. */

@@ -195,6 +195,13 @@ def test_bench_reads_back_what_came_through_the_kernels_own_stack():
     assert report["samples_sent"] == report["frames_sent"] * 12, report
 
 
+def test_bench_reads_back_what_came_over_four_ports():
+    with Xdp():
+        pass
+    report = bench("influx", "--pairs", "4")
+    assert report["samples_sent"] == report["frames_sent"] * 12, report
+
+
 def test_bench_fills_datagrams_with_whole_lines():
     with Xdp():
         pass
