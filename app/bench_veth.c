@@ -105,7 +105,8 @@ weir_usage_bench_veth(FILE *out)
 {
     fputs("  --source veth   real frames over a veth pair through AF_XDP; needs root. It takes\n"
           "                  --proto, --series, --seconds, --json, --data and\n"
-          "  --pairs N       1 (default), 2 or 4 veth pairs, each with a port and its buffers\n"
+          "  --pairs N       1 (default), 2 or 4 veth pairs, each with a port and its buffers;\n"
+          "                  Influx lines, not with --socket\n"
           "  --socket        the frames go through the kernel's stack to its UDP socket\n"
           "  --payload N     each datagram is filled with Influx lines up to N bytes (256-1472;\n"
           "                  without it each is one host's 12 lines, 1,250 bytes)\n"
@@ -169,7 +170,8 @@ parse(int argc, char **argv, struct options *out)
     }
     return out->data != NULL && out->series > 0 && out->series <= WEIR_BENCH_SERIES_MAX &&
            out->seconds > 0 && out->seconds <= 600 && out->rate <= RATE_MAX &&
-           (out->pairs == 1 || (!out->socket && (out->pairs == 2 || out->pairs == 4))) &&
+           (out->pairs == 1 || (!out->socket && out->proto == WEIR_BENCH_INFLUX &&
+                                   (out->pairs == 2 || out->pairs == 4))) &&
            (out->payload_max == 0 ||
                (out->proto == WEIR_BENCH_INFLUX &&
                    out->payload_max >= WEIR_BENCH_FRAMES_PAYLOAD_MIN &&
