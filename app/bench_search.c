@@ -23,18 +23,22 @@ weir_bench_search_below(double rate)
 static void
 bisect(struct weir_bench_search *search, double sent, double loss)
 {
-    bool disturbed = loss > WEIR_BENCH_LOSS_MAX && loss <= WEIR_BENCH_LOSS_GREAT;
+    bool clean = loss <= WEIR_BENCH_LOSS_MAX;
+    bool disturbed = !clean && loss <= WEIR_BENCH_LOSS_GREAT;
+    double done = sent < search->rate ? sent : search->rate;
+    if (clean && done > search->low)
+        search->low = done;
     if ((disturbed || sent < search->rate * SENT_ENOUGH) && !search->repeated) {
         search->repeated = true;
         return;
     }
     search->repeated = false;
-    if (loss > WEIR_BENCH_LOSS_MAX)
+    if (!clean)
         search->high = search->rate;
-    else
-        search->low = sent < search->rate ? sent : search->rate;
     if (sent < search->rate * SENT_ENOUGH && search->high > sent)
         search->high = sent;
+    if (search->high < search->low) /* the same rate went well before: confirming will tell */
+        search->high = search->low;
     bool last = ++search->rates == RATES_BISECTED || search->low >= search->high * LIMITS_CLOSE;
     if (!last) {
         search->rate = search->low + (search->high - search->low) / 2;

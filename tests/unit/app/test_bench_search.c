@@ -58,6 +58,18 @@ test_search_repeats_a_disturbed_trial(void **state)
 }
 
 static void
+test_search_keeps_what_went_well_before_the_machine_slowed_down(void **state)
+{
+    (void)state;
+    struct weir_bench_search search;
+    weir_bench_search_init(&search, HIGH);
+    weir_bench_search_note(&search, 460000, 0);
+    weir_bench_search_note(&search, 395000, 0.05);
+    assert_int_equal(search.state, WEIR_BENCH_CONFIRM);
+    assert_true(search.rate == 460000);
+}
+
+static void
 test_search_ends_where_no_rate_is_without_loss(void **state)
 {
     (void)state;
@@ -83,6 +95,7 @@ main(void)
         cmocka_unit_test(test_search_finds_what_a_receiver_takes),
         cmocka_unit_test(test_search_stops_at_what_the_generator_gives),
         cmocka_unit_test(test_search_repeats_a_disturbed_trial),
+        cmocka_unit_test(test_search_keeps_what_went_well_before_the_machine_slowed_down),
         cmocka_unit_test(test_search_ends_where_no_rate_is_without_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
