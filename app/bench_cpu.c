@@ -68,9 +68,11 @@ weir_bench_cpu_read(pid_t instance)
 struct weir_bench_cpu
 weir_bench_cpu_between(const struct weir_bench_cpu *before, const struct weir_bench_cpu *after)
 {
+    /* a kernel thread that ended meanwhile took its earlier time with it */
+    double kernel = after->kernel - before->kernel;
     return (struct weir_bench_cpu){.dataplane = after->dataplane - before->dataplane,
         .others = after->others - before->others,
-        .kernel = after->kernel - before->kernel};
+        .kernel = kernel > 0 ? kernel : 0};
 }
 
 pid_t

@@ -23,6 +23,7 @@
 #define HEADERS (ETHERNET + IPV4 + UDP)
 _Static_assert(HEADERS + WEIR_BENCH_PACKET_MAX <= sizeof(((struct weir_gen_slot *)0)->frame),
     "a packet fits its slot");
+#define MAC_NEAR "02:00:00:00:00:02"
 #define SOURCE_PORTS 1000
 #define SOURCE_PORT_FIRST 30000
 /* Frames are made as many at a time as are due after a sleep of this long: at 600,000 a second
@@ -32,14 +33,24 @@ _Static_assert(HEADERS + WEIR_BENCH_PACKET_MAX <= sizeof(((struct weir_gen_slot 
 
 extern char **environ;
 
-struct weir_bench_frames {
+_Static_assert(WEIR_BENCH_FRAMES_PAIRS_MAX <= WEIR_GEN_TARGETS_MAX, "a target for each pair");
+
+struct pair {
     char near[IFNAMSIZ];
     char far[IFNAMSIZ];
     bool linked;
+};
+
+struct weir_bench_frames {
+    struct pair pairs[WEIR_BENCH_FRAMES_PAIRS_MAX];
+    uint32_t pair_count;
+    bool addressed;
     uint8_t headers[HEADERS];
     struct weir_generator *generator;
     uint64_t committed;
     struct weir_bench_frames_counts counts;
+    uint8_t lines[WEIR_BENCH_FRAMES_PAYLOAD_MAX + WEIR_BENCH_PACKET_MAX]; /* made, not in a frame */
+    size_t lines_size;
     double own_seconds; /* CPU time of this thread at the start */
 };
 
@@ -58,16 +69,34 @@ ip(const char *const *arguments)
 }
 
 static enum weir_err
-make_link(struct weir_bench_frames *frames)
+make_addressed(const struct weir_bench_frames *frames)
 {
-    snprintf(frames->near, sizeof frames->near, "wbn%d", (int)getpid() % 100000);
-    snprintf(frames->far, sizeof frames->far, "wbf%d", (int)getpid() % 100000);
-    const char *add[] = {"ip", "link", "add", frames->near, "type", "veth", "peer", "name",
-        frames->far, NULL};
-    const char *near_up[] = {"ip", "link", "set", frames->near, "up", NULL};
-    const char *far_up[] = {"ip", "link", "set", frames->far, "up", NULL};
+    const char *near = frames->pairs[0].near;
+    const char *mac[] = {"ip", "link", "set", near, "address", MAC_NEAR, NULL};
+    const char *address[] = {"ip", "address", "add", WEIR_BENCH_FRAMES_ADDRESS "/24", "dev",
+        near, NULL};
+    enum weir_err err = ip(mac);
+    if (err == WEIR_OK)
+        err = ip(address);
+    return err == WEIR_OK
+               ? weir_generator_pass(frames->generator, if_nametoindex(near))
+               : err;
+}
+
+static enum weir_err
+make_link(struct weir_bench_frames *frames, uint32_t index)
+{
+    struct pair *pair = &frames->pairs[index];
+    snprintf(pair->near, sizeof pair->near, "wbn%d_%u", (int)getpid() % 100000, index);
+    snprintf(pair->far, sizeof pair->far, "wbf%d_%u", (int)getpid() % 100000, index);
+    const char *add[] = {"ip", "link", "add", pair->near, "type", "veth", "peer", "name",
+        pair->far, NULL};
+    const char *near_up[] = {"ip", "link", "set", pair->near, "up", NULL};
+    const char *far_up[] = {"ip", "link", "set", pair->far, "up", NULL};
     enum weir_err err = ip(add);
-    frames->linked = err == WEIR_OK;
+    pair->linked = err == WEIR_OK;
+    if (err == WEIR_OK && frames->addressed)
+        err = make_addressed(frames);
     if (err == WEIR_OK)
         err = ip(near_up);
     return err == WEIR_OK ? ip(far_up) : err;
@@ -84,10 +113,10 @@ put16(uint8_t *at, unsigned value)
 static void
 lay_out_headers(uint8_t *headers, uint16_t port)
 {
-    static const uint8_t addresses[8] = {192, 0, 2, 1, 192, 0, 2, 2};
+    static const uint8_t addresses[8] = {198, 51, 100, 1, 198, 51, 100, 2};
     uint8_t *ip_header = headers + ETHERNET;
     memset(headers, 0, HEADERS);
-    memcpy(headers, "\2\0\0\0\0\2\2\0\0\0\0\1", 12);
+    memcpy(headers, "\2\0\0\0\0\2\2\0\0\0\0\1", 12); /* to MAC_NEAR */
     put16(headers + 12, 0x0800);
     put16(ip_header, 0x4500);
     put16(ip_header + 6, 0x4000);
@@ -96,7 +125,19 @@ lay_out_headers(uint8_t *headers, uint16_t port)
     put16(ip_header + IPV4 + 2, port);
 }
 
-/* Completes the frame whose payload lies behind the headers. */
+static void
+put_udp_sum(const uint8_t *ip_header, uint8_t *udp, size_t size)
+{
+    /* the pseudo header: addresses, protocol, size */
+    uint8_t pseudo[12] = {[9] = 17};
+    memcpy(pseudo, ip_header + 12, 8);
+    memcpy(pseudo + 10, udp + 4, 2);
+    uint16_t sum = weir_net_sum(weir_net_sum(0, pseudo, sizeof pseudo), udp, size);
+    put16(udp + 6, sum == 0xffff ? 0xffff : (uint16_t)~sum);
+}
+
+/* Completes the frame whose payload lies behind the headers. To the kernel's stack it has no UDP
+ * checksum: a NIC would have verified it, and so does loopback without one. */
 static uint32_t
 seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
 {
@@ -107,28 +148,27 @@ seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
     put16(ip_header + 10, (uint16_t)~weir_net_sum(0, ip_header, IPV4));
     put16(udp, SOURCE_PORT_FIRST + (unsigned)(frames->committed % SOURCE_PORTS));
     put16(udp + 4, (unsigned)(UDP + payload));
-    /* the pseudo header: addresses, protocol, size */
-    uint8_t pseudo[12] = {[9] = 17};
-    memcpy(pseudo, ip_header + 12, 8);
-    memcpy(pseudo + 10, udp + 4, 2);
-    uint16_t sum = weir_net_sum(weir_net_sum(0, pseudo, sizeof pseudo), udp, UDP + payload);
-    put16(udp + 6, sum == 0xffff ? 0xffff : (uint16_t)~sum);
+    if (!frames->addressed)
+        put_udp_sum(ip_header, udp, UDP + payload);
     uint32_t size = (uint32_t)(HEADERS + payload);
     return size > WEIR_GEN_FRAME_MIN ? size : WEIR_GEN_FRAME_MIN;
 }
 
 enum weir_err
-weir_bench_frames_new(const char *programs, uint16_t port, struct weir_bench_frames **out)
+weir_bench_frames_new(const char *programs, uint16_t port, bool addressed, uint32_t pairs,
+    struct weir_bench_frames **out)
 {
     char object[WEIR_CONFIG_PATH_MAX + 32];
     struct weir_bench_frames *frames = calloc(1, sizeof *frames);
     if (frames == NULL)
         return weir_fail(WEIR_NOMEM, 0, "frames");
     lay_out_headers(frames->headers, port);
+    frames->addressed = addressed;
+    frames->pair_count = pairs;
     snprintf(object, sizeof object, "%s/" WEIR_GEN_OBJECT, programs);
     enum weir_err err = weir_generator_new(object, &frames->generator);
-    if (err == WEIR_OK)
-        err = make_link(frames);
+    for (uint32_t i = 0; i < pairs && err == WEIR_OK; i++)
+        err = make_link(frames, i);
     if (err != WEIR_OK) {
         weir_bench_frames_free(frames);
         return err;
@@ -138,9 +178,9 @@ weir_bench_frames_new(const char *programs, uint16_t port, struct weir_bench_fra
 }
 
 const char *
-weir_bench_frames_interface(const struct weir_bench_frames *frames)
+weir_bench_frames_interface(const struct weir_bench_frames *frames, uint32_t pair)
 {
-    return frames->near;
+    return frames->pairs[pair].near;
 }
 
 static void
@@ -170,7 +210,10 @@ weir_bench_frames_start(struct weir_bench_frames *frames)
 {
     pin_to_first_core(); /* the dataplane has taken the last one */
     frames->own_seconds = own_seconds();
-    return weir_generator_start(frames->generator, if_nametoindex(frames->far));
+    uint32_t targets[WEIR_BENCH_FRAMES_PAIRS_MAX];
+    for (uint32_t i = 0; i < frames->pair_count; i++)
+        targets[i] = if_nametoindex(frames->pairs[i].far);
+    return weir_generator_start(frames->generator, targets, frames->pair_count);
 }
 
 static enum weir_err
@@ -180,6 +223,34 @@ turn_sleep(const struct weir_bench_frames *frames)
     nanosleep(&pause, NULL);
     int failed = weir_generator_failed(frames->generator);
     return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, failed, "send live frames");
+}
+
+static bool
+is_over(const struct weir_bench_sending *sending)
+{
+    return !sending->definitions && weir_bench_load_passes(sending->load) >= sending->passes &&
+           weir_mono_ns() >= sending->until_ns;
+}
+
+/* Fills a payload with whole lines, as agents do that send many. */
+static size_t
+fill(struct weir_bench_frames *frames, const struct weir_bench_sending *sending, uint8_t *payload,
+    uint32_t *samples)
+{
+    while (frames->lines_size < sending->payload_max && !is_over(sending)) {
+        uint32_t made;
+        frames->lines_size +=
+            weir_bench_load_next(sending->load, frames->lines + frames->lines_size, &made);
+        *samples += made;
+    }
+    size_t fits = frames->lines_size < sending->payload_max ? frames->lines_size
+                                                            : sending->payload_max;
+    while (fits > 0 && frames->lines[fits - 1] != '\n')
+        fits--;
+    memcpy(payload, frames->lines, fits);
+    frames->lines_size -= fits;
+    memmove(frames->lines, frames->lines + fits, frames->lines_size);
+    return fits;
 }
 
 /* Makes the next frame in `slot`. False where there is none any more. */
@@ -192,6 +263,8 @@ make_frame(struct weir_bench_frames *frames, const struct weir_bench_sending *se
     size_t size;
     if (sending->definitions)
         size = weir_bench_load_define(sending->load, payload);
+    else if (sending->payload_max > 0)
+        size = fill(frames, sending, payload, &samples);
     else
         size = weir_bench_load_next(sending->load, payload, &samples);
     if (size == 0)
@@ -202,13 +275,6 @@ make_frame(struct weir_bench_frames *frames, const struct weir_bench_sending *se
     frames->counts.samples += samples;
     frames->counts.bytes += frame_size;
     return true;
-}
-
-static bool
-is_over(const struct weir_bench_sending *sending)
-{
-    return !sending->definitions && weir_bench_load_passes(sending->load) >= sending->passes &&
-           weir_mono_ns() >= sending->until_ns;
 }
 
 static enum weir_err
@@ -233,7 +299,7 @@ weir_bench_frames_send(struct weir_bench_frames *frames, const struct weir_bench
 {
     int64_t start_ns = weir_mono_ns();
     uint64_t sent = 0;
-    while (!is_over(sending)) {
+    while (!is_over(sending) || frames->lines_size > 0) {
         double due = (double)(weir_mono_ns() - start_ns) * 1e-9 * (double)sending->rate;
         struct weir_gen_slot *slot;
         while ((double)sent < due &&
@@ -250,11 +316,11 @@ weir_bench_frames_send(struct weir_bench_frames *frames, const struct weir_bench
 }
 
 static uint64_t
-interface_drops(const struct weir_bench_frames *frames)
+interface_drops(const struct pair *pair)
 {
     char path[128];
     uint64_t drops = 0;
-    snprintf(path, sizeof path, "/sys/class/net/%s/statistics/tx_dropped", frames->far);
+    snprintf(path, sizeof path, "/sys/class/net/%s/statistics/tx_dropped", pair->far);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return 0;
@@ -270,7 +336,9 @@ weir_bench_frames_counts(const struct weir_bench_frames *frames,
 {
     *out = frames->counts;
     out->frames = weir_generator_sent(frames->generator);
-    out->interface_drops = interface_drops(frames);
+    out->interface_drops = 0;
+    for (uint32_t i = 0; i < frames->pair_count; i++)
+        out->interface_drops += interface_drops(&frames->pairs[i]);
     out->load_seconds = own_seconds() - frames->own_seconds;
     out->kernel_seconds = weir_generator_cpu_seconds(frames->generator);
 }
@@ -284,10 +352,12 @@ weir_bench_frames_stop(struct weir_bench_frames *frames)
 void
 weir_bench_frames_free(struct weir_bench_frames *frames)
 {
-    const char *del[] = {"ip", "link", "del", frames->near, NULL};
     if (frames->generator != NULL)
         weir_generator_free(frames->generator);
-    if (frames->linked && ip(del) != WEIR_OK)
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+    for (uint32_t i = 0; i < frames->pair_count; i++) {
+        const char *del[] = {"ip", "link", "del", frames->pairs[i].near, NULL};
+        if (frames->pairs[i].linked && ip(del) != WEIR_OK)
+            fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+    }
     free(frames);
 }

@@ -27,12 +27,19 @@ region_take(struct weir_dataplane *dataplane, size_t bytes, void **out)
     return WEIR_OK;
 }
 
+static void
+prefault(const struct weir_dataplane *dataplane, void *memory, size_t bytes)
+{
+    if (dataplane->config.prefault && !weir_memory_populate(memory, bytes))
+        weir_event(WEIR_WARN, "not_prefaulted", "bytes=%zu errno=%d", bytes, errno);
+}
+
 enum weir_err
 weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out)
 {
     enum weir_err err = region_take(dataplane, bytes, out);
-    if (err == WEIR_OK && dataplane->config.prefault && !weir_memory_populate(*out, bytes))
-        weir_event(WEIR_WARN, "not_prefaulted", "bytes=%zu errno=%d", bytes, errno);
+    if (err == WEIR_OK)
+        prefault(dataplane, *out, bytes);
     return err;
 }
 
@@ -114,6 +121,7 @@ log_open(struct weir_dataplane *dataplane)
     enum weir_err err = weir_frame_ring_init(ring, dataplane->shared->frame_ring_bytes);
     if (err != WEIR_OK)
         return err;
+    prefault(dataplane, ring, dataplane->shared->frame_ring_bytes);
     char directory[WEIR_CONFIG_PATH_MAX + 16];
     snprintf(directory, sizeof directory, "%s/log/0", dataplane->config.data);
     struct weir_log_options options = {.directory = directory,

@@ -12,11 +12,13 @@
 /* A round that took a whole burst, or this long, may have left something behind: the next one
  * follows at once. After a shorter one the thread naps, so that the next finds a burst and not a
  * packet or two: datagrams taken one by one cost more than twice as much, and slow down their
- * sender. A nap is short against every queue that fills meanwhile. */
+ * sender, and each nap costs thousands of cycles itself: of 100 us 43-67 cycles a sample at 235,000
+ * datagrams a second, of 200 us 33-38, of 300 us 28-31. It is short against every queue that fills
+ * meanwhile: 1,024 frames of a NIC take 270 us at 40 Gbit/s and 1,250 bytes. */
 #define BUSY_ROUND_NS 50000
-#define NAP_NS 100000
+#define NAP_NS 200000
 /* Rounds without work before a thread sleeps until something comes: two milliseconds of naps. */
-#define IDLE_ROUNDS 20
+#define IDLE_ROUNDS 10
 /* Longest sleep with every source of work on a descriptor; bounds the reaction to a stop. */
 #define SLEEP_MAX_NS 50000000
 /* Longest sleep where other threads or a polled port bring work without a descriptor. */

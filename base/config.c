@@ -47,7 +47,7 @@ const struct config_key config_keys[] = {
     {"dataplane.huge_pages", CONFIG_CHOICE, AT(huge_pages), 0, 0, choices, "huge-pages",
         "where_allowed|on|off", "huge pages (--no-huge is short for off)"},
     {"dataplane.prefault", CONFIG_BOOL, AT(prefault), 0, 0, NULL, "prefault", "true|false",
-        "take the tables' memory at start, not when first used"},
+        "take tables and frame ring at start, not when first used"},
     {"dataplane.eal_memory", CONFIG_MIB, AT(eal_memory_mib), 64, 64 * KIB, NULL, "eal-memory",
         "SIZE", "memory of DPDK"},
     {"ingest.rate_max", CONFIG_U64, AT(rate_max), 1000, 100000000, NULL, "rate-max", "N",

@@ -51,7 +51,7 @@ struct weir_config {
     char ports[WEIR_CONFIG_PORTS_MAX][256]; /* DPDK vdev strings; none: count 0 */
     uint32_t port_count;
     uint8_t huge_pages;          /* enum weir_config_choice */
-    bool prefault;               /* take the tables' memory at start */
+    bool prefault;               /* take tables and frame ring at start */
     uint32_t eal_memory_mib;
     uint32_t workers;            /* RX workers; 0 = 1 below four cores, else half of them */
     int32_t cores[16];           /* dataplane's cores */

@@ -1,14 +1,17 @@
 #include "ebpf/generator.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/if_link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -100,11 +103,14 @@ send_all(void *argument)
 }
 
 enum weir_err
-weir_generator_start(struct weir_generator *generator, uint32_t interface_index)
+weir_generator_start(struct weir_generator *generator, const uint32_t *interface_indexes,
+    uint32_t count)
 {
     const struct sched_param priority = {.sched_priority = 1};
     const struct sigaction action = {.sa_handler = on_stop};
-    generator->state->target = interface_index;
+    WEIR_ASSERT(count == 1 || count == 2 || count == 4);
+    memcpy(generator->state->targets, interface_indexes, count * sizeof *interface_indexes);
+    generator->state->target_count = count;
     if (sigaction(STOP_SIGNAL, &action, NULL) != 0)
         return weir_fail(WEIR_IO, errno, "signal of the frame generator");
     int failed = pthread_create(&generator->thread, NULL, send_all, generator);
@@ -113,6 +119,16 @@ weir_generator_start(struct weir_generator *generator, uint32_t interface_index)
     generator->running = true;
     failed = pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority);
     return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, failed, "real-time priority");
+}
+
+enum weir_err
+weir_generator_pass(const struct weir_generator *generator, uint32_t interface_index)
+{
+    int fd = bpf_program__fd(
+        bpf_object__find_program_by_name(generator->object, "weir_gen_pass"));
+    int failed = bpf_xdp_attach((int)interface_index, fd, XDP_FLAGS_DRV_MODE, NULL);
+    return failed == 0 ? WEIR_OK
+                       : weir_fail(WEIR_IO, -failed, "let the generator's frames pass");
 }
 
 struct weir_gen_slot *

@@ -27,10 +27,15 @@ struct weir_generator;
 
 /* Loads the program from object. */
 enum weir_err weir_generator_new(const char *object, struct weir_generator **out) WEIR_MUST_USE;
-/* Begins to send to the interface of that index, on the CPU the caller is pinned to; the caller
- * gets real-time priority. */
-enum weir_err weir_generator_start(struct weir_generator *generator, uint32_t interface_index)
-    WEIR_MUST_USE;
+/* Begins to send to the interfaces of those indexes in turn, 1, 2 or 4 of them, on the CPU the
+ * caller is pinned to; the caller gets real-time priority. */
+enum weir_err weir_generator_start(struct weir_generator *generator,
+    const uint32_t *interface_indexes, uint32_t count) WEIR_MUST_USE;
+
+/* Puts a program on an interface that lets all frames pass to the kernel's stack, until the
+ * interface is gone. A veth wants one to take frames as they are sent here. */
+enum weir_err weir_generator_pass(const struct weir_generator *generator,
+    uint32_t interface_index) WEIR_MUST_USE;
 
 /* A slot to lay a frame into, or NULL: all are full, sleep. Its frame goes with commit. */
 struct weir_gen_slot *weir_generator_reserve(struct weir_generator *generator);

@@ -7,6 +7,7 @@
 #include <linux/types.h>
 
 #define WEIR_GEN_SLOTS 256 /* a power of two; 544 KiB: about what a core's own cache holds */
+#define WEIR_GEN_TARGETS_MAX 4
 #define WEIR_GEN_FRAME_MAX 1514
 #define WEIR_GEN_FRAME_MIN 60
 
@@ -21,7 +22,8 @@ struct weir_gen_state {
     __u64 filled;  /* frames laid into slots; frame n lies in slot n % WEIR_GEN_SLOTS */
     __u64 sent;    /* frames taken out of slots */
     __u64 refused; /* frames of a size that cannot be sent */
-    __u32 target;  /* interface index */
+    __u32 targets[WEIR_GEN_TARGETS_MAX]; /* interface indexes */
+    __u32 target_count;                  /* 1, 2 or 4: frames go to each in turn */
     __u32 reserved;
 };
 

@@ -160,16 +160,17 @@ def test_buffers_come_round_undiminished():
         assert counters["received"] == sent - veth.sender_drops(), counters
 
 
-def bench(proto):
+def bench(proto, *options):
     """A short run of the benchmark's generator; figures of the machine are not looked at."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as data:
         done = subprocess.run([os.path.join(BIN, "weir"), "bench", "--source", "veth", "--proto",
                                proto, "--series", "2400", "--rate", "2000", "--seconds", "1",
-                               "--json", "--data", data], capture_output=True, text=True)
+                               "--json", "--data", data, *options],
+                              capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
     report = json.loads(done.stdout)
     lost = sum(report[name] for name in (
-        "interface_drops", "xsk_dropped", "xsk_ring_full", "xdp_denied", "xdp_malformed",
+        "interface_drops", "socket_drops", "xsk_dropped", "xsk_ring_full", "xdp_denied", "xdp_malformed",
         "xdp_fragments", "xdp_limited", "xdp_no_socket"))
     assert report["frames_sent"] == report["frames_received"] + lost > 100, report
     assert report["frames_unaccounted"] == report["ledger_residual"] == 0, report
@@ -189,6 +190,30 @@ def test_bench_reads_back_what_its_frames_of_lines_held():
     with Xdp():  # skips where it cannot run
         pass
     bench("influx")
+
+
+def test_bench_reads_back_what_came_through_the_kernels_own_stack():
+    with Xdp():
+        pass
+    report = bench("influx", "--socket")
+    assert report["receiver"] == "kernel UDP", report
+    assert report["samples_sent"] == report["frames_sent"] * 12, report
+
+
+def test_bench_reads_back_what_came_over_four_ports():
+    with Xdp():
+        pass
+    report = bench("influx", "--pairs", "4")
+    assert report["samples_sent"] == report["frames_sent"] * 12, report
+
+
+def test_bench_fills_datagrams_with_whole_lines():
+    with Xdp():
+        pass
+    small = bench("influx", "--socket", "--payload", "512")
+    assert 4 <= small["frame_samples"] < 5 and small["frame_bytes"] <= 42 + 512, small
+    full = bench("influx", "--payload", "1432")
+    assert 13 <= full["frame_samples"] < 14 and full["frame_bytes"] <= 42 + 1432, full
 
 
 def test_bench_reads_back_what_its_frames_of_the_weir_protocol_held():
