@@ -109,7 +109,8 @@ definition_valid(const uint8_t *data, const struct weir_wire_record *record)
     for (uint32_t i = 0; i <= record->count; i++) {
         const uint8_t *list;
         size_t size;
-        if (!weir_wire_next_list(data, record->length, &at, &list, &size) || !labels_whole(list, size))
+        if (!weir_wire_next_list(data, record->length, &at, &list, &size) ||
+            !labels_whole(list, size))
             return false;
     }
     return at == record->length;

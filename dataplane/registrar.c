@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
-#include "dataplane/parse_weir.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,9 +53,9 @@ struct weir_registrar {
     int64_t batch_content_ns;    /* when its first sample came */
     uint64_t definitions_pushed; /* definitions below it are in pushed batches */
     int64_t now_ns;
+    uint64_t more_ticks;         /* of a round in which second chunks are begun */
     uint64_t round_tsc;          /* when this round began */
     uint64_t limit_ticks;        /* of a round; 0 for none */
-    uint64_t more_ticks;         /* of a round in which second chunks are begun */
     bool changed;                /* counts differ from what was published */
     struct work work;
     struct weir_line_labels line_labels; /* of work.line */

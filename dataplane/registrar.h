@@ -30,7 +30,7 @@
 #include "base/progress.h"
 #include "base/ring.h"
 #include "base/sample.h"
-#include "dataplane/parse.h"
+#include "dataplane/parse_weir.h"
 #include "dataplane/port.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/series.h"
@@ -44,15 +44,15 @@ struct weir_chunk_line {
     uint32_t source;
     uint8_t proto;
     uint8_t time_unit : 7;
-    uint8_t resolved : 1; /* a list of points, not text: `samples` of them, of a definition (see
-                             parse_weir.h) as many as it says */
+    uint8_t resolved : 1; /* a list of points, not text; of a definition: see parse_weir.h */
     uint16_t samples; /* points of the line, as the ledger counts them */
     uint32_t defines; /* series of a definition, which has no samples; 0 for a line */
     int64_t receive_ms;
 };
 _Static_assert(sizeof(struct weir_chunk_line) == 24, "");
 
-/* A point of a resolved line, or series of a definition: this, then its canonical labels, padded to 8 bytes. */
+/* A point of a resolved line, or a series of a definition: this, then its canonical labels, padded
+ * to 8 bytes. */
 struct weir_chunk_point {
     struct weir_hash128 raw;         /* as in struct weir_point */
     struct weir_hash128 fingerprint; /* of the labels */

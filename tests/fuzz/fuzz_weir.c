@@ -4,7 +4,6 @@
  * The first byte chooses the limits. Then packets: a byte of control, two of size, the packet. */
 #include "base/crc.h"
 #include "dataplane/group_append.h"
-#include "dataplane/parse_weir.h"
 #include "dataplane/registrar.h"
 #include "tests/fuzz/twin_weir.h"
 

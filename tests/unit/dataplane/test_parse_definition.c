@@ -1,7 +1,6 @@
 /* Definitions of the weir protocol: labels joined as a plain sort would join them, series that are
  * known or go to the registrar, numbers that come back. */
 #include "base/clock.h"
-#include "dataplane/parse_weir.h"
 #include "dataplane/registrar.h"
 
 #include <setjmp.h>

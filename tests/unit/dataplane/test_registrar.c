@@ -4,7 +4,6 @@
  * word that begins with 'L' is a series with 8,000 bytes of labels. */
 #include "base/labels.h"
 #include "base/shared.h"
-#include "dataplane/parse_weir.h"
 #include "dataplane/registrar.h"
 
 #include <setjmp.h>
