@@ -12,6 +12,7 @@
 #include "app/bench_target.h"
 #include "app/bench_veth.h"
 #include "app/commands.h"
+#include "app/words.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/sample.h"
@@ -322,8 +323,8 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
     if (report->warm_seconds == 0)
         report->warm_seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
     if (rejected > 0)
-        fprintf(stderr, "weir bench: %" PRIu64 " samples of the last warm-up pass refused\n",
-            rejected);
+        fprintf(stderr, "weir bench: %" PRIu64 " sample%s of the last warm-up pass refused\n",
+            rejected, weir_plural(rejected));
     return rejected == 0;
 }
 

@@ -24,8 +24,8 @@ struct weir_bench_run {
 
 struct weir_bench_found {
     uint64_t samples;    /* in the run's time range */
-    uint64_t compared;   /* random samples looked for */
-    uint64_t mismatched; /* missing or different */
+    uint64_t compared;   /* random draws looked for; a sample may be drawn twice */
+    uint64_t mismatched; /* samples of them that are missing or different */
     uint64_t missing;    /* of them */
     double seconds;
 };

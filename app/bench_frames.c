@@ -1,5 +1,6 @@
 #include "app/bench_frames.h"
 
+#include "app/words.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "dataplane/net.h"
@@ -223,7 +224,8 @@ wait_sent(const struct weir_bench_frames *frames)
     }
     uint64_t refused = weir_generator_refused(frames->generator);
     return refused == 0 ? WEIR_OK
-                        : weir_fail(WEIR_IO, 0, "%" PRIu64 " frames could not be sent", refused);
+                        : weir_fail(WEIR_IO, 0, "%" PRIu64 " frame%s could not be sent", refused,
+                              weir_plural(refused));
 }
 
 enum weir_err

@@ -407,7 +407,7 @@ check_sums(const struct bench *bench, json_t *out)
             json_integer(sum->residual[unit]));
     }
     if (!closed)
-        fprintf(stderr, "weir bench: %" PRId64 " packets and %" PRId64 " samples have no name\n",
+        fprintf(stderr, "weir bench: without a name: packets %" PRId64 ", samples %" PRId64 "\n",
             unnamed, unnamed_samples);
     return closed;
 }

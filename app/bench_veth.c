@@ -16,6 +16,7 @@
 #include "app/bench_frames.h"
 #include "app/bench_load.h"
 #include "app/commands.h"
+#include "app/words.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/shared.h"
@@ -340,8 +341,8 @@ warm_up(struct run *run)
             rate *= 2; /* from here on most are known */
         run->before = now;
     }
-    return rejected == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%" PRIu64 " samples of the last "
-        "warm-up pass were lost or refused", rejected);
+    return rejected == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%" PRIu64 " sample%s of the last "
+        "warm-up pass lost or refused", rejected, weir_plural(rejected));
 }
 
 /* The highest rate at which next to nothing was lost for TRIAL_NS, less a twentieth: what a

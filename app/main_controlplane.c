@@ -2,7 +2,7 @@
  *
  * Started by the supervisor with the shared region as descriptor WEIR_SHARED_FD:
  *
- *   weir-controlplane --parent PID --config DIR/run/weir.yaml
+ *   weir-controlplane --parent PID --http-fd N --config DIR/run/weir.yaml
  *
  * By hand, on the data of an instance that is stopped or on none:
  *
@@ -33,6 +33,7 @@
 struct options {
     struct weir_config config;
     int shared_fd;
+    int http_fd;  /* 0: none */
     pid_t parent; /* 0: none */
 };
 
@@ -49,6 +50,7 @@ usage(FILE *out)
         "Answers queries over HTTP. The supervisor (weir run) starts it; by hand, with\n"
         "--shared-fd none, it serves the data of a stopped instance.\n\n"
         "  --parent PID        end when this process ends\n"
+        "  --http-fd N         descriptor that listens for HTTP already\n"
         "  --shared-fd N|none  descriptor of the instance's shared region (%d)\n\n",
         WEIR_SHARED_FD);
     weir_config_usage(out);
@@ -86,6 +88,9 @@ read_options(int argc, char **argv, struct options *options)
     for (int i = 1; err == WEIR_OK && i < argc; i++) {
         if (strcmp(argv[i], "--parent") == 0) {
             err = read_number("--parent", argv[i + 1], false, &parent);
+            i++;
+        } else if (strcmp(argv[i], "--http-fd") == 0) {
+            err = read_number("--http-fd", argv[i + 1], false, &options->http_fd);
             i++;
         } else if (strcmp(argv[i], "--shared-fd") == 0) {
             err = read_number("--shared-fd", argv[i + 1], true, &options->shared_fd);
@@ -209,10 +214,10 @@ run(const struct options *options)
     if (base == NULL) {
         err = weir_fail(WEIR_NOMEM, 0, "event loop");
     } else {
-        struct weir_api_options api = {.base = base, .address = config->http_address,
-            .port = config->http_port, .threads = weir_api_threads(cores_allowed()),
-            .shared = source.shared, .open = open_reader, .opened = say_ready,
-            .open_context = &source,
+        struct weir_api_options api = {.base = base, .listen_fd = options->http_fd,
+            .address = config->http_address, .port = config->http_port,
+            .threads = weir_api_threads(cores_allowed()), .shared = source.shared,
+            .open = open_reader, .opened = say_ready, .open_context = &source,
             .limits = {config->query_series_max, config->query_points_max,
                 config->query_samples_max, config->query_timeout_ms}};
         err = serve(base, &api);

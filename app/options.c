@@ -53,12 +53,13 @@ weir_options_parse(const struct weir_option *options, int argc, char **argv, con
         if (option->name == NULL)
             return fail_unknown(options, text);
         const char *value = text[2 + size] == '=' ? text + 3 + size : NULL;
-        if (option->flag != NULL && value != NULL)
+        bool takes_value = option->text != NULL || option->number != NULL;
+        if (!takes_value && value != NULL)
             return weir_fail(WEIR_INVALID, 0, "--%s: takes no value", option->name);
-        if (option->flag != NULL) {
+        if (option->flag != NULL)
             *option->flag = true;
+        if (!takes_value)
             continue;
-        }
         if (value == NULL && i + 1 < argc)
             value = argv[++i];
         enum weir_err err = set_value(option, value);

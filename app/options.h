@@ -14,7 +14,7 @@
 struct weir_option {
     const char *name;     /* without the dashes */
     const char **text;    /* where the value goes; NULL for a flag or a number */
-    bool *flag;           /* set where the option takes no value */
+    bool *flag;           /* set where the option is there; one with nothing else takes no value */
     uint64_t *number;     /* a whole number from 0 on */
 };
 

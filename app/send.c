@@ -4,10 +4,13 @@
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
+#include "app/words.h"
 #include "base/clock.h"
+#include "client/wire.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +22,7 @@
 
 struct sender {
     int fd;
+    const char *address;
     bool tcp;
     size_t limit; /* bytes of a datagram, or of one TCP write */
     uint64_t rate;
@@ -61,6 +65,13 @@ weir_send_print_truth(const struct weir_chaos_truth *truth, const char *units)
            ",\"%s_duplicated\":%" PRIu64,
         truth->packets, truth->lost, truth->duplicated, truth->reordered, units, truth->units,
         units, truth->units_lost, units, truth->units_duplicated);
+}
+
+void
+weir_send_print_sent(uint64_t lines, uint64_t packets)
+{
+    printf("sent %" PRIu64 " line%s in %" PRIu64 " datagram%s\n", lines, weir_plural(lines),
+        packets, weir_plural(packets));
 }
 
 static enum weir_err
@@ -115,6 +126,17 @@ add_line(struct sender *sender, const char *line, size_t size)
     return slow || sender->used >= sender->limit ? flush(sender) : WEIR_OK;
 }
 
+/* Says so where nothing comes for a while; many new series take Weir some seconds too. */
+static void
+await_answer(const struct sender *sender)
+{
+    struct pollfd wait = {.fd = sender->fd, .events = POLLIN};
+    if (poll(&wait, 1, WEIR_SEND_DOUBT_MS) == 0)
+        fprintf(stderr, "weir send: no answer in %d s: is %s a port of Weir for lines? "
+            "Waiting %d s more\n", WEIR_SEND_DOUBT_MS / 1000, sender->address,
+            (WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS) / 1000);
+}
+
 /* Waits for `ok ACCEPTED REJECTED OFFSET`. */
 static enum weir_err
 take_answer(const struct sender *sender)
@@ -123,12 +145,14 @@ take_answer(const struct sender *sender)
     size_t used = 0;
     if (shutdown(sender->fd, SHUT_WR) != 0)
         return weir_fail(WEIR_IO, errno, "half-close");
+    await_answer(sender);
     while (used + 1 < sizeof answer) {
         ssize_t got = recv(sender->fd, answer + used, sizeof answer - 1 - used, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return weir_fail(WEIR_IO, errno, "no answer: not known to be durable");
+            return weir_fail(WEIR_IO, errno, "no answer of %s: not known to be durable",
+                sender->address);
         if (got == 0)
             break;
         used += (size_t)got;
@@ -136,6 +160,9 @@ take_answer(const struct sender *sender)
             break;
     }
     answer[used] = '\0';
+    if (strncmp(answer, "WACK", 4) == 0)
+        return weir_fail(WEIR_IO, 0, "%s speaks the weir protocol: --proto weir",
+            sender->address);
     printf("%s%s", answer, used > 0 && answer[used - 1] == '\n' ? "" : "\n");
     if (strncmp(answer, "ok ", 3) != 0)
         return weir_fail(WEIR_IO, 0, "the answer is not ok: not known to be durable");
@@ -144,8 +171,8 @@ take_answer(const struct sender *sender)
     if (sscanf(answer, "ok %" SCNu64 " %" SCNu64 " ", &accepted, &rejected) != 2)
         return weir_fail(WEIR_IO, 0, "the answer has no counts: not known to be durable");
     if (rejected > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " records were rejected; /metrics says why",
-            rejected);
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected; /metrics says why", rejected,
+            weir_plural(rejected));
     return WEIR_OK;
 }
 
@@ -154,8 +181,7 @@ static void
 report(const struct sender *sender, const struct weir_send_options *options)
 {
     if (sender->chaos == NULL) {
-        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", sender->lines,
-            sender->packets);
+        weir_send_print_sent(sender->lines, sender->packets);
         return;
     }
     printf("{\"seed\":%" PRIu64 ",", options->chaos.seed);
@@ -186,8 +212,9 @@ send_text(const struct weir_send_options *options, struct weir_send_source *sour
     sender.tcp = options->tcp != NULL;
     sender.limit = sender.tcp ? sizeof sender.buffer : options->datagram;
     sender.rate = options->rate;
-    enum weir_err err = weir_net_connect(sender.tcp ? options->tcp : options->udp, sender.tcp,
-        WEIR_SEND_WAIT_MS, &sender.fd);
+    sender.address = sender.tcp ? options->tcp : options->udp;
+    enum weir_err err =
+        weir_net_connect(sender.address, sender.tcp, WEIR_SEND_WAIT_MS, &sender.fd);
     if (err == WEIR_OK && options->has_chaos)
         err = weir_chaos_new(&options->chaos, emit, &sender, &sender.chaos);
     if (err == WEIR_OK)
@@ -200,52 +227,99 @@ send_text(const struct weir_send_options *options, struct weir_send_source *sour
     return err;
 }
 
+/* What the command line says. */
+struct words {
+    const char *proto;
+    const char *lines; /* NULL: not said, as the next two */
+    const char *chaos;
+    const char *path;
+    bool generate, series, datagram, sender; /* said */
+};
+
+/* Words that do not go together. */
+static enum weir_err
+check_words(const struct words *words, const struct weir_send_options *options, bool weir)
+{
+    if (options->udp == NULL && options->tcp == NULL)
+        return weir_fail(WEIR_INVALID, 0, "one of --udp ADDR:PORT and --tcp ADDR:PORT is needed");
+    if (options->udp != NULL && options->tcp != NULL)
+        return weir_fail(WEIR_INVALID, 0, "--udp and --tcp: one of them, not both");
+    if (words->generate && words->path != NULL)
+        return weir_fail(WEIR_INVALID, 0, "--generate makes the lines up: '%s' would not be read",
+            words->path);
+    if (words->series && !words->generate)
+        return weir_fail(WEIR_INVALID, 0, "--series: only with --generate");
+    if (words->lines != NULL && !weir)
+        return weir_fail(WEIR_INVALID, 0, "--lines: only with --proto weir; --proto itself says "
+            "what the lines are else");
+    if (words->sender && !weir)
+        return weir_fail(WEIR_INVALID, 0, "--sender: only with --proto weir");
+    if (words->datagram && options->udp == NULL)
+        return weir_fail(WEIR_INVALID, 0, "--datagram: only with --udp");
+    if (words->chaos != NULL && options->udp == NULL)
+        return weir_fail(WEIR_INVALID, 0, "--chaos: only with --udp");
+    return WEIR_OK;
+}
+
+static enum weir_err
+check_numbers(const struct words *words, const struct weir_send_options *options,
+    const struct weir_send_source *source, bool weir)
+{
+    uint64_t least = weir ? 256 : 64;
+    uint64_t most = weir ? WEIR_WIRE_PACKET_MAX : DATAGRAM_MAX;
+    if (words->generate && source->count == 0)
+        return weir_fail(WEIR_INVALID, 0, "--generate: at least 1");
+    if (words->series && source->series == 0)
+        return weir_fail(WEIR_INVALID, 0, "--series: at least 1");
+    if (words->sender && options->sender == 0)
+        return weir_fail(WEIR_INVALID, 0, "--sender: 0 is no sender; from 1 on");
+    if (options->datagram < least || options->datagram > most)
+        return weir_fail(WEIR_INVALID, 0, "--datagram: from %" PRIu64 " to %" PRIu64 " bytes",
+            least, most);
+    return WEIR_OK;
+}
+
 /* What the words of the command line mean together. */
 static enum weir_err
-check_options(struct weir_send_options *options, struct weir_send_source *source,
-    const char *proto, const char *lines, const char *chaos)
+check_options(const struct words *words, struct weir_send_options *options,
+    struct weir_send_source *source)
 {
-    bool weir = strcmp(proto, "weir") == 0;
-    const char *text = weir ? lines : proto;
+    bool weir = strcmp(words->proto, "weir") == 0;
+    const char *text = !weir ? words->proto : words->lines != NULL ? words->lines : "influx";
     source->graphite = strcmp(text, "graphite") == 0;
     if (!source->graphite && strcmp(text, "influx") != 0)
         return weir_fail(WEIR_INVALID, 0, "--%s: '%s' is none of influx, graphite%s",
             weir ? "lines" : "proto", text, weir ? "" : ", weir");
-    if ((options->udp == NULL) == (options->tcp == NULL))
-        return weir_fail(WEIR_INVALID, 0, "one of --udp ADDR:PORT and --tcp ADDR:PORT is needed");
-    if (options->datagram < (weir ? 256 : 64) || options->datagram > DATAGRAM_MAX)
-        return weir_fail(WEIR_INVALID, 0, "--datagram: from %d to %d bytes", weir ? 256 : 64,
-            DATAGRAM_MAX);
-    if (chaos != NULL && options->udp == NULL)
-        return weir_fail(WEIR_INVALID, 0, "--chaos: only by UDP");
-    options->has_chaos = chaos != NULL;
-    return chaos != NULL ? weir_chaos_parse(chaos, &options->chaos) : WEIR_OK;
+    enum weir_err err = check_words(words, options, weir);
+    if (err == WEIR_OK)
+        err = check_numbers(words, options, source, weir);
+    options->has_chaos = words->chaos != NULL;
+    return err == WEIR_OK && options->has_chaos ? weir_chaos_parse(words->chaos, &options->chaos)
+                                                : err;
 }
 
 int
 weir_command_send(int argc, char **argv)
 {
-    const char *proto = "influx";
-    const char *lines = "influx";
-    const char *chaos = NULL;
-    const char *path = NULL;
+    struct words words = {.proto = "influx"};
     int word_count = 1;
     struct weir_send_options send = {.datagram = DATAGRAM_DEFAULT};
     struct weir_send_source source = {.series = 100};
     const struct weir_option options[] = {{"udp", &send.udp, NULL, NULL},
-        {"tcp", &send.tcp, NULL, NULL}, {"proto", &proto, NULL, NULL},
-        {"lines", &lines, NULL, NULL}, {"generate", NULL, NULL, &source.count},
-        {"series", NULL, NULL, &source.series}, {"rate", NULL, NULL, &send.rate},
-        {"datagram", NULL, NULL, &send.datagram}, {"sender", NULL, NULL, &send.sender},
-        {"chaos", &chaos, NULL, NULL}, {NULL, NULL, NULL, NULL}};
-    enum weir_err err = weir_options_parse(options, argc, argv, &path, &word_count);
+        {"tcp", &send.tcp, NULL, NULL}, {"proto", &words.proto, NULL, NULL},
+        {"lines", &words.lines, NULL, NULL}, {"generate", NULL, &words.generate, &source.count},
+        {"series", NULL, &words.series, &source.series}, {"rate", NULL, NULL, &send.rate},
+        {"datagram", NULL, &words.datagram, &send.datagram},
+        {"sender", NULL, &words.sender, &send.sender}, {"chaos", &words.chaos, NULL, NULL},
+        {NULL, NULL, NULL, NULL}};
+    enum weir_err err = weir_options_parse(options, argc, argv, &words.path, &word_count);
     if (err == WEIR_OK)
-        err = check_options(&send, &source, proto, lines, chaos);
+        err = check_options(&words, &send, &source);
     if (err == WEIR_OK)
-        err = weir_send_source_open(&source, path);
+        err = weir_send_source_open(&source, words.path);
     if (err == WEIR_OK)
-        err = strcmp(proto, "weir") == 0 ? weir_send_weir(&send, &source)
-                                         : send_text(&send, &source);
+        err = strcmp(words.proto, "weir") == 0 ? weir_send_weir(&send, &source)
+                                               : send_text(&send, &source);
     if (err != WEIR_OK)
         fprintf(stderr, "weir send: %s\n", weir_err_detail());
     weir_send_source_close(&source);
@@ -263,11 +337,11 @@ weir_usage_send(FILE *out)
         "Sends the lines of FILE, or of standard input. By TCP it closes its half, waits for the\n"
         "answer `ok ACCEPTED REJECTED OFFSET` (all of it is durable) and prints it. Exit code 0\n"
         "only then and where REJECTED is 0, else 1. By UDP nobody answers.\n\n"
-        "  --generate COUNT   send COUNT made-up lines instead, times ending now\n"
+        "  --generate COUNT   send COUNT made-up lines and no FILE, times ending now\n"
         "  --series N         series among them (default 100)\n"
         "  --proto P          influx (default), graphite or weir\n"
-        "  --rate N           lines a second (default: as fast as it goes)\n"
-        "  --datagram BYTES   lines are packed into datagrams of this size (default %d)\n"
+        "  --rate N           lines a second (default 0: as fast as it goes)\n"
+        "  --datagram BYTES   by UDP: lines are packed into datagrams of this size (default %d)\n"
         "  --chaos SEED,LOSS,DUP,REORDER\n"
         "                     by UDP: lose, double and delay (by up to 1,023 others) datagrams,\n"
         "                     in percent of at most 90 each, and print what was done as JSON\n\n"

@@ -2,7 +2,8 @@
  *
  *   send.c        the command; text protocols
  *   send_source.c lines of a file, of standard input, or made up
- *   send_weir.c   the same lines by the weir protocol
+ *   send_points.c the same lines as points of series, and
+ *   send_weir.c   these by the weir protocol
  *
  * Threads: the main thread
  * Errors:  the detail is for standard error
@@ -16,6 +17,9 @@
 #include <stdio.h>
 
 #define WEIR_SEND_WAIT_MS 30000 /* for an answer of the other side */
+/* After so long without a word the other side may be somebody else. Weir acknowledges what is
+ * durable within milliseconds, and says within a second where its log takes nothing. */
+#define WEIR_SEND_DOUBT_MS 5000
 /* Slower than this many lines a second, nothing waits for a full packet. */
 #define WEIR_SEND_SLOW 1000
 
@@ -55,6 +59,8 @@ enum weir_err weir_send_source_fill(struct weir_send_source *source, uint8_t *ou
 void weir_send_pace(int64_t started_ns, uint64_t lines, uint64_t rate);
 /* Sends one datagram. */
 enum weir_err weir_send_datagram(int fd, const uint8_t *packet, size_t size) WEIR_MUST_USE;
+/* What went out by UDP. */
+void weir_send_print_sent(uint64_t lines, uint64_t packets);
 /* The truth's members of a JSON object, with the units' name. */
 void weir_send_print_truth(const struct weir_chaos_truth *truth, const char *units);
 

@@ -12,8 +12,6 @@ enum weir_err
 weir_send_source_open(struct weir_send_source *source, const char *path)
 {
     if (source->count > 0) {
-        if (source->series == 0)
-            return weir_fail(WEIR_INVALID, 0, "--series: at least 1");
         source->capacity = 256;
         source->line = malloc(source->capacity);
         /* one sample a millisecond and series, the last one now */

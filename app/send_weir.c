@@ -1,21 +1,17 @@
-/* Lines by the weir protocol: parsed here, sent as groups of numbers by the client library.
+/* Lines by the weir protocol: read as points, sent as groups of numbers by the client library.
  *
  *   block of lines -> points -> sorted by time and series -> runs of neighbours -> add_values
  *                        | series that are new
  *                        +-> a template of them, in the first channel that has room
- *
- * A block is what the source has ready, so that a slow pipe is not held back. A series is known by
- * the keyed hash of its text in the line, as in Weir itself.
  */
-#include "app/send.h"
+#include "app/send_points.h"
 
 #include "app/net.h"
+#include "app/words.h"
 #include "base/clock.h"
 #include "base/config_keys.h"
-#include "base/sample.h"
 #include "client/weir_client.h"
 #include "client/wire.h"
-#include "dataplane/parse.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,26 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES (1u << 20)
 #define CHANNELS_MAX 256
 #define PACKET_TCP 16384
 #define UNACKED_LOW (WEIR_CLIENT_UNACKED_MAX / 2)
 #define FLUSH_NS INT64_C(1000000000) /* heartbeats, and definitions that are due */
-#define TOLD_MAX 5 /* refused lines that are shown */
-
-struct series {
-    uint16_t channel;
-    uint16_t template;
-    uint16_t index;
-    struct weir_hash128 raw;
-};
-
-struct point {
-    int64_t time_ms;
-    double value;
-    uint32_t series;
-    uint32_t order; /* in the block: of two samples of one series and time the later counts */
-};
 
 struct channel {
     struct weir_client *client;
@@ -56,54 +36,18 @@ struct channel {
 
 struct work {
     const struct weir_send_options *options;
-    const struct weir_protocol *protocol;
-    struct weir_parse_context context;
-    struct weir_hash_key key;
-    bool skip_line;
     uint64_t sender;
     uint32_t epoch;
     struct channel channels[CHANNELS_MAX];
     uint32_t channel_count;
-
-    struct series *series;
-    uint32_t series_count;
-    uint32_t series_room;
-    uint32_t *slots; /* by hash: series + 1, 0 free */
-    uint32_t slot_count;
-    uint8_t *labels; /* canonical ones of the series that have no template yet: a definition list */
-    size_t labels_used;
-    size_t labels_room;
-    uint32_t first_new;
-
-    struct point *points;
-    uint32_t point_count;
-    uint32_t point_room;
-    uint64_t block_lines;
+    struct weir_send_points read;
+    uint32_t first_new; /* series from here on have no template yet */
     uint64_t lines;
-    uint64_t refused;
-    uint64_t fields_refused[WEIR_REASON_COUNT];
+    uint64_t packets;  /* of closed channels */
+    uint64_t rejected; /* records, as Weir says, of closed channels */
     int64_t started_ns;
     int64_t flushed_ns;
-    uint8_t block[BLOCK_BYTES + WEIR_PACKET_SLACK];
-    struct weir_parsed parsed;
-    struct weir_line_labels line;
-    enum weir_err line_begun; /* what beginning with line came to */
 };
-
-/* Room for one more element; false where there is no memory. */
-static bool
-make_room(void **array, uint32_t count, uint32_t *room, size_t element)
-{
-    if (count < *room)
-        return true;
-    uint32_t larger = *room == 0 ? 1024 : *room * 2;
-    void *grown = realloc(*array, larger * element);
-    if (grown == NULL)
-        return false;
-    *array = grown;
-    *room = larger;
-    return true;
-}
 
 /* ---- packets ---- */
 
@@ -130,6 +74,24 @@ client_result(const struct channel *channel, int err, const char *what)
     if (channel->err != WEIR_OK)
         return channel->err;
     return err == 0 ? WEIR_OK : weir_fail(WEIR_IO, -err, "%s", what);
+}
+
+/* Waits until at most unacked_max packets lack their acknowledgement. One who has said nothing yet
+ * is not waited for as long as Weir is. */
+static enum weir_err
+await_acks(const struct work *work, const struct channel *channel, uint64_t unacked_max)
+{
+    int err = weir_client_wait(channel->client, unacked_max, WEIR_SEND_DOUBT_MS);
+    bool heard = weir_client_heard(channel->client);
+    if (err == -ETIME && heard)
+        err = weir_client_wait(channel->client, unacked_max,
+            WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS);
+    if (err == -EPROTO)
+        return weir_fail(WEIR_IO, 0, "%s does not speak the weir protocol", work->options->tcp);
+    if (err == -ETIME && !heard)
+        return weir_fail(WEIR_IO, 0, "no acknowledgement in %d s: does %s speak the weir protocol?",
+            WEIR_SEND_DOUBT_MS / 1000, work->options->tcp);
+    return client_result(channel, err, "no acknowledgement: not known to be durable");
 }
 
 /* ---- channels ---- */
@@ -164,9 +126,7 @@ open_channel(struct work *work)
         .sender = work->sender,
         .epoch = work->epoch,
         .channel = (uint16_t)(work->channel_count - 1),
-        .packet_max = tcp ? PACKET_TCP
-            : options->datagram < WEIR_WIRE_PACKET_MAX ? (uint32_t)options->datagram
-                                                       : WEIR_WIRE_PACKET_MAX,
+        .packet_max = tcp ? PACKET_TCP : (uint32_t)options->datagram,
         .emit = tcp ? NULL : emit,
         .emit_context = channel};
     int result = weir_client_new(&client, &channel->client);
@@ -219,6 +179,13 @@ has_label(const uint8_t *labels, size_t size, const struct weir_client_label *la
         memcmp(found.value, label->value, found.value_size) == 0;
 }
 
+/* The labels of the next new series, of those read. */
+static enum weir_err
+next_labels(const struct work *work, size_t *at, const uint8_t **labels, size_t *size)
+{
+    return weir_definition_next(work->read.labels, work->read.labels_used, at, labels, size);
+}
+
 /* The labels that `count` definitions from `at` on all have. */
 static size_t
 common_labels(const struct work *work, size_t at, uint32_t count, struct scratch *scratch,
@@ -228,13 +195,12 @@ common_labels(const struct work *work, size_t at, uint32_t count, struct scratch
     size_t common_count = 0;
     const uint8_t *labels;
     size_t size, place = 0;
-    if (weir_definition_next(work->labels, work->labels_used, &at, &labels, &size) != WEIR_OK)
+    if (next_labels(work, &at, &labels, &size) != WEIR_OK)
         return 0;
     while (weir_labels_next(labels, size, &place, &label) == WEIR_OK)
         common[common_count++] = put_label(scratch, &label);
     for (uint32_t i = 1; i < count &&
-         weir_definition_next(work->labels, work->labels_used, &at, &labels, &size) == WEIR_OK;
-         i++) {
+         next_labels(work, &at, &labels, &size) == WEIR_OK; i++) {
         size_t left = 0;
         for (size_t k = 0; k < common_count; k++)
             if (has_label(labels, size, &common[k]))
@@ -267,7 +233,7 @@ define(struct work *work, struct scratch *scratch, size_t *at, uint32_t count, u
         struct weir_label label;
         struct weir_client_series *series = &scratch->series[i];
         *series = (struct weir_client_series){&scratch->labels[scratch->label_count], 0};
-        if (weir_definition_next(work->labels, work->labels_used, at, &labels, &size) != WEIR_OK)
+        if (next_labels(work, at, &labels, &size) != WEIR_OK)
             return weir_fail(WEIR_CORRUPT, 0, "labels");
         while (weir_labels_next(labels, size, &place, &label) == WEIR_OK) {
             if (is_common(&label, common, common_count))
@@ -289,18 +255,18 @@ define_new(struct work *work)
 {
     size_t at = 0;
     enum weir_err err = WEIR_OK;
-    while (work->first_new < work->series_count && err == WEIR_OK) {
-        uint32_t count = work->series_count - work->first_new;
+    while (work->first_new < work->read.series_count && err == WEIR_OK) {
+        uint32_t count = work->read.series_count - work->first_new;
         if (count > WEIR_WIRE_TEMPLATE_SERIES_MAX)
             count = WEIR_WIRE_TEMPLATE_SERIES_MAX;
         struct channel *channel;
         uint16_t id = 0;
         /* a label takes 4 bytes more than its text, of which 2 are the zeros here; the common ones
          * stand once more */
-        struct scratch scratch = {.labels = calloc(work->labels_used / 4 + 1,
+        struct scratch scratch = {.labels = calloc(work->read.labels_used / 4 + 1,
                                       sizeof *scratch.labels),
             .series = calloc(count, sizeof *scratch.series),
-            .text = malloc(work->labels_used + WEIR_LABELS_BYTES_MAX)};
+            .text = malloc(work->read.labels_used + WEIR_LABELS_BYTES_MAX)};
         err = scratch.labels != NULL && scratch.series != NULL && scratch.text != NULL
             ? channel_with_room(work, &channel)
             : weir_fail(WEIR_NOMEM, 0, "template");
@@ -310,7 +276,7 @@ define_new(struct work *work)
         free(scratch.series);
         free(scratch.text);
         for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
-            struct series *series = &work->series[work->first_new + i];
+            struct weir_send_series *series = &work->read.series[work->first_new + i];
             series->channel = (uint16_t)(work->channel_count - 1);
             series->template = id;
             series->index = (uint16_t)i;
@@ -320,158 +286,7 @@ define_new(struct work *work)
             work->first_new += count;
         }
     }
-    work->labels_used = 0;
-    return err;
-}
-
-/* ---- lines to points ---- */
-
-static uint32_t *
-slot_of(struct work *work, struct weir_hash128 raw)
-{
-    for (uint64_t at = raw.lo;; at++) {
-        uint32_t *slot = &work->slots[at & (work->slot_count - 1)];
-        if (*slot == 0 || (work->series[*slot - 1].raw.lo == raw.lo &&
-                              work->series[*slot - 1].raw.hi == raw.hi))
-            return slot;
-    }
-}
-
-static enum weir_err
-grow_slots(struct work *work)
-{
-    uint32_t larger = work->slot_count == 0 ? 4096 : work->slot_count * 2;
-    uint32_t *slots = calloc(larger, sizeof *slots);
-    if (slots == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "series");
-    free(work->slots);
-    work->slots = slots;
-    work->slot_count = larger;
-    for (uint32_t i = 0; i < work->series_count; i++)
-        *slot_of(work, work->series[i].raw) = i + 1;
-    return WEIR_OK;
-}
-
-static void
-tell_refused(struct work *work, const struct weir_record *record, const char *reason)
-{
-    if (work->refused++ >= TOLD_MAX)
-        return;
-    fprintf(stderr, "weir send: refused, %s: ", reason);
-    for (uint32_t i = 0; i < record->size && i < 60; i++)
-        fputc(record->text[i] >= 0x20 && record->text[i] < 0x7f ? record->text[i] : '?', stderr);
-    fputs(record->size > 60 ? "...\n" : "\n", stderr);
-}
-
-/* Keeps the labels of a new series for its template. WEIR_INVALID where there can be none. */
-static enum weir_err
-keep_labels(struct work *work, const struct weir_record *record, const struct weir_point *point)
-{
-    uint8_t labels[WEIR_LABELS_BYTES_MAX];
-    size_t size;
-    if (work->line.text != record->text)
-        work->line_begun =
-            work->protocol->labels_begin(&work->line, record->text, record->size);
-    if (work->line_begun != WEIR_OK)
-        return WEIR_INVALID; /* every field of the line */
-    if (work->protocol->labels_field(&work->line, point->field, labels, &size) != WEIR_OK)
-        return WEIR_INVALID;
-    size_t at = 0;
-    struct weir_label label;
-    while (weir_labels_next(labels, size, &at, &label) == WEIR_OK) /* the client takes strings */
-        if (memchr(label.name, 0, label.name_size) || memchr(label.value, 0, label.value_size))
-            return WEIR_INVALID;
-    while (work->labels_room - work->labels_used < size + 4) {
-        uint8_t *grown = realloc(work->labels, work->labels_room * 2 + BLOCK_BYTES);
-        if (grown == NULL)
-            return weir_fail(WEIR_NOMEM, 0, "labels");
-        work->labels = grown;
-        work->labels_room = work->labels_room * 2 + BLOCK_BYTES;
-    }
-    return weir_definition_append(work->labels, work->labels_room, &work->labels_used, labels,
-        size);
-}
-
-/* The series of a point; enters it where it is new. */
-static enum weir_err
-find_series(struct work *work, const struct weir_record *record, const struct weir_point *point,
-    uint32_t *out)
-{
-    if (work->series_count >= work->slot_count / 2) {
-        enum weir_err err = grow_slots(work);
-        if (err != WEIR_OK)
-            return err;
-    }
-    uint32_t *slot = slot_of(work, point->raw);
-    if (*slot == 0) {
-        if (!make_room((void **)&work->series, work->series_count, &work->series_room,
-                sizeof *work->series))
-            return weir_fail(WEIR_NOMEM, 0, "series");
-        enum weir_err err = keep_labels(work, record, point);
-        if (err != WEIR_OK)
-            return err;
-        work->series[work->series_count] = (struct series){.raw = point->raw};
-        *slot = ++work->series_count;
-    }
-    *out = *slot - 1;
-    return WEIR_OK;
-}
-
-static enum weir_err
-take_record(struct work *work, const struct weir_record *record)
-{
-    if (record->reason != WEIR_REASON_NONE) {
-        tell_refused(work, record, weir_reason_names[record->reason]);
-        return WEIR_OK;
-    }
-    for (uint32_t i = 0; i < record->point_count; i++) {
-        const struct weir_point *point = &work->parsed.points[record->point_first + i];
-        uint32_t series;
-        enum weir_err err = find_series(work, record, point, &series);
-        if (err == WEIR_INVALID) {
-            tell_refused(work, record, weir_reason_names[WEIR_REASON_bad_labels]);
-            continue;
-        }
-        if (err != WEIR_OK)
-            return err;
-        if (!make_room((void **)&work->points, work->point_count, &work->point_room,
-                sizeof *work->points))
-            return weir_fail(WEIR_NOMEM, 0, "points");
-        struct weir_sample sample = {weir_sample_key(0, point->kind, point->exponent),
-            point->time_ms, point->value};
-        work->points[work->point_count] = (struct point){.time_ms = point->time_ms,
-            .value = weir_sample_double(&sample),
-            .series = series,
-            .order = work->point_count};
-        work->point_count++;
-    }
-    work->block_lines += record->point_count > 0;
-    return WEIR_OK;
-}
-
-/* Parses the whole lines of a block. Returns the bytes taken in *taken. */
-static enum weir_err
-parse_block(struct work *work, size_t size, bool final, size_t *taken)
-{
-    struct weir_packet packet = {.data = work->block,
-        .size = (uint32_t)size,
-        .final = final,
-        .skip_line = work->skip_line,
-        .receive_ms = weir_wall_ms()};
-    size_t at = 0, before;
-    enum weir_err err = WEIR_OK;
-    do {
-        before = at;
-        weir_parsed_reset(&work->parsed);
-        work->line.text = NULL;
-        at = work->protocol->parse(&work->context, &packet, at, &work->parsed);
-        for (uint32_t i = 0; i < work->parsed.record_count && err == WEIR_OK; i++)
-            err = take_record(work, &work->parsed.records[i]);
-        for (int i = 0; i < WEIR_REASON_COUNT; i++)
-            work->fields_refused[i] += work->parsed.samples_rejected[i];
-    } while (at != before && at < size && err == WEIR_OK);
-    work->skip_line = packet.skip_line;
-    *taken = at;
+    work->read.labels_used = 0;
     return err;
 }
 
@@ -480,8 +295,8 @@ parse_block(struct work *work, size_t size, bool final, size_t *taken)
 static int
 by_time_and_series(const void *a, const void *b)
 {
-    const struct point *x = a;
-    const struct point *y = b;
+    const struct weir_send_point *x = a;
+    const struct weir_send_point *y = b;
     if (x->time_ms != y->time_ms)
         return x->time_ms < y->time_ms ? -1 : 1;
     if (x->series != y->series)
@@ -490,10 +305,10 @@ by_time_and_series(const void *a, const void *b)
 }
 
 static bool
-is_next(const struct work *work, const struct point *a, const struct point *b)
+is_next(const struct work *work, const struct weir_send_point *a, const struct weir_send_point *b)
 {
-    const struct series *x = &work->series[a->series];
-    const struct series *y = &work->series[b->series];
+    const struct weir_send_series *x = &work->read.series[a->series];
+    const struct weir_send_series *y = &work->read.series[b->series];
     return b->time_ms == a->time_ms && b->series == a->series + 1 &&
         x->channel == y->channel && x->template == y->template;
 }
@@ -511,21 +326,20 @@ flush_all(struct work *work)
 }
 
 static enum weir_err
-send_run(struct work *work, const struct point *points, uint32_t count)
+send_run(struct work *work, const struct weir_send_point *points, uint32_t count)
 {
     double values[WEIR_WIRE_TEMPLATE_SERIES_MAX];
-    const struct series *series = &work->series[points->series];
+    const struct weir_send_series *series = &work->read.series[points->series];
     struct channel *channel = &work->channels[series->channel];
     for (uint32_t i = 0; i < count; i++)
         values[i] = points[i].value;
-    int err;
-    while ((err = weir_client_add_values(channel->client, series->template, series->index, values,
-                count, points->time_ms)) == -EAGAIN) {
-        err = weir_client_wait(channel->client, UNACKED_LOW, WEIR_SEND_WAIT_MS);
-        if (err != 0)
-            break;
-    }
-    return client_result(channel, err, "no acknowledgement: not known to be durable");
+    int result;
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK &&
+        (result = weir_client_add_values(channel->client, series->template, series->index, values,
+             count, points->time_ms)) == -EAGAIN)
+        err = await_acks(work, channel, UNACKED_LOW);
+    return err == WEIR_OK ? client_result(channel, result, "send") : err;
 }
 
 static enum weir_err
@@ -533,43 +347,34 @@ send_block(struct work *work)
 {
     bool slow = work->options->rate != 0 && work->options->rate < WEIR_SEND_SLOW;
     enum weir_err err = define_new(work);
-    qsort(work->points, work->point_count, sizeof *work->points, by_time_and_series);
-    for (uint32_t first = 0; first < work->point_count && err == WEIR_OK;) {
+    qsort(work->read.points, work->read.count, sizeof *work->read.points, by_time_and_series);
+    for (uint32_t first = 0; first < work->read.count && err == WEIR_OK;) {
         uint32_t end = first + 1;
-        while (end < work->point_count &&
-            is_next(work, &work->points[end - 1], &work->points[end]))
+        while (end < work->read.count &&
+            is_next(work, &work->read.points[end - 1], &work->read.points[end]))
             end++;
-        err = send_run(work, &work->points[first], end - first);
+        err = send_run(work, &work->read.points[first], end - first);
         first = end;
         if (err == WEIR_OK && (slow || weir_mono_ns() - work->flushed_ns > FLUSH_NS))
             err = flush_all(work);
-        uint64_t lines = work->lines + work->block_lines * end / work->point_count;
+        uint64_t lines = work->lines + work->read.lines * end / work->read.count;
         weir_send_pace(work->started_ns, lines, work->options->rate);
     }
-    work->lines += work->block_lines;
-    work->block_lines = 0;
-    work->point_count = 0;
+    work->lines += work->read.lines;
+    work->read.lines = 0;
+    work->read.count = 0;
     return err;
 }
 
 static enum weir_err
 send_lines(struct work *work, struct weir_send_source *source)
 {
-    size_t used = 0;
     bool final = false;
     enum weir_err err = WEIR_OK;
     work->started_ns = work->flushed_ns = weir_mono_ns();
     while (!final && err == WEIR_OK) {
-        size_t got, taken = 0;
-        err = weir_send_source_fill(source, work->block + used, BLOCK_BYTES - used, &got);
-        if (err != WEIR_OK)
-            return err;
-        used += got;
-        final = got == 0;
-        err = parse_block(work, used, final, &taken);
-        used -= taken;
-        memmove(work->block, work->block + taken, used);
-        if (err == WEIR_OK && work->point_count > 0)
+        err = weir_send_points_read(&work->read, source, &final);
+        if (err == WEIR_OK && work->read.count > 0)
             err = send_block(work);
     }
     return err;
@@ -577,26 +382,38 @@ send_lines(struct work *work, struct weir_send_source *source)
 
 /* ---- the end ---- */
 
-/* Waits until all is acknowledged (TCP), says goodbye. */
+/* Waits until all is acknowledged (TCP), where that is asked for; says goodbye. */
 static enum weir_err
-close_channels(struct work *work, uint64_t *packets, uint64_t *rejected)
+close_channel(struct work *work, struct channel *channel, bool wait)
 {
-    enum weir_err err = WEIR_OK;
+    enum weir_err err = wait ? await_acks(work, channel, 0) : WEIR_OK;
+    work->packets += weir_client_sent(channel->client);
+    work->rejected += weir_client_rejected(channel->client);
+    int closed = weir_client_close(channel->client, 0);
+    channel->client = NULL;
+    if (channel->fd >= 0)
+        close(channel->fd);
+    return err == WEIR_OK && wait
+        ? client_result(channel, closed, "no acknowledgement: not known to be durable")
+        : err;
+}
+
+/* Behind a failure nothing is waited for any more: the first one is the one to tell. */
+static enum weir_err
+close_channels(struct work *work, enum weir_err err)
+{
+    char detail[256];
+    snprintf(detail, sizeof detail, "%s", weir_err_detail());
     for (uint32_t i = 0; i < work->channel_count; i++) {
         struct channel *channel = &work->channels[i];
         if (channel->client == NULL)
             continue;
-        int result = weir_client_wait(channel->client, 0, WEIR_SEND_WAIT_MS);
-        *packets += weir_client_sent(channel->client);
-        *rejected += weir_client_rejected(channel->client);
-        int closed = weir_client_close(channel->client, 0);
-        if (err == WEIR_OK)
-            err = client_result(channel, result != 0 ? result : closed,
-                "no acknowledgement: not known to be durable");
-        if (channel->fd >= 0)
-            close(channel->fd);
+        enum weir_err closed = close_channel(work, channel, err == WEIR_OK);
+        if (err == WEIR_OK && closed != WEIR_OK)
+            snprintf(detail, sizeof detail, "%s", weir_err_detail());
+        err = err == WEIR_OK ? closed : err;
     }
-    return err;
+    return err == WEIR_OK ? WEIR_OK : weir_fail(err, 0, "%s", detail);
 }
 
 static void
@@ -614,23 +431,26 @@ print_truth(const struct work *work)
 
 /* What became of it; the reasons for which something was not sent are on standard error. */
 static enum weir_err
-report(const struct work *work, uint64_t packets, uint64_t rejected)
+report(const struct work *work)
 {
     for (int i = 0; i < WEIR_REASON_COUNT; i++)
-        if (work->fields_refused[i] > 0)
-            fprintf(stderr, "weir send: %" PRIu64 " samples not sent: %s\n",
-                work->fields_refused[i], weir_reason_names[i]);
+        if (work->read.fields_refused[i] > 0)
+            fprintf(stderr, "weir send: %" PRIu64 " sample%s not sent: %s\n",
+                work->read.fields_refused[i], weir_plural(work->read.fields_refused[i]),
+                weir_reason_names[i]);
     if (work->options->has_chaos)
         print_truth(work);
     else if (work->options->tcp != NULL)
-        printf("ok %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", work->lines, rejected, packets);
+        printf("ok %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", work->lines, work->rejected,
+            work->packets);
     else
-        printf("sent %" PRIu64 " lines in %" PRIu64 " datagrams\n", work->lines, packets);
-    if (rejected > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " records were rejected; /metrics says why",
-            rejected);
-    if (work->refused > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " lines were refused", work->refused);
+        weir_send_print_sent(work->lines, work->packets);
+    if (work->rejected > 0)
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected; /metrics says why",
+            work->rejected, weir_plural(work->rejected));
+    if (work->read.refused > 0)
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " line%s refused", work->read.refused,
+            weir_plural(work->read.refused));
     return WEIR_OK;
 }
 
@@ -640,17 +460,12 @@ init(struct work *work, const struct weir_send_options *options, bool graphite)
     uint8_t random[WEIR_HASH_SEED_BYTES + sizeof work->sender];
     if (getrandom(random, sizeof random, 0) != sizeof random)
         return weir_fail(WEIR_IO, errno, "getrandom");
-    weir_hash_key_init(&work->key, random);
+    weir_send_points_init(&work->read, random, graphite);
     memcpy(&work->sender, random + WEIR_HASH_SEED_BYTES, sizeof work->sender);
     if (options->sender != 0)
         work->sender = options->sender;
     work->epoch = (uint32_t)time(NULL);
     work->options = options;
-    work->protocol = &weir_protocols[graphite ? WEIR_PROTO_GRAPHITE : WEIR_PROTO_INFLUX];
-    work->context = (struct weir_parse_context){.key = &work->key,
-        .time_min_ms = INT64_MIN,
-        .time_max_ms = INT64_MAX,
-        .refusal = WEIR_REASON_NONE};
     return WEIR_OK;
 }
 
@@ -658,25 +473,16 @@ enum weir_err
 weir_send_weir(const struct weir_send_options *options, struct weir_send_source *source)
 {
     static struct work work;
-    uint64_t packets = 0, rejected = 0;
     enum weir_err err = init(&work, options, source->graphite);
     if (err == WEIR_OK)
         err = open_channel(&work);
     if (err == WEIR_OK)
         err = send_lines(&work, source);
-    /* the first failure is the one to tell */
-    char detail[256];
-    snprintf(detail, sizeof detail, "%s", weir_err_detail());
-    enum weir_err closed = close_channels(&work, &packets, &rejected);
-    if (err != WEIR_OK)
-        err = weir_fail(err, 0, "%s", detail);
-    else
-        err = closed == WEIR_OK ? report(&work, packets, rejected) : closed;
+    err = close_channels(&work, err);
+    if (err == WEIR_OK)
+        err = report(&work);
     for (uint32_t i = 0; i < work.channel_count; i++)
         weir_chaos_free(work.channels[i].chaos);
-    free(work.series);
-    free(work.slots);
-    free(work.labels);
-    free(work.points);
+    weir_send_points_fini(&work.read);
     return err;
 }

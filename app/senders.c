@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
+#include "app/words.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -45,8 +46,9 @@ print_table(const char *body, size_t size)
             "gaps", "duplicates", "reorderings", "last seen (UTC)");
     json_array_foreach(worst, i, row)
         print_row(row);
-    printf("%" JSON_INTEGER_FORMAT " channels known, %zu of them shown\n",
-        json_integer_value(json_object_get(answer, "channels")), json_array_size(worst));
+    json_int_t known = json_integer_value(json_object_get(answer, "channels"));
+    printf("%" JSON_INTEGER_FORMAT " channel%s known, %zu of them shown\n", known,
+        weir_plural((uint64_t)known), json_array_size(worst));
     json_decref(answer);
     return WEIR_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
+#include "controlplane/listen.h"
 #include "dataplane/port.h"
 #include "dataplane/socket.h"
 
@@ -33,6 +34,8 @@
 /* A child that has never been ready and still ends with an error by then never will be. Until then
  * a port may be held by a former instance that is ending. */
 #define GIVE_UP_NS (5000 * MS)
+/* The control plane of an instance whose supervisor was killed has let go of its port by then. */
+#define HTTP_WAIT_NS (2000 * MS)
 /* SIGTERM ends an instance within 5 s. The dataplane counts what it could not make durable in
  * 4 s, and says so before this. */
 #define STOP_DATAPLANE_NS (4400 * MS)
@@ -65,6 +68,7 @@ struct supervisor {
     struct weir_supervisor_filter filter;
     int udp_fds[WEIR_CONFIG_LISTENERS_MAX]; /* 0: not bound */
     uint32_t udp_count;
+    int http_fd; /* listens; -1: no HTTP, or closed for the end */
     sigset_t signals;
     int signal_fd;
     bool announced;
@@ -166,9 +170,33 @@ bind_udp(struct supervisor *supervisor)
     }
 }
 
+/* Listens for HTTP, before anything starts. */
+static enum weir_err
+listen_http(struct supervisor *supervisor)
+{
+    const struct weir_config *config = supervisor->config;
+    int64_t until = weir_mono_ns() + HTTP_WAIT_NS;
+    enum weir_err err = WEIR_OK;
+    supervisor->http_fd = -1;
+    if (config->http_port == 0)
+        return WEIR_OK;
+    while ((err = weir_http_listen(config->http_address, config->http_port,
+                &supervisor->http_fd)) == WEIR_BUSY && weir_mono_ns() < until)
+        usleep(POLL_NS / 1000);
+    return err;
+}
+
+/* In the control plane's child. */
+static void
+hand_over_http(const struct supervisor *supervisor, char *out, size_t size)
+{
+    fcntl(supervisor->http_fd, F_SETFD, 0);
+    snprintf(out, size, "%d", supervisor->http_fd);
+}
+
 /* In the dataplane's child: keeps its sockets and lock over exec. out: their numbers. */
 static void
-hand_over(struct supervisor *supervisor, char *out, size_t size)
+hand_over_udp(struct supervisor *supervisor, char *out, size_t size)
 {
     size_t at = 0;
     fcntl(supervisor->instance.dataplane_lock_fd, F_SETFD, 0);
@@ -201,10 +229,14 @@ become_child(struct supervisor *supervisor, const struct child *child, pid_t par
         close(null);
     }
     char fds[WEIR_CONFIG_LISTENERS_MAX * 12] = "";
-    if (child == &supervisor->children[DATAPLANE])
-        hand_over(supervisor, fds, sizeof fds);
+    bool dataplane = child == &supervisor->children[DATAPLANE];
+    if (dataplane)
+        hand_over_udp(supervisor, fds, sizeof fds);
+    else
+        hand_over_http(supervisor, fds, sizeof fds);
+    const char *option = dataplane ? "--udp-fds" : "--http-fd";
     execl(program, child->program, "--config", supervisor->instance.config_path, "--parent",
-        parent_text, fds[0] != '\0' ? "--udp-fds" : NULL, fds, (char *)NULL);
+        parent_text, fds[0] != '\0' ? option : NULL, fds, (char *)NULL);
     weir_event(WEIR_ERROR, "exec_failed", "program=\"%s\" reason=\"%s\"", program,
         strerror(errno));
     _exit(WEIR_EXIT_CONFIG);
@@ -246,6 +278,10 @@ begin_stop(struct supervisor *supervisor, int exit_code)
     struct child *first = &supervisor->children[DATAPLANE];
     if (first->pid != 0)
         kill(first->pid, SIGTERM);
+    /* the control plane has it too, until its end; behind that nobody would answer */
+    if (supervisor->http_fd >= 0)
+        close(supervisor->http_fd);
+    supervisor->http_fd = -1;
 }
 
 /* Whether this death says that the instance cannot run; then the others are stopped. */
@@ -490,6 +526,9 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
         err = make_shared(&supervisor);
     if (err == WEIR_OK)
         err = weir_instance_open(&supervisor.instance, options->config);
+    bool opened = err == WEIR_OK;
+    if (err == WEIR_OK)
+        err = listen_http(&supervisor);
     if (err == WEIR_OK)
         err = weir_supervisor_filter_open(&supervisor.filter, options->config);
     if (err == WEIR_OK)
@@ -497,6 +536,8 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
+        if (opened)
+            weir_instance_close(&supervisor.instance);
         return err == WEIR_INVALID ? WEIR_EXIT_CONFIG : EXIT_FAILURE;
     }
     bind_udp(&supervisor);

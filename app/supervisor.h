@@ -1,7 +1,7 @@
 /* supervisor: starts the processes of an instance, keeps them running, ends them.
  *
  * Owns:    DATA/lock, DATA/run/ (pid files, the effective configuration), the shared region, the
- *          bound UDP sockets, DATA/filter.rules and the socket of `weir filter`
+ *          bound UDP sockets, the HTTP socket, DATA/filter.rules and the socket of `weir filter`
  * Threads: one; signals are taken by a signalfd and by nothing else
  * Memory:  its struct, and a mapping of the shared region
  * Errors:  the exit code: 0 stopped as asked, 1 could not start, 2 configuration refused
@@ -12,10 +12,11 @@
  *      v                                      v
  *   stopping: TERM to the dataplane, then to the control plane, KILL to what is left
  *
- * It parses no byte from outside: what it knows of its children is their exit, the shared
- * region, and whether the HTTP port takes a connection. `weir filter` is this machine's root, or
- * whoever runs the instance. UDP sockets it only binds and holds: a new dataplane takes over
- * what has waited in their buffers while none ran. An XDP program that a dead dataplane left on
+ * It parses no byte from outside: what it knows of its children is their exit and the shared
+ * region. `weir filter` is this machine's root, or whoever runs the instance. UDP sockets it only
+ * binds and holds: a new dataplane takes over what has waited in their buffers while none ran. So
+ * does a new control plane with who has connected to the HTTP socket meanwhile; where its address
+ * is in use nothing is started. An XDP program that a dead dataplane left on
  * its interface is detached before the next one starts.
  */
 #ifndef WEIR_APP_SUPERVISOR_H

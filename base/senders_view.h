@@ -26,7 +26,7 @@ struct weir_senders_row {
     uint64_t gaps;
     uint64_t duplicates;
     uint64_t reorderings;
-    int64_t last_seen_ms;
+    int64_t last_seen_ms; /* when the second began in which it was seen last */
 };
 _Static_assert(sizeof(struct weir_senders_row) == 64, "a row is words");
 

@@ -38,13 +38,17 @@ struct weir_client {
     uint32_t kept_size[WEIR_CLIENT_UNACKED_MAX];
     uint8_t ack[32];
     size_t ack_used;
+    bool heard;          /* an acknowledgement, on any connection so far */
+    bool strange;        /* bytes that are none, before any was heard */
     uint32_t template_count;
     struct weir_client_template templates[WEIR_CLIENT_TEMPLATES_MAX];
 };
 
 uint32_t weir_client_crc(uint32_t seed, const uint8_t *data, size_t size);
-/* Opens the socket. */
+/* Opens the socket; over TCP sends definitions and what is not acknowledged. Disconnects where that
+ * fails. */
 int weir_client_connect(struct weir_client *client);
+/* Closes what is open. The next attempt may begin after the pause, which doubles. */
 void weir_client_disconnect(struct weir_client *client);
 /* Sends a packet; a numbered one is kept until it is acknowledged. -EAGAIN: too many are. */
 int weir_client_emit(struct weir_client *client, const struct weir_client_packet *packet,

@@ -116,12 +116,16 @@ weir_client_connect(struct weir_client *client)
     if (client->options.emit != NULL)
         return 0;
     int err = open_socket(&client->options, &client->fd);
+    if (err == 0 && client->kept != NULL) {
+        err = weir_client_define_all(client);
+        if (client->fd < 0)
+            return -EPIPE; /* a definition did not go out: disconnected already */
+        if (err == 0 && !send_kept(client))
+            err = -EPIPE;
+    }
     if (err != 0)
-        return err;
-    if (client->kept == NULL)
-        return 0;
-    err = weir_client_define_all(client);
-    return err == 0 && client->fd >= 0 && send_kept(client) ? 0 : -EPIPE;
+        weir_client_disconnect(client);
+    return err;
 }
 
 static int
@@ -157,15 +161,23 @@ weir_client_emit(struct weir_client *client, const struct weir_client_packet *pa
     return 0;
 }
 
-/* False where Weir asks for another connection, or is not Weir. */
+/* Takes a whole acknowledgement. False where Weir asks for another connection, or is not Weir. */
 static bool
 take_ack(struct weir_client *client)
 {
+    static const uint32_t magic = WEIR_WIRE_ACK_MAGIC;
     struct weir_wire_ack ack;
+    size_t begun = client->ack_used < sizeof magic ? client->ack_used : sizeof magic;
+    if (memcmp(client->ack, &magic, begun) != 0) {
+        client->strange = !client->heard;
+        return false;
+    }
+    if (client->ack_used < sizeof ack)
+        return true;
     memcpy(&ack, client->ack, sizeof ack);
     client->ack_used = 0;
-    if (ack.magic != WEIR_WIRE_ACK_MAGIC)
-        return false;
+    client->heard = true;
+    client->strange = false;
     client->rejected = ack.rejected;
     if (ack.epoch == client->epoch && ack.channel == client->options.channel &&
         ack.sequence > client->acked && ack.sequence <= client->sequence) {
@@ -180,8 +192,8 @@ weir_client_listen(struct weir_client *client)
 {
     if (client->kept == NULL)
         return;
-    if (client->fd < 0 && now_ms() >= client->attempt_ms && weir_client_connect(client) != 0)
-        weir_client_disconnect(client);
+    if (client->fd < 0 && now_ms() >= client->attempt_ms)
+        (void)weir_client_connect(client);
     while (client->fd >= 0) {
         ssize_t got = recv(client->fd, client->ack + client->ack_used,
             sizeof client->ack - client->ack_used, MSG_DONTWAIT);
@@ -189,7 +201,7 @@ weir_client_listen(struct weir_client *client)
             return;
         if (got > 0)
             client->ack_used += (size_t)got;
-        if (got <= 0 || (client->ack_used == sizeof client->ack && !take_ack(client)))
+        if (got <= 0 || !take_ack(client))
             weir_client_disconnect(client);
     }
 }

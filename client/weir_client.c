@@ -280,6 +280,13 @@ packets_bound(const struct weir_client *client, size_t count)
     return count / ((client->packet_max - head) / sizeof(double)) + 2;
 }
 
+static bool
+lacks_room(const struct weir_client *client, size_t count)
+{
+    return client->kept != NULL &&
+        client->sequence - client->acked + packets_bound(client, count) > WEIR_CLIENT_UNACKED_MAX;
+}
+
 int
 weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
     const double *values, size_t count, int64_t time_ms)
@@ -290,10 +297,10 @@ weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
     if (first > template->count || count > template->count - first)
         return -ERANGE;
     struct weir_client_packet *packet = &client->values;
-    if (client->kept != NULL) {
+    /* a system call: only where room may be short; each packet that goes out listens too */
+    if (lacks_room(client, count)) {
         weir_client_listen(client);
-        if (client->sequence - client->acked + packets_bound(client, count) >
-            WEIR_CLIENT_UNACKED_MAX)
+        if (lacks_room(client, count))
             return -EAGAIN;
     }
     while (count > 0) {
@@ -367,6 +374,12 @@ weir_client_acked(const struct weir_client *client)
     return client->acked;
 }
 
+bool
+weir_client_heard(const struct weir_client *client)
+{
+    return client->heard;
+}
+
 uint64_t
 weir_client_rejected(const struct weir_client *client)
 {
@@ -379,15 +392,16 @@ weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms)
     int64_t until = now_ms() + wait_ms;
     int err = 0;
     while (unacked_max == 0 && (err = packet_end(client, &client->values)) == -EAGAIN &&
-        now_ms() < until)
+        now_ms() < until && !client->strange)
         weir_client_pause(client);
-    while (err == 0 && client->kept != NULL && client->sequence - client->acked > unacked_max) {
+    while (err == 0 && client->kept != NULL && client->sequence - client->acked > unacked_max &&
+        !client->strange) {
         if (now_ms() >= until)
             err = -ETIME;
         else
             weir_client_pause(client);
     }
-    return err;
+    return client->strange ? -EPROTO : err;
 }
 
 int

@@ -22,7 +22,7 @@
 #define WEIR_WIRE_TEMPLATES_MAX 64 /* a channel */
 
 /* Bits of weir_wire_header.flags. */
-#define WEIR_WIRE_UNNUMBERED 1 /* sequence is the last number used: no group */
+#define WEIR_WIRE_UNNUMBERED 1 /* sequence is the last number used: definitions, heartbeats */
 
 enum weir_wire_type {
     WEIR_WIRE_GROUP = 1,         /* values of one time */

@@ -6,6 +6,7 @@
 #include "controlplane/exposition.h"
 #include "controlplane/http.h"
 #include "controlplane/landing.h"
+#include "controlplane/listen.h"
 #include "controlplane/query.h"
 #include "controlplane/senders.h"
 
@@ -365,9 +366,12 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,
         .limits = options->limits, .open = options->open, .opened = options->opened,
         .open_context = options->open_context};
-    /* the port before the pool: `opened` says that both are there */
+    int fd = options->listen_fd;
     enum weir_err err =
-        weir_http_open(options->base, options->address, options->port, &events, &api->http);
+        fd > 0 ? WEIR_OK : weir_http_listen(options->address, options->port, &fd);
+    /* the port before the pool: `opened` says that both are there */
+    if (err == WEIR_OK)
+        err = weir_http_open(options->base, fd, &events, &api->http);
     if (err == WEIR_OK)
         err = weir_pool_new(&pool, &api->pool);
     if (err == WEIR_OK) {

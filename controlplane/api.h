@@ -24,6 +24,7 @@ struct weir_api;
 
 struct weir_api_options {
     struct event_base *base;
+    int listen_fd;       /* a socket that listens already, taken over; 0: it makes one */
     const char *address; /* numeric */
     uint16_t port;       /* 0: any */
     uint32_t threads;    /* of queries; weir_api_threads() */

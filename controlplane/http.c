@@ -6,14 +6,12 @@
 #include "controlplane/text.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +19,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define NS_PER_MS INT64_C(1000000)
 #define ERROR_SIZE_MAX 4096
@@ -418,46 +417,16 @@ on_accept_error(struct evconnlistener *listener, void *context)
     evconnlistener_disable(listener);
 }
 
-/* Fills a socket address from numeric text. */
-static bool
-read_address(const char *text, uint16_t port, struct sockaddr_storage *address, int *size)
-{
-    struct sockaddr_in *four = (struct sockaddr_in *)address;
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
-        four->sin_family = AF_INET;
-        four->sin_port = htons(port);
-        *size = sizeof *four;
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, &six->sin6_addr) == 1) {
-        six->sin6_family = AF_INET6;
-        six->sin6_port = htons(port);
-        *size = sizeof *six;
-        return true;
-    }
-    return false;
-}
-
-/* Binds, and hands the listener to evhttp, which owns it from then on. */
+/* Hands the socket to evhttp, which owns it from then on. Closes it where that fails. */
 static enum weir_err
-listen_on(struct weir_http *http, struct event_base *base, const char *address, uint16_t port)
+listen_on(struct weir_http *http, struct event_base *base, int fd)
 {
-    struct sockaddr_storage to;
-    int size;
-    int on = 1;
-    if (!read_address(address, port, &to, &size))
-        return weir_fail(WEIR_INVALID, 0, "http address %s is not numeric", address);
-    errno = 0;
-    struct evconnlistener *listener = evconnlistener_new_bind(base, NULL, NULL,
-        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, 128,
-        (struct sockaddr *)&to, size);
-    if (listener == NULL)
-        return weir_fail(errno == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errno,
-            "http: listen on %s port %u", address, port);
-    /* accepted sockets inherit it */
-    setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct evconnlistener *listener = evconnlistener_new(base, NULL, NULL,
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd); /* 0: it listens already */
+    if (listener == NULL) {
+        close(fd);
+        return weir_fail(WEIR_NOMEM, 0, "http listener");
+    }
     evconnlistener_set_error_cb(listener, on_accept_error);
     if (evhttp_bind_listener(http->server, listener) == NULL) {
         evconnlistener_free(listener);
@@ -468,21 +437,25 @@ listen_on(struct weir_http *http, struct event_base *base, const char *address, 
 }
 
 enum weir_err
-weir_http_open(struct event_base *base, const char *address, uint16_t port,
-    const struct weir_http_events *events, struct weir_http **out)
+weir_http_open(struct event_base *base, int listen_fd, const struct weir_http_events *events,
+    struct weir_http **out)
 {
     const struct timeval interval = {.tv_usec = WEIR_HTTP_TICK_MS * 1000};
     struct weir_http *http = calloc(1, sizeof *http);
-    if (http == NULL)
+    if (http == NULL) {
+        close(listen_fd);
         return weir_fail(WEIR_NOMEM, 0, "http server");
+    }
     http->events = *events;
     http->server = evhttp_new(base);
     http->tick = event_new(base, -1, EV_PERSIST, on_tick, http);
-    enum weir_err err = WEIR_OK;
-    if (http->server == NULL || http->tick == NULL || event_add(http->tick, &interval) != 0)
+    enum weir_err err;
+    if (http->server == NULL || http->tick == NULL || event_add(http->tick, &interval) != 0) {
+        close(listen_fd);
         err = weir_fail(WEIR_NOMEM, 0, "http server");
-    if (err == WEIR_OK)
-        err = listen_on(http, base, address, port);
+    } else {
+        err = listen_on(http, base, listen_fd);
+    }
     if (err != WEIR_OK) {
         weir_http_close(http);
         return err;

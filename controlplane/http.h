@@ -60,8 +60,9 @@ struct weir_http_events {
     void *context;
 };
 
-/* Listens on a numeric address; port 0 takes any. WEIR_BUSY where the address is in use. */
-enum weir_err weir_http_open(struct event_base *base, const char *address, uint16_t port,
+/* Serves what comes to a listening socket (listen.h), which it takes over: it is closed with the
+ * server, and where this fails. */
+enum weir_err weir_http_open(struct event_base *base, int listen_fd,
     const struct weir_http_events *events, struct weir_http **out) WEIR_MUST_USE;
 uint16_t weir_http_port(const struct weir_http *http);
 /* Closes every connection, telling `gone` for requests under way. */

@@ -72,7 +72,7 @@ days_in_month(int year, int month)
     return days[month - 1] + (month == 2 && leap);
 }
 
-/* Z, z or +hh:mm, in minutes east of UTC. */
+/* Z, z, +hh:mm or -hh:mm, in minutes east of UTC. A space is a plus that a URL's decoding took. */
 static bool
 take_zone(const char **at, int *minutes)
 {
@@ -158,8 +158,8 @@ weir_time_parse(const char *text, int64_t *time_ms)
 {
     if (!parse_unix_seconds(text, time_ms) && !parse_rfc3339(text, time_ms))
         return weir_fail(WEIR_INVALID, 0,
-            "not a time: give RFC 3339 like 2026-11-21T05:00:00Z (a + in a URL is written %%2B) "
-            "or Unix seconds like 1700000000.5");
+            "not a time: give RFC 3339 like 2026-11-21T05:00:00Z or 2026-11-21T05:00:00+01:00, or "
+            "Unix seconds like 1700000000.5");
     if (*time_ms < WEIR_TIME_MIN_MS || *time_ms > WEIR_TIME_MAX_MS)
         return weir_fail(WEIR_INVALID, 0, "time outside the years 0000 to 9999; Unix times are "
             "in seconds");

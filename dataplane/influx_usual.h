@@ -31,6 +31,7 @@ typedef size_t weir_influx_usual_fn(const struct weir_parse_context *context,
     const struct weir_packet *packet, size_t at, struct weir_parsed *out);
 
 weir_influx_usual_fn weir_influx_usual_avx512; /* AVX-512 BW, VL, VBMI; VPCLMULQDQ; BMI2 */
+weir_influx_usual_fn weir_influx_usual_avx2_vpclmul; /* AVX2; VPCLMULQDQ; BMI1, BMI2 */
 weir_influx_usual_fn weir_influx_usual_avx2;   /* AVX2; PCLMULQDQ; BMI1, BMI2 */
 
 struct weir_influx_path {

@@ -318,6 +318,7 @@ skip_line(struct weir_packet *packet, size_t at)
 const struct weir_influx_path weir_influx_paths[] = {
 #if defined(__x86_64__)
     {"avx512", weir_influx_usual_avx512},
+    {"avx2_vpclmul", weir_influx_usual_avx2_vpclmul},
     {"avx2", weir_influx_usual_avx2},
 #endif
     {"scalar", NULL},
@@ -336,11 +337,14 @@ weir_influx_path_supported(size_t path)
 #if defined(__x86_64__)
     bool bits = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
         && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx2");
+    bool wide_products = bits && __builtin_cpu_supports("vpclmulqdq");
     if (path == 0)
-        return bits && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
-            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi")
-            && __builtin_cpu_supports("vpclmulqdq");
+        return wide_products && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vbmi");
     if (path == 1)
+        return wide_products;
+    if (path == 2)
         return bits;
 #endif
     return path == PATH_COUNT - 1;

@@ -130,7 +130,8 @@ record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record
             record->length == WEIR_WIRE_GROUP_HEAD + record->count * 12u;
     case WEIR_WIRE_DEFINITION:
         run->has_definitions = true;
-        return record->flags == 0 && definition_valid(data, record);
+        return record->flags == 0 && run->header.flags == WEIR_WIRE_UNNUMBERED &&
+            definition_valid(data, record);
     case WEIR_WIRE_HEARTBEAT:
         run->has_heartbeat = true;
         return (record->flags & ~WEIR_WIRE_BYE) == 0 &&
@@ -141,7 +142,9 @@ record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record
     }
 }
 
-/* All records lie inside the packet, are whole, and are of one kind; groups have a number. */
+/* All records lie inside the packet, are whole, and are of one kind. Groups have a number, and they
+ * alone: an acknowledgement speaks of samples, which lie in the frame that marks their number.
+ * What a definition brings is logged later, by the registrar. */
 static bool
 layout_valid(struct run *run)
 {

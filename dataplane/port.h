@@ -106,6 +106,7 @@ struct weir_ethdev_options {
     uint16_t queue;
     uint16_t queue_count;
     uint32_t mbuf_count;
+    bool collects; /* takes frames off the device ahead of their turn, as AF_XDP ports do anyway */
     /* AF_XDP ports: where the XDP program is pinned (as long as the port), its first rules */
     const char *xdp_pins;
     const struct weir_rules *rules;

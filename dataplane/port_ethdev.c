@@ -11,6 +11,7 @@
  */
 #include "base/clock.h"
 #include "base/event.h"
+#include "dataplane/ethdev_backlog.h"
 #include "dataplane/ethdev_packet.h"
 #include "dataplane/ethdev_xdp.h"
 #include "dataplane/net.h"
@@ -39,13 +40,8 @@ _Static_assert(sizeof(struct rte_mempool_objhdr) <= RTE_CACHE_LINE_SIZE, "the he
 _Static_assert(XDP_MBUF_ROOM > MBUF_ROOM + 256, "the kernel keeps 256 bytes in front of a frame");
 #define DESCRIPTORS 1024
 #define NO_LISTENER 0xff
-/* Frames taken off an AF_XDP socket ahead of their turn: its driver gives the kernel no more than
- * 2,048 buffers, 3 ms at 700,000 frames a second, and a write to disk may hold the worker up for
- * longer. What the kernel, the pool's cache and the burst need is left in the pool. */
-#define BACKLOG_MAX 16384
+/* What of a pool the kernel, the pool's cache and the burst need, and the backlog leaves. */
 #define BACKLOG_REST 4096
-#define BACKLOG_TAKE 64 /* at a time: as many buffers are allocated, from the pool's cache */
-_Static_assert(BACKLOG_MAX % BACKLOG_TAKE == 0, "it wraps");
 
 struct port_ethdev {
     struct weir_port port;
@@ -53,6 +49,7 @@ struct port_ethdev {
     uint16_t queue;
     bool started;  /* by this port, which then stops it */
     bool af_xdp;
+    bool collects;
     uint64_t missed_seen, errors_seen, no_mbuf_seen;
     struct weir_ethdev_xdp xdp;
     uint16_t pool_count;
@@ -62,9 +59,7 @@ struct port_ethdev {
         uint8_t time_unit;
     } listeners[WEIR_LISTENERS_MAX];
     uint8_t listener_by_port[1 << 16]; /* index into listeners, or NO_LISTENER */
-    uint32_t backlog_limit;
-    uint32_t backlog_head, backlog_tail; /* count up; the place is modulo BACKLOG_MAX */
-    struct rte_mbuf *backlog[BACKLOG_MAX];
+    struct weir_backlog backlog; /* where the port collects */
     /* the burst's */
     struct rte_mbuf *mbufs[WEIR_BURST_MAX];
     struct weir_net_frame frames[WEIR_BURST_MAX];
@@ -129,46 +124,20 @@ frames_of(struct port_ethdev *ethdev, size_t got)
     return count;
 }
 
-/* Empties the socket into the backlog, as far as that has room. */
-static void
-backlog_fill(struct port_ethdev *ethdev)
-{
-    uint16_t got, fits;
-    do {
-        uint32_t held = ethdev->backlog_tail - ethdev->backlog_head;
-        uint32_t at = ethdev->backlog_tail % BACKLOG_MAX;
-        if (held + BACKLOG_TAKE > ethdev->backlog_limit)
-            return;
-        /* what fits before the end; the next round begins in front */
-        fits = (uint16_t)(BACKLOG_MAX - at < BACKLOG_TAKE ? BACKLOG_MAX - at : BACKLOG_TAKE);
-        got = rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->backlog + at, fits);
-        ethdev->backlog_tail += got;
-    } while (got == fits);
-}
-
-static uint16_t
-backlog_take(struct port_ethdev *ethdev, uint16_t want)
-{
-    uint16_t count = 0;
-    for (; count < want && ethdev->backlog_head != ethdev->backlog_tail; count++)
-        ethdev->mbufs[count] = ethdev->backlog[ethdev->backlog_head++ % BACKLOG_MAX];
-    return count;
-}
-
 static uint16_t
 frames_take(struct port_ethdev *ethdev, uint16_t want)
 {
-    if (!ethdev->af_xdp)
+    if (!ethdev->collects)
         return rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
-    backlog_fill(ethdev);
-    return backlog_take(ethdev, want);
+    weir_backlog_fill(&ethdev->backlog);
+    return weir_backlog_take(&ethdev->backlog, ethdev->mbufs, want);
 }
 
 static void
 ethdev_collect(struct weir_port *port)
 {
-    if (of(port)->af_xdp)
-        backlog_fill(of(port));
+    if (of(port)->collects)
+        weir_backlog_fill(&of(port)->backlog);
 }
 
 static size_t
@@ -257,7 +226,8 @@ static void
 ethdev_close(struct weir_port *port)
 {
     struct port_ethdev *ethdev = of(port);
-    for (uint16_t got; (got = backlog_take(ethdev, WEIR_BURST_MAX)) > 0;)
+    uint16_t got;
+    while ((got = weir_backlog_take(&ethdev->backlog, ethdev->mbufs, WEIR_BURST_MAX)) > 0)
         for (uint16_t i = 0; i < got; i++)
             drop(ethdev, ethdev->mbufs[i], WEIR_REASON_shutdown);
     if (ethdev->started) {
@@ -426,9 +396,10 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
     ethdev->ethdev = options->ethdev_id;
     ethdev->queue = options->queue;
     ethdev->af_xdp = is_af_xdp(options->ethdev_id);
-    uint32_t spare =
-        options->mbuf_count > BACKLOG_REST ? options->mbuf_count - BACKLOG_REST : BACKLOG_TAKE;
-    ethdev->backlog_limit = spare < BACKLOG_MAX ? spare : BACKLOG_MAX;
+    ethdev->collects = ethdev->af_xdp || options->collects;
+    weir_backlog_init(&ethdev->backlog, options->ethdev_id, options->queue,
+        options->mbuf_count > BACKLOG_REST ? options->mbuf_count - BACKLOG_REST
+                                           : WEIR_BACKLOG_TAKE);
     enum weir_err err = index_listeners(ethdev, listens, count);
     if (err == WEIR_OK && options->queue == 0)
         err = device_start(ethdev, options, listens, count);

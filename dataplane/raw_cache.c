@@ -131,36 +131,27 @@ find_slot(const struct weir_raw_cache *cache, struct weir_hash128 raw)
     return NULL;
 }
 
-#if defined(__x86_64__)
-
-/* The slot of the home bucket whose check bits are raw's, with its hash bits compared; NULL where
- * that is not all there is to it. Nearly every lookup ends here, and takes half the instructions
- * of the comparison of everything at once. */
-static inline const struct slot *
-find_at_home(const struct weir_raw_cache *cache, struct weir_hash128 raw)
+/* Whether the home bucket's slot with raw's check bits is raw's; its number in any case. Nearly
+ * every lookup ends here, with half the instructions of a comparison of everything and no branch.
+ * False where that is not all there is to it. */
+static inline bool
+at_home(const struct bucket *bucket, struct weir_hash128 raw, uint64_t *number)
 {
-    const struct bucket *bucket = &cache->buckets[weir_slot_bucket(raw, cache->bucket_count)];
+#if defined(__x86_64__)
     const __m128i *at = (const __m128i *)bucket;
     __m128i front = _mm_unpackhi_epi32(_mm_load_si128(at), _mm_load_si128(at + 1));
     __m128i back = _mm_unpackhi_epi32(_mm_load_si128(at + 2), _mm_load_si128(at + 3));
     __m128i same = _mm_cmpeq_epi32(_mm_unpacklo_epi64(front, back), _mm_set1_epi32((int)raw.hi));
     unsigned mask = (unsigned)_mm_movemask_ps(_mm_castsi128_ps(same));
-    const struct slot *slot = &bucket->slots[__builtin_ctz(mask | 8)];
-    bool found = mask != 0 && (slot->word0 & WEIR_SLOT_HASH_MASK) == weir_slot_hash(raw);
-    return WEIR_LIKELY(found) ? slot : NULL;
-}
-
 #else
-
-static inline const struct slot *
-find_at_home(const struct weir_raw_cache *cache, struct weir_hash128 raw)
-{
-    (void)cache;
-    (void)raw;
-    return NULL;
-}
-
+    unsigned mask = 0;
+    for (unsigned i = 0; i < WEIR_BUCKET_SLOTS; i++)
+        mask |= (unsigned)((uint32_t)bucket->slots[i].word1 == (uint32_t)raw.hi) << i;
 #endif
+    const struct slot *slot = &bucket->slots[__builtin_ctz(mask | 8)];
+    *number = weir_slot_number(slot->word0, slot->word1);
+    return (mask != 0) & ((slot->word0 & WEIR_SLOT_HASH_MASK) == weir_slot_hash(raw));
+}
 
 static bool
 look_further(const struct weir_raw_cache *cache, struct weir_hash128 raw, uint64_t *number)
@@ -176,11 +167,9 @@ bool
 weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 raw,
     uint64_t *number)
 {
-    const struct slot *slot = find_at_home(cache, raw);
-    if (WEIR_UNLIKELY(slot == NULL))
-        return look_further(cache, raw, number);
-    *number = weir_slot_number(slot->word0, slot->word1);
-    return true;
+    uint64_t home = weir_slot_bucket(raw, cache->bucket_count);
+    return WEIR_LIKELY(at_home(&cache->buckets[home], raw, number))
+        || look_further(cache, raw, number);
 }
 
 static inline const struct weir_hash128 *
@@ -189,26 +178,55 @@ raw_at(const struct weir_hash128 *raws, size_t stride, size_t i)
     return (const struct weir_hash128 *)(const void *)((const uint8_t *)raws + i * stride);
 }
 
+void
+weir_raw_cache_prefetch_burst(const struct weir_raw_cache *cache,
+    const struct weir_hash128 *raws, size_t stride, size_t count, uint64_t *homes)
+{
+    for (size_t i = 0; i < count; i++) {
+        homes[i] = weir_slot_bucket(*raw_at(raws, stride, i), cache->bucket_count);
+        __builtin_prefetch(&cache->buckets[homes[i]]);
+    }
+}
+
+/* Those of up to STRETCH hashes that are not at home, one in twenty, are put off: which ones they
+ * are cannot be foretold, and the bucket next to theirs is not in the cache. */
+#define STRETCH 512
+
+static size_t
+lookup_stretch(const struct weir_raw_cache *cache, const struct weir_hash128 *raws, size_t stride,
+    size_t count, uint64_t *numbers)
+{
+    __attribute__((uninitialized)) uint16_t away[STRETCH];
+    size_t away_count = 0, unknown = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct bucket *home = &cache->buckets[numbers[i]];
+        away[away_count] = (uint16_t)i;
+        away_count += !at_home(home, *raw_at(raws, stride, i), &numbers[i]);
+    }
+    for (size_t k = 0; k < away_count; k++) {
+        struct weir_hash128 raw = *raw_at(raws, stride, away[k]);
+        __builtin_prefetch(&cache->buckets[weir_slot_bucket(raw, cache->bucket_count) + 1]);
+    }
+    for (size_t k = 0; k < away_count; k++) {
+        uint64_t *number = &numbers[away[k]];
+        if (!look_further(cache, *raw_at(raws, stride, away[k]), number)) {
+            *number = WEIR_RAW_UNKNOWN;
+            unknown++;
+        }
+    }
+    return count - unknown;
+}
+
 size_t
 weir_raw_cache_lookup_burst(const struct weir_raw_cache *cache, const struct weir_hash128 *raws,
     size_t stride, size_t count, uint64_t *numbers)
 {
     size_t known = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool found = weir_raw_cache_lookup(cache, *raw_at(raws, stride, i), &numbers[i]);
-        if (WEIR_UNLIKELY(!found))
-            numbers[i] = WEIR_RAW_UNKNOWN;
-        known += found;
+    for (size_t at = 0; at < count; at += STRETCH) {
+        size_t size = count - at < STRETCH ? count - at : STRETCH;
+        known += lookup_stretch(cache, raw_at(raws, stride, at), stride, size, numbers + at);
     }
     return known;
-}
-
-void
-weir_raw_cache_prefetch_burst(const struct weir_raw_cache *cache,
-    const struct weir_hash128 *raws, size_t stride, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        weir_raw_cache_prefetch(cache, *raw_at(raws, stride, i));
 }
 
 void

@@ -27,12 +27,14 @@ void weir_raw_cache_prefetch(const struct weir_raw_cache *cache, struct weir_has
 /* True and *number where the hash is known. */
 bool weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 raw,
     uint64_t *number);
-/* The same for `count` hashes that lie `stride` bytes apart: numbers[i], or WEIR_RAW_UNKNOWN.
- * Returns how many are known. Prefetched before, a burst costs no misses. */
+/* The same for `count` hashes that lie `stride` bytes apart, in two steps with other work between
+ * them: the first fetches their buckets and notes in homes[i] where they are. */
+void weir_raw_cache_prefetch_burst(const struct weir_raw_cache *cache,
+    const struct weir_hash128 *raws, size_t stride, size_t count, uint64_t *homes);
+/* The second takes these homes in numbers[i], and leaves there the number, or WEIR_RAW_UNKNOWN.
+ * Returns how many are known. */
 size_t weir_raw_cache_lookup_burst(const struct weir_raw_cache *cache,
     const struct weir_hash128 *raws, size_t stride, size_t count, uint64_t *numbers);
-void weir_raw_cache_prefetch_burst(const struct weir_raw_cache *cache,
-    const struct weir_hash128 *raws, size_t stride, size_t count);
 void weir_raw_cache_insert(struct weir_raw_cache *cache, struct weir_hash128 raw, uint64_t number);
 
 #endif

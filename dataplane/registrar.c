@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
+#include "base/spell.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ struct weir_registrar {
     uint64_t round_tsc;          /* when this round began */
     uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
+    struct weir_spell table_full;
     struct work work;
     struct weir_line_labels line_labels; /* of work.line */
     uint8_t labels[WEIR_LABELS_BYTES_MAX]; /* of the point being defined */
@@ -244,6 +246,21 @@ text_labels(struct weir_registrar *registrar, size_t *size)
     return protocol->labels_field(&registrar->line_labels, point->field, registrar->labels, size);
 }
 
+/* What refusals for want of room come to; each of them is counted in the ledger. */
+static void
+tell_table_full(const struct weir_spell *spell, enum weir_spell_news news)
+{
+    unsigned long long refused = spell->count;
+    unsigned long long lasted_s =
+        (unsigned long long)(spell->met_ns - spell->begun_ns) / UINT64_C(1000000000);
+    if (news == WEIR_SPELL_BEGINS)
+        weir_event(WEIR_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
+    else if (news == WEIR_SPELL_LASTS)
+        weir_event(WEIR_WARN, "table_full_lasts", "refused=%llu since_s=%llu", refused, lasted_s);
+    else if (news == WEIR_SPELL_ENDS)
+        weir_event(WEIR_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
+}
+
 /* Number of the next point; a refused one is counted and passed over. */
 static void
 point_define(struct weir_registrar *registrar)
@@ -275,7 +292,8 @@ point_define(struct weir_registrar *registrar)
         err = weir_series_define(series, registrar->labels, size, &work->number, &work->is_new);
     }
     if (err != WEIR_OK) {
-        weir_event(WEIR_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
+        tell_table_full(&registrar->table_full,
+            weir_spell_met(&registrar->table_full, 1, registrar->now_ns));
         samples_reject(registrar, 1, WEIR_REASON_table_full);
         return;
     }
@@ -587,6 +605,8 @@ weir_registrar_run_once(struct weir_registrar *registrar)
         chunk_take(registrar, i);
         room = chunk_work(registrar, &lines);
     }
+    tell_table_full(&registrar->table_full,
+        weir_spell_look(&registrar->table_full, registrar->now_ns));
     size_t flushed = 0;
     if (flush_due(registrar)) {
         batch_push(registrar);

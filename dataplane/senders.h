@@ -54,7 +54,7 @@ struct weir_channel {
     uint32_t pending;   /* definitions that the registrar has not answered */
     bool dirty;
     bool listed;        /* among the worst */
-    uint32_t last_seen_s; /* monotonic */
+    uint32_t last_seen_s; /* monotonic, as senders_internal.h has it */
     uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
     uint64_t given_up; /* numbers up to this that have not come are gaps, or were before our time */
     uint64_t gaps;      /* these three since the dataplane started; see weir_senders_view */
@@ -109,7 +109,9 @@ uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
 /* Writes the marks of all dirty channels into the batch, which has none yet, then their changed
  * templates as far as there is room; what found none stays dirty. */
 void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
-/* Once a second: the time, by which channels are seen and idle, and the view of the worst. */
+/* The time by which channels are seen and idle, in whole seconds. Once a round. */
+void weir_senders_now(struct weir_senders *senders, int64_t mono_ns);
+/* Once a second: the same, and the view of the worst. */
 void weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms);
 /* Where weir_senders_tick publishes; NULL: nowhere. */
 void weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view);

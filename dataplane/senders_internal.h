@@ -43,7 +43,7 @@ struct weir_senders {
     uint32_t dirty_count;
     uint32_t free[WEIR_TEMPLATE_ORDERS + 1]; /* first free block by order; 0 none */
     uint32_t dirty[WEIR_SENDERS_DIRTY_MAX];
-    uint32_t now_s;     /* monotonic; 0 before the first tick */
+    uint32_t now_s;     /* monotonic, of the second that runs, + 1; 0 before the first tick */
     uint32_t started_s; /* of the first tick */
     uint32_t hand;      /* slot at which the search for an idle channel goes on */
     uint32_t looks;     /* slots looked at since the last tick */

@@ -62,11 +62,18 @@ weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view)
 }
 
 void
-weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms)
+weir_senders_now(struct weir_senders *senders, int64_t mono_ns)
 {
     senders->now_s = (uint32_t)(mono_ns / 1000000000) + 1;
     if (senders->started_s == 0)
         senders->started_s = senders->now_s;
+}
+
+void
+weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms)
+{
+    int64_t wall_of_zero_ms = wall_ms - mono_ns / 1000000; /* where the monotonic clock began */
+    weir_senders_now(senders, mono_ns);
     senders->looks = 0;
     if (senders->view == NULL)
         return;
@@ -81,7 +88,7 @@ weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms
             .gaps = channel->gaps,
             .duplicates = channel->duplicates,
             .reorderings = channel->reorderings,
-            .last_seen_ms = wall_ms - (int64_t)(senders->now_s - channel->last_seen_s) * 1000};
+            .last_seen_ms = wall_of_zero_ms + ((int64_t)channel->last_seen_s - 1) * 1000};
     }
     weir_senders_view_publish(senders->view, &rows);
 }

@@ -305,6 +305,8 @@ weir_worker_run_once(struct weir_worker *worker)
     worker->now_ns = weir_mono_ns();
     worker->context.time_min_ms = wall_ms - worker->options.retention_ms;
     worker->context.time_max_ms = wall_ms + FUTURE_MS;
+    if (worker->options.senders != NULL)
+        weir_senders_now(worker->options.senders, worker->now_ns);
     size_t work = weir_worker_take_settled(worker);
     bool stalled = worker->port != NULL && !burst_work(worker);
     size_t received = 0;

@@ -265,7 +265,7 @@ weir_worker_parse_more(struct weir_worker *worker)
                 packet, before, parsed);
         WEIR_ASSERT(worker->byte_at >= before && worker->byte_at <= packet->size);
         weir_raw_cache_prefetch_burst(worker->options.raw_cache, &parsed->points[points].raw,
-            sizeof parsed->points[0], parsed->point_count - points);
+            sizeof parsed->points[0], parsed->point_count - points, &worker->numbers[points]);
         /* a rest without progress is an incomplete record */
         bool last = worker->byte_at == packet->size ||
             (worker->byte_at == before && parsed->record_count == records);

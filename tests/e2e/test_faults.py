@@ -1,6 +1,7 @@
 """kill -9 at random moments under load; no acknowledged sample is lost, none is invented."""
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -135,6 +136,36 @@ def test_children_go_within_a_second_of_the_supervisors_death():
         assert weir.raw("last_f", now, now + 1) == {(): [(now, 1.0)]}, "flushed before the end"
 
 
+def test_the_http_port_outlives_the_control_plane():
+    with Instance() as weir:
+        taken, stop = [], threading.Event()
+
+        def stranger():
+            while not stop.is_set():
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    try:
+                        probe.bind(("127.0.0.1", weir.http))
+                        probe.listen()
+                        taken.append(time.monotonic())
+                    except OSError:
+                        pass
+
+        thread = threading.Thread(target=stranger, daemon=True)
+        thread.start()
+        try:
+            for _ in range(3):
+                dead = weir.kill("controlplane")
+                wait_for(lambda: not alive(dead), 2, "it is gone")
+                # whoever comes now waits for the next one, which has yet to read the log
+                assert weir.get("/healthz", timeout=5)[0] in (200, 503)
+                weir.wait_open()
+        finally:
+            stop.set()
+            thread.join()
+        assert not taken, "nobody else can have it"
+
+
 def test_sigterm_ends_within_five_seconds_under_load():
     with Instance() as weir:
         sender = Sender(weir, "t", int(time.time()) - 1000)
@@ -165,6 +196,9 @@ def test_two_instances_side_by_side():
             third.start(wait=False)
             assert third.process.wait(12) != 0, f"a taken {port} is refused"
             assert "weir is ready" not in third.log()
+            assert re.search(fr"127\.0\.0\.1(:| port ){getattr(one, port)}\b.*in use", third.log())
+            assert (third.pid("dataplane") is None) and \
+                ("child_started" not in third.log() or port != "http"), "HTTP comes first"
             third.__exit__(None, None, None)
         one.kill("dataplane")
         one.wait_open()

@@ -75,12 +75,12 @@ def test_what_is_not_defined_is_refused_by_name_and_never_given_to_another():
         weir.send(sender.values(start, [2.0] * 4))               # what is defined
         weir.send(sender.values(start, [3.0] * 5))               # one too many
         weir.send(sender.values(start, [4.0] * 4, first=7))      # past the end
+        older = sender.define(4)
         weir.send(sender.number([wire.group(1, 8, 0, [5.0])], start))  # another content
         weir.stored(4)
         assert weir.reason("samples", "rejected", "no_template") == 10 + 5 + 4 + 1
         assert weir.reason("records", "rejected", "no_template") == 4
         assert read(weir, sender, start, start + 1) == {(i, start): 2.0 for i in range(4)}
-        older = sender.define(4)
         sender.digest = 9
         weir.send(sender.define())
         weir.send(older)                                         # a straggler changes nothing
@@ -96,8 +96,10 @@ def test_bad_packets_old_epochs_and_limits_are_refused_by_name():
         broken = bytearray(good)
         broken[100] ^= 1
         weir.send(bytes(broken), good[:50], good + b"x",
-                  wire.packet(13, 5, 1, [wire.heartbeat(1), wire.group(1, 7, 0, [1.0])], flags=1))
-        assert weir.reason("records", "rejected", "bad_packet") == 4
+                  wire.packet(13, 5, 1, [wire.heartbeat(1), wire.group(1, 7, 0, [1.0])], flags=1),
+                  sender.number([wire.definition(1, 7, 1, 0, [("__name__", "x")], [[]])]))
+        assert weir.reason("records", "rejected", "bad_packet") == 5
+        sender.sequence = 0
         weir.send(good, sender.values(start, [1.0] * 10))
         old = wire.Sender(13, epoch=4)
         weir.send(old.define(), old.values(start, [2.0] * 10))
@@ -248,6 +250,15 @@ def test_weir_send_opens_channels_for_many_series_and_tells_what_it_refused():
         assert weir.counter("series_defined") == count + 2  # good_x, old_x
 
 
+def test_weir_send_says_that_a_port_is_for_another_protocol():
+    with Wire() as weir:
+        _, told = weir_send("--proto", "weir", "--tcp", f"127.0.0.1:{weir.graphite_tcp}",
+                            "--generate", "100", code=1)
+        assert f"does 127.0.0.1:{weir.graphite_tcp} speak the weir protocol?" in told, told
+        _, told = weir_send("--tcp", f"127.0.0.1:{weir.weir_tcp}", "--generate", "100", code=1)
+        assert f"127.0.0.1:{weir.weir_tcp} speaks the weir protocol: --proto weir" in told, told
+
+
 def test_a_restart_forgets_neither_templates_nor_numbers():
     weir = Wire()
     with weir:
@@ -284,7 +295,7 @@ class Stream:
         self.read = b""
         self.connection = socket.create_connection(("127.0.0.1", self.weir.weir_tcp), 5)
         self.connection.settimeout(0.05)
-        self.connection.sendall(b"".join(self.last) + b"".join(self.kept.values()))
+        self.connection.sendall(b"".join([self.sender.define(), *self.last, *self.kept.values()]))
 
     def push(self, packet):
         self.kept[self.sender.sequence] = packet
@@ -321,11 +332,11 @@ def test_tcp_acknowledges_what_is_durable_in_any_pieces():
             size = source.choice((1, 7, 63, 64, 65, 500, 3000))
             stream.connection.sendall(data[:size])
             data = data[size:]
-        wait_for(lambda: stream.poll() and stream.acked == 51, 5, "all is acknowledged")
+        wait_for(lambda: stream.poll() and stream.acked == 50, 5, "all is acknowledged")
         weir.stored(500)
         stream.connection.shutdown(socket.SHUT_WR)
         wait_for(lambda: not stream.poll(), 5, "the connection ends after a half-close")
-        assert stream.acked == 51
+        assert stream.acked == 50
         stream.connect()
         stream.connection.sendall(b"not a packet" * 10)
         answer = stream.connection.recv(64)
@@ -347,7 +358,7 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
                     stream.connect()
                 for _ in range(40 if kills > 0 else 0):
                     if sender.sequence % 50 == 0:
-                        stream.push(sender.define())
+                        stream.connection.sendall(sender.define())
                     times += 1
                     stream.push(sender.values(start + times, [float(times)] * 10))
                 if not stream.poll():

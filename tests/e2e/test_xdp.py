@@ -174,23 +174,27 @@ def bench(proto):
     assert report["frames_sent"] == report["frames_received"] + lost > 100, report
     assert report["frames_unaccounted"] == report["ledger_residual"] == 0, report
     assert report["durable"] == report["queryable"] > 0, report
-    assert lost > 0 or report["durable"] == report["samples_sent"], report
-    assert report["compared"] == 10000 and report["mismatched"] == report["missing"], report
-    return report
+    # a frame that was lost took its samples with it, and no other is missing: an agent's 200 numbers
+    # come in frames of 164 and 36
+    least, most = {"influx": (12, 12), "weir": (36, 164)}[proto]
+    assert report["samples_sent"] == report["frames_sent"] * (least + most) // 2, report
+    gone = report["samples_sent"] - report["durable"]
+    large, rest = divmod(gone - lost * least, max(most - least, 1))
+    assert rest == 0 and 0 <= large <= (lost if most > least else 0), (gone, lost, report)
+    assert report["compared"] == 10000, report
+    assert report["mismatched"] == report["missing"] <= gone, report
 
 
 def test_bench_reads_back_what_its_frames_of_lines_held():
     with Xdp():  # skips where it cannot run
         pass
-    report = bench("influx")
-    assert report["samples_sent"] == report["frames_sent"] * 12, report
+    bench("influx")
 
 
 def test_bench_reads_back_what_its_frames_of_the_weir_protocol_held():
     with Xdp():
         pass
-    report = bench("weir")
-    assert report["samples_sent"] == report["frames_sent"] * 100, report
+    bench("weir")
 
 
 def test_rules_hold_from_the_next_packet_and_drops_are_counted():

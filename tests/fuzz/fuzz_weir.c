@@ -266,7 +266,8 @@ mend(uint8_t *packet, size_t size, uint8_t control)
     header.channel %= 2;
     header.key_id = 0;
     if ((control & RENUMBER) != 0) {
-        header.flags = 0;
+        bool group = size > sizeof header && packet[sizeof header] <= WEIR_WIRE_GROUP_OFFSETS;
+        header.flags = group ? 0 : WEIR_WIRE_UNNUMBERED;
         header.epoch = 1 + header.epoch % 2;
         header.sequence = next_number[header.sender][header.channel];
     }

@@ -232,7 +232,7 @@ record_good(const struct record *record, bool numbered)
         return numbered && record->flags == 0 && record->count >= 1 &&
             record->length == 24 + 12 * record->count;
     case DEFINITION:
-        return record->flags == 0 && definition_good(record);
+        return !numbered && record->flags == 0 && definition_good(record);
     case HEARTBEAT:
         return !numbered && record->flags <= 1 && record->length == 24;
     default:

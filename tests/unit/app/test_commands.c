@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +18,26 @@
 
 static char output[4096]; /* of the last command, both streams */
 
-/* Takes one connection of a TCP sender to its half-close, answers and ends. */
+/* What the other side of `weir send --tcp` does. */
+struct server {
+    const char *answer; /* NULL: never says a word */
+    bool early;         /* with the first bytes, not behind the half-close */
+    unsigned wait_s;    /* before it answers */
+};
+
+/* Serves one connection and ends. */
 static void
-answer_one(int listener, const char *text)
+serve_one(int listener, const struct server *server)
 {
     char sink[4096];
     int fd = accept(listener, NULL, NULL);
-    while (fd >= 0 && read(fd, sink, sizeof sink) > 0)
+    if (fd < 0)
+        _exit(1);
+    while (read(fd, sink, sizeof sink) > 0 && !server->early)
         continue;
-    ssize_t size = (ssize_t)strlen(text);
-    _exit(fd >= 0 && write(fd, text, (size_t)size) == size ? 0 : 1);
+    sleep(server->wait_s);
+    size_t size = server->answer != NULL ? strlen(server->answer) : 0;
+    _exit(write(fd, server->answer, size) == (ssize_t)size ? 0 : 1);
 }
 
 /* Runs `weir ...` to its end. Returns its exit code; output holds what it printed. */
@@ -59,9 +70,11 @@ run(const char *const *words)
     return WEXITSTATUS(status);
 }
 
-/* Exit code of `weir send --tcp` to a server that answers so. */
+static char address[32]; /* of the last server */
+
+/* Exit code of `weir send --tcp` to such a server. */
 static int
-send_answered(const char *answer)
+send_to(const struct server *kind, const char *proto)
 {
     struct sockaddr_in at = {.sin_family = AF_INET};
     socklen_t size = sizeof at;
@@ -72,15 +85,21 @@ send_answered(const char *answer)
     assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
     pid_t server = fork();
     if (server == 0)
-        answer_one(listener, answer);
+        serve_one(listener, kind);
     close(listener);
-    char address[32];
     snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
-    int code = run((const char *const[]){"send", "--tcp", address, "--generate", "3", NULL});
+    int code = run((const char *const[]){"send", "--tcp", address, "--generate", "3", "--proto",
+        proto, NULL});
     int status;
     assert_int_equal(waitpid(server, &status, 0), server);
     assert_int_equal(status, 0);
     return code;
+}
+
+static int
+send_answered(const char *answer)
+{
+    return send_to(&(struct server){.answer = answer}, "influx");
 }
 
 static void
@@ -96,10 +115,89 @@ test_command_send_fails_where_records_were_rejected(void **state)
 {
     (void)state;
     assert_int_equal(send_answered("ok 1 2 4096\n"), 1);
-    assert_non_null(strstr(output, "2 records were rejected"));
+    assert_non_null(strstr(output, "2 records rejected"));
+    assert_int_equal(send_answered("ok 2 1 4096\n"), 1);
+    assert_non_null(strstr(output, "1 record rejected"));
     assert_int_equal(send_answered("ok \n"), 1);
     assert_int_equal(send_answered("error disk_full\n"), 1);
     assert_non_null(strstr(output, "error disk_full"));
+}
+
+static void
+test_command_send_says_that_the_port_may_be_no_weir_port(void **state)
+{
+    (void)state;
+    char said[128];
+    assert_int_equal(send_to(&(struct server){.answer = NULL}, "weir"), 1);
+    snprintf(said, sizeof said,
+        "weir send: no acknowledgement in 5 s: does %s speak the weir protocol?\n", address);
+    assert_string_equal(output, said);
+    const struct server http = {.answer = "HTTP/1.1 400 Bad Request\r\n\r\n", .early = true};
+    const struct server shy = {.answer = "?", .early = true};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(send_to(i == 0 ? &http : &shy, "weir"), 1);
+        snprintf(said, sizeof said, "weir send: %s does not speak the weir protocol\n", address);
+        assert_string_equal(output, said);
+    }
+    assert_int_equal(send_to(&(struct server){.answer = "WACK\3", .early = true}, "influx"), 1);
+    snprintf(said, sizeof said, "weir send: %s speaks the weir protocol: --proto weir\n",
+        address);
+    assert_string_equal(output, said);
+}
+
+static void
+test_command_send_says_that_it_waits_for_an_answer(void **state)
+{
+    (void)state;
+    char said[128];
+    assert_int_equal(send_to(&(struct server){.answer = "ok 3 0 9\n", .wait_s = 6}, "graphite"),
+        0);
+    snprintf(said, sizeof said, "weir send: no answer in 5 s: is %s a port", address);
+    assert_memory_equal(output, said, strlen(said));
+    assert_non_null(strstr(output, "\nok 3 0 9\n"));
+}
+
+static void
+test_command_send_refuses_options_that_do_not_fit_together(void **state)
+{
+    (void)state;
+    static const char udp[] = "127.0.0.1:9";
+    static const struct {
+        const char *words[10];
+        const char *said;
+    } refused[] = {
+        {{"send", NULL}, "one of --udp ADDR:PORT and --tcp ADDR:PORT is needed"},
+        {{"send", "--udp", udp, "--tcp", udp, NULL}, "--udp and --tcp: one of them"},
+        {{"send", "--udp", udp, "--generate", "3", "/etc/hosts", NULL},
+            "--generate makes the lines up: '/etc/hosts' would not be read"},
+        {{"send", "--udp", udp, "--generate", "0", NULL}, "--generate: at least 1"},
+        {{"send", "--udp", udp, "--series", "3", NULL}, "--series: only with --generate"},
+        {{"send", "--udp", udp, "--generate", "3", "--series", "0", NULL},
+            "--series: at least 1"},
+        {{"send", "--udp", udp, "--generate", "3", "--lines", "influx", NULL},
+            "--lines: only with --proto weir"},
+        {{"send", "--udp", udp, "--generate", "3", "--sender", "7", NULL},
+            "--sender: only with --proto weir"},
+        {{"send", "--udp", udp, "--generate", "3", "--proto", "weir", "--sender", "0", NULL},
+            "--sender: 0 is no sender"},
+        {{"send", "--udp", udp, "--proto", "weir", "--lines", "weir", NULL},
+            "--lines: 'weir' is none of influx, graphite"},
+        {{"send", "--udp", udp, "--proto", "json", NULL},
+            "--proto: 'json' is none of influx, graphite, weir"},
+        {{"send", "--tcp", udp, "--generate", "3", "--datagram", "500", NULL},
+            "--datagram: only with --udp"},
+        {{"send", "--udp", udp, "--generate", "3", "--datagram", "65508", NULL},
+            "--datagram: from 64 to 65507 bytes"},
+        {{"send", "--udp", udp, "--generate", "3", "--proto", "weir", "--datagram", "65473", NULL},
+            "--datagram: from 256 to 65472 bytes"},
+        {{"send", "--tcp", udp, "--generate", "3", "--chaos", "1,1,1,1", NULL},
+            "--chaos: only with --udp"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(run(refused[i].words), 2);
+        if (strstr(output, refused[i].said) == NULL)
+            fail_msg("said '%s', not '%s'", output, refused[i].said);
+    }
 }
 
 static void
@@ -116,6 +214,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_command_send_succeeds_where_nothing_was_rejected),
         cmocka_unit_test(test_command_send_fails_where_records_were_rejected),
+        cmocka_unit_test(test_command_send_says_that_the_port_may_be_no_weir_port),
+        cmocka_unit_test(test_command_send_says_that_it_waits_for_an_answer),
+        cmocka_unit_test(test_command_send_refuses_options_that_do_not_fit_together),
         cmocka_unit_test(test_command_bench_says_that_data_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

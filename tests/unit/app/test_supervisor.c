@@ -213,6 +213,7 @@ test_supervisor_gives_up_where_the_configuration_is_refused(void **state)
     assert_true(file_holds("output", "event=start_refused child=controlplane"));
 }
 
+/* -1 where the port is somebody's. */
 static int
 listen_on_http(void)
 {
@@ -222,16 +223,50 @@ listen_on_http(void)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(fd, 5), 0);
-    return fd;
+    if (bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 5) == 0)
+        return fd;
+    assert_int_equal(errno, EADDRINUSE);
+    close(fd);
+    return -1;
 }
 
 static void
-test_supervisor_is_not_ready_by_a_strangers_port(void **state)
+test_supervisor_refuses_a_taken_http_port_before_anything_starts(void **state)
 {
     (void)state;
+    char said[128];
     int stranger = listen_on_http();
+    assert_true(stranger >= 0);
+    supervisor = start();
+    assert_int_equal(wait_exit(supervisor), 1);
+    supervisor = 0;
+    snprintf(said, sizeof said, "http: listen on %s: Address already in use", http);
+    assert_true(file_holds("output", said));
+    assert_false(file_holds("log", "started"));
+    assert_false(file_holds("a/data/run/supervisor.pid", ""));
+    close(stranger);
+}
+
+static void
+test_supervisor_keeps_the_http_port_while_no_control_plane_runs(void **state)
+{
+    (void)state;
+    supervisor = start();
+    wait_for("output", "weir is ready");
+    give_order("weir-controlplane", "crash");
+    kill(wait_pid("controlplane", 0), SIGKILL);
+    wait_for("output", "start=4");
+    assert_int_equal(listen_on_http(), -1);
+    give_order("weir-controlplane", "");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
+static void
+test_supervisor_is_not_ready_before_its_control_plane_says_so(void **state)
+{
+    (void)state;
     give_order("weir-controlplane", "mute");
     supervisor = start();
     wait_for("output", "event=child_ready child=dataplane");
@@ -239,7 +274,6 @@ test_supervisor_is_not_ready_by_a_strangers_port(void **state)
         nap();
     assert_false(file_holds("output", "child_ready child=controlplane"));
     assert_false(file_holds("output", "weir is ready"));
-    close(stranger);
     give_order("weir-controlplane", "");
     kill(wait_pid("controlplane", 0), SIGKILL);
     wait_for("output", "weir is ready");
@@ -388,7 +422,9 @@ main(void)
         TEST(test_supervisor_starts_says_ready_and_stops_in_order),
         TEST(test_supervisor_restarts_a_killed_child),
         TEST(test_supervisor_gives_up_where_the_configuration_is_refused),
-        TEST(test_supervisor_is_not_ready_by_a_strangers_port),
+        TEST(test_supervisor_refuses_a_taken_http_port_before_anything_starts),
+        TEST(test_supervisor_keeps_the_http_port_while_no_control_plane_runs),
+        TEST(test_supervisor_is_not_ready_before_its_control_plane_says_so),
         TEST(test_supervisor_goes_on_where_a_child_crashes_at_start),
         TEST(test_supervisor_ends_with_1_where_a_child_never_starts),
         TEST(test_supervisor_restarts_for_ever_what_was_ready_once),

@@ -119,6 +119,24 @@ test_query_buckets_are_aligned_from_inclusive_to_exclusive(void **state)
 }
 
 static void
+test_query_takes_the_plus_of_a_zone_as_it_is_or_encoded(void **state)
+{
+    (void)state;
+    uint64_t a = fake_series("__name__=m");
+    for (int64_t s = 95; s <= 130; s += 5)
+        fake_sample(a, s * 1000, (double)s);
+    static const char *const zones[] = {"+01:00", "%2B01:00", "%2b01:00"};
+    for (size_t i = 0; i < sizeof zones / sizeof zones[0]; i++) {
+        char query[128];
+        snprintf(query, sizeof query, "metric=m&from=1970-01-01T01:01:40%s&to=101&agg=raw",
+            zones[i]);
+        check_query(query, "{'metric':'m','resolution':'raw','series':[{'labels':{},"
+            "'points':[[100.0,100]]}]}");
+    }
+    check_refused(weir_query_run, "metric=m&from=%2B100&to=101", 400, "not a time");
+}
+
+static void
 test_query_aggregates(void **state)
 {
     (void)state;
@@ -538,6 +556,7 @@ main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup(name, set_up)
         T(test_query_buckets_are_aligned_from_inclusive_to_exclusive),
+        T(test_query_takes_the_plus_of_a_zone_as_it_is_or_encoded),
         T(test_query_aggregates),
         T(test_query_raw_keeps_bits_and_prints_three_decimals),
         T(test_query_defaults_to_the_last_hour),

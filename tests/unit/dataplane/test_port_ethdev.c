@@ -1,6 +1,7 @@
 /* EAL runs in this process without huge pages; frames come from an rte_ring, a pcap file, the null
  * driver and af_packet on lo. Where EAL does not start (not root, no memory) all is skipped, and
  * says why. */
+#include "dataplane/ethdev_backlog.h"
 #include "dataplane/port.h"
 
 #include <arpa/inet.h>
@@ -117,14 +118,23 @@ directory_remove(void)
 }
 
 static struct weir_port *
-port_open(uint16_t id)
+port_open_as(uint16_t id, bool collects)
 {
     memset(&counts, 0, sizeof counts);
-    struct weir_ethdev_options options = {
-        .ethdev_id = id, .queue = 0, .queue_count = 1, .mbuf_count = MBUFS};
+    struct weir_ethdev_options options = {.ethdev_id = id,
+        .queue = 0,
+        .queue_count = 1,
+        .mbuf_count = MBUFS,
+        .collects = collects};
     struct weir_port *port;
     assert_int_equal(weir_port_ethdev_open(&options, listens, 2, &counts, &port), WEIR_OK);
     return port;
+}
+
+static struct weir_port *
+port_open(uint16_t id)
+{
+    return port_open_as(id, false);
 }
 
 static uint64_t
@@ -142,7 +152,7 @@ struct wire {
 };
 
 static struct wire
-wire_open(void)
+wire_open_as(bool collects)
 {
     static int number;
     char name[32];
@@ -156,8 +166,14 @@ wire_open(void)
     int id = rte_eth_from_rings(name, &wire.ring, 1, &wire.ring, 1, 0);
     assert_true(id >= 0);
     wire.id = (uint16_t)id;
-    wire.port = port_open(wire.id);
+    wire.port = port_open_as(wire.id, collects);
     return wire;
+}
+
+static struct wire
+wire_open(void)
+{
+    return wire_open_as(false);
 }
 
 static void
@@ -272,6 +288,109 @@ test_frames_without_slack_or_in_pieces_are_truncated(void **state)
     wire_close(&wire);
 }
 
+/* ---- frames taken ahead of their turn ---- */
+
+static void
+put_number(struct wire *wire, uint32_t number)
+{
+    uint8_t frame[256];
+    char payload[32];
+    snprintf(payload, sizeof payload, "m v=%u\n", number);
+    wire_put(wire, frame, frame_build(frame, 8089, payload));
+}
+
+static uint32_t
+number_in(const uint8_t *payload)
+{
+    uint32_t number = 0;
+    for (const uint8_t *at = payload + 4; *at != '\n'; at++)
+        number = number * 10 + *at - '0';
+    return number;
+}
+
+/* Any numbers of frames come and go, often enough for the places to come round twice. */
+static void
+test_backlog_hands_out_all_frames_in_order(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open();
+    struct weir_backlog *backlog = calloc(1, sizeof *backlog);
+    struct rte_mbuf *mbufs[WEIR_BURST_MAX];
+    uint32_t put = 0, taken = 0, random = 1;
+    weir_backlog_init(backlog, wire.id, 0, WEIR_BACKLOG_MAX);
+    while (taken < 2 * WEIR_BACKLOG_MAX + 1000) {
+        random = random * 1664525 + 1013904223; /* Knuth's, of Numerical Recipes */
+        for (uint32_t i = 0; i < random >> 24 && put - taken < 200; i++)
+            put_number(&wire, put++);
+        weir_backlog_fill(backlog);
+        assert_int_equal(rte_ring_count(wire.ring), 0);
+        uint16_t want = (uint16_t)(random >> 8) % WEIR_BURST_MAX + 1;
+        uint16_t got = weir_backlog_take(backlog, mbufs, want);
+        assert_int_equal(got, want < put - taken ? want : put - taken);
+        for (uint16_t i = 0; i < got; i++)
+            assert_int_equal(number_in(rte_pktmbuf_mtod_offset(mbufs[i], const uint8_t *, 42)),
+                taken++);
+        rte_pktmbuf_free_bulk(mbufs, got);
+    }
+    for (uint16_t got; (got = weir_backlog_take(backlog, mbufs, WEIR_BURST_MAX)) > 0;)
+        rte_pktmbuf_free_bulk(mbufs, got);
+    free(backlog);
+    wire_close(&wire);
+}
+
+static void
+test_backlog_leaves_on_the_device_what_finds_no_room(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open();
+    struct weir_backlog *backlog = calloc(1, sizeof *backlog);
+    struct rte_mbuf *mbufs[200];
+    weir_backlog_init(backlog, wire.id, 0, 2 * WEIR_BACKLOG_TAKE);
+    for (uint32_t i = 0; i < 200; i++)
+        put_number(&wire, i);
+    weir_backlog_fill(backlog);
+    weir_backlog_fill(backlog);
+    assert_int_equal(rte_ring_count(wire.ring), 200 - 2 * WEIR_BACKLOG_TAKE);
+    assert_int_equal(weir_backlog_take(backlog, mbufs, 1), 1);
+    weir_backlog_fill(backlog); /* no room for another whole burst */
+    assert_int_equal(rte_ring_count(wire.ring), 200 - 2 * WEIR_BACKLOG_TAKE);
+    assert_int_equal(weir_backlog_take(backlog, mbufs + 1, 200), 2 * WEIR_BACKLOG_TAKE - 1);
+    weir_backlog_fill(backlog);
+    assert_int_equal(weir_backlog_take(backlog, mbufs + 2 * WEIR_BACKLOG_TAKE, 200),
+        200 - 2 * WEIR_BACKLOG_TAKE);
+    for (uint32_t i = 0; i < 200; i++)
+        assert_int_equal(number_in(rte_pktmbuf_mtod_offset(mbufs[i], const uint8_t *, 42)), i);
+    rte_pktmbuf_free_bulk(mbufs, 200);
+    free(backlog);
+    wire_close(&wire);
+}
+
+static void
+test_frames_collected_while_nothing_is_received_come_later_or_are_dropped_by_name(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open_as(true);
+    struct weir_packet packets[WEIR_BURST_MAX];
+    for (uint32_t i = 0; i < 50; i++)
+        put_number(&wire, i);
+    wire.port->ops->collect(wire.port);
+    assert_int_equal(rte_ring_count(wire.ring), 0);
+    assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].received, 0); /* nobody has them yet */
+    for (uint32_t first = 0; first < 40; first += 20) {
+        assert_int_equal(wire.port->ops->receive(wire.port, packets, 20), 20);
+        for (uint32_t i = 0; i < 20; i++)
+            assert_int_equal(number_in(packets[i].data), first + i);
+        wire.port->ops->release(wire.port, packets, 20);
+    }
+    wire.port->ops->close(wire.port);
+    /* those that are left were taken off the device, and found nobody */
+    assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].received, 10);
+    assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].dropped[WEIR_REASON_shutdown], 10);
+    assert_int_equal(rte_mempool_avail_count(wire.pool), 255);
+    rte_ring_free(wire.ring);
+    rte_mempool_free(wire.pool);
+}
+
 static void
 test_pcap_file_is_a_source(void **state)
 {
@@ -375,6 +494,10 @@ main(void)
         cmocka_unit_test(test_damaged_frames_are_counted_by_reason),
         cmocka_unit_test(test_checksum_flags_of_the_device_are_trusted),
         cmocka_unit_test(test_frames_without_slack_or_in_pieces_are_truncated),
+        cmocka_unit_test(test_backlog_hands_out_all_frames_in_order),
+        cmocka_unit_test(test_backlog_leaves_on_the_device_what_finds_no_room),
+        cmocka_unit_test(
+            test_frames_collected_while_nothing_is_received_come_later_or_are_dropped_by_name),
         cmocka_unit_test(test_pcap_file_is_a_source),
         cmocka_unit_test(test_null_device_is_refused_frame_by_frame),
         cmocka_unit_test(test_af_packet_port_can_be_slept_on),

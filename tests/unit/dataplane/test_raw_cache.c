@@ -79,18 +79,18 @@ test_raw_cache_keeps_all_entries_at_its_stated_size(void **state)
 static void
 test_raw_cache_burst_finds_what_single_lookups_find(void **state)
 {
-    enum { COUNT = 300 };
-    struct {
+    enum { COUNT = 9999 }; /* so that one bucket in twenty-five is full */
+    static struct {
         uint64_t other;
         struct weir_hash128 raw;
     } keys[COUNT];
-    uint64_t numbers[COUNT];
+    static uint64_t numbers[COUNT];
     for (uint64_t i = 0; i < COUNT; i++) {
         keys[i].raw = raw(i);
         if (i % 3 != 0)
             weir_raw_cache_insert(*state, raw(i), i << 8);
     }
-    weir_raw_cache_prefetch_burst(*state, &keys[0].raw, sizeof keys[0], COUNT);
+    weir_raw_cache_prefetch_burst(*state, &keys[0].raw, sizeof keys[0], COUNT, numbers);
     assert_int_equal(weir_raw_cache_lookup_burst(*state, &keys[0].raw, sizeof keys[0], COUNT,
                          numbers),
         COUNT / 3 * 2);

@@ -6,11 +6,13 @@
 #include "base/shared.h"
 #include "dataplane/registrar.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -467,6 +469,39 @@ test_registrar_counts_what_the_worker_counted(void **state)
 }
 
 static void
+test_registrar_tells_once_that_the_table_is_full(void **state)
+{
+    (void)state;
+    int ends[2];
+    static char told[65536];
+    give_batch();
+    for (unsigned i = 0; i < SERIES_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%u", i);
+        line(0, name, 1);
+    }
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    int kept = dup(STDERR_FILENO);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    line(5, "new new newer", 3);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    line(5, "new", 1);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    dup2(kept, STDERR_FILENO);
+    ssize_t size = read(ends[0], told, sizeof told - 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 4);
+    assert_true(size > 0 && told[size - 1] == '\n' && memchr(told, '\n', (size_t)size - 1) == NULL);
+    assert_non_null(strstr(told, " event=table_full detail=\"series table full: "));
+    close(kept);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void
 test_registrar_refuses_by_name_when_the_table_is_full(void **state)
 {
     (void)state;
@@ -838,6 +873,7 @@ main(void)
         TEST(test_registrar_settles_each_run_of_a_source),
         TEST(test_registrar_keeps_a_record_for_its_good_samples),
         TEST(test_registrar_counts_what_the_worker_counted),
+        TEST(test_registrar_tells_once_that_the_table_is_full),
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),
         TEST(test_registrar_defines_points_and_says_their_numbers),
         TEST(test_registrar_defines_the_series_of_a_definition_without_a_sample),

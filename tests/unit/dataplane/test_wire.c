@@ -200,6 +200,38 @@ test_the_channels_with_most_gaps_are_in_the_view(void **state)
     free(senders);
 }
 
+static void
+test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_of(1);
+    struct weir_batch *batch = batch_new();
+    static struct weir_senders_view view;
+    static struct weir_senders_rows rows;
+    uint64_t random = 3, gaps = 0, number = 1;
+    int64_t mono_ms = 777;
+    weir_senders_watch(senders, &view);
+    for (int round = 0; round < 1000; round++) {
+        mono_ms += (int64_t)(next_random(&random) % 3000);
+        int64_t seen_ms = mono_ms;
+        weir_senders_now(senders, mono_ms * 1000000);
+        struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+        weir_channel_meet(channel, number += 2, &gaps);
+        weir_senders_dirty(senders, channel);
+        weir_channel_told(channel, number, true, &gaps);
+        weir_senders_mark(senders, batch);
+        weir_batch_reset(batch);
+        mono_ms += (int64_t)(next_random(&random) % 3000);
+        weir_senders_tick(senders, mono_ms * 1000000, NOW_MS + mono_ms);
+        assert_int_equal(weir_senders_view_read(&view, &rows), WEIR_OK);
+        assert_int_equal(rows.count, 1);
+        int64_t before_ms = NOW_MS + seen_ms - rows.rows[0].last_seen_ms;
+        assert_true(before_ms >= 0 && before_ms < 1000);
+    }
+    batch_free(batch);
+    free(senders);
+}
+
 /* ---- channels that make room ---- */
 
 #define SECOND_NS INT64_C(1000000000)
@@ -535,6 +567,35 @@ test_groups_become_runs_of_their_series(void **state)
     free(series);
 }
 
+/* A number would be acknowledged, and after a crash be a duplicate, before what it defined is in
+ * the log. */
+static void
+test_a_definition_with_a_number_is_refused(void **state)
+{
+    (void)state;
+    static struct packets packets;
+    packets.count = 0;
+    client_packets(&packets);
+    struct weir_senders *senders = senders_new();
+    struct weir_series *series = series_new();
+    struct weir_wire_header header;
+    uint8_t *data = packets.data[0];
+    memcpy(&header, data, sizeof header);
+    assert_int_equal(header.flags, WEIR_WIRE_UNNUMBERED);
+    header.flags = 0;
+    header.sequence = 1;
+    memcpy(data, &header, sizeof header);
+    uint32_t crc =
+        weir_crc32c(weir_crc32c(0, data, 44), data + 64, packets.size[0] - 64);
+    memcpy(data + 44, &crc, sizeof crc);
+    parse(senders, series, data, packets.size[0]);
+    assert_int_equal(parsed.record_count, 1);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_packet);
+    assert_null(weir_senders_find(senders, header.sender, header.channel));
+    free(senders);
+    free(series);
+}
+
 /* Whatever a byte is changed to, with a checksum that fits: records are counted, nothing outside
  * the packet is read (the sanitizers look), and what is accepted lies inside. */
 static void
@@ -583,6 +644,7 @@ main(void)
         cmocka_unit_test(test_window_agrees_with_a_list_of_all_numbers),
         cmocka_unit_test(test_first_number_far_from_one_is_where_numbers_begin),
         cmocka_unit_test(test_the_channels_with_most_gaps_are_in_the_view),
+        cmocka_unit_test(test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says),
         cmocka_unit_test(test_only_an_idle_channel_makes_room_and_its_gaps_are_counted),
         cmocka_unit_test(test_a_channel_that_comes_back_goes_on_where_it_was),
         cmocka_unit_test(test_gaps_are_exact_whoever_makes_room),
@@ -590,6 +652,7 @@ main(void)
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
         cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),
         cmocka_unit_test(test_groups_become_runs_of_their_series),
+        cmocka_unit_test(test_a_definition_with_a_number_is_refused),
         cmocka_unit_test(test_no_changed_byte_is_read_past_the_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

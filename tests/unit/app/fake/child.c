@@ -10,7 +10,6 @@
 #include "base/config.h"
 #include "base/shared.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -65,15 +64,13 @@ open_ingest(bool reject)
     atomic_store(&shared->epoch, 1);
 }
 
+/* The supervisor's socket, which listens. */
 static void
-open_http(const struct weir_config *config)
+open_http(const char *fd)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(config->http_port)};
-    int one = 1;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    inet_pton(AF_INET, config->http_address, &at.sin_addr);
-    if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 5) != 0)
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (getsockopt(atoi(fd), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens)
         _exit(7);
     struct weir_shared *shared;
     if (weir_shared_map(WEIR_SHARED_FD, &shared) != WEIR_OK)
@@ -109,7 +106,7 @@ main(int argc, char **argv)
     if (strcmp(name, "weir-dataplane") == 0)
         open_ingest(strcmp(order, "reject") == 0);
     else if (strcmp(order, "mute") != 0)
-        open_http(&config);
+        open_http(argc == 7 && strcmp(argv[5], "--http-fd") == 0 ? argv[6] : "-1");
     int number;
     do
         sigwait(&stop, &number);

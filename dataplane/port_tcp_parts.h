@@ -1,0 +1,77 @@
+/* port_tcp_parts: the inside of struct port_tcp, for dataplane/port_tcp*.c only.
+ *
+ *   port_tcp.c         the port: listeners, connections, what is read and handed on
+ *   port_tcp_answer.c  what senders are told, and when
+ *
+ * Threads: the port's worker
+ */
+#ifndef WEIR_DATAPLANE_PORT_TCP_PARTS_H
+#define WEIR_DATAPLANE_PORT_TCP_PARTS_H
+
+#include "base/shared.h"
+#include "dataplane/connections.h"
+#include "dataplane/port.h"
+
+struct weir_tcp_listener {
+    int fd;
+    uint8_t proto;
+    uint8_t time_unit;
+};
+
+struct weir_port_tcp {
+    struct weir_port port;
+    int epoll;
+    int wake;          /* readable while `again` has anybody, so that wait_fd tells */
+    bool wake_set;
+    bool accept_paused; /* out of descriptors or memory */
+    bool changed;       /* somebody new waits, or was settled, since the last progress */
+    uint32_t listener_count;
+    struct weir_tcp_listener listeners[WEIR_LISTENERS_MAX];
+    struct weir_connections *connections;
+    struct weir_connection_list again;
+    struct weir_connection_list waiting;
+    uint32_t *acking; /* slots of connections that are owed an acknowledgement */
+    uint32_t acking_count;
+    uint8_t *area;
+    size_t area_used;
+    /* the burst's */
+    int64_t now_ms;
+    uint64_t now_tsc;
+    /* progress when the waiting were last looked at */
+    uint64_t worker_durable;
+    uint64_t registrar_durable;
+    uint32_t state;         /* enum weir_ingest_state */
+    int64_t state_since_ns;
+};
+
+static inline struct weir_port_tcp *
+weir_tcp_of(struct weir_port *port)
+{
+    return (struct weir_port_tcp *)port;
+}
+
+static inline void
+weir_tcp_count(struct weir_port_tcp *tcp, enum weir_counter counter)
+{
+    tcp->port.counts->counter[counter]++;
+}
+
+/* port_tcp.c: ends a connection. */
+void weir_tcp_drop(struct weir_port_tcp *tcp, struct weir_connection *connection);
+
+/* port_tcp_answer.c */
+/* All the sender's bytes have been taken: from here on it waits for its answer. */
+void weir_tcp_wait_for_answer(struct weir_port_tcp *tcp, struct weir_connection *connection);
+/* Notes what a stretch of weir packets asks to be acknowledged. */
+void weir_tcp_note_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
+    const struct weir_packet *packet);
+/* Nothing is owed to it any more. */
+void weir_tcp_forget_ack(struct weir_port_tcp *tcp, struct weir_connection *connection);
+/* Sends an acknowledgement. False where its sender does not read. */
+bool weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
+    uint16_t status);
+/* settle and progress of the port's operations */
+void weir_tcp_settle(struct weir_port *port, const struct weir_settlement *settlement);
+bool weir_tcp_progress(struct weir_port *port, const struct weir_progress *progress);
+
+#endif

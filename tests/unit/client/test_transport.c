@@ -1,0 +1,180 @@
+/* The client over TCP, against a Weir that the test plays: when it listens, how long it pauses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "client/client_internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static bool broken; /* nothing can be sent */
+
+ssize_t __real_send(int fd, const void *data, size_t size, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
+
+ssize_t
+__wrap_send(int fd, const void *data, size_t size, int flags)
+{
+    if (!broken)
+        return __real_send(fd, data, size, flags);
+    errno = EPIPE;
+    return -1;
+}
+
+static struct {
+    int listener;
+    int fd; /* the client's connection, this side */
+    struct weir_client *client;
+    uint16_t template;
+} t;
+
+static int
+start(void **state)
+{
+    (void)state;
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t size = sizeof at;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    broken = false;
+    t.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(t.listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(t.listener, 8), 0);
+    assert_int_equal(getsockname(t.listener, (struct sockaddr *)&at, &size), 0);
+    const struct weir_client_options options = {.address = "127.0.0.1",
+        .port = ntohs(at.sin_port),
+        .tcp = true,
+        .sender = 1,
+        .epoch = 1,
+        .packet_max = 256};
+    const struct weir_client_label name = {"__name__", "x"};
+    const struct weir_client_series series = {&name, 1};
+    assert_int_equal(weir_client_new(&options, &t.client), 0);
+    assert_int_equal(weir_client_add_template(t.client, NULL, 0, &series, 1, &t.template), 0);
+    t.fd = accept(t.listener, NULL, NULL);
+    assert_true(t.fd >= 0);
+    return 0;
+}
+
+static int
+stop(void **state)
+{
+    (void)state;
+    weir_client_free(t.client);
+    close(t.fd);
+    close(t.listener);
+    return 0;
+}
+
+/* Acknowledges, and waits until the client's kernel has it. */
+static void
+acknowledge(uint64_t sequence)
+{
+    const struct weir_wire_ack ack = {
+        .magic = WEIR_WIRE_ACK_MAGIC, .epoch = 1, .sequence = sequence};
+    struct pollfd came = {.fd = t.client->fd, .events = POLLIN};
+    assert_int_equal(__real_send(t.fd, &ack, sizeof ack, 0), sizeof ack);
+    assert_int_equal(poll(&came, 1, 10000), 1);
+}
+
+static int
+unread(void)
+{
+    int bytes;
+    assert_int_equal(ioctl(t.client->fd, FIONREAD, &bytes), 0);
+    return bytes;
+}
+
+static int
+add(double value)
+{
+    return weir_client_add_values(t.client, t.template, 0, &value, 1, 1000);
+}
+
+static void
+test_adding_values_does_not_listen_before_a_packet_goes_out(void **state)
+{
+    (void)state;
+    assert_int_equal(add(1), 0);
+    assert_int_equal(weir_client_flush(t.client), 0);
+    acknowledge(1);
+    assert_int_equal(add(2), 0);
+    assert_int_equal(unread(), sizeof(struct weir_wire_ack));
+    assert_int_equal(weir_client_acked(t.client), 0);
+    for (int i = 0; weir_client_sent(t.client) == 1; i++) {
+        assert_in_range(i, 0, 10); /* a packet of 256 bytes holds no more */
+        assert_int_equal(add(i), 0);
+    }
+    assert_int_equal(unread(), 0);
+    assert_int_equal(weir_client_acked(t.client), 1);
+}
+
+static void
+test_adding_values_listens_where_too_many_packets_wait(void **state)
+{
+    (void)state;
+    int err = 0;
+    static char sink[1 << 20];
+    while (err == 0) {
+        err = add(1);
+        (void)recv(t.fd, sink, sizeof sink, MSG_DONTWAIT);
+    }
+    assert_int_equal(err, -EAGAIN);
+    acknowledge(weir_client_sent(t.client));
+    assert_int_equal(add(1), 0);
+    assert_int_equal(weir_client_acked(t.client), weir_client_sent(t.client));
+}
+
+static void
+test_a_connection_that_fails_at_its_definitions_doubles_the_pause_once(void **state)
+{
+    (void)state;
+    broken = true;
+    assert_int_equal(add(1), 0);
+    assert_int_equal(weir_client_flush(t.client), 0);
+    assert_int_equal(t.client->fd, -1);
+    int pause_ms = t.client->pause_ms;
+    assert_true(pause_ms > 0);
+    for (int i = 0; i < 3; i++) {
+        t.client->attempt_ms = 0; /* its time has come */
+        weir_client_listen(t.client);
+        assert_int_equal(t.client->fd, -1);
+        assert_int_equal(t.client->pause_ms, 2 * pause_ms);
+        pause_ms *= 2;
+    }
+    broken = false;
+    t.client->attempt_ms = 0;
+    weir_client_listen(t.client);
+    assert_true(t.client->fd >= 0);
+}
+
+static void
+test_who_answers_something_else_is_not_weir(void **state)
+{
+    (void)state;
+    assert_int_equal(add(1), 0);
+    assert_int_equal(__real_send(t.fd, "hm", 2, 0), 2);
+    assert_int_equal(weir_client_wait(t.client, 0, 10000), -EPROTO);
+    assert_false(weir_client_heard(t.client));
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(test_adding_values_does_not_listen_before_a_packet_goes_out),
+        TEST(test_adding_values_listens_where_too_many_packets_wait),
+        TEST(test_a_connection_that_fails_at_its_definitions_doubles_the_pause_once),
+        TEST(test_who_answers_something_else_is_not_weir),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
