@@ -54,6 +54,9 @@ struct weir_run {
     uint32_t count;
     void *channel;           /* struct weir_channel */
     uint64_t sequence;
+    const uint8_t *list;     /* of a definition: its unknown series; NULL where it goes as text */
+    uint32_t list_bytes;
+    uint32_t list_count;
 };
 
 struct weir_parsed {
@@ -71,6 +74,7 @@ struct weir_parsed {
     struct weir_point points[WEIR_POINTS_MAX];
 };
 
+struct weir_definitions;
 struct weir_senders;
 struct weir_series;
 
@@ -81,6 +85,7 @@ struct weir_parse_context {
     /* the weir protocol's; NULL elsewhere */
     struct weir_senders *senders;
     const struct weir_series *series;
+    struct weir_definitions *definitions; /* scratch */
     uint8_t refusal; /* reason by which all is refused now, or WEIR_REASON_NONE */
 };
 
@@ -93,6 +98,16 @@ typedef size_t weir_parse_fn(const struct weir_parse_context *context,
     struct weir_packet *packet, size_t at, struct weir_parsed *out);
 
 #define WEIR_TAGS_KEPT_MAX 1024
+#define WEIR_LABELS_PLANNED_MAX 8
+
+/* Where the labels went that a series adds to the common ones of its definition. */
+struct weir_label_plan {
+    bool valid;
+    uint8_t count;                                /* of its own labels */
+    uint8_t order[WEIR_LABELS_PLANNED_MAX];       /* index of the first, the second by name */
+    uint16_t common_end[WEIR_LABELS_PLANNED_MAX]; /* common bytes ahead of the first, the second */
+    struct weir_label own[WEIR_LABELS_PLANNED_MAX]; /* as they came; borrowed from the text */
+};
 
 /* A line that parse has accepted, on the way to the labels of its fields: its tags are decoded
  * once, and its fields are walked once where they are asked for in order, so that a line of
@@ -109,6 +124,8 @@ struct weir_line_labels {
     const uint8_t *measurement;
     size_t measurement_size;
     struct weir_label list[WEIR_LABELS_COUNT_MAX];
+    uint32_t list_count;         /* of a definition's common labels, and their plan */
+    struct weir_label_plan plan;
     size_t tags_text_size; /* of what tags was made from; 0 where it was not kept */
     size_t tags_size;
     size_t name_at;        /* where in tags the name goes */

@@ -4,7 +4,6 @@
 #include "base/crc.h"
 #include "dataplane/group_append.h"
 #include "dataplane/parse_time.h"
-#include "dataplane/utf8.h"
 
 #include <limits.h>
 
@@ -21,28 +20,12 @@ struct run {
     bool has_heartbeat;
 };
 
-static inline uint16_t
-load16(const uint8_t *at)
-{
-    uint16_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
 static inline int64_t
 load64(const uint8_t *at)
 {
     int64_t value;
     memcpy(&value, at, sizeof value);
     return value;
-}
-
-static struct weir_wire_record
-load_record(const uint8_t *at)
-{
-    struct weir_wire_record record;
-    memcpy(&record, at, sizeof record);
-    return record;
 }
 
 static size_t
@@ -104,26 +87,16 @@ checksum_right(const uint8_t *data, const struct weir_wire_header *header)
 static bool
 labels_whole(const uint8_t *list, size_t size)
 {
-    struct weir_label label;
     size_t at = 0;
-    enum weir_err err;
-    while ((err = weir_labels_next(list, size, &at, &label)) == WEIR_OK)
-        ;
-    return err == WEIR_END;
-}
-
-/* The list behind its u16 size at *at; moves *at behind it. */
-static bool
-next_list(const uint8_t *record, size_t length, size_t *at, const uint8_t **list, size_t *size)
-{
-    if (length - *at < 2)
-        return false;
-    *size = load16(record + *at);
-    *list = record + *at + 2;
-    if (*size > length - *at - 2)
-        return false;
-    *at += 2 + *size;
-    return true;
+    while (size - at >= 2 * sizeof(uint16_t)) {
+        uint16_t sizes[2];
+        memcpy(sizes, list + at, sizeof sizes);
+        size_t bytes = sizeof sizes + sizes[0] + sizes[1];
+        if (bytes > size - at)
+            return false;
+        at += bytes;
+    }
+    return at == size;
 }
 
 static bool
@@ -136,7 +109,8 @@ definition_valid(const uint8_t *data, const struct weir_wire_record *record)
     for (uint32_t i = 0; i <= record->count; i++) {
         const uint8_t *list;
         size_t size;
-        if (!next_list(data, record->length, &at, &list, &size) || !labels_whole(list, size))
+        if (!weir_wire_next_list(data, record->length, &at, &list, &size) ||
+            !labels_whole(list, size))
             return false;
     }
     return at == record->length;
@@ -180,7 +154,7 @@ layout_valid(struct run *run)
         at = align_up(at);
         if (at > length || length - at < sizeof(struct weir_wire_record))
             return false;
-        struct weir_wire_record record = load_record(run->data + at);
+        struct weir_wire_record record = weir_wire_load_record(run->data + at);
         if (record.length < sizeof record || record.length > length - at ||
             !record_valid(run, run->data + at, &record))
             return false;
@@ -210,7 +184,7 @@ refuse_all(struct run *run, uint8_t reason)
     size_t at = sizeof run->header;
     for (uint32_t i = 0; i < run->header.record_count; i++) {
         at = align_up(at);
-        struct weir_wire_record record = load_record(run->data + at);
+        struct weir_wire_record record = weir_wire_load_record(run->data + at);
         add_record(run, run->data + at, record.length, samples_of(&record), reason);
         at += record.length;
     }
@@ -276,17 +250,11 @@ take_definition(struct run *run, struct weir_channel *channel, const uint8_t *da
     const struct weir_wire_record *record)
 {
     struct weir_run *definition = &run->out->runs[run->out->record_count];
-    const struct weir_definition_text text = {.sender = channel->sender,
-        .sequence = run->header.sequence,
-        .epoch = channel->epoch,
-        .channel = channel->channel};
     uint8_t reason = WEIR_REASON_NONE;
-    uint32_t unknown = weir_definition_apply(run->context->senders, run->context->series, &text,
-        data, &reason);
-    *definition = (struct weir_run){.kind = unknown > 0 ? WEIR_RUN_DEFINITION : WEIR_RUN_EMPTY,
-        .count = record->count,
+    *definition = (struct weir_run){.count = record->count,
         .channel = channel,
         .sequence = run->header.sequence};
+    weir_definition_apply(run->context, channel, data, definition, &reason);
     add_record(run, data, record->length, 0, reason);
 }
 
@@ -297,7 +265,7 @@ take_records(struct run *run, struct weir_channel *channel)
     for (uint32_t i = 0; i < run->header.record_count; i++) {
         at = align_up(at);
         const uint8_t *data = run->data + at;
-        struct weir_wire_record record = load_record(data);
+        struct weir_wire_record record = weir_wire_load_record(data);
         if (is_group(&record)) {
             take_group(run, channel, data, &record);
         } else if (record.type == WEIR_WIRE_DEFINITION) {
@@ -397,6 +365,7 @@ weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *pa
         return at;
     if (context->senders == NULL)
         return refuse_rest(&run, at);
+    context->definitions->used = 0;
     if (left < sizeof run.header)
         return packet->final ? refuse_rest(&run, at) : at;
     memcpy(&run.header, run.data, sizeof run.header);
@@ -407,132 +376,4 @@ weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *pa
     if (!checksum_right(run.data, &run.header) || !layout_valid(&run))
         return refuse_rest(&run, at);
     return take_packet(&run) ? at + run.header.length : at;
-}
-
-static bool
-text_valid(const struct weir_label *label)
-{
-    return weir_utf8_valid(label->name, label->name_size) &&
-        weir_utf8_valid(label->value, label->value_size);
-}
-
-/* Adds the labels of a list to those there are. */
-static enum weir_err
-collect(const uint8_t *list, size_t size, struct weir_label *labels, size_t *count)
-{
-    struct weir_label label;
-    size_t at = 0;
-    enum weir_err err;
-    while ((err = weir_labels_next(list, size, &at, &label)) == WEIR_OK) {
-        if (*count == WEIR_LABELS_COUNT_MAX)
-            return weir_fail(WEIR_LIMIT, 0, "more than %d labels", WEIR_LABELS_COUNT_MAX);
-        if (!text_valid(&label))
-            return weir_fail(WEIR_INVALID, 0, "a label that is not UTF-8");
-        labels[(*count)++] = label;
-    }
-    return err == WEIR_END ? WEIR_OK : err;
-}
-
-/* Canonical labels from a definition's common list and a series' own. */
-static enum weir_err
-join_labels(const uint8_t *common, size_t common_size, const uint8_t *own, size_t own_size,
-    uint8_t *out, size_t *size)
-{
-    struct weir_label labels[WEIR_LABELS_COUNT_MAX];
-    struct weir_label name;
-    size_t count = 0;
-    enum weir_err err = collect(common, common_size, labels, &count);
-    if (err == WEIR_OK)
-        err = collect(own, own_size, labels, &count);
-    if (err == WEIR_OK)
-        err = weir_labels_encode(labels, count, out, size);
-    if (err == WEIR_OK && !weir_labels_find(out, *size, WEIR_NAME_LABEL, &name))
-        return weir_fail(WEIR_INVALID, 0, "a series without name");
-    return err;
-}
-
-enum weir_err
-weir_wire_labels_begin(struct weir_line_labels *line, const uint8_t *text, size_t size)
-{
-    line->text = text + sizeof(struct weir_definition_text);
-    line->size = size - sizeof(struct weir_definition_text);
-    line->next = 0;
-    line->at = sizeof(struct weir_wire_record);
-    if (!next_list(line->text, line->size, &line->at, &line->measurement,
-            &line->measurement_size)) /* the common labels */
-        return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
-    line->fields_at = line->at;
-    return WEIR_OK;
-}
-
-enum weir_err
-weir_wire_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
-    size_t *labels_size)
-{
-    const uint8_t *own;
-    size_t own_size;
-    if (field < line->next) {
-        line->next = 0;
-        line->at = line->fields_at;
-    }
-    do {
-        if (!next_list(line->text, line->size, &line->at, &own, &own_size))
-            return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
-    } while (line->next++ < field);
-    return join_labels(line->measurement, line->measurement_size, own, own_size, labels,
-        labels_size);
-}
-
-uint32_t
-weir_definition_apply(struct weir_senders *senders, const struct weir_series *series,
-    const struct weir_definition_text *text, const uint8_t *data, uint8_t *reason)
-{
-    struct weir_wire_record record = load_record(data);
-    struct weir_channel *channel = weir_senders_find(senders, text->sender, text->channel);
-    if (channel == NULL || channel->epoch != text->epoch)
-        return 0;
-    struct weir_template *template =
-        weir_channel_define(senders, channel, &record, text->sequence, reason);
-    if (template == NULL)
-        return 0;
-    size_t at = sizeof record;
-    const uint8_t *common, *own;
-    size_t common_size, own_size;
-    bool whole = next_list(data, record.length, &at, &common, &common_size);
-    WEIR_ASSERT(whole); /* layout_valid saw to it */
-    uint32_t unknown = 0;
-    for (uint32_t i = record.first; i < (uint32_t)record.first + record.count; i++) {
-        uint8_t labels[WEIR_LABELS_BYTES_MAX];
-        size_t size;
-        whole = next_list(data, record.length, &at, &own, &own_size);
-        WEIR_ASSERT(whole);
-        uint64_t number = template->numbers[i];
-        if (number != WEIR_SERIES_UNKNOWN)
-            continue;
-        if (join_labels(common, common_size, own, own_size, labels, &size) != WEIR_OK ||
-            weir_series_resolve(series, labels, size, &number) != WEIR_OK) {
-            unknown++;
-            continue;
-        }
-        template->numbers[i] = number;
-        template->unknown--;
-        template->unlogged = true;
-    }
-    return unknown;
-}
-
-void
-weir_definition_settled(struct weir_senders *senders, const struct weir_series *series,
-    const uint8_t *data)
-{
-    struct weir_definition_text text;
-    memcpy(&text, data, sizeof text);
-    struct weir_channel *channel = weir_senders_find(senders, text.sender, text.channel);
-    if (channel == NULL || channel->epoch != text.epoch)
-        return;
-    WEIR_ASSERT(channel->pending > 0);
-    channel->pending--;
-    uint8_t reason;
-    (void)weir_definition_apply(senders, series, &text, data + sizeof text, &reason);
-    weir_senders_dirty(senders, channel);
 }

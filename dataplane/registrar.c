@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Chunks of each worker a round: a burst of definitions fills two. After the first of each they
+ * are begun only in the round's first half millisecond, because a worker of the same thread
+ * receives nothing meanwhile: four of resolved lines take that, one of text takes three. */
+#define CHUNKS_ROUND 4
+#define MORE_CHUNKS_SECONDS 0.0005
+/* Half of a core's first level: a packet's definition has some thirty series. */
+#define PREFETCH_MAX 256
+
 /* A chunk under way. It stays here over rounds where a batch is full and no other is empty:
  *
  *   none --chunk_take--> between lines <--line_take, line_finish--> in a line
@@ -46,6 +54,7 @@ struct weir_registrar {
     int64_t batch_content_ns;    /* when its first sample came */
     uint64_t definitions_pushed; /* definitions below it are in pushed batches */
     int64_t now_ns;
+    uint64_t more_ticks;         /* of a round in which second chunks are begun */
     uint64_t round_tsc;          /* when this round began */
     uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
@@ -64,6 +73,7 @@ weir_registrar_new(const struct weir_registrar_options *options, struct weir_reg
         return weir_fail(WEIR_NOMEM, 0, "registrar of %zu bytes", sizeof *registrar);
     registrar->options = *options;
     registrar->definitions_pushed = weir_series_count(options->series);
+    registrar->more_ticks = (uint64_t)(weir_tsc_hz() * MORE_CHUNKS_SECONDS);
     *out = registrar;
     return WEIR_OK;
 }
@@ -261,6 +271,10 @@ point_define(struct weir_registrar *registrar)
     enum weir_err err;
     work->is_new = false;
     if (work->resolved != NULL && work->resolved->labels_size == 0) {
+        if (work->resolved->number == WEIR_RAW_UNKNOWN) {
+            samples_reject(registrar, 1, WEIR_REASON_bad_labels);
+            return;
+        }
         work->number = work->resolved->number;
         work->pending = true;
         return;
@@ -338,11 +352,32 @@ definition_parse(struct weir_registrar *registrar)
     registrar->work.point_end = registrar->work.line.defines;
 }
 
+/* The buckets of a line's first points are on their way before the first is looked for. */
 static void
-line_resolved(struct work *work)
+points_prefetch(const struct weir_series *series, const uint8_t *list, uint32_t count)
 {
-    work->resolved = (struct weir_chunk_point *)(void *)work->text;
+    for (uint32_t i = 0; i < count && i < PREFETCH_MAX; i++) {
+        const struct weir_chunk_point *point = (const void *)list;
+        if (point->labels_size > 0)
+            weir_series_prefetch(series, point->fingerprint);
+        list += weir_chunk_point_bytes(point->labels_size);
+    }
+}
+
+static void
+line_resolved(struct weir_registrar *registrar)
+{
+    struct work *work = &registrar->work;
+    uint8_t *list = work->text;
     work->point_end = work->line.samples;
+    if (work->line.defines > 0) {
+        struct weir_definition_text text;
+        memcpy(&text, list, sizeof text);
+        list += sizeof text + sizeof(struct weir_wire_record);
+        work->point_end = text.list_count;
+    }
+    work->resolved = (struct weir_chunk_point *)(void *)list;
+    points_prefetch(registrar->options.series, list, work->point_end);
 }
 
 static void
@@ -369,7 +404,7 @@ line_take(struct weir_registrar *registrar)
         samples_reject(registrar,
             work->line.defines > 0 ? work->line.defines : work->line.samples, refused);
     else if (work->line.resolved)
-        line_resolved(work);
+        line_resolved(registrar);
     else if (work->line.defines > 0)
         definition_parse(registrar);
     else
@@ -558,7 +593,11 @@ weir_registrar_run_once(struct weir_registrar *registrar)
     registrar->now_ns = weir_mono_ns();
     registrar->round_tsc = weir_tsc();
     bool room = registrar->work.chunk == NULL || chunk_work(registrar, &lines);
-    for (uint32_t i = 0; i < registrar->options.worker_count && room; i++) {
+    uint32_t workers = registrar->options.worker_count;
+    for (uint32_t turn = 0; turn < CHUNKS_ROUND * workers && room; turn++) {
+        uint32_t i = turn % workers;
+        if (turn >= workers && weir_tsc() - registrar->round_tsc >= registrar->more_ticks)
+            break;
         if (weir_ring_peek(registrar->options.workers[i].chunks) == NULL)
             continue;
         if (!may_take(registrar))

@@ -9,7 +9,8 @@
  *   worker --chunks--> registrar --batches--> log writer
  *   worker <-settled-- registrar <-empties--- log writer
  *
- * Definitions of the weir protocol come the same way, as records without samples.
+ * Definitions of the weir protocol come the same way, as records without samples: as the list of
+ * their unknown series, or as they came.
  *
  * A new series is in the table before its definition is pushed. A worker that uses it at once may
  * be ahead of the definition: the log writer then holds that worker's batch back and asks with
@@ -29,7 +30,7 @@
 #include "base/progress.h"
 #include "base/ring.h"
 #include "base/sample.h"
-#include "dataplane/parse.h"
+#include "dataplane/parse_weir.h"
 #include "dataplane/port.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/series.h"
@@ -43,14 +44,15 @@ struct weir_chunk_line {
     uint32_t source;
     uint8_t proto;
     uint8_t time_unit : 7;
-    uint8_t resolved : 1; /* a list of `samples` points, not text */
+    uint8_t resolved : 1; /* a list of points, not text; of a definition: see parse_weir.h */
     uint16_t samples; /* points of the line, as the ledger counts them */
     uint32_t defines; /* series of a definition, which has no samples; 0 for a line */
     int64_t receive_ms;
 };
 _Static_assert(sizeof(struct weir_chunk_line) == 24, "");
 
-/* A point of a resolved line: this, then its canonical labels, padded to 8 bytes. */
+/* A point of a resolved line, or a series of a definition: this, then its canonical labels, padded
+ * to 8 bytes. */
 struct weir_chunk_point {
     struct weir_hash128 raw;         /* as in struct weir_point */
     struct weir_hash128 fingerprint; /* of the labels */
@@ -59,8 +61,8 @@ struct weir_chunk_point {
     uint64_t value;
     int8_t exponent;
     uint8_t kind;
-    uint16_t labels_size; /* 0 where the worker knew the number */
-    uint32_t spare;
+    uint16_t labels_size; /* 0 where the worker knew the number, or the labels were refused */
+    uint32_t index;       /* of a definition's series in its template */
 };
 _Static_assert(sizeof(struct weir_chunk_point) == 64, "");
 
@@ -118,8 +120,8 @@ struct weir_registrar;
 
 enum weir_err weir_registrar_new(const struct weir_registrar_options *options,
     struct weir_registrar **out) WEIR_MUST_USE;
-/* One round: takes at most one chunk of each worker, flushes its batch when due. Returns the work
- * done (lines finished, batches pushed), 0 when idle. */
+/* One round: takes a chunk of each worker, and up to three more while that is quick; flushes its
+ * batch when due. Returns the work done (lines finished, batches pushed), 0 when idle. */
 size_t weir_registrar_run_once(struct weir_registrar *registrar);
 /* Longest time that a round from now on takes lines for, in TSC ticks: for a registrar that shares
  * a thread. 0, as at the start: until the chunks are done. A line begun is finished. */

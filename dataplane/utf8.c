@@ -1,5 +1,7 @@
 #include "dataplane/utf8.h"
 
+#include <string.h>
+
 /* Size of the sequence that lead begins, and the bounds of its second byte, which keep out
  * overlong forms, surrogates and what lies past U+10FFFF. 0 where lead begins none. */
 static size_t
@@ -16,6 +18,12 @@ bool
 weir_utf8_valid(const uint8_t *text, size_t size)
 {
     size_t at = 0;
+    uint64_t word;
+    for (; size - at >= sizeof word; at += sizeof word) { /* ASCII, mostly */
+        memcpy(&word, text + at, sizeof word);
+        if ((word & UINT64_C(0x8080808080808080)) != 0)
+            break;
+    }
     while (at < size) {
         if (text[at] < 0x80) {
             at++;

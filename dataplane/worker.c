@@ -21,6 +21,7 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
     worker->context.key = options->key;
     worker->context.senders = options->senders;
     worker->context.series = options->series;
+    worker->context.definitions = &worker->definitions;
     for (uint32_t i = 0; i < options->port_count; i++) {
         options->ports[i]->index = i + 1;
         options->ports[i]->worker = options->index;

@@ -43,10 +43,10 @@ take_numbers(struct weir_worker *worker, const struct weir_chunk *chunk)
         for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
             memcpy(&line, chunk->lines + at, sizeof line);
             const uint8_t *text = chunk->lines + at + sizeof line;
-            if (line.resolved)
+            if (line.defines > 0 && pass == 0)
+                weir_definition_settled(&worker->context, text);
+            else if (line.defines == 0 && line.resolved)
                 take_points(worker, text, line.samples, pass == 0);
-            else if (line.defines > 0 && pass == 0)
-                weir_definition_settled(worker->options.senders, worker->options.series, text);
         }
     }
 }
@@ -77,7 +77,9 @@ weir_worker_take_settled(struct weir_worker *worker)
                 owner->ops->settle(owner, settlement);
         }
         chunk->settlement_count = 0;
+        uint64_t start = weir_tsc();
         take_numbers(worker, chunk);
+        weir_worker_cycles(worker, WEIR_STAGE_resolve, start, 0);
         chunk->used = 0;
         WEIR_ASSERT(worker->chunk_free_count < WEIR_CHUNKS);
         worker->chunks_free[worker->chunk_free_count++] = chunk;
@@ -108,6 +110,17 @@ chunk_open(struct weir_worker *worker, size_t bytes)
     return true;
 }
 
+/* Room for a list, which is longer than the text it stands for: in the open chunk, or one that is
+ * not kept for the text of those who are listened to. */
+static bool
+list_fits(const struct weir_worker *worker, size_t bytes)
+{
+    size_t in_chunk = weir_chunk_line_bytes(bytes);
+    if (worker->chunk != NULL && WEIR_CHUNK_BYTES - worker->chunk->used >= in_chunk)
+        return true;
+    return worker->chunk_free_count > WEIR_WORKER_CHUNKS_IN_HAND && in_chunk <= WEIR_CHUNK_BYTES;
+}
+
 /* A weir definition with unknown series goes to the registrar. */
 void
 weir_worker_definition_defer(struct weir_worker *worker, const struct weir_record *record,
@@ -115,24 +128,36 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
     struct weir_channel *channel = run->channel;
-    const struct weir_definition_text text = {.sender = channel->sender,
+    struct weir_definition_text text = {.sender = channel->sender,
         .sequence = run->sequence,
         .epoch = channel->epoch,
         .channel = channel->channel};
-    const struct weir_chunk_line line = {.size = (uint32_t)sizeof text + record->size,
-        .source = packet->source,
-        .proto = packet->proto,
-        .defines = run->count,
-        .receive_ms = packet->receive_ms};
-    size_t bytes = weir_chunk_line_bytes(line.size);
+    const size_t head = sizeof text + sizeof(struct weir_wire_record);
+    bool resolved = run->list != NULL && list_fits(worker, head + run->list_bytes);
+    size_t size = resolved ? head + run->list_bytes : sizeof text + record->size;
+    size_t bytes = weir_chunk_line_bytes(size);
     if (!chunk_open(worker, bytes)) {
         weir_worker_record_reject(worker, 0, WEIR_REASON_define_backlog);
         return;
     }
     struct weir_chunk *chunk = worker->chunk;
-    memcpy(chunk->lines + chunk->used, &line, sizeof line);
-    memcpy(chunk->lines + chunk->used + sizeof line, &text, sizeof text);
-    memcpy(chunk->lines + chunk->used + sizeof line + sizeof text, record->text, record->size);
+    const struct weir_chunk_line line = {.size = (uint32_t)size,
+        .source = packet->source,
+        .proto = packet->proto,
+        .resolved = resolved,
+        .defines = run->count,
+        .receive_ms = packet->receive_ms};
+    uint8_t *at = chunk->lines + chunk->used;
+    text.list_count = resolved ? (uint16_t)run->list_count : 0;
+    memcpy(at, &line, sizeof line);
+    memcpy(at + sizeof line, &text, sizeof text);
+    at += sizeof line + sizeof text;
+    if (resolved) {
+        memcpy(at, record->text, sizeof(struct weir_wire_record));
+        memcpy(at + sizeof(struct weir_wire_record), run->list, run->list_bytes);
+    } else {
+        memcpy(at, record->text, record->size);
+    }
     chunk->used += (uint32_t)bytes;
     chunk->records++;
     channel->pending++;
@@ -153,11 +178,7 @@ resolved_bytes(const struct weir_worker *worker, const struct weir_record *recor
             return 0;
         bytes += weir_chunk_point_bytes(known ? 0 : worker->resolves[i].labels_size);
     }
-    size_t in_chunk = weir_chunk_line_bytes(bytes);
-    bool fits = worker->chunk != NULL && WEIR_CHUNK_BYTES - worker->chunk->used >= in_chunk;
-    bool spare = worker->chunk_free_count > WEIR_WORKER_CHUNKS_IN_HAND &&
-        in_chunk <= WEIR_CHUNK_BYTES;
-    return fits || spare ? bytes : 0;
+    return list_fits(worker, bytes) ? bytes : 0;
 }
 
 /* Lays a record's points out as a list of struct weir_chunk_point. */

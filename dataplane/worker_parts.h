@@ -88,6 +88,7 @@ struct weir_worker {
     /* by point; valid where the raw cache missed */
     struct weir_worker_resolve resolves[WEIR_POINTS_MAX];
     uint8_t labels[WEIR_WORKER_LABELS_BYTES];
+    struct weir_definitions definitions; /* of the packet being worked on */
 };
 
 static inline struct weir_ledger_unit *

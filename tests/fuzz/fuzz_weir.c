@@ -4,7 +4,7 @@
  * The first byte chooses the limits. Then packets: a byte of control, two of size, the packet. */
 #include "base/crc.h"
 #include "dataplane/group_append.h"
-#include "dataplane/parse_weir.h"
+#include "dataplane/registrar.h"
 #include "tests/fuzz/twin_weir.h"
 
 #include <stdio.h>
@@ -39,9 +39,11 @@ static struct weir_parsed parsed;
 static struct twin_weir_answer answer;
 static struct weir_batch batch;
 static struct weir_line_labels line;
+static struct weir_definitions definitions;
 static uint64_t real_of[SERIES_MAX]; /* series number of the twin's series, + 1 */
 static uint32_t twin_of[SERIES_MAX]; /* and the other way round */
 static uint64_t next_number[SENDERS][2];
+static bool lists; /* definitions are deferred as lists */
 
 /* Definitions with the registrar, oldest first. */
 static uint8_t *deferred[DEFERRED_MAX];
@@ -63,15 +65,15 @@ mapped(size_t size)
     return memory;
 }
 
-/* What the registrar does with a definition, then what the worker does with its answer. */
+/* What the registrar does with a definition that came as it was. */
 static void
-settle(void)
+define_text(const uint8_t *text)
 {
-    uint8_t *text = deferred[deferred_first++];
     struct weir_wire_record record;
     memcpy(&record, text + sizeof(struct weir_definition_text), sizeof record);
-    CHECK(weir_wire_labels_begin(&line, text, sizeof(struct weir_definition_text) +
-        record.length) == WEIR_OK);
+    if (weir_wire_labels_begin(&line, text, sizeof(struct weir_definition_text) +
+            record.length) != WEIR_OK)
+        return;
     for (unsigned i = 0; i < record.count; i++) {
         uint8_t labels[WEIR_LABELS_BYTES_MAX];
         size_t size;
@@ -80,23 +82,60 @@ settle(void)
         if (weir_wire_labels_field(&line, i, labels, &size) == WEIR_OK)
             CHECK(weir_series_define(series, labels, size, &number, &defined) == WEIR_OK);
     }
-    weir_definition_settled(senders, series, text);
-    twin_weir_settle(twin);
-    free(text);
 }
 
+/* And with one that came as the list of its unknown series. */
+static void
+define_list(uint8_t *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct weir_chunk_point *point = (struct weir_chunk_point *)(void *)list;
+        const uint8_t *labels = (const uint8_t *)(point + 1);
+        bool defined;
+        struct weir_hash128 hash = weir_series_fingerprint(series, labels, point->labels_size);
+        if (point->labels_size > 0) {
+            CHECK(memcmp(&hash, &point->fingerprint, sizeof hash) == 0);
+            CHECK(weir_series_define_at(series, hash, labels, point->labels_size,
+                &point->number, &defined) == WEIR_OK);
+        }
+        list += weir_chunk_point_bytes(point->labels_size);
+    }
+}
+
+/* What the registrar does with a definition, then what the worker does with its answer. */
+static void
+settle(void)
+{
+    uint8_t *data = deferred[deferred_first++];
+    struct weir_definition_text text;
+    memcpy(&text, data, sizeof text);
+    if (text.list_count > 0)
+        define_list(data + sizeof text + sizeof(struct weir_wire_record), text.list_count);
+    else
+        define_text(data);
+    weir_definition_settled(&context, data);
+    twin_weir_settle(twin);
+    free(data);
+}
+
+/* As a list or as it came, as the limits say. */
 static void
 defer(const struct weir_record *record, const struct weir_run *run)
 {
     struct weir_channel *channel = run->channel;
+    bool listed = lists && run->list != NULL;
     const struct weir_definition_text text = {.sender = channel->sender,
         .sequence = run->sequence,
         .epoch = channel->epoch,
-        .channel = channel->channel};
-    uint8_t *copy = malloc(sizeof text + record->size);
+        .channel = channel->channel,
+        .list_count = listed ? (uint16_t)run->list_count : 0};
+    size_t head = listed ? sizeof(struct weir_wire_record) : record->size;
+    uint8_t *copy = malloc(sizeof text + head + run->list_bytes + WEIR_PACKET_SLACK);
     CHECK(copy != NULL && deferred_end < DEFERRED_MAX);
     memcpy(copy, &text, sizeof text);
-    memcpy(copy + sizeof text, record->text, record->size);
+    memcpy(copy + sizeof text, record->text, head);
+    if (listed)
+        memcpy(copy + sizeof text + head, run->list, run->list_bytes);
     deferred[deferred_end++] = copy;
     channel->pending++;
 }
@@ -274,7 +313,9 @@ begin(uint8_t limits)
         .time_min_ms = rules[limits % 4][0],
         .time_max_ms = rules[limits % 4][1],
         .senders = senders,
-        .series = series};
+        .series = series,
+        .definitions = &definitions};
+    lists = (limits & 4) == 0;
     twin = twin_weir_new(CHANNELS_MAX, context.time_min_ms, context.time_max_ms);
     memset(real_of, 0, sizeof real_of);
     memset(twin_of, 0, sizeof twin_of);

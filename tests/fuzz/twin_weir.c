@@ -57,7 +57,7 @@ struct channel {
 /* A definition that waits for its series to be defined. */
 struct deferred {
     struct deferred *next;
-    uint64_t sender, sequence;
+    uint64_t sender;
     uint32_t epoch;
     uint16_t channel;
     uint8_t data[];
@@ -523,11 +523,9 @@ template_for(struct channel *channel, const struct record *record, uint64_t sequ
 
 /* Enters what is defined already. Returns how many series of the definition have no number. */
 static uint32_t
-apply(struct twin_weir *twin, struct channel *channel, const struct record *record,
-    uint64_t sequence, bool *full)
+apply(struct twin_weir *twin, struct template *template, const struct record *record)
 {
     static uint8_t text[LABEL_BYTES];
-    struct template *template = template_for(channel, record, sequence, full);
     uint32_t missing = 0;
     for (uint32_t i = 0; i < record->count && template != NULL; i++) {
         uint32_t *series = &template->series[record->first + i];
@@ -555,9 +553,11 @@ twin_weir_settle(struct twin_weir *twin)
         memcpy(series->text, text, size);
     }
     struct channel *channel = find_channel(twin, oldest->sender, oldest->channel);
-    bool full = false;
+    struct template *template = NULL;
     if (channel != NULL && channel->epoch == oldest->epoch)
-        apply(twin, channel, &record, oldest->sequence, &full);
+        template = find_template(channel, record.template);
+    if (template != NULL && template->hash == record.hash && template->total == record.total)
+        apply(twin, template, &record);
     twin->deferred = oldest->next;
     free(oldest);
 }
@@ -616,7 +616,6 @@ defer(struct twin_weir *twin, const struct header *header, const struct record *
 {
     struct deferred *deferred = memory(NULL, sizeof *deferred + record->length);
     *deferred = (struct deferred){.sender = header->sender,
-        .sequence = header->sequence,
         .epoch = header->epoch,
         .channel = header->channel};
     memcpy(deferred->data, record->data, record->length);
@@ -639,7 +638,7 @@ take_record(struct twin_weir *twin, struct channel *channel, const struct header
         out->kind = out->reason == WEIR_REASON_NONE ? TWIN_WEIR_SAMPLED : TWIN_WEIR_OTHER;
         break;
     case DEFINITION:
-        if (apply(twin, channel, record, header->sequence, &full) > 0) {
+        if (apply(twin, template_for(channel, record, header->sequence, &full), record) > 0) {
             out->kind = TWIN_WEIR_DEFERRED;
             defer(twin, header, record);
         }

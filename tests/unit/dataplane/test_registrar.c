@@ -231,22 +231,23 @@ line(uint32_t source, const char *text, unsigned samples)
     line_of(source, text, strlen(text), samples, false);
 }
 
-/* ... or its points: of each word a series, or where it is a digit the number that is known. */
-static void
-resolved_line(uint32_t source, const char *text)
+/* A list of points: of each word a series, or where it is a digit the number that is known; "!" is
+ * a series whose labels the worker refused. */
+static size_t
+put_list(uint8_t *list, const char *text, unsigned *count)
 {
-    static uint8_t list[4096];
     size_t used = 0;
-    unsigned samples = 0;
-    for (const char *word = text; *word != '\0'; samples++) {
+    *count = 0;
+    for (const char *word = text; *word != '\0'; ++*count) {
         size_t size = strcspn(word, " "), labels_size = 0;
         struct weir_chunk_point *point = (void *)(list + used);
         *point = (struct weir_chunk_point){.number = WEIR_RAW_UNKNOWN,
             .time_ms = 77,
-            .value = samples};
+            .value = *count,
+            .index = *count};
         if (word[0] >= '0' && word[0] <= '9') {
             point->number = (uint64_t)(word[0] - '0');
-        } else {
+        } else if (word[0] != '!') {
             struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL, (const uint8_t *)word, 8,
                 (uint16_t)size};
             static uint8_t labels[WEIR_LABELS_BYTES_MAX];
@@ -258,7 +259,33 @@ resolved_line(uint32_t source, const char *text)
         used += weir_chunk_point_bytes(labels_size);
         word += size + (word[size] == ' ');
     }
+    return used;
+}
+
+/* ... or its points. */
+static void
+resolved_line(uint32_t source, const char *text)
+{
+    alignas(8) static uint8_t list[4096];
+    unsigned samples;
+    size_t used = put_list(list, text, &samples);
     line_of(source, list, used, samples, true);
+}
+
+/* A definition of so many series, of which these are unknown. */
+static void
+definition(uint32_t source, const char *text, uint32_t defines)
+{
+    alignas(8) static uint8_t line[4096];
+    struct weir_definition_text head = {.sender = 1};
+    unsigned count;
+    size_t used = sizeof head + sizeof(struct weir_wire_record);
+    used += put_list(line + used, text, &count);
+    head.list_count = (uint16_t)count;
+    memcpy(line, &head, sizeof head);
+    line_of(source, line, used, 0, true);
+    uint8_t *header = t.chunk->lines + t.chunk->used - weir_chunk_line_bytes(used);
+    memcpy(header + offsetof(struct weir_chunk_line, defines), &defines, sizeof defines);
 }
 
 /* ... and hands the chunk over, as so many packets. */
@@ -531,6 +558,85 @@ test_registrar_defines_points_and_says_their_numbers(void **state)
     }
 }
 
+/* The number of each series of a definition that is the chunk's first line. */
+static void
+expect_numbers(const struct weir_chunk *chunk, const uint64_t *numbers, uint32_t count)
+{
+    const uint8_t *list = chunk->lines + sizeof(struct weir_chunk_line) +
+        sizeof(struct weir_definition_text) + sizeof(struct weir_wire_record);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct weir_chunk_point *point = (const void *)list;
+        assert_int_equal(point->number, numbers[i]);
+        assert_int_equal(point->index, i);
+        list += weir_chunk_point_bytes(point->labels_size);
+    }
+}
+
+static void
+test_registrar_defines_the_series_of_a_definition_without_a_sample(void **state)
+{
+    (void)state;
+    give_batch();
+    definition(5, "a b ! a", 6);
+    definition(5, "! !", 2);
+    line(6, "b", 1);
+    send_chunk(2);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 3);
+    const struct weir_chunk *chunk = take_settled();
+    expect_settlement(chunk, 0, 5, 1, 1, 1);
+    expect_settlement(chunk, 1, 6, 1, 0, 1);
+    expect_numbers(chunk, (const uint64_t[]){0, 1, WEIR_RAW_UNKNOWN, 0}, 4);
+    weir_registrar_flush(t.registrar);
+    struct weir_batch *batch = take_batch();
+    assert_int_equal(batch->definition_count, 2);
+    assert_int_equal(batch->count, 1);
+    assert_int_equal(weir_sample_series(&batch->samples[0]), 1);
+    assert_int_equal(batch->records, 2);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_labels), 1);
+    assert_int_equal(t.counts.counter[WEIR_COUNTER_series_defined], 2);
+    assert_int_equal(t.counts.counter[WEIR_COUNTER_definitions_refused], 3);
+}
+
+static void
+test_registrar_refuses_series_of_a_definition_when_the_table_is_full(void **state)
+{
+    (void)state;
+    give_batch();
+    for (unsigned i = 1; i < SERIES_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%u", i);
+        line(0, name, 1);
+    }
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    definition(5, "last new m3", 3);
+    definition(5, "newer !", 2);
+    send_chunk(2);
+    weir_registrar_run_once(t.registrar);
+    const struct weir_chunk *chunk = take_settled();
+    expect_settlement(chunk, 0, 5, 1, 1, 1);
+    expect_numbers(chunk, (const uint64_t[]){SERIES_MAX - 1, WEIR_RAW_UNKNOWN, 2}, 3);
+    assert_int_equal(t.counts.counter[WEIR_COUNTER_definitions_refused], 3);
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 0);
+}
+
+static void
+test_registrar_takes_several_quick_chunks_a_round(void **state)
+{
+    (void)state;
+    give_batch();
+    for (int i = 0; i < 3; i++) {
+        resolved_line(0, "a b");
+        send_chunk(1);
+    }
+    size_t lines = weir_registrar_run_once(t.registrar);
+    assert_in_range(lines, 1, 3); /* a round may be slow */
+    while (lines < 3)
+        lines += weir_registrar_run_once(t.registrar);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 0);
+}
+
 static void
 test_registrar_refuses_points_by_name_when_the_table_is_full(void **state)
 {
@@ -770,6 +876,9 @@ main(void)
         TEST(test_registrar_tells_once_that_the_table_is_full),
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),
         TEST(test_registrar_defines_points_and_says_their_numbers),
+        TEST(test_registrar_defines_the_series_of_a_definition_without_a_sample),
+        TEST(test_registrar_refuses_series_of_a_definition_when_the_table_is_full),
+        TEST(test_registrar_takes_several_quick_chunks_a_round),
         TEST(test_registrar_refuses_points_by_name_when_the_table_is_full),
         TEST(test_registrar_refuses_lines_while_the_disk_is_full),
         TEST(test_registrar_refuses_lines_after_a_device_error),

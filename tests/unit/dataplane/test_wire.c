@@ -484,6 +484,7 @@ test_the_clients_bytes_are_the_golden_ones(void **state)
 }
 
 static struct weir_parsed parsed;
+static struct weir_definitions definitions;
 
 /* Parses one datagram in memory of its exact size, which stays until the next: runs point there. */
 static void
@@ -500,6 +501,7 @@ parse(struct weir_senders *senders, const struct weir_series *series, const uint
         .time_max_ms = INT64_MAX,
         .senders = senders,
         .series = series,
+        .definitions = &definitions,
         .refusal = WEIR_REASON_NONE};
     struct weir_packet packet = {.data = exact, .size = (uint32_t)size, .final = true};
     weir_parsed_reset(&parsed);
