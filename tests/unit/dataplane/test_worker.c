@@ -551,6 +551,73 @@ test_a_full_disk_refuses_at_the_door_and_resumes(void **state)
     assert_int_equal(t.port.released[0].accepted, 1);
 }
 
+/* Usual lines, bad ones, and strings over several lines that are longer than what is parsed at a
+ * time; the last line has no end. */
+static size_t
+mixed_text(char *text, size_t size)
+{
+    size_t at = 0;
+    for (int i = 0; at < size - 8000; i++) {
+        if (i % 7 == 3) {
+            at += (size_t)sprintf(text + at, "m f=\n");
+        } else if (i % 60 == 59) {
+            at += (size_t)sprintf(text + at, "m s=\"");
+            for (int k = 0; k < 600; k++)
+                at += (size_t)sprintf(text + at, "as, bs=\n");
+            at += (size_t)sprintf(text + at, "\",f=1 " NOW_TEXT "\n");
+        } else {
+            at += (size_t)sprintf(text + at, "m f=%d " NOW_TEXT "\n", i);
+        }
+    }
+    return at + (size_t)sprintf(text + at, "m f=1 17500");
+}
+
+/* What the parser makes of it in one piece. */
+static void
+parse_whole(const struct weir_packet *packet, uint32_t *accepted, uint32_t *refused,
+    uint32_t *consumed)
+{
+    static struct weir_parsed parsed;
+    struct weir_parse_context context = {.key = &t.key,
+        .time_min_ms = INT64_MIN,
+        .time_max_ms = INT64_MAX};
+    struct weir_packet whole = *packet;
+    size_t at = 0, before;
+    do {
+        before = at;
+        weir_parsed_reset(&parsed);
+        at = weir_influx_parse(&context, &whole, before, &parsed);
+        for (uint32_t i = 0; i < parsed.record_count; i++) {
+            bool good = parsed.records[i].reason == WEIR_REASON_NONE;
+            *accepted += good;
+            *refused += !good;
+        }
+    } while (at != before);
+    *consumed = (uint32_t)at;
+}
+
+static void
+test_long_packets_are_parsed_as_in_one_piece(void **state)
+{
+    (void)state;
+    static char text[60000];
+    define("m_f");
+    size_t size = mixed_text(text, sizeof text);
+    for (int final = 0; final < 2; final++) {
+        uint32_t accepted = 0, refused = 0, consumed = 0;
+        t.texts = 0;
+        parse_whole(ready(text, final == 1), &accepted, &refused, &consumed);
+        weir_worker_run_once(t.worker);
+        assert_int_equal(t.port.released_count, 1);
+        assert_int_equal(t.port.released[0].accepted, accepted);
+        assert_int_equal(t.port.released[0].rejected, refused);
+        assert_int_equal(t.port.released[0].consumed, consumed);
+        assert_int_equal(consumed, final == 1 ? size : size - strlen("m f=1 17500"));
+        assert_true(accepted > 300 && refused > 50);
+        closed();
+    }
+}
+
 /* A burst larger than all batches: the worker stands still, takes nothing, loses nothing. */
 static void
 test_it_stops_inside_a_burst_and_goes_on(void **state)
@@ -772,6 +839,8 @@ main(void)
             test_a_stopping_worker_takes_what_its_ports_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_full_disk_refuses_at_the_door_and_resumes, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_long_packets_are_parsed_as_in_one_piece, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_it_stops_inside_a_burst_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(
