@@ -87,8 +87,10 @@ static enum weir_err
 make_link(struct weir_bench_frames *frames, uint32_t index)
 {
     struct pair *pair = &frames->pairs[index];
-    snprintf(pair->near, sizeof pair->near, "wbn%d_%u", (int)getpid() % 100000, index);
-    snprintf(pair->far, sizeof pair->far, "wbf%d_%u", (int)getpid() % 100000, index);
+    snprintf(pair->near, sizeof pair->near, "wbn%d_%u", (int)getpid() % 100000,
+        index % WEIR_BENCH_FRAMES_PAIRS_MAX);
+    snprintf(pair->far, sizeof pair->far, "wbf%d_%u", (int)getpid() % 100000,
+        index % WEIR_BENCH_FRAMES_PAIRS_MAX);
     const char *add[] = {"ip", "link", "add", pair->near, "type", "veth", "peer", "name",
         pair->far, NULL};
     const char *near_up[] = {"ip", "link", "set", pair->near, "up", NULL};
