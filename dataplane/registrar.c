@@ -9,10 +9,8 @@
 #include <string.h>
 
 /* Chunks of each worker a round: a burst of definitions fills two. After the first of each they
- * are begun only in the round's first half millisecond, because a worker of the same thread
- * receives nothing meanwhile: four of resolved lines take that, one of text takes three. */
+ * are begun only in the round's first more_chunks_ns. */
 #define CHUNKS_ROUND 4
-#define MORE_CHUNKS_SECONDS 0.0005
 /* Half of a core's first level: a packet's definition has some thirty series. */
 #define PREFETCH_MAX 256
 
@@ -73,7 +71,7 @@ weir_registrar_new(const struct weir_registrar_options *options, struct weir_reg
         return weir_fail(WEIR_NOMEM, 0, "registrar of %zu bytes", sizeof *registrar);
     registrar->options = *options;
     registrar->definitions_pushed = weir_series_count(options->series);
-    registrar->more_ticks = (uint64_t)(weir_tsc_hz() * MORE_CHUNKS_SECONDS);
+    registrar->more_ticks = (uint64_t)(weir_tsc_hz() * 1e-9 * (double)options->more_chunks_ns);
     *out = registrar;
     return WEIR_OK;
 }

@@ -37,6 +37,9 @@
 
 #define WEIR_CHUNK_BYTES (256u << 10)
 #define WEIR_CHUNKS 32
+/* Usual value of more_chunks_ns: a worker of the same thread receives nothing meanwhile. Four
+ * chunks of resolved lines take that, one of text takes three. */
+#define WEIR_REGISTRAR_MORE_CHUNKS_NS INT64_C(500000)
 
 /* One line in a chunk: this header, then the text or a list of points, padded to 8 bytes. */
 struct weir_chunk_line {
@@ -113,6 +116,7 @@ struct weir_registrar_options {
     uint32_t worker_count;
     int64_t flush_interval_ns;
     int64_t ack_interval_ns;
+    int64_t more_chunks_ns; /* of a round in which more than a chunk of each worker is begun */
     struct weir_parsed *parsed; /* scratch of its own */
 };
 

@@ -276,6 +276,7 @@ registrar_new(const struct weir_worker_options *worker, struct weir_series *seri
         .workers = {{worker->chunks, worker->settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = 1000000,
+        .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS,
         .parsed = zeroed(sizeof(struct weir_parsed))};
     for (int i = 0; i < BATCHES; i++) {
         t.batches[i] = batch_new();
