@@ -244,7 +244,9 @@ text_labels(struct weir_registrar *registrar, size_t *size)
     return protocol->labels_field(&registrar->line_labels, point->field, registrar->labels, size);
 }
 
-/* What refusals for want of room come to; each of them is counted in the ledger. */
+/* What refusals for want of room come to. The detail says what there was no room for, which is not
+ * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
+ * series of definitions in the counter definitions_refused. */
 static void
 tell_table_full(const struct weir_spell *spell, enum weir_spell_news news)
 {
@@ -254,7 +256,8 @@ tell_table_full(const struct weir_spell *spell, enum weir_spell_news news)
     if (news == WEIR_SPELL_BEGINS)
         weir_event(WEIR_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
     else if (news == WEIR_SPELL_LASTS)
-        weir_event(WEIR_WARN, "table_full_lasts", "refused=%llu since_s=%llu", refused, lasted_s);
+        weir_event(WEIR_WARN, "table_full_lasts", "refused=%llu since_s=%llu detail=\"%s\"",
+            refused, lasted_s, weir_err_detail());
     else if (news == WEIR_SPELL_ENDS)
         weir_event(WEIR_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
 }
