@@ -4,6 +4,8 @@
 #include "base/event.h"
 #include "base/shared.h"
 #include "base/spell.h"
+#include "dataplane/parse_weir.h"
+#include "dataplane/raw_cache.h"
 
 #include <stdlib.h>
 #include <string.h>

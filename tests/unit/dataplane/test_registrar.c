@@ -4,6 +4,8 @@
  * word that begins with 'L' is a series with 8,000 bytes of labels. */
 #include "base/labels.h"
 #include "base/shared.h"
+#include "dataplane/parse_weir.h"
+#include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
 
 #include <fcntl.h>

@@ -4,6 +4,7 @@
 #include "base/shared.h"
 #include "client/weir_client.h"
 #include "dataplane/connections.h"
+#include "dataplane/registrar.h"
 #include "dataplane/worker.h"
 #include "port_chaos.h"
 
