@@ -395,8 +395,6 @@ test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken(void **state)
         run(seed + 2 * i, (uint64_t)(chances[i] * 0x1p32));
 }
 
-/* ---- a burst of definitions over TCP ---- */
-
 #define STRETCHES 16
 #define STRETCH_SERIES 4000 /* more than a stretch has room for */
 
@@ -523,8 +521,8 @@ count_deferred(struct weir_ring *chunks, uint32_t *lists)
 static uint32_t
 defer_burst(uint32_t chunks_free)
 {
-    begin();
     static struct stretches_port port;
+    begin();
     port = (struct stretches_port){.port = {.ops = &stretches_ops}};
     uint32_t definitions = 0, lists = 0;
     for (uint32_t i = 0; i < STRETCHES; i++) {
