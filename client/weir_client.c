@@ -84,8 +84,6 @@ weir_client_free(struct weir_client *client)
     free(client);
 }
 
-/* ---- packets ---- */
-
 static void
 packet_begin(const struct weir_client *client, struct weir_client_packet *packet)
 {
@@ -142,8 +140,6 @@ record_put(struct weir_client_packet *packet, uint32_t at, const struct weir_wir
     packet->used = at + record->length;
     packet->records++;
 }
-
-/* ---- definitions ---- */
 
 static size_t
 labels_bytes(const struct weir_client_label *labels, size_t count)
@@ -274,8 +270,6 @@ weir_client_add_template(struct weir_client *client, const struct weir_client_la
         .hash = weir_client_crc(0, labels, bytes)};
     return define(client, *id);
 }
-
-/* ---- values ---- */
 
 /* Packets that `count` values begin at most, with the one that is being filled. */
 static size_t

@@ -75,7 +75,7 @@ int weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_
 bool weir_client_heard(const struct weir_client *client);
 
 /* Numbers used; up to which one all is durable (TCP); records that Weir refused on all connections
- * so far (TCP), among them the second copies of what was sent again on a new connection. */
+ * so far (TCP), but for second copies of what it had. */
 uint64_t weir_client_sent(const struct weir_client *client);
 uint64_t weir_client_acked(const struct weir_client *client);
 uint64_t weir_client_rejected(const struct weir_client *client);

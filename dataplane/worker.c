@@ -103,7 +103,8 @@ weir_worker_record_reject(struct weir_worker *worker, uint32_t samples, enum wei
     records->rejected[reason]++;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += samples;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->rejected[reason] += samples;
-    worker->packets[worker->packet_at].rejected++;
+    /* the sender is not told of a second copy: nothing of it is lost */
+    worker->packets[worker->packet_at].rejected += reason != WEIR_REASON_duplicate;
 }
 
 /* A packet ends in the batch, in the chunk, or refused: see docs/design/pipeline.md. */
