@@ -260,8 +260,12 @@ ports_progress(struct weir_worker *worker)
     }
     if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS) {
         worker->statistics_ns = worker->now_ns;
-        if (worker->options.senders != NULL)
-            weir_senders_tick(worker->options.senders, worker->now_ns, weir_wall_ms());
+        if (worker->options.senders != NULL) {
+            /* side by side, not from the round's begin; in this order what lies between makes a
+             * channel's time of day too early, never too late */
+            int64_t wall_ms = weir_wall_ms();
+            weir_senders_tick(worker->options.senders, weir_mono_ns(), wall_ms);
+        }
     }
     worker->changed |= waiting || worker->ack_waiting;
     if (waiting != worker->ack_waiting) {
