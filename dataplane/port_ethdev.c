@@ -9,7 +9,6 @@
  *         A sender on this machine whose end of a veth pair offloads checksums sends frames with
  *         checksums that do not match; `ethtool -K IFACE tx off` mends that.
  */
-#include "base/clock.h"
 #include "base/event.h"
 #include "dataplane/ethdev_backlog.h"
 #include "dataplane/ethdev_packet.h"
@@ -62,6 +61,7 @@ struct port_ethdev {
     struct weir_backlog backlog; /* where the port collects */
     /* the burst's */
     struct rte_mbuf *mbufs[WEIR_BURST_MAX];
+    struct weir_backlog_stamp stamps[WEIR_BURST_MAX];
     struct weir_net_frame frames[WEIR_BURST_MAX];
 };
 
@@ -98,7 +98,8 @@ device_refuses(const struct rte_mbuf *mbuf)
            (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD;
 }
 
-/* Takes out what cannot be verified; fills frames of the rest and moves their mbufs together. */
+/* Takes out what cannot be verified; fills frames of the rest and moves their mbufs and stamps
+ * together. */
 static size_t
 frames_of(struct port_ethdev *ethdev, size_t got)
 {
@@ -119,6 +120,7 @@ frames_of(struct port_ethdev *ethdev, size_t got)
             .size = rte_pktmbuf_data_len(mbuf),
             .ip_checked = (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
             .udp_checked = (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
+        ethdev->stamps[count] = ethdev->stamps[i];
         ethdev->mbufs[count++] = mbuf;
     }
     return count;
@@ -127,10 +129,17 @@ frames_of(struct port_ethdev *ethdev, size_t got)
 static uint16_t
 frames_take(struct port_ethdev *ethdev, uint16_t want)
 {
-    if (!ethdev->collects)
-        return rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
-    weir_backlog_fill(&ethdev->backlog);
-    return weir_backlog_take(&ethdev->backlog, ethdev->mbufs, want);
+    if (ethdev->collects) {
+        weir_backlog_fill(&ethdev->backlog);
+        return weir_backlog_take(&ethdev->backlog, ethdev->mbufs, ethdev->stamps, want);
+    }
+    uint16_t got = rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
+    struct weir_backlog_stamp now = {0};
+    if (got > 0)
+        now = weir_backlog_stamp_now();
+    for (uint16_t i = 0; i < got; i++)
+        ethdev->stamps[i] = now;
+    return got;
 }
 
 static void
@@ -148,8 +157,6 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     uint16_t got = frames_take(ethdev, want);
     if (got == 0)
         return 0;
-    int64_t now_ms = weir_wall_ms();
-    uint64_t now_tsc = weir_tsc();
     size_t framed = frames_of(ethdev, got);
     weir_net_verify(ethdev->frames, framed);
     size_t count = 0;
@@ -170,8 +177,8 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             .proto = ethdev->listeners[listener].proto,
             .time_unit = ethdev->listeners[listener].time_unit,
             .final = true,
-            .receive_ms = now_ms,
-            .receive_tsc = now_tsc,
+            .receive_ms = ethdev->stamps[i].ms,
+            .receive_tsc = ethdev->stamps[i].tsc,
             .owner = mbuf};
     }
     return count;
@@ -227,7 +234,8 @@ ethdev_close(struct weir_port *port)
 {
     struct port_ethdev *ethdev = of(port);
     uint16_t got;
-    while ((got = weir_backlog_take(&ethdev->backlog, ethdev->mbufs, WEIR_BURST_MAX)) > 0)
+    while ((got = weir_backlog_take(&ethdev->backlog, ethdev->mbufs, ethdev->stamps,
+                WEIR_BURST_MAX)) > 0)
         for (uint16_t i = 0; i < got; i++)
             drop(ethdev, ethdev->mbufs[i], WEIR_REASON_shutdown);
     if (ethdev->started) {
@@ -398,8 +406,9 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
     ethdev->af_xdp = is_af_xdp(options->ethdev_id);
     ethdev->collects = ethdev->af_xdp || options->collects;
     weir_backlog_init(&ethdev->backlog, options->ethdev_id, options->queue,
-        options->mbuf_count > BACKLOG_REST ? options->mbuf_count - BACKLOG_REST
-                                           : WEIR_BACKLOG_TAKE);
+        options->mbuf_count > BACKLOG_REST + WEIR_BACKLOG_TAKE
+            ? options->mbuf_count - BACKLOG_REST
+            : WEIR_BACKLOG_TAKE);
     enum weir_err err = index_listeners(ethdev, listens, count);
     if (err == WEIR_OK && options->queue == 0)
         err = device_start(ethdev, options, listens, count);
