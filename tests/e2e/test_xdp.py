@@ -182,7 +182,8 @@ def bench(proto, *options):
     gone = report["samples_sent"] - report["durable"]
     large, rest = divmod(gone - lost * least, max(most - least, 1))
     assert rest == 0 and 0 <= large <= (lost if most > least else 0), (gone, lost, report)
-    assert report["compared"] == 10000, report
+    # 10,000 draws of so few samples meet some twice
+    assert 0 < report["compared"] < min(10000, report["samples_sent"]), report
     assert report["mismatched"] == report["missing"] <= gone, report
 
 
