@@ -217,7 +217,8 @@ registrar_take(struct weir_dataplane *dataplane)
         .counts = &dataplane->registrar_counts.counts,
         .worker_count = dataplane->topology.worker_count,
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
-        .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000};
+        .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000,
+        .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS};
     enum weir_err err = producer_take(dataplane, WEIR_PRODUCER_REGISTRAR,
         dataplane->topology.batches_registrar);
     if (err != WEIR_OK)

@@ -8,7 +8,8 @@
 #include "dataplane/parse_weir.h"
 
 #include "base/sample.h"
-#include "dataplane/registrar.h"
+#include "dataplane/chunk.h"
+#include "dataplane/raw_cache.h"
 #include "dataplane/utf8.h"
 
 #define LABEL_HEADER 4
@@ -19,8 +20,6 @@ _Static_assert(COPY_STEP <= WEIR_PACKET_SLACK, "the last piece of a packet may b
 #define POINT_BYTES_MAX (sizeof(struct weir_chunk_point) + WEIR_LABELS_BYTES_MAX)
 _Static_assert(WEIR_DEFINITION_LIST_BYTES > 2 * POINT_BYTES_MAX, "and some lists before it");
 _Static_assert(WEIR_SERIES_UNKNOWN == WEIR_RAW_UNKNOWN, "a template's number is a point's");
-
-/* ---- labels ---- */
 
 static bool
 text_valid(const struct weir_label *label)
@@ -212,8 +211,6 @@ weir_wire_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *l
         return WEIR_OK;
     return join_sorting(line, own, own_size, labels, labels_size);
 }
-
-/* ---- numbers ---- */
 
 /* The series of a definition that its template has no number for. */
 struct unknown {

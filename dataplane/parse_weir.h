@@ -23,7 +23,7 @@ enum weir_run_kind { WEIR_RUN_GROUP, WEIR_RUN_DEFINITION, WEIR_RUN_EMPTY };
 
 /* A definition on its way through the registrar: this, then the wire record as it came. Where
  * list_count says so, of the record only its head, then the list of its unknown series, each a
- * struct weir_chunk_point. */
+ * struct weir_chunk_point (dataplane/chunk.h). */
 struct weir_definition_text {
     uint64_t sender;
     uint64_t sequence;

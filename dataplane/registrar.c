@@ -4,15 +4,15 @@
 #include "base/event.h"
 #include "base/shared.h"
 #include "base/spell.h"
+#include "dataplane/parse_weir.h"
+#include "dataplane/raw_cache.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* Chunks of each worker a round: a burst of definitions fills two. After the first of each they
- * are begun only in the round's first half millisecond, because a worker of the same thread
- * receives nothing meanwhile: four of resolved lines take that, one of text takes three. */
+ * are begun only in the round's first more_chunks_ns. */
 #define CHUNKS_ROUND 4
-#define MORE_CHUNKS_SECONDS 0.0005
 /* Half of a core's first level: a packet's definition has some thirty series. */
 #define PREFETCH_MAX 256
 
@@ -73,7 +73,7 @@ weir_registrar_new(const struct weir_registrar_options *options, struct weir_reg
         return weir_fail(WEIR_NOMEM, 0, "registrar of %zu bytes", sizeof *registrar);
     registrar->options = *options;
     registrar->definitions_pushed = weir_series_count(options->series);
-    registrar->more_ticks = (uint64_t)(weir_tsc_hz() * MORE_CHUNKS_SECONDS);
+    registrar->more_ticks = (uint64_t)(weir_tsc_hz() * 1e-9 * (double)options->more_chunks_ns);
     *out = registrar;
     return WEIR_OK;
 }
@@ -246,7 +246,9 @@ text_labels(struct weir_registrar *registrar, size_t *size)
     return protocol->labels_field(&registrar->line_labels, point->field, registrar->labels, size);
 }
 
-/* What refusals for want of room come to; each of them is counted in the ledger. */
+/* What refusals for want of room come to. The detail says what there was no room for, which is not
+ * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
+ * series of definitions in the counter definitions_refused. */
 static void
 tell_table_full(const struct weir_spell *spell, enum weir_spell_news news)
 {
@@ -256,7 +258,8 @@ tell_table_full(const struct weir_spell *spell, enum weir_spell_news news)
     if (news == WEIR_SPELL_BEGINS)
         weir_event(WEIR_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
     else if (news == WEIR_SPELL_LASTS)
-        weir_event(WEIR_WARN, "table_full_lasts", "refused=%llu since_s=%llu", refused, lasted_s);
+        weir_event(WEIR_WARN, "table_full_lasts", "refused=%llu since_s=%llu detail=\"%s\"",
+            refused, lasted_s, weir_err_detail());
     else if (news == WEIR_SPELL_ENDS)
         weir_event(WEIR_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
 }

@@ -30,70 +30,13 @@
 #include "base/progress.h"
 #include "base/ring.h"
 #include "base/sample.h"
-#include "dataplane/parse_weir.h"
-#include "dataplane/port.h"
-#include "dataplane/raw_cache.h"
+#include "dataplane/chunk.h"
+#include "dataplane/parse.h"
 #include "dataplane/series.h"
 
-#define WEIR_CHUNK_BYTES (256u << 10)
-#define WEIR_CHUNKS 32
-
-/* One line in a chunk: this header, then the text or a list of points, padded to 8 bytes. */
-struct weir_chunk_line {
-    uint32_t size;
-    uint32_t source;
-    uint8_t proto;
-    uint8_t time_unit : 7;
-    uint8_t resolved : 1; /* a list of points, not text; of a definition: see parse_weir.h */
-    uint16_t samples; /* points of the line, as the ledger counts them */
-    uint32_t defines; /* series of a definition, which has no samples; 0 for a line */
-    int64_t receive_ms;
-};
-_Static_assert(sizeof(struct weir_chunk_line) == 24, "");
-
-/* A point of a resolved line, or a series of a definition: this, then its canonical labels, padded
- * to 8 bytes. */
-struct weir_chunk_point {
-    struct weir_hash128 raw;         /* as in struct weir_point */
-    struct weir_hash128 fingerprint; /* of the labels */
-    uint64_t number;      /* of its series; WEIR_RAW_UNKNOWN until the registrar has put it there */
-    int64_t time_ms;
-    uint64_t value;
-    int8_t exponent;
-    uint8_t kind;
-    uint16_t labels_size; /* 0 where the worker knew the number, or the labels were refused */
-    uint32_t index;       /* of a definition's series in its template */
-};
-_Static_assert(sizeof(struct weir_chunk_point) == 64, "");
-
-/* Bytes a point takes in a chunk. */
-static inline size_t
-weir_chunk_point_bytes(size_t labels_size)
-{
-    return sizeof(struct weir_chunk_point) + ((labels_size + 7) & ~(size_t)7);
-}
-
-/* Filled by a worker, given back with settlements by the registrar. The bytes stay as they were
- * but for the numbers: the worker looks its definitions up again, and takes the points' series
- * into its raw cache. */
-struct weir_chunk {
-    uint64_t number; /* of its worker, counts from 1 */
-    uint32_t used;   /* bytes of lines */
-    uint32_t packets, records, samples;
-    uint64_t opened_tsc;
-    bool ack_waiting;
-    uint32_t settlement_count; /* one for each run of lines with one source */
-    struct weir_settlement settlements[WEIR_CHUNK_BYTES / 32];
-    /* lines, then slack that the scanners may read */
-    alignas(8) uint8_t lines[WEIR_CHUNK_BYTES + WEIR_PACKET_SLACK];
-};
-
-/* Bytes a line of size bytes takes in a chunk. */
-static inline size_t
-weir_chunk_line_bytes(size_t size)
-{
-    return (sizeof(struct weir_chunk_line) + size + 7) & ~(size_t)7;
-}
+/* Usual value of more_chunks_ns: a worker of the same thread receives nothing meanwhile. Four
+ * chunks of resolved lines take that, one of text takes three. */
+#define WEIR_REGISTRAR_MORE_CHUNKS_NS INT64_C(500000)
 
 struct weir_registrar_worker {
     struct weir_ring *chunks;  /* worker -> registrar */
@@ -113,6 +56,7 @@ struct weir_registrar_options {
     uint32_t worker_count;
     int64_t flush_interval_ns;
     int64_t ack_interval_ns;
+    int64_t more_chunks_ns; /* of a round in which more than a chunk of each worker is begun */
     struct weir_parsed *parsed; /* scratch of its own */
 };
 

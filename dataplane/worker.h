@@ -19,10 +19,10 @@
 #include "base/progress.h"
 #include "base/ring.h"
 #include "base/sample.h"
+#include "dataplane/chunk.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
 #include "dataplane/raw_cache.h"
-#include "dataplane/registrar.h"
 #include "dataplane/senders.h"
 #include "dataplane/series.h"
 

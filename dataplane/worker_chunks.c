@@ -110,15 +110,13 @@ chunk_open(struct weir_worker *worker, size_t bytes)
     return true;
 }
 
-/* Room for a list, which is longer than the text it stands for: in the open chunk, or one that is
- * not kept for the text of those who are listened to. */
+/* Room for a list, which takes up to 50 times what its text does. The last chunks are for the text
+ * of those who are listened to; lists are kept out of the open one too, or they would fill it. */
 static bool
 list_fits(const struct weir_worker *worker, size_t bytes)
 {
-    size_t in_chunk = weir_chunk_line_bytes(bytes);
-    if (worker->chunk != NULL && WEIR_CHUNK_BYTES - worker->chunk->used >= in_chunk)
-        return true;
-    return worker->chunk_free_count > WEIR_WORKER_CHUNKS_IN_HAND && in_chunk <= WEIR_CHUNK_BYTES;
+    return worker->chunk_free_count > WEIR_WORKER_CHUNKS_IN_HAND &&
+        weir_chunk_line_bytes(bytes) <= WEIR_CHUNK_BYTES;
 }
 
 /* A weir definition with unknown series goes to the registrar. */
@@ -166,8 +164,7 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
 }
 
 /* Bytes of a record as a list of its points, or 0 where it goes to the registrar as text: where
- * not all labels are at hand, or the list would take chunks that are kept for the text of those
- * who are listened to. */
+ * not all labels are at hand, or no list is let in. */
 static size_t
 resolved_bytes(const struct weir_worker *worker, const struct weir_record *record)
 {

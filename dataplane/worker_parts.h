@@ -18,8 +18,9 @@
 
 #include <string.h>
 
-/* Chunks that must be free before a sender that can be held back is listened to: a burst of 16
- * stretches of 64 KiB, all of unknown series, with the header of each line. */
+/* Chunks that must be free before a sender that can be held back is listened to: they take a burst
+ * of 16 full stretches (2 MiB) as text, all of unknown series, with the header of each line, where
+ * lines have 64 bytes and more. Nothing goes as a list while no more than these are free. */
 #define WEIR_WORKER_CHUNKS_IN_HAND 12
 _Static_assert(WEIR_WORKER_CHUNKS_IN_HAND < WEIR_CHUNKS, "and some beyond, for resolved lines");
 /* Labels kept of the series that the raw cache lacks: a burst's are about 50 KiB. */

@@ -1,7 +1,8 @@
 /* Definitions of the weir protocol: labels joined as a plain sort would join them, series that are
  * known or go to the registrar, numbers that come back. */
 #include "base/clock.h"
-#include "dataplane/registrar.h"
+#include "dataplane/chunk.h"
+#include "dataplane/parse_weir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -289,6 +290,51 @@ test_a_definition_too_large_for_a_list_goes_as_it_came(void **state)
     free(line);
 }
 
+/* Two definitions of a packet, whose lists lie behind each other: the second overflows. */
+static void
+test_a_list_that_overflows_leaves_the_one_before_it_alone(void **state)
+{
+    (void)state;
+    enum { COUNT = 200, EARLY = 5, LATE = 150 };
+    static const char *const few[] = {"a", "b"};
+    static char names[COUNT][8], common[4001];
+    const char *list[COUNT];
+    memset(common, 'x', sizeof common - 1);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "m%d", i);
+        list[i] = names[i];
+    }
+    const char *const known[] = {list[EARLY], list[LATE]};
+    put_definition(2, 20, common, known, 2);
+    struct weir_run run = apply();
+    uint8_t *sent = deferred(&run, true);
+    define_list(sent, run.list_count);
+    weir_definition_settled(&t.context, sent);
+    free(sent);
+    t.definitions->used = 0;
+
+    put_definition(3, 30, "j", few, 2);
+    struct weir_run first = apply();
+    assert_int_equal(first.list_count, 2);
+    sent = deferred(&first, true);
+    uint32_t used = t.definitions->used;
+    put_definition(4, 40, common, list, COUNT);
+    run = apply();
+    assert_int_equal(run.kind, WEIR_RUN_DEFINITION);
+    assert_null(run.list);
+    assert_int_equal(t.definitions->used, used);
+    for (uint32_t i = 0; i < COUNT; i++) /* what is known is found on either side of the reset */
+        assert_int_equal(number_of(4, i), i == EARLY ? 0 : i == LATE ? 1 : WEIR_SERIES_UNKNOWN);
+    const uint8_t *sent_list = sent + sizeof(struct weir_definition_text) +
+        sizeof(struct weir_wire_record);
+    assert_memory_equal(first.list, sent_list, first.list_bytes);
+    define_list(sent, first.list_count);
+    weir_definition_settled(&t.context, sent);
+    free(sent);
+    assert_int_equal(number_of(3, 0), 2);
+    assert_int_equal(number_of(3, 1), 3);
+}
+
 /* The labels of a list, appended. */
 static void
 plain_collect(const uint8_t *list, size_t size, struct weir_label *labels, size_t *count)
@@ -374,6 +420,7 @@ main(void)
         TEST(test_numbers_of_a_list_come_back_into_the_template),
         TEST(test_an_answer_to_a_replaced_definition_changes_nothing),
         TEST(test_a_definition_too_large_for_a_list_goes_as_it_came),
+        TEST(test_a_list_that_overflows_leaves_the_one_before_it_alone),
         TEST(test_labels_are_those_of_a_plain_sort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

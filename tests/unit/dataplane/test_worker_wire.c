@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/shared.h"
 #include "client/weir_client.h"
+#include "dataplane/connections.h"
+#include "dataplane/registrar.h"
 #include "dataplane/worker.h"
 #include "port_chaos.h"
 
@@ -20,7 +22,8 @@
 #define BASE_MS INT64_C(1750000000000)
 #define SERIES_MAX 10000
 #define LABEL_BYTES (SERIES_MAX * 128)
-#define TEMPLATE_BYTES (1u << 20)
+#define TEMPLATE_BYTES (4u << 20)
+#define SENDERS_MAX 16
 #define BATCHES 4
 #define READY_MAX 512
 
@@ -240,7 +243,7 @@ static struct weir_worker_options
 options_new(struct weir_port *port, struct weir_series *series)
 {
     struct weir_senders *senders = weir_senders_init(
-        zeroed(weir_senders_footprint(2 * AGENTS, TEMPLATE_BYTES)), 2 * AGENTS, TEMPLATE_BYTES,
+        zeroed(weir_senders_footprint(SENDERS_MAX, TEMPLATE_BYTES)), SENDERS_MAX, TEMPLATE_BYTES,
         &t.key);
     return (struct weir_worker_options){.ports = {port},
         .port_count = 1,
@@ -274,6 +277,7 @@ registrar_new(const struct weir_worker_options *worker, struct weir_series *seri
         .workers = {{worker->chunks, worker->settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = 1000000,
+        .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS,
         .parsed = zeroed(sizeof(struct weir_parsed))};
     for (int i = 0; i < BATCHES; i++) {
         t.batches[i] = batch_new();
@@ -310,16 +314,42 @@ check_truth(const struct weir_port *chaos)
 }
 
 static void
-run(uint64_t seed, uint64_t chances)
+begin(void)
 {
     static const uint8_t hash_seed[WEIR_HASH_SEED_BYTES] = "a chaotic test";
-    struct weir_registrar_options registrar_options;
-    struct weir_worker *worker;
     memset(&t, 0, sizeof t);
     weir_hash_key_init(&t.key, hash_seed);
     atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
     t.ledger = zeroed(sizeof *t.ledger);
     t.sum = zeroed(sizeof *t.sum);
+}
+
+/* Frees what registrar_new, options_new and begin have made. */
+static void
+end(const struct weir_worker_options *options,
+    const struct weir_registrar_options *registrar_options)
+{
+    for (int i = 0; i < 2 * BATCHES; i++) {
+        free(t.batches[i]->marks);
+        free(t.batches[i]->definitions);
+        free(t.batches[i]);
+    }
+    for (int i = 0; i < WEIR_CHUNKS; i++)
+        free(t.chunks[i]);
+    void *const owned[] = {options->raw_cache, options->senders, options->batches,
+        options->empties, options->chunks, options->settled, options->parsed,
+        registrar_options->batches, registrar_options->empties, registrar_options->parsed,
+        t.ledger, t.sum};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i]);
+}
+
+static void
+run(uint64_t seed, uint64_t chances)
+{
+    struct weir_registrar_options registrar_options;
+    struct weir_worker *worker;
+    begin();
     t.agents = (struct agents_port){.port = {.ops = &agents_ops}, .random = seed};
     for (uint32_t i = 0; i < AGENTS; i++)
         start_agent(&t.agents, i);
@@ -350,18 +380,8 @@ run(uint64_t seed, uint64_t chances)
     weir_worker_free(worker);
     weir_registrar_free(registrar);
     port_chaos_free(chaos);
-    for (int i = 0; i < 2 * BATCHES; i++) {
-        free(t.batches[i]->marks);
-        free(t.batches[i]->definitions);
-        free(t.batches[i]);
-    }
-    for (int i = 0; i < WEIR_CHUNKS; i++)
-        free(t.chunks[i]);
-    void *const owned[] = {options.raw_cache, options.senders, options.batches, options.empties,
-        options.chunks, options.settled, options.parsed, registrar_options.batches,
-        registrar_options.empties, registrar_options.parsed, series, t.ledger, t.sum};
-    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
-        free(owned[i]);
+    end(&options, &registrar_options);
+    free(series);
 }
 
 static void
@@ -375,11 +395,177 @@ test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken(void **state)
         run(seed + 2 * i, (uint64_t)(chances[i] * 0x1p32));
 }
 
+#define STRETCHES 16
+#define STRETCH_SERIES 4000 /* more than a stretch has room for */
+
+struct stretch {
+    uint8_t *data;
+    size_t size;
+    uint32_t definitions;
+    bool full;
+};
+
+struct stretches_port {
+    struct weir_port port;
+    struct stretch stretches[STRETCHES];
+    bool received;
+};
+
+/* What the stretch has no room for is left out. */
+static void
+stretch_put(void *context, const uint8_t *data, size_t size)
+{
+    struct stretch *stretch = context;
+    stretch->full |= size > WEIR_STRETCH_MAX - stretch->size;
+    if (stretch->full)
+        return;
+    memcpy(stretch->data + stretch->size, data, size);
+    stretch->size += size;
+    stretch->definitions++;
+}
+
+/* A stretch of definitions, one a packet, with 600 bytes of labels that their series share. */
+static void
+stretch_fill(struct stretch *stretch, uint32_t number)
+{
+    static char names[STRETCH_SERIES][24], shared[601];
+    static struct weir_client_label own[STRETCH_SERIES];
+    static struct weir_client_series series[STRETCH_SERIES];
+    const struct weir_client_options options = {.sender = 1 + number,
+        .epoch = 1,
+        .emit = stretch_put,
+        .emit_context = stretch};
+    const struct weir_client_label common[] = {{"job", shared}};
+    struct weir_client *client;
+    uint16_t id;
+    memset(shared, 'x', sizeof shared - 1);
+    for (int i = 0; i < STRETCH_SERIES; i++) {
+        snprintf(names[i], sizeof names[i], "m%u_%d", number, i);
+        own[i] = (struct weir_client_label){"__name__", names[i]};
+        series[i] = (struct weir_client_series){&own[i], 1};
+    }
+    stretch->data = zeroed(WEIR_STRETCH_MAX + WEIR_PACKET_SLACK);
+    assert_int_equal(weir_client_new(&options, &client), 0);
+    assert_int_equal(weir_client_add_template(client, common, 1, series, STRETCH_SERIES, &id), 0);
+    assert_true(stretch->full);
+    assert_int_equal(weir_client_close(client, 0), 0);
+}
+
+static size_t
+stretches_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
+{
+    struct stretches_port *self = (struct stretches_port *)port;
+    assert_true(max >= STRETCHES);
+    if (self->received)
+        return 0;
+    self->received = true;
+    for (uint32_t i = 0; i < STRETCHES; i++)
+        packets[i] = (struct weir_packet){.data = self->stretches[i].data,
+            .size = (uint32_t)self->stretches[i].size,
+            .proto = WEIR_PROTO_WEIR,
+            .receive_ms = BASE_MS,
+            .receive_tsc = 1};
+    return STRETCHES;
+}
+
+static void
+stretches_release(struct weir_port *port, struct weir_packet *packets, size_t count)
+{
+    (void)port;
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(packets[i].consumed, packets[i].size);
+}
+
+/* That it has one is what makes the worker hold its senders back. */
+static void
+stretches_settle(struct weir_port *port, const struct weir_settlement *settlement)
+{
+    (void)port;
+    (void)settlement;
+}
+
+static void
+stretches_close(struct weir_port *port)
+{
+    struct stretches_port *self = (struct stretches_port *)port;
+    for (int i = 0; i < STRETCHES; i++)
+        free(self->stretches[i].data);
+}
+
+static const struct weir_port_ops stretches_ops = {.kind = "stretches",
+    .receive = stretches_receive,
+    .release = stretches_release,
+    .settle = stretches_settle,
+    .close = stretches_close};
+
+/* Definitions with the registrar: all of them, and those that came as lists. */
+static uint32_t
+count_deferred(struct weir_ring *chunks, uint32_t *lists)
+{
+    uint32_t count = 0;
+    struct weir_chunk *chunk;
+    struct weir_chunk_line line;
+    while ((chunk = weir_ring_pop(chunks)) != NULL) {
+        for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
+            memcpy(&line, chunk->lines + at, sizeof line);
+            assert_true(line.defines > 0);
+            *lists += line.resolved;
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Lets a full burst of definitions in while so many chunks are free. Returns how many of the
+ * definitions went as lists. */
+static uint32_t
+defer_burst(uint32_t chunks_free)
+{
+    static struct stretches_port port;
+    begin();
+    port = (struct stretches_port){.port = {.ops = &stretches_ops}};
+    uint32_t definitions = 0, lists = 0;
+    for (uint32_t i = 0; i < STRETCHES; i++) {
+        stretch_fill(&port.stretches[i], i);
+        definitions += port.stretches[i].definitions;
+    }
+    struct weir_series *series = weir_series_init(
+        zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX, LABEL_BYTES, &t.key);
+    struct weir_worker_options options = options_new(&port.port, series);
+    struct weir_registrar_options registrar_options;
+    struct weir_registrar *registrar = registrar_new(&options, series, &registrar_options);
+    struct weir_worker *worker;
+    for (uint32_t i = chunks_free; i < WEIR_CHUNKS; i++)
+        assert_non_null(weir_ring_pop(options.settled));
+    assert_int_equal(weir_worker_new(&options, &worker), WEIR_OK);
+    while (weir_worker_run_once(worker) > 0)
+        ;
+    assert_true(port.received);
+    const struct weir_ledger_unit *records = &closed()->total.unit[WEIR_UNIT_RECORDS];
+    assert_int_equal(records->received, definitions);
+    assert_int_equal(records->rejected[WEIR_REASON_define_backlog], 0);
+    assert_int_equal(count_deferred(options.chunks, &lists), definitions);
+    weir_worker_free(worker);
+    weir_registrar_free(registrar);
+    end(&options, &registrar_options);
+    free(series);
+    return lists;
+}
+
+static void
+test_a_burst_that_was_listened_to_finds_room_for_its_definitions(void **state)
+{
+    (void)state;
+    assert_int_equal(defer_burst(12), 0);
+    assert_true(defer_burst(WEIR_CHUNKS) > 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken),
+        cmocka_unit_test(test_a_burst_that_was_listened_to_finds_room_for_its_definitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
