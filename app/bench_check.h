@@ -24,7 +24,7 @@ struct weir_bench_run {
 
 struct weir_bench_found {
     uint64_t samples;    /* in the run's time range */
-    uint64_t compared;   /* random draws looked for; a sample may be drawn twice */
+    uint64_t compared;   /* drawn samples looked for; those drawn twice count once */
     uint64_t mismatched; /* samples of them that are missing or different */
     uint64_t missing;    /* of them */
     double seconds;

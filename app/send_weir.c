@@ -45,11 +45,10 @@ struct work {
     uint64_t lines;
     uint64_t packets;  /* of closed channels */
     uint64_t rejected; /* records, as Weir says, of closed channels */
+    bool heard;        /* an acknowledgement */
     int64_t started_ns;
     int64_t flushed_ns;
 };
-
-/* ---- packets ---- */
 
 static enum weir_err
 emit_datagram(void *context, const uint8_t *packet, size_t size)
@@ -76,13 +75,23 @@ client_result(const struct channel *channel, int err, const char *what)
     return err == 0 ? WEIR_OK : weir_fail(WEIR_IO, -err, "%s", what);
 }
 
+/* Whether any channel, an open or a closed one, has had an acknowledgement. */
+static bool
+has_heard(struct work *work)
+{
+    for (uint32_t i = 0; i < work->channel_count && !work->heard; i++)
+        work->heard = work->channels[i].client != NULL &&
+            weir_client_heard(work->channels[i].client);
+    return work->heard;
+}
+
 /* Waits until at most unacked_max packets lack their acknowledgement. One who has said nothing yet
- * is not waited for as long as Weir is. */
+ * on any channel is not waited for as long as Weir is. */
 static enum weir_err
-await_acks(const struct work *work, const struct channel *channel, uint64_t unacked_max)
+await_acks(struct work *work, const struct channel *channel, uint64_t unacked_max)
 {
     int err = weir_client_wait(channel->client, unacked_max, WEIR_SEND_DOUBT_MS);
-    bool heard = weir_client_heard(channel->client);
+    bool heard = has_heard(work);
     if (err == -ETIME && heard)
         err = weir_client_wait(channel->client, unacked_max,
             WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS);
@@ -93,8 +102,6 @@ await_acks(const struct work *work, const struct channel *channel, uint64_t unac
             WEIR_SEND_DOUBT_MS / 1000, work->options->tcp);
     return client_result(channel, err, "no acknowledgement: not known to be durable");
 }
-
-/* ---- channels ---- */
 
 static enum weir_err
 open_channel(struct work *work)
@@ -146,8 +153,6 @@ channel_with_room(struct work *work, struct channel **out)
     *out = &work->channels[work->channel_count - 1];
     return WEIR_OK;
 }
-
-/* ---- templates ---- */
 
 /* Scratch of one template: labels as the client library takes them. */
 struct scratch {
@@ -290,8 +295,6 @@ define_new(struct work *work)
     return err;
 }
 
-/* ---- points to groups ---- */
-
 static int
 by_time_and_series(const void *a, const void *b)
 {
@@ -379,8 +382,6 @@ send_lines(struct work *work, struct weir_send_source *source)
     }
     return err;
 }
-
-/* ---- the end ---- */
 
 /* Waits until all is acknowledged (TCP), where that is asked for; says goodbye. */
 static enum weir_err

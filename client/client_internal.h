@@ -39,14 +39,14 @@ struct weir_client {
     uint8_t ack[32];
     size_t ack_used;
     bool heard;          /* an acknowledgement, on any connection so far */
-    bool strange;        /* bytes that are none, before any was heard */
+    bool strange;        /* bytes on this connection that are none, before any was heard */
     uint32_t template_count;
     struct weir_client_template templates[WEIR_CLIENT_TEMPLATES_MAX];
 };
 
 uint32_t weir_client_crc(uint32_t seed, const uint8_t *data, size_t size);
 /* Opens the socket; over TCP sends definitions and what is not acknowledged. Disconnects where that
- * fails. */
+ * fails. Definitions go again soon, and whoever answered before is forgotten. */
 int weir_client_connect(struct weir_client *client);
 /* Closes what is open. The next attempt may begin after the pause, which doubles. */
 void weir_client_disconnect(struct weir_client *client);
@@ -55,6 +55,8 @@ int weir_client_emit(struct weir_client *client, const struct weir_client_packet
     bool numbered);
 /* Sends the definitions of all templates. */
 int weir_client_define_all(struct weir_client *client);
+/* Has weir_client_flush repeat the definitions in one to two seconds. */
+void weir_client_repeat_soon(struct weir_client *client);
 /* Reads acknowledgements; makes a broken connection anew when its time has come. */
 void weir_client_listen(struct weir_client *client);
 /* Waits a few milliseconds for news, and listens. */

@@ -113,9 +113,11 @@ send_kept(struct weir_client *client)
 int
 weir_client_connect(struct weir_client *client)
 {
-    if (client->options.emit != NULL)
-        return 0;
-    int err = open_socket(&client->options, &client->fd);
+    int err = client->options.emit != NULL ? 0 : open_socket(&client->options, &client->fd);
+    if (err == 0) {
+        client->strange = false;
+        weir_client_repeat_soon(client);
+    }
     if (err == 0 && client->kept != NULL) {
         err = weir_client_define_all(client);
         if (client->fd < 0)

@@ -28,6 +28,12 @@ next_random(struct weir_client *client)
     return x ^ x >> 31;
 }
 
+void
+weir_client_repeat_soon(struct weir_client *client)
+{
+    client->repeat_ms = now_ms() + REPEAT_FIRST_MS + (int64_t)(next_random(client) % 1000);
+}
+
 int
 weir_client_new(const struct weir_client_options *options, struct weir_client **out)
 {
@@ -50,7 +56,6 @@ weir_client_new(const struct weir_client_options *options, struct weir_client **
     client->packet_max = packet_max;
     client->epoch = options->epoch != 0 ? options->epoch : (uint32_t)time(NULL);
     client->random = options->sender ^ (uint64_t)client->epoch << 32;
-    client->repeat_ms = now_ms() + REPEAT_FIRST_MS + (int64_t)(next_random(client) % 1000);
     client->fd = -1;
     client->values.data = calloc(1, packet_max);
     client->control.data = calloc(1, packet_max);
@@ -78,8 +83,6 @@ weir_client_free(struct weir_client *client)
     free(client->control.data);
     free(client);
 }
-
-/* ---- packets ---- */
 
 static void
 packet_begin(const struct weir_client *client, struct weir_client_packet *packet)
@@ -137,8 +140,6 @@ record_put(struct weir_client_packet *packet, uint32_t at, const struct weir_wir
     packet->used = at + record->length;
     packet->records++;
 }
-
-/* ---- definitions ---- */
 
 static size_t
 labels_bytes(const struct weir_client_label *labels, size_t count)
@@ -270,8 +271,6 @@ weir_client_add_template(struct weir_client *client, const struct weir_client_la
     return define(client, *id);
 }
 
-/* ---- values ---- */
-
 /* Packets that `count` values begin at most, with the one that is being filled. */
 static size_t
 packets_bound(const struct weir_client *client, size_t count)
@@ -391,6 +390,8 @@ weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms)
 {
     int64_t until = now_ms() + wait_ms;
     int err = 0;
+    if (client->strange)
+        weir_client_listen(client); /* Weir may have come since */
     while (unacked_max == 0 && (err = packet_end(client, &client->values)) == -EAGAIN &&
         now_ms() < until && !client->strange)
         weir_client_pause(client);

@@ -67,14 +67,15 @@ int weir_client_flush(struct weir_client *client);
 
 /* Waits up to wait_ms until at most unacked_max packets lack their acknowledgement (TCP; over UDP
  * there is none to wait for). 0 sends what was added first, and waits for all. -ETIME where they
- * did not come; -EPROTO at once where what came is no acknowledgement, and none has come before:
- * this is not Weir, or its port for another protocol. */
+ * did not come; -EPROTO at once where what came on the last connection is no acknowledgement, and
+ * none has come before: this is not Weir, or its port for another protocol. The next connection,
+ * which this makes too when its time has come, may find Weir. */
 int weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms);
 /* Whether any acknowledgement has come (TCP). */
 bool weir_client_heard(const struct weir_client *client);
 
 /* Numbers used; up to which one all is durable (TCP); records that Weir refused on all connections
- * so far (TCP), among them the second copies of what was sent again on a new connection. */
+ * so far (TCP), but for second copies of what it had. */
 uint64_t weir_client_sent(const struct weir_client *client);
 uint64_t weir_client_acked(const struct weir_client *client);
 uint64_t weir_client_rejected(const struct weir_client *client);

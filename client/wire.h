@@ -89,7 +89,7 @@ struct weir_wire_ack {
     uint32_t epoch; /* the sender's */
     uint32_t reserved;
     uint64_t sequence; /* all numbers up to it are durable, or refused by name */
-    uint64_t rejected; /* records refused on this connection */
+    uint64_t rejected; /* records refused on this connection, duplicates not among them */
 };
 static_assert(sizeof(struct weir_wire_ack) == 32, "an acknowledgement is 32 bytes");
 

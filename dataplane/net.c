@@ -152,7 +152,7 @@ verify(struct weir_net_frame *frame)
 }
 
 /* A sum is quicker than bytes that another core has written: fetched ahead by a frame they cost 60
- * to 70 cycles per Influx sample in all, else 90 to 110. */
+ * to 75 cycles per Influx sample in all, else 85 to 115. */
 static void
 fetch(const struct weir_net_frame *frame)
 {

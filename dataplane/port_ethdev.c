@@ -9,7 +9,6 @@
  *         A sender on this machine whose end of a veth pair offloads checksums sends frames with
  *         checksums that do not match; `ethtool -K IFACE tx off` mends that.
  */
-#include "base/clock.h"
 #include "base/event.h"
 #include "dataplane/ethdev_backlog.h"
 #include "dataplane/ethdev_packet.h"
@@ -38,10 +37,14 @@
 #define XDP_MBUF_ROOM (XDP_MBUF_BYTES - RTE_CACHE_LINE_SIZE - sizeof(struct rte_mbuf))
 _Static_assert(sizeof(struct rte_mempool_objhdr) <= RTE_CACHE_LINE_SIZE, "the header's room");
 _Static_assert(XDP_MBUF_ROOM > MBUF_ROOM + 256, "the kernel keeps 256 bytes in front of a frame");
-#define DESCRIPTORS 1024
+/* Asked for; a device may have fewer. They are to outlast a nap of the worker, 200 us: datagrams of
+ * 512 bytes fill so many in 470 us at 40 Gbit/s. */
+#define DESCRIPTORS 4096
 #define NO_LISTENER 0xff
-/* What of a pool the kernel, the pool's cache and the burst need, and the backlog leaves. */
+/* What of a pool the kernel or the device, the pool's cache and the burst need, and the backlog
+ * leaves. */
 #define BACKLOG_REST 4096
+#define BACKLOG_DESCRIPTORS (BACKLOG_REST / 2)
 
 struct port_ethdev {
     struct weir_port port;
@@ -62,6 +65,7 @@ struct port_ethdev {
     struct weir_backlog backlog; /* where the port collects */
     /* the burst's */
     struct rte_mbuf *mbufs[WEIR_BURST_MAX];
+    struct weir_backlog_stamp stamps[WEIR_BURST_MAX];
     struct weir_net_frame frames[WEIR_BURST_MAX];
 };
 
@@ -98,7 +102,8 @@ device_refuses(const struct rte_mbuf *mbuf)
            (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD;
 }
 
-/* Takes out what cannot be verified; fills frames of the rest and moves their mbufs together. */
+/* Takes out what cannot be verified; fills frames of the rest and moves their mbufs and stamps
+ * together. */
 static size_t
 frames_of(struct port_ethdev *ethdev, size_t got)
 {
@@ -119,6 +124,7 @@ frames_of(struct port_ethdev *ethdev, size_t got)
             .size = rte_pktmbuf_data_len(mbuf),
             .ip_checked = (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
             .udp_checked = (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
+        ethdev->stamps[count] = ethdev->stamps[i];
         ethdev->mbufs[count++] = mbuf;
     }
     return count;
@@ -127,10 +133,17 @@ frames_of(struct port_ethdev *ethdev, size_t got)
 static uint16_t
 frames_take(struct port_ethdev *ethdev, uint16_t want)
 {
-    if (!ethdev->collects)
-        return rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
-    weir_backlog_fill(&ethdev->backlog);
-    return weir_backlog_take(&ethdev->backlog, ethdev->mbufs, want);
+    if (ethdev->collects) {
+        weir_backlog_fill(&ethdev->backlog);
+        return weir_backlog_take(&ethdev->backlog, ethdev->mbufs, ethdev->stamps, want);
+    }
+    uint16_t got = rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
+    struct weir_backlog_stamp now = {0};
+    if (got > 0)
+        now = weir_backlog_stamp_now();
+    for (uint16_t i = 0; i < got; i++)
+        ethdev->stamps[i] = now;
+    return got;
 }
 
 static void
@@ -148,8 +161,6 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     uint16_t got = frames_take(ethdev, want);
     if (got == 0)
         return 0;
-    int64_t now_ms = weir_wall_ms();
-    uint64_t now_tsc = weir_tsc();
     size_t framed = frames_of(ethdev, got);
     weir_net_verify(ethdev->frames, framed);
     size_t count = 0;
@@ -170,8 +181,8 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             .proto = ethdev->listeners[listener].proto,
             .time_unit = ethdev->listeners[listener].time_unit,
             .final = true,
-            .receive_ms = now_ms,
-            .receive_tsc = now_tsc,
+            .receive_ms = ethdev->stamps[i].ms,
+            .receive_tsc = ethdev->stamps[i].tsc,
             .owner = mbuf};
     }
     return count;
@@ -227,7 +238,8 @@ ethdev_close(struct weir_port *port)
 {
     struct port_ethdev *ethdev = of(port);
     uint16_t got;
-    while ((got = weir_backlog_take(&ethdev->backlog, ethdev->mbufs, WEIR_BURST_MAX)) > 0)
+    while ((got = weir_backlog_take(&ethdev->backlog, ethdev->mbufs, ethdev->stamps,
+                WEIR_BURST_MAX)) > 0)
         for (uint16_t i = 0; i < got; i++)
             drop(ethdev, ethdev->mbufs[i], WEIR_REASON_shutdown);
     if (ethdev->started) {
@@ -297,6 +309,16 @@ xdp_pool_create(const char *name, uint32_t mbuf_count, int socket)
     return pool;
 }
 
+/* Half of the pool at most: the rest is for frames that the worker has. */
+static uint16_t
+descriptors_wanted(const struct port_ethdev *ethdev, uint32_t mbuf_count)
+{
+    if (ethdev->af_xdp)
+        return WEIR_AF_XDP_DESCRIPTORS;
+    uint32_t count = ethdev->collects ? BACKLOG_DESCRIPTORS : DESCRIPTORS;
+    return (uint16_t)(count < mbuf_count / 2 ? count : mbuf_count / 2);
+}
+
 static enum weir_err
 queue_setup(struct port_ethdev *ethdev, uint16_t queue, uint32_t mbuf_count)
 {
@@ -310,7 +332,7 @@ queue_setup(struct port_ethdev *ethdev, uint16_t queue, uint32_t mbuf_count)
         return weir_fail(WEIR_NOMEM, rte_errno, "pool of %u mbufs for DPDK port %u", mbuf_count,
             ethdev->ethdev);
     ethdev->pools[ethdev->pool_count++] = pool;
-    uint16_t receive = ethdev->af_xdp ? WEIR_AF_XDP_DESCRIPTORS : DESCRIPTORS;
+    uint16_t receive = descriptors_wanted(ethdev, mbuf_count);
     uint16_t transmit = 0;
     int failed = rte_eth_dev_adjust_nb_rx_tx_desc(ethdev->ethdev, &receive, &transmit);
     if (failed == 0)
@@ -398,8 +420,9 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
     ethdev->af_xdp = is_af_xdp(options->ethdev_id);
     ethdev->collects = ethdev->af_xdp || options->collects;
     weir_backlog_init(&ethdev->backlog, options->ethdev_id, options->queue,
-        options->mbuf_count > BACKLOG_REST ? options->mbuf_count - BACKLOG_REST
-                                           : WEIR_BACKLOG_TAKE);
+        options->mbuf_count > BACKLOG_REST + WEIR_BACKLOG_TAKE
+            ? options->mbuf_count - BACKLOG_REST
+            : WEIR_BACKLOG_TAKE);
     enum weir_err err = index_listeners(ethdev, listens, count);
     if (err == WEIR_OK && options->queue == 0)
         err = device_start(ethdev, options, listens, count);

@@ -111,7 +111,7 @@ uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
 void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
 /* The time by which channels are seen and idle, in whole seconds. Once a round. */
 void weir_senders_now(struct weir_senders *senders, int64_t mono_ns);
-/* Once a second: the same, and the view of the worst. */
+/* Once a second: the same, and the view of the worst. Both clocks are read now, the wall first. */
 void weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms);
 /* Where weir_senders_tick publishes; NULL: nowhere. */
 void weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view);

@@ -72,7 +72,8 @@ weir_senders_now(struct weir_senders *senders, int64_t mono_ns)
 void
 weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms)
 {
-    int64_t wall_of_zero_ms = wall_ms - mono_ns / 1000000; /* where the monotonic clock began */
+    /* where the monotonic clock began, no later */
+    int64_t wall_of_zero_ms = wall_ms - (mono_ns + 999999) / 1000000;
     weir_senders_now(senders, mono_ns);
     senders->looks = 0;
     if (senders->view == NULL)

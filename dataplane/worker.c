@@ -103,7 +103,8 @@ weir_worker_record_reject(struct weir_worker *worker, uint32_t samples, enum wei
     records->rejected[reason]++;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += samples;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->rejected[reason] += samples;
-    worker->packets[worker->packet_at].rejected++;
+    /* the sender is not told of a second copy: nothing of it is lost */
+    worker->packets[worker->packet_at].rejected += reason != WEIR_REASON_duplicate;
 }
 
 /* A packet ends in the batch, in the chunk, or refused: see docs/design/pipeline.md. */
@@ -259,8 +260,12 @@ ports_progress(struct weir_worker *worker)
     }
     if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS) {
         worker->statistics_ns = worker->now_ns;
-        if (worker->options.senders != NULL)
-            weir_senders_tick(worker->options.senders, worker->now_ns, weir_wall_ms());
+        if (worker->options.senders != NULL) {
+            /* side by side, not from the round's begin; in this order what lies between makes a
+             * channel's time of day too early, never too late */
+            int64_t wall_ms = weir_wall_ms();
+            weir_senders_tick(worker->options.senders, weir_mono_ns(), wall_ms);
+        }
     }
     worker->changed |= waiting || worker->ack_waiting;
     if (waiting != worker->ack_waiting) {

@@ -3,8 +3,10 @@ import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 
 import tap
@@ -259,6 +261,47 @@ def test_weir_send_says_that_a_port_is_for_another_protocol():
         assert f"127.0.0.1:{weir.weir_tcp} speaks the weir protocol: --proto weir" in told, told
 
 
+def answer_for_weir(connection, channels, late_s):
+    """Acknowledges all that comes: the first channel at once, others late_s after their start."""
+    read, first, last = b"", None, None
+    connection.settimeout(0.05)
+    while True:
+        try:
+            piece = connection.recv(1 << 16)
+            if not piece:
+                return
+            read += piece
+        except TimeoutError:
+            pass
+        while len(read) >= 64 and len(read) >= struct.unpack_from("<I", read, 8)[0]:
+            flags, (length, epoch) = read[5], struct.unpack_from("<II", read, 8)
+            sequence, channel = struct.unpack_from("<Q8xH", read, 24)
+            read = read[length:]
+            first = first or time.monotonic()
+            channels.add(channel)
+            if not flags & wire.UNNUMBERED:
+                last = wire.ACK.pack(wire.ACK_MAGIC, 0, channel, epoch, 0, sequence, 0)
+        if last and (channel == 0 or time.monotonic() > first + late_s):
+            connection.sendall(last)
+            last = None
+
+
+def test_weir_send_trusts_a_weir_that_answered_on_another_channel():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        channels = set()
+
+        def answer():
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=answer_for_weir, args=(connection, channels, 7),
+                                 daemon=True).start()
+        threading.Thread(target=answer, daemon=True).start()
+        out, _ = weir_send("--proto", "weir", "--tcp", f"127.0.0.1:{listener.getsockname()[1]}",
+                           "--generate", "300000", "--series", "300000")
+        assert out.startswith("ok 300000 0 "), out
+        assert len(channels) > 1, channels
+
+
 def test_a_restart_forgets_neither_templates_nor_numbers():
     weir = Wire()
     with weir:
@@ -342,6 +385,26 @@ def test_tcp_acknowledges_what_is_durable_in_any_pieces():
         answer = stream.connection.recv(64)
         assert wire.ACK.unpack(answer)[:2] == (wire.ACK_MAGIC, 3), answer
         assert weir.reason("records", "rejected", "bad_packet") == 1
+
+
+def test_second_copies_are_not_told_as_refused():
+    with Wire() as weir:
+        stream, start = Stream(weir, wire.Sender(33)), now_ms()
+
+        def acked():
+            stream.poll()
+            return stream.acked == stream.sender.sequence
+        stream.connect()
+        for i in range(5):
+            stream.push(stream.sender.values(start + i, [float(i)] * 10))
+        wait_for(acked, 10, "all is acknowledged")
+        stream.connection.close()
+        stream.connect()
+        stream.push(stream.sender.values(1, [1.0] * 10))
+        wait_for(acked, 10, "all is acknowledged")
+        assert weir.reason("records", "rejected", "duplicate") == 5
+        assert weir.reason("records", "rejected", "time_past") == 1
+        assert stream.rejected == 1, stream.rejected
 
 
 def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twice():
@@ -429,7 +492,7 @@ def test_weir_send_goes_on_behind_a_killed_weir():
             weir.kill("dataplane")
             weir.wait_open(5)
         said, _ = lines.communicate(timeout=40)
-        assert lines.returncode == 0 and said.startswith("ok 300000 "), said
+        assert lines.returncode == 0 and said.startswith("ok 300000 0 "), said
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool broken; /* nothing can be sent */
@@ -72,6 +73,29 @@ stop(void **state)
     close(t.fd);
     close(t.listener);
     return 0;
+}
+
+static int64_t
+now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The other side ends the connection, and takes the client's next one. */
+static void
+reconnect(void)
+{
+    close(t.fd);
+    for (int i = 0; t.client->fd >= 0; i++) {
+        assert_in_range(i, 0, 2000);
+        weir_client_pause(t.client);
+    }
+    t.client->attempt_ms = 0;
+    weir_client_listen(t.client);
+    t.fd = accept(t.listener, NULL, NULL);
+    assert_true(t.fd >= 0);
 }
 
 /* Acknowledges, and waits until the client's kernel has it. */
@@ -166,6 +190,46 @@ test_who_answers_something_else_is_not_weir(void **state)
     assert_false(weir_client_heard(t.client));
 }
 
+static void
+test_who_answers_something_else_may_be_followed_by_weir(void **state)
+{
+    (void)state;
+    assert_int_equal(add(1), 0);
+    assert_int_equal(__real_send(t.fd, "220 hello\r\n", 11, 0), 11);
+    reconnect();
+    assert_int_equal(weir_client_flush(t.client), 0);
+    acknowledge(1);
+    assert_int_equal(weir_client_wait(t.client, 0, 10000), 0);
+    assert_int_equal(weir_client_acked(t.client), 1);
+}
+
+static void
+test_waiting_makes_the_connection_that_follows_a_stranger(void **state)
+{
+    (void)state;
+    assert_int_equal(add(1), 0);
+    assert_int_equal(__real_send(t.fd, "220 hello\r\n", 11, 0), 11);
+    assert_int_equal(weir_client_wait(t.client, 0, 10000), -EPROTO);
+    close(t.fd);
+    t.client->attempt_ms = 0;
+    assert_int_equal(weir_client_wait(t.client, 0, 0), -ETIME);
+    t.fd = accept(t.listener, NULL, NULL);
+    acknowledge(1);
+    assert_int_equal(weir_client_wait(t.client, 0, 10000), 0);
+}
+
+static void
+test_definitions_are_repeated_soon_on_each_connection(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        t.client->repeat_ms = now_ms() + 600000; /* repeated on the connection so far */
+        int64_t before_ms = now_ms();
+        reconnect();
+        assert_in_range(t.client->repeat_ms, before_ms + 1000, now_ms() + 2000);
+    }
+}
+
 int
 main(void)
 {
@@ -175,6 +239,9 @@ main(void)
         TEST(test_adding_values_listens_where_too_many_packets_wait),
         TEST(test_a_connection_that_fails_at_its_definitions_doubles_the_pause_once),
         TEST(test_who_answers_something_else_is_not_weir),
+        TEST(test_who_answers_something_else_may_be_followed_by_weir),
+        TEST(test_waiting_makes_the_connection_that_follows_a_stranger),
+        TEST(test_definitions_are_repeated_soon_on_each_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

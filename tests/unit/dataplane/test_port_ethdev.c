@@ -1,6 +1,7 @@
 /* EAL runs in this process without huge pages; frames come from an rte_ring, a pcap file, the null
  * driver and af_packet on lo. Where EAL does not start (not root, no memory) all is skipped, and
  * says why. */
+#include "base/clock.h"
 #include "dataplane/ethdev_backlog.h"
 #include "dataplane/port.h"
 
@@ -20,6 +21,7 @@
 #include <rte_mbuf.h>
 
 #define MBUFS 1023
+#define WIRE_MBUFS 2047
 #define FRAME_ROOM 2112
 #define PORTS_MAX 8
 
@@ -159,7 +161,7 @@ wire_open_as(bool collects)
     struct wire wire;
     snprintf(name, sizeof name, "wire%d", number++);
     wire.ring = rte_ring_create(name, 256, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
-    wire.pool = rte_pktmbuf_pool_create(name, 255, 0, 0,
+    wire.pool = rte_pktmbuf_pool_create(name, WIRE_MBUFS, 0, 0,
         RTE_PKTMBUF_HEADROOM + FRAME_ROOM, 0);
     assert_non_null(wire.ring);
     assert_non_null(wire.pool);
@@ -179,7 +181,7 @@ wire_open(void)
 static void
 wire_close(struct wire *wire)
 {
-    assert_int_equal(rte_mempool_avail_count(wire->pool), 255); /* every mbuf came back */
+    assert_int_equal(rte_mempool_avail_count(wire->pool), WIRE_MBUFS); /* every mbuf came back */
     wire->port->ops->close(wire->port);
     rte_ring_free(wire->ring);
     rte_mempool_free(wire->pool);
@@ -288,8 +290,6 @@ test_frames_without_slack_or_in_pieces_are_truncated(void **state)
     wire_close(&wire);
 }
 
-/* ---- frames taken ahead of their turn ---- */
-
 static void
 put_number(struct wire *wire, uint32_t number)
 {
@@ -316,6 +316,7 @@ test_backlog_hands_out_all_frames_in_order(void **state)
     struct wire wire = wire_open();
     struct weir_backlog *backlog = calloc(1, sizeof *backlog);
     struct rte_mbuf *mbufs[WEIR_BURST_MAX];
+    struct weir_backlog_stamp stamps[WEIR_BURST_MAX];
     uint32_t put = 0, taken = 0, random = 1;
     weir_backlog_init(backlog, wire.id, 0, WEIR_BACKLOG_MAX);
     while (taken < 2 * WEIR_BACKLOG_MAX + 1000) {
@@ -325,14 +326,14 @@ test_backlog_hands_out_all_frames_in_order(void **state)
         weir_backlog_fill(backlog);
         assert_int_equal(rte_ring_count(wire.ring), 0);
         uint16_t want = (uint16_t)(random >> 8) % WEIR_BURST_MAX + 1;
-        uint16_t got = weir_backlog_take(backlog, mbufs, want);
+        uint16_t got = weir_backlog_take(backlog, mbufs, stamps, want);
         assert_int_equal(got, want < put - taken ? want : put - taken);
         for (uint16_t i = 0; i < got; i++)
             assert_int_equal(number_in(rte_pktmbuf_mtod_offset(mbufs[i], const uint8_t *, 42)),
                 taken++);
         rte_pktmbuf_free_bulk(mbufs, got);
     }
-    for (uint16_t got; (got = weir_backlog_take(backlog, mbufs, WEIR_BURST_MAX)) > 0;)
+    for (uint16_t got; (got = weir_backlog_take(backlog, mbufs, stamps, WEIR_BURST_MAX)) > 0;)
         rte_pktmbuf_free_bulk(mbufs, got);
     free(backlog);
     wire_close(&wire);
@@ -345,18 +346,19 @@ test_backlog_leaves_on_the_device_what_finds_no_room(void **state)
     struct wire wire = wire_open();
     struct weir_backlog *backlog = calloc(1, sizeof *backlog);
     struct rte_mbuf *mbufs[200];
+    struct weir_backlog_stamp stamps[200];
     weir_backlog_init(backlog, wire.id, 0, 2 * WEIR_BACKLOG_TAKE);
     for (uint32_t i = 0; i < 200; i++)
         put_number(&wire, i);
     weir_backlog_fill(backlog);
     weir_backlog_fill(backlog);
     assert_int_equal(rte_ring_count(wire.ring), 200 - 2 * WEIR_BACKLOG_TAKE);
-    assert_int_equal(weir_backlog_take(backlog, mbufs, 1), 1);
+    assert_int_equal(weir_backlog_take(backlog, mbufs, stamps, 1), 1);
     weir_backlog_fill(backlog); /* no room for another whole burst */
     assert_int_equal(rte_ring_count(wire.ring), 200 - 2 * WEIR_BACKLOG_TAKE);
-    assert_int_equal(weir_backlog_take(backlog, mbufs + 1, 200), 2 * WEIR_BACKLOG_TAKE - 1);
+    assert_int_equal(weir_backlog_take(backlog, mbufs + 1, stamps, 200), 2 * WEIR_BACKLOG_TAKE - 1);
     weir_backlog_fill(backlog);
-    assert_int_equal(weir_backlog_take(backlog, mbufs + 2 * WEIR_BACKLOG_TAKE, 200),
+    assert_int_equal(weir_backlog_take(backlog, mbufs + 2 * WEIR_BACKLOG_TAKE, stamps, 200),
         200 - 2 * WEIR_BACKLOG_TAKE);
     for (uint32_t i = 0; i < 200; i++)
         assert_int_equal(number_in(rte_pktmbuf_mtod_offset(mbufs[i], const uint8_t *, 42)), i);
@@ -386,9 +388,67 @@ test_frames_collected_while_nothing_is_received_come_later_or_are_dropped_by_nam
     /* those that are left were taken off the device, and found nobody */
     assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].received, 10);
     assert_int_equal(counts.unit[WEIR_UNIT_PACKETS].dropped[WEIR_REASON_shutdown], 10);
-    assert_int_equal(rte_mempool_avail_count(wire.pool), 255);
+    assert_int_equal(rte_mempool_avail_count(wire.pool), WIRE_MBUFS);
     rte_ring_free(wire.ring);
     rte_mempool_free(wire.pool);
+}
+
+static void
+test_a_frame_keeps_the_time_at_which_it_was_collected(void **state)
+{
+    (void)state;
+    struct wire wire = wire_open_as(true);
+    struct weir_packet packets[WEIR_BURST_MAX];
+    put_number(&wire, 0);
+    put_number(&wire, 1);
+    wire.port->ops->collect(wire.port);
+    uint64_t collected_tsc = weir_tsc();
+    int64_t collected_ms = weir_wall_ms();
+    while (weir_wall_ms() == collected_ms)
+        ;
+    put_number(&wire, 2);
+    /* a backlog as small as that of this port takes no more before it is empty */
+    assert_int_equal(wire.port->ops->receive(wire.port, packets, WEIR_BURST_MAX), 2);
+    assert_int_equal(wire.port->ops->receive(wire.port, packets + 2, 1), 1);
+    for (int i = 0; i < 2; i++) {
+        assert_true(packets[i].receive_tsc <= collected_tsc);
+        assert_true(packets[i].receive_ms <= collected_ms);
+    }
+    assert_true(packets[2].receive_tsc > collected_tsc);
+    assert_true(packets[2].receive_ms > collected_ms);
+    wire.port->ops->release(wire.port, packets, 3);
+    wire_close(&wire);
+}
+
+/* More fills than times are kept of: the last ones share one, and no frame is given another's. */
+static void
+test_times_of_a_backlog_never_go_back(void **state)
+{
+    (void)state;
+    enum { FRAMES = WEIR_BACKLOG_FILLS + 10 };
+    struct wire wire = wire_open();
+    struct weir_backlog *backlog = calloc(1, sizeof *backlog);
+    struct rte_mbuf *mbufs[WEIR_BURST_MAX];
+    struct weir_backlog_stamp stamps[WEIR_BURST_MAX], last = {0};
+    weir_backlog_init(backlog, wire.id, 0, WEIR_BACKLOG_MAX);
+    for (int round = 0; round < 3; round++) {
+        uint64_t began_tsc = weir_tsc();
+        for (uint32_t i = 0; i < FRAMES; i++) {
+            put_number(&wire, i);
+            weir_backlog_fill(backlog);
+        }
+        for (uint32_t taken = 0; taken < FRAMES;) {
+            uint16_t got = weir_backlog_take(backlog, mbufs, stamps, 50);
+            for (uint16_t i = 0; i < got; i++, taken++) {
+                assert_true(stamps[i].tsc > began_tsc && stamps[i].tsc >= last.tsc);
+                assert_true((taken < WEIR_BACKLOG_FILLS) == (stamps[i].tsc > last.tsc));
+                last = stamps[i];
+            }
+            rte_pktmbuf_free_bulk(mbufs, got);
+        }
+    }
+    free(backlog);
+    wire_close(&wire);
 }
 
 static void
@@ -498,6 +558,8 @@ main(void)
         cmocka_unit_test(test_backlog_leaves_on_the_device_what_finds_no_room),
         cmocka_unit_test(
             test_frames_collected_while_nothing_is_received_come_later_or_are_dropped_by_name),
+        cmocka_unit_test(test_a_frame_keeps_the_time_at_which_it_was_collected),
+        cmocka_unit_test(test_times_of_a_backlog_never_go_back),
         cmocka_unit_test(test_pcap_file_is_a_source),
         cmocka_unit_test(test_null_device_is_refused_frame_by_frame),
         cmocka_unit_test(test_af_packet_port_can_be_slept_on),

@@ -209,24 +209,27 @@ test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says(void **stat
     static struct weir_senders_view view;
     static struct weir_senders_rows rows;
     uint64_t random = 3, gaps = 0, number = 1;
-    int64_t mono_ms = 777;
+    int64_t mono_ns = 777000000;
+    const int64_t zero_ns = NOW_MS * INT64_C(1000000) + 400000; /* the milliseconds do not align */
     weir_senders_watch(senders, &view);
     for (int round = 0; round < 1000; round++) {
-        mono_ms += (int64_t)(next_random(&random) % 3000);
-        int64_t seen_ms = mono_ms;
-        weir_senders_now(senders, mono_ms * 1000000);
+        mono_ns += (int64_t)(next_random(&random) % 3000000000);
+        if (round % 2 == 0)
+            mono_ns += 1000000000 - mono_ns % 1000000000; /* the second has just begun */
+        int64_t seen_ns = mono_ns;
+        weir_senders_now(senders, mono_ns);
         struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
         weir_channel_meet(channel, number += 2, &gaps);
         weir_senders_dirty(senders, channel);
         weir_channel_told(channel, number, true, &gaps);
         weir_senders_mark(senders, batch);
         weir_batch_reset(batch);
-        mono_ms += (int64_t)(next_random(&random) % 3000);
-        weir_senders_tick(senders, mono_ms * 1000000, NOW_MS + mono_ms);
+        mono_ns += (int64_t)(next_random(&random) % 3000000000);
+        weir_senders_tick(senders, mono_ns, (zero_ns + mono_ns) / 1000000);
         assert_int_equal(weir_senders_view_read(&view, &rows), WEIR_OK);
         assert_int_equal(rows.count, 1);
-        int64_t before_ms = NOW_MS + seen_ms - rows.rows[0].last_seen_ms;
-        assert_true(before_ms >= 0 && before_ms < 1000);
+        int64_t before_ns = zero_ns + seen_ns - rows.rows[0].last_seen_ms * 1000000;
+        assert_true(before_ns >= 0 && before_ns < 1002000000); /* and what rounding takes */
     }
     batch_free(batch);
     free(senders);
