@@ -201,7 +201,10 @@ send_all(struct sender *sender, struct weir_send_source *source)
         err = flush(sender);
     if (err == WEIR_OK && sender->chaos != NULL)
         err = weir_chaos_flush(sender->chaos);
-    return err == WEIR_OK && sender->tcp ? take_answer(sender) : err;
+    if (err == WEIR_OK && sender->tcp)
+        err = take_answer(sender);
+    /* what was read before is told of all the same */
+    return err == WEIR_OK ? weir_send_source_ended(source) : err;
 }
 
 /* By a text protocol. */

@@ -36,6 +36,8 @@ weir_send_source_next(struct weir_send_source *source, size_t *size)
     if (source->file != NULL) {
         ssize_t got = getline(&source->line, &source->capacity, source->file);
         *size = got > 0 ? (size_t)got : 0;
+        if (ferror(source->file))
+            source->error = errno;
         return got > 0;
     }
     if (source->made == source->count)
@@ -53,6 +55,12 @@ weir_send_source_next(struct weir_send_source *source, size_t *size)
     source->made++;
     *size = (size_t)used;
     return true;
+}
+
+enum weir_err
+weir_send_source_ended(const struct weir_send_source *source)
+{
+    return source->error == 0 ? WEIR_OK : weir_fail(WEIR_IO, source->error, "read");
 }
 
 enum weir_err

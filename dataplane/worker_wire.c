@@ -42,7 +42,8 @@ take_runs(struct weir_worker *worker)
 }
 
 /* A weir packet ends in one batch together with its number's mark: so there is room for all of
- * it, and for another mark, before it is parsed. */
+ * it, and for another mark, before it is parsed. While the log takes nothing, no batch comes back
+ * either, and none is needed: all is refused. */
 static bool
 wire_ready(struct weir_worker *worker)
 {
@@ -53,7 +54,7 @@ wire_ready(struct weir_worker *worker)
             weir_senders_dirty_count(worker->options.senders) >= WEIR_WORKER_DIRTY_PUSH))
         weir_worker_batch_push(worker);
     worker->context.refusal = weir_progress_refusal(worker->options.progress);
-    return weir_worker_batch_open(worker);
+    return worker->context.refusal != WEIR_REASON_NONE || weir_worker_batch_open(worker);
 }
 
 /* Works through one weir packet, or a stretch of a stream of them: each is appended before the

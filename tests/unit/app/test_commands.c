@@ -201,6 +201,14 @@ test_command_send_refuses_options_that_do_not_fit_together(void **state)
 }
 
 static void
+test_command_send_fails_where_its_lines_cannot_be_read(void **state)
+{
+    (void)state;
+    assert_int_equal(run((const char *[]){"send", "--udp", "127.0.0.1:9", "/", NULL}), 1);
+    assert_non_null(strstr(output, "read: Is a directory"));
+}
+
+static void
 test_command_bench_says_that_data_is_missing(void **state)
 {
     (void)state;
@@ -217,6 +225,7 @@ main(void)
         cmocka_unit_test(test_command_send_says_that_the_port_may_be_no_weir_port),
         cmocka_unit_test(test_command_send_says_that_it_waits_for_an_answer),
         cmocka_unit_test(test_command_send_refuses_options_that_do_not_fit_together),
+        cmocka_unit_test(test_command_send_fails_where_its_lines_cannot_be_read),
         cmocka_unit_test(test_command_bench_says_that_data_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

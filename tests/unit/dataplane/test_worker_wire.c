@@ -152,8 +152,16 @@ agents_release(struct weir_port *port, struct weir_packet *packets, size_t count
         free((void *)(uintptr_t)packets[i].data);
 }
 
-static const struct weir_port_ops agents_ops = {
-    .kind = "agents", .receive = agents_receive, .release = agents_release};
+static void
+agents_close(struct weir_port *port)
+{
+    (void)port;
+}
+
+static const struct weir_port_ops agents_ops = {.kind = "agents",
+    .receive = agents_receive,
+    .release = agents_release,
+    .close = agents_close};
 
 /* ---- the other stages ---- */
 
@@ -552,6 +560,43 @@ defer_burst(uint32_t chunks_free)
     return lists;
 }
 
+/* The writer of a full log gives no batch back. */
+static void
+test_a_full_log_refuses_weir_packets_and_holds_up_nobody(void **state)
+{
+    (void)state;
+    begin();
+    t.agents = (struct agents_port){.port = {.ops = &agents_ops}, .random = 7};
+    for (uint32_t i = 0; i < AGENTS; i++)
+        start_agent(&t.agents, i);
+    struct weir_series *series = weir_series_init(
+        zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX, LABEL_BYTES, &t.key);
+    struct weir_worker_options options = options_new(&t.agents.port, series);
+    struct weir_registrar_options registrar_options;
+    struct weir_registrar *registrar = registrar_new(&options, series, &registrar_options);
+    struct weir_worker *worker;
+    while (weir_ring_pop(options.empties) != NULL)
+        ;
+    assert_int_equal(weir_worker_new(&options, &worker), WEIR_OK);
+    for (int i = 0; i < 100; i++)
+        weir_worker_run_once(worker);
+    assert_false(t.agents.ended); /* it stands still, as long as nobody says why */
+    atomic_store(&t.progress.state, WEIR_INGEST_DISK_FULL);
+    for (int round = 0; round < 100000 && !t.agents.ended; round++)
+        weir_worker_run_once(worker);
+    assert_true(t.agents.ended);
+    while (weir_worker_run_once(worker) > 0)
+        ;
+    const struct weir_ledger_unit *samples = &closed()->total.unit[WEIR_UNIT_SAMPLES];
+    assert_int_equal(samples->received, AGENTS * SERIES * STEPS);
+    assert_int_equal(samples->rejected[WEIR_REASON_disk_full], samples->received);
+    assert_null(weir_ring_peek(options.chunks));
+    weir_worker_free(worker);
+    weir_registrar_free(registrar);
+    end(&options, &registrar_options);
+    free(series);
+}
+
 static void
 test_a_burst_that_was_listened_to_finds_room_for_its_definitions(void **state)
 {
@@ -565,6 +610,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken),
+        cmocka_unit_test(test_a_full_log_refuses_weir_packets_and_holds_up_nobody),
         cmocka_unit_test(test_a_burst_that_was_listened_to_finds_room_for_its_definitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
