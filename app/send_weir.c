@@ -100,6 +100,11 @@ await_acks(struct work *work, const struct channel *channel, uint64_t unacked_ma
     if (err == -ETIME && !heard)
         return weir_fail(WEIR_IO, 0, "no acknowledgement in %d s: does %s speak the weir protocol?",
             WEIR_SEND_DOUBT_MS / 1000, work->options->tcp);
+    int status = weir_client_status(channel->client);
+    if (err == -ETIME && status == WEIR_WIRE_DISK_FULL)
+        return weir_fail(WEIR_FULL, 0, "%s refuses packets: its disk is full", work->options->tcp);
+    if (err == -ETIME && status == WEIR_WIRE_IO_ERROR)
+        return weir_fail(WEIR_IO, 0, "%s refuses packets: its log has failed", work->options->tcp);
     return client_result(channel, err, "no acknowledgement: not known to be durable");
 }
 

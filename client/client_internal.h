@@ -38,6 +38,7 @@ struct weir_client {
     uint32_t kept_size[WEIR_CLIENT_UNACKED_MAX];
     uint8_t ack[32];
     size_t ack_used;
+    uint16_t status;     /* of the last acknowledgement */
     bool heard;          /* an acknowledgement, on any connection so far */
     bool strange;        /* bytes on this connection that are none, before any was heard */
     uint32_t template_count;

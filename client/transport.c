@@ -180,6 +180,7 @@ take_ack(struct weir_client *client)
     client->ack_used = 0;
     client->heard = true;
     client->strange = false;
+    client->status = ack.status;
     client->rejected = ack.rejected;
     if (ack.epoch == client->epoch && ack.channel == client->options.channel &&
         ack.sequence > client->acked && ack.sequence <= client->sequence) {

@@ -379,6 +379,12 @@ weir_client_heard(const struct weir_client *client)
     return client->heard;
 }
 
+int
+weir_client_status(const struct weir_client *client)
+{
+    return client->status;
+}
+
 uint64_t
 weir_client_rejected(const struct weir_client *client)
 {
