@@ -11,6 +11,8 @@
 
 #define DRIVER "net_af_packet"
 #define QUEUES_MAX 64
+#define DISCARD_BURST 32
+#define DISCARD_MAX 65536 /* frames of a queue: more than its ring has */
 
 static bool
 is_of_interface(int fd, uint32_t interface_index)
@@ -28,13 +30,35 @@ compare(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
+static bool
+is_packet(uint16_t ethdev_id, struct rte_eth_dev_info *info)
+{
+    return rte_eth_dev_info_get(ethdev_id, info) == 0 && strcmp(info->driver_name, DRIVER) == 0;
+}
+
+void
+weir_ethdev_packet_discard(uint16_t ethdev_id, uint16_t queue_count)
+{
+    struct rte_eth_dev_info info;
+    struct rte_mbuf *frames[DISCARD_BURST];
+    if (!is_packet(ethdev_id, &info))
+        return;
+    for (uint16_t queue = 0; queue < queue_count; queue++) {
+        uint16_t got = DISCARD_BURST;
+        for (int left = DISCARD_MAX; got > 0 && left > 0; left -= got) {
+            got = rte_eth_rx_burst(ethdev_id, queue, frames, DISCARD_BURST);
+            rte_pktmbuf_free_bulk(frames, got);
+        }
+    }
+}
+
 int
 weir_ethdev_packet_fd(uint16_t ethdev_id, uint16_t queue)
 {
     struct rte_eth_dev_info info;
     int fds[QUEUES_MAX];
     uint32_t count = 0;
-    if (rte_eth_dev_info_get(ethdev_id, &info) != 0 || strcmp(info.driver_name, DRIVER) != 0)
+    if (!is_packet(ethdev_id, &info))
         return -1;
     DIR *directory = opendir("/proc/self/fd");
     if (directory == NULL)

@@ -10,6 +10,11 @@
 
 #include <stdint.h>
 
+/* Takes out and forgets what the queues of a device that was just started hold, if its driver is
+ * net_af_packet. Its sockets hear every interface from when they are made until they are bound:
+ * those frames are somebody else's, and are counted nowhere. */
+void weir_ethdev_packet_discard(uint16_t ethdev_id, uint16_t queue_count);
+
 /* Socket of a queue, which polls readable while a frame is in its ring. It stays the driver's. -1
  * for devices of other drivers, and where it cannot be told. */
 int weir_ethdev_packet_fd(uint16_t ethdev_id, uint16_t queue);

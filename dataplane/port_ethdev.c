@@ -401,6 +401,7 @@ device_start(struct port_ethdev *ethdev, const struct weir_ethdev_options *optio
     if (failed != 0)
         return weir_fail(WEIR_IO, -failed, "starting DPDK port %u", ethdev->ethdev);
     ethdev->started = true;
+    weir_ethdev_packet_discard(ethdev->ethdev, options->queue_count);
     if (ethdev->af_xdp)
         err = weir_ethdev_xdp_open(&ethdev->xdp, interface_index, options, listens, count);
     return err;
