@@ -15,10 +15,11 @@
  * sender, and each nap costs thousands of cycles itself: of 100 us 43-67 cycles a sample at 235,000
  * datagrams a second, of 200 us 33-38, of 300 us 28-31.
  *
- * The queues that fill meanwhile are to hold more than comes in a nap. A datagram of 512 bytes takes
- * 116 ns at 40 Gbit/s with what stands around it: the 2,048 buffers of AF_XDP are full in 237 us, the
- * 4,096 descriptors that are asked of another device in 473 us; one with fewer than 1,800 is too
- * short for that rate. Of the smallest frames 4,096 take 69 us. No nap follows a whole burst. */
+ * The queues that fill meanwhile are to hold more than comes in a nap. A datagram of 512 bytes
+ * takes 116 ns at 40 Gbit/s with what stands around it: the 2,048 buffers of AF_XDP are full in
+ * 237 us, the 4,096 descriptors that are asked of another device in 473 us; one with fewer than
+ * 1,800 is too short for that rate. Of the smallest frames 4,096 take 69 us. No nap follows a whole
+ * burst. */
 #define BUSY_ROUND_NS 50000
 #define NAP_NS 200000
 /* Rounds without work before a thread sleeps until something comes: two milliseconds of naps. */

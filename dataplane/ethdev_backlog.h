@@ -18,7 +18,7 @@
 #define WEIR_BACKLOG_TAKE 64 /* at a time: as many buffers are allocated, from the pool's cache */
 _Static_assert(WEIR_BACKLOG_MAX % WEIR_BACKLOG_TAKE == 0, "it wraps");
 
-/* Fills whose times are kept. Behind so many the frames of a further one share the newest's time. */
+/* Fills whose times are kept. Behind so many a further one's frames share the newest's time. */
 #define WEIR_BACKLOG_FILLS 1024
 
 struct rte_mbuf;
