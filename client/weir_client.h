@@ -73,8 +73,8 @@ int weir_client_flush(struct weir_client *client);
 int weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms);
 /* Whether any acknowledgement has come (TCP). */
 bool weir_client_heard(const struct weir_client *client);
-/* Status of the last acknowledgement (TCP), an enum weir_wire_status: with a full disk or a log that
- * failed, Weir refuses packets and does not acknowledge them; they are sent again. */
+/* Status of the last acknowledgement (TCP), an enum weir_wire_status: with a full disk or a log
+ * that failed, Weir refuses packets and does not acknowledge them; they are sent again. */
 int weir_client_status(const struct weir_client *client);
 
 /* Numbers used; up to which one all is durable (TCP); records that Weir refused on all connections
