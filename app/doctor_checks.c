@@ -209,12 +209,16 @@ look_packet_socket(struct weir_finding *finding, const char *data)
     (void)data;
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     finding->means = "DPDK's af_packet port cannot be opened here";
-    finding->remedy = "run as root or with NET_RAW; or listen on kernel sockets (--port none)";
+    finding->remedy = "run as root; or listen on kernel sockets (--port none)";
     if (fd < 0) {
         weir_finding_set(finding, WEIR_FINDING_WARN, "no packet socket: %s", strerror(errno));
         return;
     }
     close(fd);
+    if (geteuid() != 0) {
+        weir_finding_set(finding, WEIR_FINDING_WARN, "DPDK ports need root");
+        return;
+    }
     weir_finding_set(finding, WEIR_FINDING_OK, "a packet socket can be made");
 }
 
@@ -231,12 +235,16 @@ look_bpf(struct weir_finding *finding, const char *data)
     attr.max_entries = 1;
     int fd = (int)syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof attr);
     finding->means = "no AF_XDP ports, and no XDP filter in front of them";
-    finding->remedy = "run as root or with BPF and NET_ADMIN";
+    finding->remedy = "run as root";
     if (fd < 0) {
         weir_finding_set(finding, WEIR_FINDING_WARN, "no BPF map: %s", strerror(errno));
         return;
     }
     close(fd);
+    if (geteuid() != 0) {
+        weir_finding_set(finding, WEIR_FINDING_WARN, "AF_XDP ports need root");
+        return;
+    }
     weir_finding_set(finding, WEIR_FINDING_OK, "BPF maps can be made");
 }
 

@@ -188,8 +188,9 @@ weir_xdp_interface_free(const char *interface)
         return weir_fail(WEIR_NOT_FOUND, errno, "interface %s", interface);
     enum weir_err err = query(index, &id, &native);
     if (err == WEIR_OK && id != 0)
-        return weir_fail(WEIR_BUSY, 0, "an XDP program (id %u) that is not ours is on %s: "
-            "`ip link set dev %s xdp off` takes it away", id, interface, interface);
+        return weir_fail(WEIR_BUSY, 0, "an XDP program (id %u) that is not ours is on %s: another "
+            "instance or tool filters there. Where none runs any more, `ip link set dev %s xdp "
+            "off` takes it away", id, interface, interface);
     return err;
 }
 
