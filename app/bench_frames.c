@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +157,15 @@ seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
     return size > WEIR_GEN_FRAME_MIN ? size : WEIR_GEN_FRAME_MIN;
 }
 
+static volatile sig_atomic_t interrupted;
+
+static void
+interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
 enum weir_err
 weir_bench_frames_new(const char *programs, uint16_t port, bool addressed, uint32_t pairs,
     struct weir_bench_frames **out)
@@ -164,6 +174,9 @@ weir_bench_frames_new(const char *programs, uint16_t port, bool addressed, uint3
     struct weir_bench_frames *frames = calloc(1, sizeof *frames);
     if (frames == NULL)
         return weir_fail(WEIR_NOMEM, 0, "frames");
+    const struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     lay_out_headers(frames->headers, port);
     frames->addressed = addressed;
     frames->pair_count = pairs;
@@ -223,6 +236,8 @@ turn_sleep(const struct weir_bench_frames *frames)
 {
     struct timespec pause = {.tv_nsec = TURN_NS};
     nanosleep(&pause, NULL);
+    if (interrupted)
+        return weir_fail(WEIR_IO, 0, "interrupted");
     int failed = weir_generator_failed(frames->generator);
     return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, failed, "send live frames");
 }
