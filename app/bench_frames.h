@@ -27,9 +27,9 @@ struct weir_bench_frames;
 
 /* Makes that many pairs (1, 2 or 4) and loads the generator, whose object lies in `programs`.
  * Frames go to UDP port `port`, over each pair in turn. addressed: the near end, of one pair, has
- * their address and passes them to the kernel's own stack; else an XDP program has to be on each at
- * the start. From here on SIGINT and SIGTERM make sending fail, so that the pairs can be taken away;
- * a program that is started with these signals' defaults gets them as ever. */
+ * their address and passes them to the kernel's own stack; else an XDP program has to be on each
+ * at the start. From here on SIGINT and SIGTERM make sending fail, so that the pairs can be taken
+ * away; a program that is started then gets these signals as ever. */
 enum weir_err weir_bench_frames_new(const char *programs, uint16_t port, bool addressed,
     uint32_t pairs, struct weir_bench_frames **out) WEIR_MUST_USE;
 /* The interface at which those of a pair arrive. */
