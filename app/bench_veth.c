@@ -171,8 +171,7 @@ parse(int argc, char **argv, struct options *out)
     }
     return out->data != NULL && out->series > 0 && out->series <= WEIR_BENCH_SERIES_MAX &&
            out->seconds > 0 && out->seconds <= 600 && out->rate <= RATE_MAX &&
-           (out->pairs == 1 || (!out->socket && out->proto == WEIR_BENCH_INFLUX &&
-                                   (out->pairs == 2 || out->pairs == 4))) &&
+           (out->pairs == 1 || (!out->socket && (out->pairs == 2 || out->pairs == 4))) &&
            (out->payload_max == 0 ||
                (out->proto == WEIR_BENCH_INFLUX &&
                    out->payload_max >= WEIR_BENCH_FRAMES_PAYLOAD_MIN &&
