@@ -7,6 +7,7 @@
  */
 #include "app/bench_check.h"
 #include "app/bench_feed.h"
+#include "app/bench_intervals.h"
 #include "app/bench_load.h"
 #include "app/bench_overload.h"
 #include "app/bench_target.h"
@@ -64,6 +65,7 @@ struct report {
     struct weir_ledger_sum warm; /* when they were: of this dataplane's life, which began empty */
     uint64_t log_bytes;    /* appended during the measurement */
     struct weir_bench_found found;
+    json_t *intervals;     /* weir_bench_intervals_stop's; owned */
 };
 
 void
@@ -372,6 +374,37 @@ read_worker_seconds(const struct weir_bench_target *target, const struct options
         seconds[i] = weir_bench_target_worker_seconds(target, i) - seconds[i];
 }
 
+/* What lies between two readings of everything; `sent` samples came before. */
+static bool
+measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
+    const struct options *options, int64_t time_ms, uint64_t sent, struct report *report)
+{
+    struct weir_bench_intervals *intervals;
+    if (weir_bench_intervals_start(target, &intervals) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return false;
+    }
+    weir_bench_load_restart(load, time_ms);
+    uint64_t end_before = weir_bench_target_end(target);
+    report->datagrams_before = weir_bench_target_datagrams(target);
+    double cpu = weir_bench_target_cpu_seconds(target);
+    read_worker_seconds(target, options, report->worker_seconds);
+    int64_t own_ns = weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    int64_t start_ns = weir_mono_ns();
+    report->offered = send_pass(target, load, options->cores, 1,
+        start_ns + (int64_t)(options->seconds * 1e9));
+    report->generator_cpu_seconds =
+        (double)(weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own_ns) / 1e9;
+    bool ok = wait_durable(target, sent + report->offered, &report->after);
+    report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
+    report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
+    read_worker_seconds(target, options, report->worker_seconds);
+    report->log_bytes = weir_bench_target_end(target) - end_before;
+    report->datagrams_sent = weir_bench_target_datagrams(target);
+    report->intervals = weir_bench_intervals_stop(intervals);
+    return ok;
+}
+
 static bool
 measure(struct weir_bench_target *target, const struct options *options, struct report *report)
 {
@@ -389,26 +422,8 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
     uint64_t sent = 0;
     report->generator_ns = generator_cost(options);
     bool ok = warm_up(target, load, options, &time_ms, step_ms, report, &sent);
-    if (ok) {
-        weir_bench_load_restart(load, time_ms);
-        uint64_t end_before = weir_bench_target_end(target);
-        report->datagrams_before = weir_bench_target_datagrams(target);
-        double cpu = weir_bench_target_cpu_seconds(target);
-        read_worker_seconds(target, options, report->worker_seconds);
-        int64_t own_ns = weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-        int64_t start_ns = weir_mono_ns();
-        report->offered =
-            send_pass(target, load, options->cores, 1,
-                start_ns + (int64_t)(options->seconds * 1e9));
-        report->generator_cpu_seconds =
-            (double)(weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own_ns) / 1e9;
-        ok = wait_durable(target, sent + report->offered, &report->after);
-        report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
-        report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
-        read_worker_seconds(target, options, report->worker_seconds);
-        report->log_bytes = weir_bench_target_end(target) - end_before;
-        report->datagrams_sent = weir_bench_target_datagrams(target);
-    }
+    if (ok)
+        ok = measure_passes(target, load, options, time_ms, sent, report);
     if (ok) {
         struct weir_bench_run run = {.data = options->data,
             .shared_fd = weir_bench_target_shared_fd(target),
@@ -541,6 +556,7 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "samples_per_sec_core",
         json_real((double)durable / report->cpu_seconds));
     json_object_set_new(out, "cycles_per_sample", cycles);
+    json_object_set(out, "interval_cycles_per_sample", report->intervals);
     if (options->cores > 0)
         json_object_set_new(out, "workers", report_workers(options, report));
     json_object_set_new(out, "tsc_hz", json_real(weir_tsc_hz()));
@@ -655,6 +671,7 @@ weir_command_bench(int argc, char **argv)
     bool clean = weir_bench_target_close(target);
     bool right = ok && clean && report->found.mismatched == 0 &&
                  residual_sum(&report->after) == 0 && datagrams_unaccounted(report) == 0;
+    json_decref(report->intervals);
     free(report);
     return right ? EXIT_SUCCESS : EXIT_FAILURE;
 }
