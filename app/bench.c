@@ -33,8 +33,6 @@
 #define SAMPLE_BYTES_BOUND 10
 #define FILLED_SLOTS 65536 /* 142 MB a ring: a worker has some 80 ms of work */
 #define TIME_LEAD_MS 1000
-/* With fewer, a pass is so short that a second each would leave the hour that may lie ahead. */
-#define SERIES_OF_SECONDS 100000
 
 struct options {
     enum weir_bench_source source;
@@ -113,18 +111,6 @@ parse_source(const char *name, enum weir_bench_source *out)
     return false;
 }
 
-static bool
-parse_proto(const char *name, enum weir_bench_proto *out)
-{
-    for (int proto = 0; proto < WEIR_BENCH_PROTOS; proto++) {
-        if (strcmp(name, weir_bench_proto_names[proto]) == 0) {
-            *out = (enum weir_bench_proto)proto;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What one option asks of another. */
 static bool
 check_together(const struct options *options)
@@ -137,7 +123,7 @@ check_together(const struct options *options)
     else if (options->cores > 1 && options->proto == WEIR_BENCH_WEIR)
         wrong = "--cores above 1: weir packets are taken by the first worker alone";
     else if (options->proto == WEIR_BENCH_GRAPHITE && options->emit == 0 &&
-             options->series < SERIES_OF_SECONDS)
+             options->series < WEIR_BENCH_SERIES_OF_SECONDS)
         wrong = "--proto graphite: its times are whole seconds; 100000 series at least";
     if (wrong != NULL)
         fprintf(stderr, "weir bench: %s\n", wrong);
@@ -167,7 +153,7 @@ parse_options(int argc, char **argv, struct options *out, int *code)
                 return refuse("--source", optarg, "there are: ring, udp, tcp, veth"), false;
             break;
         case 'p':
-            if (!parse_proto(optarg, &out->proto))
+            if (!weir_bench_proto_find(optarg, &out->proto))
                 return refuse("--proto", optarg, "there are: influx, graphite, weir"), false;
             break;
         case 'd':
@@ -347,23 +333,6 @@ generator_cost(const struct options *options)
     return (double)(weir_mono_ns() - start_ns) / (double)samples;
 }
 
-/* A pass over few series is quick: then time moves on in small steps, so that a run's times stay
- * within the hour that may lie ahead. */
-static int64_t
-step_of(const struct options *options)
-{
-    bool seconds = options->proto == WEIR_BENCH_GRAPHITE;
-    return seconds || options->series >= SERIES_OF_SECONDS ? 1000 : 1;
-}
-
-/* The next time that the protocol can write. */
-static int64_t
-whole_units(enum weir_bench_proto proto, int64_t time_ms)
-{
-    int64_t unit_ms = weir_bench_time_unit_ms(proto);
-    return (time_ms + unit_ms - 1) / unit_ms * unit_ms;
-}
-
 static void
 read_worker_seconds(const struct weir_bench_target *target, const struct options *options,
     double seconds[WEIR_WORKERS_MAX])
@@ -375,12 +344,12 @@ read_worker_seconds(const struct weir_bench_target *target, const struct options
 static bool
 measure(struct weir_bench_target *target, const struct options *options, struct report *report)
 {
-    int64_t step_ms = step_of(options);
-    int64_t time_ms = weir_wall_ms() - 600000;
+    int64_t step_ms = weir_bench_step_ms(options->proto, options->series);
+    int64_t time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
     int64_t newest_ms = weir_bench_target_newest_ms(target) + TIME_LEAD_MS;
     if (newest_ms > time_ms)
         time_ms = newest_ms;
-    time_ms = whole_units(options->proto, time_ms);
+    time_ms = weir_bench_time_whole_ms(options->proto, time_ms);
     struct weir_bench_load *load;
     if (weir_bench_load_new(options->proto, options->series, time_ms, step_ms, &load) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
@@ -584,9 +553,10 @@ static int
 emit_lines(const struct options *options)
 {
     struct weir_bench_load *load;
-    int64_t start_ms = whole_units(options->proto, weir_wall_ms() - 600000);
-    if (weir_bench_load_new(options->proto, options->series, start_ms, step_of(options), &load) !=
-        WEIR_OK) {
+    int64_t start_ms = weir_bench_time_whole_ms(options->proto,
+        weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS);
+    if (weir_bench_load_new(options->proto, options->series, start_ms,
+            weir_bench_step_ms(options->proto, options->series), &load) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }

@@ -490,7 +490,7 @@ start(struct bench *bench)
     const struct options *options = &bench->options;
     uint64_t need = (uint64_t)(options->seconds * 7 + 5) * RATE_BOUND * SAMPLE_BYTES_BOUND +
         options->series * 300 + (UINT64_C(2) << 30);
-    int64_t time_ms = weir_wall_ms() - 600000;
+    int64_t time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
     if (weir_bench_target_prepare(options->data) != WEIR_OK ||
         weir_bench_target_check_disk(options->data, need) != WEIR_OK ||
         weir_bench_target_open(options->data, options->source, WEIR_BENCH_INFLUX, RING_SLOTS, 0,
@@ -501,7 +501,7 @@ start(struct bench *bench)
     bench->churn_time_ms = weir_wall_ms();
     bench->churn_host = (uint64_t)bench->churn_time_ms % 1000 * 1000000;
     return weir_bench_load_new(WEIR_BENCH_INFLUX, options->series, time_ms,
-               options->series >= 100000 ? 1000 : 1, &bench->load) == WEIR_OK;
+               weir_bench_step_ms(WEIR_BENCH_INFLUX, options->series), &bench->load) == WEIR_OK;
 }
 
 int

@@ -25,7 +25,6 @@
 
 #define WARM_RATE 25000 /* frames a second while series are defined: 300,000 series */
 #define WARM_RATE_MIN 2000
-#define WARM_PASSES_MAX 30
 
 /* Sends whole passes for a while and waits for the end of all of it. */
 static enum weir_err
@@ -38,7 +37,7 @@ send_passes(struct weir_veth *run, uint64_t rate, uint64_t passes, int64_t ns,
         .until_ns = weir_mono_ns() + ns, .rate = rate};
     enum weir_err err = weir_bench_frames_send(run->frames, &sending);
     run->passes = weir_bench_load_passes(run->load);
-    run->time_ms += (int64_t)(run->passes + 2) * run->step_ms;
+    run->time_ms += (int64_t)(run->passes + WEIR_VETH_PASSES_APART) * run->step_ms;
     return err == WEIR_OK ? weir_veth_settle(run, now) : err;
 }
 
@@ -49,7 +48,8 @@ warm_up(struct weir_veth *run)
 {
     uint64_t missed = UINT64_MAX, rejected = UINT64_MAX, rate = WARM_RATE;
     enum weir_err err = WEIR_OK;
-    for (int i = 0; i < WARM_PASSES_MAX && (rejected > 0 || missed > run->options->series / 100);
+    for (int i = 0; i < WEIR_VETH_WARM_PASSES_MAX &&
+                    (rejected > 0 || missed > run->options->series / 100);
          i++) {
         struct weir_bench_sending names = {
             .load = run->load, .definitions = true, .rate = rate / 2};
@@ -110,7 +110,8 @@ read_back(struct weir_veth *run)
         .shared_fd = run->shared_fd,
         .proto = options->proto,
         .series = options->series,
-        .start_ms = run->time_ms - (int64_t)(run->passes + 2) * run->step_ms,
+        .start_ms =
+            run->time_ms - (int64_t)(run->passes + WEIR_VETH_PASSES_APART) * run->step_ms,
         .step_ms = run->step_ms,
         .passes = run->passes,
         .seed = (uint64_t)run->time_ms};
@@ -137,14 +138,13 @@ static enum weir_err
 measure(struct weir_veth *run)
 {
     const struct weir_veth_options *options = run->options;
-    /* a pass over few series is quick: then time moves on in small steps, so that a run's times
-     * stay within the hour that may lie ahead */
-    run->step_ms = options->series >= 100000 ? 1000 : 1;
-    run->time_ms = weir_wall_ms() - 600000;
+    run->step_ms = weir_bench_step_ms(options->proto, options->series);
+    run->time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
     int64_t newest_ms =
         atomic_load_explicit(&run->shared->durable_time_ms, memory_order_relaxed) + 1000;
     if (newest_ms > run->time_ms)
         run->time_ms = newest_ms;
+    run->time_ms = weir_bench_time_whole_ms(options->proto, run->time_ms);
     enum weir_err err = weir_bench_load_new(options->proto, options->series, run->time_ms,
         run->step_ms, &run->load);
     if (err == WEIR_OK)

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -18,22 +19,22 @@
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
 #define LOG_BYTES_A_SAMPLE 10
 #define ARGUMENTS_MAX 32
-#define FRAME_SAMPLES_MAX 164 /* of a weir packet */
-#define FRAME_LINES_MAX 15    /* of some 104 bytes each */
 
-/* Room of the log: what a run could write. Trials have half the bound on average, or less. */
+static const char *const listener_options[WEIR_BENCH_PROTOS] = {
+    [WEIR_BENCH_INFLUX] = "--influx-udp",
+    [WEIR_BENCH_GRAPHITE] = "--graphite-udp",
+    [WEIR_BENCH_WEIR] = "--weir-udp"};
+static const char *const listener_units[WEIR_BENCH_PROTOS] = {
+    [WEIR_BENCH_INFLUX] = ",unit=ns",
+    [WEIR_BENCH_GRAPHITE] = ",unit=s",
+    [WEIR_BENCH_WEIR] = ""};
+
+/* Room of the log: what a run could write. */
 static uint64_t
 log_bytes_of(const struct weir_veth_options *options)
 {
-    bool lines = options->proto == WEIR_BENCH_INFLUX;
-    bool searches = options->rate == WEIR_VETH_RATE_SEARCH;
-    double trials = searches ? (double)weir_veth_rate_bound(options) / 2 *
-                                   (WEIR_BENCH_TRIALS_MAX * (double)WEIR_VETH_TRIAL_NS / 1e9)
-                             : 0;
-    double rate = (double)(searches ? weir_veth_rate_bound(options) * 3 / 4 : options->rate);
-    double frames = trials + rate * (options->seconds * (searches ? 2 : 1) + 2);
-    uint64_t samples = (uint64_t)frames * (lines ? FRAME_LINES_MAX : FRAME_SAMPLES_MAX);
-    return samples * LOG_BYTES_A_SAMPLE + options->series * 300 + (UINT64_C(2) << 30);
+    return weir_veth_samples_bound(options) * LOG_BYTES_A_SAMPLE + options->series * 300 +
+           (UINT64_C(2) << 30);
 }
 
 bool
@@ -78,19 +79,18 @@ weir_veth_instance_start(struct weir_veth *run)
     char log_size[24];
     char buffer[24];
     const struct weir_veth_options *options = run->options;
-    bool lines = options->proto == WEIR_BENCH_INFLUX;
     snprintf(program, sizeof program, "%s/weir", run->programs);
     for (uint32_t i = 0; i < options->pairs && !options->socket; i++)
         snprintf(ports[i], sizeof ports[i], "net_af_xdp%u,iface=%s", i,
             weir_bench_frames_interface(run->frames, i));
     snprintf(listener, sizeof listener, "%s:%u%s",
         options->socket ? WEIR_BENCH_FRAMES_ADDRESS : "127.0.0.1", run->port,
-        lines ? ",unit=ns" : "");
+        listener_units[options->proto]);
     snprintf(buffer, sizeof buffer, "%dMiB", WEIR_VETH_UDP_BUFFER_MIB);
     snprintf(series, sizeof series, "%" PRIu64, options->series * 2 + 1024);
     snprintf(log_size, sizeof log_size, "%" PRIu64 "B", log_bytes_of(options));
     const char *fixed[] = {"weir", "run", "--data", options->data, "--http", "none",
-        lines ? "--influx-udp" : "--weir-udp", listener, "--series-max", series, "--udp-buffer",
+        listener_options[options->proto], listener, "--series-max", series, "--udp-buffer",
         buffer, "--log-size-max", log_size, "--frame-ring", "512MiB", "--prefault", "true",
         "--log-level", "warn", "--eal-memory", "512MiB"};
     size_t count = sizeof fixed / sizeof fixed[0];
@@ -101,10 +101,14 @@ weir_veth_instance_start(struct weir_veth *run)
         arguments[count++] = "--port";
         arguments[count++] = ports[i];
     }
+    pid_t own = getpid();
     run->pid = fork();
     if (run->pid < 0)
         return weir_fail(WEIR_IO, errno, "fork");
     if (run->pid == 0) {
+        /* however the benchmark ends, its instance ends too */
+        if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != own)
+            _exit(127);
         (void)dup2(STDERR_FILENO, STDOUT_FILENO); /* ours is the report's */
         execv(program, (char *const *)(uintptr_t)arguments);
         _exit(127);

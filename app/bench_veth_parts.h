@@ -25,6 +25,9 @@
 
 #define WEIR_VETH_RATE_SEARCH 0 /* of options: to be found */
 #define WEIR_VETH_TRIAL_NS (INT64_C(3) * 1000000000)
+#define WEIR_VETH_WARM_PASSES_MAX 30
+/* Times left out behind what was sent at one go: a pass that was begun and not ended, and one. */
+#define WEIR_VETH_PASSES_APART 2
 #define WEIR_VETH_OPEN_WAIT_NS (INT64_C(60) * 1000000000)
 /* A datagram takes 4.4 KiB of it and the kernel doubles it: 65 ms at 460,000 a second, more than
  * others keep a shared machine's core, and less than hides a rate that is too high from a trial. */
@@ -76,6 +79,8 @@ struct weir_veth {
 bool weir_veth_options_parse(int argc, char **argv, struct weir_veth_options *out);
 /* Frames a second that no trial goes beyond. */
 uint64_t weir_veth_rate_bound(const struct weir_veth_options *options);
+/* Samples that a run could send behind its warm-up. */
+uint64_t weir_veth_samples_bound(const struct weir_veth_options *options);
 
 /* A disk, and enough of it; says what is missing. Makes the data directory. */
 bool weir_veth_disk_suffices(const struct weir_veth_options *options);
