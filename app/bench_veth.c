@@ -188,15 +188,19 @@ int
 weir_bench_veth(int argc, char **argv)
 {
     struct weir_veth_options options;
-    if (!weir_veth_options_parse(argc, argv, &options)) {
-        fprintf(stderr, "weir bench --source veth: see weir bench --help\n");
+    if (weir_veth_options_parse(argc, argv, &options) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n"
+            "weir bench: --source veth takes --proto, --series, --seconds, --rate, --pairs, "
+            "--payload, --socket, --json and --data\n", weir_err_detail());
         return WEIR_EXIT_USAGE;
     }
-    if (!weir_veth_disk_suffices(&options))
-        return EXIT_FAILURE;
     static struct weir_veth run;
     run = (struct weir_veth){.options = &options, .port = (uint16_t)(20000 + getpid() % 10000)};
-    enum weir_err err = weir_veth_find_programs(&run);
+    enum weir_err err = weir_veth_rights_check(&options);
+    if (err == WEIR_OK)
+        err = weir_veth_disk_check(&options);
+    if (err == WEIR_OK)
+        err = weir_veth_find_programs(&run);
     if (err == WEIR_OK)
         err = weir_bench_frames_new(run.programs, run.port, options.socket, options.pairs,
             &run.frames);

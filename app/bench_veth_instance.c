@@ -1,5 +1,6 @@
 #include "app/bench_veth_parts.h"
 
+#include "app/bench_target.h"
 #include "base/clock.h"
 #include "base/shared.h"
 
@@ -10,12 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TMPFS_MAGIC_NUMBER 0x01021994
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
 #define LOG_BYTES_A_SAMPLE 10
 #define ARGUMENTS_MAX 32
@@ -37,22 +35,12 @@ log_bytes_of(const struct weir_veth_options *options)
            (UINT64_C(2) << 30);
 }
 
-bool
-weir_veth_disk_suffices(const struct weir_veth_options *options)
+enum weir_err
+weir_veth_disk_check(const struct weir_veth_options *options)
 {
-    struct statfs kind;
-    if ((mkdir(options->data, 0755) != 0 && errno != EEXIST) ||
-        statfs(options->data, &kind) != 0 || kind.f_type == TMPFS_MAGIC_NUMBER) {
-        fprintf(stderr, "weir bench: %s is no directory on a disk\n", options->data);
-        return false;
-    }
-    uint64_t room = (uint64_t)kind.f_bavail * (uint64_t)kind.f_bsize;
-    if (room < log_bytes_of(options)) {
-        fprintf(stderr, "weir bench: %s has %" PRIu64 " MiB free, this run may need %" PRIu64
-            "\n", options->data, room >> 20, log_bytes_of(options) >> 20);
-        return false;
-    }
-    return true;
+    enum weir_err err = weir_bench_target_prepare(options->data);
+    return err == WEIR_OK ? weir_bench_target_check_disk(options->data, log_bytes_of(options))
+                          : err;
 }
 
 enum weir_err

@@ -1,8 +1,9 @@
 #include "app/bench_veth_parts.h"
 
-#include <getopt.h>
+#include "app/bench_values.h"
+#include "app/options.h"
+
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define RATE_DEFAULT 100000
@@ -56,66 +57,76 @@ weir_veth_samples_bound(const struct weir_veth_options *options)
 }
 
 /* Times that move on by whole seconds have to stay within the hour that may lie ahead: what a run
- * could send is not to be more passes than that. Says what it would take. */
-static bool
-times_fit(const struct weir_veth_options *options)
+ * could send is not to be more passes than that. */
+static enum weir_err
+check_times(const struct weir_veth_options *options)
 {
     int64_t step_ms = weir_bench_step_ms(options->proto, options->series);
     if (weir_bench_time_unit_ms(options->proto) == 1)
-        return true;
+        return WEIR_OK;
     uint64_t least = weir_veth_samples_bound(options) / (uint64_t)(TIMES_MS / step_ms) + 1;
-    if (options->series < least)
-        fprintf(stderr, "weir bench: --proto %s: its times are whole seconds, one for each pass "
-            "over all series: %" PRIu64 " series at least for so many frames, or times would lie "
-            "more than an hour ahead\n", weir_bench_proto_names[options->proto], least);
-    return options->series >= least;
+    if (options->series >= least)
+        return WEIR_OK;
+    return weir_fail(WEIR_INVALID, 0, "--series %" PRIu64 ": the times of --proto %s are whole "
+        "seconds, one for each pass over all series: with fewer than %" PRIu64 " they would lie "
+        "more than an hour ahead at this rate", options->series,
+        weir_bench_proto_names[options->proto], least);
 }
 
-bool
+/* What one option asks of another. */
+static enum weir_err
+check_together(const struct weir_veth_options *options)
+{
+    if (options->data == NULL)
+        return weir_fail(WEIR_INVALID, 0, "--data is missing");
+    if (options->pairs != 1 && options->pairs != 2 && options->pairs != 4)
+        return weir_fail(WEIR_INVALID, 0, "--pairs %u: 1, 2 or 4", options->pairs);
+    if (options->pairs > 1 && options->socket)
+        return weir_fail(WEIR_INVALID, 0,
+            "--pairs %u: not with --socket, whose frames take one pair", options->pairs);
+    if (options->pairs > 1 && !has_lines(options))
+        return weir_fail(WEIR_INVALID, 0, "--pairs %u: for --proto influx and graphite: packets "
+            "of one weir sender would come by several ports", options->pairs);
+    if (options->payload_max > 0 && !has_lines(options))
+        return weir_fail(WEIR_INVALID, 0, "--payload: for --proto influx and graphite: it is "
+            "lines that datagrams are filled with");
+    return check_times(options);
+}
+
+enum weir_err
 weir_veth_options_parse(int argc, char **argv, struct weir_veth_options *out)
 {
-    static const struct option table[] = {{"source", required_argument, NULL, 's'},
-        {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
-        {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-        {"rate", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},
-        {"socket", no_argument, NULL, 'k'}, {"payload", required_argument, NULL, 'l'},
-        {"pairs", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0}};
+    const char *source, *proto = NULL, *series = NULL, *seconds = NULL, *rate = NULL;
+    const char *pairs = NULL, *payload = NULL;
     *out = (struct weir_veth_options){
-        .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10, .pairs = 1,
-        .rate = RATE_DEFAULT};
-    char none[] = "";
-    char *end = none;
-    int option;
-    while ((option = getopt_long(argc + 1, argv - 1, "", table, NULL)) != -1) {
-        if (option == 'd')
-            out->data = optarg;
-        else if (option == 'n')
-            out->series = strtoull(optarg, &end, 10);
-        else if (option == 't')
-            out->seconds = strtod(optarg, &end);
-        else if (option == 'r' && strcmp(optarg, "max") == 0)
-            out->rate = WEIR_VETH_RATE_SEARCH;
-        else if (option == 'r' && (out->rate = strtoull(optarg, &end, 10)) == 0)
-            return false;
-        else if (option == 'j')
-            out->json = true;
-        else if (option == 'k')
-            out->socket = true;
-        else if (option == 'm')
-            out->pairs = (uint32_t)strtoul(optarg, &end, 10);
-        else if (option == 'l')
-            out->payload_max = (uint32_t)strtoul(optarg, &end, 10);
-        else if (option == '?' || (option == 'p' && !weir_bench_proto_find(optarg, &out->proto)))
-            return false;
-        if (*end != '\0')
-            return false;
-    }
-    return out->data != NULL && out->series > 0 && out->series <= WEIR_BENCH_SERIES_MAX &&
-           out->seconds > 0 && out->seconds <= 600 && out->rate <= RATE_MAX &&
-           (out->pairs == 1 || (!out->socket && has_lines(out) &&
-                                   (out->pairs == 2 || out->pairs == 4))) &&
-           (out->payload_max == 0 ||
-               (has_lines(out) && out->payload_max >= WEIR_BENCH_FRAMES_PAYLOAD_MIN &&
-                   out->payload_max <= WEIR_BENCH_FRAMES_PAYLOAD_MAX)) &&
-           times_fit(out);
+        .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10, .rate = RATE_DEFAULT};
+    const struct weir_option table[] = {{.name = "source", .text = &source},
+        {.name = "proto", .text = &proto}, {.name = "data", .text = &out->data},
+        {.name = "series", .text = &series}, {.name = "seconds", .text = &seconds},
+        {.name = "rate", .text = &rate}, {.name = "pairs", .text = &pairs},
+        {.name = "payload", .text = &payload}, {.name = "socket", .flag = &out->socket},
+        {.name = "json", .flag = &out->json}, {0}};
+    uint64_t pair_count = 1, payload_max = 0;
+    int words = 0;
+    enum weir_err err = weir_options_parse(table, argc, argv, NULL, &words);
+    if (err == WEIR_OK)
+        err = weir_bench_value_proto(proto, &out->proto);
+    if (err == WEIR_OK)
+        err = weir_bench_value_series(series, &out->series);
+    if (err == WEIR_OK)
+        err = weir_bench_value_seconds(seconds, 600, &out->seconds);
+    if (err == WEIR_OK && rate != NULL && strcmp(rate, "max") == 0)
+        out->rate = WEIR_VETH_RATE_SEARCH;
+    else if (err == WEIR_OK &&
+             weir_bench_value_count("rate", rate, 1, RATE_MAX, &out->rate) != WEIR_OK)
+        err = weir_fail(WEIR_INVALID, 0, "--rate %s: a whole number from 1 to %d, or max", rate,
+            RATE_MAX);
+    if (err == WEIR_OK)
+        err = weir_bench_value_count("pairs", pairs, 1, WEIR_BENCH_FRAMES_PAIRS_MAX, &pair_count);
+    if (err == WEIR_OK)
+        err = weir_bench_value_count("payload", payload, WEIR_BENCH_FRAMES_PAYLOAD_MIN,
+            WEIR_BENCH_FRAMES_PAYLOAD_MAX, &payload_max);
+    out->pairs = (uint32_t)pair_count;
+    out->payload_max = (uint32_t)payload_max;
+    return err == WEIR_OK ? check_together(out) : err;
 }

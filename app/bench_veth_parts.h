@@ -1,6 +1,7 @@
 /* bench_veth_parts: what `weir bench --source veth` consists of, for app/bench_veth*.c only.
  *
  *   bench_veth_options.c   what is asked for
+ *   bench_veth_rights.c    what this process has to be allowed
  *   bench_veth_instance.c  the instance under test: `weir run`, and the disk it needs
  *   bench_veth_snapshot.c  what was counted up to a moment, and between two of them
  *   bench_veth_report.c    what is printed, and whether it is right
@@ -75,15 +76,20 @@ struct weir_veth {
     struct weir_bench_found found;
 };
 
-/* argv[0] is the first option. False where they are not understood. */
-bool weir_veth_options_parse(int argc, char **argv, struct weir_veth_options *out);
+/* argv[0] is the first option. WEIR_INVALID: not understood, or they do not go together. */
+enum weir_err weir_veth_options_parse(int argc, char **argv, struct weir_veth_options *out)
+    WEIR_MUST_USE;
 /* Frames a second that no trial goes beyond. */
 uint64_t weir_veth_rate_bound(const struct weir_veth_options *options);
 /* Samples that a run could send behind its warm-up. */
 uint64_t weir_veth_samples_bound(const struct weir_veth_options *options);
 
-/* A disk, and enough of it; says what is missing. Makes the data directory. */
-bool weir_veth_disk_suffices(const struct weir_veth_options *options);
+/* WEIR_UNSUPPORTED where the rights to make a veth pair, to send on it or to receive from it are
+ * missing; the detail names them. */
+enum weir_err weir_veth_rights_check(const struct weir_veth_options *options) WEIR_MUST_USE;
+
+/* WEIR_INVALID where there is no disk or not enough of it. Makes the data directory. */
+enum weir_err weir_veth_disk_check(const struct weir_veth_options *options) WEIR_MUST_USE;
 /* The directory of this program, where the others lie. */
 enum weir_err weir_veth_find_programs(struct weir_veth *run) WEIR_MUST_USE;
 enum weir_err weir_veth_instance_start(struct weir_veth *run) WEIR_MUST_USE;
