@@ -8,10 +8,12 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,9 +42,17 @@ serve_one(int listener, const struct server *server)
     _exit(write(fd, server->answer, size) == (ssize_t)size ? 0 : 1);
 }
 
+/* From here on a program that is started has none of root's rights. */
+static void
+drop_rights(void)
+{
+    for (unsigned capability = 0; capability <= CAP_LAST_CAP; capability++)
+        (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+}
+
 /* Runs `weir ...` to its end. Returns its exit code; output holds what it printed. */
 static int
-run(const char *const *words)
+run_as(const char *const *words, bool with_rights)
 {
     int pipes[2];
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
@@ -53,6 +63,8 @@ run(const char *const *words)
             argv[i + 1] = words[i];
         dup2(pipes[1], STDOUT_FILENO);
         dup2(pipes[1], STDERR_FILENO);
+        if (!with_rights)
+            drop_rights();
         execv(WEIR_PROGRAM, (char *const *)(uintptr_t)argv);
         _exit(127);
     }
@@ -68,6 +80,12 @@ run(const char *const *words)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+static int
+run(const char *const *words)
+{
+    return run_as(words, true);
 }
 
 static char address[32]; /* of the last server */
@@ -216,6 +234,78 @@ test_command_bench_says_that_data_is_missing(void **state)
     assert_string_equal(output, "weir bench: --data is missing\n");
 }
 
+static void
+test_command_bench_refuses_options_that_do_not_fit_together(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[12];
+        const char *said;
+    } refused[] = {
+        {{"bench", "--source", "disk", "--data", "/x", NULL},
+            "--source disk: there are: ring, udp, tcp, veth"},
+        {{"bench", "--seconds", "0", NULL}, "--seconds 0: a number above 0, up to 600"},
+        {{"bench", "--seconds", "1s", NULL}, "--seconds 1s: a number above 0, up to 600"},
+        {{"bench", "--series", "-1", NULL}, "--series -1: a whole number from 1 to 120000000"},
+        {{"bench", "--cores", "17", NULL}, "--cores 17: a whole number from 1 to 16"},
+        {{"bench", "--rate", "max", "--data", "/x", NULL}, "--rate is for --source veth"},
+        {{"bench", "--socket", "--data", "/x", NULL}, "--socket is for --source veth"},
+        {{"bench", "--serie", "5", NULL}, "unknown option --serie; is --series meant?"},
+        {{"bench", "--source=udp", "--cores", "2", "--data", "/x", NULL},
+            "--cores is for --source ring"},
+        {{"bench", "--proto", "graphite", "--series", "99999", "--data", "/x", NULL},
+            "--proto graphite: its times are whole seconds; 100000 series at least"},
+        {{"bench", "--overload", "--source", "tcp", "--data", "/x", NULL},
+            "--source tcp: with --overload there are: ring, udp"},
+        {{"bench", "--overload", "--seconds", "61", "--data", "/x", NULL},
+            "--seconds 61: a number above 0, up to 60"},
+        {{"bench", "--overload", NULL}, "--data is missing"},
+        {{"bench", "--overload", "--proto", "weir", NULL}, "unknown option --proto\n"
+            "weir bench: --overload takes --source, --series, --seconds, --json and --data"},
+        {{"bench", "--source", "veth", NULL}, "--data is missing"},
+        {{"bench", "--source", "veth", "--cores", "2", NULL}, "unknown option --cores\n"
+            "weir bench: --source veth takes --proto, --series, --seconds, --rate, --pairs, "
+            "--payload, --socket, --json and --data"},
+        {{"bench", "--source", "veth", "--proto", "json", NULL},
+            "--proto json: there are: influx, graphite, weir"},
+        {{"bench", "--source", "veth", "--rate", "0", NULL},
+            "--rate 0: a whole number from 1 to 5000000, or max"},
+        {{"bench", "--source", "veth", "--pairs", "3", "--data", "/x", NULL},
+            "--pairs 3: 1, 2 or 4"},
+        {{"bench", "--source", "veth", "--pairs", "2", "--socket", "--data", "/x", NULL},
+            "--pairs 2: not with --socket"},
+        {{"bench", "--source", "veth", "--payload", "255", "--data", "/x", NULL},
+            "--payload 255: a whole number from 256 to 1472"},
+        {{"bench", "--source", "veth", "--payload", "512", "--proto", "weir", "--data", "/x",
+             NULL}, "--payload: for --proto influx and graphite"},
+        {{"bench", "--source", "veth", "--proto", "graphite", "--series", "3000", "--seconds",
+             "30", "--data", "/x", NULL}, "--series 3000: the times of --proto graphite"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(run(refused[i].words), 2);
+        if (strstr(output, refused[i].said) == NULL)
+            fail_msg("said '%s', not '%s'", output, refused[i].said);
+    }
+}
+
+static void
+test_command_bench_names_the_rights_it_misses_before_anything_starts(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"bench", "--source", "veth", "--data",
+        "/nowhere/to/be/made", NULL};
+    static const char *const socket[] = {"bench", "--source", "veth", "--socket", "--data",
+        "/nowhere/to/be/made", NULL};
+    assert_int_equal(run_as(words, false), 1);
+    static const char said[] = "weir bench: --source veth needs root; missing: "
+        "CAP_NET_ADMIN (veth pairs and XDP programs), CAP_BPF (";
+    assert_memory_equal(output, said, sizeof said - 1);
+    assert_non_null(strstr(output, ", CAP_SYS_ADMIN ("));
+    assert_int_equal(run_as(socket, false), 1);
+    assert_memory_equal(output, said, sizeof said - 1);
+    assert_null(strstr(output, "CAP_SYS_ADMIN"));
+}
+
 int
 main(void)
 {
@@ -227,6 +317,8 @@ main(void)
         cmocka_unit_test(test_command_send_refuses_options_that_do_not_fit_together),
         cmocka_unit_test(test_command_send_fails_where_its_lines_cannot_be_read),
         cmocka_unit_test(test_command_bench_says_that_data_is_missing),
+        cmocka_unit_test(test_command_bench_refuses_options_that_do_not_fit_together),
+        cmocka_unit_test(test_command_bench_names_the_rights_it_misses_before_anything_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
