@@ -326,7 +326,7 @@ measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
     const struct options *options, int64_t time_ms, uint64_t sent, struct report *report)
 {
     struct weir_bench_intervals *intervals;
-    if (weir_bench_intervals_start(target, &intervals) != WEIR_OK) {
+    if (weir_bench_intervals_start(weir_bench_target_shared_ledger(target), &intervals) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return false;
     }

@@ -1,7 +1,6 @@
 #include "app/bench_intervals.h"
 
 #include "base/assert.h"
-#include "base/ledger.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -9,7 +8,7 @@
 #include <time.h>
 
 struct weir_bench_intervals {
-    struct weir_bench_target *target;
+    struct weir_ledger *ledger;
     pthread_t thread;
     bool stopping; /* atomic */
     struct weir_ledger_sum sums[2];
@@ -59,19 +58,27 @@ add(struct weir_bench_intervals *intervals, double cost)
     return true;
 }
 
+static bool
+read_sum(struct weir_bench_intervals *intervals, struct weir_ledger_sum *sum)
+{
+    enum weir_err err = weir_ledger_read(intervals->ledger, sum);
+    return err == WEIR_OK || err == WEIR_AGAIN;
+}
+
 static void *
 sample(void *argument)
 {
     struct weir_bench_intervals *intervals = argument;
     const struct timespec pause = {.tv_nsec = WEIR_BENCH_INTERVAL_MS * 1000000};
     unsigned at = 0;
-    bool ok = weir_bench_target_ledger_now(intervals->target, &intervals->sums[at]);
+    bool ok = read_sum(intervals, &intervals->sums[at]);
     while (ok) {
         nanosleep(&pause, NULL);
         if (__atomic_load_n(&intervals->stopping, __ATOMIC_ACQUIRE))
             break;
-        ok = weir_bench_target_ledger_now(intervals->target, &intervals->sums[!at]);
-        double cost = ok ? weir_bench_intervals_cost(&intervals->sums[at], &intervals->sums[!at]) : 0;
+        struct weir_ledger_sum *before = &intervals->sums[at], *after = &intervals->sums[!at];
+        ok = read_sum(intervals, after);
+        double cost = ok ? weir_bench_intervals_cost(before, after) : 0;
         if (cost > 0)
             ok = add(intervals, cost);
         at = !at;
@@ -80,12 +87,12 @@ sample(void *argument)
 }
 
 enum weir_err
-weir_bench_intervals_start(struct weir_bench_target *target, struct weir_bench_intervals **out)
+weir_bench_intervals_start(struct weir_ledger *ledger, struct weir_bench_intervals **out)
 {
     struct weir_bench_intervals *intervals = calloc(1, sizeof *intervals);
     if (intervals == NULL)
         return weir_fail(WEIR_NOMEM, 0, "intervals");
-    intervals->target = target;
+    intervals->ledger = ledger;
     int failed = pthread_create(&intervals->thread, NULL, sample, intervals);
     if (failed != 0) {
         free(intervals);

@@ -11,8 +11,8 @@
 #ifndef WEIR_APP_BENCH_INTERVALS_H
 #define WEIR_APP_BENCH_INTERVALS_H
 
-#include "app/bench_target.h"
 #include "base/err.h"
+#include "base/ledger.h"
 
 #include <jansson.h>
 
@@ -20,8 +20,8 @@
 
 struct weir_bench_intervals;
 
-/* Reads the target's ledger every WEIR_BENCH_INTERVAL_MS until stop. */
-enum weir_err weir_bench_intervals_start(struct weir_bench_target *target,
+/* Reads the ledger every WEIR_BENCH_INTERVAL_MS until stop. */
+enum weir_err weir_bench_intervals_start(struct weir_ledger *ledger,
     struct weir_bench_intervals **out) WEIR_MUST_USE;
 /* Ends it. An object of how many intervals had samples, and the 10th, 50th and 90th percentile of
  * what these took: cycles a sample of all stages together; null where none had any. */

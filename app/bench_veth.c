@@ -13,6 +13,7 @@
  */
 #include "app/bench_veth_parts.h"
 
+#include "app/bench_intervals.h"
 #include "app/commands.h"
 #include "app/words.h"
 #include "base/clock.h"
@@ -124,9 +125,14 @@ measure_once(struct weir_veth *run)
     run->runs++;
     run->before.cpu = weir_bench_cpu_read(run->pid);
     weir_bench_frames_counts(run->frames, &run->before.sent);
+    struct weir_bench_intervals *intervals;
+    enum weir_err err = weir_bench_intervals_start(&run->shared->ledger, &intervals);
+    if (err != WEIR_OK)
+        return err;
     run->before.time_ns = weir_mono_ns();
-    enum weir_err err =
-        send_passes(run, run->rate, 1, (int64_t)(run->options->seconds * 1e9), &run->after);
+    err = send_passes(run, run->rate, 1, (int64_t)(run->options->seconds * 1e9), &run->after);
+    json_decref(run->intervals);
+    run->intervals = weir_bench_intervals_stop(intervals);
     if (err == WEIR_OK && weir_veth_loss(&run->before, &run->after) > WEIR_BENCH_LOSS_GREAT)
         fprintf(stderr, "weir bench: %.1e of the frames were lost: at %" PRIu64
             " a second this is a figure of overload\n", weir_veth_loss(&run->before, &run->after),
@@ -222,5 +228,6 @@ weir_bench_veth(int argc, char **argv)
         weir_bench_frames_free(run.frames);
     if (run.load != NULL)
         weir_bench_load_free(run.load);
+    json_decref(run.intervals);
     return err == WEIR_OK && weir_veth_is_right(&run) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -73,6 +73,7 @@ struct weir_veth {
     uint64_t passes; /* whole ones of the measurement */
     struct weir_veth_snapshot before;
     struct weir_veth_snapshot after;
+    json_t *intervals; /* of the last measurement: app/bench_intervals.h */
     struct weir_bench_found found;
 };
 

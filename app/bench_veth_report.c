@@ -80,6 +80,7 @@ report_cost(const struct weir_veth *run, json_t *out)
             (double)(after->ledger.total.cycles[i] - before->ledger.total.cycles[i]) /
                 (double)(durable != 0 ? durable : 1));
     json_object_set_new(out, "cycles_per_sample", cycles);
+    json_object_set(out, "interval_cycles_per_sample", run->intervals);
     set_real(out, "tsc_hz", weir_tsc_hz());
     set_real(out, "generator_load_ns_per_frame", load * 1e9 / frames);
     set_real(out, "generator_kernel_ns_per_frame", kernel * 1e9 / frames);
