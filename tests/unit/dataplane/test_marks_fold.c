@@ -303,7 +303,7 @@ static void
 test_a_folded_list_leaves_what_the_whole_one_leaves(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 400; seed++)
+    for (uint64_t seed = 1; seed <= 200; seed++)
         run_seed(seed, 1 + seed % 7, 1 + seed % 60);
 }
 
