@@ -292,7 +292,7 @@ give_up(struct supervisor *supervisor, const struct child *child, int status)
     int64_t tried = weir_mono_ns() - child->first_ns;
     if (child->was_ready)
         return false;
-    if (code == WEIR_EXIT_CONFIG && child->starts == 1) {
+    if (code == WEIR_EXIT_CONFIG) {
         weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
         begin_stop(supervisor, WEIR_EXIT_CONFIG);
         return true;
