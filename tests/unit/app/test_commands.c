@@ -280,6 +280,52 @@ test_command_send_fails_where_its_lines_cannot_be_read(void **state)
     assert_non_null(strstr(output, "read: Is a directory"));
 }
 
+/* Exit code of `weir send --udp` with the text as FILE, to a port of ours that is open or was. */
+static int
+send_datagrams(const char *text, bool open, const char *proto)
+{
+    char path[] = "/tmp/weir-test-commands-XXXXXX";
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t size = sizeof at;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int receiver = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(receiver, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(receiver, (struct sockaddr *)&at, &size), 0);
+    int file = mkstemp(path);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+    if (!open)
+        close(receiver);
+    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
+    int code = run((const char *const[]){"send", "--udp", address, "--proto", proto, path, NULL});
+    unlink(path);
+    if (open)
+        close(receiver);
+    return code;
+}
+
+static void
+test_command_send_says_that_nobody_listens_after_one_datagram(void **state)
+{
+    (void)state;
+    assert_int_equal(send_datagrams("m v=1\n", false, "influx"), 1);
+    assert_string_equal(output, "weir send: nobody listens on that UDP port\n");
+    assert_int_equal(send_datagrams("m v=1\n", true, "influx"), 0);
+    assert_string_equal(output, "sent 1 line in 1 datagram\n");
+}
+
+static void
+test_command_send_counts_the_refused_lines_it_does_not_show(void **state)
+{
+    (void)state;
+    assert_int_equal(send_datagrams("a\na\na\na\na\nm v=1\n", true, "weir"), 1);
+    assert_null(strstr(output, "more refused"));
+    assert_non_null(strstr(output, "5 lines refused"));
+    assert_int_equal(send_datagrams("a\na\na\na\na\na\na\nm v=1\n", true, "weir"), 1);
+    assert_non_null(strstr(output, "weir send: and 2 more refused\n"));
+    assert_non_null(strstr(output, "7 lines refused"));
+}
+
 static void
 test_command_bench_says_that_data_is_missing(void **state)
 {
@@ -300,6 +346,8 @@ main(void)
         cmocka_unit_test(test_command_send_says_that_it_waits_for_an_answer),
         cmocka_unit_test(test_command_send_refuses_options_that_do_not_fit_together),
         cmocka_unit_test(test_command_send_fails_where_its_lines_cannot_be_read),
+        cmocka_unit_test(test_command_send_says_that_nobody_listens_after_one_datagram),
+        cmocka_unit_test(test_command_send_counts_the_refused_lines_it_does_not_show),
         cmocka_unit_test(test_command_bench_says_that_data_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
