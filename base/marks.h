@@ -24,6 +24,12 @@
 #define WEIR_MARK_WINDOW_BYTES 128
 #define WEIR_MARK_BYTES_MAX (sizeof(struct weir_mark) + WEIR_MARK_WINDOW_BYTES)
 
+/* What a replay of marks keeps: of a channel so many templates, of so many series each; of the
+ * entries of forgotten channels the last ones. */
+#define WEIR_MARK_TEMPLATES_MAX 64
+#define WEIR_MARK_TEMPLATE_SERIES_MAX 16384
+#define WEIR_MARK_FORGOTTEN_MAX 4096
+
 enum weir_mark_type { WEIR_MARK_SEQUENCE = 1, WEIR_MARK_TEMPLATE = 2, WEIR_MARK_FORGOTTEN = 3 };
 
 struct weir_mark {

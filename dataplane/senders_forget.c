@@ -57,14 +57,20 @@ remember(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32
 }
 
 static void
-forget(struct weir_senders *senders, struct weir_channel *channel, uint64_t *gaps)
+leave(struct weir_senders *senders, struct weir_channel *channel)
 {
-    weir_channel_told(channel, 0, true, gaps);
-    remember(senders, channel->sender, channel->channel, channel->epoch, channel->highest);
     weir_templates_drop(senders, channel);
     weir_worst_drop(senders, channel);
     remove_slot(senders, (uint32_t)(channel - senders->channels));
     senders->channel_count--;
+}
+
+static void
+forget(struct weir_senders *senders, struct weir_channel *channel, uint64_t *gaps)
+{
+    weir_channel_told(channel, 0, true, gaps);
+    remember(senders, channel->sender, channel->channel, channel->epoch, channel->highest);
+    leave(senders, channel);
 }
 
 bool
@@ -136,13 +142,16 @@ weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch)
 void
 weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark)
 {
-    uint64_t gaps = 0; /* counted by the run that forgot it */
     struct weir_channel *channel = weir_senders_find(senders, mark->sender, mark->channel);
+    struct weir_forgotten *before = entry_of(senders, mark->sender, mark->channel);
     if (channel != NULL && channel->epoch > mark->epoch)
         return;
+    if (before != NULL && mark->epoch != 0 && before->epoch > mark->epoch)
+        return;
     if (channel != NULL)
-        forget(senders, channel, &gaps);
-    else
-        remember(senders, mark->sender, mark->channel, mark->epoch, mark->sequence);
+        leave(senders, channel);
+    if (before != NULL && mark->epoch != 0)
+        before->epoch = 0; /* this one tells more */
+    remember(senders, mark->sender, mark->channel, mark->epoch, mark->sequence);
     senders->forgotten_marked = senders->forgotten_count;
 }

@@ -13,7 +13,7 @@
 /* Largest order: 256 KiB hold the numbers of WEIR_WIRE_TEMPLATE_SERIES_MAX series. */
 #define WEIR_TEMPLATE_ORDERS 12
 
-#define WEIR_FORGOTTEN_MAX 4096
+#define WEIR_FORGOTTEN_MAX WEIR_MARK_FORGOTTEN_MAX
 #define WEIR_FORGOTTEN_BATCH 1024 /* of them that a batch holds marks for */
 
 /* What stays of a channel that made room. */
@@ -61,6 +61,9 @@ _Static_assert(sizeof(struct weir_senders) <= WEIR_SENDERS_HEAD, "the head fits"
 _Static_assert(WEIR_SENDERS_DIRTY_MAX * WEIR_MARK_BYTES_MAX +
         WEIR_FORGOTTEN_BATCH * sizeof(struct weir_mark) <= WEIR_BATCH_MARKS_MAX,
     "a batch holds the marks of all that may change");
+_Static_assert(WEIR_MARK_TEMPLATES_MAX == WEIR_WIRE_TEMPLATES_MAX &&
+        WEIR_MARK_TEMPLATE_SERIES_MAX == WEIR_WIRE_TEMPLATE_SERIES_MAX,
+    "marks that are folded are held to the protocol's limits");
 
 /* The slot where the search for a channel begins. */
 uint32_t weir_channel_home(const struct weir_senders *senders, uint64_t sender, uint16_t channel);
