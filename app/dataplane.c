@@ -349,6 +349,7 @@ announce(struct weir_dataplane *dataplane)
     atomic_store(&shared->series_max, weir_series_max(dataplane->series));
     atomic_store(&shared->series_count, weir_series_count(dataplane->series));
     atomic_store(&shared->durable_offset, weir_log_durable(dataplane->log));
+    atomic_store(&shared->log_first_offset, weir_log_first(dataplane->log));
     atomic_store(&shared->appended_offset, weir_log_end(dataplane->log));
     atomic_store(&shared->durable_time_ms, dataplane->recovery.time_max_ms);
     atomic_store(&shared->log_bytes, weir_log_bytes(dataplane->log));

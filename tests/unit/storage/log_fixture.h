@@ -129,6 +129,12 @@ quick_unlink(const char *path)
     return unlink(path) == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "quick_unlink %s", path);
 }
 
+static inline enum weir_err
+quick_rename(const char *from, const char *to)
+{
+    return rename(from, to) == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "quick_rename %s", from);
+}
+
 static inline struct weir_io_table
 held_table(void)
 {
@@ -147,6 +153,7 @@ quick_table(void)
     table.name = "quick";
     table.flush = quick_flush;
     table.replace = quick_replace;
+    table.rename = quick_rename;
     table.unlink = quick_unlink;
     table.allocate = quick_allocate;
     table.sync = quick_sync;
