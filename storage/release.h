@@ -1,8 +1,8 @@
 /* release: what the log writer and the checkpointer tell each other of segments that the log no
  * longer needs.
  *
- *   writer: wanted_index, whole_index ---> checkpointer: checkpoint ---> first_index ---> writer: its
- *   next segments are the released files
+ *   writer: wanted_index, whole_index ---> checkpointer: checkpoint ---> first_index ---> writer:
+ *   its next segments are the released files
  *
  * Threads: each field has one writer, named below
  */

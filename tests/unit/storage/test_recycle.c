@@ -1,0 +1,444 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/marks.h"
+#include "storage/checkpoint.h"
+#include "storage/checkpointer.h"
+#include "storage/definitions.h"
+#include "storage/reader.h"
+#include "tests/unit/storage/log_fixture.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define CAPACITY 4 /* segments of the log */
+#define BATCHES_MAX 256
+#define CHANNELS 5
+#define NOT_DURABLE UINT64_MAX
+#define NEVER UINT64_MAX
+
+/* What was given to the log, and what of it was told to be durable. */
+static struct {
+    struct {
+        uint64_t offset; /* NOT_DURABLE until it is */
+        uint32_t samples;
+        uint32_t definitions;
+    } batches[BATCHES_MAX]; /* by number, from 1 on */
+    uint64_t count;
+    uint64_t defined;
+} model;
+
+/* State of senders, by channel. */
+struct senders {
+    uint64_t sequence[CHANNELS];
+    uint64_t series[CHANNELS]; /* of template 1 */
+};
+static struct senders senders;
+
+static struct weir_io *checkpointer_io;
+static struct weir_checkpointer *checkpointer;
+
+#define OPERATIONS_MAX 4096
+
+/* The machine stops at operation `at` of both, or never. */
+static struct {
+    uint64_t at, done;
+    bool of_recycling[OPERATIONS_MAX]; /* by operation: the checkpointer's, and renames */
+    bool unsynced; /* definitions were written and not synced */
+    uint64_t renames, checkpoints;
+    const char *operation; /* at which it stopped */
+} crash;
+
+static int
+count_operation(const char *operation, bool of_recycling)
+{
+    assert_true(crash.done + 1 < OPERATIONS_MAX);
+    crash.of_recycling[++crash.done] = of_recycling;
+    if (crash.done < crash.at)
+        return 0;
+    if (crash.done == crash.at)
+        crash.operation = operation;
+    return -EIO;
+}
+
+static int
+log_fault(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)context, (void)offset, (void)size;
+    bool is_rename = strcmp(operation, "rename") == 0;
+    crash.renames += is_rename;
+    return count_operation(operation, is_rename);
+}
+
+static int
+checkpointer_fault(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)context, (void)offset;
+    if (strcmp(operation, "write") == 0)
+        crash.unsynced = true;
+    if (strcmp(operation, "flush") == 0)
+        crash.unsynced = false;
+    if (strcmp(operation, "replace") == 0 && size != 0) {
+        assert_false(crash.unsynced); /* what the checkpoint names is durable before it */
+        crash.checkpoints++;
+    }
+    return count_operation(operation, true);
+}
+
+static void
+put_mark(uint64_t n)
+{
+    uint16_t channel = n % CHANNELS;
+    struct weir_mark *mark = (struct weir_mark *)(batch.marks + batch.mark_bytes);
+    *mark = (struct weir_mark){.type = WEIR_MARK_SEQUENCE,
+        .channel = channel,
+        .bytes = sizeof *mark,
+        .sender = channel,
+        .epoch = 1,
+        .sequence = n};
+    batch.mark_bytes += mark->bytes;
+    if (n % 3 != 0)
+        return;
+    mark++;
+    *mark = (struct weir_mark){.type = WEIR_MARK_TEMPLATE,
+        .channel = channel,
+        .bytes = sizeof *mark + 16,
+        .sender = channel,
+        .epoch = 1,
+        .template_hash = 77,
+        .sequence = n};
+    *(struct weir_mark_template *)(mark + 1) =
+        (struct weir_mark_template){.id = 1, .total = 1, .count = 1};
+    *(struct weir_mark_run *)((uint8_t *)(mark + 1) + 8) =
+        (struct weir_mark_run){.number = model.defined - 1, .count = 1};
+    batch.mark_bytes += mark->bytes;
+}
+
+static void
+replay_marks(void *context, const uint8_t *list, size_t size)
+{
+    struct senders *state = context;
+    const struct weir_mark *mark;
+    size_t at = 0;
+    assert_int_equal((uintptr_t)list % 8, 0);
+    while (weir_mark_next(list, size, &at, &mark) == WEIR_OK) {
+        assert_true(mark->channel < CHANNELS && mark->sender == mark->channel);
+        if (mark->type == WEIR_MARK_SEQUENCE)
+            state->sequence[mark->channel] = mark->sequence;
+        else if (mark->type == WEIR_MARK_TEMPLATE)
+            state->series[mark->channel] =
+                ((const struct weir_mark_run *)((const uint8_t *)(mark + 1) + 8))->number;
+    }
+}
+
+/* A series keeps its name under its number. */
+static enum weir_err
+check_name(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    (void)context;
+    struct weir_label name;
+    char wanted[24];
+    assert_int_equal(number, fixture.defined++);
+    snprintf(wanted, sizeof wanted, "m%llu", (unsigned long long)number);
+    assert_true(weir_labels_find(labels, size, WEIR_NAME_LABEL, &name));
+    if (name.value_size == strlen(wanted) && memcmp(name.value, wanted, name.value_size) == 0)
+        return WEIR_OK;
+    assert_true(name.value_size == 20 && memcmp(name.value, "weir_lost_definition", 20) == 0);
+    fixture.lost++;
+    return WEIR_OK;
+}
+
+static enum weir_err
+open_recycling(void)
+{
+    memset(&senders, 0, sizeof senders);
+    enum weir_err err = fixture_open();
+    if (err != WEIR_OK)
+        return err;
+    struct weir_checkpointer_options options = {.directory = fixture.directory,
+        .io = checkpointer_io,
+        .release = weir_log_release(fixture.log)};
+    assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
+    return WEIR_OK;
+}
+
+static void
+close_recycling(void)
+{
+    weir_checkpointer_free(checkpointer);
+    checkpointer = NULL;
+    fixture_close();
+}
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    struct weir_io_table table = quick_table();
+    fixture_make(&table);
+    fixture.options.size_max = CAPACITY * SEGMENT;
+    fixture.options.define = check_name;
+    fixture.options.mark = replay_marks;
+    fixture.options.mark_context = &senders;
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    assert_int_equal(weir_io_new_with(&fixture.table, &options, &checkpointer_io), WEIR_OK);
+    memset(&model, 0, sizeof model);
+    memset(&crash, 0, sizeof crash);
+    crash.at = NEVER;
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    if (checkpointer != NULL)
+        close_recycling();
+    weir_io_free(checkpointer_io);
+    fixture_remove();
+    return 0;
+}
+
+static void
+restart_machine(uint64_t at)
+{
+    crash.at = at;
+    crash.done = 0;
+    crash.unsynced = false;
+    weir_io_set_fault(fixture.io, at == NEVER ? NULL : log_fault, NULL);
+    weir_io_set_fault(checkpointer_io, at == NEVER ? NULL : checkpointer_fault, NULL);
+}
+
+/* One round of the log writer and one of the checkpointer. */
+static enum weir_err
+round_of_both(void)
+{
+    struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
+    size_t count;
+    (void)weir_log_follow_release(fixture.log);
+    enum weir_err err = weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count);
+    for (size_t i = 0; i < count; i++)
+        model.batches[done[i].batch].offset = done[i].offset;
+    weir_checkpointer_run_once(checkpointer);
+    return err;
+}
+
+/* Appends batches up to number `until` and waits for them; ends early where the machine stops. */
+static enum weir_err
+write_batches(uint64_t until)
+{
+    static uint8_t marks[4096] __attribute__((aligned(8)));
+    enum weir_err err = WEIR_OK;
+    while (model.count < until && err == WEIR_OK) {
+        uint64_t n = model.count + 1;
+        fill_batch(n, n % 3 == 0 ? 2500 : 5, model.defined, n % 2 == 1 ? 3 : 0);
+        model.defined += batch.definition_count;
+        batch.marks = marks;
+        put_mark(n);
+        model.batches[n].offset = NOT_DURABLE;
+        model.batches[n].samples = batch.count;
+        model.batches[n].definitions = batch.definition_count;
+        for (int tries = 0; (err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN; tries++) {
+            assert_true(tries < 1000);
+            if ((err = round_of_both()) != WEIR_OK)
+                return err;
+        }
+        if (err == WEIR_OK) {
+            model.count = n;
+            err = round_of_both();
+        }
+    }
+    while (err == WEIR_OK && weir_log_durable(fixture.log) != weir_log_end(fixture.log))
+        err = round_of_both();
+    return err;
+}
+
+struct scan {
+    uint64_t batch;
+    uint32_t sample;
+};
+
+static enum weir_err
+check_sample(void *context, size_t index, int64_t time_ms, double value)
+{
+    struct scan *scan = context;
+    while (scan->batch <= model.count && scan->sample == model.batches[scan->batch].samples) {
+        scan->batch++;
+        scan->sample = 0;
+    }
+    assert_true(scan->batch <= model.count);
+    assert_int_equal(index, scan->sample);
+    assert_int_equal(time_ms, scan->batch);
+    assert_true(value == (double)(scan->batch * 1000 + scan->sample));
+    scan->sample++;
+    return WEIR_OK;
+}
+
+/* All samples from batch `first` to the last of the model, and all definitions, for tools on a
+ * stopped instance. */
+static void
+check_reader(uint64_t first)
+{
+    struct weir_reader *reader;
+    struct scan scan = {.batch = first};
+    fixture.defined = fixture.lost = 0;
+    assert_int_equal(weir_reader_open_told(fixture.directory, NULL, check_name, NULL, &reader),
+        WEIR_OK);
+    assert_int_equal(weir_reader_series_count(reader), model.defined);
+    assert_int_equal(fixture.defined, model.defined);
+    assert_int_equal(fixture.lost, 0);
+    assert_int_equal(
+        weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_sample, &scan), WEIR_OK);
+    assert_int_equal(scan.batch, model.count);
+    assert_int_equal(scan.sample, model.batches[model.count].samples);
+    assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+    weir_reader_close(reader);
+}
+
+/* What was not told durable and came back is durable now: where its frames are. */
+static void
+learn_offsets(uint64_t n)
+{
+    uint64_t offset = fixture.recovery.first_offset;
+    while (offset < fixture.recovery.end_offset) {
+        struct weir_frame_header header;
+        int fd = open(segment_path(offset / SEGMENT), O_RDONLY);
+        assert_true(fd >= 0);
+        assert_int_equal(pread(fd, &header, sizeof header, (off_t)(offset % SEGMENT)),
+            sizeof header);
+        close(fd);
+        if (header.type == WEIR_FRAME_SAMPLES)
+            model.batches[n++].offset = offset;
+        offset += header.bytes;
+    }
+}
+
+/* After recovery: the model is cut to what came back, which is all that was durable and maybe some
+ * more; what is compared with it is exact. Returns the first batch that the log still holds. */
+static uint64_t
+check_recovered(void)
+{
+    const struct weir_log_recovery *found = &fixture.recovery;
+    uint64_t frames = 0, samples = 0, first = 1;
+    assert_int_equal(found->first_offset % SEGMENT, 0);
+    assert_int_equal(found->frames_corrupt, 0);
+    assert_int_equal(found->definitions_lost, 0);
+    /* batches that were durable are where they were; the first of those at or above the offset */
+    while (first <= model.count && model.batches[first].offset < found->first_offset)
+        samples += model.batches[first++].samples;
+    uint64_t last = first - 1 + found->frames;
+    for (uint64_t n = first; n <= model.count; n++)
+        if (model.batches[n].offset != NOT_DURABLE)
+            assert_true(n <= last);
+    assert_true(last <= model.count + 1); /* one more: the append that was refused its answer */
+    struct senders wanted = {0};
+    uint64_t defined = 0;
+    for (uint64_t n = 1; n <= last; n++) {
+        defined += model.batches[n].definitions;
+        wanted.sequence[n % CHANNELS] = n;
+        if (n % 3 == 0)
+            wanted.series[n % CHANNELS] = defined - 1;
+        frames++;
+    }
+    learn_offsets(first);
+    model.count = last;
+    model.defined = defined;
+    assert_int_equal(fixture.defined, defined);
+    assert_int_equal(found->definitions, defined);
+    assert_int_equal(frames, last);
+    assert_memory_equal(&senders, &wanted, sizeof senders);
+    return first;
+}
+
+static uint64_t
+files_there(void)
+{
+    uint64_t files = 0;
+    struct stat status;
+    for (uint64_t i = 0; i < BATCHES_MAX; i++)
+        files += stat(segment_path(i), &status) == 0;
+    return files;
+}
+
+static void
+test_recycle_turns_over_a_log_that_keeps_its_size(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(200), WEIR_OK);
+    assert_true(weir_log_end(fixture.log) > 3 * CAPACITY * SEGMENT);
+    assert_int_equal(files_there(), CAPACITY);
+    assert_int_equal(weir_log_bytes(fixture.log), CAPACITY * SEGMENT);
+    uint64_t first = weir_log_first(fixture.log), samples = 0;
+    /* the segment that is written, a next one, and the one that is recycled into it */
+    assert_true(weir_log_end(fixture.log) - first >= (CAPACITY - 2) * SEGMENT);
+    for (uint64_t n = 1; n <= 200; n++)
+        samples += model.batches[n].offset < first ? model.batches[n].samples : 0;
+    assert_int_equal(weir_log_samples_recycled(fixture.log), samples);
+    assert_int_equal(fixture.counts.counter[WEIR_COUNTER_log_samples_recycled], samples);
+    assert_true(fixture.counts.counter[WEIR_COUNTER_log_segments_recycled] >=
+        weir_log_end(fixture.log) / SEGMENT - CAPACITY);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.first_offset, first);
+    assert_int_equal(fixture.recovery.bytes_torn, 0);
+    assert_int_equal(fixture.recovery.time_max_ms, 200);
+    uint64_t batch_first = check_recovered();
+    close_recycling();
+    check_reader(batch_first);
+}
+
+/* Stops at operation `at`, recovers, goes on for a turn over the log, recovers. */
+static void
+stop_at(uint64_t at)
+{
+    tear_down(NULL);
+    set_up(NULL);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    restart_machine(at);
+    assert_int_not_equal(write_batches(60), WEIR_AGAIN);
+    assert_non_null(crash.operation);
+    close_recycling();
+    restart_machine(NEVER);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+    assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    uint64_t first = check_recovered();
+    close_recycling();
+    check_reader(first);
+}
+
+/* Operations of the log alone, of which test_recovery.c has more to say, are stopped at now and
+ * then. */
+static void
+test_recycle_survives_a_stop_at_any_operation(void **state)
+{
+    (void)state;
+    static bool of_recycling[OPERATIONS_MAX];
+    assert_int_equal(open_recycling(), WEIR_OK);
+    restart_machine(OPERATIONS_MAX);
+    assert_int_equal(write_batches(60), WEIR_OK);
+    uint64_t operations = crash.done;
+    assert_true(crash.renames >= 3 && crash.checkpoints >= 3);
+    memcpy(of_recycling, crash.of_recycling, sizeof of_recycling);
+    for (uint64_t at = 1; at <= operations; at++)
+        if (of_recycling[at] || at % 16 == 0)
+            stop_at(at);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_recycle_turns_over_a_log_that_keeps_its_size, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(test_recycle_survives_a_stop_at_any_operation, set_up,
+            tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
