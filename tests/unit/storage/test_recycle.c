@@ -9,6 +9,7 @@
 #include "storage/checkpointer.h"
 #include "storage/definitions.h"
 #include "storage/reader.h"
+#include "storage/segment.h"
 #include "tests/unit/storage/log_fixture.h"
 
 #include <errno.h>
@@ -42,6 +43,12 @@ static struct weir_io *checkpointer_io;
 static struct weir_checkpointer *checkpointer;
 
 #define OPERATIONS_MAX 4096
+
+/* Operations of the checkpointer of this name fail, without an end to the machine. */
+static struct {
+    const char *operation;
+    int errnum;
+} refusal;
 
 /* The machine stops at operation `at` of both, or never. */
 static struct {
@@ -77,6 +84,8 @@ static int
 checkpointer_fault(void *context, const char *operation, uint64_t offset, size_t size)
 {
     (void)context, (void)offset;
+    if (refusal.operation != NULL && strcmp(operation, refusal.operation) == 0)
+        return -refusal.errnum;
     if (strcmp(operation, "write") == 0)
         crash.unsynced = true;
     if (strcmp(operation, "flush") == 0)
@@ -168,9 +177,42 @@ open_recycling(void)
 static void
 close_recycling(void)
 {
-    weir_checkpointer_free(checkpointer);
+    weir_checkpointer_free(checkpointer); /* before the log, whose memory it shares */
     checkpointer = NULL;
     fixture_close();
+}
+
+static void
+make_ios(void)
+{
+    struct weir_io_table table = quick_table();
+    fixture_io(&table);
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    assert_int_equal(weir_io_new_with(&fixture.table, &options, &checkpointer_io), WEIR_OK);
+    memset(&model, 0, sizeof model);
+    memset(&crash, 0, sizeof crash);
+    memset(&refusal, 0, sizeof refusal);
+    crash.at = NEVER;
+}
+
+/* A machine without a log. */
+static void
+begin_anew(void)
+{
+    char **names;
+    size_t count;
+    close_recycling();
+    weir_io_free(checkpointer_io);
+    weir_io_free(fixture.io);
+    make_ios();
+    if (weir_io_list(fixture.io, fixture.directory, &names, &count) == WEIR_NOT_FOUND)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%s", fixture.directory, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    weir_io_list_free(names, count);
 }
 
 static int
@@ -179,15 +221,12 @@ set_up(void **state)
     (void)state;
     struct weir_io_table table = quick_table();
     fixture_make(&table);
+    weir_io_free(fixture.io);
     fixture.options.size_max = CAPACITY * SEGMENT;
     fixture.options.define = check_name;
     fixture.options.mark = replay_marks;
     fixture.options.mark_context = &senders;
-    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
-    assert_int_equal(weir_io_new_with(&fixture.table, &options, &checkpointer_io), WEIR_OK);
-    memset(&model, 0, sizeof model);
-    memset(&crash, 0, sizeof crash);
-    crash.at = NEVER;
+    make_ios();
     return 0;
 }
 
@@ -195,8 +234,7 @@ static int
 tear_down(void **state)
 {
     (void)state;
-    if (checkpointer != NULL)
-        close_recycling();
+    close_recycling();
     weir_io_free(checkpointer_io);
     fixture_remove();
     return 0;
@@ -302,7 +340,7 @@ check_reader(uint64_t first)
 static void
 learn_offsets(uint64_t n)
 {
-    uint64_t offset = fixture.recovery.first_offset;
+    uint64_t offset = fixture.recovery.first_offset, segment_epoch = 1;
     while (offset < fixture.recovery.end_offset) {
         struct weir_frame_header header;
         int fd = open(segment_path(offset / SEGMENT), O_RDONLY);
@@ -310,6 +348,8 @@ learn_offsets(uint64_t n)
         assert_int_equal(pread(fd, &header, sizeof header, (off_t)(offset % SEGMENT)),
             sizeof header);
         close(fd);
+        assert_true(header.segment_epoch >= segment_epoch);
+        segment_epoch = header.segment_epoch;
         if (header.type == WEIR_FRAME_SAMPLES)
             model.batches[n++].offset = offset;
         offset += header.bytes;
@@ -395,8 +435,7 @@ test_recycle_turns_over_a_log_that_keeps_its_size(void **state)
 static void
 stop_at(uint64_t at)
 {
-    tear_down(NULL);
-    set_up(NULL);
+    begin_anew();
     assert_int_equal(open_recycling(), WEIR_OK);
     restart_machine(at);
     assert_int_not_equal(write_batches(60), WEIR_AGAIN);
@@ -431,14 +470,330 @@ test_recycle_survives_a_stop_at_any_operation(void **state)
             stop_at(at);
 }
 
+/* Appends until the log refuses; the checkpointer has its rounds. */
+static void
+write_until_full(void)
+{
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK) {
+        assert_true(model.count + 1 < BATCHES_MAX);
+        err = write_batches(model.count + 1);
+    }
+    assert_int_equal(err, WEIR_FULL);
+    model.defined -= model.batches[model.count + 1].definitions;
+}
+
+static void
+test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
+{
+    (void)state;
+    static const char *const operations[] = {"write", "replace"};
+    for (size_t i = 0; i < 2; i++) {
+        begin_anew();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        weir_io_set_fault(checkpointer_io, checkpointer_fault, NULL);
+        crash.at = OPERATIONS_MAX;
+        refusal.operation = operations[i];
+        refusal.errnum = ENOSPC;
+        write_until_full();
+        assert_int_equal(weir_log_first(fixture.log), 0);
+        assert_int_equal(files_there(), CAPACITY);
+        refusal.operation = NULL;
+        uint64_t count = model.count;
+        while (weir_log_first(fixture.log) == 0)
+            (void)round_of_both();
+        while (write_batches(count + 60) == WEIR_FULL)
+            model.defined -= model.batches[model.count + 1].definitions;
+        close_recycling();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        uint64_t first = check_recovered();
+        assert_int_equal(model.count, count + 60);
+        close_recycling();
+        check_reader(first);
+    }
+}
+
+static void
+test_checkpointer_stops_for_good_after_a_device_error(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    weir_io_set_fault(checkpointer_io, checkpointer_fault, NULL);
+    crash.at = OPERATIONS_MAX;
+    refusal.operation = "flush";
+    refusal.errnum = EIO;
+    write_until_full();
+    refusal.operation = NULL; /* a second sync would say "ok" */
+    uint64_t done = crash.done;
+    usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(round_of_both(), WEIR_OK);
+    assert_int_equal(crash.done, done);
+    assert_int_equal(weir_log_first(fixture.log), 0);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(check_recovered(), 1);
+    assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+}
+
+static void
+test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    struct weir_release *release = weir_log_release(fixture.log);
+    struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
+    size_t count;
+    enum weir_err err = WEIR_OK;
+    for (uint64_t n = 1; err == WEIR_OK; n++) {
+        fill_batch(n, 5, 0, 0);
+        for (int i = 0; i < 100 && (err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN; i++)
+            assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
+    }
+    assert_int_equal(err, WEIR_AGAIN);
+    assert_int_equal(weir_log_end(fixture.log), CAPACITY * SEGMENT);
+    assert_int_equal(atomic_load(&release->wanted_index), 1);
+    /* never the segment that is written */
+    assert_int_equal(atomic_load(&release->whole_index), CAPACITY - 1);
+    atomic_store(&release->state, WEIR_RELEASE_FAILING);
+    assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
+    atomic_store(&release->state, WEIR_RELEASE_ON);
+    assert_true(weir_checkpointer_run_once(checkpointer));
+    assert_false(weir_checkpointer_run_once(checkpointer)); /* the log has not taken it yet */
+    assert_int_equal(weir_log_first(fixture.log), 0);
+    assert_true(weir_log_follow_release(fixture.log));
+    assert_int_equal(weir_log_first(fixture.log), SEGMENT);
+    usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
+    append();
+    settle();
+    assert_int_equal(files_there(), CAPACITY);
+}
+
+static void
+test_log_names_whole_only_what_is_durable(void **state)
+{
+    (void)state;
+    weir_io_free(fixture.io);
+    struct weir_io_table table = held_table();
+    fixture_io(&table);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    const struct weir_release *release = weir_log_release(fixture.log);
+    struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
+    size_t count, synced = 0;
+    for (uint64_t n = 1; weir_log_end(fixture.log) < SEGMENT + PAGE; n++) {
+        fill_batch(n, 2500, 0, 0);
+        enum weir_err err;
+        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN) {
+            /* segments are made; of the frames none is written */
+            for (size_t i = 0; i < held.count; i++)
+                if (held.waiting[i].user == UINT64_MAX)
+                    held_complete(i--);
+            assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
+        }
+        assert_int_equal(err, WEIR_OK);
+    }
+    while (weir_log_durable(fixture.log) < weir_log_end(fixture.log)) {
+        assert_true(atomic_load(&release->whole_index) <= weir_log_durable(fixture.log) / SEGMENT);
+        synced += held_syncs();
+        held_complete(0);
+        assert_int_equal(weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count),
+            WEIR_OK);
+    }
+    assert_true(synced > 0);
+    assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
+    assert_int_equal(atomic_load(&release->whole_index), 1);
+}
+
+/* A log that was turned over, closed. */
+static void
+make_recycled(void)
+{
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    close_recycling();
+}
+
+static const char *
+log_path(const char *name)
+{
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/%s", fixture.directory, name);
+    return path;
+}
+
+static void
+flip(const char *path, uint64_t at)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 16;
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+static void
+test_recycled_bytes_do_not_check_out_at_their_new_place(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log), stale = 0;
+    /* the segment that is written was another one before */
+    assert_int_not_equal(end % SEGMENT, 0);
+    int fd = open(segment_path(end / SEGMENT), O_RDONLY);
+    assert_true(fd >= 0);
+    for (uint64_t offset = end; offset % SEGMENT != 0; offset += PAGE) {
+        struct weir_frame_header header;
+        assert_int_equal(pread(fd, &header, sizeof header, (off_t)(offset % SEGMENT)),
+            sizeof header);
+        assert_int_not_equal(weir_frame_check_header(&header, 0, offset), WEIR_OK);
+        stale += weir_frame_check_header(&header, 0, header.offset) == WEIR_OK;
+    }
+    close(fd);
+    assert_true(stale > 0);
+    struct weir_frame_header last;
+    fd = open(segment_path((end - PAGE) / SEGMENT), O_RDONLY);
+    assert_int_equal(pread(fd, &last, sizeof last,
+                         (off_t)(model.batches[100].offset % SEGMENT)), sizeof last);
+    close(fd);
+    assert_true(last.segment_epoch > 1);
+    assert_true(last.segment_epoch <= 1 + weir_log_first(fixture.log) / SEGMENT);
+    close_recycling();
+    /* nor do they pass for a torn tail; a frame that does not count still does */
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.bytes_torn, 0);
+    assert_int_equal(write_batches(102), WEIR_OK);
+    end = model.batches[102].offset;
+    weir_io_set_fault(fixture.io, log_fault, NULL);
+    crash.at = 0; /* the epoch file stays as it is */
+    close_recycling();
+    weir_io_set_fault(fixture.io, NULL, NULL);
+    flip(segment_path(end / SEGMENT), end % SEGMENT + PAGE);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.frames_corrupt, 0);
+    assert_int_equal(fixture.recovery.end_offset, end);
+    assert_true(fixture.recovery.bytes_torn > PAGE);
+}
+
+static void
+test_damaged_chunk_of_definitions_costs_its_numbers_alone(void **state)
+{
+    (void)state;
+    make_recycled();
+    uint64_t place = 0;
+    struct stat status;
+    assert_int_equal(stat(log_path("definitions"), &status), 0);
+    assert_true(status.st_size >= 3 * PAGE);
+    for (; place < (uint64_t)status.st_size; place += PAGE) {
+        struct weir_definitions_chunk header;
+        int fd = open(log_path("definitions"), O_RDONLY);
+        assert_int_equal(pread(fd, &header, sizeof header, (off_t)place), sizeof header);
+        close(fd);
+        const uint64_t places[] = {place, place + 8, place + sizeof header + 5};
+        for (size_t i = 0; i < 3; i++) {
+            flip(log_path("definitions"), places[i]);
+            assert_int_equal(open_recycling(), WEIR_OK);
+            assert_int_equal(fixture.defined, model.defined);
+            assert_int_equal(fixture.lost, header.count);
+            assert_int_equal(fixture.recovery.definitions_lost, header.count);
+            close_recycling();
+            flip(log_path("definitions"), places[i]);
+        }
+    }
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+}
+
+static void
+refused_with(enum weir_err wanted, const char *word)
+{
+    assert_int_equal(fixture_open(), wanted);
+    assert_non_null(strstr(weir_err_detail(), word));
+    fixture.log = NULL;
+}
+
+static void
+test_log_whose_beginning_is_lost_is_refused_by_name(void **state)
+{
+    (void)state;
+    make_recycled();
+    struct stat status;
+    assert_int_equal(stat(log_path("checkpoint"), &status), 0);
+    for (uint64_t at = 0; at < (uint64_t)status.st_size; at++) {
+        flip(log_path("checkpoint"), at);
+        refused_with(WEIR_CORRUPT, "checkpoint");
+        flip(log_path("checkpoint"), at);
+    }
+    char away[1024];
+    snprintf(away, sizeof away, "%s/away", temp_dir);
+    static const char *const names[] = {"checkpoint", "definitions"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(rename(log_path(names[i]), away), 0);
+        refused_with(WEIR_CORRUPT, names[i]);
+        assert_int_equal(rename(away, log_path(names[i])), 0);
+    }
+    assert_int_equal(stat(log_path("definitions"), &status), 0);
+    assert_int_equal(truncate(log_path("definitions"), status.st_size - PAGE), 0);
+    refused_with(WEIR_CORRUPT, "definitions");
+}
+
+static void
+test_segments_behind_the_checkpoint_that_are_all_gone_are_missed(void **state)
+{
+    (void)state;
+    make_recycled();
+    for (uint64_t i = 0; i < BATCHES_MAX; i++)
+        unlink(segment_path(i));
+    refused_with(WEIR_CORRUPT, "begins at segment");
+}
+
+static void
+test_released_file_that_was_cut_is_not_recycled(void **state)
+{
+    (void)state;
+    make_recycled();
+    uint64_t oldest = 0;
+    struct stat status;
+    while (stat(segment_path(oldest), &status) != 0)
+        oldest++;
+    /* two files before the first are left over, one of them cut */
+    assert_true(oldest > 2);
+    int fd = open(segment_path(oldest - 1), O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(ftruncate(fd, SEGMENT), 0);
+    close(fd);
+    fd = open(segment_path(oldest - 2), O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(ftruncate(fd, SEGMENT / 2), 0);
+    close(fd);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+    assert_int_equal(write_batches(200), WEIR_OK);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(files_there(), CAPACITY + 1); /* a log does not shrink */
+    uint64_t first = check_recovered();
+    close_recycling();
+    check_reader(first);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_recycle_turns_over_a_log_that_keeps_its_size, set_up,
-            tear_down),
-        cmocka_unit_test_setup_teardown(test_recycle_survives_a_stop_at_any_operation, set_up,
-            tear_down),
+        TEST(test_recycle_turns_over_a_log_that_keeps_its_size),
+        TEST(test_recycle_survives_a_stop_at_any_operation),
+        TEST(test_checkpointer_without_space_releases_nothing_and_tries_again),
+        TEST(test_checkpointer_stops_for_good_after_a_device_error),
+        TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
+        TEST(test_log_names_whole_only_what_is_durable),
+        TEST(test_recycled_bytes_do_not_check_out_at_their_new_place),
+        TEST(test_damaged_chunk_of_definitions_costs_its_numbers_alone),
+        TEST(test_log_whose_beginning_is_lost_is_refused_by_name),
+        TEST(test_segments_behind_the_checkpoint_that_are_all_gone_are_missed),
+        TEST(test_released_file_that_was_cut_is_not_recycled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
