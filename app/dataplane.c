@@ -140,11 +140,11 @@ log_open(struct weir_dataplane *dataplane)
         return err;
     const struct weir_log_recovery *found = &dataplane->recovery;
     weir_event(WEIR_INFO, "log_recovered",
-        "end=%" PRIu64 " frames=%" PRIu64 " series=%" PRIu64 " torn_bytes=%" PRIu64
+        "first=%" PRIu64 " end=%" PRIu64 " frames=%" PRIu64 " series=%" PRIu64 " torn_bytes=%" PRIu64
         " corrupt_frames=%" PRIu64 " epoch=%" PRIu64 " ms=%" PRId64,
-        found->end_offset, found->frames, found->definitions, found->bytes_torn,
+        found->first_offset, found->end_offset, found->frames, found->definitions, found->bytes_torn,
         found->frames_corrupt, found->dataplane_epoch, (weir_mono_ns() - start_ns) / 1000000);
-    return WEIR_OK;
+    return weir_dataplane_checkpoint_open(dataplane, directory);
 }
 
 static enum weir_err
@@ -408,6 +408,7 @@ weir_dataplane_close(struct weir_dataplane *dataplane)
         weir_worker_free(dataplane->workers[i]);
     if (dataplane->registrar != NULL)
         weir_registrar_free(dataplane->registrar);
+    weir_dataplane_checkpoint_close(dataplane);
     if (dataplane->log != NULL)
         weir_log_close(dataplane->log);
     if (dataplane->io != NULL)

@@ -292,7 +292,7 @@ check_sizes(const struct weir_config *config)
         return FAIL_KEY(config,
             given_last(config, "log.full",
                 given_last(config, "log.size_max", "log.segment_size")),
-            "log.full: recycle needs a log.size_max of four times log.segment_size (%llu bytes)",
+            "recycle needs a log.size_max of four times log.segment_size (%llu bytes)",
             (unsigned long long)config->log_segment_bytes);
     if (config->ack_interval_ms > config->flush_interval_ms)
         return FAIL_KEY(config, given_last(config, "ingest.ack_interval", "ingest.flush_interval"),
