@@ -419,6 +419,13 @@ test_recycle_turns_over_a_log_that_keeps_its_size(void **state)
         samples += model.batches[n].offset < first ? model.batches[n].samples : 0;
     assert_int_equal(weir_log_samples_recycled(fixture.log), samples);
     assert_int_equal(fixture.counts.counter[WEIR_COUNTER_log_samples_recycled], samples);
+    struct weir_checkpoint checkpoint;
+    assert_int_equal(
+        weir_checkpoint_read(fixture.io, fixture.directory, 0, &checkpoint, NULL), WEIR_OK);
+    assert_int_equal(checkpoint.first_index * SEGMENT, first);
+    assert_int_equal(checkpoint.samples_released, samples);
+    assert_int_equal(checkpoint.dataplane_epoch, 1);
+    assert_int_equal(model.batches[checkpoint.time_max_ms + 1].offset, first);
     assert_true(fixture.counts.counter[WEIR_COUNTER_log_segments_recycled] >=
         weir_log_end(fixture.log) / SEGMENT - CAPACITY);
     close_recycling();
@@ -777,6 +784,115 @@ test_released_file_that_was_cut_is_not_recycled(void **state)
     check_reader(first);
 }
 
+/* The region of a running instance, without frames in its ring: readers take all from files. */
+static struct weir_shared *shared;
+static int shared_fd;
+
+static void
+publish(void)
+{
+    atomic_store(&shared->log_first_offset, weir_log_first(fixture.log));
+    atomic_store(&shared->durable_offset, weir_log_durable(fixture.log));
+    atomic_store(&shared->epoch, fixture.recovery.dataplane_epoch);
+}
+
+static struct weir_reader *
+open_live_reader(void)
+{
+    struct weir_reader *reader;
+    assert_int_equal(weir_shared_new(weir_frame_ring_bytes_min(), &shared_fd), WEIR_OK);
+    assert_int_equal(weir_shared_map(shared_fd, &shared), WEIR_OK);
+    assert_int_equal(weir_frame_ring_init(weir_shared_frame_ring(shared),
+                         shared->frame_ring_bytes), WEIR_OK);
+    publish();
+    fixture.defined = fixture.lost = 0;
+    assert_int_equal(weir_reader_open_told(fixture.directory, shared, check_name, NULL, &reader),
+        WEIR_OK);
+    return reader;
+}
+
+static void
+close_live_reader(struct weir_reader *reader)
+{
+    weir_reader_close(reader);
+    weir_shared_unmap(shared);
+    close(shared_fd);
+}
+
+static uint64_t
+first_batch(void)
+{
+    uint64_t first = 1;
+    while (model.batches[first].offset < weir_log_first(fixture.log))
+        first++;
+    return first;
+}
+
+static void
+test_reader_that_was_overtaken_goes_on_where_the_log_begins(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(10), WEIR_OK);
+    struct weir_reader *reader = open_live_reader();
+    assert_int_equal(weir_reader_series_count(reader), model.defined);
+    /* the first time nearly all of it, then a segment or two */
+    static const uint64_t until[] = {80, 95, 97, 120, 121, 200};
+    for (size_t i = 0; i < sizeof until / sizeof until[0]; i++) {
+        assert_int_equal(write_batches(until[i]), WEIR_OK);
+        publish();
+        assert_int_equal(weir_reader_refresh(reader), WEIR_OK);
+        assert_int_equal(weir_reader_series_count(reader), model.defined);
+        assert_int_equal(fixture.lost, 0);
+        assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+        struct scan scan = {.batch = first_batch()};
+        assert_int_equal(weir_reader_frames(reader), model.count + 1 - scan.batch);
+        assert_int_equal(
+            weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_sample, &scan), WEIR_OK);
+        assert_int_equal(scan.batch, model.count);
+        assert_int_equal(scan.sample, model.batches[model.count].samples);
+    }
+    close_live_reader(reader);
+}
+
+/* The log turns over while a scan stands at a frame. */
+struct slow_scan {
+    uint64_t at, seen;
+};
+
+static enum weir_err
+check_slow(void *context, size_t index, int64_t time_ms, double value)
+{
+    struct slow_scan *scan = context;
+    assert_true(value == (double)(time_ms * 1000 + (int64_t)index)); /* of the frame it was */
+    if (++scan->seen == scan->at) {
+        assert_int_equal(write_batches(model.count + 40), WEIR_OK);
+        publish();
+    }
+    return WEIR_OK;
+}
+
+static void
+test_frames_recycled_under_a_scan_are_no_damage(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(50), WEIR_OK);
+    struct weir_reader *reader = open_live_reader();
+    static const uint64_t places[] = {1, 5, 2048, 2100};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct slow_scan scan = {.at = places[i]};
+        assert_int_equal(weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_slow, &scan),
+            WEIR_OK);
+        assert_true(scan.seen >= scan.at);
+        assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+        assert_int_equal(weir_reader_refresh(reader), WEIR_OK);
+        assert_int_equal(weir_reader_frames(reader), model.count + 1 - first_batch());
+    }
+    assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+    close_live_reader(reader);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -794,6 +910,8 @@ main(void)
         TEST(test_log_whose_beginning_is_lost_is_refused_by_name),
         TEST(test_segments_behind_the_checkpoint_that_are_all_gone_are_missed),
         TEST(test_released_file_that_was_cut_is_not_recycled),
+        TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
+        TEST(test_frames_recycled_under_a_scan_are_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
