@@ -405,15 +405,16 @@ test_writer_tells_readers_what_is_released_before_its_file_is_recycled(void **st
     weir_io_set_fault(fixture.io, look_at_rename, &renames);
     struct weir_release *release = weir_log_release(fixture.log);
     atomic_store(&release->state, WEIR_RELEASE_ON);
+    push(0, 1, 1, 1);
     while (weir_log_end(fixture.log) < 2 * SEGMENT) {
-        push(1, 5, 0, 0);
+        push(1, 5, 1, 0);
         for (int tries = 0; weir_ring_count(full_rings[1]) != 0; tries++) {
             assert_true(tries < 1000);
             weir_writer_run_once(writer, 0);
         }
     }
     assert_int_equal(atomic_load(&release->wanted_index), 1);
-    push(1, 5, 0, 0);
+    push(1, 5, 1, 0);
     for (int i = 0; i < 20; i++)
         weir_writer_run_once(writer, 0);
     assert_int_equal(weir_ring_count(full_rings[1]), 1); /* it waits, and is not refused */
