@@ -855,6 +855,73 @@ test_reader_that_was_overtaken_goes_on_where_the_log_begins(void **state)
     close_live_reader(reader);
 }
 
+static void
+test_newest_time_of_a_released_frame_is_remembered(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    fill_batch(0, 0, 0, 0);
+    weir_batch_append(&batch, weir_sample_key(0, WEIR_VALUE_DECIMAL, 0), 1000000, 1);
+    append();
+    settle();
+    assert_int_equal(write_batches(100), WEIR_OK);
+    assert_true(weir_log_first(fixture.log) > 0);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.time_max_ms, 1000000);
+}
+
+/* Large frames are read block by block: what a scan has begun to read is written over. */
+#define LARGE_SAMPLES 20000
+
+static uint64_t large; /* batches written */
+
+static void
+write_large(uint64_t until)
+{
+    while (large < until) {
+        fill_batch(++large, LARGE_SAMPLES, 0, 0);
+        enum weir_err err;
+        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN)
+            assert_int_equal(round_of_both(), WEIR_OK);
+        assert_int_equal(err, WEIR_OK);
+    }
+    while (weir_log_durable(fixture.log) != weir_log_end(fixture.log))
+        assert_int_equal(round_of_both(), WEIR_OK);
+}
+
+static enum weir_err
+check_large(void *context, size_t index, int64_t time_ms, double value)
+{
+    uint64_t *seen = context;
+    assert_true(value == (double)(time_ms * 1000 + (int64_t)index));
+    if (++*seen == 100) {
+        write_large(large + 20);
+        publish();
+    }
+    return WEIR_OK;
+}
+
+static void
+test_frame_written_over_within_its_scan_is_no_damage(void **state)
+{
+    (void)state;
+    uint64_t segment_bytes = 128 * PAGE, seen = 0;
+    fixture.options.segment_bytes = segment_bytes;
+    fixture.options.size_max = CAPACITY * segment_bytes;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    large = 0;
+    write_large(10);
+    struct weir_reader *reader = open_live_reader();
+    uint64_t frames = weir_reader_frames(reader);
+    assert_int_equal(
+        weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_large, &seen), WEIR_OK);
+    assert_true(seen >= 100 && seen < LARGE_SAMPLES); /* the rest of the frame was gone */
+    assert_true(frames > 0);
+    assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+    close_live_reader(reader);
+}
+
 /* The log turns over while a scan stands at a frame. */
 struct slow_scan {
     uint64_t at, seen;
@@ -912,6 +979,8 @@ main(void)
         TEST(test_released_file_that_was_cut_is_not_recycled),
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),
+        TEST(test_newest_time_of_a_released_frame_is_remembered),
+        TEST(test_frame_written_over_within_its_scan_is_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
