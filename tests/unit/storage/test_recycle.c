@@ -872,7 +872,7 @@ test_newest_time_of_a_released_frame_is_remembered(void **state)
 }
 
 /* Large frames are read block by block: what a scan has begun to read is written over. */
-#define LARGE_SAMPLES 20000
+#define LARGE_SAMPLES 30000
 
 static uint64_t large; /* batches written */
 
@@ -896,7 +896,7 @@ check_large(void *context, size_t index, int64_t time_ms, double value)
     uint64_t *seen = context;
     assert_true(value == (double)(time_ms * 1000 + (int64_t)index));
     if (++*seen == 100) {
-        write_large(large + 20);
+        write_large(large + 60);
         publish();
     }
     return WEIR_OK;
@@ -906,7 +906,7 @@ static void
 test_frame_written_over_within_its_scan_is_no_damage(void **state)
 {
     (void)state;
-    uint64_t segment_bytes = 128 * PAGE, seen = 0;
+    uint64_t segment_bytes = 192 * PAGE, seen = 0;
     fixture.options.segment_bytes = segment_bytes;
     fixture.options.size_max = CAPACITY * segment_bytes;
     assert_int_equal(open_recycling(), WEIR_OK);
