@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #define CAPACITY 4 /* segments of the log */
-#define BATCHES_MAX 256
+#define BATCHES_MAX 1024
 #define CHANNELS 5
 #define NOT_DURABLE UINT64_MAX
 #define NEVER UINT64_MAX
@@ -856,6 +856,25 @@ test_reader_that_was_overtaken_goes_on_where_the_log_begins(void **state)
 }
 
 static void
+test_larger_log_is_released_by_several_segments_at_a_time(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 32 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(BATCHES_MAX - 1), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log), first = weir_log_first(fixture.log);
+    assert_true(end > 40 * SEGMENT);
+    assert_int_equal(first / SEGMENT % 2, 0); /* a sixteenth of it */
+    assert_true(end - first >= 28 * SEGMENT);
+    assert_int_equal(files_there(), 32);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    uint64_t batch_first = check_recovered();
+    close_recycling();
+    check_reader(batch_first);
+}
+
+static void
 test_newest_time_of_a_released_frame_is_remembered(void **state)
 {
     (void)state;
@@ -925,6 +944,7 @@ test_frame_written_over_within_its_scan_is_no_damage(void **state)
 /* The log turns over while a scan stands at a frame. */
 struct slow_scan {
     uint64_t at, seen;
+    int64_t standing; /* time of the frame it stands at */
 };
 
 static enum weir_err
@@ -932,7 +952,10 @@ check_slow(void *context, size_t index, int64_t time_ms, double value)
 {
     struct slow_scan *scan = context;
     assert_true(value == (double)(time_ms * 1000 + (int64_t)index)); /* of the frame it was */
+    if (scan->seen >= scan->at && time_ms != scan->standing)
+        assert_true(model.batches[time_ms].offset >= weir_log_first(fixture.log));
     if (++scan->seen == scan->at) {
+        scan->standing = time_ms;
         assert_int_equal(write_batches(model.count + 40), WEIR_OK);
         publish();
     }
@@ -979,6 +1002,7 @@ main(void)
         TEST(test_released_file_that_was_cut_is_not_recycled),
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),
+        TEST(test_larger_log_is_released_by_several_segments_at_a_time),
         TEST(test_newest_time_of_a_released_frame_is_remembered),
         TEST(test_frame_written_over_within_its_scan_is_no_damage),
     };
