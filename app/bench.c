@@ -95,9 +95,9 @@ weir_usage_bench(FILE *out)
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
           "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n"
-          "  --recycle BYTES keep the log at that size, and recycle its oldest segments: the disk a long\n"
-          "                  run needs. DIR must hold no log. What the log holds in the end is compared\n"
-          "                  with what was stored and not released; drawn is what is still there\n",
+          "  --recycle BYTES the log stays at that size, and its oldest segments are recycled, so\n"
+          "                  that a long run needs no more disk. DIR must hold no log. What it holds\n"
+          "                  in the end is counted against what was stored and not released\n",
         out);
     weir_usage_bench_veth(out);
     weir_usage_bench_overload(out);

@@ -26,9 +26,10 @@ struct weir_bench_room {
     uint64_t log_bytes;
     bool recycles; /* log_bytes are all there is: beyond them the oldest segments are recycled */
 };
-/* Starts weir-dataplane on data, fed by source, with this room, and waits until ingest is open. ring_slots: see
- * weir_bench_feed_new. workers: RX workers, each with a ring of its own where the source is that; 0
- * for the configuration's default and one ring. WEIR_BUSY where an instance runs there. */
+/* Starts weir-dataplane on data, fed by source, with this room, and waits until ingest is open.
+ * ring_slots: see weir_bench_feed_new. workers: RX workers, each with a ring of its own where the
+ * source is that; 0 for the configuration's default and one ring. WEIR_BUSY where an instance runs
+ * there. */
 enum weir_err weir_bench_target_open(const char *data, enum weir_bench_source source,
     enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers,
     const struct weir_bench_room *room, struct weir_bench_target **out) WEIR_MUST_USE;

@@ -140,10 +140,11 @@ log_open(struct weir_dataplane *dataplane)
         return err;
     const struct weir_log_recovery *found = &dataplane->recovery;
     weir_event(WEIR_INFO, "log_recovered",
-        "first=%" PRIu64 " end=%" PRIu64 " frames=%" PRIu64 " series=%" PRIu64 " torn_bytes=%" PRIu64
-        " corrupt_frames=%" PRIu64 " epoch=%" PRIu64 " ms=%" PRId64,
-        found->first_offset, found->end_offset, found->frames, found->definitions, found->bytes_torn,
-        found->frames_corrupt, found->dataplane_epoch, (weir_mono_ns() - start_ns) / 1000000);
+        "first=%" PRIu64 " end=%" PRIu64 " frames=%" PRIu64 " series=%" PRIu64
+        " torn_bytes=%" PRIu64 " corrupt_frames=%" PRIu64 " epoch=%" PRIu64 " ms=%" PRId64,
+        found->first_offset, found->end_offset, found->frames, found->definitions,
+        found->bytes_torn, found->frames_corrupt, found->dataplane_epoch,
+        (weir_mono_ns() - start_ns) / 1000000);
     return weir_dataplane_checkpoint_open(dataplane, directory);
 }
 
