@@ -95,8 +95,8 @@ weir_usage_bench(FILE *out)
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
           "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n"
-          "  --recycle BYTES the log stays at that size, and its oldest segments are recycled, so\n"
-          "                  that a long run needs no more disk. DIR must hold no log. What it holds\n"
+          "  --recycle BYTES the log stays at that size, its oldest segments are recycled: a\n"
+          "                  long run needs no more disk. DIR must hold no log. What it holds\n"
           "                  in the end is counted against what was stored and not released\n",
         out);
     weir_usage_bench_veth(out);

@@ -24,6 +24,7 @@ struct weir_checkpointer {
 struct pass {
     struct weir_io *io;
     const char *directory;
+    const _Atomic bool *stop;
     uint64_t until; /* segments below it are released with this checkpoint */
     struct weir_checkpoint checkpoint; /* the last one; then the new one */
     uint8_t *marks; /* of the last one; then of the new one */
@@ -115,6 +116,9 @@ walk(struct pass *pass)
     uint64_t offset = pass->checkpoint.first_index * segment_bytes;
     uint64_t step = 0;
     while (err == WEIR_OK && offset < pass->until * segment_bytes) {
+        /* relaxed: a frame more does not matter */
+        if (pass->stop != NULL && atomic_load_explicit(pass->stop, memory_order_relaxed))
+            return WEIR_AGAIN;
         const uint8_t *page;
         err = weir_segment_reader_page(&pass->reader, offset, step, &page);
         if (err != WEIR_OK)
@@ -256,9 +260,14 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
     uint64_t until = due(checkpointer);
     if (until == 0 || checkpointer->stopped || weir_mono_ns() < checkpointer->retry_ns)
         return false;
-    struct pass pass = {.io = options->io, .directory = options->directory, .until = until};
+    struct pass pass = {.io = options->io,
+        .directory = options->directory,
+        .stop = options->stop,
+        .until = until};
     int64_t began_ns = weir_mono_ns();
     enum weir_err err = run(&pass);
+    if (err == WEIR_AGAIN)
+        return false; /* given up */
     if (err != WEIR_OK) {
         failed(checkpointer, err);
         return false;

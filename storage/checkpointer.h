@@ -23,6 +23,7 @@ struct weir_checkpointer_options {
     const char *directory; /* DATA/log/0; borrowed for the checkpointer's life */
     struct weir_io *io;    /* its own; any back end */
     struct weir_release *release;
+    const _Atomic bool *stop; /* a checkpoint being made is given up where it is set; or NULL */
 };
 struct weir_checkpointer;
 

@@ -278,8 +278,10 @@ static void
 want_segment(struct weir_log *log)
 {
     /* relaxed: a hint; who reads it late is told so at the next try */
-    log->next.waits = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
+    bool released = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
         WEIR_RELEASE_ON;
+    /* with room for one segment alone there is none to release */
+    log->next.waits = released && weir_segment_capacity(&log->next) >= 2;
     weir_segment_want(&log->next, next_index(log));
     log->options.counts->counter[WEIR_COUNTER_log_segments_recycled] = log->next.recycled;
 }

@@ -577,6 +577,39 @@ test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
 }
 
 static void
+test_checkpoint_is_given_up_where_the_instance_stops(void **state)
+{
+    (void)state;
+    static _Atomic bool stop;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    weir_checkpointer_free(checkpointer);
+    struct weir_checkpointer_options options = {.directory = fixture.directory,
+        .io = checkpointer_io,
+        .release = weir_log_release(fixture.log),
+        .stop = &stop};
+    assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
+    assert_int_equal(write_batches(20), WEIR_OK);
+    atomic_store(&options.release->wanted_index, 1);
+    atomic_store(&stop, true);
+    assert_false(weir_checkpointer_run_once(checkpointer));
+    assert_int_equal(atomic_load(&options.release->first_index), 0);
+    assert_int_equal(atomic_load(&options.release->state), WEIR_RELEASE_ON);
+    atomic_store(&stop, false);
+    assert_true(weir_checkpointer_run_once(checkpointer));
+    assert_int_equal(atomic_load(&options.release->first_index), 1);
+}
+
+static void
+test_log_of_one_segment_refuses_since_nothing_can_be_released(void **state)
+{
+    (void)state;
+    fixture.options.size_max = SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    write_until_full();
+    assert_int_equal(files_there(), 1);
+}
+
+static void
 test_log_names_whole_only_what_is_durable(void **state)
 {
     (void)state;
@@ -994,6 +1027,8 @@ main(void)
         TEST(test_checkpointer_without_space_releases_nothing_and_tries_again),
         TEST(test_checkpointer_stops_for_good_after_a_device_error),
         TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
+        TEST(test_checkpoint_is_given_up_where_the_instance_stops),
+        TEST(test_log_of_one_segment_refuses_since_nothing_can_be_released),
         TEST(test_log_names_whole_only_what_is_durable),
         TEST(test_recycled_bytes_do_not_check_out_at_their_new_place),
         TEST(test_damaged_chunk_of_definitions_costs_its_numbers_alone),
