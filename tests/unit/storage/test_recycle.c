@@ -588,7 +588,9 @@ test_checkpoint_is_given_up_where_the_instance_stops(void **state)
         .release = weir_log_release(fixture.log),
         .stop = &stop};
     assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
-    assert_int_equal(write_batches(20), WEIR_OK);
+    assert_int_equal(write_batches(8), WEIR_OK);
+    assert_true(atomic_load(&options.release->whole_index) >= 1);
+    assert_int_equal(atomic_load(&options.release->first_index), 0);
     atomic_store(&options.release->wanted_index, 1);
     atomic_store(&stop, true);
     assert_false(weir_checkpointer_run_once(checkpointer));
