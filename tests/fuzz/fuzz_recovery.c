@@ -171,8 +171,10 @@ append(struct weir_log *log, uint64_t n)
     defined++;
     for (uint64_t i = 0; i < (n % 4 == 0 ? 1000 : 3); i++)
         weir_batch_append(&batch, weir_sample_key(i, WEIR_VALUE_DECIMAL, 0), (int64_t)n, n + i);
-    while (weir_log_append(log, &batch) == WEIR_AGAIN)
+    enum weir_err err;
+    while ((err = weir_log_append(log, &batch)) == WEIR_AGAIN)
         poll_log(log);
+    CHECK(err == WEIR_OK);
     while (weir_log_durable(log) != weir_log_end(log))
         poll_log(log);
 }
@@ -197,15 +199,18 @@ make_recycled(void)
     struct weir_log_recovery recovery;
     remove_all();
     CHECK(open_log(SEGMENTS, &log, &recovery) == WEIR_OK);
+    struct weir_io_options io_options = {.backend = WEIR_IO_SYNC};
     struct weir_checkpointer_options options = {
-        .directory = directory, .io = io, .release = weir_log_release(log)};
+        .directory = directory, .release = weir_log_release(log)};
+    CHECK(weir_io_new_with(&table, &io_options, &options.io) == WEIR_OK);
     CHECK(weir_checkpointer_new(&options, &checkpointer) == WEIR_OK);
     uint64_t n = 1;
     while (weir_log_first(log) < FIRST * SEGMENT)
         append(log, n++);
     weir_checkpointer_free(checkpointer);
+    weir_io_free(options.io);
     checkpointer = NULL;
-    while (weir_log_end(log) < (FIRST + SEGMENTS) * SEGMENT - 2 * PAGE)
+    while (weir_log_end(log) <= (FIRST + SEGMENTS - 1) * SEGMENT + PAGE) /* into the last */
         append(log, n++);
     take_files(true);
     memcpy(pristine[1], image, sizeof image);
