@@ -7,11 +7,14 @@
  */
 #include "app/bench_check.h"
 #include "app/bench_feed.h"
+#include "app/bench_intervals.h"
 #include "app/bench_load.h"
 #include "app/bench_overload.h"
 #include "app/bench_target.h"
+#include "app/bench_values.h"
 #include "app/bench_veth.h"
 #include "app/commands.h"
+#include "app/options.h"
 #include "app/words.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -20,7 +23,6 @@
 #include "storage/log.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -36,8 +38,8 @@
 #define TIME_LEAD_MS 1000
 /* Reading back is begun anew where a segment was released meanwhile. */
 #define RECYCLE_TRIES 10
-/* With fewer, a pass is so short that a second each would leave the hour that may lie ahead. */
-#define SERIES_OF_SECONDS 100000
+#define RECYCLE_BYTES_MIN (4 * WEIR_SEGMENT_BYTES_DEFAULT)
+#define VETH_VALUES 3 /* options with a value that are for --source veth alone */
 
 struct options {
     enum weir_bench_source source;
@@ -69,6 +71,7 @@ struct report {
     uint64_t log_bytes;    /* appended during the measurement */
     struct weir_bench_found found;
     struct weir_ledger_sum settled; /* with --recycle: of what found has found */
+    json_t *intervals;     /* weir_bench_intervals_stop's; owned */
 };
 
 void
@@ -103,13 +106,6 @@ weir_usage_bench(FILE *out)
     weir_usage_bench_overload(out);
 }
 
-static int
-refuse(const char *option, const char *value, const char *wanted)
-{
-    fprintf(stderr, "weir bench: %s %s: %s\n", option, value, wanted);
-    return WEIR_EXIT_USAGE;
-}
-
 static bool
 parse_source(const char *name, enum weir_bench_source *out)
 {
@@ -122,106 +118,74 @@ parse_source(const char *name, enum weir_bench_source *out)
     return false;
 }
 
-static bool
-parse_proto(const char *name, enum weir_bench_proto *out)
-{
-    for (int proto = 0; proto < WEIR_BENCH_PROTOS; proto++) {
-        if (strcmp(name, weir_bench_proto_names[proto]) == 0) {
-            *out = (enum weir_bench_proto)proto;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What one option asks of another. */
-static bool
+static enum weir_err
 check_together(const struct options *options)
 {
     const char *wrong = NULL;
-    if (options->cores > 0 && options->source != WEIR_BENCH_RING)
+    if (options->data == NULL && options->emit == 0)
+        wrong = "--data is missing";
+    else if (options->cores > 0 && options->source != WEIR_BENCH_RING)
         wrong = "--cores is for --source ring";
     else if (options->filled && options->cores == 0)
         wrong = "--filled is for --cores";
     else if (options->cores > 1 && options->proto == WEIR_BENCH_WEIR)
         wrong = "--cores above 1: weir packets are taken by the first worker alone";
     else if (options->proto == WEIR_BENCH_GRAPHITE && options->emit == 0 &&
-             options->series < SERIES_OF_SECONDS)
+             options->series < WEIR_BENCH_SERIES_OF_SECONDS)
         wrong = "--proto graphite: its times are whole seconds; 100000 series at least";
-    if (wrong != NULL)
-        fprintf(stderr, "weir bench: %s\n", wrong);
-    return wrong == NULL;
+    return wrong == NULL ? WEIR_OK : weir_fail(WEIR_INVALID, 0, "%s", wrong);
 }
 
-/* False with an exit code in *code where the options are not understood. */
-static bool
-parse_options(int argc, char **argv, struct options *out, int *code)
+/* Options that frames have and others have not. */
+static enum weir_err
+check_none_of_veth(const struct weir_option *table, const char *const *values, bool socket)
 {
-    static const struct option table[] = {{"source", required_argument, NULL, 's'},
-        {"proto", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
-        {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'}, {"emit", required_argument, NULL, 'e'},
-        {"cores", required_argument, NULL, 'c'}, {"filled", no_argument, NULL, 'f'},
-        {"recycle", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0}};
+    for (; table->name != NULL; table++)
+        for (size_t i = 0; i < VETH_VALUES; i++)
+            if (table->text == &values[i] && values[i] != NULL)
+                return weir_fail(WEIR_INVALID, 0, "--%s is for --source veth", table->name);
+    return socket ? weir_fail(WEIR_INVALID, 0, "--socket is for --source veth") : WEIR_OK;
+}
+
+static enum weir_err
+parse_options(int argc, char **argv, struct options *out)
+{
+    const char *source = NULL, *proto = NULL, *series = NULL, *seconds = NULL, *cores = NULL;
+    const char *emit = NULL, *recycle = NULL, *of_veth[VETH_VALUES] = {NULL};
+    bool socket = false;
     *out = (struct options){
         .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
-    int option;
-    char *end;
-    *code = WEIR_EXIT_USAGE;
-    /* getopt skips a program's name */
-    while ((option = getopt_long(argc + 1, argv - 1, "", table, NULL)) != -1) {
-        switch (option) {
-        case 's':
-            if (!parse_source(optarg, &out->source))
-                return refuse("--source", optarg, "there are: ring, udp, tcp, veth"), false;
-            break;
-        case 'p':
-            if (!parse_proto(optarg, &out->proto))
-                return refuse("--proto", optarg, "there are: influx, graphite, weir"), false;
-            break;
-        case 'd':
-            out->data = optarg;
-            break;
-        case 'n':
-            out->series = strtoull(optarg, &end, 10);
-            if (*end != '\0' || out->series == 0 || out->series > WEIR_BENCH_SERIES_MAX)
-                return refuse("--series", optarg, "a number from 1 to 120000000"), false;
-            break;
-        case 't':
-            out->seconds = strtod(optarg, &end);
-            if (*end != '\0' || !(out->seconds > 0 && out->seconds <= 600))
-                return refuse("--seconds", optarg, "a number up to 600"), false;
-            break;
-        case 'c':
-            out->cores = (uint32_t)strtoul(optarg, &end, 10);
-            if (*end != '\0' || out->cores == 0 || out->cores > WEIR_WORKERS_MAX)
-                return refuse("--cores", optarg, "a number from 1 to 16"), false;
-            break;
-        case 'f':
-            out->filled = true;
-            break;
-        case 'r':
-            out->recycle = strtoull(optarg, &end, 10);
-            if (*end != '\0' || out->recycle < 4 * WEIR_SEGMENT_BYTES_DEFAULT)
-                return refuse("--recycle", optarg, "a number of bytes, at least 268435456"), false;
-            break;
-        case 'j':
-            out->json = true;
-            break;
-        case 'e':
-            out->emit = strtoull(optarg, &end, 10);
-            if (*end != '\0' || out->emit == 0)
-                return refuse("--emit", optarg, "a number of lines"), false;
-            break;
-        default:
-            weir_usage_bench(stderr);
-            return false;
-        }
-    }
-    if (out->data == NULL && out->emit == 0)
-        return fprintf(stderr, "weir bench: --data is missing\n"), false;
-    return check_together(out);
+    const struct weir_option table[] = {{.name = "source", .text = &source},
+        {.name = "proto", .text = &proto}, {.name = "data", .text = &out->data},
+        {.name = "series", .text = &series}, {.name = "seconds", .text = &seconds},
+        {.name = "cores", .text = &cores}, {.name = "emit", .text = &emit},
+        {.name = "recycle", .text = &recycle},
+        {.name = "filled", .flag = &out->filled}, {.name = "json", .flag = &out->json},
+        {.name = "rate", .text = &of_veth[0]}, {.name = "pairs", .text = &of_veth[1]},
+        {.name = "payload", .text = &of_veth[2]}, {.name = "socket", .flag = &socket}, {0}};
+    uint64_t core_count = 0;
+    int words = 0;
+    enum weir_err err = weir_options_parse(table, argc, argv, NULL, &words);
+    if (err == WEIR_OK && source != NULL && !parse_source(source, &out->source))
+        err = weir_fail(WEIR_INVALID, 0, "--source %s: there are: ring, udp, tcp, veth", source);
+    if (err == WEIR_OK)
+        err = weir_bench_value_proto(proto, &out->proto);
+    if (err == WEIR_OK)
+        err = weir_bench_value_series(series, &out->series);
+    if (err == WEIR_OK)
+        err = weir_bench_value_seconds(seconds, 600, &out->seconds);
+    if (err == WEIR_OK)
+        err = weir_bench_value_count("cores", cores, 1, WEIR_WORKERS_MAX, &core_count);
+    if (err == WEIR_OK)
+        err = weir_bench_value_count("emit", emit, 1, UINT64_MAX, &out->emit);
+    if (err == WEIR_OK)
+        err = weir_bench_value_count("recycle", recycle, RECYCLE_BYTES_MIN, UINT64_MAX / 2,
+            &out->recycle);
+    if (err == WEIR_OK)
+        err = check_none_of_veth(table, of_veth, socket);
+    out->cores = (uint32_t)core_count;
+    return err == WEIR_OK ? check_together(out) : err;
 }
 
 static uint64_t
@@ -362,23 +326,6 @@ generator_cost(const struct options *options)
     return (double)(weir_mono_ns() - start_ns) / (double)samples;
 }
 
-/* A pass over few series is quick: then time moves on in small steps, so that a run's times stay
- * within the hour that may lie ahead. */
-static int64_t
-step_of(const struct options *options)
-{
-    bool seconds = options->proto == WEIR_BENCH_GRAPHITE;
-    return seconds || options->series >= SERIES_OF_SECONDS ? 1000 : 1;
-}
-
-/* The next time that the protocol can write. */
-static int64_t
-whole_units(enum weir_bench_proto proto, int64_t time_ms)
-{
-    int64_t unit_ms = weir_bench_time_unit_ms(proto);
-    return (time_ms + unit_ms - 1) / unit_ms * unit_ms;
-}
-
 static void
 read_worker_seconds(const struct weir_bench_target *target, const struct options *options,
     double seconds[WEIR_WORKERS_MAX])
@@ -455,15 +402,46 @@ log_samples_wanted(const struct report *report)
         total->counter[WEIR_COUNTER_log_samples_recycled];
 }
 
+/* What lies between two readings of everything; `sent` samples came before. */
+static bool
+measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
+    const struct options *options, int64_t time_ms, uint64_t sent, struct report *report)
+{
+    struct weir_bench_intervals *intervals;
+    if (weir_bench_intervals_start(weir_bench_target_shared_ledger(target), &intervals) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return false;
+    }
+    weir_bench_load_restart(load, time_ms);
+    uint64_t end_before = weir_bench_target_end(target);
+    report->datagrams_before = weir_bench_target_datagrams(target);
+    double cpu = weir_bench_target_cpu_seconds(target);
+    read_worker_seconds(target, options, report->worker_seconds);
+    int64_t own_ns = weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    int64_t start_ns = weir_mono_ns();
+    report->offered = send_pass(target, load, options->cores, 1,
+        start_ns + (int64_t)(options->seconds * 1e9));
+    report->generator_cpu_seconds =
+        (double)(weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own_ns) / 1e9;
+    bool ok = wait_durable(target, sent + report->offered, &report->after);
+    report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
+    report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
+    read_worker_seconds(target, options, report->worker_seconds);
+    report->log_bytes = weir_bench_target_end(target) - end_before;
+    report->datagrams_sent = weir_bench_target_datagrams(target);
+    report->intervals = weir_bench_intervals_stop(intervals);
+    return ok;
+}
+
 static bool
 measure(struct weir_bench_target *target, const struct options *options, struct report *report)
 {
-    int64_t step_ms = step_of(options);
-    int64_t time_ms = weir_wall_ms() - 600000;
+    int64_t step_ms = weir_bench_step_ms(options->proto, options->series);
+    int64_t time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
     int64_t newest_ms = weir_bench_target_newest_ms(target) + TIME_LEAD_MS;
     if (newest_ms > time_ms)
         time_ms = newest_ms;
-    time_ms = whole_units(options->proto, time_ms);
+    time_ms = weir_bench_time_whole_ms(options->proto, time_ms);
     struct weir_bench_load *load;
     if (weir_bench_load_new(options->proto, options->series, time_ms, step_ms, &load) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
@@ -472,26 +450,8 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
     uint64_t sent = 0;
     report->generator_ns = generator_cost(options);
     bool ok = warm_up(target, load, options, &time_ms, step_ms, report, &sent);
-    if (ok) {
-        weir_bench_load_restart(load, time_ms);
-        uint64_t end_before = weir_bench_target_end(target);
-        report->datagrams_before = weir_bench_target_datagrams(target);
-        double cpu = weir_bench_target_cpu_seconds(target);
-        read_worker_seconds(target, options, report->worker_seconds);
-        int64_t own_ns = weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-        int64_t start_ns = weir_mono_ns();
-        report->offered =
-            send_pass(target, load, options->cores, 1,
-                start_ns + (int64_t)(options->seconds * 1e9));
-        report->generator_cpu_seconds =
-            (double)(weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own_ns) / 1e9;
-        ok = wait_durable(target, sent + report->offered, &report->after);
-        report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
-        report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
-        read_worker_seconds(target, options, report->worker_seconds);
-        report->log_bytes = weir_bench_target_end(target) - end_before;
-        report->datagrams_sent = weir_bench_target_datagrams(target);
-    }
+    if (ok)
+        ok = measure_passes(target, load, options, time_ms, sent, report);
     if (ok) {
         struct weir_bench_run run = {.data = options->data,
             .shared_fd = weir_bench_target_shared_fd(target),
@@ -619,8 +579,10 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "offered", json_integer((json_int_t)report->offered));
     json_object_set_new(out, "received",
         json_integer((json_int_t)DELTA(report, unit[WEIR_UNIT_SAMPLES].received)));
-    json_object_set_new(out, "parsed",
-        json_integer((json_int_t)DELTA(report, samples[WEIR_STAGE_parse])));
+    /* samples are counted there by parsers of text; packets of the weir protocol are groups */
+    if (options->proto != WEIR_BENCH_WEIR)
+        json_object_set_new(out, "parsed",
+            json_integer((json_int_t)DELTA(report, samples[WEIR_STAGE_parse])));
     json_object_set_new(out, "durable", json_integer((json_int_t)durable));
     json_object_set_new(out, "queryable", json_integer((json_int_t)report->found.samples));
     json_object_set_new(out, "compared", json_integer((json_int_t)report->found.compared));
@@ -637,6 +599,7 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "samples_per_sec_core",
         json_real((double)durable / report->cpu_seconds));
     json_object_set_new(out, "cycles_per_sample", cycles);
+    json_object_set(out, "interval_cycles_per_sample", report->intervals);
     if (options->cores > 0)
         json_object_set_new(out, "workers", report_workers(options, report));
     json_object_set_new(out, "tsc_hz", json_real(weir_tsc_hz()));
@@ -680,9 +643,10 @@ static int
 emit_lines(const struct options *options)
 {
     struct weir_bench_load *load;
-    int64_t start_ms = whole_units(options->proto, weir_wall_ms() - 600000);
-    if (weir_bench_load_new(options->proto, options->series, start_ms, step_of(options), &load) !=
-        WEIR_OK) {
+    int64_t start_ms = weir_bench_time_whole_ms(options->proto,
+        weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS);
+    if (weir_bench_load_new(options->proto, options->series, start_ms,
+            weir_bench_step_ms(options->proto, options->series), &load) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
         return EXIT_FAILURE;
     }
@@ -718,9 +682,10 @@ weir_command_bench(int argc, char **argv)
         if (strcmp(argv[i], "--overload") == 0)
             return weir_bench_overload(argc, argv);
     struct options options;
-    int code;
-    if (!parse_options(argc, argv, &options, &code))
-        return code;
+    if (parse_options(argc, argv, &options) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return WEIR_EXIT_USAGE;
+    }
     if (options.emit > 0)
         return emit_lines(&options);
     uint64_t need = (uint64_t)(options.seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
@@ -762,6 +727,7 @@ weir_command_bench(int argc, char **argv)
     bool right = ok && clean && report->found.mismatched == 0 &&
                  residual_sum(&report->after) == 0 && datagrams_unaccounted(report) == 0 &&
                  (options.recycle == 0 || report->found.log_samples == log_samples_wanted(report));
+    json_decref(report->intervals);
     free(report);
     return right ? EXIT_SUCCESS : EXIT_FAILURE;
 }

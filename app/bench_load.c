@@ -14,6 +14,18 @@ const char *const weir_bench_regions[WEIR_BENCH_REGIONS] = {
 static const struct weir_bench_load_kind *const kinds[WEIR_BENCH_PROTOS] = {
     &weir_bench_influx_kind, &weir_bench_graphite_kind, &weir_bench_wire_kind};
 
+bool
+weir_bench_proto_find(const char *name, enum weir_bench_proto *out)
+{
+    for (int proto = 0; proto < WEIR_BENCH_PROTOS; proto++) {
+        if (strcmp(name, weir_bench_proto_names[proto]) == 0) {
+            *out = (enum weir_bench_proto)proto;
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t
 weir_bench_mix(uint64_t x)
 {
@@ -154,6 +166,19 @@ int64_t
 weir_bench_time_unit_ms(enum weir_bench_proto proto)
 {
     return kinds[proto]->unit_ms;
+}
+
+int64_t
+weir_bench_time_whole_ms(enum weir_bench_proto proto, int64_t time_ms)
+{
+    int64_t unit_ms = kinds[proto]->unit_ms;
+    return (time_ms + unit_ms - 1) / unit_ms * unit_ms;
+}
+
+int64_t
+weir_bench_step_ms(enum weir_bench_proto proto, uint64_t series)
+{
+    return series >= WEIR_BENCH_SERIES_OF_SECONDS ? 1000 : kinds[proto]->unit_ms;
 }
 
 double

@@ -26,6 +26,9 @@
 
 #define WEIR_BENCH_PACKET_MAX 2048
 #define WEIR_BENCH_SERIES_MAX 120000000 /* a host's number has seven digits */
+/* From so many on a pass has a second of its own. */
+#define WEIR_BENCH_SERIES_OF_SECONDS 100000
+#define WEIR_BENCH_TIMES_BACK_MS 600000 /* a run's first ones */
 
 enum weir_bench_proto {
     WEIR_BENCH_INFLUX,
@@ -34,6 +37,8 @@ enum weir_bench_proto {
     WEIR_BENCH_PROTOS
 };
 extern const char *const weir_bench_proto_names[WEIR_BENCH_PROTOS];
+/* False where no protocol is called so. */
+bool weir_bench_proto_find(const char *name, enum weir_bench_proto *out);
 
 struct weir_bench_load_kind;
 
@@ -89,8 +94,12 @@ void weir_bench_load_restart(struct weir_bench_load *load, int64_t start_ms);
 /* Whole passes done. */
 uint64_t weir_bench_load_passes(const struct weir_bench_load *load);
 
-/* What a protocol's times are whole numbers of. */
+/* What a protocol's times are whole numbers of, and the first such one from a time on. */
 int64_t weir_bench_time_unit_ms(enum weir_bench_proto proto);
+int64_t weir_bench_time_whole_ms(enum weir_bench_proto proto, int64_t time_ms);
+/* The time between passes that suits so many series: a pass over few is quick, and then time moves
+ * on in steps as small as can be, so that a run's times stay within the hour that may lie ahead. */
+int64_t weir_bench_step_ms(enum weir_bench_proto proto, uint64_t series);
 /* The sample that series i has in pass p. */
 int64_t weir_bench_time_ms(enum weir_bench_proto proto, int64_t start_ms, int64_t step_ms,
     uint64_t series, uint64_t pass);

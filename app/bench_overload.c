@@ -15,10 +15,11 @@
 #include "app/bench_overload.h"
 
 #include "app/bench_target.h"
+#include "app/bench_values.h"
 #include "app/commands.h"
+#include "app/options.h"
 #include "base/clock.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -422,66 +423,83 @@ run(struct bench *bench, json_t *out)
     return ok && check_sums(bench, out);
 }
 
-static bool
+static enum weir_err
 parse_options(int argc, char **argv, struct options *out)
 {
-    static const struct option table[] = {{"overload", no_argument, NULL, 'o'},
-        {"source", required_argument, NULL, 's'}, {"data", required_argument, NULL, 'd'},
-        {"series", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    const char *source = NULL, *series = NULL, *seconds = NULL;
+    bool overload;
     *out = (struct options){.source = WEIR_BENCH_RING, .series = 1000000, .seconds = 5};
-    int option;
-    bool ok = true;
-    char *end;
-    /* getopt skips a program's name */
-    while (ok && (option = getopt_long(argc + 1, argv - 1, "", table, NULL)) != -1) {
-        switch (option) {
-        case 'o':
-            break;
-        case 's':
-            ok = strcmp(optarg, "ring") == 0 || strcmp(optarg, "udp") == 0;
-            out->source = strcmp(optarg, "udp") == 0 ? WEIR_BENCH_UDP : WEIR_BENCH_RING;
-            break;
-        case 'd':
-            out->data = optarg;
-            break;
-        case 'n':
-            out->series = strtoull(optarg, &end, 10);
-            ok = *end == '\0' && out->series > 0 && out->series <= WEIR_BENCH_SERIES_MAX;
-            break;
-        case 't':
-            out->seconds = strtod(optarg, &end);
-            ok = *end == '\0' && out->seconds > 0 && out->seconds <= 60;
-            break;
-        case 'j':
-            out->json = true;
-            break;
-        default:
-            ok = false;
-        }
-    }
+    const struct weir_option table[] = {{.name = "overload", .flag = &overload},
+        {.name = "source", .text = &source}, {.name = "data", .text = &out->data},
+        {.name = "series", .text = &series}, {.name = "seconds", .text = &seconds},
+        {.name = "json", .flag = &out->json}, {0}};
+    int words = 0;
+    enum weir_err err = weir_options_parse(table, argc, argv, NULL, &words);
+    if (err == WEIR_OK && source != NULL && strcmp(source, "udp") == 0)
+        out->source = WEIR_BENCH_UDP;
+    else if (err == WEIR_OK && source != NULL && strcmp(source, "ring") != 0)
+        err = weir_fail(WEIR_INVALID, 0, "--source %s: with --overload there are: ring, udp",
+            source);
+    if (err == WEIR_OK)
+        err = weir_bench_value_series(series, &out->series);
+    if (err == WEIR_OK)
+        err = weir_bench_value_seconds(seconds, 60, &out->seconds);
+    if (err == WEIR_OK && out->data == NULL)
+        err = weir_fail(WEIR_INVALID, 0, "--data is missing");
     out->series = (out->series + PACKET_LINES - 1) / PACKET_LINES * PACKET_LINES;
-    return ok && out->data != NULL;
+    return err;
+}
+
+/* "NAME COUNT" of each that is not nothing; "-" for none. */
+static void
+print_counts(json_t *counts)
+{
+    const char *name;
+    json_t *count;
+    const char *before = "";
+    json_object_foreach (counts, name, count) {
+        printf("%s%s %" PRId64, before, name, (int64_t)json_integer_value(count));
+        before = ", ";
+    }
+    printf("%s\n", before[0] == '\0' ? "-" : "");
+}
+
+static double
+number_of(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+/* A line a phase, and the sums: rates are samples a second, and new ones series. */
+static void
+print_table(const json_t *out)
+{
+    size_t index;
+    json_t *phase, *value;
+    const char *key;
+    printf("%-6s %8s %12s %12s %12s %12s %12s  %s\n", "phase", "seconds", "offered/s",
+        "durable/s", "new/s", "defined/s", "private MiB", "lost");
+    json_array_foreach (json_object_get(out, "phases"), index, phase) {
+        printf("%-6s %8.2f %12.0f %12.0f %12.0f %12.0f %12.1f  ",
+            json_string_value(json_object_get(phase, "phase")), number_of(phase, "seconds"),
+            number_of(phase, "offered_per_sec"), number_of(phase, "durable_per_sec"),
+            number_of(phase, "new_offered_per_sec"), number_of(phase, "new_defined_per_sec"),
+            number_of(phase, "private_bytes") / (1 << 20));
+        print_counts(json_object_get(phase, "lost"));
+    }
+    json_object_foreach (json_object_get(out, "sums"), key, value)
+        printf("%-26s %" PRId64 "\n", key, (int64_t)json_integer_value(value));
 }
 
 static void
-print_report(json_t *out, bool json)
+print_report(const json_t *out, bool json)
 {
-    size_t index;
-    json_t *phase;
     if (json) {
         json_dumpf(out, stdout, JSON_REAL_PRECISION(9));
         putchar('\n');
-        return;
+    } else {
+        print_table(out);
     }
-    json_array_foreach (json_object_get(out, "phases"), index, phase) {
-        char *text = json_dumps(phase, JSON_REAL_PRECISION(4));
-        printf("%s\n", text);
-        free(text);
-    }
-    char *text = json_dumps(json_object_get(out, "sums"), 0);
-    printf("%s\n", text);
-    free(text);
 }
 
 static bool
@@ -490,7 +508,7 @@ start(struct bench *bench)
     const struct options *options = &bench->options;
     uint64_t need = (uint64_t)(options->seconds * 7 + 5) * RATE_BOUND * SAMPLE_BYTES_BOUND +
         options->series * 300 + (UINT64_C(2) << 30);
-    int64_t time_ms = weir_wall_ms() - 600000;
+    int64_t time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
     const struct weir_bench_room room = {
         .series = options->series + CHURN_SERIES_MAX, .log_bytes = need};
     if (weir_bench_target_prepare(options->data) != WEIR_OK ||
@@ -503,15 +521,17 @@ start(struct bench *bench)
     bench->churn_time_ms = weir_wall_ms();
     bench->churn_host = (uint64_t)bench->churn_time_ms % 1000 * 1000000;
     return weir_bench_load_new(WEIR_BENCH_INFLUX, options->series, time_ms,
-               options->series >= 100000 ? 1000 : 1, &bench->load) == WEIR_OK;
+               weir_bench_step_ms(WEIR_BENCH_INFLUX, options->series), &bench->load) == WEIR_OK;
 }
 
 int
 weir_bench_overload(int argc, char **argv)
 {
     struct bench bench = {.phases = json_array()};
-    if (!parse_options(argc, argv, &bench.options)) {
-        weir_usage_bench_overload(stderr);
+    if (parse_options(argc, argv, &bench.options) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n"
+            "weir bench: --overload takes --source, --series, --seconds, --json and --data\n",
+            weir_err_detail());
         json_decref(bench.phases);
         return WEIR_EXIT_USAGE;
     }

@@ -408,6 +408,12 @@ weir_bench_target_ledger_now(struct weir_bench_target *target, struct weir_ledge
     return err == WEIR_OK || err == WEIR_AGAIN;
 }
 
+struct weir_ledger *
+weir_bench_target_shared_ledger(struct weir_bench_target *target)
+{
+    return &target->shared->ledger;
+}
+
 uint64_t
 weir_bench_target_datagrams(const struct weir_bench_target *target)
 {

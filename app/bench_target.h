@@ -58,6 +58,8 @@ uint64_t weir_bench_target_datagrams(const struct weir_bench_target *target);
 bool weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum);
 /* The same at once: neither sends what is held back nor lets the dataplane run first. */
 bool weir_bench_target_ledger_now(struct weir_bench_target *target, struct weir_ledger_sum *sum);
+/* The ledger itself, for as long as the target is open. */
+struct weir_ledger *weir_bench_target_shared_ledger(struct weir_bench_target *target);
 uint64_t weir_bench_target_series(const struct weir_bench_target *target);
 /* Log offset appended so far. */
 uint64_t weir_bench_target_end(const struct weir_bench_target *target);

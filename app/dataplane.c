@@ -99,10 +99,26 @@ key_load(struct weir_dataplane *dataplane)
     return err;
 }
 
+/* Where the table is full the rest is counted, so that the refusal can say how many there are. */
 static enum weir_err
 restore_series(void *context, uint64_t number, const uint8_t *labels, size_t size)
 {
-    return weir_series_restore(context, number, labels, size);
+    struct weir_dataplane *dataplane = context;
+    dataplane->series_found = number + 1;
+    if (number >= weir_series_max(dataplane->series))
+        return WEIR_OK;
+    return weir_series_restore(dataplane->series, number, labels, size);
+}
+
+static enum weir_err
+check_series_max(const struct weir_dataplane *dataplane)
+{
+    uint64_t most = weir_series_max(dataplane->series);
+    if (dataplane->series_found <= most)
+        return WEIR_OK;
+    return weir_fail(WEIR_INVALID, 0,
+        "series.max is %" PRIu64 ", and data %s holds %" PRIu64 " series", most,
+        dataplane->config.data, dataplane->series_found);
 }
 
 /* Marks of a frame come behind the definitions they speak of. */
@@ -131,11 +147,13 @@ log_open(struct weir_dataplane *dataplane)
         .ring = ring,
         .counts = &dataplane->writer_counts.counts,
         .define = restore_series,
-        .define_context = dataplane->series,
+        .define_context = dataplane,
         .mark = restore_marks,
         .mark_context = dataplane};
     int64_t start_ns = weir_mono_ns();
     err = weir_log_open(&options, &dataplane->log, &dataplane->recovery);
+    if (err == WEIR_OK)
+        err = check_series_max(dataplane);
     if (err != WEIR_OK)
         return err;
     const struct weir_log_recovery *found = &dataplane->recovery;

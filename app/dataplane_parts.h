@@ -55,6 +55,7 @@ struct weir_dataplane {
     struct weir_dataplane_checkpoint checkpoint;
     struct weir_hash_key key;
     struct weir_series *series;
+    uint64_t series_found; /* in the log, by recovery */
     struct weir_senders *senders; /* of the weir protocol: worker 0 alone takes it */
     struct weir_registrar *registrar;
     struct weir_registrar_options lanes; /* rings between workers and registrar */

@@ -1,5 +1,7 @@
 #include "app/doctor.h"
 
+#include "app/capability.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -17,11 +19,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define CAP_NET_ADMIN_BIT 12
-#define CAP_NET_RAW_BIT 13
-#define CAP_IPC_LOCK_BIT 14
-#define CAP_BPF_BIT 39
-
 /* First line of a small file without its newline; "" where it cannot be read. */
 static void
 read_line(const char *path, char *out, size_t size)
@@ -36,9 +33,9 @@ read_line(const char *path, char *out, size_t size)
     fclose(file);
 }
 
-/* The number behind a name in a file of "name: number" lines, base 10 or 16; 0 if missing. */
+/* The number behind a name in a file of "name: number" lines; 0 if missing. */
 static uint64_t
-read_field(const char *path, const char *name, int base)
+read_field(const char *path, const char *name)
 {
     char line[256];
     uint64_t value = 0;
@@ -48,15 +45,9 @@ read_field(const char *path, const char *name, int base)
     size_t size = strlen(name);
     while (fgets(line, sizeof line, file) != NULL)
         if (strncmp(line, name, size) == 0 && line[size] == ':')
-            value = strtoull(line + size + 1, NULL, base);
+            value = strtoull(line + size + 1, NULL, 10);
     fclose(file);
     return value;
-}
-
-static bool
-has_capability(int bit)
-{
-    return (read_field("/proc/self/status", "CapEff", 16) >> bit & 1) != 0;
 }
 
 static void
@@ -104,7 +95,7 @@ static void
 look_memory(struct weir_finding *finding, const char *data)
 {
     (void)data;
-    uint64_t available = read_field("/proc/meminfo", "MemAvailable", 10) >> 10;
+    uint64_t available = read_field("/proc/meminfo", "MemAvailable") >> 10;
     char limit[64];
     read_line("/sys/fs/cgroup/memory.max", limit, sizeof limit);
     uint64_t most = limit[0] != '\0' && strcmp(limit, "max") != 0
@@ -121,7 +112,7 @@ static void
 look_huge_pages(struct weir_finding *finding, const char *data)
 {
     (void)data;
-    uint64_t unused = read_field("/proc/meminfo", "HugePages_Free", 10);
+    uint64_t unused = read_field("/proc/meminfo", "HugePages_Free");
     char transparent[128], shared[128];
     read_line("/sys/kernel/mm/transparent_hugepage/enabled", transparent, sizeof transparent);
     read_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", shared, sizeof shared);
@@ -131,7 +122,7 @@ look_huge_pages(struct weir_finding *finding, const char *data)
                       "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
     weir_finding_set(finding, unused > 0 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
         "%llu free of %llu, transparent: %s, of shared memory: %s", (unsigned long long)unused,
-        (unsigned long long)read_field("/proc/meminfo", "HugePages_Total", 10),
+        (unsigned long long)read_field("/proc/meminfo", "HugePages_Total"),
         transparent[0] != '\0' ? transparent : "none", shared[0] != '\0' ? shared : "none");
 }
 
@@ -142,7 +133,7 @@ look_memory_lock(struct weir_finding *finding, const char *data)
     struct rlimit limit = {0};
     getrlimit(RLIMIT_MEMLOCK, &limit);
     bool enough = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= (UINT64_C(256) << 20) ||
-                  has_capability(CAP_IPC_LOCK_BIT);
+                  weir_capability_held(CAP_IPC_LOCK);
     finding->means = "the frame ring is not registered with io_uring: some CPU a write more";
     finding->remedy = "LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited";
     if (limit.rlim_cur == RLIM_INFINITY)
@@ -150,7 +141,7 @@ look_memory_lock(struct weir_finding *finding, const char *data)
     else
         weir_finding_set(finding, enough ? WEIR_FINDING_OK : WEIR_FINDING_WARN, "%llu KiB%s",
             (unsigned long long)limit.rlim_cur >> 10,
-            has_capability(CAP_IPC_LOCK_BIT) ? ", lifted by CAP_IPC_LOCK" : "");
+            weir_capability_held(CAP_IPC_LOCK) ? ", lifted by CAP_IPC_LOCK" : "");
 }
 
 static void
@@ -191,15 +182,15 @@ static void
 look_capabilities(struct weir_finding *finding, const char *data)
 {
     (void)data;
-    bool admin = has_capability(CAP_NET_ADMIN_BIT);
-    bool raw = has_capability(CAP_NET_RAW_BIT);
-    bool bpf = has_capability(CAP_BPF_BIT);
+    bool admin = weir_capability_held(CAP_NET_ADMIN);
+    bool raw = weir_capability_held(CAP_NET_RAW);
+    bool bpf = weir_capability_held(CAP_BPF);
     finding->means = "kernel sockets work; DPDK ports on network devices need NET_ADMIN and "
                      "NET_RAW, AF_XDP ports BPF too";
     finding->remedy = "run as root, or give the service these capabilities";
     weir_finding_set(finding, admin && raw ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
         "NET_ADMIN %s, NET_RAW %s, BPF %s, IPC_LOCK %s", admin ? "yes" : "no", raw ? "yes" : "no",
-        bpf ? "yes" : "no", has_capability(CAP_IPC_LOCK_BIT) ? "yes" : "no");
+        bpf ? "yes" : "no", weir_capability_held(CAP_IPC_LOCK) ? "yes" : "no");
 }
 
 /* Makes the packet socket that the af_packet driver needs. */
@@ -270,12 +261,12 @@ look_udp_buffer(struct weir_finding *finding, const char *data)
     char most[64];
     read_line("/proc/sys/net/core/rmem_max", most, sizeof most);
     uint64_t bytes = strtoull(most, NULL, 10);
-    bool enough = bytes >= (UINT64_C(16) << 20) || has_capability(CAP_NET_ADMIN_BIT);
+    bool enough = bytes >= (UINT64_C(16) << 20) || weir_capability_held(CAP_NET_ADMIN);
     finding->means = "bursts beyond the buffer are dropped by the kernel (counted as socket_drops)";
     finding->remedy = "sysctl net.core.rmem_max=16777216";
     weir_finding_set(finding, enough ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
         "net.core.rmem_max %llu bytes%s", (unsigned long long)bytes,
-        has_capability(CAP_NET_ADMIN_BIT) ? ", lifted by CAP_NET_ADMIN" : "");
+        weir_capability_held(CAP_NET_ADMIN) ? ", lifted by CAP_NET_ADMIN" : "");
 }
 
 /* The nearest directory that is there: DATA itself may be made later. */

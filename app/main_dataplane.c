@@ -5,19 +5,20 @@
  *
  * --ring-source-fd may be given once a worker; the first is worker 0's.
  *
- * Exit codes: 0 stopped as asked, 1 failed at start, 2 configuration refused or an
- * address taken.
+ * Exit codes: 0 stopped as asked, 1 failed at start, 2 failed where another start with the same
+ * configuration and data would fail again.
  */
 #include "app/dataplane.h"
 #include "base/event.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define EXIT_CONFIG 2
+#define EXIT_REFUSED 2
 
 static volatile sig_atomic_t stop_asked;
 
@@ -101,6 +102,21 @@ parse_arguments(int argc, char **argv, struct arguments *out)
     return out->config != NULL && optind == argc;
 }
 
+/* Whether another start would meet the same: configuration, data, an address that is not there or
+ * taken, or what this user may not do. Not so what a device or the machine lacks for the moment. */
+static bool
+lasts(enum weir_err err)
+{
+    static const int errnos[] = {EACCES, EPERM, EROFS, ENOENT, ENOTDIR, EISDIR, ELOOP,
+        ENAMETOOLONG, EADDRNOTAVAIL, EAFNOSUPPORT};
+    if (err != WEIR_IO)
+        return err != WEIR_NOMEM && err != WEIR_AGAIN;
+    for (size_t i = 0; i < sizeof errnos / sizeof errnos[0]; i++)
+        if (weir_err_errno() == errnos[i])
+            return true;
+    return false;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -108,7 +124,7 @@ main(int argc, char **argv)
     weir_event_init("dataplane", WEIR_INFO);
     if (!parse_arguments(argc, argv, &arguments)) {
         weir_event(WEIR_ERROR, "usage", "hint=\"started by weir run\"");
-        return EXIT_CONFIG;
+        return EXIT_REFUSED;
     }
     install_signals();
     if (arguments.parent != 0 && !follow_parent(arguments.parent))
@@ -118,7 +134,7 @@ main(int argc, char **argv)
     if (weir_config_load(&config, arguments.config) != WEIR_OK ||
         weir_config_check(&config) != WEIR_OK) {
         weir_event(WEIR_ERROR, "bad_configuration", "reason=\"%s\"", weir_err_detail());
-        return EXIT_CONFIG;
+        return EXIT_REFUSED;
     }
     weir_event_init("dataplane", config.log_level);
     struct weir_dataplane_options options = {.config = &config,
@@ -131,9 +147,7 @@ main(int argc, char **argv)
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
-        /* what another start would meet again */
-        bool refused = err == WEIR_INVALID || err == WEIR_UNSUPPORTED || err == WEIR_BUSY;
-        return refused ? EXIT_CONFIG : EXIT_FAILURE;
+        return lasts(err) ? EXIT_REFUSED : EXIT_FAILURE;
     }
     weir_dataplane_run(dataplane, &stop_asked);
     weir_dataplane_close(dataplane);

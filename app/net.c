@@ -35,7 +35,9 @@ weir_net_connect(const char *address, bool tcp, int timeout_ms, int *fd)
     setsockopt(made, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     const struct sockaddr *to = is_v6 ? (const void *)&v6 : (const void *)&v4;
     if (connect(made, to, is_v6 ? sizeof v6 : sizeof v4) != 0) {
-        err = weir_fail(WEIR_IO, errno, "connect to %s", address);
+        err = errno == EINPROGRESS
+            ? weir_fail(WEIR_IO, 0, "connect to %s: no answer in %g s", address, timeout_ms / 1e3)
+            : weir_fail(WEIR_IO, errno, "connect to %s", address);
         close(made);
         return err;
     }
@@ -59,9 +61,55 @@ weir_net_send(int fd, const void *data, size_t size)
     return WEIR_OK;
 }
 
+/* A request under way: what was asked, and the connection on which the answer comes. */
+struct question {
+    const char *address;
+    const char *target;
+    int fd;
+};
+
+static enum weir_err
+ask(struct question *question)
+{
+    char *request;
+    enum weir_err err =
+        weir_net_connect(question->address, true, WEIR_NET_SILENCE_MS, &question->fd);
+    if (err != WEIR_OK)
+        return err;
+    int size = asprintf(&request,
+        "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: weir\r\nAccept: */*\r\n\r\n",
+        question->target, question->address);
+    if (size < 0) {
+        err = weir_fail(WEIR_NOMEM, 0, "request");
+    } else {
+        err = weir_net_send(question->fd, request, (size_t)size);
+        free(request);
+    }
+    if (err != WEIR_OK)
+        close(question->fd);
+    return err;
+}
+
+/* The other side is silent. WEIR_OK where it says on another connection that it lives. */
+static enum weir_err
+check_life(const struct question *question)
+{
+    char byte;
+    struct question life = {.address = question->address, .target = "/healthz"};
+    enum weir_err err = ask(&life);
+    if (err != WEIR_OK)
+        return err;
+    ssize_t got = recv(life.fd, &byte, 1, 0);
+    close(life.fd);
+    if (got > 0)
+        return WEIR_OK;
+    return weir_fail(WEIR_IO, 0, "%s accepts connections, but has not answered in %g s: is that "
+        "Weir's HTTP address?", question->address, 2 * WEIR_NET_SILENCE_MS / 1e3);
+}
+
 /* Reads to the end of the stream. *out is the caller's to free. */
 static enum weir_err
-receive_all(int fd, char **out, size_t *size)
+receive_all(const struct question *question, char **out, size_t *size)
 {
     size_t capacity = 65536;
     size_t used = 0;
@@ -74,13 +122,19 @@ receive_all(int fd, char **out, size_t *size)
             data = larger;
             capacity *= 2;
         }
-        ssize_t got = recv(fd, data + used, capacity - used - 1, 0);
+        ssize_t got = recv(question->fd, data + used, capacity - used - 1, 0);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0) {
+        enum weir_err err = WEIR_OK;
+        if (got < 0)
+            err = errno == EAGAIN ? check_life(question)
+                                  : weir_fail(WEIR_IO, errno, "receive from %s", question->address);
+        if (err != WEIR_OK) {
             free(data);
-            return weir_fail(WEIR_IO, errno, "receive");
+            return err;
         }
+        if (got < 0)
+            continue;
         if (got == 0) {
             data[used] = '\0';
             *out = data;
@@ -113,28 +167,18 @@ split_answer(char *answer, size_t size, int *status, size_t *body_at)
 }
 
 enum weir_err
-weir_net_http_get(const char *address, const char *target, int timeout_ms, int *status,
-    char **body, size_t *size)
+weir_net_http_get(const char *address, const char *target, int *status, char **body,
+    size_t *size)
 {
-    int fd;
-    char *request;
-    enum weir_err err = weir_net_connect(address, true, timeout_ms, &fd);
+    struct question question = {.address = address, .target = target};
+    enum weir_err err = ask(&question);
     if (err != WEIR_OK)
         return err;
-    int request_size = asprintf(&request,
-        "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: weir\r\nAccept: */*\r\n\r\n", target, address);
-    if (request_size < 0) {
-        close(fd);
-        return weir_fail(WEIR_NOMEM, 0, "request");
-    }
     char *answer = NULL;
     size_t answer_size = 0;
     size_t body_at = 0;
-    err = weir_net_send(fd, request, (size_t)request_size);
-    free(request);
-    if (err == WEIR_OK)
-        err = receive_all(fd, &answer, &answer_size);
-    close(fd);
+    err = receive_all(&question, &answer, &answer_size);
+    close(question.fd);
     if (err == WEIR_OK)
         err = split_answer(answer, answer_size, status, &body_at);
     if (err != WEIR_OK) {

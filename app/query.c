@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
+#include "controlplane/text.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -75,6 +76,15 @@ append_matchers(struct target *target, const char *const *words, int count)
     return WEIR_OK;
 }
 
+/* The shortest number that reads back, as the API writes it. */
+static void
+print_double(double value)
+{
+    char text[WEIR_DOUBLE_TEXT_MAX];
+    weir_double_print(value, text);
+    printf("%s\n", text);
+}
+
 static void
 print_point(json_t *point)
 {
@@ -88,13 +98,13 @@ print_point(json_t *point)
         strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &utc);
     int ms = (int)lround((seconds - floor(seconds)) * 1000);
     printf("  %s.%03d  ", stamp, ms < 1000 ? ms : 999);
-    /* non-finite values are strings; numbers in their shortest form, as they came */
+    /* non-finite values are strings */
     if (json_is_string(value))
         printf("%s\n", json_string_value(value));
     else if (json_is_integer(value))
         printf("%" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
     else
-        printf("%.17g\n", json_real_value(value));
+        print_double(json_real_value(value));
 }
 
 static void
@@ -156,7 +166,7 @@ ask(const char *http, const struct target *target, bool as_json)
     int status;
     char *body;
     size_t size;
-    enum weir_err err = weir_net_http_get(http, target->text, 60000, &status, &body, &size);
+    enum weir_err err = weir_net_http_get(http, target->text, &status, &body, &size);
     if (err != WEIR_OK)
         return err;
     if (status != 200)

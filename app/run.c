@@ -53,6 +53,9 @@ weir_command_check(int argc, char **argv)
     if (!load("check", &config, argc, argv))
         return WEIR_EXIT_CONFIG;
     weir_config_print(&config, stdout);
+    const char *doubt = weir_config_doubt(&config);
+    if (doubt != NULL)
+        fprintf(stderr, "weir check: warning: %s\n", doubt);
     return print_topology(&config) ? EXIT_SUCCESS : WEIR_EXIT_CONFIG;
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/sample.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,13 @@ tell_refused(struct weir_send_points *points, const struct weir_record *record, 
     for (uint32_t i = 0; i < record->size && i < 60; i++)
         fputc(record->text[i] >= 0x20 && record->text[i] < 0x7f ? record->text[i] : '?', stderr);
     fputs(record->size > 60 ? "...\n" : "\n", stderr);
+}
+
+void
+weir_send_points_tell_rest(const struct weir_send_points *points)
+{
+    if (points->refused > TOLD_MAX)
+        fprintf(stderr, "weir send: and %" PRIu64 " more refused\n", points->refused - TOLD_MAX);
 }
 
 /* Keeps the labels of a new series for its template. WEIR_INVALID where there can be none. */

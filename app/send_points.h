@@ -63,6 +63,8 @@ struct weir_send_points {
 /* The struct is zeroed. seed: WEIR_HASH_SEED_BYTES random ones. */
 void weir_send_points_init(struct weir_send_points *points, const uint8_t *seed, bool graphite);
 void weir_send_points_fini(struct weir_send_points *points);
+/* Says on standard error how many refused lines were not shown there, where there are any. */
+void weir_send_points_tell_rest(const struct weir_send_points *points);
 /* Reads the next block. *final: there is no more behind it. */
 enum weir_err weir_send_points_read(struct weir_send_points *points,
     struct weir_send_source *source, bool *final) WEIR_MUST_USE;

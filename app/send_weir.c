@@ -485,6 +485,7 @@ weir_send_weir(const struct weir_send_options *options, struct weir_send_source 
     if (err == WEIR_OK)
         err = send_lines(&work, source);
     err = close_channels(&work, err);
+    weir_send_points_tell_rest(&work.read);
     if (err == WEIR_OK)
         err = report(&work);
     for (uint32_t i = 0; i < work.channel_count; i++)

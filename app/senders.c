@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define TIMEOUT_MS 10000
-
 static void
 print_row(json_t *row)
 {
@@ -59,8 +57,7 @@ ask(const char *http, bool as_json)
     int status;
     char *body;
     size_t size;
-    enum weir_err err =
-        weir_net_http_get(http, "/api/v1/senders", TIMEOUT_MS, &status, &body, &size);
+    enum weir_err err = weir_net_http_get(http, "/api/v1/senders", &status, &body, &size);
     if (err != WEIR_OK)
         return err;
     if (status != 200)

@@ -292,7 +292,7 @@ give_up(struct supervisor *supervisor, const struct child *child, int status)
     int64_t tried = weir_mono_ns() - child->first_ns;
     if (child->was_ready)
         return false;
-    if (code == WEIR_EXIT_CONFIG && child->starts == 1) {
+    if (code == WEIR_EXIT_CONFIG) {
         weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
         begin_stop(supervisor, WEIR_EXIT_CONFIG);
         return true;
@@ -520,6 +520,9 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
             [CONTROLPLANE] = {.name = "controlplane", .program = "weir-controlplane",
                 .wanted = options->config->http_port != 0}}};
     weir_event_init("supervisor", options->config->log_level);
+    const char *doubt = weir_config_doubt(options->config);
+    if (doubt != NULL)
+        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", doubt);
     raise_limits();
     enum weir_err err = find_programs(&supervisor, options->programs);
     if (err == WEIR_OK)

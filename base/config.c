@@ -197,8 +197,8 @@ fail_place(const struct weir_config *config, uint32_t line, const char *path, co
 #define FAIL_KEY(config, path, ...)                                                             \
     fail_place(config, key_line(config, path), path, config_key_find(path)->option, __VA_ARGS__)
 
-/* Of two values that do not fit each other the one to name is the one given last: options stand
- * over the file, and that over the defaults. */
+/* Of two values that do not fit each other the one to name is the one that stands over the other:
+ * options stand over the file, and that over the defaults. */
 static int
 rank(uint32_t line)
 {
@@ -206,7 +206,7 @@ rank(uint32_t line)
 }
 
 static const char *
-given_last(const struct weir_config *config, const char *first, const char *second)
+stands_over(const struct weir_config *config, const char *first, const char *second)
 {
     bool by_second = rank(key_line(config, second)) > rank(key_line(config, first));
     return by_second ? second : first;
@@ -269,7 +269,7 @@ check_cores(const struct weir_config *config)
                 "core %d is not among those this process may use (%d allowed)",
                 config->cores[i], CPU_COUNT(&allowed));
     if (config->core_count > 0 && config->workers > config->core_count)
-        return FAIL_KEY(config, given_last(config, "dataplane.workers", "dataplane.cores"),
+        return FAIL_KEY(config, stands_over(config, "dataplane.workers", "dataplane.cores"),
             "%u workers on %u cores", config->workers, config->core_count);
     return WEIR_OK;
 }
@@ -283,19 +283,19 @@ check_sizes(const struct weir_config *config)
     if (config->log_segment_bytes % 4096 != 0)
         return FAIL_KEY(config, "log.segment_size", "no multiple of 4KiB");
     if (config->log_size_max < 2 * config->log_segment_bytes)
-        return FAIL_KEY(config, given_last(config, "log.size_max", "log.segment_size"),
+        return FAIL_KEY(config, stands_over(config, "log.size_max", "log.segment_size"),
             "log.size_max of %llu bytes is less than two times log.segment_size of %llu",
             (unsigned long long)config->log_size_max,
             (unsigned long long)config->log_segment_bytes);
     if (config->log_full == WEIR_CONFIG_RECYCLE &&
         config->log_size_max < 4 * config->log_segment_bytes)
         return FAIL_KEY(config,
-            given_last(config, "log.full",
-                given_last(config, "log.size_max", "log.segment_size")),
+            stands_over(config, "log.full",
+                stands_over(config, "log.size_max", "log.segment_size")),
             "recycle needs a log.size_max of four times log.segment_size (%llu bytes)",
             (unsigned long long)config->log_segment_bytes);
     if (config->ack_interval_ms > config->flush_interval_ms)
-        return FAIL_KEY(config, given_last(config, "ingest.ack_interval", "ingest.flush_interval"),
+        return FAIL_KEY(config, stands_over(config, "ingest.ack_interval", "ingest.flush_interval"),
             "ingest.ack_interval is longer than ingest.flush_interval");
     return WEIR_OK;
 }
@@ -313,4 +313,17 @@ weir_config_check(const struct weir_config *config)
     if (err == WEIR_OK)
         err = check_cores(config);
     return err;
+}
+
+const char *
+weir_config_doubt(const struct weir_config *config)
+{
+    uint32_t udp = 0;
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        udp += config->listeners[i].transport == WEIR_CONFIG_UDP;
+    if (config->listener_count == 0)
+        return "listeners: there is none, so nothing is received";
+    if (config->port_count > 0 && udp == 0)
+        return "ports: they take packets to the UDP listeners, and there is none";
+    return NULL;
 }

@@ -98,6 +98,8 @@ void weir_config_usage(FILE *out);
 /* Checks what belongs together (ports in use twice, ring below its minimum, cores there are). The
  * detail names file and line, or the option, that the value came from. */
 enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
+/* What a checked configuration may, but is hardly meant to, say; NULL where there is nothing. */
+const char *weir_config_doubt(const struct weir_config *config);
 
 /* Bytes of the frame ring: as configured, or 15 s at rate_max with 8 bytes a sample. */
 uint64_t weir_config_frame_ring_bytes(const struct weir_config *config);

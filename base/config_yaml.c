@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 #define KEY_SIZE_MAX 128
@@ -307,6 +308,11 @@ weir_config_load(struct weir_config *config, const char *path)
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return weir_fail(WEIR_INVALID, errno, "%s", path);
+    struct stat status;
+    if (fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode)) {
+        fclose(file);
+        return weir_fail(WEIR_INVALID, 0, "%s is a directory; a file is wanted", path);
+    }
     if (!yaml_parser_initialize(&parser)) {
         fclose(file);
         return weir_fail(WEIR_NOMEM, 0, "%s: YAML parser", path);

@@ -16,7 +16,7 @@
     X(OK, "ok") \
     X(AGAIN, "try again after progress") \
     X(FULL, "no room within a configured limit") \
-    X(IO, "device error") \
+    X(IO, "input or output failed") \
     X(NOMEM, "out of memory") \
     X(INVALID, "invalid argument or input") \
     X(CORRUPT, "stored bytes do not check out") \

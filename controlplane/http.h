@@ -5,7 +5,7 @@
  * Memory:  a connection buffers at most WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX of input beside the
  *          request that is handled, and its answer until the client has read it
  * Errors:  what evhttp cannot read as a request it answers itself, with a page of its own (400; 413
- *          for the body, 417 for Expect); all else is answered in JSON
+ *          for the body, 417 for a body's Expect); all else is answered in JSON
  * Limits:  WEIR_HTTP_CONNECTIONS_MAX; a request must arrive within WEIR_HTTP_REQUEST_S; one on
  *          which nothing moves is closed after WEIR_HTTP_IDLE_S
  *

@@ -62,6 +62,7 @@ struct weir_run {
 struct weir_parsed {
     uint32_t record_count;
     uint32_t point_count;
+    uint32_t refused_count; /* text: of the records, those with a reason */
     /* samples the parser refused by reason; received counts them too */
     uint32_t samples_rejected[WEIR_REASON_COUNT];
     uint32_t integers_rounded;
@@ -171,6 +172,7 @@ weir_parsed_reset(struct weir_parsed *parsed)
 {
     parsed->record_count = 0;
     parsed->point_count = 0;
+    parsed->refused_count = 0;
     parsed->integers_rounded = 0;
     parsed->waits = false;
     parsed->sequence_gaps = 0;

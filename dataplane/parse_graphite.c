@@ -61,6 +61,7 @@ add_record(struct run *run, const uint8_t *text, size_t size, uint32_t points, u
         .reason = reason,
     };
     out->point_count += points;
+    out->refused_count += reason != WEIR_REASON_NONE;
 }
 
 /* Adds the record and its one sample, unless the rules for values and times refuse it. */

@@ -75,6 +75,7 @@ add_record(struct run *run, size_t start, size_t size, uint32_t points, uint8_t 
         .reason = reason,
     };
     out->point_count += points;
+    out->refused_count += reason != WEIR_REASON_NONE;
 }
 
 /* Counts a line that the grammar accepts, and judges its time. */

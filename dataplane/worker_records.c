@@ -63,7 +63,8 @@ look_up(struct weir_worker *worker)
         sizeof parsed->points[0], count, worker->numbers);
     weir_worker_cycles(worker, WEIR_STAGE_lookup, start, count);
     worker->options.counts->counter[WEIR_COUNTER_raw_hits] += hits;
-    if (hits == count)
+    worker->all_known = hits == count;
+    if (worker->all_known)
         return;
     start = weir_tsc();
     worker->options.counts->counter[WEIR_COUNTER_raw_misses] += count - hits;
@@ -107,44 +108,20 @@ batch_room(struct weir_worker *worker, uint32_t points)
     return WEIR_LIKELY(worker->batch != NULL) || weir_worker_batch_open(worker);
 }
 
-/* Points of the records first to end, which lie together, and what decides whether they may simply
- * be appended. */
-struct stretch {
-    uint32_t first;
-    uint32_t count;
-    bool plain; /* no record is refused, no series unknown */
-};
-
-static struct stretch
-stretch_of(const struct weir_worker *worker, uint32_t first, uint32_t end)
-{
-    const struct weir_record *records = worker->options.parsed->records;
-    const struct weir_record *last = &records[end - 1];
-    struct stretch out = {.first = records[first].point_first, .plain = true};
-    unsigned reasons = 0;
-    for (uint32_t i = first; i < end; i++)
-        reasons |= records[i].reason ^ WEIR_REASON_NONE;
-    if (WEIR_UNLIKELY(reasons != 0))
-        return (struct stretch){.plain = false}; /* a refused record's points are nowhere */
-    out.count = last->point_first + last->point_count - out.first;
-    for (uint32_t i = 0; i < out.count; i++)
-        out.plain &= worker->numbers[out.first + i] != WEIR_RAW_UNKNOWN;
-    return out;
-}
-
-/* Appends points, with what the batch tells of them in registers. The caller has seen to room. */
+/* Appends `count` points from `first` on, with what the batch tells of them in registers. The caller
+ * has seen to room and to their series. */
 static void
-stretch_append(struct weir_worker *worker, const struct stretch *stretch)
+points_append(struct weir_worker *worker, uint32_t first, uint32_t count)
 {
     struct weir_batch *batch = worker->batch;
-    const struct weir_point *points = worker->options.parsed->points + stretch->first;
-    const uint64_t *numbers = worker->numbers + stretch->first;
+    const struct weir_point *points = worker->options.parsed->points + first;
+    const uint64_t *numbers = worker->numbers + first;
     struct weir_sample *out = batch->samples + batch->count;
     struct weir_run_cursor cursor = weir_run_cursor(batch);
     uint64_t through = batch->series_through;
     int64_t least = batch->time_min_ms, most = batch->time_max_ms;
     bool ascending = batch->ascending;
-    for (uint32_t i = 0; i < stretch->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t number = numbers[i];
         int64_t time_ms = points[i].time_ms;
         out[i] = (struct weir_sample){
@@ -157,36 +134,44 @@ stretch_append(struct weir_worker *worker, const struct stretch *stretch)
         most = time_ms > most ? time_ms : most;
     }
     weir_run_keep(batch, &cursor);
-    batch->count += stretch->count;
+    batch->count += count;
     batch->series_through = through;
     batch->ascending = ascending;
     batch->time_min_ms = least;
     batch->time_max_ms = most;
 }
 
-/* Takes all records of packet_at up to `end` where each can simply be appended to the open batch.
- * False where one of them has to be looked at: none is taken then. */
+/* All that is parsed goes into the open batch, as nearly always: no record was refused, every series
+ * is known, and there is room. False where that is not so: nothing is taken then. */
 static bool
-take_stretch(struct weir_worker *worker, uint32_t end, uint32_t state)
+take_burst(struct weir_worker *worker, uint32_t state)
 {
-    uint32_t first = worker->record_at;
-    struct weir_packet *packet = &worker->packets[worker->packet_at];
-    if (FAULT_DROPS_SAMPLE || state != WEIR_INGEST_OPEN || first == end || worker->batch == NULL)
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_batch *batch = worker->batch;
+    if (FAULT_DROPS_SAMPLE || state != WEIR_INGEST_OPEN || batch == NULL ||
+        worker->record_at != 0 || worker->span_at != 0 || parsed->point_count == 0 ||
+        parsed->refused_count != 0 || !worker->all_known ||
+        parsed->point_count > WEIR_BATCH_SAMPLES_MAX - batch->count)
         return false;
-    struct stretch stretch = stretch_of(worker, first, end);
-    if (!stretch.plain || stretch.count > WEIR_BATCH_SAMPLES_MAX - worker->batch->count)
-        return false;
-    stretch_append(worker, &stretch);
-    if (WEIR_UNLIKELY(worker->batch->opened_tsc == 0))
-        worker->batch->opened_tsc = packet->receive_tsc;
-    worker->batch->records += end - first;
-    packet->accepted += end - first;
-    packet->batch = worker->batch->number;
-    worker->records_taken += end - first;
-    worker->samples_taken += stretch.count;
-    worker->records_seen += end - first;
-    worker->record_at = end;
+    if (WEIR_UNLIKELY(batch->opened_tsc == 0))
+        batch->opened_tsc = worker->packets[worker->packet_at].receive_tsc;
+    points_append(worker, 0, parsed->point_count);
+    batch->records += parsed->record_count;
+    worker->records_taken += parsed->record_count;
+    worker->samples_taken += parsed->point_count;
     worker->known_ns = worker->now_ns;
+    for (; worker->span_at < worker->span_count; worker->span_at++) {
+        const struct weir_worker_span *span = &worker->spans[worker->span_at];
+        struct weir_packet *packet = &worker->packets[worker->packet_at];
+        uint32_t records = span->record_end - worker->record_at;
+        packet->accepted += records;
+        if (records != 0)
+            packet->batch = batch->number;
+        worker->records_seen += records;
+        worker->record_at = span->record_end;
+        if (span->last)
+            weir_worker_packet_end(worker, span->consumed);
+    }
     return true;
 }
 
@@ -195,8 +180,6 @@ take_stretch(struct weir_worker *worker, uint32_t end, uint32_t state)
 static bool
 take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
 {
-    if (WEIR_LIKELY(take_stretch(worker, end, state)))
-        return true;
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_packet *packet = &worker->packets[worker->packet_at];
     uint32_t at = worker->record_at, first = at;
@@ -233,6 +216,7 @@ weir_worker_take_spans(struct weir_worker *worker)
     uint64_t start = weir_tsc();
     uint32_t first = worker->record_at;
     bool room = true;
+    (void)take_burst(worker, state);
     for (; worker->span_at < worker->span_count; worker->span_at++) {
         const struct weir_worker_span *span = &worker->spans[worker->span_at];
         room = take_records(worker, span->record_end, state);

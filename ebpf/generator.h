@@ -27,8 +27,8 @@ struct weir_generator;
 
 /* Loads the program from object. */
 enum weir_err weir_generator_new(const char *object, struct weir_generator **out) WEIR_MUST_USE;
-/* Begins to send to the interfaces of those indexes in turn, 1, 2 or 4 of them, on the CPU the
- * caller is pinned to; the caller gets real-time priority. */
+/* Begins to send to the interfaces of those indexes, 1, 2 or 4 of them, WEIR_GEN_TURN frames to
+ * each in turn, on the CPU the caller is pinned to; the caller gets real-time priority. */
 enum weir_err weir_generator_start(struct weir_generator *generator,
     const uint32_t *interface_indexes, uint32_t count) WEIR_MUST_USE;
 

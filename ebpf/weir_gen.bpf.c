@@ -40,6 +40,7 @@ weir_gen(struct xdp_md *context)
     if (slot == NULL)
         return XDP_DROP;
     __u32 size = slot->size;
+    __u32 target = (__u32)(state->sent / WEIR_GEN_TURN) & (state->target_count - 1);
     state->sent++;
     if (size < WEIR_GEN_FRAME_MIN || size > WEIR_GEN_FRAME_MAX ||
         bpf_xdp_adjust_tail(context, (int)size - WEIR_GEN_FRAME_MAX) != 0 ||
@@ -47,8 +48,7 @@ weir_gen(struct xdp_md *context)
         state->refused++;
         return XDP_DROP;
     }
-    __u32 target = (__u32)state->sent & (state->target_count - 1) & (WEIR_GEN_TARGETS_MAX - 1);
-    return (int)bpf_redirect(state->targets[target], 0);
+    return (int)bpf_redirect(state->targets[target & (WEIR_GEN_TARGETS_MAX - 1)], 0);
 }
 
 /* On the receiving end where no other program is: a veth takes frames in bulk only with one. */

@@ -8,6 +8,9 @@
 
 #define WEIR_GEN_SLOTS 256 /* a power of two; 544 KiB: about what a core's own cache holds */
 #define WEIR_GEN_TARGETS_MAX 4
+/* Frames that follow each other to one target: what belongs together mostly stays so, as a NIC keeps
+ * a sender on one queue. */
+#define WEIR_GEN_TURN 32
 #define WEIR_GEN_FRAME_MAX 1514
 #define WEIR_GEN_FRAME_MIN 60
 
@@ -23,7 +26,7 @@ struct weir_gen_state {
     __u64 sent;    /* frames taken out of slots */
     __u64 refused; /* frames of a size that cannot be sent */
     __u32 targets[WEIR_GEN_TARGETS_MAX]; /* interface indexes */
-    __u32 target_count;                  /* 1, 2 or 4: frames go to each in turn */
+    __u32 target_count;                  /* 1, 2 or 4, each of which gets a turn */
     __u32 reserved;
 };
 

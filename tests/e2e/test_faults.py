@@ -206,6 +206,32 @@ def test_two_instances_side_by_side():
         assert list(two.raw("m_f", now, now + 1)) == [(("i", "2"),)]
 
 
+def test_a_start_that_cannot_succeed_is_not_tried_again():
+    with Instance() as weir:
+        now = int(time.time())
+        lines = "".join(f"m,i={i} f={i} {now * 10**9}\n" for i in range(30))
+        assert parse_ok(weir.send_tcp(lines.encode()))[0] == 30
+        weir.stop()
+
+        def refused(reason, *options):
+            other = Instance(*options, data=weir.data)
+            os.unlink(other.log_path)
+            other.start(wait=False)
+            assert other.process.wait(12) == 2
+            assert reason in other.log() and "start_refused child=dataplane" in other.log()
+            assert other.log().count("child_started child=dataplane") == 1
+        refused(f'"series.max is 10, and data {weir.data} holds 30 series"', "--series-max", "10")
+        refused("bind UDP 192.0.2.1 port", "--influx-udp", "192.0.2.1:8089")
+        key = os.path.join(weir.data, "key")
+        os.rename(key, key + ".kept")
+        with open(key, "w") as file:
+            file.write("short")
+        refused("key is shorter than 32 bytes")
+        os.rename(key + ".kept", key)
+        weir.start()
+        assert len(weir.raw("m_f", now, now + 1)) == 30
+
+
 def test_a_full_log_refuses_by_name_and_serves_reads():
     with Instance("--log-size-max", "32MiB", "--log-segment-size", "16MiB") as weir:
         now = int(time.time())

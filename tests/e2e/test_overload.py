@@ -13,14 +13,14 @@ NAMES = {"ring_full_packets", "socket_drops_packets", "define_backlog_samples",
          "table_full_samples"}
 
 
-def overload(source):
+def overload(source, *options):
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-overload-") as data:
         done = subprocess.run([WEIR, "bench", "--overload", "--source", source, "--series", "1200",
-                               "--seconds", "0.4", "--json", "--data", data],
+                               "--seconds", "0.4", "--data", data, *options],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 def expect_closed(report):
@@ -38,14 +38,30 @@ def expect_closed(report):
 
 
 def test_ring_overflow_is_counted_to_the_packet():
-    report = overload("ring")
+    report = json.loads(overload("ring", "--json"))
     expect_closed(report)
     assert report["phases"][2]["lost"]["ring_full_packets"] > 0
     assert report["phases"][0]["lost"] == {}
 
 
 def test_udp_overflow_is_counted_to_the_packet():
-    expect_closed(overload("udp"))
+    expect_closed(json.loads(overload("udp", "--json")))
+
+
+def test_without_json_it_is_a_table():
+    lines = overload("ring").splitlines()
+    assert lines[0].split() == ["phase", "seconds", "offered/s", "durable/s", "new/s", "defined/s",
+                                "private", "MiB", "lost"], lines
+    phases = [line.split() for line in lines[1:7]]
+    assert [p[0] for p in phases] == ["peak", "2x", "5x", "half", "churn", "half"], lines
+    for phase in phases:
+        assert all(float(number) >= 0 for number in phase[1:7]), lines
+        assert float(phase[2]) > 0 and (phase[7] == "-" or phase[7] in NAMES), lines
+    assert phases[2][7] == "ring_full_packets" and int(phases[2][8].rstrip(",")) > 0, lines
+    sums = dict(line.split() for line in lines[7:])
+    assert int(sums["offered_packets"]) == int(sums["received_packets"]) \
+        + int(sums["ring_full_packets"]) > 0, lines
+    assert sums["unnamed_samples"] == sums["residual_samples"] == "0", lines
 
 
 if __name__ == "__main__":

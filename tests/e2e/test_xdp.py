@@ -182,7 +182,7 @@ def bench(proto, *options):
         mean = report["frame_samples"]
         assert lost * (mean - 1) <= gone <= lost * (mean + 1), report
     else:
-        least, most = {"influx": (12, 12), "weir": (36, 164)}[proto]
+        least, most = {"influx": (12, 12), "graphite": (12, 12), "weir": (36, 164)}[proto]
         assert report["samples_sent"] == report["frames_sent"] * (least + most) // 2, report
         large, rest = divmod(gone - lost * least, max(most - least, 1))
         assert rest == 0 and 0 <= large <= (lost if most > least else 0), (gone, lost, report)
@@ -222,10 +222,61 @@ def test_bench_fills_datagrams_with_whole_lines():
     assert 13 <= full["frame_samples"] < 14 and full["frame_bytes"] <= 42 + 1432, full
 
 
+def test_bench_reads_back_what_its_frames_of_graphite_held():
+    """Over AF_XDP with a host's lines each, and over two ports filled; times are whole seconds."""
+    with Xdp():
+        pass
+    report = bench("graphite")
+    assert report["receiver"] == "AF_XDP" and report["proto"] == "graphite", report
+    assert report["samples_sent"] == report["frames_sent"] * 12, report
+    full = bench("graphite", "--payload", "1432", "--pairs", "2")
+    assert 14.5 <= full["frame_samples"] < 15.5 and full["frame_bytes"] <= 42 + 1432, full
+
+
+def test_bench_reads_back_what_graphite_came_through_the_kernels_own_stack():
+    with Xdp():
+        pass
+    report = bench("graphite", "--socket")
+    assert report["receiver"] == "kernel UDP", report
+    assert report["samples_sent"] == report["frames_sent"] * 12, report
+
+
 def test_bench_reads_back_what_its_frames_of_the_weir_protocol_held():
     with Xdp():
         pass
     bench("weir")
+
+
+def test_bench_that_is_killed_leaves_no_instance_behind():
+    with Xdp():
+        pass
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as data:
+        bench_run = subprocess.Popen([os.path.join(BIN, "weir"), "bench", "--source", "veth",
+                                      "--rate", "2000", "--seconds", "60", "--data", data],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            children = f"/proc/{bench_run.pid}/task/{bench_run.pid}/children"
+
+            def instance():
+                with open(children) as file:
+                    pids = file.read().split()
+                for pid in pids:
+                    with open(f"/proc/{pid}/cmdline") as file:
+                        if file.read().startswith("weir\0run\0"):
+                            return int(pid)
+                return None
+            wait_for(instance, 10, "the bench's instance")
+            pid = instance()
+        finally:
+            bench_run.kill()
+            bench_run.wait()
+        try:
+            wait_for(lambda: not process_lives(pid), 15, "its end")
+        except AssertionError:
+            os.kill(pid, signal.SIGTERM)
+            raise
+        finally:
+            run("ip", "link", "del", f"wbn{bench_run.pid % 100000}_0")
 
 
 def test_rules_hold_from_the_next_packet_and_drops_are_counted():

@@ -116,6 +116,19 @@ test_every_line_says_what_the_checker_computes(void **state)
     check_lines(WEIR_BENCH_GRAPHITE, 10 * STEP_MS, read_graphite); /* hosts differ in their time */
 }
 
+static void
+test_times_are_whole_numbers_of_the_protocols_unit(void **state)
+{
+    (void)state;
+    assert_int_equal(weir_bench_time_whole_ms(WEIR_BENCH_GRAPHITE, START_MS - 999), START_MS);
+    assert_int_equal(weir_bench_time_whole_ms(WEIR_BENCH_GRAPHITE, START_MS), START_MS);
+    assert_int_equal(weir_bench_time_whole_ms(WEIR_BENCH_INFLUX, START_MS + 1), START_MS + 1);
+    /* passes over few series: as near together as times can be written */
+    assert_int_equal(weir_bench_step_ms(WEIR_BENCH_INFLUX, 99999), 1);
+    assert_int_equal(weir_bench_step_ms(WEIR_BENCH_WEIR, 100000), 1000);
+    assert_int_equal(weir_bench_step_ms(WEIR_BENCH_GRAPHITE, 1), 1000);
+}
+
 #define WORKERS 3
 #define HOSTS ((SERIES + 11) / 12)
 
@@ -289,6 +302,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_line_says_what_the_checker_computes),
+        cmocka_unit_test(test_times_are_whole_numbers_of_the_protocols_unit),
         cmocka_unit_test(test_hosts_change_worker_and_are_dealt_evenly),
         cmocka_unit_test(test_every_packet_says_what_the_checker_computes),
         cmocka_unit_test(test_passes_differ_in_order_time_and_values),

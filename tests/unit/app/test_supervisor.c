@@ -231,6 +231,19 @@ listen_on_http(void)
 }
 
 static void
+test_supervisor_gives_up_where_a_later_start_is_refused(void **state)
+{
+    (void)state;
+    give_order("weir-controlplane", "crash");
+    supervisor = start();
+    wait_for("output", "event=child_died child=controlplane");
+    give_order("weir-controlplane", "refuse");
+    assert_int_equal(wait_exit(supervisor), 2);
+    supervisor = 0;
+    assert_true(file_holds("output", "event=start_refused child=controlplane"));
+}
+
+static void
 test_supervisor_refuses_a_taken_http_port_before_anything_starts(void **state)
 {
     (void)state;
@@ -422,6 +435,7 @@ main(void)
         TEST(test_supervisor_starts_says_ready_and_stops_in_order),
         TEST(test_supervisor_restarts_a_killed_child),
         TEST(test_supervisor_gives_up_where_the_configuration_is_refused),
+        TEST(test_supervisor_gives_up_where_a_later_start_is_refused),
         TEST(test_supervisor_refuses_a_taken_http_port_before_anything_starts),
         TEST(test_supervisor_keeps_the_http_port_while_no_control_plane_runs),
         TEST(test_supervisor_is_not_ready_before_its_control_plane_says_so),

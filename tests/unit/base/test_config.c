@@ -326,6 +326,44 @@ test_config_check_names_the_key_of_a_value_nobody_gave(void **state)
 }
 
 static void
+test_config_doubts_what_receives_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *part; /* NULL: no doubt */
+    } cases[] = {
+        {"", NULL},
+        {"listeners: []\n", "listeners: there is none"},
+        {"listeners: []\nports: [net_null0]\n", "listeners: there is none"},
+        {"listeners: [{proto: influx, transport: tcp, address: 127.0.0.1:1}]\n", NULL},
+        {"listeners: [{proto: influx, transport: tcp, address: 127.0.0.1:1}]\n"
+         "ports: [net_null0]\n", "ports: "},
+        {"ports: [net_null0]\n", NULL},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct weir_config config;
+        weir_config_init(&config);
+        write_file(cases[i].text);
+        assert_int_equal(weir_config_load(&config, path), WEIR_OK);
+        assert_int_equal(weir_config_check(&config), WEIR_OK);
+        const char *doubt = weir_config_doubt(&config);
+        assert_true((doubt != NULL) == (cases[i].part != NULL));
+        if (doubt != NULL)
+            assert_non_null(strstr(doubt, cases[i].part));
+    }
+}
+
+static void
+test_config_file_that_is_a_directory_is_refused_as_one(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    assert_int_equal(weir_config_load(&config, "/"), WEIR_INVALID);
+    assert_string_equal(weir_err_detail(), "/ is a directory; a file is wanted");
+}
+
+static void
 test_config_frame_ring_follows_rate_unless_named(void **state)
 {
     (void)state;
@@ -351,6 +389,8 @@ main(void)
         cmocka_unit_test(test_config_check_names_file_line_and_key),
         cmocka_unit_test(test_config_check_names_the_option),
         cmocka_unit_test(test_config_check_names_the_key_of_a_value_nobody_gave),
+        cmocka_unit_test(test_config_doubts_what_receives_nothing),
+        cmocka_unit_test(test_config_file_that_is_a_directory_is_refused_as_one),
         cmocka_unit_test(test_config_frame_ring_follows_rate_unless_named),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

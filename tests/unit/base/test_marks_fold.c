@@ -256,6 +256,45 @@ test_a_forgotten_channel_that_comes_back_goes_on_behind_its_number(void **state)
     expect(&marks, &expected);
 }
 
+/* Of one entry more than are remembered the first is forgotten for good. */
+static void
+test_the_last_forgotten_channels_are_remembered(void **state)
+{
+    (void)state;
+    struct list marks = list_new(), expected = list_new();
+    for (uint64_t i = 0; i <= WEIR_MARK_FORGOTTEN_MAX; i++)
+        add_head(&marks, WEIR_MARK_FORGOTTEN, i, 2, 100 + i);
+    add_head(&marks, WEIR_MARK_TEMPLATE, 0, 2, 1); /* begins anew */
+    add_body(&marks, 77, (struct weir_mark_template){3, 0, 0, 0});
+    add_head(&marks, WEIR_MARK_TEMPLATE, 1, 2, 1); /* goes on */
+    add_body(&marks, 77, (struct weir_mark_template){3, 0, 0, 0});
+    for (uint64_t i = 2; i <= WEIR_MARK_FORGOTTEN_MAX; i++)
+        add_head(&expected, WEIR_MARK_FORGOTTEN, i, 2, 100 + i);
+    add_head(&expected, WEIR_MARK_SEQUENCE, 0, 2, 0);
+    add_head(&expected, WEIR_MARK_SEQUENCE, 1, 2, 101);
+    expect(&marks, &expected);
+}
+
+static void
+test_a_channel_has_so_many_templates(void **state)
+{
+    (void)state;
+    struct list marks = list_new(), expected = list_new();
+    add_head(&expected, WEIR_MARK_SEQUENCE, 5, 2, 0);
+    for (uint16_t i = 0; i <= WEIR_MARK_TEMPLATES_MAX; i++) {
+        const struct weir_mark_template body = {i, 2, 0, 2};
+        add_head(&marks, WEIR_MARK_TEMPLATE, 5, 2, 10);
+        add_body(&marks, i, body);
+        add_run(&marks, i, 2);
+        if (i == WEIR_MARK_TEMPLATES_MAX)
+            break;
+        add_head(&expected, WEIR_MARK_TEMPLATE, 5, 2, 10);
+        add_body(&expected, i, body);
+        add_run(&expected, i, 2);
+    }
+    expect(&marks, &expected);
+}
+
 static void
 test_series_that_were_not_defined_are_passed_over(void **state)
 {
@@ -380,6 +419,8 @@ main(void)
         cmocka_unit_test(test_a_template_with_holes_has_an_entry_for_each_stretch),
         cmocka_unit_test(test_a_template_is_replaced_by_the_newer_packet_alone),
         cmocka_unit_test(test_a_forgotten_channel_that_comes_back_goes_on_behind_its_number),
+        cmocka_unit_test(test_the_last_forgotten_channels_are_remembered),
+        cmocka_unit_test(test_a_channel_has_so_many_templates),
         cmocka_unit_test(test_series_that_were_not_defined_are_passed_over),
         cmocka_unit_test(test_what_comes_before_damage_stays),
         cmocka_unit_test(test_a_long_list_is_cut_between_entries),

@@ -431,10 +431,28 @@ test_http_survives_bytes_of_any_kind(void **state)
     check_alive();
 }
 
+/* An expectation that is not known matters to who waits with a body alone. */
+static void
+test_http_answers_an_expectation_without_a_body(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {"GET / HTTP/1.1\r\nExpect: tea\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nExpect: tea\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n"};
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        int fd = dial();
+        send_text(fd, requests[i]);
+        assert_true(read_answer(fd, i != 1));
+        assert_int_equal(answer.status, 200);
+        close(fd);
+    }
+}
+
 static void
 test_http_takes_requests_byte_by_byte(void **state)
 {
     (void)state;
+    check_alive(); /* else it is 503 while the query threads open their readers */
     static const char request[] = "GET /healthz HTTP/1.1\nHost: x\n\n";
     int fd = dial();
     for (size_t i = 0; i < sizeof request - 1; i++)
@@ -464,6 +482,7 @@ static void
 test_http_answers_pipelined_requests_in_order(void **state)
 {
     (void)state;
+    check_alive();
     int fd = dial();
     send_text(fd, "GET /nothing HTTP/1.1\r\n\r\n"
         "GET /api/v1/metrics/query?metric=cpu&from=0&to=60 HTTP/1.1\r\n\r\n"
@@ -671,6 +690,7 @@ test_http_refuses_connections_past_its_limit(void **state)
 {
     (void)state;
     int fds[WEIR_HTTP_CONNECTIONS_MAX];
+    check_alive();
     for (int i = 0; i < WEIR_HTTP_CONNECTIONS_MAX; i++)
         fds[i] = dial();
     int fd = dial();
@@ -820,6 +840,7 @@ main(void)
         T(test_http_refuses_requests_of_doubtful_length),
         T(test_http_bounds_uri_headers_and_body),
         T(test_http_survives_bytes_of_any_kind),
+        T(test_http_answers_an_expectation_without_a_body),
         T(test_http_takes_requests_byte_by_byte),
         T(test_http_forgets_half_requests),
         T(test_http_answers_pipelined_requests_in_order),

@@ -1,309 +1,27 @@
-/* A folded list against the whole one: both replayed into a table of senders, then compared field
- * for field, and by what is remembered of forgotten channels now and after more of them. */
-#include "base/marks_fold.h"
-#include "base/memory.h"
+/* Folded marks against a replay of all of them, from random numbers; tests/fuzz/fuzz_marks.c does
+ * the same from bytes. */
 #include "dataplane/senders_internal.h"
+#include "tests/fuzz/twin_marks.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#define CHANNELS 8192
-#define TEMPLATE_BYTES (96u << 20)
-#define LIST_MAX (256u << 10)
-#define SERIES_MAX 3000
-
-static struct weir_hash_key key;
-
-static uint64_t
-next_random(uint64_t *state)
-{
-    *state ^= *state >> 12; /* xorshift64* (Vigna, ACM TOMS 2016) */
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(2685821657736338717);
-}
-
-static struct weir_senders *
-senders_new(void)
-{
-    bool huge = false;
-    void *memory;
-    assert_int_equal(weir_memory_map(weir_senders_footprint(CHANNELS, TEMPLATE_BYTES), &huge,
-                         &memory), WEIR_OK);
-    return weir_senders_init(memory, CHANNELS, TEMPLATE_BYTES, &key);
-}
-
-static void
-senders_free(struct weir_senders *senders)
-{
-    weir_memory_unmap(senders, weir_senders_footprint(CHANNELS, TEMPLATE_BYTES));
-}
-
-static struct weir_marks_fold *
-fold_new(void)
-{
-    struct weir_marks_fold *fold;
-    assert_int_equal(weir_marks_fold_new(&fold), WEIR_OK);
-    return fold;
-}
-
-/* ---- what is written ---- */
-
-struct bytes {
-    uint8_t *data;
-    size_t size;
-    struct weir_marks_fold *fold; /* also folded into this one, where set */
-    struct weir_senders *senders; /* and replayed into this one */
-};
-
-static enum weir_err
-take_list(void *context, const uint8_t *marks, size_t size)
-{
-    struct bytes *out = context;
-    assert_true(size > 0 && size <= WEIR_BATCH_MARKS_MAX);
-    assert_int_equal((uintptr_t)marks % 8, 0);
-    out->data = realloc(out->data, out->size + size);
-    assert_non_null(out->data);
-    memcpy(out->data + out->size, marks, size);
-    out->size += size;
-    if (out->fold != NULL)
-        assert_int_equal(weir_marks_fold_add(out->fold, marks, size), WEIR_OK);
-    if (out->senders != NULL)
-        weir_senders_restore(out->senders, marks, size, SERIES_MAX);
-    return WEIR_OK;
-}
-
-/* ---- random marks ---- */
-
-/* What a run of random marks is drawn from. */
-struct draw {
-    uint64_t random;
-    uint64_t senders;
-    uint64_t epochs;
-    uint64_t ids;
-    uint64_t totals; /* of those in put_template */
-    uint64_t forgotten; /* one entry of so many */
-    uint64_t series_count;
-};
-
-static uint64_t
-pick(struct draw *draw, uint64_t count)
-{
-    return next_random(&draw->random) % count;
-}
-
-static size_t
-put_template(struct draw *draw, struct weir_mark *mark)
-{
-    static const uint16_t totals[] = {0, 1, 5, 5, 5, 40, 40, 16385, 300, 16384};
-    struct weir_mark_template *body = (struct weir_mark_template *)(mark + 1);
-    struct weir_mark_run *runs = (struct weir_mark_run *)(body + 1);
-    uint16_t total = totals[pick(draw, draw->totals)];
-    uint16_t first = total < 2 ? 0 : (uint16_t)pick(draw, total < 400 ? total : 50);
-    uint16_t count = total == 0 ? 0 : (uint16_t)(1 + pick(draw, (uint64_t)(total - first)));
-    *body = (struct weir_mark_template){(uint16_t)pick(draw, draw->ids), total, first,
-        (uint16_t)(count + (pick(draw, 30) == 0))};
-    uint64_t run_count = pick(draw, 6);
-    for (uint64_t i = 0; i < run_count; i++) {
-        uint64_t number = pick(draw, 4) != 0 ? first + i : pick(draw, SERIES_MAX + 50);
-        if (pick(draw, 50) == 0)
-            number = (UINT64_C(1) << 40) - 1 - pick(draw, 3);
-        runs[i] = (struct weir_mark_run){
-            .number = number, .count = pick(draw, 8) == 0 ? pick(draw, 1 << 20) : pick(draw, 9)};
-    }
-    mark->template_hash = (uint32_t)(total + pick(draw, 10) / 9);
-    mark->sequence = pick(draw, 6);
-    return sizeof *mark + sizeof *body + run_count * sizeof *runs;
-}
-
-static size_t
-put_entry(struct draw *draw, uint8_t *out)
-{
-    struct weir_mark *mark = (struct weir_mark *)out;
-    uint64_t type = pick(draw, draw->forgotten) == 0 ? WEIR_MARK_FORGOTTEN : 1 + pick(draw, 2);
-    *mark = (struct weir_mark){.type = (uint16_t)type,
-        .channel = (uint16_t)pick(draw, 2),
-        .bytes = sizeof *mark,
-        .sender = pick(draw, draw->senders),
-        .epoch = (uint32_t)(draw->epochs - pick(draw, 5) / 3),
-        .sequence = 1 + pick(draw, 5000)};
-    if (pick(draw, 40) == 0)
-        mark->epoch = (uint32_t)pick(draw, 4);
-    if (type == WEIR_MARK_TEMPLATE)
-        mark->bytes = (uint32_t)put_template(draw, mark);
-    if (type == WEIR_MARK_SEQUENCE && pick(draw, 2) == 0) {
-        memset(mark + 1, 0xff, WEIR_MARK_WINDOW_BYTES);
-        for (uint64_t holes = pick(draw, 4); holes > 0; holes--)
-            ((uint8_t *)(mark + 1))[pick(draw, WEIR_MARK_WINDOW_BYTES)] = (uint8_t)pick(draw, 256);
-        mark->bytes += WEIR_MARK_WINDOW_BYTES;
-    }
-    return mark->bytes;
-}
-
-/* A list, whose last entry may be damaged. */
-static size_t
-put_list(struct draw *draw, uint8_t *out)
-{
-    size_t used = 0, last = 0;
-    for (uint64_t entries = pick(draw, 60); entries > 0; entries--) {
-        last = used;
-        used += put_entry(draw, out + used);
-    }
-    if (used > 0 && pick(draw, 20) == 0)
-        ((struct weir_mark *)(out + last))->bytes += 8 * (uint32_t)(1 + pick(draw, 3));
-    return used;
-}
-
-/* ---- comparison ---- */
-
-static bool
-come(const struct weir_channel *channel, uint64_t number)
-{
-    return number <= channel->given_up || channel->seen[number % WEIR_WIRE_WINDOW / 64] >>
-        number % 64 & 1;
-}
-
-static void
-compare_templates(const struct weir_senders *a, const struct weir_channel *in_a,
-    const struct weir_senders *b, const struct weir_channel *in_b)
-{
-    assert_int_equal(in_a->template_count, in_b->template_count);
-    uint32_t block_a = in_a->templates, block_b = in_b->templates;
-    for (; block_a != 0 && block_b != 0;) {
-        const struct weir_template *ta = (void *)(a->arena + (size_t)block_a * WEIR_TEMPLATE_UNIT);
-        const struct weir_template *tb = (void *)(b->arena + (size_t)block_b * WEIR_TEMPLATE_UNIT);
-        assert_int_equal(ta->id, tb->id);
-        assert_int_equal(ta->total, tb->total);
-        assert_int_equal(ta->hash, tb->hash);
-        assert_int_equal(ta->unknown, tb->unknown);
-        assert_int_equal(ta->sequence, tb->sequence);
-        assert_memory_equal(ta->numbers, tb->numbers, ta->total * sizeof ta->numbers[0]);
-        block_a = ta->next;
-        block_b = tb->next;
-    }
-    assert_int_equal(block_a, block_b);
-}
-
-static void
-compare_channel(struct weir_senders *whole, struct weir_senders *folded, uint64_t sender,
-    uint16_t number)
-{
-    const struct weir_channel *a = weir_senders_find(whole, sender, number);
-    const struct weir_channel *b = weir_senders_find(folded, sender, number);
-    assert_true((a == NULL) == (b == NULL));
-    if (a == NULL)
-        return;
-    assert_int_equal(a->epoch, b->epoch);
-    assert_int_equal(a->highest, b->highest);
-    uint64_t first = a->highest > WEIR_WIRE_WINDOW ? a->highest - WEIR_WIRE_WINDOW : 0;
-    for (uint64_t n = first; n < a->highest; n++)
-        assert_int_equal(come(a, n + 1), come(b, n + 1));
-    /* as in every mark, what was given up has come */
-    assert_true(a->given_up == 0 || a->given_up == a->highest);
-    assert_int_equal(b->given_up, 0);
-    assert_int_equal(weir_channel_complete(a), weir_channel_complete(b));
-    compare_templates(whole, a, folded, b);
-}
-
-static void
-compare_remembered(struct weir_senders *whole, struct weir_senders *folded, uint64_t sender,
-    uint16_t number)
-{
-    struct weir_forgotten a, b;
-    bool in_a = weir_senders_remembered(whole, sender, number, &a);
-    assert_int_equal(in_a, weir_senders_remembered(folded, sender, number, &b));
-    if (!in_a)
-        return;
-    assert_int_equal(a.highest, b.highest);
-    assert_int_equal(a.epoch, b.epoch);
-}
-
-static void
-compare(struct weir_senders *whole, struct weir_senders *folded, uint64_t senders)
-{
-    assert_int_equal(whole->channel_count, folded->channel_count);
-    for (uint64_t sender = 0; sender < senders; sender++)
-        for (uint16_t number = 0; number < 2; number++) {
-            compare_channel(whole, folded, sender, number);
-            compare_remembered(whole, folded, sender, number);
-        }
-}
-
-/* More channels are forgotten: who is forgotten for good is the same. */
-static void
-compare_forgetting(struct weir_senders *whole, struct weir_senders *folded, struct draw *draw)
-{
-    uint64_t more = pick(draw, WEIR_MARK_FORGOTTEN_MAX);
-    for (uint64_t i = 0; i < more; i++) {
-        struct weir_mark mark = {.type = WEIR_MARK_FORGOTTEN,
-            .bytes = sizeof mark,
-            .sender = draw->senders + i,
-            .epoch = 1};
-        weir_senders_restore(whole, (uint8_t *)&mark, sizeof mark, SERIES_MAX);
-        weir_senders_restore(folded, (uint8_t *)&mark, sizeof mark, SERIES_MAX);
-    }
-    compare(whole, folded, draw->senders);
-}
-
 static void
 run_seed(uint64_t seed, uint64_t senders, uint64_t lists)
 {
-    struct draw draw = {.random = seed, .senders = senders, .epochs = 2, .forgotten = 2,
-        .series_count = 10};
-    draw.totals = senders > 10 ? 8 : 10; /* the arena holds them all */
-    draw.ids = pick(&draw, 3) == 0 ? 100 : 3;
-    draw.forgotten += pick(&draw, 12);
-    struct weir_senders *whole = senders_new(), *replayed = senders_new();
-    struct weir_marks_fold *fold = fold_new(), *again = fold_new();
-    uint8_t *list = aligned_alloc(8, LIST_MAX);
-    assert_non_null(list);
-    uint64_t cut = pick(&draw, lists);
-    for (uint64_t i = 0; i < lists; i++) {
-        struct bytes middle = {.fold = again};
-        if (i == cut)
-            assert_int_equal(weir_marks_fold_write(fold, take_list, &middle), WEIR_OK);
-        free(middle.data);
-        draw.series_count += pick(&draw, 2 * SERIES_MAX / lists);
-        if (draw.series_count > SERIES_MAX)
-            draw.series_count = SERIES_MAX;
-        draw.epochs += pick(&draw, 10) == 0;
-        size_t size = put_list(&draw, list);
-        assert_true(size <= LIST_MAX);
-        weir_senders_restore(whole, list, size, draw.series_count);
-        weir_marks_fold_set_series_count(fold, draw.series_count);
-        enum weir_err err = weir_marks_fold_add(fold, list, size);
-        assert_true(err == WEIR_OK || err == WEIR_CORRUPT);
-        weir_marks_fold_set_series_count(again, draw.series_count);
-        if (i >= cut)
-            assert_int_equal(weir_marks_fold_add(again, list, size), err);
-    }
-    struct bytes first = {.senders = replayed}, second = {.data = NULL};
-    assert_int_equal(weir_marks_fold_write(fold, take_list, &first), WEIR_OK);
-    assert_int_equal(weir_marks_fold_write(again, take_list, &second), WEIR_OK);
-    compare(whole, replayed, senders);
-    assert_int_equal(first.size, second.size);
-    if (first.size > 0)
-        assert_memory_equal(first.data, second.data, first.size);
-    compare_forgetting(whole, replayed, &draw);
-    free(first.data);
-    free(second.data);
-    free(list);
-    weir_marks_fold_free(fold);
-    weir_marks_fold_free(again);
-    senders_free(whole);
-    senders_free(replayed);
+    struct twin_marks_source source = {.random = seed};
+    twin_marks_compare(&source, senders, lists);
 }
 
 static void
 test_a_folded_list_leaves_what_the_whole_one_leaves(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 400; seed++)
+    for (uint64_t seed = 1; seed <= 200; seed++)
         run_seed(seed, 1 + seed % 7, 1 + seed % 60);
 }
 
@@ -327,7 +45,7 @@ static void
 test_a_channel_forgotten_twice_comes_back_once(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_new();
+    struct weir_senders *senders = twin_marks_senders_new();
     uint64_t gaps = 0;
     alignas(8) uint8_t list[4 * sizeof(struct weir_mark)];
     struct weir_mark mark = {.type = WEIR_MARK_FORGOTTEN, .bytes = sizeof mark, .sender = 7,
@@ -344,14 +62,12 @@ test_a_channel_forgotten_twice_comes_back_once(void **state)
     assert_int_equal(back->epoch, 3);
     struct weir_forgotten entry;
     assert_false(weir_senders_remembered(senders, 7, 0, &entry));
-    senders_free(senders);
+    twin_marks_senders_free(senders);
 }
 
 int
 main(void)
 {
-    const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1, 2, 3};
-    weir_hash_key_init(&key, seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_folded_list_leaves_what_the_whole_one_leaves),
         cmocka_unit_test(test_more_channels_are_forgotten_than_are_remembered),

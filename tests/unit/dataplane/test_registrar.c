@@ -7,6 +7,7 @@
 #include "dataplane/parse_weir.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
+#include "stages_fixture.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -22,7 +23,6 @@
 #define LONG_LABEL 8000
 #define LONG_AGO INT64_MAX / 4
 #define CHUNKS 4
-#define BATCHES_MAX 4
 
 static size_t
 words_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
@@ -84,84 +84,33 @@ const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
     {"words", words_parse, words_begin, words_labels}};
 
 static struct {
-    struct weir_hash_key key;
-    struct weir_progress progress;
-    struct weir_counts counts;
-    struct weir_counts worker;
-    struct weir_counts writer;
+    struct weir_counts worker; /* what the played worker says of itself */
     struct weir_registrar_options options;
     struct weir_registrar *registrar;
-    struct weir_ledger *ledger;
-    struct weir_ledger_sum *sum;
-    struct weir_ring *chunks, *settled, *batches, *empties;
-    struct weir_chunk *chunk;  /* being filled */
+    struct weir_chunk *chunk; /* being filled */
     uint64_t chunk_number;
-    struct weir_chunk *made_chunks[CHUNKS];
-    struct weir_batch *made[BATCHES_MAX];
-    uint32_t batch_count;
-    void *series_memory;
 } t;
-
-static void *
-zeroed(size_t alignment, size_t size)
-{
-    size = (size + alignment - 1) & ~(alignment - 1);
-    void *memory = aligned_alloc(alignment, size);
-    assert_non_null(memory);
-    memset(memory, 0, size);
-    return memory;
-}
-
-static struct weir_ring *
-ring(size_t capacity)
-{
-    return weir_ring_init(zeroed(64, weir_ring_footprint(capacity)), capacity);
-}
-
-static void
-give_batch(void)
-{
-    struct weir_batch *batch = aligned_alloc(64, sizeof *batch);
-    assert_non_null(batch);
-    batch->definitions = malloc(WEIR_BATCH_DEFINITIONS_MAX);
-    t.made[t.batch_count++] = batch;
-    assert_true(weir_ring_push(t.empties, batch));
-}
 
 static int
 setup(void **state)
 {
     (void)state;
     memset(&t, 0, sizeof t);
-    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = {3};
-    weir_hash_key_init(&t.key, seed);
-    size_t label_bytes = SERIES_MAX * (LONG_LABEL + 12);
-    t.series_memory = zeroed(4096, weir_series_footprint(SERIES_MAX, label_bytes));
-    t.ledger = zeroed(64, sizeof *t.ledger);
-    t.sum = malloc(sizeof *t.sum);
-    t.chunks = ring(CHUNKS);
-    t.settled = ring(CHUNKS);
-    t.batches = ring(4);
-    t.empties = ring(4);
-    for (int i = 0; i < CHUNKS; i++) {
-        t.made_chunks[i] = zeroed(64, sizeof(struct weir_chunk));
-        assert_true(weir_ring_push(t.settled, t.made_chunks[i]));
-    }
-    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    stages_begin(SERIES_MAX, SERIES_MAX * (LONG_LABEL + 12), CHUNKS);
     t.options = (struct weir_registrar_options){
-        .series = weir_series_init(t.series_memory, SERIES_MAX, label_bytes, &t.key),
-        .key = &t.key,
-        .progress = &t.progress,
-        .ledger = t.ledger,
-        .counts = &t.counts,
-        .batches = t.batches,
-        .empties = t.empties,
-        .workers = {{t.chunks, t.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .series = stages.series,
+        .key = &stages.key,
+        .progress = &stages.progress,
+        .ledger = stages.ledger,
+        .counts = &stages.counts,
+        .batches = stages.batches,
+        .empties = stages.empties,
+        .workers = {{stages.chunks, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = LONG_AGO,
         .ack_interval_ns = LONG_AGO,
         .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS,
-        .parsed = malloc(sizeof(struct weir_parsed))};
+        .parsed = stages.parsed};
     assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
     return 0;
 }
@@ -171,37 +120,8 @@ teardown(void **state)
 {
     (void)state;
     weir_registrar_free(t.registrar);
-    for (uint32_t i = 0; i < t.batch_count; i++) {
-        free(t.made[i]->definitions);
-        free(t.made[i]);
-    }
-    for (int i = 0; i < CHUNKS; i++)
-        free(t.made_chunks[i]);
-    free(t.chunks);
-    free(t.settled);
-    free(t.batches);
-    free(t.empties);
-    free(t.options.parsed);
-    free(t.series_memory);
-    free(t.ledger);
-    free(t.sum);
+    stages_end();
     return 0;
-}
-
-static void
-expect_closed(void)
-{
-    assert_int_equal(weir_ledger_read(t.ledger, t.sum), WEIR_OK);
-    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
-        if (t.sum->residual[unit] != 0)
-            fail_msg("residual %lld %s", (long long)t.sum->residual[unit], weir_unit_names[unit]);
-}
-
-static uint64_t
-rejected(enum weir_unit unit, enum weir_reason reason)
-{
-    expect_closed();
-    return t.sum->total.unit[unit].rejected[reason];
 }
 
 /* The worker: puts a line of so many samples into the open chunk. */
@@ -209,7 +129,7 @@ static void
 line_of(uint32_t source, const void *text, size_t size, unsigned samples, bool resolved)
 {
     if (t.chunk == NULL) {
-        t.chunk = weir_ring_pop(t.settled);
+        t.chunk = weir_ring_pop(stages.settled);
         assert_non_null(t.chunk);
         t.chunk->number = ++t.chunk_number;
         t.chunk->opened_tsc = 1000 * t.chunk_number;
@@ -303,24 +223,25 @@ send_chunk(uint32_t packets)
     t.worker.unit[WEIR_UNIT_RECORDS].received += chunk->records;
     t.worker.unit[WEIR_UNIT_SAMPLES].received += chunk->samples;
     t.worker.pushed[edge] = chunk->number;
-    weir_edge_put(&t.ledger->edges[edge], chunk->number, packets, chunk->records, chunk->samples);
-    weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WORKER], &t.worker);
-    assert_true(weir_ring_push(t.chunks, chunk));
+    weir_edge_put(&stages.ledger->edges[edge], chunk->number, packets, chunk->records,
+        chunk->samples);
+    weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_WORKER], &t.worker);
+    assert_true(weir_ring_push(stages.chunks, chunk));
 }
 
 /* The writer: takes the next batch and counts it as stored. */
 static struct weir_batch *
 take_batch(void)
 {
-    struct weir_batch *batch = weir_ring_pop(t.batches);
+    struct weir_batch *batch = weir_ring_pop(stages.batches);
     if (batch == NULL)
         return NULL;
-    t.writer.popped[WEIR_EDGE_REGISTRAR_WRITER] = batch->number;
-    t.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
-    t.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
-    t.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
-    weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WRITER], &t.writer);
-    expect_closed();
+    stages.writer.popped[WEIR_EDGE_REGISTRAR_WRITER] = batch->number;
+    stages.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
+    stages.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
+    stages.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
+    weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_WRITER], &stages.writer);
+    closed();
     return batch;
 }
 
@@ -330,12 +251,12 @@ take_settled(void)
 {
     struct weir_chunk *chunk = NULL;
     for (int i = 0; i < CHUNKS; i++) { /* the one with settlements, the others as they were */
-        struct weir_chunk *back = weir_ring_pop(t.settled);
+        struct weir_chunk *back = weir_ring_pop(stages.settled);
         if (back == NULL)
             break;
         if (back->settlement_count > 0)
             chunk = back;
-        assert_true(weir_ring_push(t.settled, back));
+        assert_true(weir_ring_push(stages.settled, back));
     }
     return chunk;
 }
@@ -355,19 +276,19 @@ static void
 test_registrar_logs_the_definition_with_the_first_sample(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     line(0, "a b a", 3);
     line(0, "c b", 2);
     send_chunk(2);
-    expect_closed();
+    closed();
     assert_int_equal(weir_registrar_run_once(t.registrar), 2);
-    expect_closed();
-    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 5);
-    assert_int_equal(t.sum->in_flight[WEIR_UNIT_PACKETS], 2);
+    closed();
+    assert_int_equal(stages.sum->in_flight[WEIR_UNIT_SAMPLES], 5);
+    assert_int_equal(stages.sum->in_flight[WEIR_UNIT_PACKETS], 2);
     assert_null(take_batch());
     assert_false(weir_registrar_idle(t.registrar));
     assert_true(weir_registrar_flush(t.registrar));
-    expect_closed();
+    closed();
     struct weir_batch *batch = take_batch();
     assert_non_null(batch);
     assert_int_equal(batch->number, 1);
@@ -396,15 +317,15 @@ test_registrar_logs_the_definition_with_the_first_sample(void **state)
     }
     assert_int_equal(at, batch->definition_bytes);
     assert_true(weir_registrar_idle(t.registrar));
-    assert_int_equal(t.counts.counter[WEIR_COUNTER_series_defined], 3);
+    assert_int_equal(stages.counts.counter[WEIR_COUNTER_series_defined], 3);
 }
 
 static void
 test_registrar_does_not_define_a_series_twice(void **state)
 {
     (void)state;
-    give_batch();
-    give_batch();
+    stages_give_batch(stages.empties);
+    stages_give_batch(stages.empties);
     for (uint32_t i = 0; i < 2; i++) {
         line(0, "a b", 2);
         send_chunk(1);
@@ -420,7 +341,7 @@ static void
 test_registrar_settles_each_run_of_a_source(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     line(7, "a", 1);
     line(7, "!", 1);
     line(7, "b", 1);
@@ -442,7 +363,7 @@ static void
 test_registrar_keeps_a_record_for_its_good_samples(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     line(5, "! a !", 3);
     send_chunk(1);
     weir_registrar_run_once(t.registrar);
@@ -456,7 +377,7 @@ static void
 test_registrar_counts_what_the_worker_counted(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     line(5, "- a b", 3);  /* parses to two now */
     line(5, "# a b", 2);  /* parses to none */
     line(5, "a b c", 2);  /* parses to three */
@@ -477,7 +398,7 @@ test_registrar_tells_once_that_the_table_is_full(void **state)
     (void)state;
     int ends[2];
     static char told[65536];
-    give_batch();
+    stages_give_batch(stages.empties);
     for (unsigned i = 0; i < SERIES_MAX; i++) {
         char name[16];
         snprintf(name, sizeof name, "m%u", i);
@@ -508,7 +429,7 @@ static void
 test_registrar_refuses_by_name_when_the_table_is_full(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     for (unsigned i = 0; i < SERIES_MAX; i++) {
         char name[16];
         snprintf(name, sizeof name, "m%u", i);
@@ -536,7 +457,7 @@ static void
 test_registrar_defines_points_and_says_their_numbers(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     resolved_line(5, "a b");
     line(5, "b c", 2); /* by their text these are the same series */
     resolved_line(5, "1 d a");
@@ -579,7 +500,7 @@ static void
 test_registrar_defines_the_series_of_a_definition_without_a_sample(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     definition(5, "a b ! a", 6);
     definition(5, "! !", 2);
     line(6, "b", 1);
@@ -596,15 +517,15 @@ test_registrar_defines_the_series_of_a_definition_without_a_sample(void **state)
     assert_int_equal(weir_sample_series(&batch->samples[0]), 1);
     assert_int_equal(batch->records, 2);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_labels), 1);
-    assert_int_equal(t.counts.counter[WEIR_COUNTER_series_defined], 2);
-    assert_int_equal(t.counts.counter[WEIR_COUNTER_definitions_refused], 3);
+    assert_int_equal(stages.counts.counter[WEIR_COUNTER_series_defined], 2);
+    assert_int_equal(stages.counts.counter[WEIR_COUNTER_definitions_refused], 3);
 }
 
 static void
 test_registrar_refuses_series_of_a_definition_when_the_table_is_full(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     for (unsigned i = 1; i < SERIES_MAX; i++) {
         char name[16];
         snprintf(name, sizeof name, "m%u", i);
@@ -619,7 +540,7 @@ test_registrar_refuses_series_of_a_definition_when_the_table_is_full(void **stat
     const struct weir_chunk *chunk = take_settled();
     expect_settlement(chunk, 0, 5, 1, 1, 1);
     expect_numbers(chunk, (const uint64_t[]){SERIES_MAX - 1, WEIR_RAW_UNKNOWN, 2}, 3);
-    assert_int_equal(t.counts.counter[WEIR_COUNTER_definitions_refused], 3);
+    assert_int_equal(stages.counts.counter[WEIR_COUNTER_definitions_refused], 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 0);
 }
@@ -636,7 +557,7 @@ replace_registrar(int64_t more_chunks_ns)
 static void
 send_three_chunks(void)
 {
-    give_batch();
+    stages_give_batch(stages.empties);
     for (int i = 0; i < 3; i++) {
         resolved_line(0, "a b");
         send_chunk(1);
@@ -668,7 +589,7 @@ static void
 test_registrar_refuses_points_by_name_when_the_table_is_full(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     for (unsigned i = 0; i < SERIES_MAX; i++) {
         char name[16];
         snprintf(name, sizeof name, "m%u", i);
@@ -692,7 +613,7 @@ test_registrar_refuses_points_by_name_when_the_table_is_full(void **state)
 static void
 refuses_while(uint32_t ingest_state, enum weir_reason reason)
 {
-    atomic_store(&t.progress.state, ingest_state);
+    atomic_store(&stages.progress.state, ingest_state);
     line(5, "a b", 2); /* and there is no empty batch */
     send_chunk(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
@@ -723,13 +644,13 @@ test_registrar_takes_no_chunk_without_an_empty_batch(void **state)
     line(5, "a", 1);
     send_chunk(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 0);
-    expect_closed();
-    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 1);
-    assert_int_equal(weir_ring_count(t.chunks), 1);
+    closed();
+    assert_int_equal(stages.sum->in_flight[WEIR_UNIT_SAMPLES], 1);
+    assert_int_equal(weir_ring_count(stages.chunks), 1);
     assert_false(weir_registrar_idle(t.registrar));
-    give_batch();
+    stages_give_batch(stages.empties);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
-    assert_int_equal(weir_ring_count(t.chunks), 0);
+    assert_int_equal(weir_ring_count(stages.chunks), 0);
 }
 
 static void
@@ -739,7 +660,7 @@ test_registrar_flushes_after_the_interval_and_sooner_for_an_ack(void **state)
     weir_registrar_free(t.registrar);
     t.options.ack_interval_ns = 0;
     assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
-    give_batch();
+    stages_give_batch(stages.empties);
     line(5, "a", 1);
     send_chunk(1);
     weir_registrar_run_once(t.registrar);
@@ -758,13 +679,13 @@ static void
 test_registrar_flushes_when_the_writer_wants_definitions(void **state)
 {
     (void)state;
-    give_batch();
-    give_batch();
+    stages_give_batch(stages.empties);
+    stages_give_batch(stages.empties);
     line(5, "a b", 2);
     send_chunk(1);
     weir_registrar_run_once(t.registrar);
     assert_null(take_batch());
-    atomic_store(&t.progress.definitions_wanted, 2);
+    atomic_store(&stages.progress.definitions_wanted, 2);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
     assert_int_equal(take_batch()->definition_count, 2);
     line(5, "a", 1); /* what is wanted has been pushed: no hurry */
@@ -783,7 +704,7 @@ test_registrar_goes_on_in_a_line_when_a_batch_comes_back(void **state)
     static char text[2 * WORDS + 1];
     for (int i = 0; i < WORDS; i++)
         memcpy(text + 2 * i, "a ", 3);
-    give_batch();
+    stages_give_batch(stages.empties);
     for (int chunk = 0; chunk < 2; chunk++) {
         for (int i = 0; i < LINES; i++)
             line(5, text, WORDS);
@@ -798,8 +719,8 @@ test_registrar_goes_on_in_a_line_when_a_batch_comes_back(void **state)
     assert_int_equal(batch->packets, 1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 0);
     assert_false(weir_registrar_flush(t.registrar));
-    expect_closed();
-    assert_true(weir_ring_push(t.empties, batch));
+    closed();
+    assert_true(weir_ring_push(stages.empties, batch));
     assert_int_equal(weir_registrar_run_once(t.registrar), 2 * LINES - LINES_IN_FIRST);
     assert_true(weir_registrar_flush(t.registrar));
     batch = take_batch();
@@ -808,7 +729,7 @@ test_registrar_goes_on_in_a_line_when_a_batch_comes_back(void **state)
     assert_int_equal(batch->records, 2 * LINES - LINES_IN_FIRST);
     assert_int_equal(batch->packets, 1);
     assert_int_equal(batch->definition_count, 0);
-    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 0);
+    assert_int_equal(stages.sum->in_flight[WEIR_UNIT_SAMPLES], 0);
 }
 
 /* 600 definitions of 8 KiB do not fit one batch's 4 MiB. */
@@ -820,7 +741,7 @@ test_registrar_logs_every_definition_once_across_batches(void **state)
     static char text[5 * WORDS + 1];
     for (int i = 0; i < WORDS; i++)
         snprintf(text + 5 * i, 6, "L%03d ", i);
-    give_batch();
+    stages_give_batch(stages.empties);
     line(5, text, WORDS);
     send_chunk(1);
     weir_registrar_run_once(t.registrar);
@@ -831,7 +752,7 @@ test_registrar_logs_every_definition_once_across_batches(void **state)
     assert_int_equal(batch->count, first);
     assert_int_equal(batch->series_through, first);
     assert_int_equal(batch->records, 0);
-    assert_true(weir_ring_push(t.empties, batch));
+    assert_true(weir_ring_push(stages.empties, batch));
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
     weir_registrar_flush(t.registrar);
     batch = take_batch();
@@ -846,7 +767,7 @@ static void
 test_registrar_counts_what_is_left_at_the_end_as_dropped(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     line(5, "a b", 2);
     send_chunk(1);
     weir_registrar_run_once(t.registrar);
@@ -854,10 +775,10 @@ test_registrar_counts_what_is_left_at_the_end_as_dropped(void **state)
     send_chunk(1);
     weir_registrar_free(t.registrar);
     t.registrar = NULL;
-    expect_closed();
-    assert_int_equal(t.sum->in_flight[WEIR_UNIT_SAMPLES], 0);
-    assert_int_equal(t.sum->total.unit[WEIR_UNIT_SAMPLES].dropped[WEIR_REASON_shutdown], 3);
-    assert_int_equal(t.sum->total.unit[WEIR_UNIT_PACKETS].dropped[WEIR_REASON_shutdown], 2);
+    closed();
+    assert_int_equal(stages.sum->in_flight[WEIR_UNIT_SAMPLES], 0);
+    assert_int_equal(stages.sum->total.unit[WEIR_UNIT_SAMPLES].dropped[WEIR_REASON_shutdown], 3);
+    assert_int_equal(stages.sum->total.unit[WEIR_UNIT_PACKETS].dropped[WEIR_REASON_shutdown], 2);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -866,7 +787,7 @@ static void
 test_registrar_with_a_limit_takes_a_chunk_in_several_rounds(void **state)
 {
     (void)state;
-    give_batch();
+    stages_give_batch(stages.empties);
     line(0, "a b", 2);
     line(7, "c", 1);
     line(0, "a", 1);
@@ -887,7 +808,7 @@ test_registrar_with_a_limit_takes_a_chunk_in_several_rounds(void **state)
     assert_int_equal(batch->count, 4);
     assert_int_equal(batch->definition_count, 3);
     assert_true(weir_registrar_idle(t.registrar));
-    expect_closed();
+    closed();
 }
 
 int

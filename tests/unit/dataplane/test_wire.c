@@ -4,6 +4,7 @@
 #include "client/weir_client.h"
 #include "dataplane/group_append.h"
 #include "dataplane/parse_weir.h"
+#include "stages_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #define CHANNELS 8
 #define TEMPLATE_BYTES (1u << 20)
 #define SERIES_MAX 100
+#define LABEL_BYTES (1u << 16)
 #define NOW_MS INT64_C(1700000000000)
 
 static struct weir_hash_key key;
@@ -22,11 +24,8 @@ static struct weir_hash_key key;
 static struct weir_senders *
 senders_of(uint32_t channels)
 {
-    size_t bytes = weir_senders_footprint(channels, TEMPLATE_BYTES);
-    void *memory = aligned_alloc(WEIR_CACHE_LINE, bytes);
-    assert_non_null(memory);
-    memset(memory, 0, bytes);
-    return weir_senders_init(memory, channels, TEMPLATE_BYTES, &key);
+    return weir_senders_init(zeroed(weir_senders_footprint(channels, TEMPLATE_BYTES)), channels,
+        TEMPLATE_BYTES, &key);
 }
 
 static struct weir_senders *
@@ -35,46 +34,9 @@ senders_new(void)
     return senders_of(CHANNELS);
 }
 
-static struct weir_series *
-series_new(void)
-{
-    size_t bytes = weir_series_footprint(SERIES_MAX, 1 << 16);
-    void *memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
-    assert_non_null(memory);
-    memset(memory, 0, bytes);
-    return weir_series_init(memory, SERIES_MAX, 1 << 16, &key);
-}
-
-static struct weir_batch *
-batch_new(void)
-{
-    struct weir_batch *batch = aligned_alloc(WEIR_CACHE_LINE, sizeof *batch);
-    assert_non_null(batch);
-    weir_batch_reset(batch);
-    batch->marks = aligned_alloc(WEIR_CACHE_LINE, WEIR_BATCH_MARKS_MAX);
-    assert_non_null(batch->marks);
-    return batch;
-}
-
-static void
-batch_free(struct weir_batch *batch)
-{
-    free(batch->marks);
-    free(batch);
-}
-
 /* ---- window ---- */
 
 #define NUMBERS 6000
-
-static uint64_t
-next_random(uint64_t *state)
-{
-    *state ^= *state >> 12; /* xorshift64* (Vigna, ACM TOMS 2016) */
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(2685821657736338717);
-}
 
 static void
 test_window_agrees_with_a_list_of_all_numbers(void **state)
@@ -537,7 +499,7 @@ test_groups_become_runs_of_their_series(void **state)
     packets.count = 0;
     client_packets(&packets);
     struct weir_senders *senders = senders_new();
-    struct weir_series *series = series_new();
+    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
     parse(senders, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.samples_rejected[WEIR_REASON_no_template], 3);
     struct weir_channel *channel =
@@ -580,7 +542,7 @@ test_a_definition_with_a_number_is_refused(void **state)
     packets.count = 0;
     client_packets(&packets);
     struct weir_senders *senders = senders_new();
-    struct weir_series *series = series_new();
+    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
     struct weir_wire_header header;
     uint8_t *data = packets.data[0];
     memcpy(&header, data, sizeof header);
@@ -608,7 +570,7 @@ test_no_changed_byte_is_read_past_the_packet(void **state)
     static struct packets packets;
     packets.count = 0;
     client_packets(&packets);
-    struct weir_series *series = series_new();
+    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
     define(series, "first");
     define(series, "second");
     for (size_t n = 0; n < packets.count; n++) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/shared.h"
 #include "dataplane/worker.h"
+#include "stages_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,19 +35,10 @@ struct played_port {
 };
 
 static struct {
-    struct weir_hash_key key;
-    struct weir_progress progress;
-    struct weir_counts counts;
-    struct weir_ledger *ledger;
-    struct weir_ledger_sum *sum;
     struct weir_worker_options options;
     struct weir_worker *worker;
-    struct weir_series *series;
     struct played_port port;
-    struct weir_batch *batches[BATCHES];
-    struct weir_chunk *chunks[WEIR_CHUNKS];
-    struct weir_counts writer; /* what the played stages say of themselves */
-    struct weir_counts registrar;
+    struct weir_counts registrar; /* what the played registrar says of itself */
     uint8_t text[WEIR_BURST_MAX][70000];
     size_t texts;
 } t;
@@ -106,60 +98,32 @@ static const struct weir_port_ops played_ops = {.kind = "played",
     .wait_fd = played_fd,
     .close = played_close};
 
-static void *
-zeroed(size_t size)
-{
-    size = (size + 4095) & ~(size_t)4095;
-    void *memory = aligned_alloc(4096, size);
-    assert_non_null(memory);
-    memset(memory, 0, size);
-    return memory;
-}
-
-static struct weir_ring *
-ring(size_t capacity)
-{
-    return weir_ring_init(zeroed(weir_ring_footprint(capacity)), capacity);
-}
-
 static int
 setup(void **state)
 {
     (void)state;
-    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "a worker's test";
     memset(&t, 0, offsetof(__typeof__(t), text));
     t.texts = 0;
-    weir_hash_key_init(&t.key, seed);
-    t.ledger = zeroed(sizeof *t.ledger);
-    t.sum = zeroed(sizeof *t.sum);
-    t.series = weir_series_init(zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX,
-        LABEL_BYTES, &t.key);
+    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_CHUNKS);
+    for (int i = 0; i < BATCHES; i++)
+        stages_give_batch(stages.empties);
     t.port.port.ops = &played_ops;
-    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
     t.options = (struct weir_worker_options){.ports = {&t.port.port},
         .port_count = 1,
-        .series = t.series,
+        .series = stages.series,
         .raw_cache = weir_raw_cache_init(zeroed(weir_raw_cache_footprint(SERIES_MAX)), SERIES_MAX),
-        .key = &t.key,
-        .progress = &t.progress,
-        .ledger = t.ledger,
-        .counts = &t.counts,
-        .batches = ring(4),
-        .empties = ring(4),
-        .chunks = ring(WEIR_CHUNKS),
-        .settled = ring(WEIR_CHUNKS),
-        .parsed = zeroed(sizeof(struct weir_parsed)),
+        .key = &stages.key,
+        .progress = &stages.progress,
+        .ledger = stages.ledger,
+        .counts = &stages.counts,
+        .batches = stages.batches,
+        .empties = stages.empties,
+        .chunks = stages.chunks,
+        .settled = stages.settled,
+        .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4,
         .flush_interval_ns = HOUR_NS,
         .ack_interval_ns = 0};
-    for (int i = 0; i < BATCHES; i++) {
-        t.batches[i] = zeroed(sizeof(struct weir_batch));
-        assert_true(weir_ring_push(t.options.empties, t.batches[i]));
-    }
-    for (int i = 0; i < WEIR_CHUNKS; i++) {
-        t.chunks[i] = zeroed(sizeof(struct weir_chunk));
-        assert_true(weir_ring_push(t.options.settled, t.chunks[i]));
-    }
     assert_int_equal(weir_worker_new(&t.options, &t.worker), WEIR_OK);
     return 0;
 }
@@ -169,19 +133,8 @@ teardown(void **state)
 {
     (void)state;
     weir_worker_free(t.worker);
-    for (int i = 0; i < BATCHES; i++)
-        free(t.batches[i]);
-    for (int i = 0; i < WEIR_CHUNKS; i++)
-        free(t.chunks[i]);
     free(t.options.raw_cache);
-    free(t.options.batches);
-    free(t.options.empties);
-    free(t.options.chunks);
-    free(t.options.settled);
-    free(t.options.parsed);
-    free(t.series);
-    free(t.ledger);
-    free(t.sum);
+    stages_end();
     return 0;
 }
 
@@ -215,22 +168,7 @@ define(const char *metric)
     uint64_t number;
     bool defined;
     assert_int_equal(weir_labels_encode(&label, 1, labels, &size), WEIR_OK);
-    assert_int_equal(weir_series_define(t.series, labels, size, &number, &defined), WEIR_OK);
-}
-
-static const struct weir_ledger_sum *
-closed(void)
-{
-    assert_int_equal(weir_ledger_read(t.ledger, t.sum), WEIR_OK);
-    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
-        assert_int_equal(t.sum->residual[unit], 0);
-    return t.sum;
-}
-
-static uint64_t
-rejected(enum weir_unit unit, enum weir_reason reason)
-{
-    return closed()->total.unit[unit].rejected[reason];
+    assert_int_equal(weir_series_define(stages.series, labels, size, &number, &defined), WEIR_OK);
 }
 
 /* As of UDP: nobody is answered, so nobody can be held back. */
@@ -254,10 +192,10 @@ test_known_series_go_into_the_batch(void **state)
     assert_int_equal(t.port.released[0].batch, 1);
     assert_int_equal(closed()->in_flight[WEIR_UNIT_SAMPLES], 3);
     assert_int_equal(closed()->in_flight[WEIR_UNIT_PACKETS], 1);
-    assert_null(weir_ring_peek(t.options.batches)); /* not due */
+    assert_null(weir_ring_peek(stages.batches)); /* not due */
     while (!weir_worker_drain(t.worker))
-        assert_non_null(weir_ring_peek(t.options.batches));
-    struct weir_batch *batch = weir_ring_pop(t.options.batches);
+        assert_non_null(weir_ring_peek(stages.batches));
+    struct weir_batch *batch = weir_ring_pop(stages.batches);
     assert_non_null(batch);
     assert_int_equal(batch->count, 3);
     assert_int_equal(batch->records, 2);
@@ -277,7 +215,7 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.released[0].accepted, 1);
     assert_int_equal(t.port.released[0].deferred, 1);
-    struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+    struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
     assert_non_null(chunk);
     assert_int_equal(chunk->records, 1);
     assert_int_equal(chunk->samples, 2);
@@ -299,7 +237,7 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
         WEIR_NAME_LABEL, &label));
     assert_int_equal(label.value_size, 5);
     assert_memory_equal(label.value, "m_new", 5);
-    struct weir_hash128 fingerprint = weir_series_fingerprint(t.series,
+    struct weir_hash128 fingerprint = weir_series_fingerprint(stages.series,
         (const uint8_t *)(point + 1), point->labels_size);
     assert_memory_equal(&fingerprint, &point->fingerprint, sizeof fingerprint);
     assert_int_equal(line.size, weir_chunk_point_bytes(0) +
@@ -311,9 +249,9 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
 static struct weir_chunk_point *
 settled_point(void)
 {
-    struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+    struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
     assert_non_null(chunk);
-    assert_true(weir_ring_push(t.options.settled, chunk));
+    assert_true(weir_ring_push(stages.settled, chunk));
     return (void *)(chunk->lines + sizeof(struct weir_chunk_line));
 }
 
@@ -321,7 +259,7 @@ static void
 test_numbers_that_come_back_need_no_labels_any_more(void **state)
 {
     (void)state;
-    const uint64_t *misses = &t.counts.counter[WEIR_COUNTER_raw_misses];
+    const uint64_t *misses = &stages.counts.counter[WEIR_COUNTER_raw_misses];
     for (int round = 0; round < 4; round++) {
         t.texts = 0;
         ready("m a=1 " NOW_TEXT, true);
@@ -353,10 +291,10 @@ test_known_labels_are_resolved_whatever_their_number(void **state)
     ready(text, true);
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.released[0].accepted, 1);
-    assert_int_equal(t.counts.counter[WEIR_COUNTER_raw_misses], fields);
+    assert_int_equal(stages.counts.counter[WEIR_COUNTER_raw_misses], fields);
     while (!weir_worker_drain(t.worker))
-        assert_non_null(weir_ring_peek(t.options.batches));
-    struct weir_batch *batch = weir_ring_pop(t.options.batches);
+        assert_non_null(weir_ring_peek(stages.batches));
+    struct weir_batch *batch = weir_ring_pop(stages.batches);
     assert_int_equal(batch->count, fields);
     for (unsigned i = 0; i < fields; i++)
         assert_int_equal(weir_sample_series(&batch->samples[i]), i);
@@ -366,7 +304,7 @@ static struct weir_chunk_line
 pushed_line(void)
 {
     struct weir_chunk_line line;
-    struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+    struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
     assert_non_null(chunk);
     memcpy(&line, chunk->lines, sizeof line);
     return line;
@@ -423,7 +361,7 @@ test_settlements_reach_the_port_and_chunks_come_back(void **state)
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
         t.texts = 0;
-        struct weir_chunk *chunk = weir_ring_pop(t.options.chunks);
+        struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
         assert_non_null(chunk);
         assert_int_equal(chunk->number, round + 1);
         assert_int_equal(chunk->packets, 1);
@@ -432,11 +370,11 @@ test_settlements_reach_the_port_and_chunks_come_back(void **state)
         t.registrar.popped[edge] = chunk->number;
         for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
             t.registrar.unit[unit].rejected[WEIR_REASON_table_full]++;
-        weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_REGISTRAR], &t.registrar);
+        weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_REGISTRAR], &t.registrar);
         chunk->settlements[0] = (struct weir_settlement){.source = weir_source(1, 7),
             .rejected = 1};
         chunk->settlement_count = 1;
-        assert_true(weir_ring_push(t.options.settled, chunk));
+        assert_true(weir_ring_push(stages.settled, chunk));
     }
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.settled_count, 3 * WEIR_CHUNKS);
@@ -479,15 +417,15 @@ test_senders_that_wait_are_held_back_while_the_registrar_lags(void **state)
     assert_int_equal(t.port.receives, receives);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 0);
     /* a refusal is to be told */
-    atomic_store(&t.progress.state, WEIR_INGEST_DISK_FULL);
+    atomic_store(&stages.progress.state, WEIR_INGEST_DISK_FULL);
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.receives, receives + 1);
     assert_int_equal(t.port.released[0].rejected, 1);
-    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    atomic_store(&stages.progress.state, WEIR_INGEST_OPEN);
     /* the played registrar gives all back */
     struct weir_chunk *chunk;
-    while ((chunk = weir_ring_pop(t.options.chunks)) != NULL)
-        assert_true(weir_ring_push(t.options.settled, chunk));
+    while ((chunk = weir_ring_pop(stages.chunks)) != NULL)
+        assert_true(weir_ring_push(stages.settled, chunk));
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.receives, receives + 2);
 }
@@ -528,7 +466,7 @@ test_a_stopping_worker_takes_what_its_ports_hold(void **state)
         drained = weir_worker_drain(t.worker);
     }
     assert_true(drained);
-    struct weir_batch *batch = weir_ring_pop(t.options.batches);
+    struct weir_batch *batch = weir_ring_pop(stages.batches);
     assert_non_null(batch);
     assert_int_equal(batch->count, 1);
     closed();
@@ -539,13 +477,13 @@ test_a_full_disk_refuses_at_the_door_and_resumes(void **state)
 {
     (void)state;
     define("m_f");
-    atomic_store(&t.progress.state, WEIR_INGEST_DISK_FULL);
+    atomic_store(&stages.progress.state, WEIR_INGEST_DISK_FULL);
     ready("m f=1 " NOW_TEXT "\nnew f=1,g=2 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_disk_full), 2);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_disk_full), 3);
-    assert_null(weir_ring_peek(t.options.chunks));
-    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
+    assert_null(weir_ring_peek(stages.chunks));
+    atomic_store(&stages.progress.state, WEIR_INGEST_OPEN);
     ready("m f=1 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.released[0].accepted, 1);
@@ -578,7 +516,7 @@ parse_whole(const struct weir_packet *packet, uint32_t *accepted, uint32_t *refu
     uint32_t *consumed)
 {
     static struct weir_parsed parsed;
-    struct weir_parse_context context = {.key = &t.key,
+    struct weir_parse_context context = {.key = &stages.key,
         .time_min_ms = INT64_MIN,
         .time_max_ms = INT64_MAX};
     struct weir_packet whole = *packet;
@@ -642,18 +580,18 @@ test_it_stops_inside_a_burst_and_goes_on(void **state)
         for (int i = 0; i < 100 && t.port.receives < receives + 2; i++) {
             weir_worker_run_once(t.worker);
             closed();
-            struct weir_batch *batch = weir_ring_pop(t.options.batches);
+            struct weir_batch *batch = weir_ring_pop(stages.batches);
             if (batch == NULL)
                 continue;
             /* the played writer stores it */
             taken += batch->count;
-            t.writer.popped[WEIR_EDGE_WORKER_WRITER(0)] = batch->number;
-            t.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
-            t.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
-            t.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
-            weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WRITER], &t.writer);
+            stages.writer.popped[WEIR_EDGE_WORKER_WRITER(0)] = batch->number;
+            stages.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
+            stages.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
+            stages.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
+            weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_WRITER], &stages.writer);
             closed();
-            assert_true(weir_ring_push(t.options.empties, batch));
+            assert_true(weir_ring_push(stages.empties, batch));
         }
     }
     free(text);
@@ -676,7 +614,7 @@ test_it_takes_nothing_while_no_batch_is_empty(void **state)
         weir_worker_run_once(t.worker);
         weir_worker_run_once(t.worker);
     }
-    assert_int_equal(weir_ring_count(t.options.batches), BATCHES);
+    assert_int_equal(weir_ring_count(stages.batches), BATCHES);
     t.texts = 0;
     ready("m f=2 " NOW_TEXT, true);
     t.port.released_count = 0;
@@ -685,8 +623,8 @@ test_it_takes_nothing_while_no_batch_is_empty(void **state)
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.receives, receives); /* stands still inside the burst */
     assert_int_equal(t.port.released_count, 0);
-    struct weir_batch *batch = weir_ring_pop(t.options.batches);
-    assert_true(weir_ring_push(t.options.empties, batch));
+    struct weir_batch *batch = weir_ring_pop(stages.batches);
+    assert_true(weir_ring_push(stages.empties, batch));
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.released_count, 1);
     assert_int_equal(t.port.released[0].accepted, 1);
@@ -700,15 +638,15 @@ test_a_waiting_sender_shortens_the_flush(void **state)
     define("m_f");
     ready("m f=1 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
-    assert_null(weir_ring_peek(t.options.batches));
+    assert_null(weir_ring_peek(stages.batches));
     assert_true(weir_worker_deadline_ns(t.worker) > weir_mono_ns() + HOUR_NS / 2);
     t.port.waiting = true;
     weir_worker_run_once(t.worker);
-    assert_non_null(weir_ring_peek(t.options.batches));
-    assert_int_equal(atomic_load(&t.progress.ack_waiting), 1);
+    assert_non_null(weir_ring_peek(stages.batches));
+    assert_int_equal(atomic_load(&stages.progress.ack_waiting), 1);
     t.port.waiting = false;
     weir_worker_run_once(t.worker);
-    assert_int_equal(atomic_load(&t.progress.ack_waiting), 0);
+    assert_int_equal(atomic_load(&stages.progress.ack_waiting), 0);
 }
 
 static void

@@ -7,6 +7,7 @@
 #include "dataplane/registrar.h"
 #include "dataplane/worker.h"
 #include "port_chaos.h"
+#include "stages_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@
 #define LABEL_BYTES (SERIES_MAX * 128)
 #define TEMPLATE_BYTES (4u << 20)
 #define SENDERS_MAX 16
-#define BATCHES 4
+#define BATCHES 4 /* of worker and registrar each */
 #define READY_MAX 512
 
 /* ---- agents behind a port ---- */
@@ -44,15 +45,6 @@ struct agents_port {
     size_t ready_at;
     bool ended;
 };
-
-static uint64_t
-next_random(uint64_t *state)
-{
-    *state ^= *state >> 12; /* xorshift64* (Vigna, ACM TOMS 2016) */
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(2685821657736338717);
-}
 
 static void
 make_ready(void *context, const uint8_t *data, size_t size)
@@ -166,52 +158,12 @@ static const struct weir_port_ops agents_ops = {.kind = "agents",
 /* ---- the other stages ---- */
 
 static struct {
-    struct weir_hash_key key;
-    struct weir_progress progress;
-    struct weir_ledger *ledger;
-    struct weir_ledger_sum *sum;
-    struct weir_counts counts, registrar_counts, writer;
-    struct weir_batch *batches[2 * BATCHES];
-    struct weir_chunk *chunks[WEIR_CHUNKS];
+    struct weir_counts registrar_counts;
     struct agents_port agents;
     uint64_t stored;
     uint64_t numbers[AGENTS * SERIES]; /* of series, + 1; 0 not met */
     bool seen[AGENTS * SERIES * STEPS];
 } t;
-
-static void *
-zeroed(size_t size)
-{
-    size = (size + 4095) & ~(size_t)4095;
-    void *memory = aligned_alloc(4096, size);
-    assert_non_null(memory);
-    memset(memory, 0, size);
-    return memory;
-}
-
-static struct weir_ring *
-ring(size_t capacity)
-{
-    return weir_ring_init(zeroed(weir_ring_footprint(capacity)), capacity);
-}
-
-static struct weir_batch *
-batch_new(void)
-{
-    struct weir_batch *batch = zeroed(sizeof *batch);
-    batch->marks = zeroed(WEIR_BATCH_MARKS_MAX);
-    batch->definitions = zeroed(WEIR_BATCH_DEFINITIONS_MAX);
-    return batch;
-}
-
-static const struct weir_ledger_sum *
-closed(void)
-{
-    assert_int_equal(weir_ledger_read(t.ledger, t.sum), WEIR_OK);
-    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
-        assert_int_equal(t.sum->residual[unit], 0);
-    return t.sum;
-}
 
 /* Takes a sample once, for the series that it was meant for. */
 static void
@@ -237,66 +189,60 @@ write_log(struct weir_ring *batches, struct weir_ring *empties, uint32_t edge)
     while ((batch = weir_ring_pop(batches)) != NULL) {
         for (uint32_t i = 0; i < batch->count; i++)
             take_sample(&batch->samples[i]);
-        t.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
-        t.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
-        t.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
-        t.writer.popped[edge] = batch->number;
-        weir_ledger_publish(&t.ledger->blocks[WEIR_BLOCK_WRITER], &t.writer);
+        stages.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
+        stages.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
+        stages.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
+        stages.writer.popped[edge] = batch->number;
+        weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_WRITER], &stages.writer);
         weir_batch_reset(batch);
         assert_true(weir_ring_push(empties, batch));
     }
 }
 
 static struct weir_worker_options
-options_new(struct weir_port *port, struct weir_series *series)
+options_new(struct weir_port *port)
 {
     struct weir_senders *senders = weir_senders_init(
         zeroed(weir_senders_footprint(SENDERS_MAX, TEMPLATE_BYTES)), SENDERS_MAX, TEMPLATE_BYTES,
-        &t.key);
+        &stages.key);
+    for (int i = 0; i < BATCHES; i++)
+        stages_give_batch(stages.empties);
     return (struct weir_worker_options){.ports = {port},
         .port_count = 1,
-        .series = series,
+        .series = stages.series,
         .raw_cache = weir_raw_cache_init(zeroed(weir_raw_cache_footprint(SERIES_MAX)), SERIES_MAX),
         .senders = senders,
-        .key = &t.key,
-        .progress = &t.progress,
-        .ledger = t.ledger,
-        .counts = &t.counts,
-        .batches = ring(2 * BATCHES),
-        .empties = ring(2 * BATCHES),
-        .chunks = ring(WEIR_CHUNKS),
-        .settled = ring(WEIR_CHUNKS),
-        .parsed = zeroed(sizeof(struct weir_parsed)),
+        .key = &stages.key,
+        .progress = &stages.progress,
+        .ledger = stages.ledger,
+        .counts = &stages.counts,
+        .batches = stages.batches,
+        .empties = stages.empties,
+        .chunks = stages.chunks,
+        .settled = stages.settled,
+        .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4,
         .flush_interval_ns = 1000000};
 }
 
+/* With rings of its own to the log writer. */
 static struct weir_registrar *
-registrar_new(const struct weir_worker_options *worker, struct weir_series *series,
-    struct weir_registrar_options *options)
+registrar_new(struct weir_registrar_options *options)
 {
-    *options = (struct weir_registrar_options){.series = series,
-        .key = &t.key,
-        .progress = &t.progress,
-        .ledger = t.ledger,
+    *options = (struct weir_registrar_options){.series = stages.series,
+        .key = &stages.key,
+        .progress = &stages.progress,
+        .ledger = stages.ledger,
         .counts = &t.registrar_counts,
-        .batches = ring(2 * BATCHES),
-        .empties = ring(2 * BATCHES),
-        .workers = {{worker->chunks, worker->settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .batches = ring(BATCHES),
+        .empties = ring(BATCHES),
+        .workers = {{stages.chunks, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = 1000000,
         .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS,
         .parsed = zeroed(sizeof(struct weir_parsed))};
-    for (int i = 0; i < BATCHES; i++) {
-        t.batches[i] = batch_new();
-        t.batches[BATCHES + i] = batch_new();
-        assert_true(weir_ring_push(worker->empties, t.batches[i]));
-        assert_true(weir_ring_push(options->empties, t.batches[BATCHES + i]));
-    }
-    for (int i = 0; i < WEIR_CHUNKS; i++) {
-        t.chunks[i] = zeroed(sizeof(struct weir_chunk));
-        assert_true(weir_ring_push(worker->settled, t.chunks[i]));
-    }
+    for (int i = 0; i < BATCHES; i++)
+        stages_give_batch(options->empties);
     struct weir_registrar *registrar;
     assert_int_equal(weir_registrar_new(options, &registrar), WEIR_OK);
     return registrar;
@@ -324,12 +270,8 @@ check_truth(const struct weir_port *chaos)
 static void
 begin(void)
 {
-    static const uint8_t hash_seed[WEIR_HASH_SEED_BYTES] = "a chaotic test";
     memset(&t, 0, sizeof t);
-    weir_hash_key_init(&t.key, hash_seed);
-    atomic_store(&t.progress.state, WEIR_INGEST_OPEN);
-    t.ledger = zeroed(sizeof *t.ledger);
-    t.sum = zeroed(sizeof *t.sum);
+    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_CHUNKS);
 }
 
 /* Frees what registrar_new, options_new and begin have made. */
@@ -337,19 +279,11 @@ static void
 end(const struct weir_worker_options *options,
     const struct weir_registrar_options *registrar_options)
 {
-    for (int i = 0; i < 2 * BATCHES; i++) {
-        free(t.batches[i]->marks);
-        free(t.batches[i]->definitions);
-        free(t.batches[i]);
-    }
-    for (int i = 0; i < WEIR_CHUNKS; i++)
-        free(t.chunks[i]);
-    void *const owned[] = {options->raw_cache, options->senders, options->batches,
-        options->empties, options->chunks, options->settled, options->parsed,
-        registrar_options->batches, registrar_options->empties, registrar_options->parsed,
-        t.ledger, t.sum};
+    void *const owned[] = {options->raw_cache, options->senders, registrar_options->batches,
+        registrar_options->empties, registrar_options->parsed};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
+    stages_end();
 }
 
 static void
@@ -363,10 +297,8 @@ run(uint64_t seed, uint64_t chances)
         start_agent(&t.agents, i);
     const struct weir_chaos_options chaos_options = {seed, chances, chances, chances};
     struct weir_port *chaos = port_chaos_new(&t.agents.port, &chaos_options);
-    struct weir_series *series = weir_series_init(
-        zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX, LABEL_BYTES, &t.key);
-    struct weir_worker_options options = options_new(chaos, series);
-    struct weir_registrar *registrar = registrar_new(&options, series, &registrar_options);
+    struct weir_worker_options options = options_new(chaos);
+    struct weir_registrar *registrar = registrar_new(&registrar_options);
     assert_int_equal(weir_worker_new(&options, &worker), WEIR_OK);
 
     uint64_t random = seed;
@@ -389,7 +321,6 @@ run(uint64_t seed, uint64_t chances)
     weir_registrar_free(registrar);
     port_chaos_free(chaos);
     end(&options, &registrar_options);
-    free(series);
 }
 
 static void
@@ -537,11 +468,9 @@ defer_burst(uint32_t chunks_free)
         stretch_fill(&port.stretches[i], i);
         definitions += port.stretches[i].definitions;
     }
-    struct weir_series *series = weir_series_init(
-        zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX, LABEL_BYTES, &t.key);
-    struct weir_worker_options options = options_new(&port.port, series);
+    struct weir_worker_options options = options_new(&port.port);
     struct weir_registrar_options registrar_options;
-    struct weir_registrar *registrar = registrar_new(&options, series, &registrar_options);
+    struct weir_registrar *registrar = registrar_new(&registrar_options);
     struct weir_worker *worker;
     for (uint32_t i = chunks_free; i < WEIR_CHUNKS; i++)
         assert_non_null(weir_ring_pop(options.settled));
@@ -556,7 +485,6 @@ defer_burst(uint32_t chunks_free)
     weir_worker_free(worker);
     weir_registrar_free(registrar);
     end(&options, &registrar_options);
-    free(series);
     return lists;
 }
 
@@ -569,11 +497,9 @@ test_a_full_log_refuses_weir_packets_and_holds_up_nobody(void **state)
     t.agents = (struct agents_port){.port = {.ops = &agents_ops}, .random = 7};
     for (uint32_t i = 0; i < AGENTS; i++)
         start_agent(&t.agents, i);
-    struct weir_series *series = weir_series_init(
-        zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX, LABEL_BYTES, &t.key);
-    struct weir_worker_options options = options_new(&t.agents.port, series);
+    struct weir_worker_options options = options_new(&t.agents.port);
     struct weir_registrar_options registrar_options;
-    struct weir_registrar *registrar = registrar_new(&options, series, &registrar_options);
+    struct weir_registrar *registrar = registrar_new(&registrar_options);
     struct weir_worker *worker;
     while (weir_ring_pop(options.empties) != NULL)
         ;
@@ -581,7 +507,7 @@ test_a_full_log_refuses_weir_packets_and_holds_up_nobody(void **state)
     for (int i = 0; i < 100; i++)
         weir_worker_run_once(worker);
     assert_false(t.agents.ended); /* it stands still, as long as nobody says why */
-    atomic_store(&t.progress.state, WEIR_INGEST_DISK_FULL);
+    atomic_store(&stages.progress.state, WEIR_INGEST_DISK_FULL);
     for (int round = 0; round < 100000 && !t.agents.ended; round++)
         weir_worker_run_once(worker);
     assert_true(t.agents.ended);
@@ -594,7 +520,6 @@ test_a_full_log_refuses_weir_packets_and_holds_up_nobody(void **state)
     weir_worker_free(worker);
     weir_registrar_free(registrar);
     end(&options, &registrar_options);
-    free(series);
 }
 
 static void

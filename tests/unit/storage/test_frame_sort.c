@@ -101,6 +101,26 @@ test_sort_merges_runs_that_overlap(void **unused)
     check_order();
 }
 
+/* Parts of packets: runs that begin anywhere in a sender's series, more or fewer of them, near and far
+ * apart. */
+static void
+test_sort_merges_parts_of_packets(void **unused)
+{
+    (void)unused;
+    static const uint32_t bands[] = {20, 200, 5000, 8180, 9000, 100000, 3000000};
+    for (size_t i = 0; i < sizeof bands / sizeof bands[0]; i++) {
+        for (uint32_t count = 30; count < WEIR_BATCH_SAMPLES_MAX; count *= 5) {
+            while (batch->count + 12 <= count) {
+                uint64_t first = UINT64_C(1000000) * draw(3) + draw(bands[i]);
+                uint32_t length = 4 + draw(8), step = 1 + draw(2);
+                for (uint32_t k = 0; k < length; k++)
+                    append(first + k * step);
+            }
+            check_order();
+        }
+    }
+}
+
 /* Few senders: every run is a whole pass and overlaps the one before from end to end. */
 static void
 test_sort_takes_passes_over_the_same_series(void **unused)
@@ -144,6 +164,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sort_orders_packets_of_many_lengths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sort_merges_runs_that_overlap, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sort_merges_parts_of_packets, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_sort_takes_passes_over_the_same_series, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sort_takes_any_order, setup, teardown),

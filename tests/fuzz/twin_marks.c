@@ -1,0 +1,309 @@
+#include "tests/fuzz/twin_marks.h"
+
+#include "base/marks_fold.h"
+#include "dataplane/senders_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define CHANNELS 8192
+#define TEMPLATE_BYTES (96u << 20)
+#define LIST_MAX (256u << 10)
+#define SERIES_MAX 3000
+#define CHECK(condition) ((condition) ? (void)0 : fail(#condition, __LINE__))
+
+static struct weir_hash_key key;
+
+_Noreturn static void
+fail(const char *what, int where)
+{
+    fprintf(stderr, "twin_marks.c:%d: %s does not hold\n", where, what);
+    abort();
+}
+
+struct weir_senders *
+twin_marks_senders_new(void)
+{
+    const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1, 2, 3};
+    weir_hash_key_init(&key, seed);
+    void *memory = mmap(NULL, weir_senders_footprint(CHANNELS, TEMPLATE_BYTES),
+        PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    return weir_senders_init(memory, CHANNELS, TEMPLATE_BYTES, &key);
+}
+
+void
+twin_marks_senders_free(struct weir_senders *senders)
+{
+    munmap(senders, weir_senders_footprint(CHANNELS, TEMPLATE_BYTES));
+}
+
+static struct weir_marks_fold *
+fold_new(void)
+{
+    struct weir_marks_fold *fold;
+    CHECK(weir_marks_fold_new(&fold) == WEIR_OK);
+    return fold;
+}
+
+/* ---- what is written ---- */
+
+struct bytes {
+    uint8_t *data;
+    size_t size;
+    struct weir_marks_fold *fold; /* also folded into this one, where set */
+    struct weir_senders *senders; /* and replayed into this one */
+};
+
+static enum weir_err
+take_list(void *context, const uint8_t *marks, size_t size)
+{
+    struct bytes *out = context;
+    CHECK(size > 0 && size <= WEIR_BATCH_MARKS_MAX);
+    CHECK((uintptr_t)marks % 8 == 0);
+    out->data = realloc(out->data, out->size + size);
+    CHECK(out->data != NULL);
+    memcpy(out->data + out->size, marks, size);
+    out->size += size;
+    if (out->fold != NULL)
+        CHECK(weir_marks_fold_add(out->fold, marks, size) == WEIR_OK);
+    if (out->senders != NULL)
+        weir_senders_restore(out->senders, marks, size, SERIES_MAX);
+    return WEIR_OK;
+}
+
+/* ---- random marks ---- */
+
+struct draw {
+    struct twin_marks_source *source;
+    uint64_t senders;
+    uint64_t epochs;
+    uint64_t ids;
+    uint64_t totals; /* of those in put_template */
+    uint64_t forgotten; /* one entry of so many */
+    uint64_t series_count;
+};
+
+static uint64_t
+pick(struct draw *draw, uint64_t count)
+{
+    struct twin_marks_source *source = draw->source;
+    uint64_t number = 0;
+    if (source->data == NULL) {
+        uint64_t *state = &source->random; /* xorshift64* (Vigna, ACM TOMS 2016) */
+        *state ^= *state >> 12;
+        *state ^= *state << 25;
+        *state ^= *state >> 27;
+        return *state * UINT64_C(2685821657736338717) % count;
+    }
+    for (uint64_t most = count - 1; most > 0 && source->size > 0; most >>= 8) {
+        number = number << 8 | *source->data++;
+        source->size--;
+    }
+    return number % count;
+}
+
+static size_t
+put_template(struct draw *draw, struct weir_mark *mark)
+{
+    static const uint16_t totals[] = {0, 1, 5, 5, 5, 40, 40, 16385, 300, 16384};
+    struct weir_mark_template *body = (struct weir_mark_template *)(mark + 1);
+    struct weir_mark_run *runs = (struct weir_mark_run *)(body + 1);
+    uint16_t total = totals[pick(draw, draw->totals)];
+    uint16_t first = total < 2 ? 0 : (uint16_t)pick(draw, total < 400 ? total : 50);
+    uint16_t count = total == 0 ? 0 : (uint16_t)(1 + pick(draw, (uint64_t)(total - first)));
+    *body = (struct weir_mark_template){(uint16_t)pick(draw, draw->ids), total, first,
+        (uint16_t)(count + (pick(draw, 30) == 0))};
+    uint64_t run_count = pick(draw, 6);
+    for (uint64_t i = 0; i < run_count; i++) {
+        uint64_t number = pick(draw, 4) != 0 ? first + i : pick(draw, SERIES_MAX + 50);
+        if (pick(draw, 50) == 0)
+            number = (UINT64_C(1) << 40) - 1 - pick(draw, 3);
+        runs[i] = (struct weir_mark_run){
+            .number = number, .count = pick(draw, 8) == 0 ? pick(draw, 1 << 20) : pick(draw, 9)};
+    }
+    mark->template_hash = (uint32_t)(total + pick(draw, 10) / 9);
+    mark->sequence = pick(draw, 6);
+    return sizeof *mark + sizeof *body + run_count * sizeof *runs;
+}
+
+static size_t
+put_entry(struct draw *draw, uint8_t *out)
+{
+    struct weir_mark *mark = (struct weir_mark *)out;
+    uint64_t type = pick(draw, draw->forgotten) == 0 ? WEIR_MARK_FORGOTTEN : 1 + pick(draw, 2);
+    *mark = (struct weir_mark){.type = (uint16_t)type,
+        .channel = (uint16_t)pick(draw, 2),
+        .bytes = sizeof *mark,
+        .sender = pick(draw, draw->senders),
+        .epoch = (uint32_t)(draw->epochs - pick(draw, 5) / 3),
+        .sequence = 1 + pick(draw, 5000)};
+    if (pick(draw, 40) == 0)
+        mark->epoch = (uint32_t)pick(draw, 4);
+    if (type == WEIR_MARK_TEMPLATE)
+        mark->bytes = (uint32_t)put_template(draw, mark);
+    if (type == WEIR_MARK_SEQUENCE && pick(draw, 2) == 0) {
+        memset(mark + 1, 0xff, WEIR_MARK_WINDOW_BYTES);
+        for (uint64_t holes = pick(draw, 4); holes > 0; holes--)
+            ((uint8_t *)(mark + 1))[pick(draw, WEIR_MARK_WINDOW_BYTES)] = (uint8_t)pick(draw, 256);
+        mark->bytes += WEIR_MARK_WINDOW_BYTES;
+    }
+    return mark->bytes;
+}
+
+/* A list, whose last entry may be damaged. */
+static size_t
+put_list(struct draw *draw, uint8_t *out)
+{
+    size_t used = 0, last = 0;
+    for (uint64_t entries = pick(draw, 60); entries > 0; entries--) {
+        last = used;
+        used += put_entry(draw, out + used);
+    }
+    if (used > 0 && pick(draw, 20) == 0)
+        ((struct weir_mark *)(out + last))->bytes += 8 * (uint32_t)(1 + pick(draw, 3));
+    return used;
+}
+
+/* ---- comparison ---- */
+
+static bool
+come(const struct weir_channel *channel, uint64_t number)
+{
+    return number <= channel->given_up || channel->seen[number % WEIR_WIRE_WINDOW / 64] >>
+        number % 64 & 1;
+}
+
+static void
+compare_templates(const struct weir_senders *a, const struct weir_channel *in_a,
+    const struct weir_senders *b, const struct weir_channel *in_b)
+{
+    CHECK(in_a->template_count == in_b->template_count);
+    uint32_t block_a = in_a->templates, block_b = in_b->templates;
+    for (; block_a != 0 && block_b != 0;) {
+        const struct weir_template *ta = (void *)(a->arena + (size_t)block_a * WEIR_TEMPLATE_UNIT);
+        const struct weir_template *tb = (void *)(b->arena + (size_t)block_b * WEIR_TEMPLATE_UNIT);
+        CHECK(ta->id == tb->id);
+        CHECK(ta->total == tb->total);
+        CHECK(ta->hash == tb->hash);
+        CHECK(ta->unknown == tb->unknown);
+        CHECK(ta->sequence == tb->sequence);
+        CHECK(memcmp(ta->numbers, tb->numbers, ta->total * sizeof ta->numbers[0]) == 0);
+        block_a = ta->next;
+        block_b = tb->next;
+    }
+    CHECK(block_a == block_b);
+}
+
+static void
+compare_channel(struct weir_senders *whole, struct weir_senders *folded, uint64_t sender,
+    uint16_t number)
+{
+    const struct weir_channel *a = weir_senders_find(whole, sender, number);
+    const struct weir_channel *b = weir_senders_find(folded, sender, number);
+    CHECK((a == NULL) == (b == NULL));
+    if (a == NULL)
+        return;
+    CHECK(a->epoch == b->epoch);
+    CHECK(a->highest == b->highest);
+    uint64_t first = a->highest > WEIR_WIRE_WINDOW ? a->highest - WEIR_WIRE_WINDOW : 0;
+    for (uint64_t n = first; n < a->highest; n++)
+        CHECK(come(a, n + 1) == come(b, n + 1));
+    /* as in every mark, what was given up has come */
+    CHECK(a->given_up == 0 || a->given_up == a->highest);
+    CHECK(b->given_up == 0);
+    CHECK(weir_channel_complete(a) == weir_channel_complete(b));
+    compare_templates(whole, a, folded, b);
+}
+
+static void
+compare_remembered(struct weir_senders *whole, struct weir_senders *folded, uint64_t sender,
+    uint16_t number)
+{
+    struct weir_forgotten a, b;
+    bool in_a = weir_senders_remembered(whole, sender, number, &a);
+    CHECK(in_a == weir_senders_remembered(folded, sender, number, &b));
+    if (!in_a)
+        return;
+    CHECK(a.highest == b.highest);
+    CHECK(a.epoch == b.epoch);
+}
+
+static void
+compare(struct weir_senders *whole, struct weir_senders *folded, uint64_t senders)
+{
+    CHECK(whole->channel_count == folded->channel_count);
+    for (uint64_t sender = 0; sender < senders; sender++)
+        for (uint16_t number = 0; number < 2; number++) {
+            compare_channel(whole, folded, sender, number);
+            compare_remembered(whole, folded, sender, number);
+        }
+}
+
+/* More channels are forgotten: who is forgotten for good is the same. */
+static void
+compare_forgetting(struct weir_senders *whole, struct weir_senders *folded, struct draw *draw)
+{
+    /* each of them is a search: few where bytes are tried by the thousand */
+    uint64_t more = pick(draw, draw->source->data != NULL ? 64 : WEIR_MARK_FORGOTTEN_MAX);
+    for (uint64_t i = 0; i < more; i++) {
+        struct weir_mark mark = {.type = WEIR_MARK_FORGOTTEN,
+            .bytes = sizeof mark,
+            .sender = draw->senders + i,
+            .epoch = 1};
+        weir_senders_restore(whole, (uint8_t *)&mark, sizeof mark, SERIES_MAX);
+        weir_senders_restore(folded, (uint8_t *)&mark, sizeof mark, SERIES_MAX);
+    }
+    compare(whole, folded, draw->senders);
+}
+
+void
+twin_marks_compare(struct twin_marks_source *source, uint64_t senders, uint64_t lists)
+{
+    struct draw draw = {.source = source, .senders = senders, .epochs = 2, .forgotten = 2,
+        .series_count = 10};
+    draw.totals = senders > 10 ? 8 : 10; /* the arena holds them all */
+    draw.ids = pick(&draw, 3) == 0 ? 100 : 3;
+    draw.forgotten += pick(&draw, 12);
+    struct weir_senders *whole = twin_marks_senders_new(), *replayed = twin_marks_senders_new();
+    struct weir_marks_fold *fold = fold_new(), *again = fold_new();
+    uint8_t *list = aligned_alloc(8, LIST_MAX);
+    CHECK(list != NULL);
+    uint64_t cut = pick(&draw, lists);
+    for (uint64_t i = 0; i < lists; i++) {
+        struct bytes middle = {.fold = again};
+        if (i == cut)
+            CHECK(weir_marks_fold_write(fold, take_list, &middle) == WEIR_OK);
+        free(middle.data);
+        draw.series_count += pick(&draw, 2 * SERIES_MAX / lists);
+        if (draw.series_count > SERIES_MAX)
+            draw.series_count = SERIES_MAX;
+        draw.epochs += pick(&draw, 10) == 0;
+        size_t size = put_list(&draw, list);
+        CHECK(size <= LIST_MAX);
+        weir_senders_restore(whole, list, size, draw.series_count);
+        weir_marks_fold_set_series_count(fold, draw.series_count);
+        enum weir_err err = weir_marks_fold_add(fold, list, size);
+        CHECK(err == WEIR_OK || err == WEIR_CORRUPT);
+        weir_marks_fold_set_series_count(again, draw.series_count);
+        if (i >= cut)
+            CHECK(weir_marks_fold_add(again, list, size) == err);
+    }
+    struct bytes first = {.senders = replayed}, second = {.data = NULL};
+    CHECK(weir_marks_fold_write(fold, take_list, &first) == WEIR_OK);
+    CHECK(weir_marks_fold_write(again, take_list, &second) == WEIR_OK);
+    compare(whole, replayed, senders);
+    CHECK(first.size == second.size);
+    if (first.size > 0)
+        CHECK(memcmp(first.data, second.data, first.size) == 0);
+    compare_forgetting(whole, replayed, &draw);
+    free(first.data);
+    free(second.data);
+    free(list);
+    weir_marks_fold_free(fold);
+    weir_marks_fold_free(again);
+    twin_marks_senders_free(whole);
+    twin_marks_senders_free(replayed);
+}

@@ -1,0 +1,162 @@
+/* stages_fixture: what lies between the stages of a dataplane, for tests of one stage that play the
+ * others: rings, batches, chunks, the series table, and a ledger that has to close. */
+#ifndef WEIR_TESTS_STAGES_FIXTURE_H
+#define WEIR_TESTS_STAGES_FIXTURE_H
+
+#include "base/ledger.h"
+#include "base/progress.h"
+#include "base/ring.h"
+#include "base/sample.h"
+#include "base/shared.h"
+#include "dataplane/chunk.h"
+#include "dataplane/parse.h"
+#include "dataplane/series.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STAGES_BATCHES_MAX 8
+
+static struct {
+    struct weir_hash_key key;
+    struct weir_progress progress;
+    struct weir_counts counts; /* of the stage under test */
+    struct weir_counts writer; /* what the played log writer says of itself */
+    struct weir_ledger *ledger;
+    struct weir_ledger_sum *sum;
+    struct weir_series *series;
+    struct weir_parsed *parsed;
+    struct weir_ring *chunks, *settled;  /* between worker and registrar */
+    struct weir_ring *batches, *empties; /* between the stage under test and the log writer */
+    struct weir_chunk *made_chunks[WEIR_CHUNKS];
+    uint32_t chunk_count;
+    struct weir_batch *made_batches[STAGES_BATCHES_MAX];
+    uint32_t batch_count;
+} stages;
+
+static inline void *
+zeroed_aligned(size_t alignment, size_t size)
+{
+    size = (size + alignment - 1) & ~(alignment - 1);
+    void *memory = aligned_alloc(alignment, size);
+    assert_non_null(memory);
+    memset(memory, 0, size);
+    return memory;
+}
+
+static inline void *
+zeroed(size_t size)
+{
+    return zeroed_aligned(WEIR_CACHE_LINE, size);
+}
+
+static inline struct weir_ring *
+ring(size_t capacity)
+{
+    return weir_ring_init(zeroed(weir_ring_footprint(capacity)), capacity);
+}
+
+static inline struct weir_series *
+series_new(const struct weir_hash_key *key, uint64_t series_max, size_t label_bytes)
+{
+    return weir_series_init(zeroed_aligned(4096, weir_series_footprint(series_max, label_bytes)),
+        series_max, label_bytes, key);
+}
+
+static inline struct weir_batch *
+batch_new(void)
+{
+    struct weir_batch *batch = zeroed(sizeof *batch);
+    weir_batch_reset(batch);
+    batch->marks = zeroed(WEIR_BATCH_MARKS_MAX);
+    batch->definitions = zeroed(WEIR_BATCH_DEFINITIONS_MAX);
+    return batch;
+}
+
+static inline void
+batch_free(struct weir_batch *batch)
+{
+    free(batch->marks);
+    free(batch->definitions);
+    free(batch);
+}
+
+/* Makes a batch, which stages_end() frees, and lays it into a ring. */
+static inline void
+stages_give_batch(struct weir_ring *empties)
+{
+    assert_true(stages.batch_count < STAGES_BATCHES_MAX);
+    struct weir_batch *batch = batch_new();
+    stages.made_batches[stages.batch_count++] = batch;
+    assert_true(weir_ring_push(empties, batch));
+}
+
+/* Ingest is open, so many chunks are settled, and there is no batch yet. */
+static inline void
+stages_begin(uint64_t series_max, size_t label_bytes, uint32_t chunks)
+{
+    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "stages of a test";
+    memset(&stages, 0, sizeof stages);
+    weir_hash_key_init(&stages.key, seed);
+    atomic_store(&stages.progress.state, WEIR_INGEST_OPEN);
+    stages.ledger = zeroed(sizeof *stages.ledger);
+    stages.sum = zeroed(sizeof *stages.sum);
+    stages.series = series_new(&stages.key, series_max, label_bytes);
+    stages.parsed = zeroed(sizeof *stages.parsed);
+    stages.chunks = ring(chunks);
+    stages.settled = ring(chunks);
+    stages.batches = ring(STAGES_BATCHES_MAX);
+    stages.empties = ring(STAGES_BATCHES_MAX);
+    for (; stages.chunk_count < chunks; stages.chunk_count++) {
+        struct weir_chunk *chunk = zeroed(sizeof *chunk);
+        stages.made_chunks[stages.chunk_count] = chunk;
+        assert_true(weir_ring_push(stages.settled, chunk));
+    }
+}
+
+static inline void
+stages_end(void)
+{
+    for (uint32_t i = 0; i < stages.batch_count; i++)
+        batch_free(stages.made_batches[i]);
+    for (uint32_t i = 0; i < stages.chunk_count; i++)
+        free(stages.made_chunks[i]);
+    void *const owned[] = {stages.ledger, stages.sum, stages.series, stages.parsed, stages.chunks,
+        stages.settled, stages.batches, stages.empties};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i]);
+}
+
+/* Reads the ledger, which has to close. */
+static inline const struct weir_ledger_sum *
+closed(void)
+{
+    assert_int_equal(weir_ledger_read(stages.ledger, stages.sum), WEIR_OK);
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
+        if (stages.sum->residual[unit] != 0)
+            fail_msg("residual %lld %s", (long long)stages.sum->residual[unit],
+                weir_unit_names[unit]);
+    return stages.sum;
+}
+
+static inline uint64_t
+rejected(enum weir_unit unit, enum weir_reason reason)
+{
+    return closed()->total.unit[unit].rejected[reason];
+}
+
+/* xorshift64* (Vigna, ACM TOMS 2016) */
+static inline uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(2685821657736338717);
+}
+
+#endif
