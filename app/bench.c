@@ -20,6 +20,7 @@
 #include "base/config.h"
 #include "base/sample.h"
 #include "base/shared.h"
+#include "storage/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -35,6 +36,9 @@
 #define SAMPLE_BYTES_BOUND 10
 #define FILLED_SLOTS 65536 /* 142 MB a ring: a worker has some 80 ms of work */
 #define TIME_LEAD_MS 1000
+/* Reading back is begun anew where a segment was released meanwhile. */
+#define RECYCLE_TRIES 10
+#define RECYCLE_BYTES_MIN (4 * WEIR_SEGMENT_BYTES_DEFAULT)
 #define VETH_VALUES 3 /* options with a value that are for --source veth alone */
 
 struct options {
@@ -47,6 +51,7 @@ struct options {
     bool filled;    /* rings are filled while the workers wait */
     bool json;
     uint64_t emit; /* lines to print instead of measuring */
+    uint64_t recycle; /* bytes of the log, whose oldest segments are then recycled; 0: it grows */
 };
 
 struct report {
@@ -65,6 +70,7 @@ struct report {
     struct weir_ledger_sum warm; /* when they were: of this dataplane's life, which began empty */
     uint64_t log_bytes;    /* appended during the measurement */
     struct weir_bench_found found;
+    struct weir_ledger_sum settled; /* with --recycle: of what found has found */
     json_t *intervals;     /* weir_bench_intervals_stop's; owned */
 };
 
@@ -72,7 +78,8 @@ void
 weir_usage_bench(FILE *out)
 {
     fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx|graphite|weir]\n"
-          "                  [--series N] [--seconds S] [--cores N] [--json] --data DIR\n"
+          "                  [--series N] [--seconds S] [--cores N] [--json]\n"
+          "                  [--recycle BYTES] --data DIR\n"
           "Runs the dataplane on generated packets and measures what becomes durable and can be\n"
           "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
@@ -90,7 +97,10 @@ weir_usage_bench(FILE *out)
           "                  while the generator does, for machines without a core for it\n"
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
           "                  bytes for other programs\n"
-          "  --json          one JSON object on standard output instead of a table\n",
+          "  --json          one JSON object on standard output instead of a table\n"
+          "  --recycle BYTES the log stays at that size, its oldest segments are recycled: a\n"
+          "                  long run needs no more disk. DIR must hold no log. What it holds\n"
+          "                  in the end is counted against what was stored and not released\n",
         out);
     weir_usage_bench_veth(out);
     weir_usage_bench_overload(out);
@@ -142,7 +152,7 @@ static enum weir_err
 parse_options(int argc, char **argv, struct options *out)
 {
     const char *source = NULL, *proto = NULL, *series = NULL, *seconds = NULL, *cores = NULL;
-    const char *emit = NULL, *of_veth[VETH_VALUES] = {NULL};
+    const char *emit = NULL, *recycle = NULL, *of_veth[VETH_VALUES] = {NULL};
     bool socket = false;
     *out = (struct options){
         .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
@@ -150,6 +160,7 @@ parse_options(int argc, char **argv, struct options *out)
         {.name = "proto", .text = &proto}, {.name = "data", .text = &out->data},
         {.name = "series", .text = &series}, {.name = "seconds", .text = &seconds},
         {.name = "cores", .text = &cores}, {.name = "emit", .text = &emit},
+        {.name = "recycle", .text = &recycle},
         {.name = "filled", .flag = &out->filled}, {.name = "json", .flag = &out->json},
         {.name = "rate", .text = &of_veth[0]}, {.name = "pairs", .text = &of_veth[1]},
         {.name = "payload", .text = &of_veth[2]}, {.name = "socket", .flag = &socket}, {0}};
@@ -168,6 +179,9 @@ parse_options(int argc, char **argv, struct options *out)
         err = weir_bench_value_count("cores", cores, 1, WEIR_WORKERS_MAX, &core_count);
     if (err == WEIR_OK)
         err = weir_bench_value_count("emit", emit, 1, UINT64_MAX, &out->emit);
+    if (err == WEIR_OK)
+        err = weir_bench_value_count("recycle", recycle, RECYCLE_BYTES_MIN, UINT64_MAX / 2,
+            &out->recycle);
     if (err == WEIR_OK)
         err = check_none_of_veth(table, of_veth, socket);
     out->cores = (uint32_t)core_count;
@@ -320,6 +334,74 @@ read_worker_seconds(const struct weir_bench_target *target, const struct options
         seconds[i] = weir_bench_target_worker_seconds(target, i) - seconds[i];
 }
 
+/* The first pass of which nothing can have been released: all its times are later than any in a
+ * released frame. */
+static bool
+find_pass_kept(const struct weir_bench_target *target, struct weir_bench_run *run)
+{
+    int64_t released_ms;
+    if (weir_bench_target_released_ms(target, &released_ms) != WEIR_OK) {
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return false;
+    }
+    run->pass_first = released_ms < run->start_ms
+        ? 0
+        : (uint64_t)((released_ms - run->start_ms) / run->step_ms) + 1;
+    if (run->pass_first < run->passes)
+        return true;
+    fprintf(stderr, "weir bench: --recycle is too small: the log holds no whole pass\n");
+    return false;
+}
+
+/* Until nothing was released while it was read, so that both sides speak of the same log: a
+ * checkpoint or two may still be under way. */
+static bool
+read_recycled(struct weir_bench_target *target, struct weir_bench_run *run,
+    struct report *report)
+{
+    struct weir_ledger_sum *settled = &report->settled;
+    static struct weir_ledger_sum later;
+    run->all_times = true;
+    for (int tries = 0; tries < RECYCLE_TRIES; tries++) {
+        uint64_t first = weir_bench_target_first(target);
+        if (!weir_bench_target_ledger(target, settled) || !find_pass_kept(target, run))
+            return false;
+        if (weir_bench_check(run, &report->found) != WEIR_OK) {
+            fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+            return false;
+        }
+        if (!weir_bench_target_ledger(target, &later))
+            return false;
+        if (weir_bench_target_first(target) == first &&
+            later.total.counter[WEIR_COUNTER_log_samples_recycled] ==
+                settled->total.counter[WEIR_COUNTER_log_samples_recycled])
+            return true;
+    }
+    fprintf(stderr, "weir bench: the log is recycled on and on\n");
+    return false;
+}
+
+static bool
+read_back(struct weir_bench_target *target, const struct options *options,
+    struct weir_bench_run *run, struct report *report)
+{
+    if (options->recycle != 0)
+        return read_recycled(target, run, report);
+    bool ok = weir_bench_check(run, &report->found) == WEIR_OK;
+    if (!ok)
+        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+    return ok;
+}
+
+/* Samples that the log has to hold: those stored and not released, since it began empty. */
+static uint64_t
+log_samples_wanted(const struct report *report)
+{
+    const struct weir_counts *total = &report->settled.total;
+    return total->unit[WEIR_UNIT_SAMPLES].stored -
+        total->counter[WEIR_COUNTER_log_samples_recycled];
+}
+
 /* What lies between two readings of everything; `sent` samples came before. */
 static bool
 measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
@@ -379,9 +461,7 @@ measure(struct weir_bench_target *target, const struct options *options, struct 
             .step_ms = step_ms,
             .passes = weir_bench_load_passes(load),
             .seed = (uint64_t)time_ms};
-        ok = weir_bench_check(&run, &report->found) == WEIR_OK;
-        if (!ok)
-            fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        ok = read_back(target, options, &run, report);
     }
     weir_bench_load_free(load);
     return ok;
@@ -467,6 +547,19 @@ report_workers(const struct options *options, const struct report *report)
     return out;
 }
 
+static void
+report_recycled(const struct report *report, json_t *out)
+{
+    const struct weir_counts *total = &report->settled.total;
+    json_object_set_new(out, "log_segments_recycled",
+        json_integer((json_int_t)total->counter[WEIR_COUNTER_log_segments_recycled]));
+    json_object_set_new(out, "log_samples_recycled",
+        json_integer((json_int_t)total->counter[WEIR_COUNTER_log_samples_recycled]));
+    json_object_set_new(out, "log_samples", json_integer((json_int_t)report->found.log_samples));
+    json_object_set_new(out, "log_samples_wanted",
+        json_integer((json_int_t)log_samples_wanted(report)));
+}
+
 static json_t *
 report_json(const struct options *options, const struct report *report,
     struct weir_bench_target *target)
@@ -495,6 +588,8 @@ report_json(const struct options *options, const struct report *report,
     json_object_set_new(out, "compared", json_integer((json_int_t)report->found.compared));
     json_object_set_new(out, "mismatched", json_integer((json_int_t)report->found.mismatched));
     json_object_set_new(out, "read_back_seconds", json_real(report->found.seconds));
+    if (options->recycle != 0)
+        report_recycled(report, out);
     if (report->datagrams_sent > 0)
         report_datagrams(report, out);
     json_object_set_new(out, "seconds", json_real(report->seconds));
@@ -595,13 +690,23 @@ weir_command_bench(int argc, char **argv)
         return emit_lines(&options);
     uint64_t need = (uint64_t)(options.seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
                     options.series * 300 + (UINT64_C(1) << 30);
+    if (options.recycle != 0)
+        need = options.recycle + options.series * 300;
+    const struct weir_bench_room room = {.series = options.series,
+        .log_bytes = options.recycle != 0 ? options.recycle : need,
+        .recycles = options.recycle != 0};
     struct weir_bench_target *target;
     if (weir_bench_target_prepare(options.data) != WEIR_OK ||
         weir_bench_target_check_disk(options.data, need) != WEIR_OK ||
         weir_bench_target_open(options.data, options.source, options.proto,
             options.filled ? FILLED_SLOTS : 0, options.cores,
-            options.series, need, &target) != WEIR_OK) {
+            &room, &target) != WEIR_OK) {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        return EXIT_FAILURE;
+    }
+    if (options.recycle != 0 && weir_bench_target_end(target) != 0) {
+        fprintf(stderr, "weir bench: --recycle: %s holds a log already\n", options.data);
+        (void)weir_bench_target_close(target);
         return EXIT_FAILURE;
     }
     weir_bench_target_filled(target, options.filled);
@@ -620,7 +725,8 @@ weir_command_bench(int argc, char **argv)
     }
     bool clean = weir_bench_target_close(target);
     bool right = ok && clean && report->found.mismatched == 0 &&
-                 residual_sum(&report->after) == 0 && datagrams_unaccounted(report) == 0;
+                 residual_sum(&report->after) == 0 && datagrams_unaccounted(report) == 0 &&
+                 (options.recycle == 0 || report->found.log_samples == log_samples_wanted(report));
     json_decref(report->intervals);
     free(report);
     return right ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -31,6 +31,7 @@ struct draw {
 struct check {
     const struct weir_bench_run *run;
     struct weir_bench_found *found;
+    int64_t end_ms; /* behind the last pass */
     uint32_t *series;     /* generator's number by number in the log */
     uint64_t series_count;
     uint64_t series_capacity;
@@ -62,7 +63,8 @@ draw_samples(struct check *check)
             value[k] = state * UINT64_C(2685821657736338717);
         }
         check->draws[i] = (struct draw){.series = (value[0] >> 11) % check->run->series,
-            .pass = (value[1] >> 11) % check->run->passes};
+            .pass = check->run->pass_first +
+                (value[1] >> 11) % (check->run->passes - check->run->pass_first)};
     }
     qsort(check->draws, DRAWS, sizeof check->draws[0], compare_draws);
     for (uint32_t i = 0; i < DRAWS; i++)
@@ -100,7 +102,8 @@ on_sample(void *context, size_t number, int64_t time_ms, double value)
 {
     struct check *check = context;
     uint64_t series = number < check->series_count ? check->series[number] : NOT_OURS;
-    if (series == NOT_OURS)
+    check->found->log_samples++;
+    if (series == NOT_OURS || time_ms < check->run->start_ms || time_ms >= check->end_ms)
         return WEIR_OK;
     check->found->samples++;
     if ((check->drawn[series / 64] >> series % 64 & 1) != 0)
@@ -155,8 +158,9 @@ read_back(struct check *check)
         err = weir_reader_refresh(reader);
     if (err != WEIR_OK)
         return err;
-    int64_t end_ms = run->start_ms + (int64_t)(run->passes + 1) * run->step_ms;
-    return weir_reader_scan(reader, NULL, 0, run->start_ms, end_ms, on_sample, check);
+    check->end_ms = run->start_ms + (int64_t)(run->passes + 1) * run->step_ms;
+    return weir_reader_scan(reader, NULL, 0, run->all_times ? INT64_MIN : run->start_ms,
+        run->all_times ? INT64_MAX : check->end_ms, on_sample, check);
 }
 
 static enum weir_err

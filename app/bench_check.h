@@ -9,6 +9,7 @@
 #include "app/bench_load.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct weir_bench_run {
@@ -19,11 +20,14 @@ struct weir_bench_run {
     int64_t start_ms;   /* time of pass 0 */
     int64_t step_ms;
     uint64_t passes;    /* whole ones sent */
+    uint64_t pass_first; /* drawn are those from this one on; fewer than passes */
+    bool all_times;      /* log_samples is wanted */
     uint64_t seed;      /* of the draw */
 };
 
 struct weir_bench_found {
-    uint64_t samples;    /* in the run's time range */
+    uint64_t samples;    /* of its series in the run's time range */
+    uint64_t log_samples; /* all that the log holds, where all_times asks for them */
     uint64_t compared;   /* drawn samples looked for; those drawn twice count once */
     uint64_t mismatched; /* samples of them that are missing or different */
     uint64_t missing;    /* of them */

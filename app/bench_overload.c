@@ -509,10 +509,12 @@ start(struct bench *bench)
     uint64_t need = (uint64_t)(options->seconds * 7 + 5) * RATE_BOUND * SAMPLE_BYTES_BOUND +
         options->series * 300 + (UINT64_C(2) << 30);
     int64_t time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
+    const struct weir_bench_room room = {
+        .series = options->series + CHURN_SERIES_MAX, .log_bytes = need};
     if (weir_bench_target_prepare(options->data) != WEIR_OK ||
         weir_bench_target_check_disk(options->data, need) != WEIR_OK ||
         weir_bench_target_open(options->data, options->source, WEIR_BENCH_INFLUX, RING_SLOTS, 0,
-            options->series + CHURN_SERIES_MAX, need, &bench->target) != WEIR_OK)
+            &room, &bench->target) != WEIR_OK)
         return false;
     int64_t newest_ms = weir_bench_target_newest_ms(bench->target) + 1000;
     time_ms = newest_ms > time_ms ? newest_ms : time_ms;

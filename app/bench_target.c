@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/shared.h"
+#include "storage/checkpoint.h"
 #include "storage/log.h"
 #include "storage/reader.h"
 
@@ -142,9 +143,10 @@ add_listener(struct weir_config *config, const struct weir_bench_target *target)
 }
 
 static enum weir_err
-write_config(const struct weir_bench_target *target, uint64_t series, uint64_t log_bytes,
+write_config(const struct weir_bench_target *target, const struct weir_bench_room *room,
     char *path, size_t size)
 {
+    uint64_t series = room->series;
     const char *data = target->data;
     struct weir_config *config = calloc(1, sizeof *config);
     if (config == NULL)
@@ -167,7 +169,8 @@ write_config(const struct weir_bench_target *target, uint64_t series, uint64_t l
     config->frame_ring_bytes = FRAME_RING_BYTES;
     /* a machine that has run a while has its memory; one just made would be measured instead */
     config->prefault = true;
-    config->log_size_max = directory_bytes(data) + log_bytes;
+    config->log_size_max = room->log_bytes + (room->recycles ? 0 : directory_bytes(data));
+    config->log_full = room->recycles ? WEIR_CONFIG_RECYCLE : WEIR_CONFIG_REFUSE;
     path_in(path, size, data, "run/bench.yaml");
     FILE *file = err == WEIR_OK ? fopen(path, "w") : NULL;
     if (err == WEIR_OK && file == NULL)
@@ -265,8 +268,8 @@ start(struct weir_bench_target *target, const char *config)
 
 enum weir_err
 weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers, uint64_t series,
-    uint64_t log_bytes, struct weir_bench_target **out)
+    enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers,
+    const struct weir_bench_room *room, struct weir_bench_target **out)
 {
     struct weir_bench_target *target = calloc(1, sizeof *target);
     if (target == NULL)
@@ -288,7 +291,7 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
         err = weir_bench_feed_new(source, proto, ring_slots, workers > 0 ? workers : 1,
             &target->feed);
     if (err == WEIR_OK)
-        err = write_config(target, series, log_bytes, path, sizeof path);
+        err = write_config(target, room, path, sizeof path);
     if (err == WEIR_OK)
         err = start(target, path);
     if (err != WEIR_OK) {
@@ -415,6 +418,30 @@ uint64_t
 weir_bench_target_datagrams(const struct weir_bench_target *target)
 {
     return weir_bench_feed_datagrams(target->feed);
+}
+
+uint64_t
+weir_bench_target_first(const struct weir_bench_target *target)
+{
+    /* acquire: what is read of the ledger and the log afterwards is no older */
+    return atomic_load_explicit(&target->shared->log_first_offset, memory_order_acquire);
+}
+
+enum weir_err
+weir_bench_target_released_ms(const struct weir_bench_target *target, int64_t *out)
+{
+    char directory[WEIR_CONFIG_PATH_MAX + 16];
+    struct weir_checkpoint checkpoint;
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    struct weir_io *io;
+    path_in(directory, sizeof directory, target->data, "log/0");
+    enum weir_err err = weir_io_new(&options, &io);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_checkpoint_read(io, directory, WEIR_LOG_STREAM, &checkpoint, NULL);
+    weir_io_free(io);
+    *out = err == WEIR_OK ? checkpoint.time_max_ms : INT64_MIN;
+    return err == WEIR_NOT_FOUND ? WEIR_OK : err;
 }
 
 uint64_t

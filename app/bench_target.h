@@ -20,13 +20,19 @@ struct weir_bench_target;
 enum weir_err weir_bench_target_prepare(const char *data) WEIR_MUST_USE;
 /* WEIR_INVALID for what would make a figure a lie, memory for a disk, or less than need bytes. */
 enum weir_err weir_bench_target_check_disk(const char *data, uint64_t need) WEIR_MUST_USE;
-/* Starts weir-dataplane on data, fed by source, with room for `series` more series and log_bytes
- * more of log, and waits until ingest is open. ring_slots: see
- * weir_bench_feed_new. workers: RX workers, each with a ring of its own where the source is that; 0
- * for the configuration's default and one ring. WEIR_BUSY where an instance runs there. */
+/* Room beyond what the directory holds. */
+struct weir_bench_room {
+    uint64_t series;
+    uint64_t log_bytes;
+    bool recycles; /* log_bytes are all there is: beyond them the oldest segments are recycled */
+};
+/* Starts weir-dataplane on data, fed by source, with this room, and waits until ingest is open.
+ * ring_slots: see weir_bench_feed_new. workers: RX workers, each with a ring of its own where the
+ * source is that; 0 for the configuration's default and one ring. WEIR_BUSY where an instance runs
+ * there. */
 enum weir_err weir_bench_target_open(const char *data, enum weir_bench_source source,
-    enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers, uint64_t series,
-    uint64_t log_bytes, struct weir_bench_target **out) WEIR_MUST_USE;
+    enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers,
+    const struct weir_bench_room *room, struct weir_bench_target **out) WEIR_MUST_USE;
 /* Stops it; false where it did not end by itself with code 0. */
 bool weir_bench_target_close(struct weir_bench_target *target);
 
@@ -57,6 +63,11 @@ struct weir_ledger *weir_bench_target_shared_ledger(struct weir_bench_target *ta
 uint64_t weir_bench_target_series(const struct weir_bench_target *target);
 /* Log offset appended so far. */
 uint64_t weir_bench_target_end(const struct weir_bench_target *target);
+/* Where the log begins. */
+uint64_t weir_bench_target_first(const struct weir_bench_target *target);
+/* Newest sample time of all that was released, INT64_MIN for none. */
+enum weir_err weir_bench_target_released_ms(const struct weir_bench_target *target, int64_t *out)
+    WEIR_MUST_USE;
 /* Newest durable sample time, INT64_MIN + 1 for an empty log. */
 int64_t weir_bench_target_newest_ms(const struct weir_bench_target *target);
 /* CPU time of the dataplane with all its threads and io workers. */

@@ -158,11 +158,12 @@ log_open(struct weir_dataplane *dataplane)
         return err;
     const struct weir_log_recovery *found = &dataplane->recovery;
     weir_event(WEIR_INFO, "log_recovered",
-        "end=%" PRIu64 " frames=%" PRIu64 " series=%" PRIu64 " torn_bytes=%" PRIu64
-        " corrupt_frames=%" PRIu64 " epoch=%" PRIu64 " ms=%" PRId64,
-        found->end_offset, found->frames, found->definitions, found->bytes_torn,
-        found->frames_corrupt, found->dataplane_epoch, (weir_mono_ns() - start_ns) / 1000000);
-    return WEIR_OK;
+        "first=%" PRIu64 " end=%" PRIu64 " frames=%" PRIu64 " series=%" PRIu64
+        " torn_bytes=%" PRIu64 " corrupt_frames=%" PRIu64 " epoch=%" PRIu64 " ms=%" PRId64,
+        found->first_offset, found->end_offset, found->frames, found->definitions,
+        found->bytes_torn, found->frames_corrupt, found->dataplane_epoch,
+        (weir_mono_ns() - start_ns) / 1000000);
+    return weir_dataplane_checkpoint_open(dataplane, directory);
 }
 
 static enum weir_err
@@ -367,6 +368,7 @@ announce(struct weir_dataplane *dataplane)
     atomic_store(&shared->series_max, weir_series_max(dataplane->series));
     atomic_store(&shared->series_count, weir_series_count(dataplane->series));
     atomic_store(&shared->durable_offset, weir_log_durable(dataplane->log));
+    atomic_store(&shared->log_first_offset, weir_log_first(dataplane->log));
     atomic_store(&shared->appended_offset, weir_log_end(dataplane->log));
     atomic_store(&shared->durable_time_ms, dataplane->recovery.time_max_ms);
     atomic_store(&shared->log_bytes, weir_log_bytes(dataplane->log));
@@ -425,6 +427,7 @@ weir_dataplane_close(struct weir_dataplane *dataplane)
         weir_worker_free(dataplane->workers[i]);
     if (dataplane->registrar != NULL)
         weir_registrar_free(dataplane->registrar);
+    weir_dataplane_checkpoint_close(dataplane);
     if (dataplane->log != NULL)
         weir_log_close(dataplane->log);
     if (dataplane->io != NULL)

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "dataplane/registrar.h"
 #include "dataplane/worker.h"
+#include "storage/checkpointer.h"
 #include "storage/writer.h"
 
 #include <pthread.h>
@@ -35,6 +36,15 @@ struct weir_dataplane_thread {
     uint8_t apart[WEIR_CACHE_LINE]; /* drained is stored each round */
 };
 
+/* Beside the topology's threads, where log.full is recycle. */
+struct weir_dataplane_checkpoint {
+    char directory[WEIR_CONFIG_PATH_MAX + 16];
+    struct weir_io *io;
+    struct weir_checkpointer *checkpointer; /* NULL: the log refuses at log.size_max */
+    pthread_t handle;
+    _Atomic bool stop; /* set by the main thread */
+};
+
 struct weir_dataplane {
     struct weir_config config;
     struct weir_topology topology;
@@ -42,6 +52,7 @@ struct weir_dataplane {
     struct weir_io *io;
     struct weir_log *log;
     struct weir_log_recovery recovery;
+    struct weir_dataplane_checkpoint checkpoint;
     struct weir_hash_key key;
     struct weir_series *series;
     uint64_t series_found; /* in the log, by recovery */
@@ -78,5 +89,12 @@ enum weir_err weir_dataplane_memory(struct weir_dataplane *dataplane, size_t byt
 enum weir_err weir_dataplane_eal_open(struct weir_dataplane *dataplane) WEIR_MUST_USE;
 enum weir_err weir_dataplane_ports_open(struct weir_dataplane *dataplane,
     struct weir_worker_options *worker) WEIR_MUST_USE;
+
+/* app/dataplane_checkpoint.c: the log is open; the thread runs from start to stop. */
+enum weir_err weir_dataplane_checkpoint_open(struct weir_dataplane *dataplane,
+    const char *directory) WEIR_MUST_USE;
+void weir_dataplane_checkpoint_close(struct weir_dataplane *dataplane);
+void weir_dataplane_checkpoint_start(struct weir_dataplane *dataplane);
+void weir_dataplane_checkpoint_stop(struct weir_dataplane *dataplane);
 
 #endif

@@ -269,9 +269,11 @@ weir_dataplane_run(struct weir_dataplane *dataplane, const volatile sig_atomic_t
         WEIR_ASSERT(failed == 0);
         pthread_setname_np(thread->handle, thread->plan->name);
     }
+    weir_dataplane_checkpoint_start(dataplane);
     thread_loop(&dataplane->threads[0], true);
     for (uint32_t i = 1; i < count; i++)
         pthread_join(dataplane->threads[i].handle, NULL);
+    weir_dataplane_checkpoint_stop(dataplane); /* the last frames may have waited for it */
     for (uint32_t i = 0; i < count; i++)
         close(dataplane->threads[i].epoll_fd);
 }

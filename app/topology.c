@@ -143,6 +143,7 @@ weir_topology_plan(const struct weir_config *config, const int32_t *cores, uint3
                 "dataplane.cores: core %d is not among those this process may use",
                 config->cores[i]);
     plan_threads(config, cores, core_count, out);
+    out->checkpointer = config->log_full == WEIR_CONFIG_RECYCLE;
     plan_memory(config, out);
     return WEIR_OK;
 }
@@ -164,6 +165,9 @@ weir_topology_print(const struct weir_topology *topology, const char *prefix, FI
     fprintf(out, "%sthreads of the dataplane\n", prefix);
     for (uint32_t i = 0; i < topology->thread_count; i++)
         print_thread(&topology->threads[i], prefix, out);
+    if (topology->checkpointer)
+        fprintf(out, "%s  %-16s core %-4s checkpoints: at log.size_max the oldest samples go\n",
+            prefix, "weir-checkpoint", "any");
     fprintf(out, "%srings\n", prefix);
     fprintf(out, "%s  %-34s %u batches a worker, %u for the registrar\n", prefix,
         "to the log writer", topology->batches_worker, topology->batches_registrar);

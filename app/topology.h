@@ -38,6 +38,7 @@ struct weir_topology_region {
 struct weir_topology {
     struct weir_topology_thread threads[WEIR_THREADS_MAX];
     uint32_t thread_count;
+    bool checkpointer; /* one thread more, of no stage and no core: log.full is recycle */
     uint32_t worker_count;
     uint32_t batches_worker;    /* each of WEIR_BATCH_SAMPLES_MAX samples */
     uint32_t batches_registrar; /* with definitions */

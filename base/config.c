@@ -26,6 +26,7 @@ const char *const config_protos[] = {"influx", "graphite", "weir", NULL};
 const char *const config_transports[] = {"udp", "tcp", NULL};
 const char *const config_units[] = {"auto", "s", "ms", "us", "ns", NULL};
 static const char *const choices[] = {"where_allowed", "on", "off", NULL};
+static const char *const fulls[] = {"refuse", "recycle", NULL};
 static const char *const backends[] = {"auto", "io_uring", "sync", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -69,7 +70,9 @@ const struct config_key config_keys[] = {
     {"series.label_bytes", CONFIG_SIZE, AT(series_label_bytes), MIB, 4 * TIB, NULL,
         "series-label-bytes", "SIZE", "memory for labels; default 256 bytes a series"},
     {"log.size_max", CONFIG_SIZE, AT(log_size_max), 2 * MIB, 1024 * TIB, NULL, "log-size-max",
-        "SIZE", "the log refuses beyond this size"},
+        "SIZE", "disk space of the log"},
+    {"log.full", CONFIG_CHOICE, AT(log_full), 0, 0, fulls, "log-full", "refuse|recycle",
+        "what happens at log.size_max: refuse samples, or recycle the oldest"},
     {"log.segment_size", CONFIG_SIZE, AT(log_segment_bytes), 16 * MIB, 16 * GIB, NULL,
         "log-segment-size", "SIZE", "size of one file of the log"},
     {"log.io", CONFIG_CHOICE, AT(io_backend), 0, 0, backends, "io", "auto|io_uring|sync",
@@ -283,6 +286,13 @@ check_sizes(const struct weir_config *config)
         return FAIL_KEY(config, stands_over(config, "log.size_max", "log.segment_size"),
             "log.size_max of %llu bytes is less than two times log.segment_size of %llu",
             (unsigned long long)config->log_size_max,
+            (unsigned long long)config->log_segment_bytes);
+    if (config->log_full == WEIR_CONFIG_RECYCLE &&
+        config->log_size_max < 4 * config->log_segment_bytes)
+        return FAIL_KEY(config,
+            stands_over(config, "log.full",
+                stands_over(config, "log.size_max", "log.segment_size")),
+            "recycle needs a log.size_max of four times log.segment_size (%llu bytes)",
             (unsigned long long)config->log_segment_bytes);
     if (config->ack_interval_ms > config->flush_interval_ms)
         return FAIL_KEY(config, stands_over(config, "ingest.ack_interval", "ingest.flush_interval"),

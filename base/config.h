@@ -22,6 +22,7 @@ enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE, WEIR_CONFIG_W
 enum weir_config_transport { WEIR_CONFIG_UDP, WEIR_CONFIG_TCP };
 enum weir_config_unit { WEIR_CONFIG_AUTO, WEIR_CONFIG_S, WEIR_CONFIG_MS, WEIR_CONFIG_US,
     WEIR_CONFIG_NS }; /* as enum weir_time_unit */
+enum weir_config_full { WEIR_CONFIG_REFUSE, WEIR_CONFIG_RECYCLE };
 enum weir_config_choice { WEIR_CONFIG_WHERE_ALLOWED, WEIR_CONFIG_ON, WEIR_CONFIG_OFF };
 
 struct weir_config_listener {
@@ -65,6 +66,7 @@ struct weir_config {
     uint32_t tcp_connections_max;
     uint32_t channels_max;       /* of senders of the weir protocol */
     uint64_t log_size_max;
+    uint8_t log_full;            /* enum weir_config_full: what happens at log_size_max */
     uint64_t log_segment_bytes;
     uint32_t flush_interval_ms;
     uint32_t ack_interval_ms;

@@ -43,6 +43,9 @@ struct weir_shared {
     _Atomic uint64_t series_count;   /* defined */
     _Atomic uint64_t series_max;
     _Atomic uint64_t durable_offset; /* of the log */
+    /* The log begins here: what is below was released. Stored before the file of any of it is
+     * recycled. */
+    _Atomic uint64_t log_first_offset;
     _Atomic uint64_t appended_offset; /* of the log: submitted, maybe not durable */
     _Atomic int64_t durable_time_ms; /* newest durable sample time */
     _Atomic uint64_t log_bytes;      /* size of the segment files */

@@ -137,6 +137,9 @@ write_region(struct weir_text *text, struct weir_shared *shared)
         atomic_load_explicit(&shared->log_bytes, memory_order_relaxed));
     write_value(text, "weir_durable_offset", "gauge", "Everything below it in the log is "
         "synced.", durable);
+    write_value(text, "weir_log_first_offset", "gauge", "The log begins here: what was below it "
+        "is released, and its files are recycled.",
+        atomic_load_explicit(&shared->log_first_offset, memory_order_relaxed));
     write_value(text, "weir_durable_lag_bytes", "gauge",
         "Submitted to the log and not yet durable.", appended > durable ? appended - durable : 0);
     write_header(text, "weir_durable_sample_seconds", "gauge", "Newest durable sample time.");

@@ -1,5 +1,9 @@
 #include "storage/catalog.h"
 
+#include "base/assert.h"
+#include "base/event.h"
+#include "storage/checkpoint.h"
+#include "storage/definitions.h"
 #include "storage/epoch.h"
 #include "storage/log.h"
 
@@ -10,27 +14,6 @@
 
 /* A definition takes at least this much of the log: its size, and one label of two bytes. */
 #define DEFINITION_BYTES_MIN 10
-
-enum weir_err
-weir_catalog_open(struct weir_catalog *catalog, const char *directory, struct weir_shared *shared,
-    weir_reader_define_fn *define, void *context)
-{
-    *catalog = (struct weir_catalog){
-        .shared = shared, .define = define, .define_context = context, .chain_known = true};
-    snprintf(catalog->directory, sizeof catalog->directory, "%s", directory);
-    if (shared != NULL) {
-        uint64_t ring_at = shared->frame_ring_at;
-        catalog->ring_bytes = shared->frame_ring_bytes;
-        if (ring_at > shared->bytes || catalog->ring_bytes > shared->bytes - ring_at)
-            return weir_fail(WEIR_INVALID, 0, "frame ring outside of the shared region");
-        catalog->ring = (const struct weir_frame_ring *)((const char *)shared + ring_at);
-    }
-    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
-    enum weir_err err = weir_io_new(&options, &catalog->io);
-    if (err == WEIR_OK && define == NULL)
-        err = weir_label_index_new(&catalog->labels);
-    return err;
-}
 
 void
 weir_catalog_close(struct weir_catalog *catalog)
@@ -61,7 +44,7 @@ files_cover(struct weir_catalog *catalog, uint64_t offset)
     catalog->durable_known = epoch.durable_offset;
     uint64_t segment_bytes = epoch.segment_bytes;
     enum weir_err err = weir_segment_reader_open(&catalog->files, catalog->io, catalog->directory,
-        &segment_bytes);
+        catalog->first_index, &segment_bytes);
     catalog->files_open = err == WEIR_OK;
     if (err == WEIR_NOT_FOUND)
         return WEIR_END;
@@ -140,7 +123,92 @@ define_list(struct weir_catalog *catalog, uint64_t number, const uint8_t *list, 
     return err == WEIR_END ? WEIR_OK : err;
 }
 
-/* Takes a frame's definitions. Damage is counted, and the numbers counted as lost. */
+/* Drops the frames below the offset. */
+static void
+drop_released(struct weir_catalog *catalog, uint64_t first)
+{
+    uint64_t gone = 0;
+    while (gone < catalog->entry_count && catalog->entries[gone].offset < first)
+        gone++;
+    if (gone == 0)
+        return;
+    catalog->entry_count -= gone;
+    memmove(catalog->entries, catalog->entries + gone,
+        catalog->entry_count * sizeof *catalog->entries);
+}
+
+static enum weir_err
+define_carried(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    struct weir_catalog *catalog = context;
+    WEIR_ASSERT(number == catalog->defined);
+    return define_next(catalog, labels, size);
+}
+
+/* Goes on where the checkpoint says that the log begins, with the definitions it carries. */
+static enum weir_err
+begin_at_checkpoint(struct weir_catalog *catalog)
+{
+    struct weir_checkpoint checkpoint;
+    enum weir_err err = weir_checkpoint_read(catalog->io, catalog->directory, WEIR_LOG_STREAM,
+        &checkpoint, NULL);
+    uint64_t first = checkpoint.first_index * checkpoint.segment_bytes;
+    if (err != WEIR_OK || first <= catalog->at)
+        return err == WEIR_NOT_FOUND ? WEIR_OK : err;
+    struct weir_definer definer = {
+        .define = define_carried, .define_context = catalog, .through = catalog->defined};
+    err = weir_definitions_read(catalog->io, catalog->directory, checkpoint.definitions_bytes,
+        checkpoint.definitions_through, &definer);
+    if (err != WEIR_OK)
+        return err;
+    catalog->corrupt += definer.lost != 0;
+    if (catalog->files_open)
+        weir_segment_reader_close(&catalog->files);
+    catalog->files_open = false;
+    catalog->first_index = checkpoint.first_index;
+    catalog->first = catalog->at = first;
+    catalog->step = 0;
+    catalog->previous_crc = checkpoint.previous_crc;
+    catalog->chain_known = checkpoint.previous_known != 0;
+    catalog->in_gap = false;
+    return WEIR_OK;
+}
+
+static uint64_t
+first_of(const struct weir_catalog *catalog)
+{
+    if (catalog->shared == NULL)
+        return catalog->first;
+    /* acquire pairs with the log writer's release: no file was recycled before it was stored. A
+     * dataplane that starts has not stored it yet. */
+    uint64_t first =
+        atomic_load_explicit(&catalog->shared->log_first_offset, memory_order_acquire);
+    return first > catalog->first ? first : catalog->first;
+}
+
+bool
+weir_catalog_released(const struct weir_catalog *catalog, uint64_t offset)
+{
+    return offset < first_of(catalog);
+}
+
+/* What comes next was released before it was read. */
+static enum weir_err
+catch_up(struct weir_catalog *catalog)
+{
+    uint64_t at = catalog->at;
+    enum weir_err err = begin_at_checkpoint(catalog);
+    if (err == WEIR_OK && catalog->at == at)
+        err = weir_fail(WEIR_CORRUPT, 0, "%s: released to %" PRIu64 ", and no checkpoint says so",
+            catalog->directory, first_of(catalog));
+    if (err == WEIR_OK)
+        weir_event(WEIR_INFO, "released_unread", "offset=%" PRIu64 " bytes=%" PRIu64, at,
+            catalog->at - at);
+    return err;
+}
+
+/* Takes a frame's definitions. Damage is counted, and the numbers counted as lost. WEIR_AGAIN where
+ * the frame was recycled meanwhile. */
 static enum weir_err
 take_definitions(struct weir_catalog *catalog, const struct weir_frame_header *header,
     const struct weir_catalog_entry *entry)
@@ -153,7 +221,7 @@ take_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     if (header->definition_bytes == 0)
         return define_lost(catalog, header->definitions_through);
     size_t bytes = sizeof *header + header->block_count * sizeof(struct weir_frame_block) +
-                   header->definition_bytes;
+                   header->mark_bytes + (size_t)header->definition_bytes;
     if (bytes > catalog->definitions_capacity) {
         uint8_t *grown = realloc(catalog->definitions, bytes);
         if (grown == NULL)
@@ -171,6 +239,8 @@ take_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     if (err == WEIR_OK)
         err = define_list(catalog, header->definition_first, list, size);
     if (err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED) {
+        if (weir_catalog_released(catalog, header->offset))
+            return WEIR_AGAIN; /* recycled under the read */
         if (catalog->shared == NULL)
             return WEIR_END; /* a torn frame ends the log of a stopped instance */
         catalog->corrupt++;
@@ -235,6 +305,8 @@ belongs_here(const struct weir_catalog *catalog, const struct weir_frame_header 
 static enum weir_err
 walk_one(struct weir_catalog *catalog, uint64_t durable)
 {
+    if (weir_catalog_released(catalog, catalog->at))
+        return catch_up(catalog);
     enum weir_err err = files_cover(catalog, catalog->at);
     if (err != WEIR_OK)
         return err;
@@ -244,8 +316,12 @@ walk_one(struct weir_catalog *catalog, uint64_t durable)
         return err;
     struct weir_frame_header header;
     memcpy(&header, page, sizeof header);
-    if (belongs_here(catalog, &header, durable))
-        return take_frame(catalog, &header, WEIR_PLACE_NONE);
+    if (belongs_here(catalog, &header, durable)) {
+        err = take_frame(catalog, &header, WEIR_PLACE_NONE);
+        return err == WEIR_AGAIN ? WEIR_OK : err;
+    }
+    if (weir_catalog_released(catalog, catalog->at))
+        return WEIR_OK; /* recycled under the read */
     if (catalog->shared == NULL && catalog->at >= catalog->durable_known)
         return WEIR_END;
     pass_over(catalog);
@@ -317,10 +393,32 @@ walk_ring(struct weir_catalog *catalog)
 }
 
 enum weir_err
+weir_catalog_open(struct weir_catalog *catalog, const char *directory, struct weir_shared *shared,
+    weir_reader_define_fn *define, void *context)
+{
+    *catalog = (struct weir_catalog){
+        .shared = shared, .define = define, .define_context = context, .chain_known = true};
+    snprintf(catalog->directory, sizeof catalog->directory, "%s", directory);
+    if (shared != NULL) {
+        uint64_t ring_at = shared->frame_ring_at;
+        catalog->ring_bytes = shared->frame_ring_bytes;
+        if (ring_at > shared->bytes || catalog->ring_bytes > shared->bytes - ring_at)
+            return weir_fail(WEIR_INVALID, 0, "frame ring outside of the shared region");
+        catalog->ring = (const struct weir_frame_ring *)((const char *)shared + ring_at);
+    }
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    enum weir_err err = weir_io_new(&options, &catalog->io);
+    if (err == WEIR_OK && define == NULL)
+        err = weir_label_index_new(&catalog->labels);
+    return err == WEIR_OK ? begin_at_checkpoint(catalog) : err;
+}
+
+enum weir_err
 weir_catalog_refresh(struct weir_catalog *catalog)
 {
     if (catalog->shared == NULL)
         return walk_files(catalog, UINT64_MAX, UINT64_MAX);
+    drop_released(catalog, first_of(catalog));
     /* acquire pairs with the dataplane's release when its region is ready */
     uint64_t epoch = atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire);
     if (epoch == 0)

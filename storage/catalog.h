@@ -10,6 +10,8 @@
  *                 | gap (start, seal, overwritten)     ^
  *                 +---> segment files, page by page ---+
  *
+ *   What was released before it was read is passed over: definitions come from the checkpoint.
+ *
  * Nothing in the shared region is believed unchecked: of a frame the header's checksum counts,
  * and files are read only below the durable offset.
  */
@@ -45,6 +47,8 @@ struct weir_catalog {
     struct weir_segment_reader files;
     bool files_open;
     uint64_t durable_known; /* what the epoch file proves */
+    uint64_t first_index;   /* segment the log began at when its checkpoint was last read */
+    uint64_t first;         /* its offset */
     struct weir_label_index *labels; /* NULL where definitions are told and not kept */
     weir_reader_define_fn *define;
     void *define_context;
@@ -70,6 +74,9 @@ enum weir_err weir_catalog_open(struct weir_catalog *catalog, const char *direct
     struct weir_shared *shared, weir_reader_define_fn *define, void *context) WEIR_MUST_USE;
 void weir_catalog_close(struct weir_catalog *catalog);
 enum weir_err weir_catalog_refresh(struct weir_catalog *catalog) WEIR_MUST_USE;
+
+/* Was what lies at the offset released? What was read there before may be of another frame. */
+bool weir_catalog_released(const struct weir_catalog *catalog, uint64_t offset);
 
 /* Reads size bytes of a frame from byte `at` on: from the ring where they still lie there, else
  * from the files. Unchecked. */

@@ -226,6 +226,13 @@ weir_io_mkdir(struct weir_io *io, const char *path)
 }
 
 enum weir_err
+weir_io_rename(struct weir_io *io, const char *from, const char *to)
+{
+    enum weir_err err;
+    return faulted(io, "rename", 0, &err) ? err : io->table->rename(from, to);
+}
+
+enum weir_err
 weir_io_unlink(struct weir_io *io, const char *path)
 {
     enum weir_err err;

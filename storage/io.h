@@ -81,6 +81,8 @@ enum weir_err weir_io_replace(struct weir_io *io, const char *path, const void *
 enum weir_err weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file,
     uint64_t size) WEIR_MUST_USE;
 enum weir_err weir_io_mkdir(struct weir_io *io, const char *path) WEIR_MUST_USE; /* and parents */
+/* Gives a file another name in its directory, in place of what had it; syncs the directory. */
+enum weir_err weir_io_rename(struct weir_io *io, const char *from, const char *to) WEIR_MUST_USE;
 enum weir_err weir_io_unlink(struct weir_io *io, const char *path) WEIR_MUST_USE;
 /* Names in a directory, sorted, without . and ..; free with weir_io_list_free. */
 enum weir_err weir_io_list(struct weir_io *io, const char *path, char ***names, size_t *count)

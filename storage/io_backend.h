@@ -34,6 +34,7 @@ struct weir_io_table {
     enum weir_err (*replace)(const char *path, const void *data, size_t size);
     enum weir_err (*allocate)(const char *path, weir_io_file file, uint64_t size);
     enum weir_err (*mkdir)(const char *path);
+    enum weir_err (*rename)(const char *from, const char *to);
     enum weir_err (*unlink)(const char *path);
     enum weir_err (*list)(const char *path, char ***names, size_t *count);
 };
@@ -67,6 +68,7 @@ enum weir_err weir_io_file_flush(weir_io_file file);
 enum weir_err weir_io_file_replace(const char *path, const void *data, size_t size);
 enum weir_err weir_io_file_allocate(const char *path, weir_io_file file, uint64_t size);
 enum weir_err weir_io_file_mkdir(const char *path);
+enum weir_err weir_io_file_rename(const char *from, const char *to);
 enum weir_err weir_io_file_unlink(const char *path);
 enum weir_err weir_io_file_list(const char *path, char ***names, size_t *count);
 

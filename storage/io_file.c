@@ -205,6 +205,14 @@ weir_io_file_mkdir(const char *path)
 }
 
 enum weir_err
+weir_io_file_rename(const char *from, const char *to)
+{
+    if (rename(from, to) != 0)
+        return fail("rename", from);
+    return sync_parent(to);
+}
+
+enum weir_err
 weir_io_file_unlink(const char *path)
 {
     if (unlink(path) != 0)

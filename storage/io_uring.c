@@ -329,6 +329,7 @@ const struct weir_io_table weir_io_uring_table = {
     .replace = weir_io_file_replace,
     .allocate = weir_io_file_allocate,
     .mkdir = weir_io_file_mkdir,
+    .rename = weir_io_file_rename,
     .unlink = weir_io_file_unlink,
     .list = weir_io_file_list,
 };

@@ -61,6 +61,9 @@ struct weir_log {
     struct open_segment current;
     struct open_segment sealed; /* the one before, while flights of it are under way */
     struct weir_segment_next next;
+    struct weir_release release;
+    uint64_t samples_before; /* released when the log was opened */
+    uint64_t samples_released; /* in all */
     /* flights [flight_head, flight_tail), by number */
     uint64_t flight_head, flight_tail;
     bool syncing;
@@ -133,6 +136,36 @@ open_current(struct weir_log *log)
         &log->current.file);
 }
 
+/* Tells the checkpointer what it may release: neither the segment that is written nor the one
+ * before, while flights of it are under way. */
+static void
+tell_whole(struct weir_log *log)
+{
+    uint64_t whole = log->durable / log->segment_bytes;
+    if (log->current.file >= 0 && log->current.index < whole)
+        whole = log->current.index;
+    if (log->sealed.file >= 0 && log->sealed.index < whole)
+        whole = log->sealed.index;
+    /* release pairs with the checkpointer's acquire: what is below is in the files */
+    if (whole != atomic_load_explicit(&log->release.whole_index, memory_order_relaxed))
+        atomic_store_explicit(&log->release.whole_index, whole, memory_order_release);
+}
+
+/* Asks for released files where those left would not last for long: a thirty-second of the log, so
+ * that a checkpoint has that much time; for a sixteenth, since each writes all marks anew. */
+static void
+tell_wanted(struct weir_log *log)
+{
+    const struct weir_segment_next *next = &log->next;
+    uint64_t capacity = weir_segment_capacity(next);
+    uint64_t released = next->first - next->oldest;
+    uint64_t left = released + (capacity > next->files ? capacity - next->files : 0);
+    uint64_t wanted = next->first;
+    if (left <= capacity / 32)
+        wanted += capacity / 16 > 1 ? capacity / 16 : 1;
+    atomic_store_explicit(&log->release.wanted_index, wanted, memory_order_relaxed);
+}
+
 static enum weir_err
 take_recovered(struct weir_log *log, struct weir_recovered *recovered)
 {
@@ -150,6 +183,14 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
     counts->counter[WEIR_COUNTER_definitions_lost] = recovered->told.definitions_lost;
     enum weir_err err = allocate_memory(log);
     log->next.files = recovered->files;
+    log->next.first = recovered->first_index;
+    log->next.oldest = recovered->oldest_index;
+    log->samples_before = log->samples_released = recovered->samples_released;
+    atomic_store_explicit(&log->release.samples, recovered->samples_released,
+        memory_order_relaxed);
+    atomic_store_explicit(&log->release.first_index, recovered->first_index,
+        memory_order_relaxed);
+    tell_whole(log);
     if (err == WEIR_OK)
         err = begin_epoch(log);
     return err == WEIR_OK ? open_current(log) : err;
@@ -212,7 +253,7 @@ place_now(const struct weir_log *log)
 {
     return (struct weir_frame_place){.stream = WEIR_LOG_STREAM,
         .offset = log->end,
-        .segment_epoch = 1, /* segments are not recycled yet */
+        .segment_epoch = 1 + log->next.first,
         .dataplane_epoch = log->dataplane_epoch,
         .durable_watermark = log->durable,
         .definitions_through = log->definitions_through,
@@ -233,13 +274,25 @@ next_index(const struct weir_log *log)
     return (log->end + log->segment_bytes - 1) / log->segment_bytes;
 }
 
+static void
+want_segment(struct weir_log *log)
+{
+    /* relaxed: a hint; who reads it late is told so at the next try */
+    bool released = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
+        WEIR_RELEASE_ON;
+    /* with room for one segment alone there is none to release */
+    log->next.waits = released && weir_segment_capacity(&log->next) >= 2;
+    weir_segment_want(&log->next, next_index(log));
+    log->options.counts->counter[WEIR_COUNTER_log_segments_recycled] = log->next.recycled;
+}
+
 /* Ends the current segment with a seal where it has room left, and goes on in the next. */
 static enum weir_err
 advance_segment(struct weir_log *log)
 {
     if (log->sealed.file >= 0)
         return WEIR_AGAIN; /* frames of the segment before the last are still under way */
-    weir_segment_want(&log->next, next_index(log));
+    want_segment(log);
     if (log->next.state == WEIR_SEGMENT_FULL)
         return weir_fail(WEIR_FULL, 0, "no room for log segment %016" PRIx64, log->next.index);
     if (log->next.state == WEIR_SEGMENT_FAILED)
@@ -404,9 +457,11 @@ prepare_segment(struct weir_log *log)
 {
     if (log->failed)
         return;
+    tell_whole(log);
+    tell_wanted(log);
     if (segment_left(log) <= log->segment_bytes / 2 &&
         (log->current.file < 0 || log->end != log->current.index * log->segment_bytes))
-        weir_segment_want(&log->next, next_index(log));
+        want_segment(log);
     weir_segment_step(&log->next, USER_SEGMENT);
 }
 
@@ -479,6 +534,38 @@ uint64_t
 weir_log_bytes(const struct weir_log *log)
 {
     return log->next.files * log->segment_bytes;
+}
+
+uint64_t
+weir_log_first(const struct weir_log *log)
+{
+    return log->next.first * log->segment_bytes;
+}
+
+uint64_t
+weir_log_samples_recycled(const struct weir_log *log)
+{
+    return log->samples_released - log->samples_before;
+}
+
+bool
+weir_log_follow_release(struct weir_log *log)
+{
+    /* acquire pairs with the checkpointer's release: its samples are seen with the index */
+    uint64_t first = atomic_load_explicit(&log->release.first_index, memory_order_acquire);
+    if (first == log->next.first)
+        return false;
+    log->next.first = first;
+    log->samples_released = atomic_load_explicit(&log->release.samples, memory_order_relaxed);
+    log->options.counts->counter[WEIR_COUNTER_log_samples_recycled] =
+        weir_log_samples_recycled(log);
+    return true;
+}
+
+struct weir_release *
+weir_log_release(struct weir_log *log)
+{
+    return &log->release;
 }
 
 /* Operations still under way use memory that is about to go. */

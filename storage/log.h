@@ -7,7 +7,8 @@
  *          by itself; WEIR_IO closed until reopened
  * Limits:  WEIR_LOG_INFLIGHT_MAX frames in flight
  *
- * Appends refuse with WEIR_LIMIT a batch that no segment would hold.
+ * Appends refuse with WEIR_LIMIT a batch that no segment would hold. At size_max the oldest
+ * released segment's file becomes the next one; where none is released, see storage/release.h.
  *
  *   append: encode into the ring -> write submitted
  *   poll:   writes done -> one fdatasync for all of them -> durable in prefix order
@@ -20,6 +21,7 @@
 #include "storage/frame.h"
 #include "storage/frame_ring.h"
 #include "storage/io.h"
+#include "storage/release.h"
 
 #define WEIR_LOG_INFLIGHT_MAX 32
 #define WEIR_LOG_STREAM 0
@@ -30,12 +32,12 @@
 
 struct weir_log;
 
-/* Recovery hands over every definition, in number order. */
+/* Recovery hands over every definition, in number order, those of released segments first. */
 typedef enum weir_err weir_log_define_fn(void *context, uint64_t number, const uint8_t *labels,
     size_t size);
 
 /* Recovery hands over the marks (base/marks.h) of every frame that has any, in log order, after
- * the definitions of that frame. */
+ * the definitions of that frame; before them those of the checkpoint. */
 typedef void weir_log_mark_fn(void *context, const uint8_t *marks, size_t size);
 
 struct weir_log_options {
@@ -52,6 +54,7 @@ struct weir_log_options {
 };
 
 struct weir_log_recovery {
+    uint64_t first_offset; /* the log begins here; what was before is released */
     uint64_t end_offset;
     uint64_t frames;
     uint64_t definitions;
@@ -89,6 +92,15 @@ size_t weir_log_inflight(const struct weir_log *log);
 uint64_t weir_log_end(const struct weir_log *log);
 uint64_t weir_log_durable(const struct weir_log *log);
 uint64_t weir_log_bytes(const struct weir_log *log); /* of the segment files */
+/* The log begins here: what is below was released, and its files are recycled. */
+uint64_t weir_log_first(const struct weir_log *log);
+/* Samples of what was released since the log was opened. */
+uint64_t weir_log_samples_recycled(const struct weir_log *log);
+/* Takes over what the checkpointer has released; true where weir_log_first has moved. No file of it
+ * is touched before the next append or poll: until then readers can be told. */
+bool weir_log_follow_release(struct weir_log *log);
+/* What the log and its checkpointer share; lives as long as the log. */
+struct weir_release *weir_log_release(struct weir_log *log);
 /* Closes; what is in flight must have been polled out or is lost to its senders by name. */
 void weir_log_close(struct weir_log *log);
 

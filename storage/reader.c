@@ -168,10 +168,13 @@ is_damage(enum weir_err err)
     return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
 }
 
-/* Counts a block or frame that the scan skips. */
+/* Counts a block or frame that the scan skips; not one that was released since it was listed: its
+ * bytes may be another frame's by now. */
 static void
 skip(struct weir_reader *reader, const struct weir_catalog_entry *entry)
 {
+    if (weir_catalog_released(&reader->catalog, entry->offset))
+        return;
     if (reader->corrupt++ == reader->corrupt_before)
         reader->corrupt_at = entry->offset;
 }
@@ -287,7 +290,8 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
     uint64_t frames = any ? reader->catalog.entry_count : 0;
     for (uint64_t i = 0; i < frames && err == WEIR_OK; i++) {
         struct weir_catalog_entry *entry = &reader->catalog.entries[i];
-        if (entry->time_max_ms < from_ms || entry->time_min_ms >= to_ms)
+        if (entry->time_max_ms < from_ms || entry->time_min_ms >= to_ms ||
+            weir_catalog_released(&reader->catalog, entry->offset))
             continue;
         if (reader->check != NULL)
             err = reader->check(reader->check_context);

@@ -2,7 +2,9 @@
 
 #include "base/assert.h"
 #include "base/event.h"
-#include "base/labels.h"
+#include "storage/chain.h"
+#include "storage/checkpoint.h"
+#include "storage/definitions.h"
 #include "storage/epoch.h"
 #include "storage/segment_reader.h"
 
@@ -11,9 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* More lost numbers than this in one hole are not believed. */
-#define LOST_DEFINITIONS_MAX (UINT64_C(1) << 28)
 
 /* A stretch of the log that is not yet known to be durable: a frame, or a gap without a valid
  * header, whose meaning only a later watermark can tell. */
@@ -29,12 +28,12 @@ struct recovery {
     struct weir_recovered *out;
     struct weir_segment_reader reader;
     struct weir_epoch epoch; /* zero where there is no file */
+    struct weir_checkpoint checkpoint; /* the same */
+    uint8_t *marks;          /* of the checkpoint */
     uint64_t watermark;      /* highest proof of durability so far */
-    uint64_t content_end;    /* behind the last byte that is not zero */
-    /* the chain behind the walk */
-    uint64_t epoch_last;
-    uint32_t crc_last;
-    bool crc_known;
+    uint64_t content_end;    /* behind the last byte that was written by this log's end */
+    struct weir_chain chain; /* behind the walk */
+    struct weir_definer definer;
     struct stretch *pending; /* in log order; [head, tail) */
     size_t head, tail, capacity;
 };
@@ -63,123 +62,6 @@ pending_push(struct recovery *recovery)
     return &recovery->pending[recovery->tail++];
 }
 
-/* A series whose definition was damaged keeps its number under a name that says so; its samples
- * stay readable by that name, and the sender's next line defines the series anew. */
-static enum weir_err
-define_lost(struct recovery *recovery, uint64_t until)
-{
-    struct weir_recovered *out = recovery->out;
-    if (until <= out->definitions_through)
-        return WEIR_OK;
-    if (until - out->definitions_through > LOST_DEFINITIONS_MAX)
-        return weir_fail(WEIR_CORRUPT, 0, "definitions %" PRIu64 " to %" PRIu64 " are missing",
-            out->definitions_through, until);
-    weir_event(WEIR_ERROR, "definitions_lost", "first=%" PRIu64 " count=%" PRIu64,
-        out->definitions_through, until - out->definitions_through);
-    out->told.definitions_lost += until - out->definitions_through;
-    for (; out->definitions_through < until; out->definitions_through++) {
-        char number[24];
-        static const char name[] = WEIR_NAME_LABEL, value[] = "weir_lost_definition";
-        int digits = snprintf(number, sizeof number, "%" PRIu64, out->definitions_through);
-        struct weir_label labels[2] = {
-            {(const uint8_t *)name, (const uint8_t *)value, sizeof name - 1, sizeof value - 1},
-            {(const uint8_t *)"number", (const uint8_t *)number, 6, (uint16_t)digits}};
-        uint8_t canonical[256];
-        size_t size;
-        enum weir_err err = weir_labels_encode(labels, 2, canonical, &size);
-        if (err == WEIR_OK)
-            err = recovery->options->define(recovery->options->define_context,
-                out->definitions_through, canonical, size);
-        if (err != WEIR_OK)
-            return err;
-    }
-    return WEIR_OK;
-}
-
-/* Hands over the definitions of a list that has checked out. */
-static enum weir_err
-define_list(struct recovery *recovery, const struct weir_frame_header *header,
-    const uint8_t *list, size_t size)
-{
-    struct weir_recovered *out = recovery->out;
-    size_t at = 0;
-    for (uint32_t i = 0; i < header->definition_count; i++) {
-        const uint8_t *labels;
-        size_t labels_size;
-        enum weir_err err = weir_definition_next(list, size, &at, &labels, &labels_size);
-        if (err != WEIR_OK)
-            return WEIR_OK; /* the rest counts as lost */
-        if (header->definition_first + i != out->definitions_through)
-            continue; /* known by an earlier frame */
-        err = recovery->options->define(recovery->options->define_context,
-            out->definitions_through, labels, labels_size);
-        if (err != WEIR_OK)
-            return err;
-        out->definitions_through++;
-        out->told.definitions++;
-    }
-    return WEIR_OK;
-}
-
-/* Reads no more of the frame than its front: header, index, marks, definitions. Damaged lists are
- * reported and come out empty. */
-static enum weir_err
-read_lists(struct recovery *recovery, const struct weir_frame_header *header,
-    const uint8_t **list, size_t *size, const uint8_t **marks, size_t *marks_size)
-{
-    uint64_t front = sizeof *header +
-        (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
-        header->mark_bytes + (uint64_t)header->definition_bytes;
-    WEIR_ASSERT(front <= header->bytes); /* weir_frame_check_header saw to it */
-    front = (front + WEIR_FRAME_ALIGN - 1) & ~(uint64_t)(WEIR_FRAME_ALIGN - 1);
-    const uint8_t *frame;
-    enum weir_err err =
-        weir_segment_reader_frame(&recovery->reader, header->offset, front, &frame);
-    if (err != WEIR_OK)
-        return err;
-    if (memcmp(frame, header, sizeof *header) != 0)
-        return weir_fail(WEIR_IO, 0, "the header at %" PRIu64 " reads differently a second time",
-            header->offset);
-    if (weir_frame_definitions(frame, header->bytes, list, size) != WEIR_OK ||
-        weir_frame_marks(frame, header->bytes, marks, marks_size) != WEIR_OK) {
-        weir_event(WEIR_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
-            header->offset, weir_err_detail());
-        *size = 0;
-        *marks_size = 0;
-    }
-    return WEIR_OK;
-}
-
-static enum weir_err
-accept_definitions(struct recovery *recovery, const struct weir_frame_header *header)
-{
-    if (recovery->options->define == NULL) {
-        recovery->out->definitions_through = header->definitions_through;
-        recovery->out->told.definitions += header->definition_count;
-        return WEIR_OK;
-    }
-    enum weir_err err = WEIR_OK;
-    const uint8_t *marks = NULL;
-    size_t marks_size = 0;
-    bool wants_marks = header->mark_bytes != 0 && recovery->options->mark != NULL;
-    if (header->definition_count != 0 || wants_marks) {
-        const uint8_t *list;
-        size_t size;
-        if (header->definition_count != 0)
-            err = define_lost(recovery, header->definition_first);
-        if (err == WEIR_OK)
-            err = read_lists(recovery, header, &list, &size, &marks, &marks_size);
-        if (err == WEIR_OK)
-            err = define_list(recovery, header, list, size);
-        if (err != WEIR_OK)
-            return err;
-    }
-    err = define_lost(recovery, header->definitions_through);
-    if (err == WEIR_OK && marks_size != 0 && wants_marks)
-        recovery->options->mark(recovery->options->mark_context, marks, marks_size);
-    return err;
-}
-
 /* The log now reaches to the end of the frame. */
 static enum weir_err
 accept_frame(struct recovery *recovery, const struct stretch *stretch)
@@ -193,7 +75,7 @@ accept_frame(struct recovery *recovery, const struct stretch *stretch)
     out->told.frames++;
     if (header->sample_count != 0 && header->time_max_ms > out->told.time_max_ms)
         out->told.time_max_ms = header->time_max_ms;
-    return accept_definitions(recovery, header);
+    return weir_definer_frame(&recovery->definer, &recovery->reader, header);
 }
 
 static void
@@ -230,27 +112,6 @@ accept_durable(struct recovery *recovery)
     return err;
 }
 
-/* A header that may stand here: checks out, fits its segment, is not left over from a log that
- * was cut off before (docs/format/log.md, "Stale frames"), and continues the chain. */
-static bool
-header_fits(const struct recovery *recovery, const struct weir_frame_header *header,
-    uint64_t offset)
-{
-    uint64_t segment_bytes = recovery->out->segment_bytes;
-    if (header->magic != WEIR_FRAME_MAGIC ||
-        weir_frame_check_header(header, WEIR_LOG_STREAM, offset) != WEIR_OK)
-        return false;
-    if (header->bytes < WEIR_FRAME_ALIGN || header->bytes % WEIR_FRAME_ALIGN != 0 ||
-        header->bytes > segment_bytes - offset % segment_bytes)
-        return false;
-    if (header->durable_watermark > offset || header->dataplane_epoch < recovery->epoch_last)
-        return false;
-    if (offset >= recovery->epoch.durable_offset &&
-        header->dataplane_epoch < recovery->epoch.dataplane_epoch)
-        return false;
-    return !recovery->crc_known || header->previous_crc == recovery->crc_last;
-}
-
 static enum weir_err
 walk_frame(struct recovery *recovery, const struct weir_frame_header *header, uint64_t offset)
 {
@@ -258,9 +119,7 @@ walk_frame(struct recovery *recovery, const struct weir_frame_header *header, ui
     if (stretch == NULL)
         return weir_fail(WEIR_NOMEM, 0, "list of frames above the watermark");
     *stretch = (struct stretch){.offset = offset, .bytes = header->bytes, .header = *header};
-    recovery->epoch_last = header->dataplane_epoch;
-    recovery->crc_last = header->header_crc;
-    recovery->crc_known = true;
+    weir_chain_take(&recovery->chain, header);
     if (recovery->content_end < offset + header->bytes)
         recovery->content_end = offset + header->bytes;
     if (header->dataplane_epoch > recovery->out->told.dataplane_epoch)
@@ -270,12 +129,24 @@ walk_frame(struct recovery *recovery, const struct weir_frame_header *header, ui
     return accept_durable(recovery);
 }
 
+/* Was the page written at this place? A file that was recycled is full of bytes of another: there
+ * only a header that checks out proves it. */
+static bool
+has_content(const struct recovery *recovery, uint64_t offset, const uint8_t *page)
+{
+    static const uint8_t zeros[WEIR_FRAME_ALIGN];
+    struct weir_frame_header header;
+    if (recovery->checkpoint.first_index == 0)
+        return memcmp(page, zeros, sizeof zeros) != 0;
+    memcpy(&header, page, sizeof header);
+    return weir_frame_check_header(&header, WEIR_LOG_STREAM, offset) == WEIR_OK;
+}
+
 /* One step of WEIR_FRAME_ALIGN without a header: begins a gap or makes the last one longer. */
 static enum weir_err
 walk_gap(struct recovery *recovery, uint64_t offset, const uint8_t *page)
 {
-    static const uint8_t zeros[WEIR_FRAME_ALIGN];
-    if (memcmp(page, zeros, sizeof zeros) != 0)
+    if (has_content(recovery, offset, page))
         recovery->content_end = offset + WEIR_FRAME_ALIGN;
     struct stretch *last =
         recovery->head != recovery->tail ? &recovery->pending[recovery->tail - 1] : NULL;
@@ -286,7 +157,7 @@ walk_gap(struct recovery *recovery, uint64_t offset, const uint8_t *page)
         *last = (struct stretch){.is_gap = true, .offset = offset};
     }
     last->bytes = offset + WEIR_FRAME_ALIGN - last->offset;
-    recovery->crc_known = false;
+    weir_chain_gap(&recovery->chain);
     return WEIR_OK;
 }
 
@@ -294,9 +165,8 @@ walk_gap(struct recovery *recovery, uint64_t offset, const uint8_t *page)
 static enum weir_err
 walk(struct recovery *recovery)
 {
-    uint64_t offset = 0;
+    uint64_t offset = weir_segment_reader_begin(&recovery->reader);
     uint64_t end = weir_segment_reader_end(&recovery->reader);
-    recovery->crc_known = true; /* the first frame ever has no one before it */
     uint64_t bytes_last = 0;
     enum weir_err err = WEIR_OK;
     while (err == WEIR_OK && offset < end) {
@@ -307,7 +177,7 @@ walk(struct recovery *recovery)
         struct weir_frame_header header;
         memcpy(&header, page, sizeof header);
         bytes_last = WEIR_FRAME_ALIGN;
-        if (header_fits(recovery, &header, offset)) {
+        if (weir_chain_fits(&recovery->chain, &header, offset)) {
             err = walk_frame(recovery, &header, offset);
             bytes_last = header.bytes;
         } else {
@@ -344,6 +214,66 @@ accept_tail(struct recovery *recovery)
             return err;
     }
     return WEIR_OK;
+}
+
+/* Where the log begins. A file that does not check out cannot come from a crash, and what it would
+ * tell is nowhere else: a person decides. So it is where it is gone and its segments are too. */
+static enum weir_err
+read_checkpoint(struct recovery *recovery)
+{
+    const struct weir_log_options *options = recovery->options;
+    enum weir_err err = weir_checkpoint_read(options->io, options->directory, WEIR_LOG_STREAM,
+        &recovery->checkpoint, &recovery->marks);
+    return err == WEIR_NOT_FOUND ? WEIR_OK : err;
+}
+
+/* What the checkpoint carries: as if all before first_index had been walked. */
+static enum weir_err
+begin_at_checkpoint(struct recovery *recovery)
+{
+    const struct weir_checkpoint *checkpoint = &recovery->checkpoint;
+    const struct weir_log_options *options = recovery->options;
+    struct weir_recovered *out = recovery->out;
+    uint64_t begin = weir_segment_reader_begin(&recovery->reader);
+    out->told.first_offset = out->told.end_offset = begin;
+    out->first_index = checkpoint->first_index;
+    out->oldest_index = recovery->reader.oldest;
+    out->samples_released = checkpoint->samples_released;
+    recovery->chain = (struct weir_chain){.segment_bytes = out->segment_bytes,
+        .fresh_offset = recovery->epoch.durable_offset,
+        .fresh_epoch = recovery->epoch.dataplane_epoch,
+        .crc_known = true}; /* the first frame ever has no one before it */
+    if (begin == 0)
+        return WEIR_OK;
+    out->told.time_max_ms = checkpoint->time_max_ms;
+    out->previous_crc = recovery->chain.crc = checkpoint->previous_crc;
+    recovery->chain.crc_known = checkpoint->previous_known != 0;
+    recovery->chain.dataplane_epoch = checkpoint->dataplane_epoch;
+    if (checkpoint->dataplane_epoch > out->told.dataplane_epoch)
+        out->told.dataplane_epoch = checkpoint->dataplane_epoch;
+    if (begin > recovery->watermark)
+        recovery->watermark = begin;
+    if (options->define == NULL) {
+        recovery->definer.through = recovery->definer.defined = checkpoint->definitions_through;
+        return WEIR_OK;
+    }
+    return weir_definitions_read(options->io, options->directory, checkpoint->definitions_bytes,
+        checkpoint->definitions_through, &recovery->definer);
+}
+
+static enum weir_err
+hand_over_marks(struct recovery *recovery)
+{
+    const struct weir_log_options *options = recovery->options;
+    if (options->mark == NULL)
+        return WEIR_OK;
+    const uint8_t *list;
+    size_t size, at = 0;
+    enum weir_err err;
+    while ((err = weir_checkpoint_marks_next(recovery->marks, recovery->checkpoint.mark_bytes,
+                &at, &list, &size)) == WEIR_OK)
+        options->mark(options->mark_context, list, size);
+    return err == WEIR_END ? WEIR_OK : err;
 }
 
 static enum weir_err
@@ -402,8 +332,8 @@ mend_last(struct recovery *recovery)
 {
     const struct weir_segment_reader *reader = &recovery->reader;
     const struct weir_log_options *options = recovery->options;
-    recovery->out->files = reader->listed;
-    if (recovery->out->told.end_offset == 0)
+    recovery->out->files = reader->listed + reader->released;
+    if (recovery->out->told.end_offset == recovery->out->told.first_offset)
         return WEIR_OK;
     uint64_t last = (recovery->out->told.end_offset - 1) / reader->segment_bytes;
     size_t i = 0;
@@ -447,7 +377,11 @@ remove_behind(struct recovery *recovery)
 static enum weir_err
 recover(struct recovery *recovery)
 {
-    enum weir_err err = walk(recovery);
+    enum weir_err err = begin_at_checkpoint(recovery);
+    if (err == WEIR_OK)
+        err = hand_over_marks(recovery);
+    if (err == WEIR_OK)
+        err = walk(recovery);
     uint64_t durable = recovery->watermark;
     if (err == WEIR_OK)
         err = accept_tail(recovery);
@@ -464,32 +398,79 @@ recover(struct recovery *recovery)
     struct weir_log_recovery *told = &recovery->out->told;
     if (recovery->content_end > told->end_offset)
         told->bytes_torn = recovery->content_end - told->end_offset;
+    told->definitions = recovery->definer.defined;
+    told->definitions_lost = recovery->definer.lost;
+    recovery->out->definitions_through = recovery->definer.through;
     return WEIR_OK;
+}
+
+/* Without a checkpoint the log begins at segment 0. Where that is gone, but definitions of released
+ * segments are there, it is the checkpoint that is lost, and with it marks and numbers. */
+static enum weir_err
+check_beginning(const struct recovery *recovery)
+{
+    const struct weir_log_options *options = recovery->options;
+    const struct weir_segment_reader *reader = &recovery->reader;
+    if (reader->first != 0 || reader->listed == 0 || reader->indexes[0] == 0)
+        return WEIR_OK;
+    char path[PATH_MAX];
+    weir_io_file file;
+    if (snprintf(path, sizeof path, "%s/definitions", options->directory) >= PATH_MAX)
+        return weir_fail(WEIR_INVALID, 0, "path too long: %s", options->directory);
+    if (weir_io_open(options->io, path, WEIR_IO_READ, &file) != WEIR_OK)
+        return WEIR_OK; /* damage, and contained */
+    weir_io_close(options->io, file);
+    return weir_fail(WEIR_CORRUPT, 0,
+        "%s/checkpoint is missing, and the log begins at segment %016" PRIx64,
+        options->directory, reader->indexes[0]);
+}
+
+/* Opens the files from where the log begins. */
+static enum weir_err
+open_segments(struct recovery *recovery)
+{
+    const struct weir_log_options *options = recovery->options;
+    struct weir_recovered *out = recovery->out;
+    out->segment_bytes = recovery->epoch.segment_bytes;
+    if (recovery->checkpoint.first_index != 0)
+        out->segment_bytes = recovery->checkpoint.segment_bytes;
+    enum weir_err err = weir_segment_reader_open(&recovery->reader, options->io,
+        options->directory, recovery->checkpoint.first_index, &out->segment_bytes);
+    if (err == WEIR_OK && out->segment_bytes == 0)
+        out->segment_bytes = options->segment_bytes;
+    return err;
 }
 
 enum weir_err
 weir_recovery_run(const struct weir_log_options *options, struct weir_recovered *out)
 {
-    struct recovery recovery = {.options = options, .out = out};
+    struct recovery recovery = {.options = options,
+        .out = out,
+        .definer = {.define = options->define,
+            .define_context = options->define_context,
+            .mark = options->mark,
+            .mark_context = options->mark_context}};
     *out = (struct weir_recovered){.told.time_max_ms = INT64_MIN};
     enum weir_err err = read_epoch(&recovery);
-    if (err != WEIR_OK)
+    if (err == WEIR_OK)
+        err = read_checkpoint(&recovery);
+    if (err == WEIR_OK)
+        err = open_segments(&recovery);
+    if (err != WEIR_OK) {
+        free(recovery.marks);
         return err;
-    out->segment_bytes = recovery.epoch.segment_bytes;
-    err = weir_segment_reader_open(&recovery.reader, options->io, options->directory,
-        &out->segment_bytes);
-    if (err != WEIR_OK)
-        return err;
-    if (out->segment_bytes == 0)
-        out->segment_bytes = options->segment_bytes;
+    }
     if (recovery.epoch.durable_offset > weir_segment_reader_end(&recovery.reader))
         err = weir_fail(WEIR_CORRUPT, 0,
             "%s: segments are missing: they end at %" PRIu64 ", durable was %" PRIu64,
             options->directory, weir_segment_reader_end(&recovery.reader),
             recovery.epoch.durable_offset);
-    else
+    if (err == WEIR_OK)
+        err = check_beginning(&recovery);
+    if (err == WEIR_OK)
         err = recover(&recovery);
     weir_segment_reader_close(&recovery.reader);
     free(recovery.pending);
+    free(recovery.marks);
     return err;
 }

@@ -110,6 +110,77 @@ recount(struct weir_segment_next *next)
     }
 }
 
+uint64_t
+weir_segment_capacity(const struct weir_segment_next *next)
+{
+    return next->size_max / next->segment_bytes;
+}
+
+/* The file of a released segment under its new name. WEIR_CORRUPT, and the file is gone, where it
+ * has lost or won bytes. */
+static enum weir_err
+open_recycled(struct weir_segment_next *next, const char *path)
+{
+    uint64_t size;
+    weir_io_file file;
+    enum weir_err err = weir_io_open(next->io, path, WEIR_IO_WRITE | WEIR_IO_DIRECT, &file);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_io_size(next->io, file, &size);
+    if (err == WEIR_OK && size == next->segment_bytes) {
+        next->file = file;
+        return WEIR_OK;
+    }
+    weir_io_close(next->io, file);
+    if (err != WEIR_OK)
+        return err;
+    weir_event(WEIR_WARN, "segment_not_recycled", "file=\"%s\" bytes=%llu expected=%llu", path,
+        (unsigned long long)size, (unsigned long long)next->segment_bytes);
+    err = weir_io_unlink(next->io, path);
+    return err == WEIR_OK ? WEIR_CORRUPT : err;
+}
+
+/* Gives the oldest released file the next segment's name. WEIR_NOT_FOUND where there is none. */
+static enum weir_err
+recycle(struct weir_segment_next *next, const char *path)
+{
+    enum weir_err err = WEIR_NOT_FOUND;
+    while (next->oldest < next->first) {
+        char from[PATH_MAX];
+        weir_log_segment_path(next->directory, next->oldest, from, sizeof from);
+        err = weir_io_rename(next->io, from, path);
+        if (err != WEIR_OK && err != WEIR_NOT_FOUND)
+            return err;
+        next->oldest++;
+        if (err == WEIR_OK)
+            err = open_recycled(next, path);
+        if (err == WEIR_OK)
+            next->recycled++;
+        if (err != WEIR_NOT_FOUND && err != WEIR_CORRUPT)
+            return err;
+        recount(next); /* a file less than there should be */
+    }
+    return WEIR_NOT_FOUND;
+}
+
+/* At size_max: with a released file, else not at all. */
+static void
+make_of_released(struct weir_segment_next *next, const char *path)
+{
+    enum weir_err err = recycle(next, path);
+    if (err == WEIR_OK)
+        next->state = WEIR_SEGMENT_READY;
+    else if (err == WEIR_NOT_FOUND && next->waits)
+        next->state = WEIR_SEGMENT_WAITING;
+    else if (err == WEIR_NOT_FOUND)
+        abandon(next, weir_fail(WEIR_FULL, 0, "log.size_max: %llu segments of %llu bytes",
+                          (unsigned long long)next->files,
+                          (unsigned long long)next->segment_bytes),
+            path);
+    else
+        abandon(next, err, path);
+}
+
 static void
 make(struct weir_segment_next *next)
 {
@@ -117,11 +188,8 @@ make(struct weir_segment_next *next)
     weir_log_segment_path(next->directory, next->index, path, sizeof path);
     if (next->state == WEIR_SEGMENT_FULL)
         recount(next);
-    if (next->files >= next->size_max / next->segment_bytes) {
-        abandon(next, weir_fail(WEIR_FULL, 0, "log.size_max: %llu segments of %llu bytes",
-                          (unsigned long long)next->files,
-                          (unsigned long long)next->segment_bytes),
-            path);
+    if (next->files >= weir_segment_capacity(next)) {
+        make_of_released(next, path);
         return;
     }
     enum weir_err err = weir_io_open(next->io, path,
@@ -141,7 +209,7 @@ make(struct weir_segment_next *next)
 void
 weir_segment_want(struct weir_segment_next *next, uint64_t index)
 {
-    if (next->state == WEIR_SEGMENT_NONE ||
+    if (next->state == WEIR_SEGMENT_NONE || next->state == WEIR_SEGMENT_WAITING ||
         (next->state == WEIR_SEGMENT_FULL && weir_mono_ns() >= next->retry_ns)) {
         next->index = index;
         make(next);

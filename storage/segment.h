@@ -9,6 +9,11 @@
  *   NONE ----------> ZEROING ----------------> SYNCING ------------> READY --take--> NONE
  *     |                |                                               step: advances
  *     +---> FULL <-----+  no space, or size_max;  after RETRY back to NONE's edge
+ *     |
+ *     +---> READY    at size_max, by renaming the oldest released file
+ *     +---> WAITING  at size_max, while a release is under way; back to NONE's edge at each want
+ *
+ * A released file is not zeroed: its bytes cannot check out at its new place (docs/format/log.md).
  *
  * A reserved block that was never written costs a journal commit at its first sync (0.56 against
  * 0.35 ms), so the zeros are written out. One slice at a time is in flight: the stream's own
@@ -28,6 +33,7 @@ enum weir_segment_state {
     WEIR_SEGMENT_SYNCING,
     WEIR_SEGMENT_READY,
     WEIR_SEGMENT_FULL,
+    WEIR_SEGMENT_WAITING,
     WEIR_SEGMENT_FAILED,
 };
 
@@ -37,6 +43,10 @@ struct weir_segment_next {
     uint64_t segment_bytes;
     uint64_t size_max;
     uint64_t files; /* segment files there are, this one included once it is made */
+    uint64_t first; /* segment the log begins at; files below it are released */
+    uint64_t oldest; /* index of the oldest file; released ones are [oldest, first) */
+    bool waits;     /* at size_max a release is worth waiting for */
+    uint64_t recycled; /* files taken from the released ones */
     enum weir_segment_state state;
     uint64_t index;
     weir_io_file file;
@@ -51,11 +61,14 @@ struct weir_segment_next {
 enum weir_err weir_segment_list(struct weir_io *io, const char *directory, uint64_t **indexes,
     size_t *count) WEIR_MUST_USE;
 
-/* The caller has filled io, directory, segment_bytes, size_max and files. */
+/* The caller has filled io, directory, segment_bytes, size_max, files, first and oldest. */
 enum weir_err weir_segment_init(struct weir_segment_next *next) WEIR_MUST_USE;
 void weir_segment_fini(struct weir_segment_next *next);
 
-/* Starts making segment index, or tries again where it was FULL and the time has come. */
+/* Segments there may be. */
+uint64_t weir_segment_capacity(const struct weir_segment_next *next);
+/* Starts making segment index, or tries again where it was WAITING, or FULL and the time has
+ * come. */
 void weir_segment_want(struct weir_segment_next *next, uint64_t index);
 /* Submits what is due; `user` comes back with the completion. */
 void weir_segment_step(struct weir_segment_next *next, uint64_t user);

@@ -123,21 +123,41 @@ guess_size(struct weir_segment_reader *reader)
     return err;
 }
 
-/* Every index from 0 to the last file's. */
+/* Takes the files that were released out of the list. */
+static void
+pass_released(struct weir_segment_reader *reader)
+{
+    reader->oldest = reader->first;
+    if (reader->listed != 0 && reader->indexes[0] < reader->first)
+        reader->oldest = reader->indexes[0];
+    while (reader->released < reader->listed &&
+        reader->indexes[reader->released] < reader->first)
+        reader->released++;
+    reader->listed -= reader->released;
+    memmove(reader->indexes, reader->indexes + reader->released,
+        reader->listed * sizeof *reader->indexes);
+}
+
+/* Every index from the first segment's to the last file's. */
 static enum weir_err
 check_files(struct weir_segment_reader *reader)
 {
-    if (reader->listed == 0)
+    reader->count = reader->first;
+    if (reader->listed == 0 && reader->first == 0)
         return WEIR_OK;
+    if (reader->listed == 0)
+        return weir_fail(WEIR_CORRUPT, 0,
+            "%s: the log begins at segment %016" PRIx64 ", and there is none", reader->directory,
+            reader->first);
     uint64_t last = reader->indexes[reader->listed - 1];
-    uint64_t missing = last - (reader->listed - 1);
+    uint64_t missing = last - reader->first - (reader->listed - 1);
     if (missing > WEIR_SEGMENTS_MISSING_MAX)
         return weir_fail(WEIR_CORRUPT, 0,
             "%s: %" PRIu64 " segments are missing before %016" PRIx64, reader->directory, missing,
             last);
     reader->count = last + 1;
     enum weir_err err = reader->segment_bytes == 0 ? guess_size(reader) : WEIR_OK;
-    uint64_t index = 0;
+    uint64_t index = reader->first;
     for (size_t i = 0; i < reader->listed && err == WEIR_OK; i++, index++) {
         for (; index < reader->indexes[i] && err == WEIR_OK; index++)
             err = add_damage(reader,
@@ -150,13 +170,17 @@ check_files(struct weir_segment_reader *reader)
 
 enum weir_err
 weir_segment_reader_open(struct weir_segment_reader *reader, struct weir_io *io,
-    const char *directory, uint64_t *segment_bytes)
+    const char *directory, uint64_t first, uint64_t *segment_bytes)
 {
-    *reader = (struct weir_segment_reader){
-        .io = io, .directory = directory, .segment_bytes = *segment_bytes, .opened = NONE_OPEN};
+    *reader = (struct weir_segment_reader){.io = io,
+        .directory = directory,
+        .segment_bytes = *segment_bytes,
+        .first = first,
+        .opened = NONE_OPEN};
     enum weir_err err = weir_segment_list(io, directory, &reader->indexes, &reader->listed);
     if (err != WEIR_OK)
         return err;
+    pass_released(reader);
     err = check_files(reader);
     if (err == WEIR_OK && reader->segment_bytes % WEIR_IO_ALIGN != 0)
         err = weir_fail(WEIR_CORRUPT, 0, "%s: segments of %" PRIu64 " bytes", directory,
@@ -186,6 +210,12 @@ weir_segment_reader_close(struct weir_segment_reader *reader)
     reader->indexes = NULL;
     free(reader->damages);
     reader->damages = NULL;
+}
+
+uint64_t
+weir_segment_reader_begin(const struct weir_segment_reader *reader)
+{
+    return reader->first * reader->segment_bytes;
 }
 
 uint64_t

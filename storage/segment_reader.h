@@ -26,8 +26,11 @@ struct weir_segment_reader {
     struct weir_io *io;
     const char *directory;
     uint64_t segment_bytes;
-    uint64_t *indexes; /* of the files there are, ascending */
+    uint64_t first; /* segment the log begins at */
+    uint64_t *indexes; /* of the files there are from there on, ascending */
     size_t listed;
+    size_t released; /* files before that */
+    uint64_t oldest; /* index of the first of those, or first */
     uint64_t count; /* segments from 0 on, without a last one that was never used */
     struct weir_segment_damage *damages; /* as found at open, ascending */
     size_t damage_count;
@@ -41,13 +44,15 @@ struct weir_segment_reader {
     size_t frame_capacity;
 };
 
-/* *segment_bytes: what the epoch file says, or 0; then filled from the files, still 0 where there
- * are none. */
+/* first: segment the log begins at, by its checkpoint; files before it are no part of it.
+ * *segment_bytes: what the epoch file or the checkpoint says, or 0; then filled from the files,
+ * still 0 where there are none. */
 enum weir_err weir_segment_reader_open(struct weir_segment_reader *reader, struct weir_io *io,
-    const char *directory, uint64_t *segment_bytes) WEIR_MUST_USE;
+    const char *directory, uint64_t first, uint64_t *segment_bytes) WEIR_MUST_USE;
 void weir_segment_reader_close(struct weir_segment_reader *reader);
 
-/* Stream offset behind the last byte; the first is 0, since nothing is removed from the front. */
+/* Stream offset of the first byte, and behind the last. */
+uint64_t weir_segment_reader_begin(const struct weir_segment_reader *reader);
 uint64_t weir_segment_reader_end(const struct weir_segment_reader *reader);
 
 /* The page (WEIR_IO_ALIGN bytes) at an offset; valid until the next call. step is how far the

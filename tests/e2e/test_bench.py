@@ -10,12 +10,15 @@ import tap
 WEIR = os.path.join(os.environ["WEIR_BIN"], "weir")
 
 
+def run(data, proto, series, *options):
+    return subprocess.run([WEIR, "bench", "--proto", proto, "--series", str(series), "--json",
+                           "--data", data, *options],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+
+
 def bench(proto, series):
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as data:
-        done = subprocess.run([WEIR, "bench", "--proto", proto, "--series", str(series),
-                               "--seconds", "0.2", "--json", "--data", data],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              check=False)
+        done = run(data, proto, series, "--seconds", "0.2")
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)
     assert report["proto"] == proto, report
@@ -33,6 +36,25 @@ def test_lines_that_were_offered_were_parsed_and_are_read_back():
 
 def test_packets_of_the_weir_protocol_are_not_called_parsed():
     assert "parsed" not in bench("weir", 1200)
+
+
+def test_a_recycled_log_holds_what_was_stored_and_not_released():
+    size = 256 << 20
+    for seconds in (3, 10, 30):  # however slow the machine is
+        with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as data:
+            done = run(data, "weir", 12000, "--seconds", str(seconds), "--recycle", str(size))
+            assert done.returncode == 0, done.stderr[-2000:]
+            segments = [e for e in os.scandir(os.path.join(data, "log/0")) if ".seg" in e.name]
+            assert sum(e.stat().st_size for e in segments) <= size
+            again = run(data, "weir", 12000, "--seconds", "1", "--recycle", str(size))
+            assert again.returncode == 1 and "holds a log already" in again.stderr, again.stderr
+        report = json.loads(done.stdout)
+        assert report["log_samples"] == report["log_samples_wanted"], report
+        assert report["ledger_residual"] == report["mismatched"] == 0 < report["compared"], report
+        if report["log_segments_recycled"] > 0:
+            break
+    assert report["log_samples_recycled"] > 0, report
+    assert report["queryable"] < report["durable"], report
 
 
 if __name__ == "__main__":

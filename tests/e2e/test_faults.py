@@ -11,7 +11,8 @@ import threading
 import time
 
 import tap
-from instance import NIGHTLY, Instance, bits, parse_ok, wait_for
+import wire
+from instance import NIGHTLY, Instance, bits, free_port, parse_ok, wait_for
 
 KILLS = 200 if NIGHTLY else 20
 LINES = 40
@@ -264,6 +265,93 @@ def test_a_full_log_refuses_by_name_and_serves_reads():
         weir.options = ["--log-size-max", "1GiB", "--log-segment-size", "16MiB"]
         weir.start()
         assert parse_ok(weir.send_tcp(f"after f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+
+
+def counter(weir, name):
+    return sum(v for k, v in weir.metrics().items() if k.startswith(f"weir_{name}_total"))
+
+
+def pack_values(pack, count):
+    source = random.Random(pack)
+    return [source.random() for _ in range(count)]
+
+
+def check_retained(weir, now, packs, hosts):
+    """Of each series there is every sample of the last packs, whole; returns the packs it spans."""
+    kept = packs
+    for host in random.Random(7).sample(range(hosts), 20):
+        points = weir.raw("fill_f", now, now + 1000, h=host)[(("h", str(host)),)]
+        assert 0 < len(points) <= packs, len(points)
+        first = packs - len(points)
+        wanted = [(now + p, pack_values(p, hosts)[host]) for p in range(first, packs)]
+        assert points == wanted, (host, points[:3], wanted[:3])
+        kept = min(kept, len(points))
+    return kept
+
+
+def test_a_recycled_log_keeps_names_and_marks_and_refuses_nothing():
+    hosts, port = 20000, free_port(socket.SOCK_DGRAM)
+    with Instance("--log-size-max", "64MiB", "--log-segment-size", "16MiB", "--log-full", "recycle",
+                  "--weir-udp", f"127.0.0.1:{port}") as weir:
+        now = int(time.time()) - 2000
+        channel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        channel.connect(("127.0.0.1", port))
+        sender = wire.Sender(31)
+        early = [sender.values(now * 1000 + i, [float(i)] * 10) for i in range(3)]
+        channel.send(sender.define())
+        for packet in early:
+            channel.send(packet)
+        wait_for(lambda: weir.ledger()[0].get(("samples", "stored"), 0) == 30, 5, "all is stored")
+        assert parse_ok(weir.send_tcp(f"first f=1 {now * 10**9}\n".encode()))[:2] == (1, 0)
+        recycled, packs, kills = 0, 0, 0
+        while recycled < 5:
+            assert packs < 1000, "the log does not turn over"
+            values = pack_values(packs, hosts)
+            text = "".join(f"fill,h={h} f={v!r} {(now + packs) * 10**9}\n"
+                           for h, v in enumerate(values))
+            assert parse_ok(weir.send_tcp(text.encode()))[:2] == (hosts, 0)
+            packs += 1
+            if packs % 10 != 0:
+                continue
+            assert set(weir.ledger()[1].values()) == {0}, weir.ledger()
+            assert weir.reason("records", "rejected", "disk_full") == 0
+            if counter(weir, "log_segments_recycled") < 2:
+                continue
+            # as often as that, in the midst of it
+            recycled += int(counter(weir, "log_segments_recycled"))
+            series = weir.metrics()["weir_series"]
+            if kills % 2 == 0:
+                killed = weir.kill("dataplane")
+                wait_for(lambda: weir.pid("dataplane") not in (None, killed), 5, "it starts again")
+            else:
+                kill_all(weir)
+                weir.start(wait=False)
+            weir.wait_open(10)
+            kills += 1
+            assert weir.metrics()["weir_series"] == series
+        assert kills >= 2
+        check_retained(weir, now, packs, hosts)
+        assert weir.metrics()["weir_log_bytes"] <= 64 << 20
+        assert weir.metrics()["weir_log_first_offset"] > 0
+        # what was before is gone; the series is there, and nobody else has its number
+        assert weir.raw("first_f", now, now + 1) in ({}, {(): []})
+        assert parse_ok(weir.send_tcp(f"first f=2 {now * 10**9}\n".encode()))[:2] == (1, 0)
+        assert weir.raw("first_f", now, now + 1) == {(): [(now, 2.0)]}
+        assert weir.metrics()["weir_series"] == series
+        # so are the marks: what has come is a duplicate, and the template is known
+        stored = weir.ledger()[0][("samples", "stored")]
+        for packet in early:
+            channel.send(packet)
+        wait_for(lambda: counter(weir, "sequence_duplicates") == 3, 5, "duplicates are seen")
+        channel.send(sender.values((now + 900) * 1000, [9.5] * 10))
+        wait_for(lambda: weir.ledger()[0][("samples", "stored")] == stored + 10, 5, "it is stored")
+        found = weir.raw(sender.name, now, now + 1000)
+        assert {int(dict(k)["i"]): v for k, v in found.items() if v} == \
+            {i: [(now + 900, 9.5)] for i in range(10)}, found
+        assert set(weir.ledger()[1].values()) == {0}, weir.ledger()
+        assert weir.stop() == 0
+        weir.start()
+        check_retained(weir, now, packs, hosts)
 
 
 def test_without_standard_descriptors_events_go_nowhere():

@@ -1,7 +1,10 @@
-/* Recovery of a small log that was damaged. The input is a list of edits of five bytes, each:
- * 24 bits of place (epoch file first, then segments), 8 bits of how many bytes, 8 bits of value.
+/* Recovery of a small log that was damaged. The input is a byte that tells which log, one that was
+ * recycled where it is odd, then a list of edits of five bytes, each: 24 bits of place (epoch file
+ * first, then checkpoint, definitions, segments), 8 bits of how many bytes, 8 bits of value.
  * After each the damaged log must open, or be refused with a reason; one that opened takes a frame
  * and opens again with exactly that frame more. */
+#include "storage/checkpoint.h"
+#include "storage/checkpointer.h"
 #include "storage/epoch.h"
 #include "storage/io_backend.h"
 #include "storage/log.h"
@@ -20,7 +23,10 @@
 #define SEGMENT (8 * PAGE)
 #define SEGMENTS 4
 #define EPOCH sizeof(struct weir_epoch)
-#define IMAGE (EPOCH + SEGMENTS * SEGMENT)
+#define CHECKPOINT sizeof(struct weir_checkpoint)
+#define DEFINITIONS (8 * PAGE)
+#define IMAGE (EPOCH + CHECKPOINT + DEFINITIONS + SEGMENTS * SEGMENT)
+#define FIRST 3 /* segment that the recycled log begins at */
 #define CHECK(condition) ((condition) ? (void)0 : abort())
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,7 +36,7 @@ static struct weir_io_table table;
 static struct weir_io *io;
 static void *ring;
 static struct weir_counts counts;
-static uint8_t pristine[IMAGE], image[IMAGE];
+static uint8_t pristine[2][IMAGE], image[IMAGE]; /* of the log that grew, of the recycled one */
 static uint64_t defined;
 static struct weir_batch batch;
 
@@ -63,41 +69,68 @@ replace(const char *path, const void *data, size_t size)
     return WEIR_OK;
 }
 
+/* The files of the image, in its order. */
+static const size_t sizes[] = {EPOCH, CHECKPOINT, DEFINITIONS, SEGMENT, SEGMENT, SEGMENT, SEGMENT};
+#define FILES (sizeof sizes / sizeof sizes[0])
+_Static_assert(FILES == 3 + SEGMENTS, "all of them");
+
 static void
-path_of(size_t file, char *path, size_t size)
+path_of(size_t file, bool recycled, char *path, size_t size)
 {
-    if (file == 0)
-        snprintf(path, size, "%s/epoch", directory);
+    static const char *const names[] = {"epoch", "checkpoint", "definitions"};
+    if (file < 3)
+        snprintf(path, size, "%s/%s", directory, names[file]);
     else
-        weir_log_segment_path(directory, file - 1, path, size);
+        weir_log_segment_path(directory, file - 3 + (recycled ? FIRST : 0), path, size);
 }
 
 static void
-files(bool put)
+remove_all(void)
 {
-    for (size_t file = 0; file <= SEGMENTS + 2; file++) {
-        char path[128];
-        path_of(file, path, sizeof path);
-        uint8_t *at = file == 0 ? image : image + EPOCH + (file - 1) * SEGMENT;
-        size_t size = file == 0 ? EPOCH : SEGMENT;
-        if (file > SEGMENTS) {
-            unlink(path);
-        } else if (put) {
-            replace(path, at, size);
-        } else {
-            int fd = open(path, O_RDONLY);
-            CHECK(fd >= 0 && read(fd, at, size) == (ssize_t)size);
-            close(fd);
-        }
+    char path[128];
+    for (size_t file = 0; file < FILES + FIRST + 2; file++) {
+        path_of(file, false, path, sizeof path);
+        unlink(path);
+    }
+}
+
+static void
+put_files(bool recycled)
+{
+    char path[128];
+    size_t at = 0;
+    remove_all();
+    for (size_t file = 0; file < FILES; at += sizes[file++]) {
+        path_of(file, recycled, path, sizeof path);
+        if (recycled || (file != 1 && file != 2))
+            replace(path, image + at, sizes[file]);
+    }
+}
+
+/* A file shorter than its place in the image is followed by zeros. */
+static void
+take_files(bool recycled)
+{
+    char path[128];
+    size_t at = 0;
+    memset(image, 0, sizeof image);
+    for (size_t file = 0; file < FILES; at += sizes[file++]) {
+        path_of(file, recycled, path, sizeof path);
+        int fd = open(path, O_RDONLY);
+        if (fd < 0 && !recycled && (file == 1 || file == 2))
+            continue;
+        ssize_t got = fd < 0 ? -1 : read(fd, image + at, sizes[file]);
+        CHECK(file == 2 ? got > 0 : got == (ssize_t)sizes[file]);
+        close(fd);
     }
 }
 
 static enum weir_err
-open_log(struct weir_log **log, struct weir_log_recovery *recovery)
+open_log(uint64_t segments, struct weir_log **log, struct weir_log_recovery *recovery)
 {
     struct weir_log_options options = {.directory = directory,
         .segment_bytes = SEGMENT,
-        .size_max = 16 * SEGMENT,
+        .size_max = segments * SEGMENT,
         .io = io,
         .ring = ring,
         .counts = &counts,
@@ -108,12 +141,25 @@ open_log(struct weir_log **log, struct weir_log_recovery *recovery)
     return weir_log_open(&options, log, recovery);
 }
 
+static struct weir_checkpointer *checkpointer; /* of the log being made; or NULL */
+
+static void
+poll_log(struct weir_log *log)
+{
+    struct weir_log_done done;
+    size_t count;
+    CHECK(weir_log_poll(log, 0, &done, 1, &count) == WEIR_OK);
+    if (checkpointer == NULL)
+        return;
+    (void)weir_checkpointer_run_once(checkpointer);
+    (void)weir_log_follow_release(log);
+}
+
 static void
 append(struct weir_log *log, uint64_t n)
 {
     static uint8_t list[256];
-    struct weir_log_done done;
-    size_t count, used = 0;
+    size_t used = 0;
     weir_batch_reset(&batch);
     batch.number = n;
     batch.definitions = list;
@@ -125,10 +171,50 @@ append(struct weir_log *log, uint64_t n)
     defined++;
     for (uint64_t i = 0; i < (n % 4 == 0 ? 1000 : 3); i++)
         weir_batch_append(&batch, weir_sample_key(i, WEIR_VALUE_DECIMAL, 0), (int64_t)n, n + i);
-    while (weir_log_append(log, &batch) == WEIR_AGAIN)
-        CHECK(weir_log_poll(log, 0, &done, 1, &count) == WEIR_OK);
+    enum weir_err err;
+    while ((err = weir_log_append(log, &batch)) == WEIR_AGAIN)
+        poll_log(log);
+    CHECK(err == WEIR_OK);
     while (weir_log_durable(log) != weir_log_end(log))
-        CHECK(weir_log_poll(log, 0, &done, 1, &count) == WEIR_OK);
+        poll_log(log);
+}
+
+static void
+make_grown(void)
+{
+    struct weir_log *log;
+    struct weir_log_recovery recovery;
+    CHECK(open_log(16, &log, &recovery) == WEIR_OK);
+    for (uint64_t n = 1; weir_log_end(log) < SEGMENTS * SEGMENT - 2 * PAGE; n++)
+        append(log, n);
+    take_files(false); /* as killed now */
+    memcpy(pristine[0], image, sizeof image);
+    weir_log_close(log);
+}
+
+static void
+make_recycled(void)
+{
+    struct weir_log *log;
+    struct weir_log_recovery recovery;
+    remove_all();
+    CHECK(open_log(SEGMENTS, &log, &recovery) == WEIR_OK);
+    struct weir_io_options io_options = {.backend = WEIR_IO_SYNC};
+    struct weir_checkpointer_options options = {
+        .directory = directory, .release = weir_log_release(log)};
+    CHECK(weir_io_new_with(&table, &io_options, &options.io) == WEIR_OK);
+    CHECK(weir_checkpointer_new(&options, &checkpointer) == WEIR_OK);
+    uint64_t n = 1;
+    while (weir_log_first(log) < FIRST * SEGMENT)
+        append(log, n++);
+    weir_checkpointer_free(checkpointer);
+    weir_io_free(options.io);
+    checkpointer = NULL;
+    while (weir_log_end(log) <= (FIRST + SEGMENTS - 1) * SEGMENT + PAGE) /* into the last */
+        append(log, n++);
+    take_files(true);
+    memcpy(pristine[1], image, sizeof image);
+    weir_log_close(log);
 }
 
 static void
@@ -146,14 +232,8 @@ begin(void)
     ring = mmap(NULL, weir_frame_ring_bytes_min(), PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(ring != MAP_FAILED);
-    struct weir_log *log;
-    struct weir_log_recovery recovery;
-    CHECK(open_log(&log, &recovery) == WEIR_OK);
-    for (uint64_t n = 1; weir_log_end(log) < SEGMENTS * SEGMENT - 2 * PAGE; n++)
-        append(log, n);
-    files(false); /* as killed now */
-    memcpy(pristine, image, sizeof image);
-    weir_log_close(log);
+    make_grown();
+    make_recycled();
 }
 
 int
@@ -161,8 +241,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (io == NULL)
         begin();
-    memcpy(image, pristine, sizeof image);
-    for (size_t i = 0; i + 5 <= size; i += 5) {
+    bool recycled = size > 0 && data[0] % 2 != 0;
+    memcpy(image, pristine[recycled], sizeof image);
+    for (size_t i = 1; i + 5 <= size; i += 5) {
         size_t at = ((size_t)data[i] << 16 | (size_t)data[i + 1] << 8 | data[i + 2]) % IMAGE;
         size_t bytes = (size_t)1 + data[i + 3];
         if (data[i + 3] >= 128) /* whole pages */
@@ -172,15 +253,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t k = 0; k < bytes; k++)
             image[at + k] = data[i + 4] == 0 ? 0 : image[at + k] ^ data[i + 4];
     }
-    files(true);
+    put_files(recycled);
     struct weir_log *log;
     struct weir_log_recovery first, second;
-    if (open_log(&log, &first) != WEIR_OK)
+    if (open_log(16, &log, &first) != WEIR_OK)
         return 0;
     append(log, 900);
     uint64_t end = weir_log_end(log), through = defined;
     weir_log_close(log);
-    CHECK(open_log(&log, &second) == WEIR_OK);
+    CHECK(open_log(16, &log, &second) == WEIR_OK);
     CHECK(second.end_offset == end);
     CHECK(second.frames == first.frames + 1);
     CHECK(second.time_max_ms == 900);

@@ -50,6 +50,28 @@ test_with_cores_enough_each_stage_has_its_own(void **state)
 }
 
 static void
+test_log_that_is_recycled_has_a_thread_for_its_checkpoints(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    struct weir_topology plan;
+    weir_config_init(&config);
+    assert_int_equal(weir_topology_plan(&config, cores, 8, &plan), WEIR_OK);
+    assert_false(plan.checkpointer);
+    config.log_full = WEIR_CONFIG_RECYCLE;
+    assert_int_equal(weir_topology_plan(&config, cores, 8, &plan), WEIR_OK);
+    assert_true(plan.checkpointer);
+    assert_int_equal(plan.thread_count, 5); /* none of the stages' */
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    weir_topology_print(&plan, "# ", out);
+    fclose(out);
+    assert_non_null(strstr(text, "weir-checkpoint"));
+    free(text);
+}
+
+static void
 test_configured_cores_are_taken_and_foreign_ones_refused(void **state)
 {
     (void)state;
@@ -106,6 +128,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_below_four_cores_one_thread_runs_every_stage),
         cmocka_unit_test(test_with_cores_enough_each_stage_has_its_own),
+        cmocka_unit_test(test_log_that_is_recycled_has_a_thread_for_its_checkpoints),
         cmocka_unit_test(test_configured_cores_are_taken_and_foreign_ones_refused),
         cmocka_unit_test(test_without_pinning_no_thread_has_a_core),
         cmocka_unit_test(test_memory_follows_the_configuration),

@@ -121,6 +121,7 @@ test_config_options_set_fields(void **state)
     const char *const options[] = {"--influx-udp", "127.0.0.1:1111,unit=s",
         "--influx-udp", "[::1]:1111",
         "--graphite-udp", "127.0.0.1:2222", "--log-size-max", "3GiB", "--cores", "1,3-5",
+        "--log-full", "recycle",
         "--series-max", "2000000", "--io=io_uring"};
     if (arguments(&config, options, COUNT(options)) != WEIR_OK)
         fail_msg("%s", weir_err_detail());
@@ -133,6 +134,7 @@ test_config_options_set_fields(void **state)
     assert_int_equal(config.listeners[2].proto, WEIR_CONFIG_GRAPHITE);
     assert_int_equal(config.listeners[2].transport, WEIR_CONFIG_UDP);
     assert_int_equal(config.log_size_max, UINT64_C(3) << 30);
+    assert_int_equal(config.log_full, WEIR_CONFIG_RECYCLE);
     assert_int_equal(config.core_count, 4);
     assert_int_equal(config.cores[3], 5);
     assert_int_equal(config.series_max, 2000000);
@@ -259,6 +261,8 @@ test_config_check_names_file_line_and_key(void **state)
         {"ingest:\n  flush_interval: 1ms\n", ":2: ingest.flush_interval: "},
         {"log: {segment_size: 16777217B}\n", ":1: log.segment_size: "},
         {"log:\n\n  size_max: 64MiB\n", ":3: log.size_max: "},
+        {"log:\n  full: recycle\n  size_max: 128MiB\n",
+            ":2: log.full: recycle needs"},
         {"log:\n  segment_size: 16GiB\n", ":2: log.segment_size: log.size_max of "},
         {"dataplane: {cores: [1023]}\n", ":1: dataplane.cores: core 1023"},
         {"ports:\n  - net_null0\n  - nonsense\n", ":3: ports: 'nonsense' is no DPDK"},

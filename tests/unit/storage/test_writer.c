@@ -31,10 +31,10 @@ edge_of(uint32_t producer)
 }
 
 static int
-set_up_with(const struct weir_io_table *table)
+set_up_sized(const struct weir_io_table *table, uint64_t segments)
 {
     fixture_make(table);
-    fixture.options.size_max = 1024 * SEGMENT;
+    fixture.options.size_max = segments * SEGMENT;
     if (fixture_open() != WEIR_OK || weir_shared_new(1 << 16, &shared_fd) != WEIR_OK ||
         weir_shared_map(shared_fd, &shared) != WEIR_OK)
         return -1;
@@ -70,7 +70,15 @@ set_up(void **state)
 {
     (void)state;
     struct weir_io_table table = quick_table();
-    return set_up_with(&table);
+    return set_up_sized(&table, 1024);
+}
+
+static int
+set_up_small(void **state)
+{
+    (void)state;
+    struct weir_io_table table = quick_table();
+    return set_up_sized(&table, 2);
 }
 
 static int
@@ -78,7 +86,7 @@ set_up_held(void **state)
 {
     (void)state;
     struct weir_io_table table = held_table();
-    return set_up_with(&table);
+    return set_up_sized(&table, 1024);
 }
 
 static int
@@ -376,6 +384,53 @@ test_writer_ledger_closes_at_every_step_of_a_long_run(void **state)
         assert_int_equal(atomic_load(&progress.durable_batch[p]), pushed[p]);
 }
 
+static int
+look_at_rename(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)offset, (void)size;
+    if (strcmp(operation, "rename") == 0) {
+        uint64_t *renames = context;
+        ++*renames;
+        assert_int_equal(atomic_load(&shared->log_first_offset), SEGMENT);
+    }
+    return 0;
+}
+
+static void
+test_writer_tells_readers_what_is_released_before_its_file_is_recycled(void **state)
+{
+    (void)state;
+    static struct weir_ledger_sum sum;
+    uint64_t renames = 0;
+    weir_io_set_fault(fixture.io, look_at_rename, &renames);
+    struct weir_release *release = weir_log_release(fixture.log);
+    atomic_store(&release->state, WEIR_RELEASE_ON);
+    push(0, 1, 1, 1);
+    while (weir_log_end(fixture.log) < 2 * SEGMENT) {
+        push(1, 5, 1, 0);
+        for (int tries = 0; weir_ring_count(full_rings[1]) != 0; tries++) {
+            assert_true(tries < 1000);
+            weir_writer_run_once(writer, 0);
+        }
+    }
+    assert_int_equal(atomic_load(&release->wanted_index), 1);
+    push(1, 5, 1, 0);
+    for (int i = 0; i < 20; i++)
+        weir_writer_run_once(writer, 0);
+    assert_int_equal(weir_ring_count(full_rings[1]), 1); /* it waits, and is not refused */
+    assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_OPEN);
+    assert_int_equal(renames, 0);
+    atomic_store(&release->samples, 80);
+    atomic_store(&release->first_index, 1);
+    run_until_idle();
+    assert_int_equal(renames, 1);
+    assert_int_equal(atomic_load(&shared->log_first_offset), SEGMENT);
+    assert_int_equal(weir_ledger_read(&shared->ledger, &sum), WEIR_OK);
+    assert_int_equal(sum.total.counter[WEIR_COUNTER_log_samples_recycled], 80);
+    assert_int_equal(sum.total.counter[WEIR_COUNTER_log_segments_recycled], 1);
+    assert_int_equal(sum.residual[WEIR_UNIT_SAMPLES], 0);
+}
+
 int
 main(void)
 {
@@ -391,6 +446,9 @@ main(void)
         TEST(test_writer_leaves_the_stopping_state_alone),
         TEST(test_writer_counts_what_is_left_at_the_end_as_shutdown),
         TEST(test_writer_ledger_closes_at_every_step_of_a_long_run),
+        cmocka_unit_test_setup_teardown(
+            test_writer_tells_readers_what_is_released_before_its_file_is_recycled, set_up_small,
+            tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

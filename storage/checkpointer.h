@@ -1,0 +1,39 @@
+/* checkpointer: releases the oldest segments of a log, once a checkpoint carries what must outlive
+ * them: series definitions, and marks of senders.
+ *
+ * Owns:    the files checkpoint and definitions below <data>/log/<stream>/ (docs/format/log.md)
+ * Threads: one of its own, beside the log writer's; they share struct weir_release
+ * Memory:  allocated for each checkpoint: the folded marks, a chunk of definitions, 1 MiB of window
+ * Errors:  WEIR_FULL and WEIR_NOMEM are tried again; after any other nothing is released any more
+ *
+ *   walk [first, first + count): headers; of frames with definitions or marks the front
+ *     definitions -> appended, synced;  marks -> folded;  checkpoint -> replaced;  released
+ *
+ * Nothing is kept from one checkpoint to the next: what has failed is begun anew.
+ */
+#ifndef WEIR_STORAGE_CHECKPOINTER_H
+#define WEIR_STORAGE_CHECKPOINTER_H
+
+#include "storage/io.h"
+#include "storage/release.h"
+
+#include <stdbool.h>
+
+struct weir_checkpointer_options {
+    const char *directory; /* DATA/log/0; borrowed for the checkpointer's life */
+    struct weir_io *io;    /* its own; any back end */
+    struct weir_release *release;
+    const _Atomic bool *stop; /* a checkpoint being made is given up where it is set; or NULL */
+};
+struct weir_checkpointer;
+
+/* Turns the log's release on. */
+enum weir_err weir_checkpointer_new(const struct weir_checkpointer_options *options,
+    struct weir_checkpointer **out) WEIR_MUST_USE;
+void weir_checkpointer_free(struct weir_checkpointer *checkpointer);
+
+/* Makes one checkpoint where the log wants one and there is something to release. True where it
+ * did; what went wrong is told as an event. */
+bool weir_checkpointer_run_once(struct weir_checkpointer *checkpointer);
+
+#endif

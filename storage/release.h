@@ -1,0 +1,34 @@
+/* release: what the log writer and the checkpointer tell each other of segments that the log no
+ * longer needs.
+ *
+ *   writer: wanted_index, whole_index ---> checkpointer: checkpoint ---> first_index ---> writer:
+ *   its next segments are the released files
+ *
+ * Threads: each field has one writer, named below
+ */
+#ifndef WEIR_STORAGE_RELEASE_H
+#define WEIR_STORAGE_RELEASE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum weir_release_state {
+    WEIR_RELEASE_OFF,     /* nobody makes checkpoints: at size_max the log refuses */
+    WEIR_RELEASE_ON,      /* at size_max the log waits for the next checkpoint */
+    WEIR_RELEASE_FAILING, /* the last checkpoint could not be made: the log refuses meanwhile */
+};
+
+struct weir_release {
+    /* Checkpointer: samples of all segments below first_index; the index is stored behind it with
+     * release, once the checkpoint that says so is durable. */
+    _Atomic uint64_t samples;
+    _Atomic uint64_t first_index;
+    _Atomic uint32_t state; /* enum weir_release_state; a hint, relaxed */
+    /* Log writer: segments below it are durable and written no more (release: so are their
+     * bytes); up to where it would like them to be released (a hint, relaxed). */
+    uint8_t apart[64]; /* a cache line lies between the two */
+    _Atomic uint64_t whole_index;
+    _Atomic uint64_t wanted_index;
+};
+
+#endif

@@ -1,0 +1,1048 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/marks.h"
+#include "storage/checkpoint.h"
+#include "storage/checkpointer.h"
+#include "storage/definitions.h"
+#include "storage/reader.h"
+#include "storage/segment.h"
+#include "tests/unit/storage/log_fixture.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define CAPACITY 4 /* segments of the log */
+#define BATCHES_MAX 1024
+#define CHANNELS 5
+#define NOT_DURABLE UINT64_MAX
+#define NEVER UINT64_MAX
+
+/* What was given to the log, and what of it was told to be durable. */
+static struct {
+    struct {
+        uint64_t offset; /* NOT_DURABLE until it is */
+        uint32_t samples;
+        uint32_t definitions;
+    } batches[BATCHES_MAX]; /* by number, from 1 on */
+    uint64_t count;
+    uint64_t defined;
+} model;
+
+/* State of senders, by channel. */
+struct senders {
+    uint64_t sequence[CHANNELS];
+    uint64_t series[CHANNELS]; /* of template 1 */
+};
+static struct senders senders;
+
+static struct weir_io *checkpointer_io;
+static struct weir_checkpointer *checkpointer;
+
+#define OPERATIONS_MAX 4096
+
+/* Operations of the checkpointer of this name fail, without an end to the machine. */
+static struct {
+    const char *operation;
+    int errnum;
+} refusal;
+
+/* The machine stops at operation `at` of both, or never. */
+static struct {
+    uint64_t at, done;
+    bool of_recycling[OPERATIONS_MAX]; /* by operation: the checkpointer's, and renames */
+    bool unsynced; /* definitions were written and not synced */
+    uint64_t renames, checkpoints;
+    const char *operation; /* at which it stopped */
+} crash;
+
+static int
+count_operation(const char *operation, bool of_recycling)
+{
+    assert_true(crash.done + 1 < OPERATIONS_MAX);
+    crash.of_recycling[++crash.done] = of_recycling;
+    if (crash.done < crash.at)
+        return 0;
+    if (crash.done == crash.at)
+        crash.operation = operation;
+    return -EIO;
+}
+
+static int
+log_fault(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)context, (void)offset, (void)size;
+    bool is_rename = strcmp(operation, "rename") == 0;
+    crash.renames += is_rename;
+    return count_operation(operation, is_rename);
+}
+
+static int
+checkpointer_fault(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)context, (void)offset;
+    if (refusal.operation != NULL && strcmp(operation, refusal.operation) == 0)
+        return -refusal.errnum;
+    if (strcmp(operation, "write") == 0)
+        crash.unsynced = true;
+    if (strcmp(operation, "flush") == 0)
+        crash.unsynced = false;
+    if (strcmp(operation, "replace") == 0 && size != 0) {
+        assert_false(crash.unsynced); /* what the checkpoint names is durable before it */
+        crash.checkpoints++;
+    }
+    return count_operation(operation, true);
+}
+
+static void
+put_mark(uint64_t n)
+{
+    uint16_t channel = n % CHANNELS;
+    struct weir_mark *mark = (struct weir_mark *)(batch.marks + batch.mark_bytes);
+    *mark = (struct weir_mark){.type = WEIR_MARK_SEQUENCE,
+        .channel = channel,
+        .bytes = sizeof *mark,
+        .sender = channel,
+        .epoch = 1,
+        .sequence = n};
+    batch.mark_bytes += mark->bytes;
+    if (n % 3 != 0)
+        return;
+    mark++;
+    *mark = (struct weir_mark){.type = WEIR_MARK_TEMPLATE,
+        .channel = channel,
+        .bytes = sizeof *mark + 16,
+        .sender = channel,
+        .epoch = 1,
+        .template_hash = 77,
+        .sequence = n};
+    *(struct weir_mark_template *)(mark + 1) =
+        (struct weir_mark_template){.id = 1, .total = 1, .count = 1};
+    *(struct weir_mark_run *)((uint8_t *)(mark + 1) + 8) =
+        (struct weir_mark_run){.number = model.defined - 1, .count = 1};
+    batch.mark_bytes += mark->bytes;
+}
+
+static void
+replay_marks(void *context, const uint8_t *list, size_t size)
+{
+    struct senders *state = context;
+    const struct weir_mark *mark;
+    size_t at = 0;
+    assert_int_equal((uintptr_t)list % 8, 0);
+    while (weir_mark_next(list, size, &at, &mark) == WEIR_OK) {
+        assert_true(mark->channel < CHANNELS && mark->sender == mark->channel);
+        if (mark->type == WEIR_MARK_SEQUENCE)
+            state->sequence[mark->channel] = mark->sequence;
+        else if (mark->type == WEIR_MARK_TEMPLATE)
+            state->series[mark->channel] =
+                ((const struct weir_mark_run *)((const uint8_t *)(mark + 1) + 8))->number;
+    }
+}
+
+/* A series keeps its name under its number. */
+static enum weir_err
+check_name(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    (void)context;
+    struct weir_label name;
+    char wanted[24];
+    assert_int_equal(number, fixture.defined++);
+    snprintf(wanted, sizeof wanted, "m%llu", (unsigned long long)number);
+    assert_true(weir_labels_find(labels, size, WEIR_NAME_LABEL, &name));
+    if (name.value_size == strlen(wanted) && memcmp(name.value, wanted, name.value_size) == 0)
+        return WEIR_OK;
+    assert_true(name.value_size == 20 && memcmp(name.value, "weir_lost_definition", 20) == 0);
+    fixture.lost++;
+    return WEIR_OK;
+}
+
+static enum weir_err
+open_recycling(void)
+{
+    memset(&senders, 0, sizeof senders);
+    enum weir_err err = fixture_open();
+    if (err != WEIR_OK)
+        return err;
+    struct weir_checkpointer_options options = {.directory = fixture.directory,
+        .io = checkpointer_io,
+        .release = weir_log_release(fixture.log)};
+    assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
+    return WEIR_OK;
+}
+
+static void
+close_recycling(void)
+{
+    weir_checkpointer_free(checkpointer); /* before the log, whose memory it shares */
+    checkpointer = NULL;
+    fixture_close();
+}
+
+static void
+make_ios(void)
+{
+    struct weir_io_table table = quick_table();
+    fixture_io(&table);
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    assert_int_equal(weir_io_new_with(&fixture.table, &options, &checkpointer_io), WEIR_OK);
+    memset(&model, 0, sizeof model);
+    memset(&crash, 0, sizeof crash);
+    memset(&refusal, 0, sizeof refusal);
+    crash.at = NEVER;
+}
+
+/* A machine without a log. */
+static void
+begin_anew(void)
+{
+    char **names;
+    size_t count;
+    close_recycling();
+    weir_io_free(checkpointer_io);
+    weir_io_free(fixture.io);
+    make_ios();
+    if (weir_io_list(fixture.io, fixture.directory, &names, &count) == WEIR_NOT_FOUND)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%s", fixture.directory, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    weir_io_list_free(names, count);
+}
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    struct weir_io_table table = quick_table();
+    fixture_make(&table);
+    weir_io_free(fixture.io);
+    fixture.options.size_max = CAPACITY * SEGMENT;
+    fixture.options.define = check_name;
+    fixture.options.mark = replay_marks;
+    fixture.options.mark_context = &senders;
+    make_ios();
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    close_recycling();
+    weir_io_free(checkpointer_io);
+    fixture_remove();
+    return 0;
+}
+
+static void
+restart_machine(uint64_t at)
+{
+    crash.at = at;
+    crash.done = 0;
+    crash.unsynced = false;
+    weir_io_set_fault(fixture.io, at == NEVER ? NULL : log_fault, NULL);
+    weir_io_set_fault(checkpointer_io, at == NEVER ? NULL : checkpointer_fault, NULL);
+}
+
+/* One round of the log writer and one of the checkpointer. */
+static enum weir_err
+round_of_both(void)
+{
+    struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
+    size_t count;
+    (void)weir_log_follow_release(fixture.log);
+    enum weir_err err = weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count);
+    for (size_t i = 0; i < count; i++)
+        model.batches[done[i].batch].offset = done[i].offset;
+    weir_checkpointer_run_once(checkpointer);
+    return err;
+}
+
+/* Appends batches up to number `until` and waits for them; ends early where the machine stops. */
+static enum weir_err
+write_batches(uint64_t until)
+{
+    static uint8_t marks[4096] __attribute__((aligned(8)));
+    enum weir_err err = WEIR_OK;
+    while (model.count < until && err == WEIR_OK) {
+        uint64_t n = model.count + 1;
+        fill_batch(n, n % 3 == 0 ? 2500 : 5, model.defined, n % 2 == 1 ? 3 : 0);
+        model.defined += batch.definition_count;
+        batch.marks = marks;
+        put_mark(n);
+        model.batches[n].offset = NOT_DURABLE;
+        model.batches[n].samples = batch.count;
+        model.batches[n].definitions = batch.definition_count;
+        for (int tries = 0; (err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN; tries++) {
+            assert_true(tries < 1000);
+            if ((err = round_of_both()) != WEIR_OK)
+                return err;
+        }
+        if (err == WEIR_OK) {
+            model.count = n;
+            err = round_of_both();
+        }
+    }
+    while (err == WEIR_OK && weir_log_durable(fixture.log) != weir_log_end(fixture.log))
+        err = round_of_both();
+    return err;
+}
+
+struct scan {
+    uint64_t batch;
+    uint32_t sample;
+};
+
+static enum weir_err
+check_sample(void *context, size_t index, int64_t time_ms, double value)
+{
+    struct scan *scan = context;
+    while (scan->batch <= model.count && scan->sample == model.batches[scan->batch].samples) {
+        scan->batch++;
+        scan->sample = 0;
+    }
+    assert_true(scan->batch <= model.count);
+    assert_int_equal(index, scan->sample);
+    assert_int_equal(time_ms, scan->batch);
+    assert_true(value == (double)(scan->batch * 1000 + scan->sample));
+    scan->sample++;
+    return WEIR_OK;
+}
+
+/* All samples from batch `first` to the last of the model, and all definitions, for tools on a
+ * stopped instance. */
+static void
+check_reader(uint64_t first)
+{
+    struct weir_reader *reader;
+    struct scan scan = {.batch = first};
+    fixture.defined = fixture.lost = 0;
+    assert_int_equal(weir_reader_open_told(fixture.directory, NULL, check_name, NULL, &reader),
+        WEIR_OK);
+    assert_int_equal(weir_reader_series_count(reader), model.defined);
+    assert_int_equal(fixture.defined, model.defined);
+    assert_int_equal(fixture.lost, 0);
+    assert_int_equal(
+        weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_sample, &scan), WEIR_OK);
+    assert_int_equal(scan.batch, model.count);
+    assert_int_equal(scan.sample, model.batches[model.count].samples);
+    assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+    weir_reader_close(reader);
+}
+
+/* What was not told durable and came back is durable now: where its frames are. */
+static void
+learn_offsets(uint64_t n)
+{
+    uint64_t offset = fixture.recovery.first_offset, segment_epoch = 1;
+    while (offset < fixture.recovery.end_offset) {
+        struct weir_frame_header header;
+        int fd = open(segment_path(offset / SEGMENT), O_RDONLY);
+        assert_true(fd >= 0);
+        assert_int_equal(pread(fd, &header, sizeof header, (off_t)(offset % SEGMENT)),
+            sizeof header);
+        close(fd);
+        assert_true(header.segment_epoch >= segment_epoch);
+        segment_epoch = header.segment_epoch;
+        if (header.type == WEIR_FRAME_SAMPLES)
+            model.batches[n++].offset = offset;
+        offset += header.bytes;
+    }
+}
+
+/* After recovery: the model is cut to what came back, which is all that was durable and maybe some
+ * more; what is compared with it is exact. Returns the first batch that the log still holds. */
+static uint64_t
+check_recovered(void)
+{
+    const struct weir_log_recovery *found = &fixture.recovery;
+    uint64_t frames = 0, samples = 0, first = 1;
+    assert_int_equal(found->first_offset % SEGMENT, 0);
+    assert_int_equal(found->frames_corrupt, 0);
+    assert_int_equal(found->definitions_lost, 0);
+    /* batches that were durable are where they were; the first of those at or above the offset */
+    while (first <= model.count && model.batches[first].offset < found->first_offset)
+        samples += model.batches[first++].samples;
+    uint64_t last = first - 1 + found->frames;
+    for (uint64_t n = first; n <= model.count; n++)
+        if (model.batches[n].offset != NOT_DURABLE)
+            assert_true(n <= last);
+    assert_true(last <= model.count + 1); /* one more: the append that was refused its answer */
+    struct senders wanted = {0};
+    uint64_t defined = 0;
+    for (uint64_t n = 1; n <= last; n++) {
+        defined += model.batches[n].definitions;
+        wanted.sequence[n % CHANNELS] = n;
+        if (n % 3 == 0)
+            wanted.series[n % CHANNELS] = defined - 1;
+        frames++;
+    }
+    learn_offsets(first);
+    model.count = last;
+    model.defined = defined;
+    assert_int_equal(fixture.defined, defined);
+    assert_int_equal(found->definitions, defined);
+    assert_int_equal(frames, last);
+    assert_memory_equal(&senders, &wanted, sizeof senders);
+    return first;
+}
+
+static uint64_t
+files_there(void)
+{
+    uint64_t files = 0;
+    struct stat status;
+    for (uint64_t i = 0; i < BATCHES_MAX; i++)
+        files += stat(segment_path(i), &status) == 0;
+    return files;
+}
+
+static void
+test_recycle_turns_over_a_log_that_keeps_its_size(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(200), WEIR_OK);
+    assert_true(weir_log_end(fixture.log) > 3 * CAPACITY * SEGMENT);
+    assert_int_equal(files_there(), CAPACITY);
+    assert_int_equal(weir_log_bytes(fixture.log), CAPACITY * SEGMENT);
+    uint64_t first = weir_log_first(fixture.log), samples = 0;
+    /* the segment that is written, a next one, and the one that is recycled into it */
+    assert_true(weir_log_end(fixture.log) - first >= (CAPACITY - 2) * SEGMENT);
+    for (uint64_t n = 1; n <= 200; n++)
+        samples += model.batches[n].offset < first ? model.batches[n].samples : 0;
+    assert_int_equal(weir_log_samples_recycled(fixture.log), samples);
+    assert_int_equal(fixture.counts.counter[WEIR_COUNTER_log_samples_recycled], samples);
+    struct weir_checkpoint checkpoint;
+    assert_int_equal(
+        weir_checkpoint_read(fixture.io, fixture.directory, 0, &checkpoint, NULL), WEIR_OK);
+    assert_int_equal(checkpoint.first_index * SEGMENT, first);
+    assert_int_equal(checkpoint.samples_released, samples);
+    assert_int_equal(checkpoint.dataplane_epoch, 1);
+    assert_int_equal(model.batches[checkpoint.time_max_ms + 1].offset, first);
+    assert_true(fixture.counts.counter[WEIR_COUNTER_log_segments_recycled] >=
+        weir_log_end(fixture.log) / SEGMENT - CAPACITY);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.first_offset, first);
+    assert_int_equal(fixture.recovery.bytes_torn, 0);
+    assert_int_equal(fixture.recovery.time_max_ms, 200);
+    uint64_t batch_first = check_recovered();
+    close_recycling();
+    check_reader(batch_first);
+}
+
+/* Stops at operation `at`, recovers, goes on for a turn over the log, recovers. */
+static void
+stop_at(uint64_t at)
+{
+    begin_anew();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    restart_machine(at);
+    assert_int_not_equal(write_batches(60), WEIR_AGAIN);
+    assert_non_null(crash.operation);
+    close_recycling();
+    restart_machine(NEVER);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+    assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    uint64_t first = check_recovered();
+    close_recycling();
+    check_reader(first);
+}
+
+/* Operations of the log alone, of which test_recovery.c has more to say, are stopped at now and
+ * then. */
+static void
+test_recycle_survives_a_stop_at_any_operation(void **state)
+{
+    (void)state;
+    static bool of_recycling[OPERATIONS_MAX];
+    assert_int_equal(open_recycling(), WEIR_OK);
+    restart_machine(OPERATIONS_MAX);
+    assert_int_equal(write_batches(60), WEIR_OK);
+    uint64_t operations = crash.done;
+    assert_true(crash.renames >= 3 && crash.checkpoints >= 3);
+    memcpy(of_recycling, crash.of_recycling, sizeof of_recycling);
+    for (uint64_t at = 1; at <= operations; at++)
+        if (of_recycling[at] || at % 16 == 0)
+            stop_at(at);
+}
+
+/* Appends until the log refuses; the checkpointer has its rounds. */
+static void
+write_until_full(void)
+{
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK) {
+        assert_true(model.count + 1 < BATCHES_MAX);
+        err = write_batches(model.count + 1);
+    }
+    assert_int_equal(err, WEIR_FULL);
+    model.defined -= model.batches[model.count + 1].definitions;
+}
+
+static void
+test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
+{
+    (void)state;
+    static const char *const operations[] = {"write", "replace"};
+    for (size_t i = 0; i < 2; i++) {
+        begin_anew();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        weir_io_set_fault(checkpointer_io, checkpointer_fault, NULL);
+        crash.at = OPERATIONS_MAX;
+        refusal.operation = operations[i];
+        refusal.errnum = ENOSPC;
+        write_until_full();
+        assert_int_equal(weir_log_first(fixture.log), 0);
+        assert_int_equal(files_there(), CAPACITY);
+        refusal.operation = NULL;
+        uint64_t count = model.count;
+        while (weir_log_first(fixture.log) == 0)
+            (void)round_of_both();
+        while (write_batches(count + 60) == WEIR_FULL)
+            model.defined -= model.batches[model.count + 1].definitions;
+        close_recycling();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        uint64_t first = check_recovered();
+        assert_int_equal(model.count, count + 60);
+        close_recycling();
+        check_reader(first);
+    }
+}
+
+static void
+test_checkpointer_stops_for_good_after_a_device_error(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    weir_io_set_fault(checkpointer_io, checkpointer_fault, NULL);
+    crash.at = OPERATIONS_MAX;
+    refusal.operation = "flush";
+    refusal.errnum = EIO;
+    write_until_full();
+    refusal.operation = NULL; /* a second sync would say "ok" */
+    uint64_t done = crash.done;
+    usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(round_of_both(), WEIR_OK);
+    assert_int_equal(crash.done, done);
+    assert_int_equal(weir_log_first(fixture.log), 0);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(check_recovered(), 1);
+    assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+}
+
+static void
+test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    struct weir_release *release = weir_log_release(fixture.log);
+    struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
+    size_t count;
+    enum weir_err err = WEIR_OK;
+    for (uint64_t n = 1; err == WEIR_OK; n++) {
+        fill_batch(n, 5, 0, 0);
+        for (int i = 0; i < 100 && (err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN; i++)
+            assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
+    }
+    assert_int_equal(err, WEIR_AGAIN);
+    assert_int_equal(weir_log_end(fixture.log), CAPACITY * SEGMENT);
+    assert_int_equal(atomic_load(&release->wanted_index), 1);
+    /* never the segment that is written */
+    assert_int_equal(atomic_load(&release->whole_index), CAPACITY - 1);
+    atomic_store(&release->state, WEIR_RELEASE_FAILING);
+    assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
+    atomic_store(&release->state, WEIR_RELEASE_ON);
+    assert_true(weir_checkpointer_run_once(checkpointer));
+    assert_false(weir_checkpointer_run_once(checkpointer)); /* the log has not taken it yet */
+    assert_int_equal(weir_log_first(fixture.log), 0);
+    assert_true(weir_log_follow_release(fixture.log));
+    assert_int_equal(weir_log_first(fixture.log), SEGMENT);
+    usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
+    append();
+    settle();
+    assert_int_equal(files_there(), CAPACITY);
+}
+
+static void
+test_checkpoint_is_given_up_where_the_instance_stops(void **state)
+{
+    (void)state;
+    static _Atomic bool stop;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    weir_checkpointer_free(checkpointer);
+    struct weir_checkpointer_options options = {.directory = fixture.directory,
+        .io = checkpointer_io,
+        .release = weir_log_release(fixture.log),
+        .stop = &stop};
+    assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
+    assert_int_equal(write_batches(8), WEIR_OK);
+    assert_true(atomic_load(&options.release->whole_index) >= 1);
+    assert_int_equal(atomic_load(&options.release->first_index), 0);
+    atomic_store(&options.release->wanted_index, 1);
+    atomic_store(&stop, true);
+    assert_false(weir_checkpointer_run_once(checkpointer));
+    assert_int_equal(atomic_load(&options.release->first_index), 0);
+    assert_int_equal(atomic_load(&options.release->state), WEIR_RELEASE_ON);
+    atomic_store(&stop, false);
+    assert_true(weir_checkpointer_run_once(checkpointer));
+    assert_int_equal(atomic_load(&options.release->first_index), 1);
+}
+
+static void
+test_log_of_one_segment_refuses_since_nothing_can_be_released(void **state)
+{
+    (void)state;
+    fixture.options.size_max = SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    write_until_full();
+    assert_int_equal(files_there(), 1);
+}
+
+static void
+test_log_names_whole_only_what_is_durable(void **state)
+{
+    (void)state;
+    weir_io_free(fixture.io);
+    struct weir_io_table table = held_table();
+    fixture_io(&table);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    const struct weir_release *release = weir_log_release(fixture.log);
+    struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
+    size_t count, synced = 0;
+    for (uint64_t n = 1; weir_log_end(fixture.log) < SEGMENT + PAGE; n++) {
+        fill_batch(n, 2500, 0, 0);
+        enum weir_err err;
+        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN) {
+            /* segments are made; of the frames none is written */
+            for (size_t i = 0; i < held.count; i++)
+                if (held.waiting[i].user == UINT64_MAX)
+                    held_complete(i--);
+            assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
+        }
+        assert_int_equal(err, WEIR_OK);
+    }
+    while (weir_log_durable(fixture.log) < weir_log_end(fixture.log)) {
+        assert_true(atomic_load(&release->whole_index) <= weir_log_durable(fixture.log) / SEGMENT);
+        synced += held_syncs();
+        held_complete(0);
+        assert_int_equal(weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count),
+            WEIR_OK);
+    }
+    assert_true(synced > 0);
+    assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
+    assert_int_equal(atomic_load(&release->whole_index), 1);
+}
+
+/* A log that was turned over, closed. */
+static void
+make_recycled(void)
+{
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    close_recycling();
+}
+
+static const char *
+log_path(const char *name)
+{
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/%s", fixture.directory, name);
+    return path;
+}
+
+static void
+flip(const char *path, uint64_t at)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 16;
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+static void
+test_recycled_bytes_do_not_check_out_at_their_new_place(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log), stale = 0;
+    /* the segment that is written was another one before */
+    assert_int_not_equal(end % SEGMENT, 0);
+    int fd = open(segment_path(end / SEGMENT), O_RDONLY);
+    assert_true(fd >= 0);
+    for (uint64_t offset = end; offset % SEGMENT != 0; offset += PAGE) {
+        struct weir_frame_header header;
+        assert_int_equal(pread(fd, &header, sizeof header, (off_t)(offset % SEGMENT)),
+            sizeof header);
+        assert_int_not_equal(weir_frame_check_header(&header, 0, offset), WEIR_OK);
+        stale += weir_frame_check_header(&header, 0, header.offset) == WEIR_OK;
+    }
+    close(fd);
+    assert_true(stale > 0);
+    struct weir_frame_header last;
+    fd = open(segment_path((end - PAGE) / SEGMENT), O_RDONLY);
+    assert_int_equal(pread(fd, &last, sizeof last,
+                         (off_t)(model.batches[100].offset % SEGMENT)), sizeof last);
+    close(fd);
+    assert_true(last.segment_epoch > 1);
+    assert_true(last.segment_epoch <= 1 + weir_log_first(fixture.log) / SEGMENT);
+    close_recycling();
+    /* nor do they pass for a torn tail; a frame that does not count still does */
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.bytes_torn, 0);
+    assert_int_equal(write_batches(102), WEIR_OK);
+    end = model.batches[102].offset;
+    weir_io_set_fault(fixture.io, log_fault, NULL);
+    crash.at = 0; /* the epoch file stays as it is */
+    close_recycling();
+    weir_io_set_fault(fixture.io, NULL, NULL);
+    flip(segment_path(end / SEGMENT), end % SEGMENT + PAGE);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.frames_corrupt, 0);
+    assert_int_equal(fixture.recovery.end_offset, end);
+    assert_true(fixture.recovery.bytes_torn > PAGE);
+}
+
+static void
+test_damaged_chunk_of_definitions_costs_its_numbers_alone(void **state)
+{
+    (void)state;
+    make_recycled();
+    uint64_t place = 0;
+    struct stat status;
+    assert_int_equal(stat(log_path("definitions"), &status), 0);
+    assert_true(status.st_size >= 3 * PAGE);
+    for (; place < (uint64_t)status.st_size; place += PAGE) {
+        struct weir_definitions_chunk header;
+        int fd = open(log_path("definitions"), O_RDONLY);
+        assert_int_equal(pread(fd, &header, sizeof header, (off_t)place), sizeof header);
+        close(fd);
+        const uint64_t places[] = {place, place + 8, place + sizeof header + 5};
+        for (size_t i = 0; i < 3; i++) {
+            flip(log_path("definitions"), places[i]);
+            assert_int_equal(open_recycling(), WEIR_OK);
+            assert_int_equal(fixture.defined, model.defined);
+            assert_int_equal(fixture.lost, header.count);
+            assert_int_equal(fixture.recovery.definitions_lost, header.count);
+            close_recycling();
+            flip(log_path("definitions"), places[i]);
+        }
+    }
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+}
+
+static void
+refused_with(enum weir_err wanted, const char *word)
+{
+    assert_int_equal(fixture_open(), wanted);
+    assert_non_null(strstr(weir_err_detail(), word));
+    fixture.log = NULL;
+}
+
+static void
+test_log_whose_beginning_is_lost_is_refused_by_name(void **state)
+{
+    (void)state;
+    make_recycled();
+    struct stat status;
+    assert_int_equal(stat(log_path("checkpoint"), &status), 0);
+    for (uint64_t at = 0; at < (uint64_t)status.st_size; at++) {
+        flip(log_path("checkpoint"), at);
+        refused_with(WEIR_CORRUPT, "checkpoint");
+        flip(log_path("checkpoint"), at);
+    }
+    char away[1024];
+    snprintf(away, sizeof away, "%s/away", temp_dir);
+    static const char *const names[] = {"checkpoint", "definitions"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(rename(log_path(names[i]), away), 0);
+        refused_with(WEIR_CORRUPT, names[i]);
+        assert_int_equal(rename(away, log_path(names[i])), 0);
+    }
+    assert_int_equal(stat(log_path("definitions"), &status), 0);
+    assert_int_equal(truncate(log_path("definitions"), status.st_size - PAGE), 0);
+    refused_with(WEIR_CORRUPT, "definitions");
+}
+
+static void
+test_segments_behind_the_checkpoint_that_are_all_gone_are_missed(void **state)
+{
+    (void)state;
+    make_recycled();
+    for (uint64_t i = 0; i < BATCHES_MAX; i++)
+        unlink(segment_path(i));
+    refused_with(WEIR_CORRUPT, "begins at segment");
+}
+
+static void
+test_released_file_that_was_cut_is_not_recycled(void **state)
+{
+    (void)state;
+    make_recycled();
+    uint64_t oldest = 0;
+    struct stat status;
+    while (stat(segment_path(oldest), &status) != 0)
+        oldest++;
+    /* two files before the first are left over, one of them cut */
+    assert_true(oldest > 2);
+    int fd = open(segment_path(oldest - 1), O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(ftruncate(fd, SEGMENT), 0);
+    close(fd);
+    fd = open(segment_path(oldest - 2), O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(ftruncate(fd, SEGMENT / 2), 0);
+    close(fd);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+    assert_int_equal(write_batches(200), WEIR_OK);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(files_there(), CAPACITY + 1); /* a log does not shrink */
+    uint64_t first = check_recovered();
+    close_recycling();
+    check_reader(first);
+}
+
+/* The region of a running instance, without frames in its ring: readers take all from files. */
+static struct weir_shared *shared;
+static int shared_fd;
+
+static void
+publish(void)
+{
+    atomic_store(&shared->log_first_offset, weir_log_first(fixture.log));
+    atomic_store(&shared->durable_offset, weir_log_durable(fixture.log));
+    atomic_store(&shared->epoch, fixture.recovery.dataplane_epoch);
+}
+
+static struct weir_reader *
+open_live_reader(void)
+{
+    struct weir_reader *reader;
+    assert_int_equal(weir_shared_new(weir_frame_ring_bytes_min(), &shared_fd), WEIR_OK);
+    assert_int_equal(weir_shared_map(shared_fd, &shared), WEIR_OK);
+    assert_int_equal(weir_frame_ring_init(weir_shared_frame_ring(shared),
+                         shared->frame_ring_bytes), WEIR_OK);
+    publish();
+    fixture.defined = fixture.lost = 0;
+    assert_int_equal(weir_reader_open_told(fixture.directory, shared, check_name, NULL, &reader),
+        WEIR_OK);
+    return reader;
+}
+
+static void
+close_live_reader(struct weir_reader *reader)
+{
+    weir_reader_close(reader);
+    weir_shared_unmap(shared);
+    close(shared_fd);
+}
+
+static uint64_t
+first_batch(void)
+{
+    uint64_t first = 1;
+    while (model.batches[first].offset < weir_log_first(fixture.log))
+        first++;
+    return first;
+}
+
+static void
+test_reader_that_was_overtaken_goes_on_where_the_log_begins(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(10), WEIR_OK);
+    struct weir_reader *reader = open_live_reader();
+    assert_int_equal(weir_reader_series_count(reader), model.defined);
+    /* the first time nearly all of it, then a segment or two */
+    static const uint64_t until[] = {80, 95, 97, 120, 121, 200};
+    for (size_t i = 0; i < sizeof until / sizeof until[0]; i++) {
+        assert_int_equal(write_batches(until[i]), WEIR_OK);
+        publish();
+        assert_int_equal(weir_reader_refresh(reader), WEIR_OK);
+        assert_int_equal(weir_reader_series_count(reader), model.defined);
+        assert_int_equal(fixture.lost, 0);
+        assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+        struct scan scan = {.batch = first_batch()};
+        assert_int_equal(weir_reader_frames(reader), model.count + 1 - scan.batch);
+        assert_int_equal(
+            weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_sample, &scan), WEIR_OK);
+        assert_int_equal(scan.batch, model.count);
+        assert_int_equal(scan.sample, model.batches[model.count].samples);
+    }
+    close_live_reader(reader);
+}
+
+static void
+test_larger_log_is_released_by_several_segments_at_a_time(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 32 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(BATCHES_MAX - 1), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log), first = weir_log_first(fixture.log);
+    assert_true(end > 40 * SEGMENT);
+    assert_int_equal(first / SEGMENT % 2, 0); /* a sixteenth of it */
+    assert_true(end - first >= 28 * SEGMENT);
+    assert_int_equal(files_there(), 32);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    uint64_t batch_first = check_recovered();
+    close_recycling();
+    check_reader(batch_first);
+}
+
+static void
+test_newest_time_of_a_released_frame_is_remembered(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    fill_batch(0, 0, 0, 0);
+    weir_batch_append(&batch, weir_sample_key(0, WEIR_VALUE_DECIMAL, 0), 1000000, 1);
+    append();
+    settle();
+    assert_int_equal(write_batches(100), WEIR_OK);
+    assert_true(weir_log_first(fixture.log) > 0);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.time_max_ms, 1000000);
+}
+
+/* Large frames are read block by block: what a scan has begun to read is written over. */
+#define LARGE_SAMPLES 30000
+
+static uint64_t large; /* batches written */
+
+static void
+write_large(uint64_t until)
+{
+    while (large < until) {
+        fill_batch(++large, LARGE_SAMPLES, 0, 0);
+        enum weir_err err;
+        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN)
+            assert_int_equal(round_of_both(), WEIR_OK);
+        assert_int_equal(err, WEIR_OK);
+    }
+    while (weir_log_durable(fixture.log) != weir_log_end(fixture.log))
+        assert_int_equal(round_of_both(), WEIR_OK);
+}
+
+static enum weir_err
+check_large(void *context, size_t index, int64_t time_ms, double value)
+{
+    uint64_t *seen = context;
+    assert_true(value == (double)(time_ms * 1000 + (int64_t)index));
+    if (++*seen == 100) {
+        write_large(large + 60);
+        publish();
+    }
+    return WEIR_OK;
+}
+
+static void
+test_frame_written_over_within_its_scan_is_no_damage(void **state)
+{
+    (void)state;
+    uint64_t segment_bytes = 192 * PAGE, seen = 0;
+    fixture.options.segment_bytes = segment_bytes;
+    fixture.options.size_max = CAPACITY * segment_bytes;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    large = 0;
+    write_large(10);
+    struct weir_reader *reader = open_live_reader();
+    uint64_t frames = weir_reader_frames(reader);
+    assert_int_equal(
+        weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_large, &seen), WEIR_OK);
+    assert_true(seen >= 100 && seen < LARGE_SAMPLES); /* the rest of the frame was gone */
+    assert_true(frames > 0);
+    assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+    close_live_reader(reader);
+}
+
+/* The log turns over while a scan stands at a frame. */
+struct slow_scan {
+    uint64_t at, seen;
+    uint64_t more; /* batches written then: all that was listed is written over, or some released */
+    int64_t standing; /* time of the frame it stands at */
+};
+
+static enum weir_err
+check_slow(void *context, size_t index, int64_t time_ms, double value)
+{
+    struct slow_scan *scan = context;
+    assert_true(value == (double)(time_ms * 1000 + (int64_t)index)); /* of the frame it was */
+    if (scan->seen >= scan->at && time_ms != scan->standing)
+        assert_true(model.batches[time_ms].offset >= weir_log_first(fixture.log));
+    if (++scan->seen == scan->at) {
+        scan->standing = time_ms;
+        assert_int_equal(write_batches(model.count + scan->more), WEIR_OK);
+        publish();
+    }
+    return WEIR_OK;
+}
+
+static void
+test_frames_recycled_under_a_scan_are_no_damage(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(50), WEIR_OK);
+    struct weir_reader *reader = open_live_reader();
+    static const uint64_t places[] = {1, 5, 2048, 2100};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct slow_scan scan = {.at = places[i], .more = i % 2 == 0 ? 40 : 7 + i};
+        assert_int_equal(weir_reader_scan(reader, NULL, 0, 0, INT64_MAX, check_slow, &scan),
+            WEIR_OK);
+        assert_true(scan.seen >= scan.at);
+        assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+        assert_int_equal(weir_reader_refresh(reader), WEIR_OK);
+        assert_int_equal(weir_reader_frames(reader), model.count + 1 - first_batch());
+    }
+    assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+    close_live_reader(reader);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_recycle_turns_over_a_log_that_keeps_its_size),
+        TEST(test_recycle_survives_a_stop_at_any_operation),
+        TEST(test_checkpointer_without_space_releases_nothing_and_tries_again),
+        TEST(test_checkpointer_stops_for_good_after_a_device_error),
+        TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
+        TEST(test_checkpoint_is_given_up_where_the_instance_stops),
+        TEST(test_log_of_one_segment_refuses_since_nothing_can_be_released),
+        TEST(test_log_names_whole_only_what_is_durable),
+        TEST(test_recycled_bytes_do_not_check_out_at_their_new_place),
+        TEST(test_damaged_chunk_of_definitions_costs_its_numbers_alone),
+        TEST(test_log_whose_beginning_is_lost_is_refused_by_name),
+        TEST(test_segments_behind_the_checkpoint_that_are_all_gone_are_missed),
+        TEST(test_released_file_that_was_cut_is_not_recycled),
+        TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
+        TEST(test_frames_recycled_under_a_scan_are_no_damage),
+        TEST(test_larger_log_is_released_by_several_segments_at_a_time),
+        TEST(test_newest_time_of_a_released_frame_is_remembered),
+        TEST(test_frame_written_over_within_its_scan_is_no_damage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
