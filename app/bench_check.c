@@ -37,6 +37,7 @@ struct check {
     uint64_t series_capacity;
     uint64_t *drawn;      /* bits, by generator's number */
     struct draw draws[DRAWS];
+    uint32_t draw_count;
 };
 
 static int
@@ -49,25 +50,44 @@ compare_draws(const void *a, const void *b)
     return x->pass < y->pass ? -1 : x->pass > y->pass;
 }
 
+/* xorshift64* (Vigna, ACM TOMS 2016) */
+static uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(2685821657736338717);
+}
+
+/* Sorts the draws and takes those out that are there twice. */
+static void
+sort_draws(struct check *check)
+{
+    uint32_t kept = 0;
+    qsort(check->draws, check->draw_count, sizeof check->draws[0], compare_draws);
+    for (uint32_t i = 0; i < check->draw_count; i++)
+        if (kept == 0 || compare_draws(&check->draws[kept - 1], &check->draws[i]) != 0)
+            check->draws[kept++] = check->draws[i];
+    check->draw_count = kept;
+}
+
+/* Draws DRAWS different samples, or all where there are no more. */
 static void
 draw_samples(struct check *check)
 {
-    uint64_t state = check->run->seed | 1;
-    for (uint32_t i = 0; i < DRAWS; i++) {
-        /* xorshift64* (Vigna, ACM TOMS 2016) */
-        uint64_t value[2];
-        for (int k = 0; k < 2; k++) {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            value[k] = state * UINT64_C(2685821657736338717);
+    const struct weir_bench_run *run = check->run;
+    uint64_t state = run->seed | 1, passes = run->passes - run->pass_first;
+    uint64_t wanted = DRAWS / run->series < passes ? DRAWS : run->series * passes;
+    while (check->draw_count < wanted) {
+        while (check->draw_count < wanted) {
+            uint64_t series = (next_random(&state) >> 11) % run->series;
+            uint64_t pass = run->pass_first + (next_random(&state) >> 11) % passes;
+            check->draws[check->draw_count++] = (struct draw){.series = series, .pass = pass};
         }
-        check->draws[i] = (struct draw){.series = (value[0] >> 11) % check->run->series,
-            .pass = check->run->pass_first +
-                (value[1] >> 11) % (check->run->passes - check->run->pass_first)};
+        sort_draws(check);
     }
-    qsort(check->draws, DRAWS, sizeof check->draws[0], compare_draws);
-    for (uint32_t i = 0; i < DRAWS; i++)
+    for (uint32_t i = 0; i < check->draw_count; i++)
         check->drawn[check->draws[i].series / 64] |= UINT64_C(1) << check->draws[i].series % 64;
 }
 
@@ -77,7 +97,7 @@ compare_sample(struct check *check, uint64_t series, int64_t time_ms, double val
 {
     const struct weir_bench_run *run = check->run;
     size_t low = 0;
-    for (size_t count = DRAWS; count > 0;) {
+    for (size_t count = check->draw_count; count > 0;) {
         size_t half = count / 2;
         if (check->draws[low + half].series < series) {
             low += half + 1;
@@ -86,7 +106,7 @@ compare_sample(struct check *check, uint64_t series, int64_t time_ms, double val
             count = half;
         }
     }
-    for (size_t i = low; i < DRAWS && check->draws[i].series == series; i++) {
+    for (size_t i = low; i < check->draw_count && check->draws[i].series == series; i++) {
         struct draw *draw = &check->draws[i];
         if (weir_bench_time_ms(run->proto, run->start_ms, run->step_ms, series,
                 draw->pass) != time_ms)
@@ -178,10 +198,8 @@ child_work(const struct weir_bench_run *run, struct weir_bench_found *found)
     int64_t start_ns = weir_mono_ns();
     enum weir_err err = read_back(check);
     found->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
-    for (uint32_t i = 0; i < DRAWS; i++) {
+    for (uint32_t i = 0; i < check->draw_count; i++) {
         const struct draw *draw = &check->draws[i];
-        if (i > 0 && compare_draws(draw - 1, draw) == 0)
-            continue; /* drawn twice, one sample */
         found->compared++;
         found->mismatched += !draw->found;
         found->missing += !draw->met;

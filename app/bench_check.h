@@ -28,7 +28,7 @@ struct weir_bench_run {
 struct weir_bench_found {
     uint64_t samples;    /* of its series in the run's time range */
     uint64_t log_samples; /* all that the log holds, where all_times asks for them */
-    uint64_t compared;   /* drawn samples looked for; those drawn twice count once */
+    uint64_t compared;   /* drawn samples looked for: 10,000, or all where there are fewer */
     uint64_t mismatched; /* samples of them that are missing or different */
     uint64_t missing;    /* of them */
     double seconds;
