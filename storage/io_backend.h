@@ -21,6 +21,8 @@ struct weir_io_table {
     void (*sync)(struct weir_io *io, weir_io_file file, uint64_t user);
     size_t (*reap)(struct weir_io *io, struct weir_io_completion *out, size_t max,
         int64_t wait_ns);
+    /* Whether reap may find something: a look, no system call. */
+    bool (*ready)(const struct weir_io *io);
     /* Has event_fd written whenever a completion comes; false where that is not possible. */
     bool (*watch)(struct weir_io *io, int event_fd);
     /* The file is about to be closed and has nothing in flight; NULL where that is no matter. */
@@ -44,6 +46,7 @@ struct weir_io {
     void *state; /* of the back end */
     bool registered;
     int event_fd; /* -1 until weir_io_wait_fd */
+    bool event_told; /* it may be readable for what was reaped already */
     size_t inflight;
     weir_io_fault_fn *fault;
     void *fault_context;

@@ -82,6 +82,13 @@ sync_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64_
 }
 
 static bool
+sync_ready(const struct weir_io *io)
+{
+    const struct queue *queue = io->state;
+    return queue->head != queue->tail;
+}
+
+static bool
 sync_watch(struct weir_io *io, int event_fd)
 {
     (void)io;
@@ -96,6 +103,7 @@ const struct weir_io_table weir_io_sync_table = {
     .write = sync_write,
     .sync = sync_sync,
     .reap = sync_reap,
+    .ready = sync_ready,
     .watch = sync_watch,
     .open = weir_io_file_open,
     .close = weir_io_file_close,

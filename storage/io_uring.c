@@ -305,6 +305,16 @@ uring_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64
     return take(state, out, max);
 }
 
+/* With completions that are made when they are asked for, the flag says that there is work. */
+static bool
+uring_ready(const struct weir_io *io)
+{
+    const struct state *state = io->state;
+    return io_uring_cq_ready(&state->ring) != 0 ||
+        (IO_URING_READ_ONCE(*state->ring.sq.kflags) &
+            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
 static bool
 uring_watch(struct weir_io *io, int event_fd)
 {
@@ -319,6 +329,7 @@ const struct weir_io_table weir_io_uring_table = {
     .write = uring_write,
     .sync = uring_sync,
     .reap = uring_reap,
+    .ready = uring_ready,
     .watch = uring_watch,
     .forget = uring_forget,
     .open = weir_io_file_open,
