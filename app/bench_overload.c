@@ -14,6 +14,7 @@
  * loss, and what was received is stored or refused by name: exactly. */
 #include "app/bench_overload.h"
 
+#include "app/bench_print.h"
 #include "app/bench_target.h"
 #include "app/bench_values.h"
 #include "app/commands.h"
@@ -491,17 +492,6 @@ print_table(const json_t *out)
         printf("%-26s %" PRId64 "\n", key, (int64_t)json_integer_value(value));
 }
 
-static void
-print_report(const json_t *out, bool json)
-{
-    if (json) {
-        json_dumpf(out, stdout, JSON_REAL_PRECISION(9));
-        putchar('\n');
-    } else {
-        print_table(out);
-    }
-}
-
 static bool
 start(struct bench *bench)
 {
@@ -548,7 +538,10 @@ weir_bench_overload(int argc, char **argv)
     json_object_set_new(out, "sums", sums);
     if (bench.target != NULL)
         weir_bench_target_describe(bench.target, out);
-    print_report(out, bench.options.json);
+    if (bench.options.json)
+        weir_bench_print(out, true);
+    else
+        print_table(out);
     if (bench.load != NULL)
         weir_bench_load_free(bench.load);
     if (bench.target != NULL)

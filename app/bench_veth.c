@@ -14,6 +14,7 @@
 #include "app/bench_veth_parts.h"
 
 #include "app/bench_intervals.h"
+#include "app/bench_print.h"
 #include "app/commands.h"
 #include "app/words.h"
 #include "base/clock.h"
@@ -173,23 +174,6 @@ measure(struct weir_veth *run)
     return err == WEIR_OK ? read_back(run) : err;
 }
 
-static void
-print(const struct weir_veth_options *options, json_t *out)
-{
-    const char *key;
-    json_t *value;
-    if (options->json) {
-        json_dumpf(out, stdout, JSON_REAL_PRECISION(9));
-        putchar('\n');
-        return;
-    }
-    json_object_foreach (out, key, value) {
-        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        printf("%-26s %s\n", key, text);
-        free(text);
-    }
-}
-
 int
 weir_bench_veth(int argc, char **argv)
 {
@@ -218,7 +202,7 @@ weir_bench_veth(int argc, char **argv)
         err = measure(&run);
     if (err == WEIR_OK) {
         json_t *out = weir_veth_report(&run);
-        print(&options, out);
+        weir_bench_print(out, options.json);
         json_decref(out);
     } else {
         fprintf(stderr, "weir bench: %s\n", weir_err_detail());
