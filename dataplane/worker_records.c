@@ -108,35 +108,50 @@ batch_room(struct weir_worker *worker, uint32_t points)
     return WEIR_LIKELY(worker->batch != NULL) || weir_worker_batch_open(worker);
 }
 
-/* Appends `count` points from `first` on, with what the batch tells of them in registers. The caller
- * has seen to room and to their series. */
-static void
-points_append(struct weir_worker *worker, uint32_t first, uint32_t count)
+/* Kind and exponent as they stand in a sample's key: they lie together in the point too. */
+static inline uint64_t
+point_format(const struct weir_point *point)
 {
-    struct weir_batch *batch = worker->batch;
-    const struct weir_point *points = worker->options.parsed->points + first;
-    const uint64_t *numbers = worker->numbers + first;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint16_t format;
+    memcpy(&format, (const uint8_t *)point + offsetof(struct weir_point, exponent), sizeof format);
+    return (uint64_t)format << 40;
+#else
+    return weir_sample_key(0, point->kind, point->exponent);
+#endif
+}
+_Static_assert(offsetof(struct weir_point, kind) == offsetof(struct weir_point, exponent) + 1,
+    "kind and exponent are read together");
+
+/* Appends all points. The caller has seen to room and to their series. Not inlined, so that what the
+ * loop changes stays in registers; largest series and times change seldom, and are branches. */
+static __attribute__((noinline)) void
+points_append(struct weir_batch *batch, const struct weir_point *points, const uint64_t *numbers,
+    uint32_t count)
+{
     struct weir_sample *out = batch->samples + batch->count;
     struct weir_run_cursor cursor = weir_run_cursor(batch);
-    uint64_t through = batch->series_through;
+    uint64_t place = batch->count, through = batch->series_through, falls = 0;
     int64_t least = batch->time_min_ms, most = batch->time_max_ms;
-    bool ascending = batch->ascending;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t number = numbers[i];
-        int64_t time_ms = points[i].time_ms;
-        out[i] = (struct weir_sample){
-            weir_sample_key(number, points[i].kind, points[i].exponent), time_ms,
-            points[i].value};
-        weir_run_note(batch, &cursor, number, batch->count + i);
-        ascending &= number + 1 >= through;
-        through = number + 1 > through ? number + 1 : through;
-        least = time_ms < least ? time_ms : least;
-        most = time_ms > most ? time_ms : most;
+    for (const uint64_t *end = numbers + count; numbers != end; numbers++) {
+        uint64_t number = *numbers;
+        int64_t time_ms = points->time_ms;
+        *out++ = (struct weir_sample){number | point_format(points), time_ms, points->value};
+        points++;
+        weir_run_note(batch, &cursor, number, place++);
+        if (WEIR_LIKELY(number < through))
+            falls |= through - number - 1;
+        else
+            through = number + 1;
+        if (WEIR_UNLIKELY(time_ms < least))
+            least = time_ms;
+        if (WEIR_UNLIKELY(time_ms > most))
+            most = time_ms;
     }
     weir_run_keep(batch, &cursor);
     batch->count += count;
     batch->series_through = through;
-    batch->ascending = ascending;
+    batch->ascending &= falls == 0;
     batch->time_min_ms = least;
     batch->time_max_ms = most;
 }
@@ -155,7 +170,7 @@ take_burst(struct weir_worker *worker, uint32_t state)
         return false;
     if (WEIR_UNLIKELY(batch->opened_tsc == 0))
         batch->opened_tsc = worker->packets[worker->packet_at].receive_tsc;
-    points_append(worker, 0, parsed->point_count);
+    points_append(batch, parsed->points, worker->numbers, parsed->point_count);
     batch->records += parsed->record_count;
     worker->records_taken += parsed->record_count;
     worker->samples_taken += parsed->point_count;
