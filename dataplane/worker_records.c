@@ -123,8 +123,9 @@ point_format(const struct weir_point *point)
 _Static_assert(offsetof(struct weir_point, kind) == offsetof(struct weir_point, exponent) + 1,
     "kind and exponent are read together");
 
-/* Appends all points. The caller has seen to room and to their series. Not inlined, so that what the
- * loop changes stays in registers; largest series and times change seldom, and are branches. */
+/* Appends all points. The caller has seen to room and to their series. Not inlined, so that what
+ * the loop changes stays in registers; largest series and times change seldom, and are
+ * branches. */
 static __attribute__((noinline)) void
 points_append(struct weir_batch *batch, const struct weir_point *points, const uint64_t *numbers,
     uint32_t count)
@@ -156,8 +157,8 @@ points_append(struct weir_batch *batch, const struct weir_point *points, const u
     batch->time_max_ms = most;
 }
 
-/* All that is parsed goes into the open batch, as nearly always: no record was refused, every series
- * is known, and there is room. False where that is not so: nothing is taken then. */
+/* All that is parsed goes into the open batch, as nearly always: no record was refused, every
+ * series is known, and there is room. False where that is not so: nothing is taken then. */
 static bool
 take_burst(struct weir_worker *worker, uint32_t state)
 {

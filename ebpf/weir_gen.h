@@ -8,8 +8,8 @@
 
 #define WEIR_GEN_SLOTS 256 /* a power of two; 544 KiB: about what a core's own cache holds */
 #define WEIR_GEN_TARGETS_MAX 4
-/* Frames that follow each other to one target: what belongs together mostly stays so, as a NIC keeps
- * a sender on one queue. */
+/* Frames that follow each other to one target: what belongs together mostly stays so, as a NIC
+ * keeps a sender on one queue. */
 #define WEIR_GEN_TURN 32
 #define WEIR_GEN_FRAME_MAX 1514
 #define WEIR_GEN_FRAME_MIN 60

@@ -100,8 +100,8 @@ insert_run(const struct weir_batch *batch, uint32_t *order, uint32_t used, uint3
     return moves;
 }
 
-/* Runs that overlap, of `batch`: sorted[from] to sorted[to - 1] as (first series, index), in order of
- * their first series. Their series are at least `least` and below `through`. */
+/* Runs that overlap, of `batch`: sorted[from] to sorted[to - 1] as (first series, index), in order
+ * of their first series. Their series are at least `least` and below `through`. */
 struct group {
     uint32_t from;
     uint32_t to;

@@ -101,8 +101,8 @@ test_sort_merges_runs_that_overlap(void **unused)
     check_order();
 }
 
-/* Parts of packets: runs that begin anywhere in a sender's series, more or fewer of them, near and far
- * apart. */
+/* Parts of packets: runs that begin anywhere in a sender's series, more or fewer of them, near and
+ * far apart. */
 static void
 test_sort_merges_parts_of_packets(void **unused)
 {
