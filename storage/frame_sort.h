@@ -2,7 +2,8 @@
  *
  * Packets whose series ascend make runs (base/sample.h): the runs are sorted by their first series
  * and laid one behind the other, those that overlap by counting where their series lie close
- * together, else by insertion. A batch without long runs, or whose runs overlap much, is sorted whole.
+ * together, else by insertion. A batch without long runs, or whose runs overlap much, is sorted
+ * whole.
  *
  * Either way a radix sort of (series, place) pairs from the low digit up over the bits in use
  * (Knuth, TAOCP 3, 5.2.5): 2 passes up to 4 M series, 3 up to 8 G.
