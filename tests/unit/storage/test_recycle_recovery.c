@@ -88,16 +88,15 @@ test_what_lies_before_a_checkpoint_is_durable(void **state)
     recycle_write(2);
     for (int i = 0; i < 16; i++)
         recycle_round(); /* the next segment is made */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 6; i++)
         recycle_append();
     recycle_settle();
-    assert_int_equal(recycle.offsets[5], SMALL);
-    assert_int_equal(header_at(SMALL).durable_watermark, 2 * PAGE);
-    assert_int_equal(header_at(SMALL + PAGE).durable_watermark, 2 * PAGE);
+    assert_int_equal(recycle.offsets[8], 2 * SMALL - PAGE);
+    assert_int_equal(header_at(2 * SMALL - PAGE).durable_watermark, 2 * PAGE);
     release_one();
     assert_int_equal(unlink(segment_path(0)), 0);
     assert_int_equal(unlink(recycle_path("epoch")), 0);
-    check_recovered(2, 0);
+    check_recovered(4, 0);
 }
 
 static void
