@@ -8,6 +8,7 @@
 #include "storage/checkpoint.h"
 #include "storage/log.h"
 #include "storage/reader.h"
+#include "storage/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,20 +115,35 @@ known_series(const char *data, uint64_t *out)
     return WEIR_OK;
 }
 
-static uint64_t
-directory_bytes(const char *data)
+/* What the log of an earlier run has of log.size_max: all its files, wherever it begins. */
+static enum weir_err
+segment_bytes_there(const char *data, uint64_t *out)
 {
-    char command[WEIR_CONFIG_PATH_MAX + 8];
-    path_in(command, sizeof command, data, "log/0");
-    uint64_t total = 0;
+    char directory[WEIR_CONFIG_PATH_MAX + 8];
     char path[WEIR_CONFIG_PATH_MAX + 64];
     struct stat status;
-    for (uint64_t index = 0;; index++) {
-        weir_log_segment_path(command, index, path, sizeof path);
+    struct weir_io *io;
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    uint64_t *indexes;
+    size_t count;
+    *out = 0;
+    path_in(directory, sizeof directory, data, "log/0");
+    if (access(directory, F_OK) != 0)
+        return WEIR_OK;
+    enum weir_err err = weir_io_new(&options, &io);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_segment_list(io, directory, &indexes, &count);
+    for (size_t i = 0; err == WEIR_OK && i < count; i++) {
+        weir_log_segment_path(directory, indexes[i], path, sizeof path);
         if (stat(path, &status) != 0)
-            return total;
-        total += (uint64_t)status.st_size;
+            err = weir_fail(WEIR_IO, errno, "look at %s", path);
+        else
+            *out += (uint64_t)status.st_size;
     }
+    free(indexes);
+    weir_io_free(io);
+    return err;
 }
 
 static void
@@ -151,8 +167,10 @@ write_config(const struct weir_bench_target *target, const struct weir_bench_roo
     struct weir_config *config = calloc(1, sizeof *config);
     if (config == NULL)
         return weir_fail(WEIR_NOMEM, 0, "configuration");
-    uint64_t known;
+    uint64_t known, there = 0;
     enum weir_err err = known_series(data, &known);
+    if (err == WEIR_OK)
+        err = segment_bytes_there(data, &there);
     weir_config_init(config);
     snprintf(config->data, sizeof config->data, "%s", data);
     config->listener_count = 0;
@@ -169,7 +187,7 @@ write_config(const struct weir_bench_target *target, const struct weir_bench_roo
     config->frame_ring_bytes = FRAME_RING_BYTES;
     /* a machine that has run a while has its memory; one just made would be measured instead */
     config->prefault = true;
-    config->log_size_max = room->log_bytes + (room->recycles ? 0 : directory_bytes(data));
+    config->log_size_max = room->log_bytes + (room->recycles ? 0 : there);
     config->log_full = room->recycles ? WEIR_CONFIG_RECYCLE : WEIR_CONFIG_REFUSE;
     path_in(path, size, data, "run/bench.yaml");
     FILE *file = err == WEIR_OK ? fopen(path, "w") : NULL;

@@ -6,7 +6,7 @@
  *
  * Life: the dataplane, at start, sets epoch to 0, punches the pages out (they read as zero, a
  * reader's mapping stays valid), rebuilds, and sets epoch to a number greater than any before. A
- * reader that sees epoch change during its work starts over.
+ * reader that sees epoch change during its work starts over. Fields before epoch live on.
  */
 #ifndef WEIR_BASE_SHARED_H
 #define WEIR_BASE_SHARED_H
@@ -36,6 +36,9 @@ struct weir_shared {
      * taken back by the supervisor when it died. Before epoch, so that a dataplane's start leaves
      * it alone. */
     _Atomic uint32_t http_pid;
+    /* The log begins here: what is below was released. Stored before the file of any of it is
+     * recycled. Before epoch too: what was released stays so while a dataplane starts. */
+    _Atomic uint64_t log_first_offset;
     _Atomic uint64_t epoch;  /* dataplane epoch; 0 while it starts or after it died */
     _Atomic uint32_t state;  /* enum weir_ingest_state */
     uint32_t worker_count;
@@ -43,9 +46,6 @@ struct weir_shared {
     _Atomic uint64_t series_count;   /* defined */
     _Atomic uint64_t series_max;
     _Atomic uint64_t durable_offset; /* of the log */
-    /* The log begins here: what is below was released. Stored before the file of any of it is
-     * recycled. */
-    _Atomic uint64_t log_first_offset;
     _Atomic uint64_t appended_offset; /* of the log: submitted, maybe not durable */
     _Atomic int64_t durable_time_ms; /* newest durable sample time */
     _Atomic uint64_t log_bytes;      /* size of the segment files */
@@ -69,7 +69,7 @@ enum weir_err weir_shared_new(uint64_t ring_bytes, int *fd) WEIR_MUST_USE;
 enum weir_err weir_shared_map(int fd, struct weir_shared **out) WEIR_MUST_USE;
 void weir_shared_unmap(struct weir_shared *shared);
 
-/* Dataplane at start: epoch 0, every page behind the supervisor's fields back to zero. */
+/* Dataplane at start: epoch 0, and everything behind it back to zero. */
 enum weir_err weir_shared_reset(int fd, struct weir_shared *shared) WEIR_MUST_USE;
 
 static inline void *

@@ -28,6 +28,18 @@ weir_catalog_close(struct weir_catalog *catalog)
     free(catalog->definitions);
 }
 
+static uint64_t
+first_of(const struct weir_catalog *catalog)
+{
+    if (catalog->shared == NULL)
+        return catalog->first;
+    /* acquire pairs with the log writer's release: no file was recycled before it was stored. The
+     * first dataplane of an instance may not have stored it yet. */
+    uint64_t first =
+        atomic_load_explicit(&catalog->shared->log_first_offset, memory_order_acquire);
+    return first > catalog->first ? first : catalog->first;
+}
+
 /* Opens the files again where the list of segments has grown past what was seen. WEIR_END where
  * no file holds the offset. */
 static enum weir_err
@@ -42,9 +54,11 @@ files_cover(struct weir_catalog *catalog, uint64_t offset)
     if (weir_epoch_read(catalog->io, catalog->directory, WEIR_LOG_STREAM, &epoch) != WEIR_OK)
         epoch = (struct weir_epoch){0}; /* the files tell */
     catalog->durable_known = epoch.durable_offset;
-    uint64_t segment_bytes = epoch.segment_bytes;
+    uint64_t segment_bytes =
+        epoch.segment_bytes != 0 ? epoch.segment_bytes : catalog->segment_bytes;
+    uint64_t first_index = segment_bytes != 0 ? first_of(catalog) / segment_bytes : 0;
     enum weir_err err = weir_segment_reader_open(&catalog->files, catalog->io, catalog->directory,
-        catalog->first_index, &segment_bytes);
+        first_index, &segment_bytes);
     catalog->files_open = err == WEIR_OK;
     if (err == WEIR_NOT_FOUND)
         return WEIR_END;
@@ -162,28 +176,13 @@ begin_at_checkpoint(struct weir_catalog *catalog)
     if (err != WEIR_OK)
         return err;
     catalog->corrupt += definer.lost != 0;
-    if (catalog->files_open)
-        weir_segment_reader_close(&catalog->files);
-    catalog->files_open = false;
-    catalog->first_index = checkpoint.first_index;
+    catalog->segment_bytes = checkpoint.segment_bytes;
     catalog->first = catalog->at = first;
     catalog->step = 0;
     catalog->previous_crc = checkpoint.previous_crc;
     catalog->chain_known = checkpoint.previous_known != 0;
     catalog->in_gap = false;
     return WEIR_OK;
-}
-
-static uint64_t
-first_of(const struct weir_catalog *catalog)
-{
-    if (catalog->shared == NULL)
-        return catalog->first;
-    /* acquire pairs with the log writer's release: no file was recycled before it was stored. A
-     * dataplane that starts has not stored it yet. */
-    uint64_t first =
-        atomic_load_explicit(&catalog->shared->log_first_offset, memory_order_acquire);
-    return first > catalog->first ? first : catalog->first;
 }
 
 bool

@@ -47,8 +47,8 @@ struct weir_catalog {
     struct weir_segment_reader files;
     bool files_open;
     uint64_t durable_known; /* what the epoch file proves */
-    uint64_t first_index;   /* segment the log began at when its checkpoint was last read */
-    uint64_t first;         /* its offset */
+    uint64_t first;         /* where the log began when its checkpoint was last read */
+    uint64_t segment_bytes; /* of that checkpoint; 0 without one */
     struct weir_label_index *labels; /* NULL where definitions are told and not kept */
     weir_reader_define_fn *define;
     void *define_context;

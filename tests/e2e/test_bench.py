@@ -1,6 +1,7 @@
 """weir bench over the ring source: what it counts and calls by name. No rate or time is looked at."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -38,17 +39,38 @@ def test_packets_of_the_weir_protocol_are_not_called_parsed():
     assert "parsed" not in bench("weir", 1200)
 
 
+def segments_of(data):
+    return [e for e in os.scandir(os.path.join(data, "log/0")) if ".seg" in e.name]
+
+
+def size_max_of_a_run(data):
+    """What weir bench lets the log have that it finds in data, or makes there."""
+    done = run(data, "weir", 12000, "--seconds", "0.2")
+    assert done.returncode == 0, done.stderr[-2000:]
+    with open(os.path.join(data, "run/bench.yaml"), encoding="utf-8") as file:
+        size = re.search(r"^ *size_max: (\d+)B?$", file.read(), re.MULTILINE)
+    return int(size.group(1))
+
+
+def check_room_beyond_a_recycled_log(data):
+    there = sum(e.stat().st_size for e in segments_of(data))
+    assert min(e.name for e in segments_of(data)) > "0000000000000000.seg"
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as empty:
+        assert size_max_of_a_run(data) == size_max_of_a_run(empty) + there
+
+
 def test_a_recycled_log_holds_what_was_stored_and_not_released():
     size = 256 << 20
     for seconds in (3, 10, 30):  # however slow the machine is
         with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as data:
             done = run(data, "weir", 12000, "--seconds", str(seconds), "--recycle", str(size))
             assert done.returncode == 0, done.stderr[-2000:]
-            segments = [e for e in os.scandir(os.path.join(data, "log/0")) if ".seg" in e.name]
-            assert sum(e.stat().st_size for e in segments) <= size
+            assert sum(e.stat().st_size for e in segments_of(data)) <= size
             again = run(data, "weir", 12000, "--seconds", "1", "--recycle", str(size))
             assert again.returncode == 1 and "holds a log already" in again.stderr, again.stderr
-        report = json.loads(done.stdout)
+            report = json.loads(done.stdout)
+            if report["log_segments_recycled"] > 0:
+                check_room_beyond_a_recycled_log(data)
         assert report["log_samples"] == report["log_samples_wanted"], report
         assert report["ledger_residual"] == report["mismatched"] == 0 < report["compared"], report
         if report["log_segments_recycled"] > 0:
