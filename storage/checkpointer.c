@@ -205,6 +205,12 @@ enum weir_err
 weir_checkpointer_new(const struct weir_checkpointer_options *options,
     struct weir_checkpointer **out)
 {
+    const struct weir_release *release = options->release;
+    if (release->segments_max < WEIR_RELEASE_SEGMENTS_MIN)
+        return weir_fail(WEIR_INVALID, 0,
+            "log.full: recycle needs a log.size_max of %d segments, and those of %s have %" PRIu64
+            " bytes: room for %" PRIu64, WEIR_RELEASE_SEGMENTS_MIN, options->directory,
+            release->segment_bytes, release->segments_max);
     struct weir_checkpointer *checkpointer = calloc(1, sizeof *checkpointer);
     if (checkpointer == NULL)
         return weir_fail(WEIR_NOMEM, 0, "checkpointer");

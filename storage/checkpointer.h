@@ -27,7 +27,8 @@ struct weir_checkpointer_options {
 };
 struct weir_checkpointer;
 
-/* Turns the log's release on. */
+/* Turns the log's release on. WEIR_INVALID for a log of fewer than WEIR_RELEASE_SEGMENTS_MIN
+ * segments: the log keeps the size of segments it was made with, whatever is configured. */
 enum weir_err weir_checkpointer_new(const struct weir_checkpointer_options *options,
     struct weir_checkpointer **out) WEIR_MUST_USE;
 void weir_checkpointer_free(struct weir_checkpointer *checkpointer);

@@ -136,16 +136,14 @@ open_current(struct weir_log *log)
         &log->current.file);
 }
 
-/* Tells the checkpointer what it may release: neither the segment that is written nor the one
- * before, while flights of it are under way. */
+/* Tells the checkpointer what it may release: all but the last whole durable segment. That one stays,
+ * so that a log that loses what is not durable does not end where it begins; and so none is
+ * released that is written. */
 static void
 tell_whole(struct weir_log *log)
 {
     uint64_t whole = log->durable / log->segment_bytes;
-    if (log->current.file >= 0 && log->current.index < whole)
-        whole = log->current.index;
-    if (log->sealed.file >= 0 && log->sealed.index < whole)
-        whole = log->sealed.index;
+    whole -= whole != 0;
     /* release pairs with the checkpointer's acquire: what is below is in the files */
     if (whole != atomic_load_explicit(&log->release.whole_index, memory_order_relaxed))
         atomic_store_explicit(&log->release.whole_index, whole, memory_order_release);
@@ -190,6 +188,8 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
         memory_order_relaxed);
     atomic_store_explicit(&log->release.first_index, recovered->first_index,
         memory_order_relaxed);
+    log->release.segments_max = weir_segment_capacity(&log->next);
+    log->release.segment_bytes = log->segment_bytes;
     tell_whole(log);
     if (err == WEIR_OK)
         err = begin_epoch(log);
@@ -278,10 +278,8 @@ static void
 want_segment(struct weir_log *log)
 {
     /* relaxed: a hint; who reads it late is told so at the next try */
-    bool released = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
+    log->next.waits = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
         WEIR_RELEASE_ON;
-    /* with room for one segment alone there is none to release */
-    log->next.waits = released && weir_segment_capacity(&log->next) >= 2;
     weir_segment_want(&log->next, next_index(log));
     log->options.counts->counter[WEIR_COUNTER_log_segments_recycled] = log->next.recycled;
 }

@@ -1,6 +1,7 @@
 #include "storage/segment_reader.h"
 
 #include "base/assert.h"
+#include "storage/epoch.h"
 #include "storage/frame.h"
 #include "storage/log.h"
 #include "storage/segment.h"
@@ -138,17 +139,29 @@ pass_released(struct weir_segment_reader *reader)
         reader->listed * sizeof *reader->indexes);
 }
 
+/* Behind the checkpoint there is a segment, unless the log was opened and ended where it begins: the
+ * epoch file says so, and what held nothing was removed. */
+static enum weir_err
+check_none(const struct weir_segment_reader *reader)
+{
+    struct weir_epoch epoch;
+    if (reader->first == 0)
+        return WEIR_OK;
+    enum weir_err err = weir_epoch_read(reader->io, reader->directory, WEIR_LOG_STREAM, &epoch);
+    if (err == WEIR_OK && epoch.durable_offset == reader->first * reader->segment_bytes)
+        return WEIR_OK;
+    return weir_fail(WEIR_CORRUPT, 0,
+        "%s: the log begins at segment %016" PRIx64 ", and there is none", reader->directory,
+        reader->first);
+}
+
 /* Every index from the first segment's to the last file's. */
 static enum weir_err
 check_files(struct weir_segment_reader *reader)
 {
     reader->count = reader->first;
-    if (reader->listed == 0 && reader->first == 0)
-        return WEIR_OK;
     if (reader->listed == 0)
-        return weir_fail(WEIR_CORRUPT, 0,
-            "%s: the log begins at segment %016" PRIx64 ", and there is none", reader->directory,
-            reader->first);
+        return check_none(reader);
     uint64_t last = reader->indexes[reader->listed - 1];
     uint64_t missing = last - reader->first - (reader->listed - 1);
     if (missing > WEIR_SEGMENTS_MISSING_MAX)

@@ -560,7 +560,7 @@ test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
     assert_int_equal(err, WEIR_AGAIN);
     assert_int_equal(weir_log_end(fixture.log), CAPACITY * SEGMENT);
     assert_int_equal(atomic_load(&release->wanted_index), 1);
-    /* never the segment that is written */
+    /* never the last whole segment */
     assert_int_equal(atomic_load(&release->whole_index), CAPACITY - 1);
     atomic_store(&release->state, WEIR_RELEASE_FAILING);
     assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
@@ -588,7 +588,7 @@ test_checkpoint_is_given_up_where_the_instance_stops(void **state)
         .release = weir_log_release(fixture.log),
         .stop = &stop};
     assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
-    assert_int_equal(write_batches(8), WEIR_OK);
+    assert_int_equal(write_batches(10), WEIR_OK);
     assert_true(atomic_load(&options.release->whole_index) >= 1);
     assert_int_equal(atomic_load(&options.release->first_index), 0);
     atomic_store(&options.release->wanted_index, 1);
@@ -602,13 +602,113 @@ test_checkpoint_is_given_up_where_the_instance_stops(void **state)
 }
 
 static void
-test_log_of_one_segment_refuses_since_nothing_can_be_released(void **state)
+refused_with(enum weir_err wanted, const char *word)
+{
+    assert_int_equal(fixture_open(), wanted);
+    assert_non_null(strstr(weir_err_detail(), word));
+    fixture.log = NULL;
+}
+
+/* Segments keep their size: what the configuration says of them does not count. */
+static void
+test_log_too_small_to_be_recycled_is_refused_by_name(void **state)
 {
     (void)state;
-    fixture.options.size_max = SEGMENT;
+    assert_int_equal(fixture_open(), WEIR_OK);
+    fixture_close();
+    fixture.options.segment_bytes = SEGMENT / 2;
+    for (uint64_t capacity = 1; capacity <= 5; capacity++) {
+        fixture.options.size_max = capacity * SEGMENT;
+        assert_int_equal(fixture_open(), WEIR_OK);
+        fill_batch(1, 5, 0, 0);
+        append();
+        settle();
+        struct weir_checkpointer_options options = {.directory = fixture.directory,
+            .io = checkpointer_io,
+            .release = weir_log_release(fixture.log)};
+        enum weir_err err = weir_checkpointer_new(&options, &checkpointer);
+        assert_int_equal(err, capacity < 4 ? WEIR_INVALID : WEIR_OK);
+        if (err != WEIR_OK) {
+            assert_non_null(strstr(weir_err_detail(), "log.size_max of 4 segments"));
+            assert_int_equal(atomic_load(&options.release->state), WEIR_RELEASE_OFF);
+        }
+        close_recycling();
+    }
+}
+
+/* A machine that stops may lose all that was not durable. */
+static void
+test_log_that_loses_what_is_not_durable_does_not_end_where_it_begins(void **state)
+{
+    (void)state;
+    for (uint64_t n = 20; n < 60; n++) {
+        begin_anew();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(write_batches(n), WEIR_OK);
+        struct weir_release *release = weir_log_release(fixture.log);
+        uint64_t durable = weir_log_durable(fixture.log);
+        uint64_t whole = atomic_load(&release->whole_index);
+        assert_true(whole * SEGMENT + SEGMENT <= durable);
+        /* all that may be released is, and readers never hear of it */
+        atomic_store(&release->wanted_index, whole);
+        weir_checkpointer_run_once(checkpointer);
+        assert_int_equal(atomic_load(&release->first_index), whole);
+        restart_machine(0);
+        close_recycling();
+        restart_machine(NEVER);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(fixture.recovery.first_offset, whole * SEGMENT);
+        assert_int_equal(fixture.recovery.end_offset, durable);
+        close_recycling();
+    }
+}
+
+static void
+truncate_behind(uint64_t first)
+{
+    for (uint64_t i = first; i < BATCHES_MAX; i++) {
+        struct stat status;
+        if (stat(segment_path(i), &status) != 0)
+            continue;
+        assert_int_equal(truncate(segment_path(i), 0), 0);
+        assert_int_equal(truncate(segment_path(i), SEGMENT), 0);
+    }
+}
+
+/* As a log of two segments could be left by a power cut, before so small a one was refused. */
+static void
+test_log_that_ends_where_it_begins_opens_again_and_again(void **state)
+{
+    (void)state;
     assert_int_equal(open_recycling(), WEIR_OK);
-    write_until_full();
-    assert_int_equal(files_there(), 1);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    uint64_t begin = weir_log_first(fixture.log), series = model.defined;
+    restart_machine(0);
+    close_recycling(); /* the epoch file stays as it is */
+    restart_machine(NEVER);
+    truncate_behind(begin / SEGMENT);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(fixture.recovery.first_offset, begin);
+        assert_int_equal(fixture.recovery.end_offset, begin);
+        assert_int_equal(fixture.lost, 0);
+        assert_true(fixture.defined > 0 && fixture.defined <= series);
+        close_recycling();
+        struct weir_reader *reader;
+        assert_int_equal(weir_reader_open(fixture.directory, NULL, &reader), WEIR_OK);
+        assert_int_equal(weir_reader_frames(reader), 0);
+        weir_reader_close(reader);
+    }
+    assert_int_equal(open_recycling(), WEIR_OK);
+    model.defined = fixture.defined;
+    assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+    restart_machine(0);
+    close_recycling();
+    restart_machine(NEVER);
+    /* where it was opened elsewhere, segments are missed */
+    for (uint64_t i = 0; i < BATCHES_MAX; i++)
+        unlink(segment_path(i));
+    refused_with(WEIR_CORRUPT, "begins at segment");
 }
 
 static void
@@ -622,28 +722,30 @@ test_log_names_whole_only_what_is_durable(void **state)
     const struct weir_release *release = weir_log_release(fixture.log);
     struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
     size_t count, synced = 0;
-    for (uint64_t n = 1; weir_log_end(fixture.log) < SEGMENT + PAGE; n++) {
+    for (uint64_t n = 1; n < BATCHES_MAX && weir_log_end(fixture.log) < 3 * SEGMENT; n++) {
+        uint64_t index = weir_log_end(fixture.log) / SEGMENT;
         fill_batch(n, 2500, 0, 0);
-        enum weir_err err;
-        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN) {
+        while (weir_log_append(fixture.log, &batch) == WEIR_AGAIN) {
             /* segments are made; of the frames none is written */
             for (size_t i = 0; i < held.count; i++)
                 if (held.waiting[i].user == UINT64_MAX)
                     held_complete(i--);
             assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
         }
-        assert_int_equal(err, WEIR_OK);
-    }
-    while (weir_log_durable(fixture.log) < weir_log_end(fixture.log)) {
-        assert_true(atomic_load(&release->whole_index) <= weir_log_durable(fixture.log) / SEGMENT);
-        synced += held_syncs();
-        held_complete(0);
-        assert_int_equal(weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count),
-            WEIR_OK);
+        if (weir_log_end(fixture.log) / SEGMENT == index)
+            continue;
+        while (weir_log_durable(fixture.log) < weir_log_end(fixture.log)) {
+            uint64_t whole = atomic_load(&release->whole_index);
+            assert_true(whole == 0 || (whole + 1) * SEGMENT <= weir_log_durable(fixture.log));
+            synced += held_syncs();
+            held_complete(0);
+            assert_int_equal(weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count),
+                WEIR_OK);
+        }
     }
     assert_true(synced > 0);
     assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
-    assert_int_equal(atomic_load(&release->whole_index), 1);
+    assert_int_equal(atomic_load(&release->whole_index), 2);
 }
 
 /* A log that was turned over, closed. */
@@ -746,14 +848,6 @@ test_damaged_chunk_of_definitions_costs_its_numbers_alone(void **state)
     }
     assert_int_equal(open_recycling(), WEIR_OK);
     check_recovered();
-}
-
-static void
-refused_with(enum weir_err wanted, const char *word)
-{
-    assert_int_equal(fixture_open(), wanted);
-    assert_non_null(strstr(weir_err_detail(), word));
-    fixture.log = NULL;
 }
 
 static void
@@ -1031,7 +1125,9 @@ main(void)
         TEST(test_checkpointer_stops_for_good_after_a_device_error),
         TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
         TEST(test_checkpoint_is_given_up_where_the_instance_stops),
-        TEST(test_log_of_one_segment_refuses_since_nothing_can_be_released),
+        TEST(test_log_too_small_to_be_recycled_is_refused_by_name),
+        TEST(test_log_that_loses_what_is_not_durable_does_not_end_where_it_begins),
+        TEST(test_log_that_ends_where_it_begins_opens_again_and_again),
         TEST(test_log_names_whole_only_what_is_durable),
         TEST(test_recycled_bytes_do_not_check_out_at_their_new_place),
         TEST(test_damaged_chunk_of_definitions_costs_its_numbers_alone),
