@@ -14,10 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RETRY_NS INT64_C(1000000000)
+#define RETRY_MAX_NS INT64_C(30000000000)
+
 struct weir_checkpointer {
     struct weir_checkpointer_options options;
-    bool stopped;     /* by an error that is not tried again */
-    int64_t retry_ns; /* not before that, after one that is */
+    bool stopped;      /* by an error that is not tried again */
+    uint32_t failures; /* one after the other, by errors that are */
+    int64_t retry_ns;  /* not before that then */
 };
 
 /* One checkpoint being made. */
@@ -230,6 +234,12 @@ weir_checkpointer_free(struct weir_checkpointer *checkpointer)
     free(checkpointer);
 }
 
+int64_t
+weir_checkpointer_retry_ns(uint32_t failures)
+{
+    return failures > 5 ? RETRY_MAX_NS : RETRY_NS << (failures - 1);
+}
+
 static void
 failed(struct weir_checkpointer *checkpointer, enum weir_err err)
 {
@@ -241,7 +251,8 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
         weir_event(WEIR_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
             again ? "yes" : "no", weir_err_detail());
     checkpointer->stopped = !again;
-    checkpointer->retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
+    checkpointer->retry_ns =
+        weir_mono_ns() + weir_checkpointer_retry_ns(++checkpointer->failures);
     atomic_store_explicit(&release->state, WEIR_RELEASE_FAILING, memory_order_relaxed);
 }
 
@@ -278,6 +289,7 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
         failed(checkpointer, err);
         return false;
     }
+    checkpointer->failures = 0;
     weir_event(WEIR_INFO, "checkpoint",
         "first_segment=%" PRIu64 " series=%" PRIu64 " mark_bytes=%zu ms=%" PRId64, until,
         pass.checkpoint.definitions_through, pass.mark_bytes,

@@ -34,15 +34,18 @@ open_segment(struct weir_segment_reader *reader, uint64_t index)
 
 /* Does the file begin with a frame? Else it was made ahead and never used. */
 static enum weir_err
-in_use(struct weir_segment_reader *reader, uint64_t size, bool *used)
+in_use(struct weir_segment_reader *reader, uint64_t index, uint64_t size, bool *used)
 {
     struct weir_frame_header header;
     *used = false;
     if (size < sizeof header)
         return WEIR_OK;
     enum weir_err err = weir_io_read(reader->io, reader->file, &header, sizeof header, 0);
+    /* of a recycled file the frames are those of another place */
+    uint64_t offset =
+        reader->segment_bytes == 0 ? header.offset : index * reader->segment_bytes;
     *used = err == WEIR_OK && header.magic == WEIR_FRAME_MAGIC &&
-            weir_frame_check_header(&header, WEIR_LOG_STREAM, header.offset) == WEIR_OK;
+            weir_frame_check_header(&header, WEIR_LOG_STREAM, offset) == WEIR_OK;
     return err;
 }
 
@@ -83,16 +86,21 @@ check_middle(struct weir_segment_reader *reader, uint64_t index)
         (struct weir_segment_damage){.index = index, .bytes = size, .missing = missing});
 }
 
-/* The last file may be shorter, if it was never used: it was being made. */
+/* The last file may be shorter, if it was never used: it was being made. One that is gone since it
+ * was listed could not be made, and was taken back. */
 static enum weir_err
 check_last(struct weir_segment_reader *reader, uint64_t index)
 {
     uint64_t size;
     bool used;
     enum weir_err err = size_of(reader, index, &size);
+    if (err == WEIR_NOT_FOUND) {
+        reader->count--;
+        return WEIR_OK;
+    }
     if (err != WEIR_OK || (size == reader->segment_bytes && size != 0))
         return err;
-    err = in_use(reader, size, &used);
+    err = in_use(reader, index, size, &used);
     if (err != WEIR_OK)
         return err;
     if (!used) {

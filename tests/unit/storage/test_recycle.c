@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/marks.h"
 #include "storage/checkpoint.h"
 #include "storage/checkpointer.h"
@@ -48,6 +49,7 @@ static struct weir_checkpointer *checkpointer;
 static struct {
     const char *operation;
     int errnum;
+    uint64_t count;
 } refusal;
 
 /* The machine stops at operation `at` of both, or never. */
@@ -84,8 +86,10 @@ static int
 checkpointer_fault(void *context, const char *operation, uint64_t offset, size_t size)
 {
     (void)context, (void)offset;
-    if (refusal.operation != NULL && strcmp(operation, refusal.operation) == 0)
+    if (refusal.operation != NULL && strcmp(operation, refusal.operation) == 0) {
+        refusal.count++;
         return -refusal.errnum;
+    }
     if (strcmp(operation, "write") == 0)
         crash.unsynced = true;
     if (strcmp(operation, "flush") == 0)
@@ -494,21 +498,33 @@ static void
 test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
 {
     (void)state;
-    static const char *const operations[] = {"write", "replace"};
-    for (size_t i = 0; i < 2; i++) {
+    static const struct {
+        const char *operation;
+        int errnum;
+    } cases[] = {{"write", ENOSPC}, {"replace", EDQUOT}, {"open", EMFILE}, {"list", ENFILE}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         begin_anew();
         assert_int_equal(open_recycling(), WEIR_OK);
         weir_io_set_fault(checkpointer_io, checkpointer_fault, NULL);
         crash.at = OPERATIONS_MAX;
-        refusal.operation = operations[i];
-        refusal.errnum = ENOSPC;
+        refusal.operation = cases[i].operation;
+        refusal.errnum = cases[i].errnum;
+        int64_t began_ns = weir_mono_ns();
         write_until_full();
+        struct weir_release *release = weir_log_release(fixture.log);
+        assert_int_equal(atomic_load(&release->state), WEIR_RELEASE_FAILING);
+        /* each try reads a lot: there are none in between */
+        (void)round_of_both();
+        uint64_t tries = refusal.count;
+        if (weir_mono_ns() - began_ns < weir_checkpointer_retry_ns(1))
+            assert_int_equal(tries, 1);
         assert_int_equal(weir_log_first(fixture.log), 0);
         assert_int_equal(files_there(), CAPACITY);
         refusal.operation = NULL;
         uint64_t count = model.count;
         while (weir_log_first(fixture.log) == 0)
             (void)round_of_both();
+        assert_int_equal(atomic_load(&release->state), WEIR_RELEASE_ON);
         while (write_batches(count + 60) == WEIR_FULL)
             model.defined -= model.batches[model.count + 1].definitions;
         close_recycling();
@@ -518,6 +534,63 @@ test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
         close_recycling();
         check_reader(first);
     }
+}
+
+static void
+test_checkpointer_waits_longer_after_each_failure(void **state)
+{
+    (void)state;
+    static const int64_t seconds[] = {1, 2, 4, 8, 16, 30, 30};
+    for (uint32_t i = 0; i < 7; i++)
+        assert_int_equal(weir_checkpointer_retry_ns(i + 1), seconds[i] * 1000000000);
+    assert_int_equal(weir_checkpointer_retry_ns(UINT32_MAX), INT64_C(30000000000));
+}
+
+/* The log could not make its next segment, and took the file back. */
+static bool phantom;
+
+static enum weir_err
+list_with_phantom(const char *path, char ***names, size_t *count)
+{
+    enum weir_err err = weir_io_sync_table.list(path, names, count);
+    if (!phantom || err != WEIR_OK)
+        return err;
+    uint64_t last = 0;
+    char name[32];
+    for (size_t i = 0; i < *count; i++)
+        if (strstr((*names)[i], ".seg") != NULL)
+            last = strtoull((*names)[i], NULL, 16);
+    snprintf(name, sizeof name, "%016llx.seg", (unsigned long long)last + 1);
+    char **grown = realloc(*names, (*count + 1) * sizeof *grown);
+    assert_non_null(grown);
+    *names = grown;
+    grown[(*count)++] = strdup(name);
+    return WEIR_OK;
+}
+
+/* The checkpointer's files, by functions of a test's own. */
+static void
+take_checkpointer_table(const struct weir_io_table *table)
+{
+    static struct weir_io_table kept;
+    kept = *table;
+    weir_io_free(checkpointer_io);
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    assert_int_equal(weir_io_new_with(&kept, &options, &checkpointer_io), WEIR_OK);
+}
+
+static void
+test_file_that_is_gone_since_it_was_listed_stops_no_checkpoint(void **state)
+{
+    (void)state;
+    struct weir_io_table table = quick_table();
+    table.list = list_with_phantom;
+    take_checkpointer_table(&table);
+    phantom = true;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    assert_true(weir_log_first(fixture.log) > CAPACITY * SEGMENT);
+    phantom = false;
 }
 
 static void
@@ -532,7 +605,7 @@ test_checkpointer_stops_for_good_after_a_device_error(void **state)
     write_until_full();
     refusal.operation = NULL; /* a second sync would say "ok" */
     uint64_t done = crash.done;
-    usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
+    usleep((useconds_t)(weir_checkpointer_retry_ns(1) / 1000 + 1000));
     for (int i = 0; i < 10; i++)
         assert_int_equal(round_of_both(), WEIR_OK);
     assert_int_equal(crash.done, done);
@@ -1122,6 +1195,8 @@ main(void)
         TEST(test_recycle_turns_over_a_log_that_keeps_its_size),
         TEST(test_recycle_survives_a_stop_at_any_operation),
         TEST(test_checkpointer_without_space_releases_nothing_and_tries_again),
+        TEST(test_checkpointer_waits_longer_after_each_failure),
+        TEST(test_file_that_is_gone_since_it_was_listed_stops_no_checkpoint),
         TEST(test_checkpointer_stops_for_good_after_a_device_error),
         TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
         TEST(test_checkpoint_is_given_up_where_the_instance_stops),
