@@ -986,6 +986,165 @@ test_released_file_that_was_cut_is_not_recycled(void **state)
     check_reader(first);
 }
 
+/* The log's machine stops for good at the n-th operation of a name; the names are counted. */
+static struct {
+    const char *operation;
+    uint64_t left;
+    bool stopped;
+    uint64_t lists;
+    const char *no_room; /* operation that a new segment fails at */
+} halt;
+
+static int
+halt_fault(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)context, (void)offset;
+    if (halt.no_room != NULL && strcmp(operation, halt.no_room) == 0 && size == SEGMENT)
+        return -ENOSPC;
+    halt.lists += strcmp(operation, "list") == 0;
+    if (halt.operation != NULL && !halt.stopped && strcmp(operation, halt.operation) == 0)
+        halt.stopped = --halt.left == 0;
+    return halt.stopped ? -EIO : 0;
+}
+
+static uint64_t
+oldest_file(void)
+{
+    uint64_t index = 0;
+    struct stat status;
+    while (stat(segment_path(index), &status) != 0)
+        assert_true(++index < BATCHES_MAX);
+    return index;
+}
+
+/* A segment's bytes, or the first half of them, under a released name. */
+static void
+leave_released(uint64_t index, uint64_t size)
+{
+    static uint8_t bytes[SEGMENT];
+    int fd = open(segment_path(oldest_file()), O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, bytes, SEGMENT, 0), SEGMENT);
+    close(fd);
+    fd = open(segment_path(index), O_CREAT | O_EXCL | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, size, 0), (ssize_t)size);
+    close(fd);
+}
+
+static void
+test_stop_while_a_cut_released_file_is_removed_leaves_a_log_that_opens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *operation;
+        uint64_t nth;
+    } stops[] = {{"unlink", 1}, {"rename", 1}, {"rename", 2}, {"list", 1}, {"size", 1}};
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        begin_anew();
+        make_recycled();
+        leave_released(oldest_file() - 1, SEGMENT / 2);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        memset(&halt, 0, sizeof halt);
+        halt.operation = stops[i].operation;
+        halt.left = stops[i].nth;
+        weir_io_set_fault(fixture.io, halt_fault, NULL);
+        assert_int_not_equal(write_batches(160), WEIR_OK);
+        assert_true(halt.stopped);
+        close_recycling();
+        weir_io_set_fault(fixture.io, NULL, NULL);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        check_recovered();
+        assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+        close_recycling();
+    }
+}
+
+/* As a last file that was renamed before its size was looked at. */
+static void
+test_short_last_file_with_frames_of_another_place_was_never_used(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log);
+    close_recycling();
+    uint64_t next = (end + SEGMENT - 1) / SEGMENT;
+    unlink(segment_path(next));
+    leave_released(next, SEGMENT / 2);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.end_offset, end);
+    check_recovered();
+}
+
+static void
+test_released_files_are_taken_where_there_is_no_room_for_new_ones(void **state)
+{
+    (void)state;
+    static const char *const operations[] = {"allocate", "write"}; /* of the zeros */
+    for (size_t i = 0; i < 2; i++) {
+        begin_anew();
+        fixture.options.size_max = CAPACITY * SEGMENT;
+        make_recycled();
+        uint64_t oldest = oldest_file();
+        for (uint64_t n = 1; n <= 3; n++)
+            leave_released(oldest - n, SEGMENT);
+        uint64_t files = files_there();
+        fixture.options.size_max = 16 * SEGMENT;
+        assert_int_equal(open_recycling(), WEIR_OK);
+        uint64_t end = weir_log_end(fixture.log);
+        memset(&halt, 0, sizeof halt);
+        halt.no_room = operations[i];
+        weir_io_set_fault(fixture.io, halt_fault, NULL);
+        while (weir_log_end(fixture.log) < end + 2 * SEGMENT) {
+            enum weir_err err = write_batches(model.count + 1);
+            if (err == WEIR_FULL) /* while it waits to try again */
+                model.defined -= model.batches[model.count + 1].definitions;
+            assert_true(err == WEIR_OK || (err == WEIR_FULL && i == 1));
+        }
+        assert_int_equal(files_there(), files);
+        halt.no_room = NULL;
+        while (weir_log_end(fixture.log) < end + 20 * SEGMENT)
+            assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        assert_int_equal(files_there(), 16);
+        close_recycling();
+    }
+}
+
+/* A stray file far below, and one that somebody removes. */
+static void
+test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 16 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    while (weir_log_first(fixture.log) < 20 * SEGMENT)
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    close_recycling();
+    assert_int_equal(files_there(), 16);
+    uint64_t oldest = oldest_file();
+    assert_true(oldest > 10);
+    leave_released(0, SEGMENT);
+    leave_released(5, SEGMENT);
+    leave_released(6, SEGMENT);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log);
+    memset(&halt, 0, sizeof halt);
+    weir_io_set_fault(fixture.io, halt_fault, NULL);
+    unlink(segment_path(5));
+    while (weir_log_end(fixture.log) < end + 6 * SEGMENT)
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    assert_true(halt.lists >= 1 && halt.lists <= 2);
+    assert_int_equal(files_there(), 18);
+    /* now one less than size_max holds */
+    oldest = oldest_file();
+    for (uint64_t i = 0; i < 3; i++)
+        unlink(segment_path(oldest + i));
+    while (weir_log_end(fixture.log) < end + 20 * SEGMENT)
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    assert_int_equal(files_there(), 16);
+}
+
 /* The region of a running instance, without frames in its ring: readers take all from files. */
 static struct weir_shared *shared;
 static int shared_fd;
@@ -1209,6 +1368,10 @@ main(void)
         TEST(test_log_whose_beginning_is_lost_is_refused_by_name),
         TEST(test_segments_behind_the_checkpoint_that_are_all_gone_are_missed),
         TEST(test_released_file_that_was_cut_is_not_recycled),
+        TEST(test_stop_while_a_cut_released_file_is_removed_leaves_a_log_that_opens),
+        TEST(test_short_last_file_with_frames_of_another_place_was_never_used),
+        TEST(test_released_files_are_taken_where_there_is_no_room_for_new_ones),
+        TEST(test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for),
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),
         TEST(test_larger_log_is_released_by_several_segments_at_a_time),
