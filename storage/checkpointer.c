@@ -40,6 +40,8 @@ struct pass {
     struct weir_definer definer;
     struct weir_marks_fold *fold;
     enum weir_err fold_err;
+    uint64_t frames_corrupt; /* damaged stretches that begin here */
+    uint64_t gap_bytes;      /* of the one that is being walked over */
 };
 
 static enum weir_err
@@ -109,7 +111,45 @@ take_frame(struct pass *pass, const struct weir_frame_header *header)
     return err == WEIR_OK ? pass->fold_err : err;
 }
 
-/* All of it is durable, so that a page without a frame is damage, as in recovery. */
+/* The header at an offset, if one may stand there. Names are given up for good: where damage begins
+ * it is read once more. */
+static enum weir_err
+header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_header *header,
+    bool *fits)
+{
+    for (int reads = 0; reads < 2; reads++) {
+        const uint8_t *page;
+        enum weir_err err = weir_segment_reader_page(&pass->reader, offset, step, &page);
+        if (err != WEIR_OK)
+            return err;
+        memcpy(header, page, sizeof *header);
+        *fits = weir_chain_fits(&pass->chain, header, offset);
+        if (*fits || !pass->chain.crc_known)
+            break;
+        weir_segment_reader_forget(&pass->reader);
+    }
+    return WEIR_OK;
+}
+
+/* All of it is durable, so that a page without a frame is damage, as in recovery. Behind damage the
+ * chain is not known: a stretch counts once, and where the checkpoint before ended in it, there. */
+static void
+take_gap(struct pass *pass)
+{
+    pass->frames_corrupt += pass->chain.crc_known;
+    pass->gap_bytes += WEIR_FRAME_ALIGN;
+    weir_chain_gap(&pass->chain);
+}
+
+static void
+end_gap(struct pass *pass, uint64_t offset)
+{
+    if (pass->gap_bytes != 0)
+        weir_event(WEIR_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64,
+            offset - pass->gap_bytes, pass->gap_bytes);
+    pass->gap_bytes = 0;
+}
+
 static enum weir_err
 walk(struct pass *pass)
 {
@@ -123,21 +163,22 @@ walk(struct pass *pass)
         /* relaxed: a frame more does not matter */
         if (pass->stop != NULL && atomic_load_explicit(pass->stop, memory_order_relaxed))
             return WEIR_AGAIN;
-        const uint8_t *page;
-        err = weir_segment_reader_page(&pass->reader, offset, step, &page);
+        struct weir_frame_header header;
+        bool fits;
+        err = header_at(pass, offset, step, &header, &fits);
         if (err != WEIR_OK)
             break;
-        struct weir_frame_header header;
-        memcpy(&header, page, sizeof header);
         step = WEIR_FRAME_ALIGN;
-        if (weir_chain_fits(&pass->chain, &header, offset)) {
+        if (fits) {
+            end_gap(pass, offset);
             step = header.bytes;
             err = take_frame(pass, &header);
         } else {
-            weir_chain_gap(&pass->chain);
+            take_gap(pass);
         }
         offset += step;
     }
+    end_gap(pass, offset);
     return err;
 }
 
@@ -295,6 +336,10 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
         pass.checkpoint.definitions_through, pass.mark_bytes,
         (weir_mono_ns() - began_ns) / 1000000);
     atomic_store_explicit(&release->samples, pass.checkpoint.samples_released,
+        memory_order_relaxed);
+    atomic_fetch_add_explicit(&release->frames_corrupt, pass.frames_corrupt,
+        memory_order_relaxed);
+    atomic_fetch_add_explicit(&release->definitions_lost, pass.definer.lost,
         memory_order_relaxed);
     /* release pairs with the log writer's acquire: the checkpoint is durable */
     atomic_store_explicit(&release->first_index, until, memory_order_release);

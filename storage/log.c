@@ -62,6 +62,10 @@ struct weir_log {
     struct open_segment sealed; /* the one before, while flights of it are under way */
     struct weir_segment_next next;
     struct weir_release release;
+    /* damage that recovery found; the checkpointer meets the same again */
+    uint64_t frames_corrupt;
+    uint64_t definitions_lost;        /* in segments */
+    uint64_t definitions_lost_before; /* in those that had been released */
     uint64_t samples_before; /* released when the log was opened */
     uint64_t samples_released; /* in all */
     /* flights [flight_head, flight_tail), by number */
@@ -164,6 +168,25 @@ tell_wanted(struct weir_log *log)
     atomic_store_explicit(&log->release.wanted_index, wanted, memory_order_relaxed);
 }
 
+static uint64_t
+larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What was there at the start and is met when its segment is released counts once. */
+static void
+count_damage(struct weir_log *log)
+{
+    uint64_t *counter = log->options.counts->counter;
+    /* relaxed: whoever stored them stored first_index with release behind them */
+    counter[WEIR_COUNTER_log_frames_corrupt] = larger(log->frames_corrupt,
+        atomic_load_explicit(&log->release.frames_corrupt, memory_order_relaxed));
+    counter[WEIR_COUNTER_definitions_lost] = log->definitions_lost_before +
+        larger(log->definitions_lost,
+            atomic_load_explicit(&log->release.definitions_lost, memory_order_relaxed));
+}
+
 static enum weir_err
 take_recovered(struct weir_log *log, struct weir_recovered *recovered)
 {
@@ -177,8 +200,10 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
     log->dataplane_epoch = ++recovered->told.dataplane_epoch;
     struct weir_counts *counts = log->options.counts;
     counts->counter[WEIR_COUNTER_log_bytes_torn] = recovered->told.bytes_torn;
-    counts->counter[WEIR_COUNTER_log_frames_corrupt] = recovered->told.frames_corrupt;
-    counts->counter[WEIR_COUNTER_definitions_lost] = recovered->told.definitions_lost;
+    log->frames_corrupt = recovered->told.frames_corrupt;
+    log->definitions_lost_before = recovered->definitions_lost;
+    log->definitions_lost = recovered->told.definitions_lost - recovered->definitions_lost;
+    count_damage(log);
     enum weir_err err = allocate_memory(log);
     log->next.files = recovered->files;
     log->next.first = recovered->first_index;
@@ -557,6 +582,7 @@ weir_log_follow_release(struct weir_log *log)
     log->samples_released = atomic_load_explicit(&log->release.samples, memory_order_relaxed);
     log->options.counts->counter[WEIR_COUNTER_log_samples_recycled] =
         weir_log_samples_recycled(log);
+    count_damage(log);
     return true;
 }
 

@@ -25,9 +25,11 @@ enum weir_release_state {
 struct weir_release {
     uint64_t segments_max;  /* the log's, constant while it is open */
     uint64_t segment_bytes; /* the same */
-    /* Checkpointer: samples of all segments below first_index; the index is stored behind it with
+    /* Checkpointer: of all segments below first_index; the index is stored behind it with
      * release, once the checkpoint that says so is durable. */
     _Atomic uint64_t samples;
+    _Atomic uint64_t frames_corrupt;   /* damaged stretches met there since the log was opened */
+    _Atomic uint64_t definitions_lost; /* series whose definition was in them, or did not check out */
     _Atomic uint64_t first_index;
     _Atomic uint32_t state; /* enum weir_release_state; a hint, relaxed */
     /* Log writer: segments below it are durable, and a whole one behind them too (release: so are

@@ -130,6 +130,8 @@ put_mark(uint64_t n)
     batch.mark_bytes += mark->bytes;
 }
 
+static void (*twist_marks)(uint64_t n); /* what a test does to them */
+
 static void
 replay_marks(void *context, const uint8_t *list, size_t size)
 {
@@ -141,7 +143,8 @@ replay_marks(void *context, const uint8_t *list, size_t size)
         assert_true(mark->channel < CHANNELS && mark->sender == mark->channel);
         if (mark->type == WEIR_MARK_SEQUENCE)
             state->sequence[mark->channel] = mark->sequence;
-        else if (mark->type == WEIR_MARK_TEMPLATE)
+        else if (mark->type == WEIR_MARK_TEMPLATE &&
+            ((const struct weir_mark_template *)(mark + 1))->count != 0)
             state->series[mark->channel] =
                 ((const struct weir_mark_run *)((const uint8_t *)(mark + 1) + 8))->number;
     }
@@ -196,6 +199,7 @@ make_ios(void)
     memset(&model, 0, sizeof model);
     memset(&crash, 0, sizeof crash);
     memset(&refusal, 0, sizeof refusal);
+    twist_marks = NULL;
     crash.at = NEVER;
 }
 
@@ -280,6 +284,8 @@ write_batches(uint64_t until)
         model.defined += batch.definition_count;
         batch.marks = marks;
         put_mark(n);
+        if (twist_marks != NULL)
+            twist_marks(n);
         model.batches[n].offset = NOT_DURABLE;
         model.batches[n].samples = batch.count;
         model.batches[n].definitions = batch.definition_count;
@@ -1145,6 +1151,244 @@ test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for(void **
     assert_int_equal(files_there(), 16);
 }
 
+static struct weir_frame_header
+header_of(uint64_t offset)
+{
+    struct weir_frame_header header;
+    int fd = open(segment_path(offset / SEGMENT), O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &header, sizeof header, (off_t)(offset % SEGMENT)), sizeof header);
+    close(fd);
+    return header;
+}
+
+static uint64_t
+last_header(uint64_t index)
+{
+    uint64_t offset = index * SEGMENT;
+    for (;;) {
+        uint64_t bytes = header_of(offset).bytes;
+        if (offset + bytes == (index + 1) * SEGMENT)
+            return offset;
+        offset += bytes;
+    }
+}
+
+static uint64_t
+counted(enum weir_counter counter)
+{
+    return fixture.counts.counter[counter];
+}
+
+/* Batches of [from, until) in offsets. */
+static uint64_t
+batches_in(uint64_t from, uint64_t until, uint64_t *samples, uint64_t *definitions)
+{
+    uint64_t batches = 0;
+    *samples = *definitions = 0;
+    for (uint64_t n = 1; n <= model.count; n++) {
+        if (model.batches[n].offset < from || model.batches[n].offset >= until)
+            continue;
+        *samples += model.batches[n].samples;
+        *definitions += model.batches[n].definitions;
+        batches++;
+    }
+    return batches;
+}
+
+static void
+release_through(uint64_t index)
+{
+    while (weir_log_first(fixture.log) <= index * SEGMENT) {
+        struct weir_checkpoint checkpoint;
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        if (weir_log_first(fixture.log) == 0)
+            continue;
+        assert_int_equal(
+            weir_checkpoint_read(fixture.io, fixture.directory, 0, &checkpoint, NULL), WEIR_OK);
+        assert_int_not_equal(checkpoint.dataplane_epoch, 0); /* nor behind damage alone */
+    }
+}
+
+/* Four kinds of damage to a log of 16 segments, which releases one at a time; each met by a
+ * checkpoint alone, or found at a start before. */
+static void
+test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **state)
+{
+    (void)state;
+    enum { HEADERS, ENDS, BODY, FILE_LOST, KINDS };
+    for (int kind = 0; kind < 2 * KINDS; kind++) {
+        begin_anew();
+        fixture.counts = (struct weir_counts){0};
+        fixture.options.size_max = 16 * SEGMENT;
+        assert_int_equal(open_recycling(), WEIR_OK);
+        while (weir_log_end(fixture.log) < 8 * SEGMENT)
+            assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        uint64_t damaged[2] = {0}, ends[2] = {0}, frames_corrupt = 1;
+        uint64_t n = 1; /* with definitions, the first of no segment */
+        while (model.batches[n].offset < 3 * SEGMENT || model.batches[n].definitions == 0 ||
+            model.batches[n].offset % SEGMENT == 0)
+            n++;
+        uint64_t offset = model.batches[n].offset;
+        if (kind % KINDS == HEADERS) {
+            flip(segment_path(offset / SEGMENT), offset % SEGMENT + 30);
+            damaged[0] = offset;
+            ends[0] = offset + PAGE;
+        } else if (kind % KINDS == ENDS) { /* across two checkpoints */
+            damaged[0] = last_header(3);
+            ends[0] = damaged[0] + PAGE;
+            damaged[1] = 4 * SEGMENT;
+            ends[1] = damaged[1] + PAGE;
+            flip(segment_path(3), damaged[0] % SEGMENT + 30);
+            flip(segment_path(4), 30);
+        } else if (kind % KINDS == BODY) {
+            struct weir_frame_header header = header_of(offset);
+            flip(segment_path(offset / SEGMENT), offset % SEGMENT + sizeof header +
+                header.block_count * sizeof(struct weir_frame_block) + header.mark_bytes + 8);
+            frames_corrupt = 0;
+        } else {
+            damaged[0] = 3 * SEGMENT;
+            ends[0] = 4 * SEGMENT;
+            assert_int_equal(truncate(segment_path(3), 0), 0);
+        }
+        uint64_t samples = 0, definitions = 0;
+        for (int i = 0; i < 2; i++) {
+            uint64_t some_samples, some_definitions;
+            batches_in(damaged[i], ends[i], &some_samples, &some_definitions);
+            samples += some_samples;
+            definitions += some_definitions;
+        }
+        if (kind % KINDS == BODY)
+            definitions = model.batches[n].definitions;
+        if (kind >= KINDS) {
+            close_recycling();
+            assert_int_equal(open_recycling(), WEIR_OK);
+            assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), frames_corrupt);
+            assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
+        }
+        release_through(9);
+        assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), frames_corrupt);
+        assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
+        uint64_t released, ignored;
+        batches_in(0, weir_log_first(fixture.log), &released, &ignored);
+        assert_int_equal(weir_log_samples_recycled(fixture.log), released - samples);
+        /* lost names stay lost, frames are gone with their segments */
+        close_recycling();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(fixture.recovery.frames_corrupt, 0);
+        assert_int_equal(fixture.recovery.definitions_lost, definitions);
+        assert_int_equal(fixture.recovery.definitions, model.defined - definitions);
+        assert_int_equal(fixture.lost, definitions);
+        release_through(20);
+        assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 0);
+        assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
+    }
+}
+
+/* What the checkpointer reads comes with a flipped bit, the first time. */
+static struct {
+    uint64_t offset;
+    uint64_t left;
+} flipped;
+
+static enum weir_err
+read_flipped(weir_io_file file, void *data, size_t size, uint64_t offset)
+{
+    enum weir_err err = weir_io_sync_table.read(file, data, size, offset);
+    if (err == WEIR_OK && flipped.left != 0 && flipped.offset >= offset &&
+        flipped.offset < offset + size && size >= PAGE) { /* of a segment */
+        ((uint8_t *)data)[flipped.offset - offset] ^= 16;
+        flipped.left--;
+    }
+    return err;
+}
+
+static void
+test_frame_that_reads_well_a_second_time_keeps_its_names(void **state)
+{
+    (void)state;
+    for (int in_body = 0; in_body < 2; in_body++) {
+        begin_anew();
+        fixture.counts = (struct weir_counts){0};
+        struct weir_io_table table = quick_table();
+        table.read = read_flipped;
+        take_checkpointer_table(&table);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(write_batches(4), WEIR_OK);
+        struct weir_frame_header header = header_of(model.batches[1].offset);
+        assert_true(header.definition_count != 0);
+        /* the window comes first: the front of the frame then, on its own */
+        flipped.left = in_body ? 2 : 1;
+        flipped.offset = in_body ? sizeof header +
+                header.block_count * sizeof(struct weir_frame_block) + header.mark_bytes + 8 : 30;
+        release_through(2);
+        assert_int_equal(flipped.left, 0);
+        assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 0);
+        assert_int_equal(counted(WEIR_COUNTER_definitions_lost), 0);
+        close_recycling();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        check_recovered();
+    }
+}
+
+static void
+put_bytes_behind(uint64_t n)
+{
+    if (n % 4 != 0)
+        return;
+    memset(batch.marks + batch.mark_bytes, 0xff, sizeof(struct weir_mark));
+    batch.mark_bytes += sizeof(struct weir_mark);
+}
+
+static void
+test_marks_before_damage_in_their_list_are_folded(void **state)
+{
+    (void)state;
+    twist_marks = put_bytes_behind;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    assert_true(weir_log_first(fixture.log) > CAPACITY * SEGMENT);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+}
+
+static struct weir_mark_run *
+last_run(void)
+{
+    return (struct weir_mark_run *)(batch.marks + batch.mark_bytes) - 1;
+}
+
+static void
+name_later_series(uint64_t n)
+{
+    if (n % 3 == 0)
+        last_run()->number = model.defined + 5;
+}
+
+/* As at a replay, which has no such series at that place. */
+static void
+test_numbers_that_are_not_yet_defined_are_not_folded(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    twist_marks = name_later_series;
+    assert_int_equal(write_batches(3), WEIR_OK);
+    twist_marks = NULL;
+    /* no other template until it is released */
+    for (uint64_t n = 4; weir_log_first(fixture.log) == 0; n++) {
+        fill_batch(n, 2500, model.defined, 3);
+        model.defined += 3;
+        append();
+        (void)round_of_both();
+    }
+    settle();
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(senders.sequence[3], 3);
+    assert_int_equal(senders.series[3], 0);
+}
+
 /* The region of a running instance, without frames in its ring: readers take all from files. */
 static struct weir_shared *shared;
 static int shared_fd;
@@ -1372,6 +1616,10 @@ main(void)
         TEST(test_short_last_file_with_frames_of_another_place_was_never_used),
         TEST(test_released_files_are_taken_where_there_is_no_room_for_new_ones),
         TEST(test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for),
+        TEST(test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame),
+        TEST(test_frame_that_reads_well_a_second_time_keeps_its_names),
+        TEST(test_marks_before_damage_in_their_list_are_folded),
+        TEST(test_numbers_that_are_not_yet_defined_are_not_folded),
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),
         TEST(test_larger_log_is_released_by_several_segments_at_a_time),
