@@ -1480,6 +1480,26 @@ test_larger_log_is_released_by_several_segments_at_a_time(void **state)
 }
 
 static void
+test_checkpoint_is_asked_for_while_a_thirty_second_is_left(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 64 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    const struct weir_release *release = weir_log_release(fixture.log);
+    for (uint64_t n = 0; atomic_load(&release->first_index) == 0; n++) {
+        assert_int_equal(atomic_load(&release->wanted_index), 0);
+        assert_true(weir_log_bytes(fixture.log) <= 62 * SEGMENT);
+        fill_batch(n % 1000 + 1, 2500, 0, 0);
+        enum weir_err err;
+        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN)
+            assert_int_equal(round_of_both(), WEIR_OK);
+        assert_int_equal(err, WEIR_OK);
+    }
+    assert_int_equal(weir_log_bytes(fixture.log), 62 * SEGMENT);
+    assert_int_equal(atomic_load(&release->first_index), 4);
+}
+
+static void
 test_newest_time_of_a_released_frame_is_remembered(void **state)
 {
     (void)state;
@@ -1623,6 +1643,7 @@ main(void)
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),
         TEST(test_larger_log_is_released_by_several_segments_at_a_time),
+        TEST(test_checkpoint_is_asked_for_while_a_thirty_second_is_left),
         TEST(test_newest_time_of_a_released_frame_is_remembered),
         TEST(test_frame_written_over_within_its_scan_is_no_damage),
     };
