@@ -140,8 +140,8 @@ open_current(struct weir_log *log)
         &log->current.file);
 }
 
-/* Tells the checkpointer what it may release: all but the last whole durable segment. That one stays,
- * so that a log that loses what is not durable does not end where it begins; and so none is
+/* Tells the checkpointer what it may release: all but the last whole durable segment. That one
+ * stays, so that a log that loses what is not durable does not end where it begins; and so none is
  * released that is written. */
 static void
 tell_whole(struct weir_log *log)

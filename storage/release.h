@@ -29,7 +29,7 @@ struct weir_release {
      * release, once the checkpoint that says so is durable. */
     _Atomic uint64_t samples;
     _Atomic uint64_t frames_corrupt;   /* damaged stretches met there since the log was opened */
-    _Atomic uint64_t definitions_lost; /* series whose definition was in them, or did not check out */
+    _Atomic uint64_t definitions_lost; /* the same: series */
     _Atomic uint64_t first_index;
     _Atomic uint32_t state; /* enum weir_release_state; a hint, relaxed */
     /* Log writer: segments below it are durable, and a whole one behind them too (release: so are

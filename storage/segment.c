@@ -125,8 +125,8 @@ weir_segment_capacity(const struct weir_segment_next *next)
     return next->size_max / next->segment_bytes;
 }
 
-/* Opens a released file. WEIR_CORRUPT, and the file is gone, where it has lost or won bytes: under a
- * new name it would pass for a segment. */
+/* Opens a released file. WEIR_CORRUPT, and the file is gone, where it has lost or won bytes: under
+ * a new name it would pass for a segment. */
 static enum weir_err
 open_released(struct weir_segment_next *next, const char *path, weir_io_file *out)
 {
@@ -203,7 +203,7 @@ create(struct weir_segment_next *next, const char *path)
     return weir_io_allocate(next->io, path, next->file, next->segment_bytes);
 }
 
-/* A new file up to size_max; a released one there, and where the device has no room for a new one. */
+/* A new file up to size_max; a released one there, and where the device has no room for another. */
 static void
 make(struct weir_segment_next *next)
 {

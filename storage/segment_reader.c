@@ -147,8 +147,8 @@ pass_released(struct weir_segment_reader *reader)
         reader->listed * sizeof *reader->indexes);
 }
 
-/* Behind the checkpoint there is a segment, unless the log was opened and ended where it begins: the
- * epoch file says so, and what held nothing was removed. */
+/* Behind the checkpoint there is a segment, unless the log was opened and ended where it begins:
+ * the epoch file says so, and what held nothing was removed. */
 static enum weir_err
 check_none(const struct weir_segment_reader *reader)
 {
