@@ -1285,6 +1285,43 @@ test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **
     }
 }
 
+/* A seal is one page: behind it frames of a run that was cut off stay, and show where it is damaged. */
+static void
+test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 16 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    fill_batch(0, 2500, 0, 0);
+    uint64_t bound = weir_frame_bound(&batch), left;
+    do {
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        left = SEGMENT - weir_log_end(fixture.log) % SEGMENT;
+    } while (model.count % 3 != 2 || left >= bound || left < 4 * PAGE);
+    uint64_t end = weir_log_end(fixture.log);
+    for (int i = 0; i < 2; i++) {
+        fill_batch(0, 5, 0, 0);
+        append();
+    }
+    settle();
+    assert_int_equal(weir_log_end(fixture.log), end + 2 * PAGE);
+    restart_machine(0);
+    close_recycling();
+    restart_machine(NEVER);
+    flip(segment_path(end / SEGMENT), end % SEGMENT + sizeof(struct weir_frame_header) + 8);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.end_offset, end);
+    assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    assert_int_equal(header_of(end).bytes, left);
+    assert_int_equal(header_of(end + PAGE).sample_count, 5);
+    flip(segment_path(end / SEGMENT), end % SEGMENT + 30);
+    release_through(end / SEGMENT);
+    uint64_t samples, definitions;
+    batches_in(0, weir_log_first(fixture.log), &samples, &definitions);
+    assert_int_equal(weir_log_samples_recycled(fixture.log), samples);
+    assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 1);
+}
+
 /* What the checkpointer reads comes with a flipped bit, the first time. */
 static struct {
     uint64_t offset;
@@ -1637,6 +1674,7 @@ main(void)
         TEST(test_released_files_are_taken_where_there_is_no_room_for_new_ones),
         TEST(test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for),
         TEST(test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame),
+        TEST(test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable),
         TEST(test_frame_that_reads_well_a_second_time_keeps_its_names),
         TEST(test_marks_before_damage_in_their_list_are_folded),
         TEST(test_numbers_that_are_not_yet_defined_are_not_folded),
