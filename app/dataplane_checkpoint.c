@@ -38,15 +38,9 @@ weir_dataplane_checkpoint_close(struct weir_dataplane *dataplane)
 
 /* Off the cores that others are pinned to, where any other is left. */
 static void
-leave_cores(const struct weir_topology *topology)
+take_cores(const cpu_set_t *cores)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return;
-    for (uint32_t i = 0; i < topology->thread_count; i++)
-        if (topology->threads[i].core >= 0)
-            CPU_CLR((size_t)topology->threads[i].core, &set);
-    if (CPU_COUNT(&set) != 0 && sched_setaffinity(0, sizeof set, &set) != 0)
+    if (CPU_COUNT(cores) != 0 && sched_setaffinity(0, sizeof *cores, cores) != 0)
         weir_event(WEIR_WARN, "not_pinned", "thread=weir-checkpoint errno=%d", errno);
 }
 
@@ -54,7 +48,7 @@ static void *
 checkpoint_main(void *argument)
 {
     struct weir_dataplane *dataplane = argument;
-    leave_cores(&dataplane->topology);
+    take_cores(&dataplane->topology.checkpointer_cores);
     /* acquire pairs with the release in weir_dataplane_checkpoint_stop */
     while (!atomic_load_explicit(&dataplane->checkpoint.stop, memory_order_acquire)) {
         struct timespec time = {.tv_nsec = LOOK_NS};

@@ -96,6 +96,25 @@ plan_threads(const struct weir_config *config, const int32_t *cores, uint32_t co
     add_thread(topology, "weir-writer", core_of(config, cores, core_count, n), -1, false, true);
 }
 
+/* From the process's own cores: EAL leaves the thread that calls it on one of them. */
+static void
+plan_checkpointer(const struct weir_config *config, const int32_t *cores, uint32_t core_count,
+    struct weir_topology *topology)
+{
+    cpu_set_t all;
+    CPU_ZERO(&all);
+    for (uint32_t i = 0; i < core_count; i++)
+        CPU_SET((size_t)cores[i], &all);
+    cpu_set_t *left = &topology->checkpointer_cores;
+    *left = all;
+    for (uint32_t i = 0; i < topology->thread_count; i++)
+        if (topology->threads[i].core >= 0)
+            CPU_CLR((size_t)topology->threads[i].core, left);
+    if (CPU_COUNT(left) == 0)
+        *left = all;
+    topology->checkpointer = config->log_full == WEIR_CONFIG_RECYCLE;
+}
+
 static void
 add_region(struct weir_topology *topology, const char *what, uint64_t bytes, uint32_t count)
 {
@@ -143,7 +162,7 @@ weir_topology_plan(const struct weir_config *config, const int32_t *cores, uint3
                 "dataplane.cores: core %d is not among those this process may use",
                 config->cores[i]);
     plan_threads(config, cores, core_count, out);
-    out->checkpointer = config->log_full == WEIR_CONFIG_RECYCLE;
+    plan_checkpointer(config, cores, core_count, out);
     plan_memory(config, out);
     return WEIR_OK;
 }

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/ledger.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ struct weir_topology_region {
 struct weir_topology {
     struct weir_topology_thread threads[WEIR_THREADS_MAX];
     uint32_t thread_count;
-    bool checkpointer; /* one thread more, of no stage and no core: log.full is recycle */
+    bool checkpointer; /* one thread more, of no stage: log.full is recycle */
+    cpu_set_t checkpointer_cores; /* those that no thread is pinned to; all where none is left */
     uint32_t worker_count;
     uint32_t batches_worker;    /* each of WEIR_BATCH_SAMPLES_MAX samples */
     uint32_t batches_registrar; /* with definitions */

@@ -14,10 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RETRY_NS INT64_C(1000000000)
+#define RETRY_MAX_NS INT64_C(30000000000)
+
 struct weir_checkpointer {
     struct weir_checkpointer_options options;
-    bool stopped;     /* by an error that is not tried again */
-    int64_t retry_ns; /* not before that, after one that is */
+    bool stopped;      /* by an error that is not tried again */
+    uint32_t failures; /* one after the other, by errors that are */
+    int64_t retry_ns;  /* not before that then */
 };
 
 /* One checkpoint being made. */
@@ -36,6 +40,8 @@ struct pass {
     struct weir_definer definer;
     struct weir_marks_fold *fold;
     enum weir_err fold_err;
+    uint64_t frames_corrupt; /* damaged stretches that begin here */
+    uint64_t gap_bytes;      /* of the one that is being walked over */
 };
 
 static enum weir_err
@@ -105,7 +111,45 @@ take_frame(struct pass *pass, const struct weir_frame_header *header)
     return err == WEIR_OK ? pass->fold_err : err;
 }
 
-/* All of it is durable, so that a page without a frame is damage, as in recovery. */
+/* The header at an offset, if one may stand there. Names are given up for good: where damage begins
+ * it is read once more. */
+static enum weir_err
+header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_header *header,
+    bool *fits)
+{
+    for (int reads = 0; reads < 2; reads++) {
+        const uint8_t *page;
+        enum weir_err err = weir_segment_reader_page(&pass->reader, offset, step, &page);
+        if (err != WEIR_OK)
+            return err;
+        memcpy(header, page, sizeof *header);
+        *fits = weir_chain_fits(&pass->chain, header, offset);
+        if (*fits || !pass->chain.crc_known)
+            break;
+        weir_segment_reader_forget(&pass->reader);
+    }
+    return WEIR_OK;
+}
+
+/* All of it is durable, so that a page without a frame is damage, as in recovery. Behind damage the
+ * chain is not known: a stretch counts once, and where the checkpoint before ended in it, there. */
+static void
+take_gap(struct pass *pass)
+{
+    pass->frames_corrupt += pass->chain.crc_known;
+    pass->gap_bytes += WEIR_FRAME_ALIGN;
+    weir_chain_gap(&pass->chain);
+}
+
+static void
+end_gap(struct pass *pass, uint64_t offset)
+{
+    if (pass->gap_bytes != 0)
+        weir_event(WEIR_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64,
+            offset - pass->gap_bytes, pass->gap_bytes);
+    pass->gap_bytes = 0;
+}
+
 static enum weir_err
 walk(struct pass *pass)
 {
@@ -119,21 +163,22 @@ walk(struct pass *pass)
         /* relaxed: a frame more does not matter */
         if (pass->stop != NULL && atomic_load_explicit(pass->stop, memory_order_relaxed))
             return WEIR_AGAIN;
-        const uint8_t *page;
-        err = weir_segment_reader_page(&pass->reader, offset, step, &page);
+        struct weir_frame_header header;
+        bool fits;
+        err = header_at(pass, offset, step, &header, &fits);
         if (err != WEIR_OK)
             break;
-        struct weir_frame_header header;
-        memcpy(&header, page, sizeof header);
         step = WEIR_FRAME_ALIGN;
-        if (weir_chain_fits(&pass->chain, &header, offset)) {
+        if (fits) {
+            end_gap(pass, offset);
             step = header.bytes;
             err = take_frame(pass, &header);
         } else {
-            weir_chain_gap(&pass->chain);
+            take_gap(pass);
         }
         offset += step;
     }
+    end_gap(pass, offset);
     return err;
 }
 
@@ -205,6 +250,12 @@ enum weir_err
 weir_checkpointer_new(const struct weir_checkpointer_options *options,
     struct weir_checkpointer **out)
 {
+    const struct weir_release *release = options->release;
+    if (release->segments_max < WEIR_RELEASE_SEGMENTS_MIN)
+        return weir_fail(WEIR_INVALID, 0,
+            "log.full: recycle needs a log.size_max of %d segments, and those of %s have %" PRIu64
+            " bytes: room for %" PRIu64, WEIR_RELEASE_SEGMENTS_MIN, options->directory,
+            release->segment_bytes, release->segments_max);
     struct weir_checkpointer *checkpointer = calloc(1, sizeof *checkpointer);
     if (checkpointer == NULL)
         return weir_fail(WEIR_NOMEM, 0, "checkpointer");
@@ -224,6 +275,12 @@ weir_checkpointer_free(struct weir_checkpointer *checkpointer)
     free(checkpointer);
 }
 
+int64_t
+weir_checkpointer_retry_ns(uint32_t failures)
+{
+    return failures > 5 ? RETRY_MAX_NS : RETRY_NS << (failures - 1);
+}
+
 static void
 failed(struct weir_checkpointer *checkpointer, enum weir_err err)
 {
@@ -235,7 +292,8 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
         weir_event(WEIR_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
             again ? "yes" : "no", weir_err_detail());
     checkpointer->stopped = !again;
-    checkpointer->retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
+    checkpointer->retry_ns =
+        weir_mono_ns() + weir_checkpointer_retry_ns(++checkpointer->failures);
     atomic_store_explicit(&release->state, WEIR_RELEASE_FAILING, memory_order_relaxed);
 }
 
@@ -272,11 +330,16 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
         failed(checkpointer, err);
         return false;
     }
+    checkpointer->failures = 0;
     weir_event(WEIR_INFO, "checkpoint",
         "first_segment=%" PRIu64 " series=%" PRIu64 " mark_bytes=%zu ms=%" PRId64, until,
         pass.checkpoint.definitions_through, pass.mark_bytes,
         (weir_mono_ns() - began_ns) / 1000000);
     atomic_store_explicit(&release->samples, pass.checkpoint.samples_released,
+        memory_order_relaxed);
+    atomic_fetch_add_explicit(&release->frames_corrupt, pass.frames_corrupt,
+        memory_order_relaxed);
+    atomic_fetch_add_explicit(&release->definitions_lost, pass.definer.lost,
         memory_order_relaxed);
     /* release pairs with the log writer's acquire: the checkpoint is durable */
     atomic_store_explicit(&release->first_index, until, memory_order_release);

@@ -4,7 +4,8 @@
  * Owns:    the files checkpoint and definitions below <data>/log/<stream>/ (docs/format/log.md)
  * Threads: one of its own, beside the log writer's; they share struct weir_release
  * Memory:  allocated for each checkpoint: the folded marks, a chunk of definitions, 1 MiB of window
- * Errors:  WEIR_FULL and WEIR_NOMEM are tried again; after any other nothing is released any more
+ * Errors:  WEIR_FULL and WEIR_NOMEM (memory, descriptors) are tried again, later each time; after
+ *          any other nothing is released any more
  *
  *   walk [first, first + count): headers; of frames with definitions or marks the front
  *     definitions -> appended, synced;  marks -> folded;  checkpoint -> replaced;  released
@@ -27,10 +28,15 @@ struct weir_checkpointer_options {
 };
 struct weir_checkpointer;
 
-/* Turns the log's release on. */
+/* Turns the log's release on. WEIR_INVALID for a log of fewer than WEIR_RELEASE_SEGMENTS_MIN
+ * segments: the log keeps the size of segments it was made with, whatever is configured. */
 enum weir_err weir_checkpointer_new(const struct weir_checkpointer_options *options,
     struct weir_checkpointer **out) WEIR_MUST_USE;
 void weir_checkpointer_free(struct weir_checkpointer *checkpointer);
+
+/* How long to wait after that many failures one after the other (1 or more): each try reads all
+ * that is to be released. 1 s, doubled each time, 30 s at most. */
+int64_t weir_checkpointer_retry_ns(uint32_t failures);
 
 /* Makes one checkpoint where the log wants one and there is something to release. True where it
  * did; what went wrong is told as an event. */

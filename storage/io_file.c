@@ -20,6 +20,8 @@ weir_io_err(int errnum)
         return WEIR_FULL;
     if (errnum == ENOENT)
         return WEIR_NOT_FOUND;
+    if (errnum == EMFILE || errnum == ENFILE)
+        return WEIR_NOMEM;
     return WEIR_IO;
 }
 

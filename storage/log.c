@@ -62,6 +62,10 @@ struct weir_log {
     struct open_segment sealed; /* the one before, while flights of it are under way */
     struct weir_segment_next next;
     struct weir_release release;
+    /* damage that recovery found; the checkpointer meets the same again */
+    uint64_t frames_corrupt;
+    uint64_t definitions_lost;        /* in segments */
+    uint64_t definitions_lost_before; /* in those that had been released */
     uint64_t samples_before; /* released when the log was opened */
     uint64_t samples_released; /* in all */
     /* flights [flight_head, flight_tail), by number */
@@ -136,16 +140,14 @@ open_current(struct weir_log *log)
         &log->current.file);
 }
 
-/* Tells the checkpointer what it may release: neither the segment that is written nor the one
- * before, while flights of it are under way. */
+/* Tells the checkpointer what it may release: all but the last whole durable segment. That one
+ * stays, so that a log that loses what is not durable does not end where it begins; and so none is
+ * released that is written. */
 static void
 tell_whole(struct weir_log *log)
 {
     uint64_t whole = log->durable / log->segment_bytes;
-    if (log->current.file >= 0 && log->current.index < whole)
-        whole = log->current.index;
-    if (log->sealed.file >= 0 && log->sealed.index < whole)
-        whole = log->sealed.index;
+    whole -= whole != 0;
     /* release pairs with the checkpointer's acquire: what is below is in the files */
     if (whole != atomic_load_explicit(&log->release.whole_index, memory_order_relaxed))
         atomic_store_explicit(&log->release.whole_index, whole, memory_order_release);
@@ -166,6 +168,25 @@ tell_wanted(struct weir_log *log)
     atomic_store_explicit(&log->release.wanted_index, wanted, memory_order_relaxed);
 }
 
+static uint64_t
+larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What was there at the start and is met when its segment is released counts once. */
+static void
+count_damage(struct weir_log *log)
+{
+    uint64_t *counter = log->options.counts->counter;
+    /* relaxed: whoever stored them stored first_index with release behind them */
+    counter[WEIR_COUNTER_log_frames_corrupt] = larger(log->frames_corrupt,
+        atomic_load_explicit(&log->release.frames_corrupt, memory_order_relaxed));
+    counter[WEIR_COUNTER_definitions_lost] = log->definitions_lost_before +
+        larger(log->definitions_lost,
+            atomic_load_explicit(&log->release.definitions_lost, memory_order_relaxed));
+}
+
 static enum weir_err
 take_recovered(struct weir_log *log, struct weir_recovered *recovered)
 {
@@ -179,8 +200,10 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
     log->dataplane_epoch = ++recovered->told.dataplane_epoch;
     struct weir_counts *counts = log->options.counts;
     counts->counter[WEIR_COUNTER_log_bytes_torn] = recovered->told.bytes_torn;
-    counts->counter[WEIR_COUNTER_log_frames_corrupt] = recovered->told.frames_corrupt;
-    counts->counter[WEIR_COUNTER_definitions_lost] = recovered->told.definitions_lost;
+    log->frames_corrupt = recovered->told.frames_corrupt;
+    log->definitions_lost_before = recovered->definitions_lost;
+    log->definitions_lost = recovered->told.definitions_lost - recovered->definitions_lost;
+    count_damage(log);
     enum weir_err err = allocate_memory(log);
     log->next.files = recovered->files;
     log->next.first = recovered->first_index;
@@ -190,6 +213,8 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
         memory_order_relaxed);
     atomic_store_explicit(&log->release.first_index, recovered->first_index,
         memory_order_relaxed);
+    log->release.segments_max = weir_segment_capacity(&log->next);
+    log->release.segment_bytes = log->segment_bytes;
     tell_whole(log);
     if (err == WEIR_OK)
         err = begin_epoch(log);
@@ -278,10 +303,8 @@ static void
 want_segment(struct weir_log *log)
 {
     /* relaxed: a hint; who reads it late is told so at the next try */
-    bool released = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
+    log->next.waits = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
         WEIR_RELEASE_ON;
-    /* with room for one segment alone there is none to release */
-    log->next.waits = released && weir_segment_capacity(&log->next) >= 2;
     weir_segment_want(&log->next, next_index(log));
     log->options.counts->counter[WEIR_COUNTER_log_segments_recycled] = log->next.recycled;
 }
@@ -559,6 +582,7 @@ weir_log_follow_release(struct weir_log *log)
     log->samples_released = atomic_load_explicit(&log->release.samples, memory_order_relaxed);
     log->options.counts->counter[WEIR_COUNTER_log_samples_recycled] =
         weir_log_samples_recycled(log);
+    count_damage(log);
     return true;
 }
 

@@ -378,6 +378,7 @@ static enum weir_err
 recover(struct recovery *recovery)
 {
     enum weir_err err = begin_at_checkpoint(recovery);
+    recovery->out->definitions_lost = recovery->definer.lost;
     if (err == WEIR_OK)
         err = hand_over_marks(recovery);
     if (err == WEIR_OK)

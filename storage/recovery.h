@@ -18,6 +18,7 @@ struct weir_recovered {
     uint64_t first_index;          /* segment the log begins at */
     uint64_t oldest_index;         /* of the files: below first_index where some are released */
     uint64_t samples_released;     /* of the log's life */
+    uint64_t definitions_lost;     /* of those told, the ones before first_index */
     uint32_t previous_crc;         /* for the next frame */
     uint64_t definitions_through;
 };

@@ -81,33 +81,42 @@ weir_segment_fini(struct weir_segment_next *next)
     next->zeros = NULL;
 }
 
-/* Takes back a file that could not be made whole. */
+/* A file that could not be made whole. */
+static void
+take_back(struct weir_segment_next *next, const char *path)
+{
+    if (next->file < 0)
+        return;
+    weir_io_close(next->io, next->file);
+    next->file = -1;
+    if (weir_io_unlink(next->io, path) == WEIR_OK)
+        next->files--;
+}
+
 static void
 abandon(struct weir_segment_next *next, enum weir_err err, const char *path)
 {
     if (err != WEIR_FULL || next->state != WEIR_SEGMENT_FULL) /* once, not at every retry */
         weir_event(err == WEIR_FULL ? WEIR_WARN : WEIR_ERROR, "segment_not_made",
             "reason=\"%s\"", weir_err_detail());
-    if (next->file >= 0) {
-        weir_io_close(next->io, next->file);
-        next->file = -1;
-        if (weir_io_unlink(next->io, path) == WEIR_OK)
-            next->files--;
-    }
+    take_back(next, path);
     next->state = err == WEIR_FULL ? WEIR_SEGMENT_FULL : WEIR_SEGMENT_FAILED;
     next->retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
 }
 
-/* Somebody may have removed segments since they were counted. */
-static void
+/* Counts the files there are, and finds the oldest: somebody may have removed some. */
+static enum weir_err
 recount(struct weir_segment_next *next)
 {
     uint64_t *indexes;
     size_t count;
-    if (weir_segment_list(next->io, next->directory, &indexes, &count) == WEIR_OK) {
-        next->files = count;
-        free(indexes);
-    }
+    enum weir_err err = weir_segment_list(next->io, next->directory, &indexes, &count);
+    if (err != WEIR_OK)
+        return err;
+    next->files = count;
+    next->oldest = count != 0 && indexes[0] < next->first ? indexes[0] : next->first;
+    free(indexes);
+    return WEIR_OK;
 }
 
 uint64_t
@@ -116,22 +125,19 @@ weir_segment_capacity(const struct weir_segment_next *next)
     return next->size_max / next->segment_bytes;
 }
 
-/* The file of a released segment under its new name. WEIR_CORRUPT, and the file is gone, where it
- * has lost or won bytes. */
+/* Opens a released file. WEIR_CORRUPT, and the file is gone, where it has lost or won bytes: under
+ * a new name it would pass for a segment. */
 static enum weir_err
-open_recycled(struct weir_segment_next *next, const char *path)
+open_released(struct weir_segment_next *next, const char *path, weir_io_file *out)
 {
     uint64_t size;
-    weir_io_file file;
-    enum weir_err err = weir_io_open(next->io, path, WEIR_IO_WRITE | WEIR_IO_DIRECT, &file);
+    enum weir_err err = weir_io_open(next->io, path, WEIR_IO_WRITE | WEIR_IO_DIRECT, out);
     if (err != WEIR_OK)
         return err;
-    err = weir_io_size(next->io, file, &size);
-    if (err == WEIR_OK && size == next->segment_bytes) {
-        next->file = file;
+    err = weir_io_size(next->io, *out, &size);
+    if (err == WEIR_OK && size == next->segment_bytes)
         return WEIR_OK;
-    }
-    weir_io_close(next->io, file);
+    weir_io_close(next->io, *out);
     if (err != WEIR_OK)
         return err;
     weir_event(WEIR_WARN, "segment_not_recycled", "file=\"%s\" bytes=%llu expected=%llu", path,
@@ -144,26 +150,30 @@ open_recycled(struct weir_segment_next *next, const char *path)
 static enum weir_err
 recycle(struct weir_segment_next *next, const char *path)
 {
-    enum weir_err err = WEIR_NOT_FOUND;
     while (next->oldest < next->first) {
         char from[PATH_MAX];
+        weir_io_file file;
         weir_log_segment_path(next->directory, next->oldest, from, sizeof from);
-        err = weir_io_rename(next->io, from, path);
-        if (err != WEIR_OK && err != WEIR_NOT_FOUND)
-            return err;
-        next->oldest++;
-        if (err == WEIR_OK)
-            err = open_recycled(next, path);
-        if (err == WEIR_OK)
+        enum weir_err err = open_released(next, from, &file);
+        if (err == WEIR_OK) {
+            err = weir_io_rename(next->io, from, path);
+            if (err != WEIR_OK) {
+                weir_io_close(next->io, file);
+                return err;
+            }
+            next->oldest++;
             next->recycled++;
+            next->file = file;
+            return WEIR_OK;
+        }
         if (err != WEIR_NOT_FOUND && err != WEIR_CORRUPT)
             return err;
-        recount(next); /* a file less than there should be */
+        if (recount(next) != WEIR_OK) /* a file less than there should be */
+            next->oldest++;
     }
     return WEIR_NOT_FOUND;
 }
 
-/* At size_max: with a released file, else not at all. */
 static void
 make_of_released(struct weir_segment_next *next, const char *path)
 {
@@ -181,29 +191,41 @@ make_of_released(struct weir_segment_next *next, const char *path)
         abandon(next, err, path);
 }
 
+static enum weir_err
+create(struct weir_segment_next *next, const char *path)
+{
+    enum weir_err err = weir_io_open(next->io, path,
+        WEIR_IO_WRITE | WEIR_IO_CREATE | WEIR_IO_DIRECT, &next->file);
+    if (err != WEIR_OK)
+        return err;
+    next->files++;
+    next->zeroed = 0;
+    return weir_io_allocate(next->io, path, next->file, next->segment_bytes);
+}
+
+/* A new file up to size_max; a released one there, and where the device has no room for another. */
 static void
 make(struct weir_segment_next *next)
 {
     char path[PATH_MAX];
     weir_log_segment_path(next->directory, next->index, path, sizeof path);
-    if (next->state == WEIR_SEGMENT_FULL)
-        recount(next);
-    if (next->files >= weir_segment_capacity(next)) {
-        make_of_released(next, path);
-        return;
+    bool no_room = next->state == WEIR_SEGMENT_FULL;
+    if (no_room)
+        (void)recount(next); /* else the old count holds on */
+    bool released = next->oldest < next->first;
+    if (next->files < weir_segment_capacity(next) && !(no_room && released)) {
+        enum weir_err err = create(next, path);
+        if (err == WEIR_OK) {
+            next->state = WEIR_SEGMENT_ZEROING;
+            return;
+        }
+        if (err != WEIR_FULL || !released) {
+            abandon(next, err, path);
+            return;
+        }
+        take_back(next, path);
     }
-    enum weir_err err = weir_io_open(next->io, path,
-        WEIR_IO_WRITE | WEIR_IO_CREATE | WEIR_IO_DIRECT, &next->file);
-    if (err == WEIR_OK) {
-        next->files++;
-        err = weir_io_allocate(next->io, path, next->file, next->segment_bytes);
-    }
-    if (err != WEIR_OK) {
-        abandon(next, err, path);
-        return;
-    }
-    next->state = WEIR_SEGMENT_ZEROING;
-    next->zeroed = 0;
+    make_of_released(next, path);
 }
 
 void

@@ -10,7 +10,7 @@
  *     |                |                                               step: advances
  *     +---> FULL <-----+  no space, or size_max;  after RETRY back to NONE's edge
  *     |
- *     +---> READY    at size_max, by renaming the oldest released file
+ *     +---> READY    at size_max, or without space: by renaming the oldest released file
  *     +---> WAITING  at size_max, while a release is under way; back to NONE's edge at each want
  *
  * A released file is not zeroed: its bytes cannot check out at its new place (docs/format/log.md).

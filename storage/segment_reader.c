@@ -1,6 +1,7 @@
 #include "storage/segment_reader.h"
 
 #include "base/assert.h"
+#include "storage/epoch.h"
 #include "storage/frame.h"
 #include "storage/log.h"
 #include "storage/segment.h"
@@ -33,15 +34,18 @@ open_segment(struct weir_segment_reader *reader, uint64_t index)
 
 /* Does the file begin with a frame? Else it was made ahead and never used. */
 static enum weir_err
-in_use(struct weir_segment_reader *reader, uint64_t size, bool *used)
+in_use(struct weir_segment_reader *reader, uint64_t index, uint64_t size, bool *used)
 {
     struct weir_frame_header header;
     *used = false;
     if (size < sizeof header)
         return WEIR_OK;
     enum weir_err err = weir_io_read(reader->io, reader->file, &header, sizeof header, 0);
+    /* of a recycled file the frames are those of another place */
+    uint64_t offset =
+        reader->segment_bytes == 0 ? header.offset : index * reader->segment_bytes;
     *used = err == WEIR_OK && header.magic == WEIR_FRAME_MAGIC &&
-            weir_frame_check_header(&header, WEIR_LOG_STREAM, header.offset) == WEIR_OK;
+            weir_frame_check_header(&header, WEIR_LOG_STREAM, offset) == WEIR_OK;
     return err;
 }
 
@@ -82,16 +86,21 @@ check_middle(struct weir_segment_reader *reader, uint64_t index)
         (struct weir_segment_damage){.index = index, .bytes = size, .missing = missing});
 }
 
-/* The last file may be shorter, if it was never used: it was being made. */
+/* The last file may be shorter, if it was never used: it was being made. One that is gone since it
+ * was listed could not be made, and was taken back. */
 static enum weir_err
 check_last(struct weir_segment_reader *reader, uint64_t index)
 {
     uint64_t size;
     bool used;
     enum weir_err err = size_of(reader, index, &size);
+    if (err == WEIR_NOT_FOUND) {
+        reader->count--;
+        return WEIR_OK;
+    }
     if (err != WEIR_OK || (size == reader->segment_bytes && size != 0))
         return err;
-    err = in_use(reader, size, &used);
+    err = in_use(reader, index, size, &used);
     if (err != WEIR_OK)
         return err;
     if (!used) {
@@ -138,17 +147,29 @@ pass_released(struct weir_segment_reader *reader)
         reader->listed * sizeof *reader->indexes);
 }
 
+/* Behind the checkpoint there is a segment, unless the log was opened and ended where it begins:
+ * the epoch file says so, and what held nothing was removed. */
+static enum weir_err
+check_none(const struct weir_segment_reader *reader)
+{
+    struct weir_epoch epoch;
+    if (reader->first == 0)
+        return WEIR_OK;
+    enum weir_err err = weir_epoch_read(reader->io, reader->directory, WEIR_LOG_STREAM, &epoch);
+    if (err == WEIR_OK && epoch.durable_offset == reader->first * reader->segment_bytes)
+        return WEIR_OK;
+    return weir_fail(WEIR_CORRUPT, 0,
+        "%s: the log begins at segment %016" PRIx64 ", and there is none", reader->directory,
+        reader->first);
+}
+
 /* Every index from the first segment's to the last file's. */
 static enum weir_err
 check_files(struct weir_segment_reader *reader)
 {
     reader->count = reader->first;
-    if (reader->listed == 0 && reader->first == 0)
-        return WEIR_OK;
     if (reader->listed == 0)
-        return weir_fail(WEIR_CORRUPT, 0,
-            "%s: the log begins at segment %016" PRIx64 ", and there is none", reader->directory,
-            reader->first);
+        return check_none(reader);
     uint64_t last = reader->indexes[reader->listed - 1];
     uint64_t missing = last - reader->first - (reader->listed - 1);
     if (missing > WEIR_SEGMENTS_MISSING_MAX)

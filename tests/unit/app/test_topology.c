@@ -72,6 +72,29 @@ test_log_that_is_recycled_has_a_thread_for_its_checkpoints(void **state)
 }
 
 static void
+test_checkpoints_are_made_on_cores_that_no_thread_is_pinned_to(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    struct weir_topology plan;
+    weir_config_init(&config);
+    config.log_full = WEIR_CONFIG_RECYCLE;
+    assert_int_equal(weir_topology_plan(&config, cores, 8, &plan), WEIR_OK);
+    assert_int_equal(CPU_COUNT(&plan.checkpointer_cores), 3);
+    for (uint32_t i = 0; i < plan.thread_count; i++)
+        assert_false(CPU_ISSET((size_t)plan.threads[i].core, &plan.checkpointer_cores));
+    /* where every one is taken it shares them all */
+    assert_int_equal(weir_topology_plan(&config, cores, 1, &plan), WEIR_OK);
+    assert_int_equal(CPU_COUNT(&plan.checkpointer_cores), 1);
+    config.workers = 2;
+    assert_int_equal(weir_topology_plan(&config, cores, 4, &plan), WEIR_OK);
+    assert_int_equal(CPU_COUNT(&plan.checkpointer_cores), 4);
+    config.pin = false;
+    assert_int_equal(weir_topology_plan(&config, cores, 8, &plan), WEIR_OK);
+    assert_int_equal(CPU_COUNT(&plan.checkpointer_cores), 8);
+}
+
+static void
 test_configured_cores_are_taken_and_foreign_ones_refused(void **state)
 {
     (void)state;
@@ -129,6 +152,7 @@ main(void)
         cmocka_unit_test(test_below_four_cores_one_thread_runs_every_stage),
         cmocka_unit_test(test_with_cores_enough_each_stage_has_its_own),
         cmocka_unit_test(test_log_that_is_recycled_has_a_thread_for_its_checkpoints),
+        cmocka_unit_test(test_checkpoints_are_made_on_cores_that_no_thread_is_pinned_to),
         cmocka_unit_test(test_configured_cores_are_taken_and_foreign_ones_refused),
         cmocka_unit_test(test_without_pinning_no_thread_has_a_core),
         cmocka_unit_test(test_memory_follows_the_configuration),

@@ -13,6 +13,7 @@
 #include "storage/log.h"
 #include "tests/unit/storage/temp_dir.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -139,7 +140,8 @@ quick_unlink(const char *path)
 static inline enum weir_err
 quick_rename(const char *from, const char *to)
 {
-    return rename(from, to) == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "quick_rename %s", from);
+    return rename(from, to) == 0 ? WEIR_OK
+                                 : weir_fail(weir_io_err(errno), errno, "quick_rename %s", from);
 }
 
 static inline struct weir_io_table

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/marks.h"
 #include "storage/checkpoint.h"
 #include "storage/checkpointer.h"
@@ -48,6 +49,7 @@ static struct weir_checkpointer *checkpointer;
 static struct {
     const char *operation;
     int errnum;
+    uint64_t count;
 } refusal;
 
 /* The machine stops at operation `at` of both, or never. */
@@ -84,8 +86,10 @@ static int
 checkpointer_fault(void *context, const char *operation, uint64_t offset, size_t size)
 {
     (void)context, (void)offset;
-    if (refusal.operation != NULL && strcmp(operation, refusal.operation) == 0)
+    if (refusal.operation != NULL && strcmp(operation, refusal.operation) == 0) {
+        refusal.count++;
         return -refusal.errnum;
+    }
     if (strcmp(operation, "write") == 0)
         crash.unsynced = true;
     if (strcmp(operation, "flush") == 0)
@@ -126,6 +130,8 @@ put_mark(uint64_t n)
     batch.mark_bytes += mark->bytes;
 }
 
+static void (*twist_marks)(uint64_t n); /* what a test does to them */
+
 static void
 replay_marks(void *context, const uint8_t *list, size_t size)
 {
@@ -137,7 +143,8 @@ replay_marks(void *context, const uint8_t *list, size_t size)
         assert_true(mark->channel < CHANNELS && mark->sender == mark->channel);
         if (mark->type == WEIR_MARK_SEQUENCE)
             state->sequence[mark->channel] = mark->sequence;
-        else if (mark->type == WEIR_MARK_TEMPLATE)
+        else if (mark->type == WEIR_MARK_TEMPLATE &&
+            ((const struct weir_mark_template *)(mark + 1))->count != 0)
             state->series[mark->channel] =
                 ((const struct weir_mark_run *)((const uint8_t *)(mark + 1) + 8))->number;
     }
@@ -192,6 +199,7 @@ make_ios(void)
     memset(&model, 0, sizeof model);
     memset(&crash, 0, sizeof crash);
     memset(&refusal, 0, sizeof refusal);
+    twist_marks = NULL;
     crash.at = NEVER;
 }
 
@@ -276,6 +284,8 @@ write_batches(uint64_t until)
         model.defined += batch.definition_count;
         batch.marks = marks;
         put_mark(n);
+        if (twist_marks != NULL)
+            twist_marks(n);
         model.batches[n].offset = NOT_DURABLE;
         model.batches[n].samples = batch.count;
         model.batches[n].definitions = batch.definition_count;
@@ -494,21 +504,33 @@ static void
 test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
 {
     (void)state;
-    static const char *const operations[] = {"write", "replace"};
-    for (size_t i = 0; i < 2; i++) {
+    static const struct {
+        const char *operation;
+        int errnum;
+    } cases[] = {{"write", ENOSPC}, {"replace", EDQUOT}, {"open", EMFILE}, {"list", ENFILE}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         begin_anew();
         assert_int_equal(open_recycling(), WEIR_OK);
         weir_io_set_fault(checkpointer_io, checkpointer_fault, NULL);
         crash.at = OPERATIONS_MAX;
-        refusal.operation = operations[i];
-        refusal.errnum = ENOSPC;
+        refusal.operation = cases[i].operation;
+        refusal.errnum = cases[i].errnum;
+        int64_t began_ns = weir_mono_ns();
         write_until_full();
+        struct weir_release *release = weir_log_release(fixture.log);
+        assert_int_equal(atomic_load(&release->state), WEIR_RELEASE_FAILING);
+        /* each try reads a lot: there are none in between */
+        (void)round_of_both();
+        uint64_t tries = refusal.count;
+        if (weir_mono_ns() - began_ns < weir_checkpointer_retry_ns(1))
+            assert_int_equal(tries, 1);
         assert_int_equal(weir_log_first(fixture.log), 0);
         assert_int_equal(files_there(), CAPACITY);
         refusal.operation = NULL;
         uint64_t count = model.count;
         while (weir_log_first(fixture.log) == 0)
             (void)round_of_both();
+        assert_int_equal(atomic_load(&release->state), WEIR_RELEASE_ON);
         while (write_batches(count + 60) == WEIR_FULL)
             model.defined -= model.batches[model.count + 1].definitions;
         close_recycling();
@@ -518,6 +540,63 @@ test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
         close_recycling();
         check_reader(first);
     }
+}
+
+static void
+test_checkpointer_waits_longer_after_each_failure(void **state)
+{
+    (void)state;
+    static const int64_t seconds[] = {1, 2, 4, 8, 16, 30, 30};
+    for (uint32_t i = 0; i < 7; i++)
+        assert_int_equal(weir_checkpointer_retry_ns(i + 1), seconds[i] * 1000000000);
+    assert_int_equal(weir_checkpointer_retry_ns(UINT32_MAX), INT64_C(30000000000));
+}
+
+/* The log could not make its next segment, and took the file back. */
+static bool phantom;
+
+static enum weir_err
+list_with_phantom(const char *path, char ***names, size_t *count)
+{
+    enum weir_err err = weir_io_sync_table.list(path, names, count);
+    if (!phantom || err != WEIR_OK)
+        return err;
+    uint64_t last = 0;
+    char name[32];
+    for (size_t i = 0; i < *count; i++)
+        if (strstr((*names)[i], ".seg") != NULL)
+            last = strtoull((*names)[i], NULL, 16);
+    snprintf(name, sizeof name, "%016llx.seg", (unsigned long long)last + 1);
+    char **grown = realloc(*names, (*count + 1) * sizeof *grown);
+    assert_non_null(grown);
+    *names = grown;
+    grown[(*count)++] = strdup(name);
+    return WEIR_OK;
+}
+
+/* The checkpointer's files, by functions of a test's own. */
+static void
+take_checkpointer_table(const struct weir_io_table *table)
+{
+    static struct weir_io_table kept;
+    kept = *table;
+    weir_io_free(checkpointer_io);
+    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
+    assert_int_equal(weir_io_new_with(&kept, &options, &checkpointer_io), WEIR_OK);
+}
+
+static void
+test_file_that_is_gone_since_it_was_listed_stops_no_checkpoint(void **state)
+{
+    (void)state;
+    struct weir_io_table table = quick_table();
+    table.list = list_with_phantom;
+    take_checkpointer_table(&table);
+    phantom = true;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    assert_true(weir_log_first(fixture.log) > CAPACITY * SEGMENT);
+    phantom = false;
 }
 
 static void
@@ -532,7 +611,7 @@ test_checkpointer_stops_for_good_after_a_device_error(void **state)
     write_until_full();
     refusal.operation = NULL; /* a second sync would say "ok" */
     uint64_t done = crash.done;
-    usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
+    usleep((useconds_t)(weir_checkpointer_retry_ns(1) / 1000 + 1000));
     for (int i = 0; i < 10; i++)
         assert_int_equal(round_of_both(), WEIR_OK);
     assert_int_equal(crash.done, done);
@@ -560,7 +639,7 @@ test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
     assert_int_equal(err, WEIR_AGAIN);
     assert_int_equal(weir_log_end(fixture.log), CAPACITY * SEGMENT);
     assert_int_equal(atomic_load(&release->wanted_index), 1);
-    /* never the segment that is written */
+    /* never the last whole segment */
     assert_int_equal(atomic_load(&release->whole_index), CAPACITY - 1);
     atomic_store(&release->state, WEIR_RELEASE_FAILING);
     assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
@@ -588,7 +667,7 @@ test_checkpoint_is_given_up_where_the_instance_stops(void **state)
         .release = weir_log_release(fixture.log),
         .stop = &stop};
     assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
-    assert_int_equal(write_batches(8), WEIR_OK);
+    assert_int_equal(write_batches(10), WEIR_OK);
     assert_true(atomic_load(&options.release->whole_index) >= 1);
     assert_int_equal(atomic_load(&options.release->first_index), 0);
     atomic_store(&options.release->wanted_index, 1);
@@ -602,13 +681,113 @@ test_checkpoint_is_given_up_where_the_instance_stops(void **state)
 }
 
 static void
-test_log_of_one_segment_refuses_since_nothing_can_be_released(void **state)
+refused_with(enum weir_err wanted, const char *word)
+{
+    assert_int_equal(fixture_open(), wanted);
+    assert_non_null(strstr(weir_err_detail(), word));
+    fixture.log = NULL;
+}
+
+/* Segments keep their size: what the configuration says of them does not count. */
+static void
+test_log_too_small_to_be_recycled_is_refused_by_name(void **state)
 {
     (void)state;
-    fixture.options.size_max = SEGMENT;
+    assert_int_equal(fixture_open(), WEIR_OK);
+    fixture_close();
+    fixture.options.segment_bytes = SEGMENT / 2;
+    for (uint64_t capacity = 1; capacity <= 5; capacity++) {
+        fixture.options.size_max = capacity * SEGMENT;
+        assert_int_equal(fixture_open(), WEIR_OK);
+        fill_batch(1, 5, 0, 0);
+        append();
+        settle();
+        struct weir_checkpointer_options options = {.directory = fixture.directory,
+            .io = checkpointer_io,
+            .release = weir_log_release(fixture.log)};
+        enum weir_err err = weir_checkpointer_new(&options, &checkpointer);
+        assert_int_equal(err, capacity < 4 ? WEIR_INVALID : WEIR_OK);
+        if (err != WEIR_OK) {
+            assert_non_null(strstr(weir_err_detail(), "log.size_max of 4 segments"));
+            assert_int_equal(atomic_load(&options.release->state), WEIR_RELEASE_OFF);
+        }
+        close_recycling();
+    }
+}
+
+/* A machine that stops may lose all that was not durable. */
+static void
+test_log_that_loses_what_is_not_durable_does_not_end_where_it_begins(void **state)
+{
+    (void)state;
+    for (uint64_t n = 20; n < 60; n++) {
+        begin_anew();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(write_batches(n), WEIR_OK);
+        struct weir_release *release = weir_log_release(fixture.log);
+        uint64_t durable = weir_log_durable(fixture.log);
+        uint64_t whole = atomic_load(&release->whole_index);
+        assert_true(whole * SEGMENT + SEGMENT <= durable);
+        /* all that may be released is, and readers never hear of it */
+        atomic_store(&release->wanted_index, whole);
+        weir_checkpointer_run_once(checkpointer);
+        assert_int_equal(atomic_load(&release->first_index), whole);
+        restart_machine(0);
+        close_recycling();
+        restart_machine(NEVER);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(fixture.recovery.first_offset, whole * SEGMENT);
+        assert_int_equal(fixture.recovery.end_offset, durable);
+        close_recycling();
+    }
+}
+
+static void
+truncate_behind(uint64_t first)
+{
+    for (uint64_t i = first; i < BATCHES_MAX; i++) {
+        struct stat status;
+        if (stat(segment_path(i), &status) != 0)
+            continue;
+        assert_int_equal(truncate(segment_path(i), 0), 0);
+        assert_int_equal(truncate(segment_path(i), SEGMENT), 0);
+    }
+}
+
+/* As a log of two segments could be left by a power cut, before so small a one was refused. */
+static void
+test_log_that_ends_where_it_begins_opens_again_and_again(void **state)
+{
+    (void)state;
     assert_int_equal(open_recycling(), WEIR_OK);
-    write_until_full();
-    assert_int_equal(files_there(), 1);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    uint64_t begin = weir_log_first(fixture.log), series = model.defined;
+    restart_machine(0);
+    close_recycling(); /* the epoch file stays as it is */
+    restart_machine(NEVER);
+    truncate_behind(begin / SEGMENT);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(fixture.recovery.first_offset, begin);
+        assert_int_equal(fixture.recovery.end_offset, begin);
+        assert_int_equal(fixture.lost, 0);
+        assert_true(fixture.defined > 0 && fixture.defined <= series);
+        close_recycling();
+        struct weir_reader *reader;
+        assert_int_equal(weir_reader_open(fixture.directory, NULL, &reader), WEIR_OK);
+        assert_int_equal(weir_reader_frames(reader), 0);
+        weir_reader_close(reader);
+    }
+    assert_int_equal(open_recycling(), WEIR_OK);
+    model.defined = fixture.defined;
+    assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+    restart_machine(0);
+    close_recycling();
+    restart_machine(NEVER);
+    /* where it was opened elsewhere, segments are missed */
+    for (uint64_t i = 0; i < BATCHES_MAX; i++)
+        unlink(segment_path(i));
+    refused_with(WEIR_CORRUPT, "begins at segment");
 }
 
 static void
@@ -622,28 +801,30 @@ test_log_names_whole_only_what_is_durable(void **state)
     const struct weir_release *release = weir_log_release(fixture.log);
     struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
     size_t count, synced = 0;
-    for (uint64_t n = 1; weir_log_end(fixture.log) < SEGMENT + PAGE; n++) {
+    for (uint64_t n = 1; n < BATCHES_MAX && weir_log_end(fixture.log) < 3 * SEGMENT; n++) {
+        uint64_t index = weir_log_end(fixture.log) / SEGMENT;
         fill_batch(n, 2500, 0, 0);
-        enum weir_err err;
-        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN) {
+        while (weir_log_append(fixture.log, &batch) == WEIR_AGAIN) {
             /* segments are made; of the frames none is written */
             for (size_t i = 0; i < held.count; i++)
                 if (held.waiting[i].user == UINT64_MAX)
                     held_complete(i--);
             assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
         }
-        assert_int_equal(err, WEIR_OK);
-    }
-    while (weir_log_durable(fixture.log) < weir_log_end(fixture.log)) {
-        assert_true(atomic_load(&release->whole_index) <= weir_log_durable(fixture.log) / SEGMENT);
-        synced += held_syncs();
-        held_complete(0);
-        assert_int_equal(weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count),
-            WEIR_OK);
+        if (weir_log_end(fixture.log) / SEGMENT == index)
+            continue;
+        while (weir_log_durable(fixture.log) < weir_log_end(fixture.log)) {
+            uint64_t whole = atomic_load(&release->whole_index);
+            assert_true(whole == 0 || (whole + 1) * SEGMENT <= weir_log_durable(fixture.log));
+            synced += held_syncs();
+            held_complete(0);
+            assert_int_equal(weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count),
+                WEIR_OK);
+        }
     }
     assert_true(synced > 0);
     assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
-    assert_int_equal(atomic_load(&release->whole_index), 1);
+    assert_int_equal(atomic_load(&release->whole_index), 2);
 }
 
 /* A log that was turned over, closed. */
@@ -749,14 +930,6 @@ test_damaged_chunk_of_definitions_costs_its_numbers_alone(void **state)
 }
 
 static void
-refused_with(enum weir_err wanted, const char *word)
-{
-    assert_int_equal(fixture_open(), wanted);
-    assert_non_null(strstr(weir_err_detail(), word));
-    fixture.log = NULL;
-}
-
-static void
 test_log_whose_beginning_is_lost_is_refused_by_name(void **state)
 {
     (void)state;
@@ -817,6 +990,440 @@ test_released_file_that_was_cut_is_not_recycled(void **state)
     uint64_t first = check_recovered();
     close_recycling();
     check_reader(first);
+}
+
+/* The log's machine stops for good at the n-th operation of a name; the names are counted. */
+static struct {
+    const char *operation;
+    uint64_t left;
+    bool stopped;
+    uint64_t lists;
+    const char *no_room; /* operation that a new segment fails at */
+} halt;
+
+static int
+halt_fault(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)context, (void)offset;
+    if (halt.no_room != NULL && strcmp(operation, halt.no_room) == 0 && size == SEGMENT)
+        return -ENOSPC;
+    halt.lists += strcmp(operation, "list") == 0;
+    if (halt.operation != NULL && !halt.stopped && strcmp(operation, halt.operation) == 0)
+        halt.stopped = --halt.left == 0;
+    return halt.stopped ? -EIO : 0;
+}
+
+static uint64_t
+oldest_file(void)
+{
+    uint64_t index = 0;
+    struct stat status;
+    while (stat(segment_path(index), &status) != 0)
+        assert_true(++index < BATCHES_MAX);
+    return index;
+}
+
+/* A segment's bytes, or the first half of them, under a released name. */
+static void
+leave_released(uint64_t index, uint64_t size)
+{
+    static uint8_t bytes[SEGMENT];
+    int fd = open(segment_path(oldest_file()), O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, bytes, SEGMENT, 0), SEGMENT);
+    close(fd);
+    fd = open(segment_path(index), O_CREAT | O_EXCL | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, size, 0), (ssize_t)size);
+    close(fd);
+}
+
+static void
+test_stop_while_a_cut_released_file_is_removed_leaves_a_log_that_opens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *operation;
+        uint64_t nth;
+    } stops[] = {{"unlink", 1}, {"rename", 1}, {"rename", 2}, {"list", 1}, {"size", 1}};
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        begin_anew();
+        make_recycled();
+        leave_released(oldest_file() - 1, SEGMENT / 2);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        memset(&halt, 0, sizeof halt);
+        halt.operation = stops[i].operation;
+        halt.left = stops[i].nth;
+        weir_io_set_fault(fixture.io, halt_fault, NULL);
+        assert_int_not_equal(write_batches(160), WEIR_OK);
+        assert_true(halt.stopped);
+        close_recycling();
+        weir_io_set_fault(fixture.io, NULL, NULL);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        check_recovered();
+        assert_int_equal(write_batches(model.count + 30), WEIR_OK);
+        close_recycling();
+    }
+}
+
+/* As a last file that was renamed before its size was looked at. */
+static void
+test_short_last_file_with_frames_of_another_place_was_never_used(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log);
+    close_recycling();
+    uint64_t next = (end + SEGMENT - 1) / SEGMENT;
+    unlink(segment_path(next));
+    leave_released(next, SEGMENT / 2);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.end_offset, end);
+    check_recovered();
+}
+
+static void
+test_released_files_are_taken_where_there_is_no_room_for_new_ones(void **state)
+{
+    (void)state;
+    static const char *const operations[] = {"allocate", "write"}; /* of the zeros */
+    for (size_t i = 0; i < 2; i++) {
+        begin_anew();
+        fixture.options.size_max = CAPACITY * SEGMENT;
+        make_recycled();
+        uint64_t oldest = oldest_file();
+        for (uint64_t n = 1; n <= 3; n++)
+            leave_released(oldest - n, SEGMENT);
+        uint64_t files = files_there();
+        fixture.options.size_max = 16 * SEGMENT;
+        assert_int_equal(open_recycling(), WEIR_OK);
+        uint64_t end = weir_log_end(fixture.log);
+        memset(&halt, 0, sizeof halt);
+        halt.no_room = operations[i];
+        weir_io_set_fault(fixture.io, halt_fault, NULL);
+        while (weir_log_end(fixture.log) < end + 2 * SEGMENT) {
+            enum weir_err err = write_batches(model.count + 1);
+            if (err == WEIR_FULL) /* while it waits to try again */
+                model.defined -= model.batches[model.count + 1].definitions;
+            assert_true(err == WEIR_OK || (err == WEIR_FULL && i == 1));
+        }
+        assert_int_equal(files_there(), files);
+        halt.no_room = NULL;
+        while (weir_log_end(fixture.log) < end + 20 * SEGMENT)
+            assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        assert_int_equal(files_there(), 16);
+        close_recycling();
+    }
+}
+
+/* A stray file far below, and one that somebody removes. */
+static void
+test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 16 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    while (weir_log_first(fixture.log) < 20 * SEGMENT)
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    close_recycling();
+    assert_int_equal(files_there(), 16);
+    uint64_t oldest = oldest_file();
+    assert_true(oldest > 10);
+    leave_released(0, SEGMENT);
+    leave_released(5, SEGMENT);
+    leave_released(6, SEGMENT);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    uint64_t end = weir_log_end(fixture.log);
+    memset(&halt, 0, sizeof halt);
+    weir_io_set_fault(fixture.io, halt_fault, NULL);
+    unlink(segment_path(5));
+    while (weir_log_end(fixture.log) < end + 6 * SEGMENT)
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    assert_true(halt.lists >= 1 && halt.lists <= 2);
+    assert_int_equal(files_there(), 18);
+    /* now one less than size_max holds */
+    oldest = oldest_file();
+    for (uint64_t i = 0; i < 3; i++)
+        unlink(segment_path(oldest + i));
+    while (weir_log_end(fixture.log) < end + 20 * SEGMENT)
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    assert_int_equal(files_there(), 16);
+}
+
+static struct weir_frame_header
+header_of(uint64_t offset)
+{
+    struct weir_frame_header header;
+    int fd = open(segment_path(offset / SEGMENT), O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &header, sizeof header, (off_t)(offset % SEGMENT)), sizeof header);
+    close(fd);
+    return header;
+}
+
+static uint64_t
+last_header(uint64_t index)
+{
+    uint64_t offset = index * SEGMENT;
+    for (;;) {
+        uint64_t bytes = header_of(offset).bytes;
+        if (offset + bytes == (index + 1) * SEGMENT)
+            return offset;
+        offset += bytes;
+    }
+}
+
+static uint64_t
+counted(enum weir_counter counter)
+{
+    return fixture.counts.counter[counter];
+}
+
+/* Batches of [from, until) in offsets. */
+static uint64_t
+batches_in(uint64_t from, uint64_t until, uint64_t *samples, uint64_t *definitions)
+{
+    uint64_t batches = 0;
+    *samples = *definitions = 0;
+    for (uint64_t n = 1; n <= model.count; n++) {
+        if (model.batches[n].offset < from || model.batches[n].offset >= until)
+            continue;
+        *samples += model.batches[n].samples;
+        *definitions += model.batches[n].definitions;
+        batches++;
+    }
+    return batches;
+}
+
+static void
+release_through(uint64_t index)
+{
+    while (weir_log_first(fixture.log) <= index * SEGMENT) {
+        struct weir_checkpoint checkpoint;
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        if (weir_log_first(fixture.log) == 0)
+            continue;
+        assert_int_equal(
+            weir_checkpoint_read(fixture.io, fixture.directory, 0, &checkpoint, NULL), WEIR_OK);
+        assert_int_not_equal(checkpoint.dataplane_epoch, 0); /* nor behind damage alone */
+    }
+}
+
+/* Four kinds of damage to a log of 16 segments, which releases one at a time; each met by a
+ * checkpoint alone, or found at a start before. */
+static void
+test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **state)
+{
+    (void)state;
+    enum { HEADERS, ENDS, BODY, FILE_LOST, KINDS };
+    for (int kind = 0; kind < 2 * KINDS; kind++) {
+        begin_anew();
+        fixture.counts = (struct weir_counts){0};
+        fixture.options.size_max = 16 * SEGMENT;
+        assert_int_equal(open_recycling(), WEIR_OK);
+        while (weir_log_end(fixture.log) < 8 * SEGMENT)
+            assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        uint64_t damaged[2] = {0}, ends[2] = {0}, frames_corrupt = 1;
+        uint64_t n = 1; /* with definitions, the first of no segment */
+        while (model.batches[n].offset < 3 * SEGMENT || model.batches[n].definitions == 0 ||
+            model.batches[n].offset % SEGMENT == 0)
+            n++;
+        uint64_t offset = model.batches[n].offset;
+        if (kind % KINDS == HEADERS) {
+            flip(segment_path(offset / SEGMENT), offset % SEGMENT + 30);
+            damaged[0] = offset;
+            ends[0] = offset + PAGE;
+        } else if (kind % KINDS == ENDS) { /* across two checkpoints */
+            damaged[0] = last_header(3);
+            ends[0] = damaged[0] + PAGE;
+            damaged[1] = 4 * SEGMENT;
+            ends[1] = damaged[1] + PAGE;
+            flip(segment_path(3), damaged[0] % SEGMENT + 30);
+            flip(segment_path(4), 30);
+        } else if (kind % KINDS == BODY) {
+            struct weir_frame_header header = header_of(offset);
+            flip(segment_path(offset / SEGMENT), offset % SEGMENT + sizeof header +
+                header.block_count * sizeof(struct weir_frame_block) + header.mark_bytes + 8);
+            frames_corrupt = 0;
+        } else {
+            damaged[0] = 3 * SEGMENT;
+            ends[0] = 4 * SEGMENT;
+            assert_int_equal(truncate(segment_path(3), 0), 0);
+        }
+        uint64_t samples = 0, definitions = 0;
+        for (int i = 0; i < 2; i++) {
+            uint64_t some_samples, some_definitions;
+            batches_in(damaged[i], ends[i], &some_samples, &some_definitions);
+            samples += some_samples;
+            definitions += some_definitions;
+        }
+        if (kind % KINDS == BODY)
+            definitions = model.batches[n].definitions;
+        if (kind >= KINDS) {
+            close_recycling();
+            assert_int_equal(open_recycling(), WEIR_OK);
+            assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), frames_corrupt);
+            assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
+        }
+        release_through(9);
+        assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), frames_corrupt);
+        assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
+        uint64_t released, ignored;
+        batches_in(0, weir_log_first(fixture.log), &released, &ignored);
+        assert_int_equal(weir_log_samples_recycled(fixture.log), released - samples);
+        /* lost names stay lost, frames are gone with their segments */
+        close_recycling();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(fixture.recovery.frames_corrupt, 0);
+        assert_int_equal(fixture.recovery.definitions_lost, definitions);
+        assert_int_equal(fixture.recovery.definitions, model.defined - definitions);
+        assert_int_equal(fixture.lost, definitions);
+        release_through(20);
+        assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 0);
+        assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
+    }
+}
+
+/* A seal is one page: behind it frames of a run that was cut off stay, and show where it is damaged. */
+static void
+test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 16 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    fill_batch(0, 2500, 0, 0);
+    uint64_t bound = weir_frame_bound(&batch), left;
+    do {
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        left = SEGMENT - weir_log_end(fixture.log) % SEGMENT;
+    } while (model.count % 3 != 2 || left >= bound || left < 4 * PAGE);
+    uint64_t end = weir_log_end(fixture.log);
+    for (int i = 0; i < 2; i++) {
+        fill_batch(0, 5, 0, 0);
+        append();
+    }
+    settle();
+    assert_int_equal(weir_log_end(fixture.log), end + 2 * PAGE);
+    restart_machine(0);
+    close_recycling();
+    restart_machine(NEVER);
+    flip(segment_path(end / SEGMENT), end % SEGMENT + sizeof(struct weir_frame_header) + 8);
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(fixture.recovery.end_offset, end);
+    assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+    assert_int_equal(header_of(end).bytes, left);
+    assert_int_equal(header_of(end + PAGE).sample_count, 5);
+    flip(segment_path(end / SEGMENT), end % SEGMENT + 30);
+    release_through(end / SEGMENT);
+    uint64_t samples, definitions;
+    batches_in(0, weir_log_first(fixture.log), &samples, &definitions);
+    assert_int_equal(weir_log_samples_recycled(fixture.log), samples);
+    assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 1);
+}
+
+/* What the checkpointer reads comes with a flipped bit, the first time. */
+static struct {
+    uint64_t offset;
+    uint64_t left;
+} flipped;
+
+static enum weir_err
+read_flipped(weir_io_file file, void *data, size_t size, uint64_t offset)
+{
+    enum weir_err err = weir_io_sync_table.read(file, data, size, offset);
+    if (err == WEIR_OK && flipped.left != 0 && flipped.offset >= offset &&
+        flipped.offset < offset + size && size >= PAGE) { /* of a segment */
+        ((uint8_t *)data)[flipped.offset - offset] ^= 16;
+        flipped.left--;
+    }
+    return err;
+}
+
+static void
+test_frame_that_reads_well_a_second_time_keeps_its_names(void **state)
+{
+    (void)state;
+    for (int in_body = 0; in_body < 2; in_body++) {
+        begin_anew();
+        fixture.counts = (struct weir_counts){0};
+        struct weir_io_table table = quick_table();
+        table.read = read_flipped;
+        take_checkpointer_table(&table);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        assert_int_equal(write_batches(4), WEIR_OK);
+        struct weir_frame_header header = header_of(model.batches[1].offset);
+        assert_true(header.definition_count != 0);
+        /* the window comes first: the front of the frame then, on its own */
+        flipped.left = in_body ? 2 : 1;
+        flipped.offset = in_body ? sizeof header +
+                header.block_count * sizeof(struct weir_frame_block) + header.mark_bytes + 8 : 30;
+        release_through(2);
+        assert_int_equal(flipped.left, 0);
+        assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 0);
+        assert_int_equal(counted(WEIR_COUNTER_definitions_lost), 0);
+        close_recycling();
+        assert_int_equal(open_recycling(), WEIR_OK);
+        check_recovered();
+    }
+}
+
+static void
+put_bytes_behind(uint64_t n)
+{
+    if (n % 4 != 0)
+        return;
+    memset(batch.marks + batch.mark_bytes, 0xff, sizeof(struct weir_mark));
+    batch.mark_bytes += sizeof(struct weir_mark);
+}
+
+static void
+test_marks_before_damage_in_their_list_are_folded(void **state)
+{
+    (void)state;
+    twist_marks = put_bytes_behind;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(write_batches(100), WEIR_OK);
+    assert_true(weir_log_first(fixture.log) > CAPACITY * SEGMENT);
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    check_recovered();
+}
+
+static struct weir_mark_run *
+last_run(void)
+{
+    return (struct weir_mark_run *)(batch.marks + batch.mark_bytes) - 1;
+}
+
+static void
+name_later_series(uint64_t n)
+{
+    if (n % 3 == 0)
+        last_run()->number = model.defined + 5;
+}
+
+/* As at a replay, which has no such series at that place. */
+static void
+test_numbers_that_are_not_yet_defined_are_not_folded(void **state)
+{
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    twist_marks = name_later_series;
+    assert_int_equal(write_batches(3), WEIR_OK);
+    twist_marks = NULL;
+    /* no other template until it is released */
+    for (uint64_t n = 4; weir_log_first(fixture.log) == 0; n++) {
+        fill_batch(n, 2500, model.defined, 3);
+        model.defined += 3;
+        append();
+        (void)round_of_both();
+    }
+    settle();
+    close_recycling();
+    assert_int_equal(open_recycling(), WEIR_OK);
+    assert_int_equal(senders.sequence[3], 3);
+    assert_int_equal(senders.series[3], 0);
 }
 
 /* The region of a running instance, without frames in its ring: readers take all from files. */
@@ -907,6 +1514,26 @@ test_larger_log_is_released_by_several_segments_at_a_time(void **state)
     uint64_t batch_first = check_recovered();
     close_recycling();
     check_reader(batch_first);
+}
+
+static void
+test_checkpoint_is_asked_for_while_a_thirty_second_is_left(void **state)
+{
+    (void)state;
+    fixture.options.size_max = 64 * SEGMENT;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    const struct weir_release *release = weir_log_release(fixture.log);
+    for (uint64_t n = 0; atomic_load(&release->first_index) == 0; n++) {
+        assert_int_equal(atomic_load(&release->wanted_index), 0);
+        assert_true(weir_log_bytes(fixture.log) <= 62 * SEGMENT);
+        fill_batch(n % 1000 + 1, 2500, 0, 0);
+        enum weir_err err;
+        while ((err = weir_log_append(fixture.log, &batch)) == WEIR_AGAIN)
+            assert_int_equal(round_of_both(), WEIR_OK);
+        assert_int_equal(err, WEIR_OK);
+    }
+    assert_int_equal(weir_log_bytes(fixture.log), 62 * SEGMENT);
+    assert_int_equal(atomic_load(&release->first_index), 4);
 }
 
 static void
@@ -1028,19 +1655,33 @@ main(void)
         TEST(test_recycle_turns_over_a_log_that_keeps_its_size),
         TEST(test_recycle_survives_a_stop_at_any_operation),
         TEST(test_checkpointer_without_space_releases_nothing_and_tries_again),
+        TEST(test_checkpointer_waits_longer_after_each_failure),
+        TEST(test_file_that_is_gone_since_it_was_listed_stops_no_checkpoint),
         TEST(test_checkpointer_stops_for_good_after_a_device_error),
         TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
         TEST(test_checkpoint_is_given_up_where_the_instance_stops),
-        TEST(test_log_of_one_segment_refuses_since_nothing_can_be_released),
+        TEST(test_log_too_small_to_be_recycled_is_refused_by_name),
+        TEST(test_log_that_loses_what_is_not_durable_does_not_end_where_it_begins),
+        TEST(test_log_that_ends_where_it_begins_opens_again_and_again),
         TEST(test_log_names_whole_only_what_is_durable),
         TEST(test_recycled_bytes_do_not_check_out_at_their_new_place),
         TEST(test_damaged_chunk_of_definitions_costs_its_numbers_alone),
         TEST(test_log_whose_beginning_is_lost_is_refused_by_name),
         TEST(test_segments_behind_the_checkpoint_that_are_all_gone_are_missed),
         TEST(test_released_file_that_was_cut_is_not_recycled),
+        TEST(test_stop_while_a_cut_released_file_is_removed_leaves_a_log_that_opens),
+        TEST(test_short_last_file_with_frames_of_another_place_was_never_used),
+        TEST(test_released_files_are_taken_where_there_is_no_room_for_new_ones),
+        TEST(test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for),
+        TEST(test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame),
+        TEST(test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable),
+        TEST(test_frame_that_reads_well_a_second_time_keeps_its_names),
+        TEST(test_marks_before_damage_in_their_list_are_folded),
+        TEST(test_numbers_that_are_not_yet_defined_are_not_folded),
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),
         TEST(test_larger_log_is_released_by_several_segments_at_a_time),
+        TEST(test_checkpoint_is_asked_for_while_a_thirty_second_is_left),
         TEST(test_newest_time_of_a_released_frame_is_remembered),
         TEST(test_frame_written_over_within_its_scan_is_no_damage),
     };
