@@ -72,6 +72,7 @@ struct supervisor {
     sigset_t signals;
     int signal_fd;
     bool announced;
+    bool hangs; /* the dataplane, as was said last */
     int64_t stopping_ns; /* 0: running */
     int exit_code;
 };
@@ -316,6 +317,7 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
     child->ready = false;
     weir_instance_set_pid(&supervisor->instance, child->name, 0);
     if (child == &supervisor->children[DATAPLANE]) {
+        supervisor->hangs = false;
         /* release pairs with readers' acquire: what the dead one held in flight is gone */
         atomic_store_explicit(&supervisor->shared->epoch, 0, memory_order_release);
         atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
@@ -412,6 +414,26 @@ watch_children(struct supervisor *supervisor)
     return all;
 }
 
+/* Says when a ready dataplane does not go on, and when it does again. It is not killed for that: a
+ * debugger may hold it, or a device that is slow, and what it has taken would be lost. */
+static void
+watch_heartbeat(struct supervisor *supervisor)
+{
+    const struct child *dataplane = &supervisor->children[DATAPLANE];
+    if (!dataplane->ready)
+        return;
+    int64_t age_ns = weir_heartbeat_age_ns(&supervisor->shared->heartbeats, weir_mono_ns());
+    bool hangs = age_ns > WEIR_HEARTBEAT_HANGS_NS;
+    if (hangs == supervisor->hangs)
+        return;
+    supervisor->hangs = hangs;
+    if (hangs)
+        weir_event(WEIR_WARN, "dataplane_hangs", "pid=%d heartbeat_age_ms=%lld",
+            (int)dataplane->pid, (long long)(age_ns / MS));
+    else
+        weir_event(WEIR_INFO, "dataplane_answers", "pid=%d", (int)dataplane->pid);
+}
+
 /* One round of ending. True when every child is gone. */
 static bool
 stop_children(struct supervisor *supervisor)
@@ -466,6 +488,7 @@ supervise(struct supervisor *supervisor)
         }
         start_children(supervisor);
         bool all = watch_children(supervisor);
+        watch_heartbeat(supervisor);
         wait_events(supervisor, all ? IDLE_NS : POLL_NS);
     }
 }

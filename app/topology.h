@@ -8,13 +8,14 @@
 
 #include "base/config.h"
 #include "base/err.h"
+#include "base/heartbeat.h"
 #include "base/ledger.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#define WEIR_THREADS_MAX (WEIR_WORKERS_MAX + 2)
+#define WEIR_THREADS_MAX WEIR_HEARTBEATS_MAX /* each worker, the registrar, the writer */
 #define WEIR_TOPOLOGY_REGIONS_MAX 16
 /* The worker of all weir listeners: a channel's state has one owner (docs/design/wire.md). */
 #define WEIR_WIRE_WORKER 0

@@ -1,4 +1,5 @@
 """kill -9 at random moments under load; no acknowledged sample is lost, none is invented."""
+import json
 import os
 import random
 import re
@@ -135,6 +136,28 @@ def test_children_go_within_a_second_of_the_supervisors_death():
         wait_for(lambda: not any(alive(pid) for pid in children), 1, "children are gone")
         weir.start()
         assert weir.raw("last_f", now, now + 1) == {(): [(now, 1.0)]}, "flushed before the end"
+
+
+def test_a_dataplane_that_hangs_is_told_and_left_alone():
+    def health():
+        status, body = weir.get("/healthz")
+        return status, json.loads(body)
+
+    with Instance() as weir:
+        time.sleep(4)  # idle: longer than a hang takes to be seen
+        assert health()[0] == 200
+        stopped = weir.kill("dataplane", signal.SIGSTOP)
+        wait_for(lambda: health()[0] == 503, 10, "/healthz says that it hangs")
+        status, body = health()
+        assert body["reason"] == body["ingest"] == "dataplane_hangs", body
+        if weir.get("/metrics")[0] == 200:  # not so if it stopped amid a publication of its counts
+            assert weir.metrics()["weir_dataplane_heartbeat_age_seconds"] > 3
+        wait_for(lambda: "event=dataplane_hangs" in weir.log(), 10, "the event")
+        weir.kill("dataplane", signal.SIGCONT)
+        wait_for(lambda: health()[0] == 200, 10, "/healthz is well again")
+        wait_for(lambda: "event=dataplane_answers" in weir.log(), 10, "the event")
+        assert weir.pid("dataplane") == stopped, "the same one"
+        assert weir.log().count("event=dataplane_hangs") == 1, weir.log()
 
 
 def test_the_http_port_outlives_the_control_plane():
