@@ -106,6 +106,7 @@ weir_usage_filter(FILE *out)
         "  deny PREFIX         drop what comes from these addresses (192.0.2.0/24, 2001:db8::1)\n"
         "  allow PREFIX        an exception from a shorter prefix that is denied\n"
         "  remove PREFIX       take a rule away\n"
-        "  limit RATE [BURST]  packets a second of one source, and how many at once\n"
+        "  limit RATE [BURST]  packets a second of one source, and how many at once (default: a\n"
+        "                      tenth of a second's worth, at least 1)\n"
         "  limit off\n");
 }
