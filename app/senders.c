@@ -45,8 +45,11 @@ print_table(const char *body, size_t size)
     json_array_foreach(worst, i, row)
         print_row(row);
     json_int_t known = json_integer_value(json_object_get(answer, "channels"));
-    printf("%" JSON_INTEGER_FORMAT " channel%s known, %zu of them shown\n", known,
-        weir_plural((uint64_t)known), json_array_size(worst));
+    if (known == 0)
+        printf("0 channels known about a second ago: try again where one has just begun to send\n");
+    else
+        printf("%" JSON_INTEGER_FORMAT " channel%s known, %zu of them shown\n", known,
+            weir_plural((uint64_t)known), json_array_size(worst));
     json_decref(answer);
     return WEIR_OK;
 }
@@ -93,7 +96,8 @@ weir_usage_senders(FILE *out)
     fprintf(out,
         "usage: weir senders [OPTIONS]\n\n"
         "Prints the channels of the weir protocol that lost the most packets since the dataplane\n"
-        "started, at most 64, worst first: by gaps, then duplicates, then reorderings.\n\n"
+        "started, at most 64, worst first: by gaps, then duplicates, then reorderings. What it\n"
+        "knows is about a second old.\n\n"
         "  --http ADDR:PORT   where the instance answers (default 127.0.0.1:9880)\n"
         "  --json             the answer as it came\n");
 }
