@@ -187,8 +187,8 @@ take_answer(const struct sender *sender)
             sender->address);
     printf("%s%s", answer, used > 0 && answer[used - 1] == '\n' ? "" : "\n");
     if (strcmp(answer, "error disk_full\n") == 0)
-        return weir_fail(WEIR_FULL, 0, "the log of %s is full: nothing of this connection is known to "
-            "be durable; raise log.size_max or make room, and send it again", sender->address);
+        return weir_fail(WEIR_FULL, 0, "the log of %s is full: nothing of this connection is known "
+            "to be durable; raise log.size_max or make room, and send it again", sender->address);
     if (strncmp(answer, "ok ", 3) != 0)
         return weir_fail(WEIR_IO, 0, "the answer is not ok: not known to be durable");
     uint64_t accepted;

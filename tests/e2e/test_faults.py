@@ -13,7 +13,7 @@ import time
 
 import tap
 import wire
-from instance import NIGHTLY, Instance, bits, free_port, parse_ok, wait_for
+from instance import BIN, NIGHTLY, Instance, bits, free_port, parse_ok, wait_for
 
 KILLS = 200 if NIGHTLY else 20
 LINES = 40
@@ -245,6 +245,12 @@ def test_a_start_that_cannot_succeed_is_not_tried_again():
             assert other.log().count("child_started child=dataplane") == 1
         refused(f'"series.max is 10, and data {weir.data} holds 30 series"', "--series-max", "10")
         refused("bind UDP 192.0.2.1 port", "--influx-udp", "192.0.2.1:8089")
+        if os.geteuid() == 0:
+            refused("port net_nonexistent0: the driver is not one", "--port", "net_nonexistent0")
+            refused("interface nosuch", "--port", "net_af_packet0,iface=nosuch")
+            refused("interface nosuch", "--port", "net_af_xdp0,iface=nosuch")
+            if os.path.exists(os.path.join(BIN, "weir_xdp.bpf.o")):
+                refused("the driver of interface lo ", "--port", "net_af_xdp0,iface=lo")
         key = os.path.join(weir.data, "key")
         os.rename(key, key + ".kept")
         with open(key, "w") as file:
