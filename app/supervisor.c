@@ -2,6 +2,7 @@
 
 #include "app/instance.h"
 #include "app/supervisor_filter.h"
+#include "app/topology.h"
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -533,6 +535,22 @@ print_ledger(struct supervisor *supervisor)
     free(sum);
 }
 
+/* What is said before anything starts. A plan that fails the dataplane refuses, and says why. */
+static void
+tell_doubts(const struct weir_config *config)
+{
+    const char *doubt = weir_config_doubt(config);
+    if (doubt != NULL)
+        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", doubt);
+    int32_t cores[CPU_SETSIZE];
+    struct weir_topology topology;
+    char text[256];
+    if (weir_topology_plan(config, cores, weir_topology_cores(cores, CPU_SETSIZE), &topology) ==
+            WEIR_OK &&
+        weir_topology_doubt(&topology, weir_topology_machine_bytes(), text, sizeof text))
+        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", text);
+}
+
 int
 weir_supervisor_run(const struct weir_supervisor_options *options)
 {
@@ -543,9 +561,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
             [CONTROLPLANE] = {.name = "controlplane", .program = "weir-controlplane",
                 .wanted = options->config->http_port != 0}}};
     weir_event_init("supervisor", options->config->log_level);
-    const char *doubt = weir_config_doubt(options->config);
-    if (doubt != NULL)
-        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", doubt);
+    tell_doubts(options->config);
     raise_limits();
     enum weir_err err = find_programs(&supervisor, options->programs);
     if (err == WEIR_OK)

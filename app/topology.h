@@ -59,6 +59,14 @@ enum weir_err weir_topology_plan(const struct weir_config *config, const int32_t
 /* Cores this process may use by its affinity mask; returns their count. */
 uint32_t weir_topology_cores(int32_t *cores, uint32_t max);
 
+/* All that the dataplane takes at start, at most. */
+uint64_t weir_topology_bytes(const struct weir_topology *topology);
+
+/* Says in out what is doubtful where the plan takes more than the machine has; else false. */
+bool weir_topology_doubt(const struct weir_topology *topology, uint64_t machine_bytes, char *out,
+    size_t size);
+uint64_t weir_topology_machine_bytes(void);
+
 /* Each line begins with prefix. */
 void weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out);
 

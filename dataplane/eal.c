@@ -120,8 +120,8 @@ init(const struct weir_eal_options *options, int core)
     return WEIR_OK;
 }
 
-/* What DPDK would say of a vdev string in words of its own, said before it starts: the driver is one
- * that is linked, and the interface is there. */
+/* Before DPDK starts, which would say it in words of its own: the driver is one that is linked, and
+ * the interface is there. */
 static enum weir_err
 check_vdev(const char *vdev)
 {
