@@ -48,11 +48,12 @@ ask(int fd, const char *line)
     }
     enum weir_err err = WEIR_OK;
     if (fprintf(stream, "%s\n", line) < 0 || fflush(stream) != 0 ||
-        fgets(first, sizeof first, stream) == NULL)
+        fgets(first, sizeof first, stream) == NULL) {
         err = weir_fail(WEIR_IO, errno, "the supervisor does not answer");
-    else if (strcmp(first, "ok\n") != 0)
-        err = weir_fail(WEIR_INVALID, 0, "%.*s", (int)strcspn(first, "\n"),
-            strncmp(first, "error ", 6) == 0 ? first + 6 : first);
+    } else if (strcmp(first, "ok\n") != 0) {
+        const char *reason = strncmp(first, "error ", 6) == 0 ? first + 6 : first;
+        err = weir_fail(WEIR_INVALID, 0, "%.*s", (int)strcspn(reason, "\n"), reason);
+    }
     for (int byte; err == WEIR_OK && (byte = fgetc(stream)) != EOF;)
         putchar(byte);
     fclose(stream);

@@ -37,6 +37,7 @@ struct weir_send_options {
 
 struct weir_send_source {
     FILE *file; /* NULL: generate */
+    const char *name; /* of it, for messages; borrowed */
     uint64_t count;
     uint64_t made;
     uint64_t series;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static void
@@ -64,7 +65,8 @@ ask(const char *http, bool as_json)
     if (err != WEIR_OK)
         return err;
     if (status != 200)
-        err = weir_fail(WEIR_IO, 0, "%s answers %d: %.200s", http, status, body);
+        err = weir_fail(WEIR_IO, 0, "%s answers %d: %.*s", http, status,
+            (int)strcspn(body, "\n"), body);
     else if (as_json)
         fwrite(body, 1, size, stdout);
     else

@@ -482,6 +482,35 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
         assert set(weir.ledger()[1].values()) == {0}
 
 
+def test_the_example_agent_says_what_is_wrong():
+    def example(*words):
+        return subprocess.run([os.path.join(BIN, "client/weir-example-agent"), *words],
+                              capture_output=True, text=True, timeout=30)
+
+    port = str(free_port())
+    for words in ((), ("127.0.0.1", port, "sctp", "1"), ("127.0.0.1", "0", "tcp", "1"),
+                  ("127.0.0.1", port, "tcp", "none")):
+        done = example(*words)
+        assert done.returncode == 2 and done.stderr.startswith("usage: "), done
+    done = example("127.0.0.1", port, "tcp", "1")
+    assert done.returncode == 1 and f"connect to 127.0.0.1 port {port}: " in done.stderr, done
+
+
+def test_what_matches_nothing_is_told():
+    def query(*words):
+        return subprocess.run([os.path.join(BIN, "weir"), "query", "--http",
+                               f"127.0.0.1:{weir.http}", *words], capture_output=True, text=True)
+
+    with Wire() as weir:
+        for words in (("--values", "nosuch"), ("--series", "nosuch"), ("--labels",)):
+            done = query(*words)
+            assert (done.returncode, done.stdout) == (0, ""), done
+            assert done.stderr == "weir query: nothing matches\n", done
+        done = query("nosuch", "--step", "wide")
+        assert done.returncode == 1 and done.stderr.startswith("weir query: HTTP 400: {"), done
+        assert done.stderr.count("\n") == 1, done
+
+
 def test_the_example_agent_is_stored_over_tcp_and_udp():
     with Wire() as weir:
         for transport, port in (("tcp", weir.weir_tcp), ("udp", weir.weir_udp)):

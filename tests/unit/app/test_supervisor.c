@@ -161,17 +161,17 @@ wait_pid(const char *process, pid_t not)
     }
 }
 
-/* `weir filter` to the instance: what it prints begins with `said`. */
+/* `weir filter` to the instance: the line it prints begins with `said`. */
 static void
 expect_filter(const char *words, const char *said)
 {
-    char command[512], line[256] = "";
+    char command[512], line[256] = "", more[256];
     snprintf(command, sizeof command, "%s filter --data %s %s 2>&1", WEIR_PROGRAM, data, words);
     FILE *out = popen(command, "r");
     assert_non_null(out);
-    bool got = fgets(line, sizeof line, out) != NULL;
+    bool one = fgets(line, sizeof line, out) != NULL && fgets(more, sizeof more, out) == NULL;
     pclose(out);
-    if (!got || strncmp(line, said, strlen(said)) != 0)
+    if (!one || strncmp(line, said, strlen(said)) != 0)
         fail_msg("%s: %s", words, line);
 }
 
