@@ -61,7 +61,8 @@ weir_send_source_next(struct weir_send_source *source, size_t *size)
 enum weir_err
 weir_send_source_ended(const struct weir_send_source *source)
 {
-    return source->error == 0 ? WEIR_OK : weir_fail(WEIR_IO, source->error, "read %s", source->name);
+    return source->error == 0 ? WEIR_OK
+                              : weir_fail(WEIR_IO, source->error, "read %s", source->name);
 }
 
 enum weir_err
