@@ -201,9 +201,10 @@ child_work(const struct weir_bench_run *run, struct weir_bench_found *found)
     for (uint32_t i = 0; i < check->draw_count; i++) {
         const struct draw *draw = &check->draws[i];
         found->compared++;
-        found->mismatched += !draw->found;
+        found->wrong += draw->met && !draw->found;
         found->missing += !draw->met;
     }
+    found->mismatched = found->wrong + found->missing;
     return err;
 }
 

@@ -29,8 +29,9 @@ struct weir_bench_found {
     uint64_t samples;    /* of its series in the run's time range */
     uint64_t log_samples; /* all that the log holds, where all_times asks for them */
     uint64_t compared;   /* drawn samples looked for: 10,000, or all where there are fewer */
-    uint64_t mismatched; /* samples of them that are missing or different */
-    uint64_t missing;    /* of them */
+    uint64_t wrong;      /* of them, there with another value */
+    uint64_t missing;    /* of them, not there */
+    uint64_t mismatched; /* both together: what must be 0 where nothing may be lost on the way */
     double seconds;
 };
 

@@ -5,7 +5,8 @@
  *   2x, 5x  that many times the peak, whether there is room or not
  *   half    half of the peak: from when on nothing is lost any more
  *   churn   half of the peak, and beside it lines of new series, five times as many as the
- *           registrar has defined in a second while warming up
+ *           registrar has defined in a second while warming up; where DATA knows the series of an
+ *           earlier run, that is measured with new ones
  *   half    once more
  *
  * A packet that finds the ring full is lost as on a network card: it is counted as ring_full and
@@ -33,7 +34,10 @@
 #define RING_SLOTS 4096 /* as many as a network card's queue has */
 #define BURST 64
 #define CHURN_TIMES 5
+#define REACHED_LEAST 0.9  /* of what a phase's name says */
+#define DISTURBED_LEAST 1.25 /* of the peak: then that was none */
 #define CHURN_SERIES_MAX 4000000 /* room in the table */
+#define DEFINE_SERIES_MAX 1000000 /* of that, where the rate of definitions is measured apart */
 #define RATE_BOUND 30000000      /* samples a second, for the room on disk */
 #define SAMPLE_BYTES_BOUND 10
 
@@ -55,9 +59,10 @@ struct bench {
     uint64_t churn_offered; /* packets of new series */
     uint64_t churn_full;
     uint64_t churn_host;    /* number in the next new series' label */
+    uint64_t churn_run;     /* this run's number in their label: no other run has it */
     int64_t churn_time_ms;
     double peak;            /* samples a second */
-    double define_rate;     /* series a second in the first pass */
+    double define_rate;     /* series a second while warming up */
     json_t *phases;
 };
 
@@ -122,12 +127,13 @@ static size_t
 churn_packet(struct bench *bench, uint8_t *out)
 {
     static const char text[] =
-        "churn,job=weir-overload,host=node-000000000,region=eu-west-1 v=1i 0000000000000000000\n";
+        "churn,job=run-0000000000,host=node-000000000,region=eu-west-1 v=1i 0000000000000000000\n";
     const size_t bytes = sizeof text - 1;
     for (int i = 0; i < PACKET_LINES; i++) {
         uint8_t *line = out + (size_t)i * bytes;
         memcpy(line, text, bytes);
-        weir_bench_put_digits(line + strcspn(text, "0") + 9, bench->churn_host++, 9);
+        weir_bench_put_digits(line + (strstr(text, "run-") - text) + 14, bench->churn_run, 10);
+        weir_bench_put_digits(line + (strstr(text, "node-") - text) + 14, bench->churn_host++, 9);
         weir_bench_put_digits(line + bytes - 1, (uint64_t)bench->churn_time_ms * 1000000, 19);
     }
     return PACKET_LINES * bytes;
@@ -190,21 +196,50 @@ wait_ended(struct bench *bench)
     return false;
 }
 
+/* Offers so many new series, waiting for room, and takes the rate at which they are defined. */
+static bool
+define_new(struct bench *bench, uint64_t count)
+{
+    uint64_t series = weir_bench_target_series(bench->target);
+    int64_t start_ns = weir_mono_ns();
+    for (uint64_t i = 0; i < count; i += PACKET_LINES) {
+        if (weir_bench_target_reserve(bench->target) == NULL)
+            return false;
+        offer(bench, true);
+    }
+    if (!wait_ended(bench))
+        return false;
+    bench->define_rate = (double)(weir_bench_target_series(bench->target) - series) * 1e9 /
+        (double)(weir_mono_ns() - start_ns);
+    return true;
+}
+
+/* A first pass whose series are known says nothing of how fast new ones are defined. */
+static bool
+first_pass(struct bench *bench)
+{
+    uint64_t series = weir_bench_target_series(bench->target);
+    int64_t start_ns = weir_mono_ns();
+    if (!offer_passes(bench, 1) || !wait_ended(bench))
+        return false;
+    uint64_t defined = weir_bench_target_series(bench->target) - series;
+    bench->define_rate = (double)defined * 1e9 / (double)(weir_mono_ns() - start_ns);
+    uint64_t half = bench->options.series / 2;
+    return defined >= half ||
+        define_new(bench, half < DEFINE_SERIES_MAX ? half : DEFINE_SERIES_MAX);
+}
+
 static bool
 warm_up(struct bench *bench)
 {
-    uint64_t stored = 0, misses = 0;
-    for (int i = 0; i < WARM_PASSES_MAX; i++) {
-        uint64_t series = weir_bench_target_series(bench->target);
-        uint64_t passes = weir_bench_load_passes(bench->load);
-        int64_t start_ns = weir_mono_ns();
-        if (!offer_passes(bench, passes + 1) || !wait_ended(bench))
+    if (!first_pass(bench))
+        return false;
+    const struct weir_counts *total = &bench->sum->total;
+    uint64_t stored = total->unit[WEIR_UNIT_SAMPLES].stored;
+    uint64_t misses = total->counter[WEIR_COUNTER_raw_misses];
+    for (int i = 1; i < WARM_PASSES_MAX; i++) {
+        if (!offer_passes(bench, weir_bench_load_passes(bench->load) + 1) || !wait_ended(bench))
             return false;
-        double seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
-        if (i == 0)
-            bench->define_rate =
-                (double)(weir_bench_target_series(bench->target) - series) / seconds;
-        const struct weir_counts *total = &bench->sum->total;
         uint64_t now = total->unit[WEIR_UNIT_SAMPLES].stored;
         uint64_t missed = total->counter[WEIR_COUNTER_raw_misses];
         if (now - stored == bench->options.series && missed - misses <= bench->options.series / 100)
@@ -329,10 +364,12 @@ report_phase(struct bench *bench, const char *name, const struct moment *before,
         json_object_set_new(phase, "new_defined_per_sec", json_real((double)defined / seconds));
         json_object_set_new(phase, "durable_of_offered",
             json_real((double)(stored - defined) / known));
-    } else if (bench->peak > 0) {
-        json_object_set_new(phase, "offered_of_peak", json_real(known / seconds / bench->peak));
-        json_object_set_new(phase, "durable_of_peak",
-            json_real((double)(stored - defined) / seconds / bench->peak));
+    }
+    double durable = (double)(stored - defined) / seconds;
+    double peak = bench->peak > 0 ? bench->peak : durable; /* this is the peak */
+    if (peak > 0) {
+        json_object_set_new(phase, "offered_of_peak", json_real(known / seconds / peak));
+        json_object_set_new(phase, "durable_of_peak", json_real(durable / peak));
     }
     json_object_set_new(phase, "lost", losses_json(before, after));
     json_t *stages = json_object();
@@ -357,7 +394,31 @@ peak_phase(struct bench *bench)
     report_phase(bench, "peak", &before, &after, NULL);
     json_t *phase = json_array_get(bench->phases, json_array_size(bench->phases) - 1);
     bench->peak = json_real_value(json_object_get(phase, "durable_per_sec"));
-    return true;
+    if (bench->peak <= 0)
+        fprintf(stderr, "weir bench: nothing was durable at the peak\n");
+    return bench->peak > 0;
+}
+
+static double
+number_of(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+/* Says where a phase was not what its name promises. */
+static void
+tell_doubts(const json_t *phase, const char *name, double times, bool churn)
+{
+    double offered = number_of(phase, "offered_of_peak");
+    double durable = number_of(phase, "durable_of_peak");
+    if (offered < REACHED_LEAST * times)
+        fprintf(stderr, "weir bench: phase %s offered %.2f times the peak, not %.1f: the "
+            "generator came no further\n", name, offered, times);
+    if (durable > DISTURBED_LEAST)
+        fprintf(stderr, "weir bench: phase %s made %.2f times the peak durable: the peak was "
+            "disturbed, and no multiple of it is what it says\n", name, durable);
+    if (churn && json_object_get(phase, "new_offered_per_sec") == NULL)
+        fprintf(stderr, "weir bench: phase %s offered no new series\n", name);
 }
 
 static bool
@@ -375,6 +436,7 @@ paced_phase(struct bench *bench, const char *name, double times, double churn_ra
         json_object_set_new(extra, "last_loss_after_seconds",
             json_real((double)(quiet_ns - before.ns) / 1e9));
     report_phase(bench, name, &before, &after, extra);
+    tell_doubts(extra, name, times, strcmp(name, "churn") == 0);
     return true;
 }
 
@@ -465,25 +527,21 @@ print_counts(json_t *counts)
     printf("%s\n", before[0] == '\0' ? "-" : "");
 }
 
-static double
-number_of(const json_t *object, const char *name)
-{
-    return json_number_value(json_object_get(object, name));
-}
-
-/* A line a phase, and the sums: rates are samples a second, and new ones series. */
+/* A line a phase, and the sums: rates are samples a second, and new ones series; x-peak is what was
+ * offered over the peak. */
 static void
 print_table(const json_t *out)
 {
     size_t index;
     json_t *phase, *value;
     const char *key;
-    printf("%-6s %8s %12s %12s %12s %12s %12s  %s\n", "phase", "seconds", "offered/s",
-        "durable/s", "new/s", "defined/s", "private MiB", "lost");
+    printf("%-6s %8s %12s %6s %12s %12s %12s %12s  %s\n", "phase", "seconds", "offered/s",
+        "x-peak", "durable/s", "new/s", "defined/s", "private MiB", "lost");
     json_array_foreach (json_object_get(out, "phases"), index, phase) {
-        printf("%-6s %8.2f %12.0f %12.0f %12.0f %12.0f %12.1f  ",
+        printf("%-6s %8.2f %12.0f %6.2f %12.0f %12.0f %12.0f %12.1f  ",
             json_string_value(json_object_get(phase, "phase")), number_of(phase, "seconds"),
-            number_of(phase, "offered_per_sec"), number_of(phase, "durable_per_sec"),
+            number_of(phase, "offered_per_sec"), number_of(phase, "offered_of_peak"),
+            number_of(phase, "durable_per_sec"),
             number_of(phase, "new_offered_per_sec"), number_of(phase, "new_defined_per_sec"),
             number_of(phase, "private_bytes") / (1 << 20));
         print_counts(json_object_get(phase, "lost"));
@@ -509,7 +567,7 @@ start(struct bench *bench)
     int64_t newest_ms = weir_bench_target_newest_ms(bench->target) + 1000;
     time_ms = newest_ms > time_ms ? newest_ms : time_ms;
     bench->churn_time_ms = weir_wall_ms();
-    bench->churn_host = (uint64_t)bench->churn_time_ms % 1000 * 1000000;
+    bench->churn_run = (uint64_t)bench->churn_time_ms / 1000;
     return weir_bench_load_new(WEIR_BENCH_INFLUX, options->series, time_ms,
                weir_bench_step_ms(WEIR_BENCH_INFLUX, options->series), &bench->load) == WEIR_OK;
 }

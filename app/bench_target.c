@@ -1,5 +1,6 @@
 #include "app/bench_target.h"
 
+#include "app/bench_conditions.h"
 #include "app/bench_cpu.h"
 #include "app/bench_feed.h"
 #include "base/clock.h"
@@ -21,7 +22,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysinfo.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -524,68 +524,9 @@ weir_bench_target_shared_fd(const struct weir_bench_target *target)
     return target->shared_fd;
 }
 
-static void
-cpu_model(char *out, size_t size)
-{
-    char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    snprintf(out, size, "unknown");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || colon == NULL)
-            continue;
-        colon[strcspn(colon, "\n")] = '\0';
-        snprintf(out, size, "%s", colon + 2);
-        break;
-    }
-    if (file != NULL)
-        fclose(file);
-}
-
-/* Memory of a process that lies in huge pages of whatever kind. */
-static uint64_t
-huge_page_bytes(pid_t pid)
-{
-    static const char *const fields[] = {"AnonHugePages:", "ShmemPmdMapped:", "Shared_Hugetlb:",
-        "Private_Hugetlb:"};
-    char text[256];
-    uint64_t total = 0;
-    snprintf(text, sizeof text, "/proc/%d/smaps_rollup", (int)pid);
-    FILE *file = fopen(text, "r");
-    while (file != NULL && fgets(text, sizeof text, file) != NULL)
-        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-            if (strncmp(text, fields[i], strlen(fields[i])) == 0)
-                total += strtoull(text + strlen(fields[i]), NULL, 10) << 10;
-    if (file != NULL)
-        fclose(file);
-    return total;
-}
-
 void
 weir_bench_target_describe(const struct weir_bench_target *target, json_t *report)
 {
-    char text[256];
-    struct statfs kind;
-    cpu_model(text, sizeof text);
-    json_object_set_new(report, "cpu", json_string(text));
-    json_object_set_new(report, "cpus", json_integer(get_nprocs()));
-    json_object_set_new(report, "simd", json_string(target->shared->simd));
-    json_object_set_new(report, "io", json_string(target->shared->io_backend));
     json_object_set_new(report, "prefaulted", json_true());
-    json_object_set_new(report, "dataplane_huge_page_bytes",
-        json_integer((json_int_t)huge_page_bytes(target->pid)));
-    snprintf(text, sizeof text, "unknown");
-    if (statfs(target->data, &kind) == 0)
-        snprintf(text, sizeof text, "0x%lx", (unsigned long)kind.f_type);
-    json_object_set_new(report, "file_system_type", json_string(text));
-    uint64_t pages = 0;
-    snprintf(text, sizeof text, "/proc/%d/statm", (int)target->pid);
-    FILE *file = fopen(text, "r");
-    if (file != NULL) {
-        if (fscanf(file, "%*u %" SCNu64, &pages) != 1)
-            pages = 0;
-        fclose(file);
-    }
-    json_object_set_new(report, "dataplane_resident_bytes",
-        json_integer((json_int_t)(pages * (uint64_t)sysconf(_SC_PAGESIZE))));
+    weir_bench_conditions_add(target->shared, target->pid, target->data, report);
 }

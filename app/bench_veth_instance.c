@@ -133,6 +133,21 @@ weir_veth_instance_wait_open(struct weir_veth *run)
     return weir_fail(WEIR_IO, 0, "the instance did not open: see its messages above");
 }
 
+pid_t
+weir_veth_dataplane_pid(const struct weir_veth *run)
+{
+    char path[WEIR_CONFIG_PATH_MAX + 32];
+    int pid = 0;
+    snprintf(path, sizeof path, "%s/run/dataplane.pid", run->options->data);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%d", &pid) != 1)
+        pid = 0;
+    fclose(file);
+    return (pid_t)pid;
+}
+
 void
 weir_veth_instance_stop(struct weir_veth *run)
 {

@@ -98,6 +98,8 @@ enum weir_err weir_veth_instance_start(struct weir_veth *run) WEIR_MUST_USE;
  * ingest is open. */
 enum weir_err weir_veth_instance_wait_open(struct weir_veth *run) WEIR_MUST_USE;
 bool weir_veth_instance_lives(const struct weir_veth *run);
+/* The pid that the instance names, 0 for none. */
+pid_t weir_veth_dataplane_pid(const struct weir_veth *run);
 /* Waits for its end, a while. */
 void weir_veth_instance_stop(struct weir_veth *run);
 

@@ -1,5 +1,6 @@
 #include "app/bench_veth_parts.h"
 
+#include "app/bench_conditions.h"
 #include "base/clock.h"
 #include "base/shared.h"
 
@@ -107,13 +108,15 @@ weir_veth_report(const struct weir_veth *run)
     set_count(out, "durable", weir_veth_stored(before, after));
     set_count(out, "queryable", run->found.samples);
     set_count(out, "compared", run->found.compared);
-    set_count(out, "mismatched", run->found.mismatched);
+    set_count(out, "mismatched", run->found.wrong);
     set_count(out, "missing", run->found.missing);
     set_real(out, "read_back_seconds", run->found.seconds);
     report_cost(run, out);
     set_count(out, "ledger_residual", residual(run));
     json_object_set_new(out, "kernel_receive_core", json_string("generator"));
-    json_object_set_new(out, "simd", json_string(run->shared->simd));
+    weir_bench_conditions_add(run->shared, weir_veth_dataplane_pid(run), run->options->data, out);
+    set_count(out, "syncs", after->ledger.total.counter[WEIR_COUNTER_syncs] -
+            before->ledger.total.counter[WEIR_COUNTER_syncs]);
     json_object_set_new(out, "fsync", json_true());
     return out;
 }
@@ -126,6 +129,6 @@ weir_veth_is_right(const struct weir_veth *run)
     return after->sent.frames - before->sent.frames ==
                weir_veth_received(before, after) + frames_lost &&
            weir_veth_stored(before, after) == run->found.samples &&
-           run->found.mismatched == run->found.missing &&
-           (run->found.missing == 0 || frames_lost > 0) && residual(run) == 0;
+           run->found.wrong == 0 && (run->found.missing == 0 || frames_lost > 0) &&
+           residual(run) == 0;
 }

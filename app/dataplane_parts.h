@@ -31,6 +31,8 @@ struct weir_dataplane_thread {
     const struct weir_topology_thread *plan;
     pthread_t handle;
     int epoll_fd;
+    _Atomic int64_t *heartbeat_ns; /* ours, in the shared region */
+    uint64_t heartbeat_tsc;   /* when the next one is due */
     bool polls;               /* a port without a descriptor to sleep on */
     _Atomic uint32_t drained; /* phase its stages are done with; read by the main thread */
     uint8_t apart[WEIR_CACHE_LINE]; /* drained is stored each round */

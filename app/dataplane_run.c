@@ -24,8 +24,10 @@
 #define NAP_NS 200000
 /* Rounds without work before a thread sleeps until something comes: two milliseconds of naps. */
 #define IDLE_ROUNDS 10
-/* Longest sleep with every source of work on a descriptor; bounds the reaction to a stop. */
+/* Longest sleep with every source of work on a descriptor; bounds the reaction to a stop and the
+ * heartbeat. */
 #define SLEEP_MAX_NS 50000000
+_Static_assert(SLEEP_MAX_NS < WEIR_HEARTBEAT_NS, "an idle thread beats in time");
 /* Longest sleep where other threads or a polled port bring work without a descriptor. */
 #define SLEEP_POLL_NS 300000
 #define REGISTRAR_SECONDS 0.00025
@@ -193,6 +195,16 @@ thread_pin(const struct weir_topology_thread *plan)
             errno);
 }
 
+/* The time of day costs more than the round's time stamp, which says whether one is due. */
+static void
+thread_beat(struct weir_dataplane_thread *thread, uint64_t now_tsc)
+{
+    if (now_tsc < thread->heartbeat_tsc)
+        return;
+    thread->heartbeat_tsc = now_tsc + (uint64_t)(weir_tsc_hz() * WEIR_HEARTBEAT_NS / 1e9);
+    atomic_store_explicit(thread->heartbeat_ns, weir_mono_ns(), memory_order_relaxed);
+}
+
 static void
 thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
 {
@@ -207,6 +219,7 @@ thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
         if (phase == END)
             break;
         uint64_t began = weir_tsc();
+        thread_beat(thread, began);
         size_t work = thread_round(thread, phase);
         bool busy = work >= WEIR_BURST_MAX || weir_tsc() - began >= busy_tsc;
         idle = work > 0 ? 0 : idle + 1;
@@ -220,6 +233,7 @@ thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
     /* the last answers: everything that can be durable is */
     if (thread->plan->worker >= 0)
         weir_worker_drain(dataplane->workers[thread->plan->worker]);
+    atomic_store_explicit(thread->heartbeat_ns, 0, memory_order_relaxed);
 }
 
 static void *
@@ -244,6 +258,8 @@ thread_prepare(struct weir_dataplane *dataplane, uint32_t index)
     struct weir_dataplane_thread *thread = &dataplane->threads[index];
     thread->dataplane = dataplane;
     thread->plan = &dataplane->topology.threads[index];
+    thread->heartbeat_ns = &dataplane->shared->heartbeats.at_ns[index];
+    thread_beat(thread, weir_tsc()); /* one that never begins hangs too */
     thread->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     WEIR_ASSERT(thread->epoll_fd >= 0);
     if (thread->plan->worker >= 0) {

@@ -117,7 +117,7 @@ complete(char *vdev)
     char object[WEIR_CONFIG_PATH_MAX + 32];
     char given[WEIR_VDEV_MAX];
     if (!argument(vdev, "iface", interface, sizeof interface) || interface[0] == '\0')
-        return weir_fail(WEIR_INVALID, 0, "port \"%s\": iface=INTERFACE is missing", vdev);
+        return weir_fail(WEIR_INVALID, 0, "port %s: iface=INTERFACE is missing", vdev);
     enum weir_err err = weir_xdp_interface_free(interface);
     if (err == WEIR_OK && !argument(vdev, "queue_count", given, sizeof given)) {
         uint32_t queues = queues_of(interface);

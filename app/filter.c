@@ -48,11 +48,12 @@ ask(int fd, const char *line)
     }
     enum weir_err err = WEIR_OK;
     if (fprintf(stream, "%s\n", line) < 0 || fflush(stream) != 0 ||
-        fgets(first, sizeof first, stream) == NULL)
+        fgets(first, sizeof first, stream) == NULL) {
         err = weir_fail(WEIR_IO, errno, "the supervisor does not answer");
-    else if (strcmp(first, "ok\n") != 0)
-        err = weir_fail(WEIR_INVALID, 0, "%.*s", (int)strcspn(first, "\n"),
-            strncmp(first, "error ", 6) == 0 ? first + 6 : first);
+    } else if (strcmp(first, "ok\n") != 0) {
+        const char *reason = strncmp(first, "error ", 6) == 0 ? first + 6 : first;
+        err = weir_fail(WEIR_INVALID, 0, "%.*s", (int)strcspn(reason, "\n"), reason);
+    }
     for (int byte; err == WEIR_OK && (byte = fgetc(stream)) != EOF;)
         putchar(byte);
     fclose(stream);
@@ -106,6 +107,7 @@ weir_usage_filter(FILE *out)
         "  deny PREFIX         drop what comes from these addresses (192.0.2.0/24, 2001:db8::1)\n"
         "  allow PREFIX        an exception from a shorter prefix that is denied\n"
         "  remove PREFIX       take a rule away\n"
-        "  limit RATE [BURST]  packets a second of one source, and how many at once\n"
+        "  limit RATE [BURST]  packets a second of one source, and how many at once (default: a\n"
+        "                      tenth of a second's worth, at least 1)\n"
         "  limit off\n");
 }

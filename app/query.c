@@ -143,6 +143,9 @@ print_data(json_t *answer)
             printf("%s=%s ", name, json_string_value(value));
         printf("\n");
     }
+    /* aside: standard output is a list */
+    if (json_array_size(json_object_get(answer, "data")) == 0)
+        fprintf(stderr, "weir query: nothing matches\n");
 }
 
 static enum weir_err
@@ -160,6 +163,15 @@ print_answer(const char *body, size_t size)
     return WEIR_OK;
 }
 
+/* Without the newlines at the end. */
+static size_t
+text_size(const char *text, size_t size)
+{
+    while (size > 0 && text[size - 1] == '\n')
+        size--;
+    return size;
+}
+
 static enum weir_err
 ask(const char *http, const struct target *target, bool as_json)
 {
@@ -170,7 +182,7 @@ ask(const char *http, const struct target *target, bool as_json)
     if (err != WEIR_OK)
         return err;
     if (status != 200)
-        err = weir_fail(WEIR_LIMIT, 0, "HTTP %d: %s", status, body);
+        err = weir_fail(WEIR_LIMIT, 0, "HTTP %d: %.*s", status, (int)text_size(body, size), body);
     else if (as_json)
         printf("%s%s", body, size > 0 && body[size - 1] == '\n' ? "" : "\n");
     else

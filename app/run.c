@@ -43,6 +43,9 @@ print_topology(const struct weir_config *config)
         return false;
     }
     weir_topology_print(&topology, "# ", stdout);
+    char doubt[256];
+    if (weir_topology_doubt(&topology, weir_topology_machine_bytes(), doubt, sizeof doubt))
+        fprintf(stderr, "weir check: warning: %s\n", doubt);
     return true;
 }
 

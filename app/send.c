@@ -186,6 +186,9 @@ take_answer(const struct sender *sender)
         return weir_fail(WEIR_IO, 0, "%s speaks the weir protocol: --proto weir",
             sender->address);
     printf("%s%s", answer, used > 0 && answer[used - 1] == '\n' ? "" : "\n");
+    if (strcmp(answer, "error disk_full\n") == 0)
+        return weir_fail(WEIR_FULL, 0, "the log of %s is full: nothing of this connection is known "
+            "to be durable; raise log.size_max or make room, and send it again", sender->address);
     if (strncmp(answer, "ok ", 3) != 0)
         return weir_fail(WEIR_IO, 0, "the answer is not ok: not known to be durable");
     uint64_t accepted;
@@ -193,7 +196,7 @@ take_answer(const struct sender *sender)
     if (sscanf(answer, "ok %" SCNu64 " %" SCNu64 " ", &accepted, &rejected) != 2)
         return weir_fail(WEIR_IO, 0, "the answer has no counts: not known to be durable");
     if (rejected > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected; /metrics says why", rejected,
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected" WEIR_SEND_WHY, rejected,
             weir_plural(rejected));
     return WEIR_OK;
 }

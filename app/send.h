@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* Behind a number of records that were rejected. */
+#define WEIR_SEND_WHY "; /metrics counts the reasons, of all senders together"
 #define WEIR_SEND_WAIT_MS 30000 /* for an answer of the other side */
 /* After so long without a word the other side may be somebody else. Weir acknowledges what is
  * durable within milliseconds, and says within a second where its log takes nothing. */
@@ -35,6 +37,7 @@ struct weir_send_options {
 
 struct weir_send_source {
     FILE *file; /* NULL: generate */
+    const char *name; /* of it, for messages; borrowed */
     uint64_t count;
     uint64_t made;
     uint64_t series;

@@ -18,6 +18,7 @@ weir_send_source_open(struct weir_send_source *source, const char *path)
         source->first_ms = weir_wall_ms() - (int64_t)((source->count - 1) / source->series);
         return source->line != NULL ? WEIR_OK : weir_fail(WEIR_NOMEM, 0, "line");
     }
+    source->name = path == NULL ? "standard input" : path;
     source->file = path == NULL ? stdin : fopen(path, "re");
     return source->file != NULL ? WEIR_OK : weir_fail(WEIR_IO, errno, "%s", path);
 }
@@ -60,7 +61,8 @@ weir_send_source_next(struct weir_send_source *source, size_t *size)
 enum weir_err
 weir_send_source_ended(const struct weir_send_source *source)
 {
-    return source->error == 0 ? WEIR_OK : weir_fail(WEIR_IO, source->error, "read");
+    return source->error == 0 ? WEIR_OK
+                              : weir_fail(WEIR_IO, source->error, "read %s", source->name);
 }
 
 enum weir_err
@@ -72,7 +74,7 @@ weir_send_source_fill(struct weir_send_source *source, uint8_t *out, size_t room
         while ((got = read(fileno(source->file), out, room)) < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return weir_fail(WEIR_IO, errno, "read");
+            return weir_fail(WEIR_IO, errno, "read %s", source->name);
         *size = (size_t)got;
         return WEIR_OK;
     }

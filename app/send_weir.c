@@ -24,6 +24,8 @@
 #define CHANNELS_MAX 256
 #define PACKET_TCP 16384
 #define UNACKED_LOW (WEIR_CLIENT_UNACKED_MAX / 2)
+#define WAIT_STEP_MS 500
+#define TELL_FULL_MS 2000
 #define FLUSH_NS INT64_C(1000000000) /* heartbeats, and definitions that are due */
 
 struct channel {
@@ -46,6 +48,7 @@ struct work {
     uint64_t packets;  /* of closed channels */
     uint64_t rejected; /* records, as Weir says, of closed channels */
     bool heard;        /* an acknowledgement */
+    bool told_full;    /* that the log is full */
     int64_t started_ns;
     int64_t flushed_ns;
 };
@@ -85,16 +88,38 @@ has_heard(struct work *work)
     return work->heard;
 }
 
-/* Waits until at most unacked_max packets lack their acknowledgement. One who has said nothing yet
- * on any channel is not waited for as long as Weir is. */
+/* Says once that packets wait for room in the log, and are sent again until there is some. */
+static void
+tell_full(struct work *work, const struct channel *channel)
+{
+    if (work->told_full || weir_client_status(channel->client) != WEIR_WIRE_DISK_FULL)
+        return;
+    work->told_full = true;
+    fprintf(stderr, "weir send: the log of %s is full; waiting up to %d s for room\n",
+        work->options->tcp, WEIR_SEND_WAIT_MS / 1000);
+}
+
+/* One who has said nothing yet on any channel is not waited for as long as Weir is. */
+static int
+wait_acks(struct work *work, const struct channel *channel, uint64_t unacked_max)
+{
+    int err = -ETIME;
+    for (int waited_ms = 0; err == -ETIME &&
+         waited_ms < (has_heard(work) ? WEIR_SEND_WAIT_MS : WEIR_SEND_DOUBT_MS);
+         waited_ms += WAIT_STEP_MS) {
+        if (waited_ms >= TELL_FULL_MS)
+            tell_full(work, channel);
+        err = weir_client_wait(channel->client, unacked_max, WAIT_STEP_MS);
+    }
+    return err;
+}
+
+/* Waits until at most unacked_max packets lack their acknowledgement. */
 static enum weir_err
 await_acks(struct work *work, const struct channel *channel, uint64_t unacked_max)
 {
-    int err = weir_client_wait(channel->client, unacked_max, WEIR_SEND_DOUBT_MS);
+    int err = wait_acks(work, channel, unacked_max);
     bool heard = has_heard(work);
-    if (err == -ETIME && heard)
-        err = weir_client_wait(channel->client, unacked_max,
-            WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS);
     if (err == -EPROTO)
         return weir_fail(WEIR_IO, 0, "%s does not speak the weir protocol", work->options->tcp);
     if (err == -ETIME && !heard)
@@ -102,7 +127,9 @@ await_acks(struct work *work, const struct channel *channel, uint64_t unacked_ma
             WEIR_SEND_DOUBT_MS / 1000, work->options->tcp);
     int status = weir_client_status(channel->client);
     if (err == -ETIME && status == WEIR_WIRE_DISK_FULL)
-        return weir_fail(WEIR_FULL, 0, "%s refuses packets: its disk is full", work->options->tcp);
+        return weir_fail(WEIR_FULL, 0, "the log of %s is full: what it has not "
+            "acknowledged may not be durable; raise log.size_max or make room, and send it again",
+            work->options->tcp);
     if (err == -ETIME && status == WEIR_WIRE_IO_ERROR)
         return weir_fail(WEIR_IO, 0, "%s refuses packets: its log has failed", work->options->tcp);
     return client_result(channel, err, "no acknowledgement: not known to be durable");
@@ -452,7 +479,7 @@ report(const struct work *work)
     else
         weir_send_print_sent(work->lines, work->packets);
     if (work->rejected > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected; /metrics says why",
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected" WEIR_SEND_WHY,
             work->rejected, weir_plural(work->rejected));
     if (work->read.refused > 0)
         return weir_fail(WEIR_IO, 0, "%" PRIu64 " line%s refused", work->read.refused,

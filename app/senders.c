@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static void
@@ -45,8 +46,11 @@ print_table(const char *body, size_t size)
     json_array_foreach(worst, i, row)
         print_row(row);
     json_int_t known = json_integer_value(json_object_get(answer, "channels"));
-    printf("%" JSON_INTEGER_FORMAT " channel%s known, %zu of them shown\n", known,
-        weir_plural((uint64_t)known), json_array_size(worst));
+    if (known == 0)
+        printf("0 channels known about a second ago: try again where one has just begun to send\n");
+    else
+        printf("%" JSON_INTEGER_FORMAT " channel%s known, %zu of them shown\n", known,
+            weir_plural((uint64_t)known), json_array_size(worst));
     json_decref(answer);
     return WEIR_OK;
 }
@@ -61,7 +65,8 @@ ask(const char *http, bool as_json)
     if (err != WEIR_OK)
         return err;
     if (status != 200)
-        err = weir_fail(WEIR_IO, 0, "%s answers %d: %.200s", http, status, body);
+        err = weir_fail(WEIR_IO, 0, "%s answers %d: %.*s", http, status,
+            (int)strcspn(body, "\n"), body);
     else if (as_json)
         fwrite(body, 1, size, stdout);
     else
@@ -93,7 +98,8 @@ weir_usage_senders(FILE *out)
     fprintf(out,
         "usage: weir senders [OPTIONS]\n\n"
         "Prints the channels of the weir protocol that lost the most packets since the dataplane\n"
-        "started, at most 64, worst first: by gaps, then duplicates, then reorderings.\n\n"
+        "started, at most 64, worst first: by gaps, then duplicates, then reorderings. What it\n"
+        "knows is about a second old.\n\n"
         "  --http ADDR:PORT   where the instance answers (default 127.0.0.1:9880)\n"
         "  --json             the answer as it came\n");
 }

@@ -2,6 +2,7 @@
 
 #include "app/instance.h"
 #include "app/supervisor_filter.h"
+#include "app/topology.h"
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/shared.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +74,7 @@ struct supervisor {
     sigset_t signals;
     int signal_fd;
     bool announced;
+    bool hangs; /* the dataplane, as was said last */
     int64_t stopping_ns; /* 0: running */
     int exit_code;
 };
@@ -316,6 +319,7 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
     child->ready = false;
     weir_instance_set_pid(&supervisor->instance, child->name, 0);
     if (child == &supervisor->children[DATAPLANE]) {
+        supervisor->hangs = false;
         /* release pairs with readers' acquire: what the dead one held in flight is gone */
         atomic_store_explicit(&supervisor->shared->epoch, 0, memory_order_release);
         atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
@@ -412,6 +416,26 @@ watch_children(struct supervisor *supervisor)
     return all;
 }
 
+/* Says when a ready dataplane does not go on, and when it does again. It is not killed for that: a
+ * debugger may hold it, or a device that is slow, and what it has taken would be lost. */
+static void
+watch_heartbeat(struct supervisor *supervisor)
+{
+    const struct child *dataplane = &supervisor->children[DATAPLANE];
+    if (!dataplane->ready)
+        return;
+    int64_t age_ns = weir_heartbeat_age_ns(&supervisor->shared->heartbeats, weir_mono_ns());
+    bool hangs = age_ns > WEIR_HEARTBEAT_HANGS_NS;
+    if (hangs == supervisor->hangs)
+        return;
+    supervisor->hangs = hangs;
+    if (hangs)
+        weir_event(WEIR_WARN, "dataplane_hangs", "pid=%d heartbeat_age_ms=%lld",
+            (int)dataplane->pid, (long long)(age_ns / MS));
+    else
+        weir_event(WEIR_INFO, "dataplane_answers", "pid=%d", (int)dataplane->pid);
+}
+
 /* One round of ending. True when every child is gone. */
 static bool
 stop_children(struct supervisor *supervisor)
@@ -466,6 +490,7 @@ supervise(struct supervisor *supervisor)
         }
         start_children(supervisor);
         bool all = watch_children(supervisor);
+        watch_heartbeat(supervisor);
         wait_events(supervisor, all ? IDLE_NS : POLL_NS);
     }
 }
@@ -510,6 +535,22 @@ print_ledger(struct supervisor *supervisor)
     free(sum);
 }
 
+/* What is said before anything starts. A plan that fails the dataplane refuses, and says why. */
+static void
+tell_doubts(const struct weir_config *config)
+{
+    const char *doubt = weir_config_doubt(config);
+    if (doubt != NULL)
+        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", doubt);
+    int32_t cores[CPU_SETSIZE];
+    struct weir_topology topology;
+    char text[256];
+    if (weir_topology_plan(config, cores, weir_topology_cores(cores, CPU_SETSIZE), &topology) ==
+            WEIR_OK &&
+        weir_topology_doubt(&topology, weir_topology_machine_bytes(), text, sizeof text))
+        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", text);
+}
+
 int
 weir_supervisor_run(const struct weir_supervisor_options *options)
 {
@@ -520,9 +561,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
             [CONTROLPLANE] = {.name = "controlplane", .program = "weir-controlplane",
                 .wanted = options->config->http_port != 0}}};
     weir_event_init("supervisor", options->config->log_level);
-    const char *doubt = weir_config_doubt(options->config);
-    if (doubt != NULL)
-        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", doubt);
+    tell_doubts(options->config);
     raise_limits();
     enum weir_err err = find_programs(&supervisor, options->programs);
     if (err == WEIR_OK)

@@ -180,6 +180,15 @@ read_line(int client, char line[WEIR_RULE_LINE_MAX])
     return false;
 }
 
+/* What a change has done, where no port is there to show it. */
+static const char *
+change_done(const char *line)
+{
+    if (strncmp(line, "remove ", strlen("remove ")) == 0)
+        return "the rule is removed";
+    return strcmp(line, "limit off") == 0 ? "the limit is off" : "the rule is kept";
+}
+
 /* What does not fit into the socket's buffer is cut: nobody waits here. */
 static void
 answer(struct weir_supervisor_filter *filter, int client, const char *line)
@@ -193,11 +202,12 @@ answer(struct weir_supervisor_filter *filter, int client, const char *line)
         fprintf(out, "error one line of printable ASCII is expected\n");
     else if (strcmp(line, "show") == 0)
         show(filter, out);
-    else if (change(filter, line) == WEIR_OK)
-        fprintf(out, "ok\n%s", filter->af_xdp ? "" : "no AF_XDP port is configured: the rule is "
-                                                     "kept\n");
-    else
+    else if (change(filter, line) != WEIR_OK)
         fprintf(out, "error %s\n", weir_err_detail());
+    else if (filter->af_xdp)
+        fprintf(out, "ok\n");
+    else
+        fprintf(out, "ok\n%s; no AF_XDP port is configured to apply it\n", change_done(line));
     if (fclose(out) == 0)
         (void)!send(client, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     free(text);

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Below this many cores one thread runs all stages: threads that share a core only wait for each
  * other. */
@@ -167,6 +168,34 @@ weir_topology_plan(const struct weir_config *config, const int32_t *cores, uint3
     return WEIR_OK;
 }
 
+uint64_t
+weir_topology_bytes(const struct weir_topology *topology)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < topology->region_count; i++)
+        total += topology->regions[i].bytes * topology->regions[i].count;
+    return total;
+}
+
+bool
+weir_topology_doubt(const struct weir_topology *topology, uint64_t machine_bytes, char *out,
+    size_t size)
+{
+    uint64_t planned = weir_topology_bytes(topology);
+    if (planned <= machine_bytes)
+        return false;
+    snprintf(out, size, "memory: %" PRIu64 " MiB are planned, and this machine has %" PRIu64
+        " MiB: where all is used it ends for want of memory; lower series.max", planned >> 20,
+        machine_bytes >> 20);
+    return true;
+}
+
+uint64_t
+weir_topology_machine_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void
 print_thread(const struct weir_topology_thread *thread, const char *prefix, FILE *out)
 {
@@ -193,12 +222,11 @@ weir_topology_print(const struct weir_topology *topology, const char *prefix, FI
     fprintf(out, "%s  %-34s %u chunks a worker\n", prefix, "to the registrar",
         topology->chunks_worker);
     fprintf(out, "%smemory (pages are taken when first used)\n", prefix);
-    uint64_t total = 0;
     for (uint32_t i = 0; i < topology->region_count; i++) {
         const struct weir_topology_region *region = &topology->regions[i];
         fprintf(out, "%s  %-34s %12" PRIu64 " bytes x %u\n", prefix, region->what, region->bytes,
             region->count);
-        total += region->bytes * region->count;
     }
-    fprintf(out, "%s  %-34s %12" PRIu64 " bytes\n", prefix, "all", total);
+    fprintf(out, "%s  %-34s %12" PRIu64 " bytes\n", prefix, "all",
+        weir_topology_bytes(topology));
 }

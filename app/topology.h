@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "base/err.h"
+#include "base/heartbeat.h"
 #include "base/ledger.h"
 
 #include <sched.h>
@@ -15,7 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define WEIR_THREADS_MAX (WEIR_WORKERS_MAX + 2)
+#define WEIR_THREADS_MAX WEIR_HEARTBEATS_MAX /* each worker, the registrar, the writer */
 #define WEIR_TOPOLOGY_REGIONS_MAX 16
 /* The worker of all weir listeners: a channel's state has one owner (docs/design/wire.md). */
 #define WEIR_WIRE_WORKER 0
@@ -59,6 +60,14 @@ enum weir_err weir_topology_plan(const struct weir_config *config, const int32_t
 
 /* Cores this process may use by its affinity mask; returns their count. */
 uint32_t weir_topology_cores(int32_t *cores, uint32_t max);
+
+/* All that the dataplane takes at start, at most. */
+uint64_t weir_topology_bytes(const struct weir_topology *topology);
+
+/* Says in out what is doubtful where the plan takes more than the machine has; else false. */
+bool weir_topology_doubt(const struct weir_topology *topology, uint64_t machine_bytes, char *out,
+    size_t size);
+uint64_t weir_topology_machine_bytes(void);
 
 /* Each line begins with prefix. */
 void weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out);

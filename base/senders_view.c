@@ -6,6 +6,13 @@
 #define READ_TRIES 200
 #define READ_PAUSE_NS 500000
 
+bool
+weir_senders_view_published(struct weir_senders_view *view)
+{
+    /* relaxed: whoever reads the rows loads it once more */
+    return atomic_load_explicit(&view->sequence, memory_order_relaxed) >= 2;
+}
+
 /* Without fences, as in base/ledger.c: words stored with release and loaded with acquire. */
 void
 weir_senders_view_publish(struct weir_senders_view *view, const struct weir_senders_rows *rows)

@@ -13,6 +13,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WEIR_SENDERS_ROWS 64
@@ -42,6 +43,8 @@ struct weir_senders_view {
     _Atomic uint64_t words[WEIR_SENDERS_WORDS];
 };
 
+/* Whether anything was published since the region was made anew. */
+bool weir_senders_view_published(struct weir_senders_view *view);
 void weir_senders_view_publish(struct weir_senders_view *view,
     const struct weir_senders_rows *rows);
 enum weir_err weir_senders_view_read(struct weir_senders_view *view,

@@ -12,6 +12,7 @@
 #define WEIR_BASE_SHARED_H
 
 #include "base/err.h"
+#include "base/heartbeat.h"
 #include "base/ledger.h"
 #include "base/senders_view.h"
 
@@ -53,6 +54,7 @@ struct weir_shared {
      * everything above. Single writer: the log writer. */
     _Atomic uint64_t latency_buckets[WEIR_LATENCY_BUCKETS];
     _Atomic uint64_t latency_sum_us;
+    struct weir_heartbeats heartbeats; /* written by the dataplane's threads */
     char simd[16];      /* path the parsers chose, for /metrics and bench */
     char io_backend[16]; /* "io_uring" or "sync" */
     struct weir_ledger ledger;

@@ -25,8 +25,11 @@ wall_ms(void)
 int
 main(int argc, char **argv)
 {
-    if (argc != 5)
+    if (argc != 5 || atoi(argv[2]) < 1 || atoi(argv[2]) > 65535 || atoi(argv[4]) < 1 ||
+        (strcmp(argv[3], "tcp") != 0 && strcmp(argv[3], "udp") != 0)) {
+        fprintf(stderr, "usage: %s ADDRESS PORT tcp|udp TIMES\n", argv[0]);
         return 2;
+    }
     char host[256] = "unknown";
     gethostname(host, sizeof host - 1);
     /* A real agent keeps its sender id in a file; it must not change, nor be another agent's. */
@@ -37,7 +40,7 @@ main(int argc, char **argv)
     struct weir_client *client;
     int err = weir_client_new(&options, &client);
     if (err != 0) {
-        fprintf(stderr, "connect: %s\n", strerror(-err));
+        fprintf(stderr, "connect to %s port %s: %s\n", argv[1], argv[2], strerror(-err));
         return 1;
     }
     const struct weir_client_label common[] = {{"job", "example"}, {"host", host}};
@@ -61,5 +64,7 @@ main(int argc, char **argv)
             sleep(1);
     }
     int end = weir_client_close(client, 5000);
+    if (err != 0 || end != 0)
+        fprintf(stderr, "not all was acknowledged: %s\n", strerror(err != 0 ? -err : -end));
     return err == 0 && end == 0 ? 0 : 1;
 }

@@ -1,5 +1,7 @@
 #include "controlplane/exposition.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +148,10 @@ write_region(struct weir_text *text, struct weir_shared *shared)
     weir_text_puts(text, "weir_durable_sample_seconds ");
     weir_json_seconds(text, durable_ms, true);
     weir_text_puts(text, "\n");
+    write_header(text, "weir_dataplane_heartbeat_age_seconds", "gauge",
+        "Since the dataplane's slowest thread was last seen to go on.");
+    weir_text_format(text, "weir_dataplane_heartbeat_age_seconds %.3f\n",
+        (double)weir_heartbeat_age_ns(&shared->heartbeats, weir_mono_ns()) / 1e9);
     write_latency(text, shared);
 }
 
@@ -255,7 +261,12 @@ ingest_health(struct weir_shared *shared)
     /* acquire pairs with the release of epoch in weir_shared_reset and at the end of start */
     if (atomic_load_explicit(&shared->epoch, memory_order_acquire) == 0)
         return (struct health){"starting", "the dataplane is starting"};
-    switch (atomic_load_explicit(&shared->state, memory_order_relaxed)) {
+    uint32_t state = atomic_load_explicit(&shared->state, memory_order_relaxed);
+    if (state != WEIR_INGEST_STARTING && state != WEIR_INGEST_STOPPING &&
+        weir_heartbeat_age_ns(&shared->heartbeats, weir_mono_ns()) > WEIR_HEARTBEAT_HANGS_NS)
+        return (struct health){"dataplane_hangs", "a thread of the dataplane has not gone on for "
+            "3 s: it is stopped, or waits for a device; queries answer"};
+    switch (state) {
     case WEIR_INGEST_OPEN:
         return (struct health){0};
     case WEIR_INGEST_DISK_FULL:

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -13,9 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rte_devargs.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_kvargs.h>
 
 #define HUGE_PAGES_DIRECTORY "/sys/kernel/mm/hugepages"
 #define ARGUMENTS_MAX (16 + 2 * WEIR_PORTS_MAX)
@@ -117,6 +120,27 @@ init(const struct weir_eal_options *options, int core)
     return WEIR_OK;
 }
 
+/* Before DPDK starts, which would say it in words of its own: the driver is one that is linked, and
+ * the interface is there. */
+static enum weir_err
+check_vdev(const char *vdev)
+{
+    struct rte_devargs device;
+    if (rte_devargs_parse(&device, vdev) != 0)
+        return weir_fail(WEIR_INVALID, 0, "port %s: the driver is not one that this program "
+            "has (net_af_xdp, net_af_packet, net_pcap, net_ring, net_null)", vdev);
+    struct rte_kvargs *arguments = rte_kvargs_parse(device.args, NULL);
+    const char *interface = arguments != NULL ? rte_kvargs_get(arguments, "iface") : NULL;
+    enum weir_err err = WEIR_OK;
+    /* libpcap has interfaces of its own making */
+    bool kernel = strncmp(device.name, "net_af_", strlen("net_af_")) == 0;
+    if (kernel && interface != NULL && if_nametoindex(interface) == 0)
+        err = weir_fail(WEIR_NOT_FOUND, errno, "port %s: interface %s", vdev, interface);
+    rte_kvargs_free(arguments);
+    free(device.data); /* all that rte_devargs_reset does, which is not of the stable ABI */
+    return err;
+}
+
 static enum weir_err
 collect(const struct weir_eal_options *options, uint16_t *ethdev_ids, size_t max, size_t *count)
 {
@@ -145,6 +169,11 @@ weir_eal_init(const struct weir_eal_options *options, uint16_t *ethdev_ids, size
             "DPDK ports need root; start as root, or with --port none for kernel sockets alone");
     if (options->vdev_count > WEIR_PORTS_MAX)
         return weir_fail(WEIR_LIMIT, 0, "more than %d DPDK ports", WEIR_PORTS_MAX);
+    for (size_t i = 0; i < options->vdev_count; i++) {
+        enum weir_err wrong = check_vdev(options->vdevs[i]);
+        if (wrong != WEIR_OK)
+            return wrong;
+    }
     /* EAL makes <dir>/dpdk/<prefix>; systemd's name for the place is the only one it asks as
      * root. */
     if (options->runtime_dir != NULL && setenv("RUNTIME_DIRECTORY", options->runtime_dir, 1) != 0)

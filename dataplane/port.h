@@ -127,7 +127,8 @@ struct weir_eal_options {
     int core;           /* the calling thread stays there; -1 keeps its affinity as it was */
 };
 /* Once a process: DPDK cannot be initialised again after weir_eal_fini or a failure. Errors:
- * WEIR_UNSUPPORTED not root, WEIR_NOT_FOUND a vdev string that made no port, WEIR_IO EAL. */
+ * WEIR_UNSUPPORTED not root, WEIR_INVALID a driver that is not linked, WEIR_NOT_FOUND an interface
+ * that is not there or a vdev string that made no port, WEIR_IO EAL. */
 enum weir_err weir_eal_init(const struct weir_eal_options *options, uint16_t *ethdev_ids,
     size_t max, size_t *count) WEIR_MUST_USE;
 void weir_eal_fini(void);

@@ -164,15 +164,25 @@ weir_xdp_unpin(const struct weir_xdp *xdp, const char *pins)
 
 /* programs */
 
+/* For messages: its name, or its number where it is gone. */
+static const char *
+interface_name(uint32_t index, char out[IF_NAMESIZE])
+{
+    if (if_indextoname(index, out) == NULL)
+        snprintf(out, IF_NAMESIZE, "%u", index);
+    return out;
+}
+
 /* The program on an interface: its id, 0 for none, and whether it runs in the driver. */
 static enum weir_err
 query(uint32_t interface_index, uint32_t *id, bool *native)
 {
     LIBBPF_OPTS(bpf_xdp_query_opts, opts);
     int failed = bpf_xdp_query((int)interface_index, 0, &opts);
+    char name[IF_NAMESIZE];
     if (failed != 0)
-        return weir_fail(WEIR_IO, -failed, "ask for the XDP program of interface %u",
-            interface_index);
+        return weir_fail(WEIR_IO, -failed, "ask for the XDP program of interface %s",
+            interface_name(interface_index, name));
     *id = opts.prog_id != 0 ? opts.prog_id : opts.drv_prog_id;
     *native = opts.attach_mode == XDP_ATTACHED_DRV || opts.attach_mode == XDP_ATTACHED_HW;
     return WEIR_OK;
@@ -250,11 +260,12 @@ weir_xdp_adopt(uint32_t interface_index, const char *pins, struct weir_xdp **out
         return weir_fail(WEIR_NOMEM, 0, "XDP program");
     uint32_t id = 0;
     bool native = false;
+    char name[IF_NAMESIZE];
     enum weir_err err = query(interface_index, &id, &native);
     if (err == WEIR_OK && !native)
-        err = weir_fail(WEIR_UNSUPPORTED, 0, "the driver of interface %u has no native XDP, and "
+        err = weir_fail(WEIR_UNSUPPORTED, 0, "the driver of interface %s has no native XDP, and "
             "its generic form is slower than a socket: use kernel sockets, or net_af_packet",
-            interface_index);
+            interface_name(interface_index, name));
     if (err == WEIR_OK && (xdp->program_fd = bpf_prog_get_fd_by_id(id)) < 0)
         err = weir_fail(WEIR_IO, errno, "open XDP program %u", id);
     if (err == WEIR_OK)

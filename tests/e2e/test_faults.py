@@ -1,4 +1,5 @@
 """kill -9 at random moments under load; no acknowledged sample is lost, none is invented."""
+import json
 import os
 import random
 import re
@@ -12,7 +13,7 @@ import time
 
 import tap
 import wire
-from instance import NIGHTLY, Instance, bits, free_port, parse_ok, wait_for
+from instance import BIN, NIGHTLY, Instance, bits, free_port, parse_ok, wait_for
 
 KILLS = 200 if NIGHTLY else 20
 LINES = 40
@@ -137,6 +138,28 @@ def test_children_go_within_a_second_of_the_supervisors_death():
         assert weir.raw("last_f", now, now + 1) == {(): [(now, 1.0)]}, "flushed before the end"
 
 
+def test_a_dataplane_that_hangs_is_told_and_left_alone():
+    def health():
+        status, body = weir.get("/healthz")
+        return status, json.loads(body)
+
+    with Instance() as weir:
+        time.sleep(4)  # idle: longer than a hang takes to be seen
+        assert health()[0] == 200
+        stopped = weir.kill("dataplane", signal.SIGSTOP)
+        wait_for(lambda: health()[0] == 503, 10, "/healthz says that it hangs")
+        status, body = health()
+        assert body["reason"] == body["ingest"] == "dataplane_hangs", body
+        if weir.get("/metrics")[0] == 200:  # not so if it stopped amid a publication of its counts
+            assert weir.metrics()["weir_dataplane_heartbeat_age_seconds"] > 3
+        wait_for(lambda: "event=dataplane_hangs" in weir.log(), 10, "the event")
+        weir.kill("dataplane", signal.SIGCONT)
+        wait_for(lambda: health()[0] == 200, 10, "/healthz is well again")
+        wait_for(lambda: "event=dataplane_answers" in weir.log(), 10, "the event")
+        assert weir.pid("dataplane") == stopped, "the same one"
+        assert weir.log().count("event=dataplane_hangs") == 1, weir.log()
+
+
 def test_the_http_port_outlives_the_control_plane():
     with Instance() as weir:
         taken, stop = [], threading.Event()
@@ -222,6 +245,12 @@ def test_a_start_that_cannot_succeed_is_not_tried_again():
             assert other.log().count("child_started child=dataplane") == 1
         refused(f'"series.max is 10, and data {weir.data} holds 30 series"', "--series-max", "10")
         refused("bind UDP 192.0.2.1 port", "--influx-udp", "192.0.2.1:8089")
+        if os.geteuid() == 0:
+            refused("port net_nonexistent0: the driver is not one", "--port", "net_nonexistent0")
+            refused("interface nosuch", "--port", "net_af_packet0,iface=nosuch")
+            refused("interface nosuch", "--port", "net_af_xdp0,iface=nosuch")
+            if os.path.exists(os.path.join(BIN, "weir_xdp.bpf.o")):
+                refused("the driver of interface lo ", "--port", "net_af_xdp0,iface=lo")
         key = os.path.join(weir.data, "key")
         os.rename(key, key + ".kept")
         with open(key, "w") as file:

@@ -1,6 +1,7 @@
 """More than can be taken: every packet and sample keeps its name. No rate or time is looked at."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,14 +14,17 @@ NAMES = {"ring_full_packets", "socket_drops_packets", "define_backlog_samples",
          "table_full_samples"}
 
 
+def run(data, source, *options):
+    done = subprocess.run([WEIR, "bench", "--overload", "--source", source, "--series", "1200",
+                           "--seconds", "0.4", "--data", data, *options],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done
+
+
 def overload(source, *options):
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-overload-") as data:
-        done = subprocess.run([WEIR, "bench", "--overload", "--source", source, "--series", "1200",
-                               "--seconds", "0.4", "--data", data, *options],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+        return run(data, source, *options).stdout
 
 
 def expect_closed(report):
@@ -34,6 +38,7 @@ def expect_closed(report):
     for phase in phases:
         assert set(phase["lost"]) <= NAMES, phase
     churn = phases[4]
+    assert churn["new_offered_per_sec"] > 0, churn
     assert churn["new_defined_per_sec"] > 0 or churn["lost"], churn
 
 
@@ -48,16 +53,35 @@ def test_udp_overflow_is_counted_to_the_packet():
     expect_closed(json.loads(overload("udp", "--json")))
 
 
+def test_data_that_was_used_before_gets_new_series_all_the_same():
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-overload-") as data:
+        run(data, "ring", "--json")
+        expect_closed(json.loads(run(data, "ring", "--json").stdout))
+
+
+def test_a_phase_that_is_not_what_its_name_says_is_told():
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-overload-") as data:
+        done = run(data, "ring", "--json")
+    times = {"2x": 2, "5x": 5, "half": 0.5, "churn": 0.5}
+    told = set(re.findall(r"phase (\w+) offered [0-9.]+ times", done.stderr))
+    phases = json.loads(done.stdout)["phases"][1:]
+    short = {p["phase"] for p in phases if p["offered_of_peak"] < 0.9 * times[p["phase"]]}
+    assert told == short, (told, short, done.stderr)
+    disturbed = {p["phase"] for p in phases if p["durable_of_peak"] > 1.25}
+    told = set(re.findall(r"phase (\w+) made [0-9.]+ times", done.stderr))
+    assert told == disturbed, (told, disturbed, done.stderr)
+
+
 def test_without_json_it_is_a_table():
     lines = overload("ring").splitlines()
-    assert lines[0].split() == ["phase", "seconds", "offered/s", "durable/s", "new/s", "defined/s",
-                                "private", "MiB", "lost"], lines
+    assert lines[0].split() == ["phase", "seconds", "offered/s", "x-peak", "durable/s", "new/s",
+                                "defined/s", "private", "MiB", "lost"], lines
     phases = [line.split() for line in lines[1:7]]
     assert [p[0] for p in phases] == ["peak", "2x", "5x", "half", "churn", "half"], lines
     for phase in phases:
-        assert all(float(number) >= 0 for number in phase[1:7]), lines
-        assert float(phase[2]) > 0 and (phase[7] == "-" or phase[7] in NAMES), lines
-    assert phases[2][7] == "ring_full_packets" and int(phases[2][8].rstrip(",")) > 0, lines
+        assert all(float(number) >= 0 for number in phase[1:8]), lines
+        assert float(phase[2]) > 0 and (phase[8] == "-" or phase[8] in NAMES), lines
+    assert phases[2][8] == "ring_full_packets" and int(phases[2][9].rstrip(",")) > 0, lines
     sums = dict(line.split() for line in lines[7:])
     assert int(sums["offered_packets"]) == int(sums["received_packets"]) \
         + int(sums["ring_full_packets"]) > 0, lines

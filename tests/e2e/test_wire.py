@@ -156,7 +156,13 @@ def test_gaps_duplicates_and_reorderings_are_exactly_those_injected():
 
 
 def test_the_senders_that_lose_packets_are_listed_worst_first():
+    def senders():
+        return subprocess.run([os.path.join(BIN, "weir"), "senders", "--http",
+                               f"127.0.0.1:{weir.http}"], capture_output=True, text=True)
+
     with Wire() as weir:
+        wait_for(lambda: senders().stdout.startswith("0 channels known about a second ago"), 5,
+                 f"nobody yet: {senders()}")
         truth = {}
         for sender, chaos in ((71, "3,2,0,0"), (72, "4,30,5,5"), (73, "5,0,0,0"), (74, "6,0,9,0")):
             out, _ = weir_send("--proto", "weir", "--udp", f"127.0.0.1:{weir.weir_udp}",
@@ -177,12 +183,37 @@ def test_the_senders_that_lose_packets_are_listed_worst_first():
         wait_for(lambda: listed()[:2] == (4, worst), 10, f"{worst} are listed; {listed()}")
         assert [int(r["sender"]) for r in listed()[2]] == [72, 71, 74]
         assert all(abs(r["last_seen"] - time.time()) < 60 for r in listed()[2]), listed()
-        done = subprocess.run([os.path.join(BIN, "weir"), "senders", "--http",
-                               f"127.0.0.1:{weir.http}"], capture_output=True, text=True)
+        done = senders()
         lines = done.stdout.splitlines()
         assert done.returncode == 0 and lines[-1] == "4 channels known, 3 of them shown", done
         assert [line.split()[0] for line in lines[1:-1]] == ["72", "71", "74"], done.stdout
         assert [int(n) for n in lines[1].split()[3:7]] == [truth[72][3], *truth[72][:3]], lines
+
+
+def test_weir_send_says_that_the_log_is_full():
+    def send(*words):
+        return subprocess.Popen([os.path.join(BIN, "weir"), "send", *words], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    with Wire("--log-size-max", "32MiB", "--log-segment-size", "16MiB") as weir:
+        text = []
+        for _ in range(60):
+            filling = send("--tcp", f"127.0.0.1:{weir.influx_tcp}", "--generate", "300000")
+            text = filling.communicate()
+            if filling.returncode != 0 and text[0].startswith("ok 0 "):
+                break
+            if filling.returncode != 0 and text[0] == "error disk_full\n":
+                assert "raise log.size_max" in text[1], text
+        assert "of all senders together" in text[1], f"the log never filled: {text}"
+        waiting = send("--proto", "weir", "--tcp", f"127.0.0.1:{weir.weir_tcp}",
+                       "--generate", "10")
+        try:
+            assert f"the log of 127.0.0.1:{weir.weir_tcp} is full; waiting" \
+                in waiting.stderr.readline()
+            assert waiting.poll() is None, "it waits for room"
+        finally:
+            waiting.kill()
+            waiting.communicate()
 
 
 def test_chaos_tells_the_truth_of_text_datagrams_too():
@@ -449,6 +480,35 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
         assert doubled >= 5 * 4, doubled  # each connection but the first begins with copies
         print(f"# {times * 10} samples, killed at {at_kill}, {doubled:.0f} second copies refused")
         assert set(weir.ledger()[1].values()) == {0}
+
+
+def test_the_example_agent_says_what_is_wrong():
+    def example(*words):
+        return subprocess.run([os.path.join(BIN, "client/weir-example-agent"), *words],
+                              capture_output=True, text=True, timeout=30)
+
+    port = str(free_port())
+    for words in ((), ("127.0.0.1", port, "sctp", "1"), ("127.0.0.1", "0", "tcp", "1"),
+                  ("127.0.0.1", port, "tcp", "none")):
+        done = example(*words)
+        assert done.returncode == 2 and done.stderr.startswith("usage: "), done
+    done = example("127.0.0.1", port, "tcp", "1")
+    assert done.returncode == 1 and f"connect to 127.0.0.1 port {port}: " in done.stderr, done
+
+
+def test_what_matches_nothing_is_told():
+    def query(*words):
+        return subprocess.run([os.path.join(BIN, "weir"), "query", "--http",
+                               f"127.0.0.1:{weir.http}", *words], capture_output=True, text=True)
+
+    with Wire() as weir:
+        for words in (("--values", "nosuch"), ("--series", "nosuch"), ("--labels",)):
+            done = query(*words)
+            assert (done.returncode, done.stdout) == (0, ""), done
+            assert done.stderr == "weir query: nothing matches\n", done
+        done = query("nosuch", "--step", "wide")
+        assert done.returncode == 1 and done.stderr.startswith("weir query: HTTP 400: {"), done
+        assert done.stderr.count("\n") == 1, done
 
 
 def test_the_example_agent_is_stored_over_tcp_and_udp():

@@ -186,9 +186,11 @@ def bench(proto, *options):
         assert report["samples_sent"] == report["frames_sent"] * (least + most) // 2, report
         large, rest = divmod(gone - lost * least, max(most - least, 1))
         assert rest == 0 and 0 <= large <= (lost if most > least else 0), (gone, lost, report)
-    # 10,000 draws of so few samples meet some twice
-    assert 0 < report["compared"] < min(10000, report["samples_sent"]), report
-    assert report["mismatched"] == report["missing"] <= gone, report
+    whole = report["samples_sent"] // report["series"] * report["series"]  # passes
+    assert report["compared"] == min(10000, whole) > 0, report
+    assert report["cpus"] >= 1 and report["cpu"] and report["simd"] and report["syncs"] > 0, report
+    assert report["dataplane_resident_bytes"] > 1 << 20, report
+    assert report["mismatched"] == 0 and report["missing"] <= gone, report
     return report
 
 

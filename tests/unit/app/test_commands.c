@@ -295,7 +295,10 @@ test_command_send_fails_where_its_lines_cannot_be_read(void **state)
 {
     (void)state;
     assert_int_equal(run((const char *[]){"send", "--udp", "127.0.0.1:9", "/", NULL}), 1);
-    assert_non_null(strstr(output, "read: Is a directory"));
+    assert_non_null(strstr(output, "read /: Is a directory"));
+    assert_int_equal(
+        run((const char *[]){"send", "--udp", "127.0.0.1:9", "--proto", "weir", "/", NULL}), 1);
+    assert_non_null(strstr(output, "read /: Is a directory"));
 }
 
 /* Exit code of `weir send --udp` with the text as FILE, to a port of ours that is open or was. */

@@ -161,6 +161,36 @@ wait_pid(const char *process, pid_t not)
     }
 }
 
+/* `weir filter` to the instance: the line it prints begins with `said`. */
+static void
+expect_filter(const char *words, const char *said)
+{
+    char command[512], line[256] = "", more[256];
+    snprintf(command, sizeof command, "%s filter --data %s %s 2>&1", WEIR_PROGRAM, data, words);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    bool one = fgets(line, sizeof line, out) != NULL && fgets(more, sizeof more, out) == NULL;
+    pclose(out);
+    if (!one || strncmp(line, said, strlen(said)) != 0)
+        fail_msg("%s: %s", words, line);
+}
+
+static void
+test_filter_without_a_port_says_what_it_has_done(void **state)
+{
+    (void)state;
+    supervisor = start();
+    wait_for("output", "weir is ready: http://127.0.0.1:");
+    expect_filter("deny 192.0.2.1", "the rule is kept; no AF_XDP port");
+    expect_filter("limit 100", "the rule is kept; no AF_XDP port");
+    expect_filter("limit off", "the limit is off; no AF_XDP port");
+    expect_filter("remove 192.0.2.1", "the rule is removed; no AF_XDP port");
+    expect_filter("remove 192.0.2.1", "weir filter: ");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_exit(supervisor), 0);
+    supervisor = 0;
+}
+
 static void
 test_supervisor_starts_says_ready_and_stops_in_order(void **state)
 {
@@ -432,6 +462,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_filter_without_a_port_says_what_it_has_done),
         TEST(test_supervisor_starts_says_ready_and_stops_in_order),
         TEST(test_supervisor_restarts_a_killed_child),
         TEST(test_supervisor_gives_up_where_the_configuration_is_refused),

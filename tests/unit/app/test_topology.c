@@ -145,6 +145,24 @@ test_memory_follows_the_configuration(void **state)
     assert_int_equal(grown, 3); /* frame ring, series table, raw cache */
 }
 
+static void
+test_a_plan_that_the_machine_cannot_hold_is_doubted(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    struct weir_topology plan;
+    char doubt[256];
+    weir_config_init(&config);
+    config.series_max = 100000000;
+    assert_int_equal(weir_topology_plan(&config, cores, 2, &plan), WEIR_OK);
+    uint64_t bytes = weir_topology_bytes(&plan);
+    assert_false(weir_topology_doubt(&plan, bytes, doubt, sizeof doubt));
+    assert_true(weir_topology_doubt(&plan, bytes - 1, doubt, sizeof doubt));
+    assert_non_null(strstr(doubt, "memory: "));
+    assert_non_null(strstr(doubt, "series.max"));
+    assert_true(weir_topology_machine_bytes() > 0);
+}
+
 int
 main(void)
 {
@@ -156,6 +174,7 @@ main(void)
         cmocka_unit_test(test_configured_cores_are_taken_and_foreign_ones_refused),
         cmocka_unit_test(test_without_pinning_no_thread_has_a_core),
         cmocka_unit_test(test_memory_follows_the_configuration),
+        cmocka_unit_test(test_a_plan_that_the_machine_cannot_hold_is_doubted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
