@@ -1285,7 +1285,8 @@ test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **
     }
 }
 
-/* A seal is one page: behind it frames of a run that was cut off stay, and show where it is damaged. */
+/* A seal is one page: behind it frames of a run that was cut off stay, and show where it is
+ * damaged. */
 static void
 test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable(void **state)
 {
