@@ -46,13 +46,15 @@ weir_veth_disk_check(const struct weir_veth_options *options)
 enum weir_err
 weir_veth_find_programs(struct weir_veth *run)
 {
-    ssize_t size = readlink("/proc/self/exe", run->programs, sizeof run->programs - 1);
+    char program[sizeof run->programs];
+    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
     if (size <= 0)
         return weir_fail(WEIR_IO, errno, "readlink /proc/self/exe");
-    run->programs[size] = '\0';
-    char *slash = strrchr(run->programs, '/');
+    program[size] = '\0';
+    char *slash = strrchr(program, '/');
     if (slash != NULL)
         *slash = '\0';
+    memcpy(run->programs, program, sizeof program);
     return WEIR_OK;
 }
 
