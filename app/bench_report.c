@@ -132,7 +132,8 @@ report_samples(const struct weir_bench_options *options, const struct weir_bench
     json_object_set_new(out, "durable", json_integer((json_int_t)durable));
     json_object_set_new(out, "queryable", json_integer((json_int_t)report->found.samples));
     json_object_set_new(out, "compared", json_integer((json_int_t)report->found.compared));
-    json_object_set_new(out, "mismatched", json_integer((json_int_t)report->found.mismatched));
+    json_object_set_new(out, "mismatched", json_integer((json_int_t)report->found.wrong));
+    json_object_set_new(out, "missing", json_integer((json_int_t)report->found.missing));
     json_object_set_new(out, "read_back_seconds", json_real(report->found.seconds));
     if (options->recycle != 0)
         report_recycled(report, out);
