@@ -71,45 +71,77 @@ struct weir_bench_lines {
     struct layout layouts[WEIR_BENCH_REGIONS];
 };
 
-/* The digits of series i in pass p: counters climb by steps of their own, gauges walk up and
- * down by up to an eighth of their range a pass. */
-static uint64_t
-digits_value(uint64_t series, uint64_t pass)
+/* random * count / 2^64: evenly below count, as a remainder would be, without the division. */
+static inline uint64_t
+below(uint64_t random, uint64_t count)
 {
-    const struct metric *metric = &metrics[series % HOST_LINES];
+    return (uint64_t)((unsigned __int128)random * count >> 64);
+}
+
+/* The digits of a series of this metric in pass p: counters climb by steps of their own, gauges
+ * walk up and down by up to an eighth of their range a pass. */
+static inline uint64_t
+digits_value(const struct metric *metric, uint64_t series, uint64_t pass)
+{
     uint64_t random = weir_bench_mix(series);
-    uint64_t walked;
+    uint64_t walked = below(random, metric->range);
     if (metric->step_max > 0) {
-        uint64_t step = 1 + (random >> 32) % metric->step_max;
-        walked = random + pass * step + weir_bench_mix(series + pass) % step;
+        uint64_t step = 1 + ((random & UINT32_MAX) * metric->step_max >> 32);
+        walked += pass * step + below(weir_bench_mix(series + pass), step);
     } else {
         uint64_t swing = metric->range / 8 + 1;
-        walked = random + weir_bench_mix(series ^ pass << 40) % swing + pass % 16 * (swing / 16);
+        walked += below(weir_bench_mix(series ^ pass << 40), swing) + pass % 16 * (swing / 16);
     }
-    return metric->least + walked % metric->range;
+    /* seldom: a remainder is dear */
+    return metric->least + (walked < metric->range ? walked : walked % metric->range);
 }
 
 static double
 lines_value(uint64_t series, uint64_t pass)
 {
     const struct metric *metric = &metrics[series % HOST_LINES];
-    return weir_decimal_double((int64_t)digits_value(series, pass), metric->exponent);
+    return weir_decimal_double((int64_t)digits_value(metric, series, pass), metric->exponent);
 }
 
-/* Writes the digits with their decimal point at `at`: all of them, one place too far to the
- * right, then those in front of the point again. */
-static inline void
-put_value(uint8_t *at, const struct metric *metric, uint64_t value)
+/* Eight decimal digits, one a byte, the first in the lowest: in halves, in quarters, in eighths,
+ * each a multiplication that divides by 100 or 10. value < 10^count, count <= 8. */
+static inline uint64_t
+eight_digits(uint64_t value, unsigned count)
 {
-    unsigned digits = metric->digits, front = metric->point_at;
-    if (front == digits) {
-        weir_bench_put_digits(at + digits, value, digits);
+    uint64_t fours = count > 4 ? value / 10000 | value % 10000 << 32 : value << 32;
+    uint64_t tops = fours * 5243 >> 19 & UINT64_C(0x7f0000007f);
+    uint64_t twos = tops | (fours - tops * 100) << 16;
+    uint64_t tens = twos * 103 >> 10 & UINT64_C(0xf000f000f000f);
+    return tens | (twos - tens * 10) << 8;
+}
+
+/* Adds up to eight digits to the zeros of the layout's text that end at `at`. What stands in front
+ * of them comes from the layout again. */
+static inline void
+add_digits(uint8_t *out, const uint8_t *text, size_t at, uint64_t digits)
+{
+    uint64_t zeros;
+    memcpy(&zeros, text + at - 8, 8);
+    zeros += digits;
+    memcpy(out + at - 8, &zeros, 8);
+}
+
+/* Writes a value over the zeros of its place; those before the point move to the left of it. */
+static inline void
+put_value(uint8_t *out, const uint8_t *text, size_t at, const struct metric *metric, uint64_t value)
+{
+    if (metric->point_at < metric->digits) {
+        uint64_t digits = eight_digits(value, metric->digits);
+        uint64_t behind = UINT64_MAX << 8 * (8 - (metric->digits - metric->point_at));
+        add_digits(out, text, at + metric->digits + 1u,
+            (digits & behind) | (digits & ~behind) >> 8);
         return;
     }
-    weir_bench_put_digits(at + digits + 1, value, digits);
-    for (unsigned i = 0; i < front; i++)
-        at[i] = at[i + 1];
-    at[front] = '.';
+    at += metric->digits;
+    if (metric->digits > 8)
+        add_digits(out, text, at - 8, eight_digits(value / 100000000, metric->digits - 8u));
+    unsigned low = metric->digits < 8 ? metric->digits : 8;
+    add_digits(out, text, at, eight_digits(value % 100000000, low));
 }
 
 static size_t
@@ -151,6 +183,8 @@ layout_line(struct layout *layout, const struct style *style, unsigned index, co
         style->field ? "=" : "", metric->before);
     line->value_at = (uint16_t)at;
     at += zeros(text + at, metric->digits + (metric->point_at == metric->digits ? 0u : 1u));
+    if (metric->point_at < metric->digits)
+        text[line->value_at + metric->point_at] = '.';
     at += (size_t)sprintf((char *)text + at, "%s ", style->field ? metric->after : "");
     line->time_at = (uint16_t)at;
     at += zeros(text + at, style->time_digits);
@@ -192,36 +226,69 @@ lines_free(struct weir_bench_load *load)
     free(load);
 }
 
-static size_t
-lines_next(struct weir_bench_load *load, uint8_t *out, uint32_t *samples)
+/* What is written over the zeros of all lines of a packet. */
+struct patch {
+    uint8_t host[HOST_DIGITS];
+    uint8_t rack[RACK_DIGITS];
+    uint8_t time[TIME_DIGITS];
+};
+
+static inline __attribute__((always_inline)) void
+put_line(uint8_t *out, const struct layout *layout, const struct patch *patch, unsigned index,
+    unsigned time_digits, uint64_t value)
 {
-    uint64_t host = weir_bench_load_host(load, 0);
+    const struct line *line = &layout->lines[index];
+    /* the value first: it writes some of the layout in front of it once more */
+    put_value(out, layout->text, line->value_at, &metrics[index], value);
+    memcpy(out + line->host_at, patch->host, HOST_DIGITS);
+    memcpy(out + line->rack_at, patch->rack, RACK_DIGITS);
+    memcpy(out + line->time_at, patch->time, time_digits);
+}
+
+static inline __attribute__((always_inline)) size_t
+lines_next(struct weir_bench_load *load, const struct style *style, uint8_t *out, uint32_t *samples)
+{
+    uint64_t host = weir_bench_load_host(load, 0), pass = load->pass;
     uint64_t first = host * HOST_LINES;
     uint32_t count = weir_bench_load_host_series(load, host);
     const struct layout *layout =
         &((struct weir_bench_lines *)load)->layouts[host % WEIR_BENCH_REGIONS];
     size_t size = layout->lines[count - 1].end;
-    uint8_t number[HOST_DIGITS], rack[RACK_DIGITS], time[TIME_DIGITS];
-    int64_t time_ms = weir_bench_time_ms(load->kind->proto, load->start_ms, load->step_ms, first,
-        load->pass);
-    const struct style *style = &styles[load->kind->proto];
-    unsigned time_digits = style->time_digits;
-    weir_bench_put_digits(number + HOST_DIGITS, host, HOST_DIGITS);
-    weir_bench_put_digits(rack + RACK_DIGITS, host / WEIR_BENCH_REGIONS % WEIR_BENCH_RACKS,
-        RACK_DIGITS);
-    weir_bench_put_digits(time + time_digits,
-        (uint64_t)(time_ms / load->kind->unit_ms * style->time_scale), time_digits);
+    struct patch patch;
+    int64_t time_ms =
+        weir_bench_time_ms(load->kind->proto, load->start_ms, load->step_ms, first, pass);
+    weir_bench_put_digits(patch.host + HOST_DIGITS, host, HOST_DIGITS);
+    weir_bench_put_digits(patch.rack + RACK_DIGITS,
+        host / WEIR_BENCH_REGIONS % WEIR_BENCH_RACKS, RACK_DIGITS);
+    weir_bench_put_digits(patch.time + style->time_digits,
+        (uint64_t)(time_ms / load->kind->unit_ms * style->time_scale), style->time_digits);
     memcpy(out, layout->text, size);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct line *line = &layout->lines[i];
-        memcpy(out + line->host_at, number, HOST_DIGITS);
-        memcpy(out + line->rack_at, rack, RACK_DIGITS);
-        put_value(out + line->value_at, &metrics[i], digits_value(first + i, load->pass));
-        memcpy(out + line->time_at, time, time_digits);
-    }
     *samples = count;
     weir_bench_load_advance(load);
+    /* unrolled, so that what metrics[] says is known when this is compiled */
+    if (count == HOST_LINES) {
+#pragma GCC unroll 12
+        for (unsigned i = 0; i < HOST_LINES; i++)
+            put_line(out, layout, &patch, i, style->time_digits,
+                digits_value(&metrics[i], first + i, pass));
+        return size;
+    }
+    for (unsigned i = 0; i < count; i++)
+        put_line(out, layout, &patch, i, style->time_digits,
+            digits_value(&metrics[i], first + i, pass));
     return size;
+}
+
+static size_t
+influx_next(struct weir_bench_load *load, uint8_t *out, uint32_t *samples)
+{
+    return lines_next(load, &styles[WEIR_BENCH_INFLUX], out, samples);
+}
+
+static size_t
+graphite_next(struct weir_bench_load *load, uint8_t *out, uint32_t *samples)
+{
+    return lines_next(load, &styles[WEIR_BENCH_GRAPHITE], out, samples);
 }
 
 static bool
@@ -244,7 +311,7 @@ const struct weir_bench_load_kind weir_bench_influx_kind = {.proto = WEIR_BENCH_
     .host_series = HOST_LINES,
     .job = JOB,
     .unit_ms = 1,
-    .next = lines_next,
+    .next = influx_next,
     .free = lines_free,
     .value = lines_value,
     .series_of = lines_series_of};
@@ -253,7 +320,7 @@ const struct weir_bench_load_kind weir_bench_graphite_kind = {.proto = WEIR_BENC
     .host_series = HOST_LINES,
     .job = JOB,
     .unit_ms = 1000,
-    .next = lines_next,
+    .next = graphite_next,
     .free = lines_free,
     .value = lines_value,
     .series_of = lines_series_of};

@@ -26,16 +26,6 @@ weir_bench_proto_find(const char *name, enum weir_bench_proto *out)
     return false;
 }
 
-uint64_t
-weir_bench_mix(uint64_t x)
-{
-    /* SplitMix64's finalizer (Steele, Lea, Flood, OOPSLA 2014) */
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 /* Two digits a step: the division by a constant is a multiplication. */
 void
 weir_bench_put_digits(uint8_t *end, uint64_t value, unsigned count)

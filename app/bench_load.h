@@ -116,7 +116,16 @@ uint64_t weir_bench_load_host(const struct weir_bench_load *load, uint64_t ahead
 void weir_bench_load_advance(struct weir_bench_load *load);
 /* Series of one host, fewer on the last one. */
 uint32_t weir_bench_load_host_series(const struct weir_bench_load *load, uint64_t host);
-uint64_t weir_bench_mix(uint64_t x);
+static inline uint64_t
+weir_bench_mix(uint64_t x)
+{
+    /* SplitMix64's finalizer (Steele, Lea, Flood, OOPSLA 2014) */
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
 /* Decimal digits of value, right-aligned before end, with leading zeros. */
 void weir_bench_put_digits(uint8_t *end, uint64_t value, unsigned count);
 

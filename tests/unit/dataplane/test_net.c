@@ -320,16 +320,23 @@ static void
 test_sum_agrees_with_slow_twin(void **state)
 {
     (void)state;
-    uint8_t bytes[257];
+    static uint8_t bytes[(1u << 20) + 257];
     uint32_t seed = 1;
-    for (int round = 0; round < 200; round++) {
-        size_t size = (size_t)round % sizeof bytes;
-        for (size_t i = 0; i < size; i++)
-            bytes[i] = (uint8_t)((seed = seed * 1103515245 + 12345) >> 16);
-        if (round % 7 == 0)
-            memset(bytes, 0xff, size);
-        assert_int_equal(weir_net_sum((uint16_t)round, bytes, size),
-            slow_sum((uint32_t)round, bytes, size));
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)((seed = seed * 1103515245 + 12345) >> 16);
+    for (uint32_t round = 0; round < 2000; round++) {
+        size_t at = round % 61, size = round % 419;
+        assert_int_equal(weir_net_sum((uint16_t)round, bytes + at, size),
+            slow_sum(round, bytes + at, size));
+    }
+    /* sums as large and as small as can be, of more bytes than one stretch of vectors takes */
+    static const int fills[] = {-1, 0xff, 0x7f, 0x80, 0};
+    for (size_t i = 0; i < sizeof fills / sizeof *fills; i++) {
+        if (fills[i] >= 0)
+            memset(bytes, fills[i], sizeof bytes);
+        assert_int_equal(weir_net_sum(7, bytes, sizeof bytes),
+            slow_sum(7, bytes, sizeof bytes));
+        assert_int_equal(weir_net_sum(0, bytes, 1500), slow_sum(0, bytes, 1500));
     }
 }
 
