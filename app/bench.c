@@ -375,6 +375,8 @@ weir_command_bench(int argc, char **argv)
         return EXIT_FAILURE;
     }
     weir_bench_target_filled(target, options.filled);
+    if (options.payload_max != 0)
+        weir_bench_target_payload(target, options.payload_max);
     struct weir_bench_report *report = calloc(1, sizeof *report);
     WEIR_ASSERT(report != NULL);
     bool ok = measure(target, &options, report);

@@ -16,6 +16,10 @@
 #define DRAIN_WAITS 10000 /* of a millisecond */
 #define UDP_SOCKETS 1000
 #define UDP_BATCH 64
+/* Datagrams ahead have to fit into the socket buffer of 16 MiB, where one of a packet takes about
+ * 2,300 bytes, and a larger one up to twice its payload. */
+#define UDP_AHEAD 4096
+#define UDP_AHEAD_BYTES (UDP_AHEAD * UINT64_C(2300))
 #define TCP_CONNECTIONS 8
 #define TCP_WRITE (256u << 10)
 
@@ -44,10 +48,11 @@ struct weir_bench_feed {
     int *sockets;
     uint32_t socket_count;
     uint32_t socket_at;
-    uint8_t *buffer;   /* UDP: packets of a batch; TCP: what is written next */
+    uint8_t *buffer;   /* UDP: datagrams of a batch, payload_max apart; TCP: what is written next */
     size_t used;       /* bytes of buffer (TCP) */
-    uint32_t queued;   /* packets of the batch (UDP) */
-    size_t sizes[UDP_BATCH];
+    uint32_t payload_max;
+    uint32_t queued;   /* whole datagrams of the batch (UDP) */
+    size_t sizes[UDP_BATCH + 1]; /* of them, and of the one that is being filled */
     uint64_t datagrams;
     bool unpaced;
     bool broken;
@@ -95,10 +100,11 @@ weir_bench_feed_new(enum weir_bench_source source, enum weir_bench_proto proto,
         return weir_fail(WEIR_NOMEM, 0, "feed");
     feed->source = source;
     feed->proto = protos[proto];
+    feed->payload_max = WEIR_BENCH_PACKET_MAX;
     enum weir_err err = source == WEIR_BENCH_RING ? make_rings(feed, ring_slots, rings)
                                                   : choose_port(feed);
     if (err == WEIR_OK && source != WEIR_BENCH_RING) {
-        size_t bytes = source == WEIR_BENCH_UDP ? UDP_BATCH * WEIR_BENCH_PACKET_MAX
+        size_t bytes = source == WEIR_BENCH_UDP ? UDP_BATCH * WEIR_BENCH_UDP_PAYLOAD_MAX
                                                 : TCP_WRITE + WEIR_BENCH_PACKET_MAX;
         feed->socket_count = source == WEIR_BENCH_UDP ? UDP_SOCKETS : TCP_CONNECTIONS;
         feed->buffer = malloc(bytes);
@@ -189,7 +195,7 @@ udp_send(struct weir_bench_feed *feed)
     struct iovec parts[UDP_BATCH];
     memset(messages, 0, sizeof messages);
     for (uint32_t i = 0; i < feed->queued; i++) {
-        parts[i] = (struct iovec){feed->buffer + i * WEIR_BENCH_PACKET_MAX, feed->sizes[i]};
+        parts[i] = (struct iovec){feed->buffer + (size_t)i * feed->payload_max, feed->sizes[i]};
         messages[i].msg_hdr.msg_iov = &parts[i];
         messages[i].msg_hdr.msg_iovlen = 1;
     }
@@ -202,6 +208,7 @@ udp_send(struct weir_bench_feed *feed)
     }
     feed->datagrams += feed->queued;
     feed->queued = 0;
+    feed->sizes[0] = 0;
     return true;
 }
 
@@ -252,11 +259,13 @@ weir_bench_feed_reserve(struct weir_bench_feed *feed)
     case WEIR_BENCH_UDP:
         if (feed->queued == UDP_BATCH) {
             if (!feed->unpaced &&
-                feed->datagrams + UDP_BATCH > packets_received(feed) + WEIR_BENCH_UDP_AHEAD)
+                feed->datagrams + UDP_BATCH > packets_received(feed) + weir_bench_feed_ahead(feed))
                 return NULL;
             feed->broken |= !udp_send(feed);
         }
-        return feed->broken ? NULL : feed->buffer + feed->queued * WEIR_BENCH_PACKET_MAX;
+        return feed->broken ? NULL
+                            : feed->buffer + (size_t)feed->queued * feed->payload_max +
+                                  feed->sizes[feed->queued];
     case WEIR_BENCH_TCP:
         if (feed->used >= TCP_WRITE)
             feed->broken |= !tcp_send(feed);
@@ -280,11 +289,27 @@ weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced)
 }
 
 void
+weir_bench_feed_payload(struct weir_bench_feed *feed, uint32_t payload_max)
+{
+    feed->payload_max = payload_max;
+}
+
+uint64_t
+weir_bench_feed_ahead(const struct weir_bench_feed *feed)
+{
+    return feed->payload_max == WEIR_BENCH_PACKET_MAX
+               ? UDP_AHEAD
+               : UDP_AHEAD_BYTES / (2 * feed->payload_max);
+}
+
+void
 weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size)
 {
     switch (feed->source) {
     case WEIR_BENCH_UDP:
-        feed->sizes[feed->queued++] = size;
+        feed->sizes[feed->queued] += size;
+        if (feed->sizes[feed->queued] + WEIR_BENCH_PACKET_MAX > feed->payload_max)
+            feed->sizes[++feed->queued] = 0;
         break;
     case WEIR_BENCH_TCP:
         feed->used += size;
@@ -304,9 +329,12 @@ weir_bench_feed_flush(struct weir_bench_feed *feed)
 {
     for (uint32_t i = 0; i < feed->ring_count; i++)
         weir_ring_source_publish(feed->rings[i].source);
-    if (feed->source == WEIR_BENCH_UDP && feed->queued > 0)
-        feed->broken |= !udp_send(feed);
-    else if (feed->source == WEIR_BENCH_TCP && feed->used > 0)
+    if (feed->source == WEIR_BENCH_UDP) {
+        feed->queued += feed->sizes[feed->queued] > 0;
+        if (feed->queued > 0)
+            feed->broken |= !udp_send(feed);
+    } else if (feed->source == WEIR_BENCH_TCP && feed->used > 0) {
         feed->broken |= !tcp_send(feed);
+    }
     return !feed->broken;
 }

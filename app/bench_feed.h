@@ -25,9 +25,8 @@
 enum weir_bench_source { WEIR_BENCH_RING, WEIR_BENCH_UDP, WEIR_BENCH_TCP, WEIR_BENCH_SOURCES };
 extern const char *const weir_bench_source_names[WEIR_BENCH_SOURCES];
 
-/* Datagrams the generator may be ahead: they fit into the 16 MiB socket buffer, where each takes
- * about 2,300 bytes. */
-#define WEIR_BENCH_UDP_AHEAD 4096
+/* Bytes of payloads that a datagram over IPv4 may have. */
+#define WEIR_BENCH_UDP_PAYLOAD_MAX 65507
 
 struct weir_bench_feed;
 
@@ -55,6 +54,12 @@ void weir_bench_feed_filled(struct weir_bench_feed *feed, bool filled);
 /* Datagrams are sent however far the dataplane is behind. */
 void weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced);
 void weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size);
+/* UDP: packets go together in datagrams of up to so many bytes, WEIR_BENCH_PACKET_MAX ..
+ * WEIR_BENCH_UDP_PAYLOAD_MAX, which are not as full as can be: a packet may be that long. For
+ * packets that may be joined. Before the first packet. */
+void weir_bench_feed_payload(struct weir_bench_feed *feed, uint32_t payload_max);
+/* Datagrams the generator may be ahead. */
+uint64_t weir_bench_feed_ahead(const struct weir_bench_feed *feed);
 /* Sends what is still held back. False where a connection has broken. */
 bool weir_bench_feed_flush(struct weir_bench_feed *feed);
 /* Datagrams sent so far; 0 for the other ways. */

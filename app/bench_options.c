@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define RECYCLE_BYTES_MIN (4 * WEIR_SEGMENT_BYTES_DEFAULT)
-#define VETH_VALUES 3 /* options with a value that are for --source veth alone */
+#define VETH_VALUES 2 /* options with a value that are for --source veth alone */
 
 void
 weir_usage_bench(FILE *out)
@@ -22,6 +22,9 @@ weir_usage_bench(FILE *out)
           "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
           "  --source udp    datagrams to a loopback socket from 1,000 source ports\n"
+          "  --payload N     with --source udp: hosts' lines go together in datagrams of up to N\n"
+          "                  bytes (2048-65507), as on a network of jumbo frames; without it each\n"
+          "                  is one host's 12 lines\n"
           "  --source tcp    eight loopback connections\n"
           "  --proto influx  text lines of about 100 bytes, one field each (default)\n"
           "  --proto graphite  the same metrics as plaintext with tags, 100000 series at least:\n"
@@ -69,6 +72,10 @@ check_together(const struct weir_bench_options *options)
         wrong = "--filled is for --cores";
     else if (options->cores > 1 && options->proto == WEIR_BENCH_WEIR)
         wrong = "--cores above 1: weir packets are taken by the first worker alone";
+    else if (options->payload_max > 0 && options->source != WEIR_BENCH_UDP)
+        wrong = "--payload is for --source udp and veth";
+    else if (options->payload_max > 0 && options->proto == WEIR_BENCH_WEIR)
+        wrong = "--payload: a packet of the weir protocol is a datagram";
     else if (options->proto == WEIR_BENCH_GRAPHITE && options->emit == 0 &&
              options->series < WEIR_BENCH_SERIES_OF_SECONDS)
         wrong = "--proto graphite: its times are whole seconds; 100000 series at least";
@@ -90,7 +97,7 @@ enum weir_err
 weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
 {
     const char *source = NULL, *proto = NULL, *series = NULL, *seconds = NULL, *cores = NULL;
-    const char *emit = NULL, *recycle = NULL, *of_veth[VETH_VALUES] = {NULL};
+    const char *emit = NULL, *recycle = NULL, *payload = NULL, *of_veth[VETH_VALUES] = {NULL};
     bool socket = false;
     *out = (struct weir_bench_options){
         .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
@@ -101,8 +108,8 @@ weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
         {.name = "recycle", .text = &recycle},
         {.name = "filled", .flag = &out->filled}, {.name = "json", .flag = &out->json},
         {.name = "rate", .text = &of_veth[0]}, {.name = "pairs", .text = &of_veth[1]},
-        {.name = "payload", .text = &of_veth[2]}, {.name = "socket", .flag = &socket}, {0}};
-    uint64_t core_count = 0;
+        {.name = "payload", .text = &payload}, {.name = "socket", .flag = &socket}, {0}};
+    uint64_t core_count = 0, payload_max = 0;
     int words = 0;
     enum weir_err err = weir_options_parse(table, argc, argv, NULL, &words);
     if (err == WEIR_OK && source != NULL && !parse_source(source, &out->source))
@@ -121,7 +128,11 @@ weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
         err = weir_bench_value_count("recycle", recycle, RECYCLE_BYTES_MIN, UINT64_MAX / 2,
             &out->recycle);
     if (err == WEIR_OK)
+        err = weir_bench_value_count("payload", payload, WEIR_BENCH_PACKET_MAX,
+            WEIR_BENCH_UDP_PAYLOAD_MAX, &payload_max);
+    if (err == WEIR_OK)
         err = check_none_of_veth(table, of_veth, socket);
     out->cores = (uint32_t)core_count;
+    out->payload_max = (uint32_t)payload_max;
     return err == WEIR_OK ? check_together(out) : err;
 }

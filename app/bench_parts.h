@@ -26,6 +26,7 @@ struct weir_bench_options {
     double seconds;
     uint32_t cores; /* RX workers with a ring each; 0: one ring, workers as by default */
     bool filled;    /* rings are filled while the workers wait */
+    uint32_t payload_max; /* of a datagram; 0: a packet each */
     bool json;
     uint64_t emit; /* lines to print instead of measuring */
     uint64_t recycle; /* bytes of the log, whose oldest segments are then recycled; 0: it grows */

@@ -42,7 +42,8 @@ weir_bench_log_samples_wanted(const struct weir_bench_report *report)
 }
 
 static void
-report_datagrams(const struct weir_bench_report *report, json_t *out)
+report_datagrams(const struct weir_bench_report *report, const struct weir_bench_target *target,
+    json_t *out)
 {
     uint64_t sent = report->datagrams_sent - report->datagrams_before;
     uint64_t lost = DELTA(report, counter[WEIR_COUNTER_socket_drops]);
@@ -53,7 +54,10 @@ report_datagrams(const struct weir_bench_report *report, json_t *out)
     json_object_set_new(out, "datagrams_unaccounted",
         json_integer((json_int_t)weir_bench_datagrams_unaccounted(report)));
     json_object_set_new(out, "loss", json_real((double)lost / (double)sent));
-    json_object_set_new(out, "datagrams_ahead_max", json_integer(WEIR_BENCH_UDP_AHEAD));
+    json_object_set_new(out, "datagram_samples",
+        json_real((double)report->offered / (double)sent));
+    json_object_set_new(out, "datagrams_ahead_max",
+        json_integer((json_int_t)weir_bench_target_ahead(target)));
 }
 
 /* A stage counts where it runs: those of a worker are receive to batch. Where one thread runs all
@@ -119,7 +123,7 @@ report_recycled(const struct weir_bench_report *report, json_t *out)
 /* Samples from the generator to another process. */
 static void
 report_samples(const struct weir_bench_options *options, const struct weir_bench_report *report,
-    json_t *out)
+    const struct weir_bench_target *target, json_t *out)
 {
     uint64_t durable = DELTA(report, unit[WEIR_UNIT_SAMPLES].stored);
     json_object_set_new(out, "offered", json_integer((json_int_t)report->offered));
@@ -138,7 +142,7 @@ report_samples(const struct weir_bench_options *options, const struct weir_bench
     if (options->recycle != 0)
         report_recycled(report, out);
     if (report->datagrams_sent > 0)
-        report_datagrams(report, out);
+        report_datagrams(report, target, out);
 }
 
 static void
@@ -190,7 +194,7 @@ weir_bench_report_json(const struct weir_bench_options *options,
     json_object_set_new(out, "source", json_string(weir_bench_source_names[options->source]));
     json_object_set_new(out, "proto", json_string(weir_bench_proto_names[options->proto]));
     json_object_set_new(out, "series", json_integer((json_int_t)options->series));
-    report_samples(options, report, out);
+    report_samples(options, report, target, out);
     report_rates(options, report, out);
     json_object_set_new(out, "ledger_residual",
         json_integer((json_int_t)weir_bench_residual(report)));

@@ -399,6 +399,12 @@ weir_bench_target_filled(struct weir_bench_target *target, bool filled)
 }
 
 void
+weir_bench_target_payload(struct weir_bench_target *target, uint32_t payload_max)
+{
+    weir_bench_feed_payload(target->feed, payload_max);
+}
+
+void
 weir_bench_target_unpaced(struct weir_bench_target *target, bool unpaced)
 {
     weir_bench_feed_unpaced(target->feed, unpaced);
@@ -436,6 +442,12 @@ uint64_t
 weir_bench_target_datagrams(const struct weir_bench_target *target)
 {
     return weir_bench_feed_datagrams(target->feed);
+}
+
+uint64_t
+weir_bench_target_ahead(const struct weir_bench_target *target)
+{
+    return weir_bench_feed_ahead(target->feed);
 }
 
 uint64_t

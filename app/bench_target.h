@@ -49,12 +49,16 @@ void weir_bench_target_commit(struct weir_bench_target *target, size_t size);
 void weir_bench_target_flush(struct weir_bench_target *target);
 /* See weir_bench_feed_filled. */
 void weir_bench_target_filled(struct weir_bench_target *target, bool filled);
+/* See weir_bench_feed_payload. */
+void weir_bench_target_payload(struct weir_bench_target *target, uint32_t payload_max);
 /* Datagrams are sent whether the dataplane keeps up or not. */
 void weir_bench_target_unpaced(struct weir_bench_target *target, bool unpaced);
 
 bool weir_bench_target_alive(struct weir_bench_target *target);
 /* Datagrams sent; 0 where the source has none. */
 uint64_t weir_bench_target_datagrams(const struct weir_bench_target *target);
+/* Of them, those that may be on their way. */
+uint64_t weir_bench_target_ahead(const struct weir_bench_target *target);
 bool weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum);
 /* The same at once: neither sends what is held back nor lets the dataplane run first. */
 bool weir_bench_target_ledger_now(struct weir_bench_target *target, struct weir_ledger_sum *sum);

@@ -1,4 +1,4 @@
-"""weir bench over the ring source: what it counts and calls by name. No rate or time is looked at."""
+"""weir bench without frames: what it counts and calls by name. No rate or time is looked at."""
 import json
 import os
 import re
@@ -17,9 +17,9 @@ def run(data, proto, series, *options):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
 
 
-def bench(proto, series):
+def bench(proto, series, *options):
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as data:
-        done = run(data, proto, series, "--seconds", "0.2")
+        done = run(data, proto, series, "--seconds", "0.2", *options)
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)
     assert report["proto"] == proto, report
@@ -38,6 +38,15 @@ def test_lines_that_were_offered_were_parsed_and_are_read_back():
 
 def test_packets_of_the_weir_protocol_are_not_called_parsed():
     assert "parsed" not in bench("weir", 1200)
+
+
+def test_hosts_lines_go_together_in_large_datagrams():
+    single = bench("influx", 1200, "--source", "udp")
+    assert single["datagram_samples"] == 12, single
+    # as many hosts of up to 1,300 bytes as leave less than 2,048 of 8,972
+    large = bench("influx", 1200, "--source", "udp", "--payload", "8972")
+    assert 60 < large["datagram_samples"] <= 72, large
+    assert large["datagrams_sent"] == large["datagrams_received"], large
 
 
 def segments_of(data):
