@@ -7,10 +7,16 @@
 #include <smmintrin.h>
 #endif
 
-/* Buckets an entry may lie in, from its home on. Two slots an entry: at that load about 95 % of the
- * entries lie at home and 6 of 1 M are without a place (docs/design/speed.md). At the series
- * table's 2/3 it was one in 160, each of which cost thousands of cycles and pushed another out. */
-#define WALK 8
+/* Buckets an entry may lie in, from its home on. At the load of 2/3 nine in ten lie at home, and
+ * 11 of 1 M are without a place; within 8 buckets they were 626, within 32 none. */
+#define WALK 16
+/* Series of a run that an agent may leave out, and the rest of the run is still found at once. */
+#define SKIPS 3
+/* Points of a burst that are not what was expected and are looked up at once, waiting for memory,
+ * so that those behind them are expected to follow them. The others come last, together. */
+#define WAITS 64
+/* Bursts without expectations after one in which more than an eighth of them were wrong. */
+#define PLAIN_BURSTS 31
 
 struct slot {
     uint64_t word0;
@@ -24,20 +30,18 @@ _Static_assert(sizeof(struct bucket) == WEIR_CACHE_LINE, "a bucket is a cache li
 
 struct weir_raw_cache {
     alignas(WEIR_CACHE_LINE) uint64_t bucket_count;
+    uint64_t key_count;
+    uint64_t *keys;  /* by number, of the hash inserted last; behind the buckets */
     uint32_t victim; /* slot of the home bucket that the next eviction takes */
+    uint32_t plain;  /* bursts to come in which nothing is expected to follow */
     struct bucket buckets[];
 };
-
-static uint64_t
-buckets_for(uint64_t entries)
-{
-    return entries / 2 + 1;
-}
 
 size_t
 weir_raw_cache_footprint(uint64_t entries)
 {
-    return sizeof(struct weir_raw_cache) + buckets_for(entries) * sizeof(struct bucket);
+    return sizeof(struct weir_raw_cache) + weir_slot_buckets(entries) * sizeof(struct bucket) +
+        (entries + SKIPS + 1) * sizeof(uint64_t);
 }
 
 struct weir_raw_cache *
@@ -45,8 +49,17 @@ weir_raw_cache_init(void *memory, uint64_t entries)
 {
     WEIR_ASSERT(((uintptr_t)memory & (WEIR_CACHE_LINE - 1)) == 0);
     struct weir_raw_cache *cache = memory;
-    cache->bucket_count = buckets_for(entries);
+    cache->bucket_count = weir_slot_buckets(entries);
+    cache->key_count = entries;
+    cache->keys = (uint64_t *)(void *)(cache->buckets + cache->bucket_count);
     return cache;
+}
+
+/* What stands for a hash by its number; never 0, which stands for none. */
+static inline uint64_t
+key_of(struct weir_hash128 raw)
+{
+    return raw.lo + (raw.lo == 0);
 }
 
 void
@@ -172,60 +185,163 @@ weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 ra
         || look_further(cache, raw, number);
 }
 
-static inline const struct weir_hash128 *
-raw_at(const struct weir_hash128 *raws, size_t stride, size_t i)
-{
-    return (const struct weir_hash128 *)(const void *)((const uint8_t *)raws + i * stride);
-}
-
 void
-weir_raw_cache_prefetch_burst(const struct weir_raw_cache *cache,
-    const struct weir_hash128 *raws, size_t stride, size_t count, uint64_t *homes)
+weir_raw_cache_fetch(const struct weir_raw_cache *cache, const struct weir_point *points,
+    uint32_t first, uint32_t end, bool fresh, struct weir_raw_burst *burst, uint64_t *numbers)
 {
-    for (size_t i = 0; i < count; i++) {
-        homes[i] = weir_slot_bucket(*raw_at(raws, stride, i), cache->bucket_count);
-        __builtin_prefetch(&cache->buckets[homes[i]]);
+    uint32_t heads = burst->head_count;
+    for (uint32_t i = first; i < end; i++) {
+        bool follows = i > 0 && points[i].time_ms == points[i - 1].time_ms &&
+            !(fresh && i == first) && cache->plain == 0;
+        if (follows)
+            continue;
+        numbers[i] = weir_slot_bucket(points[i].raw, cache->bucket_count);
+        __builtin_prefetch(&cache->buckets[numbers[i]]);
+        burst->heads[heads++] = (uint16_t)i;
+    }
+    burst->head_count = heads;
+}
+
+/* The keys of a run's first dozen. */
+static inline void
+fetch_keys(const struct weir_raw_cache *cache, uint64_t number)
+{
+    const uint64_t *keys = cache->keys + number + 1;
+    __builtin_prefetch(keys);
+    __builtin_prefetch(keys + WEIR_CACHE_LINE / sizeof *keys);
+}
+
+static inline bool
+has_key(const struct weir_raw_cache *cache, uint64_t number)
+{
+    return number < cache->key_count; /* WEIR_RAW_UNKNOWN is not */
+}
+
+/* Those not at home, one in ten, are put off: which ones they are cannot be foretold, and the
+ * bucket next to theirs is not in the cache. */
+static void
+find_heads(const struct weir_raw_cache *cache, const struct weir_point *points,
+    struct weir_raw_burst *burst, uint64_t *numbers)
+{
+    uint32_t away = 0;
+    for (uint32_t k = 0; k < burst->head_count; k++) {
+        uint32_t i = burst->heads[k];
+        uint64_t home = numbers[i];
+        burst->late[away] = (uint16_t)i;
+        bool found = at_home(&cache->buckets[home], points[i].raw, &numbers[i]);
+        away += !found;
+        if (WEIR_LIKELY(found) && has_key(cache, numbers[i]) && cache->plain == 0)
+            fetch_keys(cache, numbers[i]);
+        else if (!found)
+            __builtin_prefetch(&cache->buckets[home + 1]);
+    }
+    for (uint32_t k = 0; k < away; k++) {
+        uint32_t i = burst->late[k];
+        if (!look_further(cache, points[i].raw, &numbers[i]))
+            numbers[i] = WEIR_RAW_UNKNOWN;
+        else if (has_key(cache, numbers[i]) && cache->plain == 0)
+            fetch_keys(cache, numbers[i]);
     }
 }
 
-/* Those of up to STRETCH hashes that are not at home, one in twenty, are put off: which ones they
- * are cannot be foretold, and the bucket next to theirs is not in the cache. */
-#define STRETCH 512
+/* What is expected of the points of a burst, one after the other. */
+struct follow {
+    struct weir_raw_cache *cache;
+    uint64_t next;    /* number of the point that follows, or WEIR_RAW_UNKNOWN */
+    uint64_t resume;  /* the same where the last one stood between two that follow each other */
+    uint32_t waits;   /* left */
+    uint32_t surprises;
+    uint32_t late_count;
+};
 
-static size_t
-lookup_stretch(const struct weir_raw_cache *cache, const struct weir_hash128 *raws, size_t stride,
-    size_t count, uint64_t *numbers)
+/* A point a little further on in one of the two runs. */
+static bool
+take_skipped(struct follow *follow, uint64_t key, uint64_t *number)
 {
-    __attribute__((uninitialized)) uint16_t away[STRETCH];
-    size_t away_count = 0, unknown = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct bucket *home = &cache->buckets[numbers[i]];
-        away[away_count] = (uint16_t)i;
-        away_count += !at_home(home, *raw_at(raws, stride, i), &numbers[i]);
-    }
-    for (size_t k = 0; k < away_count; k++) {
-        struct weir_hash128 raw = *raw_at(raws, stride, away[k]);
-        __builtin_prefetch(&cache->buckets[weir_slot_bucket(raw, cache->bucket_count) + 1]);
-    }
-    for (size_t k = 0; k < away_count; k++) {
-        uint64_t *number = &numbers[away[k]];
-        if (!look_further(cache, *raw_at(raws, stride, away[k]), number)) {
-            *number = WEIR_RAW_UNKNOWN;
-            unknown++;
+    const uint64_t from[2] = {follow->next, follow->resume};
+    for (int run = 0; run < 2; run++) {
+        for (uint64_t skip = 0; skip <= SKIPS && has_key(follow->cache, from[run]); skip++) {
+            if (follow->cache->keys[from[run] + skip] == key) {
+                *number = from[run] + skip;
+                return true;
+            }
         }
     }
-    return count - unknown;
+    return false;
+}
+
+/* Points[i] is not the next one of its run. */
+static void
+take_surprise(struct follow *follow, const struct weir_point *points, uint32_t i,
+    struct weir_raw_burst *burst, uint64_t *numbers)
+{
+    struct weir_raw_cache *cache = follow->cache;
+    uint64_t key = key_of(points[i].raw);
+    if (take_skipped(follow, key, &numbers[i])) {
+        follow->next = numbers[i] + 1;
+        return;
+    }
+    follow->surprises++;
+    if (follow->waits == 0) {
+        weir_raw_cache_prefetch(cache, points[i].raw);
+        burst->late[follow->late_count++] = (uint16_t)i;
+        return;
+    }
+    follow->waits--;
+    if (!weir_raw_cache_lookup(cache, points[i].raw, &numbers[i])) {
+        numbers[i] = WEIR_RAW_UNKNOWN;
+        return;
+    }
+    if (has_key(cache, numbers[i]))
+        cache->keys[numbers[i]] = key; /* that of another text of the same series, it may be */
+    follow->resume = follow->next;
+    follow->next = numbers[i] + 1;
+}
+
+/* From a head to the next one. */
+static void
+take_run(struct follow *follow, const struct weir_point *points, uint32_t head, uint32_t end,
+    struct weir_raw_burst *burst, uint64_t *numbers)
+{
+    bool known = numbers[head] != WEIR_RAW_UNKNOWN;
+    follow->next = known ? numbers[head] + 1 : WEIR_RAW_UNKNOWN;
+    follow->resume = WEIR_RAW_UNKNOWN;
+    for (uint32_t i = head + 1; i < end; i++) {
+        uint64_t next = follow->next;
+        if (has_key(follow->cache, next)) {
+            const uint64_t *keys = follow->cache->keys;
+            for (; i < end && keys[next] == key_of(points[i].raw); i++)
+                numbers[i] = next++;
+            follow->next = next;
+            if (i == end)
+                break;
+        }
+        take_surprise(follow, points, i, burst, numbers);
+    }
 }
 
 size_t
-weir_raw_cache_lookup_burst(const struct weir_raw_cache *cache, const struct weir_hash128 *raws,
-    size_t stride, size_t count, uint64_t *numbers)
+weir_raw_cache_find(struct weir_raw_cache *cache, const struct weir_point *points, uint32_t count,
+    struct weir_raw_burst *burst, uint64_t *numbers)
 {
-    size_t known = 0;
-    for (size_t at = 0; at < count; at += STRETCH) {
-        size_t size = count - at < STRETCH ? count - at : STRETCH;
-        known += lookup_stretch(cache, raw_at(raws, stride, at), stride, size, numbers + at);
+    struct follow follow = {.cache = cache, .waits = WAITS};
+    uint32_t heads = burst->head_count;
+    find_heads(cache, points, burst, numbers);
+    for (uint32_t k = 0; k < heads; k++)
+        take_run(&follow, points, burst->heads[k], k + 1 < heads ? burst->heads[k + 1] : count,
+            burst, numbers);
+    for (uint32_t k = 0; k < follow.late_count; k++) {
+        uint32_t i = burst->late[k];
+        if (!weir_raw_cache_lookup(cache, points[i].raw, &numbers[i]))
+            numbers[i] = WEIR_RAW_UNKNOWN;
     }
+    if (cache->plain > 0)
+        cache->plain--;
+    else if (follow.surprises > (count - heads) / 8)
+        cache->plain = PLAIN_BURSTS;
+    size_t known = 0;
+    for (uint32_t i = 0; i < count; i++)
+        known += numbers[i] != WEIR_RAW_UNKNOWN;
     return known;
 }
 
@@ -240,4 +356,6 @@ weir_raw_cache_insert(struct weir_raw_cache *cache, struct weir_hash128 raw, uin
     }
     slot->word0 = weir_slot_word0(raw, number);
     slot->word1 = weir_slot_word1(raw, number);
+    if (has_key(cache, number))
+        cache->keys[number] = key_of(raw);
 }

@@ -82,6 +82,7 @@ struct weir_worker {
     struct weir_worker_span spans[WEIR_BURST_MAX];
     struct weir_packet packets[WEIR_BURST_MAX];
     uint64_t numbers[WEIR_POINTS_MAX]; /* series of parsed->points */
+    struct weir_raw_burst raw_burst;
     bool all_known;           /* of all of them */
     struct weir_line_labels line_labels; /* of a record whose series the raw cache lacks */
     uint32_t labels_used;

@@ -59,8 +59,8 @@ look_up(struct weir_worker *worker)
     const struct weir_parsed *parsed = worker->options.parsed;
     uint64_t start = weir_tsc();
     uint32_t count = parsed->point_count;
-    size_t hits = weir_raw_cache_lookup_burst(worker->options.raw_cache, &parsed->points[0].raw,
-        sizeof parsed->points[0], count, worker->numbers);
+    size_t hits = weir_raw_cache_find(worker->options.raw_cache, parsed->points, count,
+        &worker->raw_burst, worker->numbers);
     weir_worker_cycles(worker, WEIR_STAGE_lookup, start, count);
     worker->options.counts->counter[WEIR_COUNTER_raw_hits] += hits;
     worker->all_known = hits == count;
@@ -282,6 +282,7 @@ weir_worker_parse_more(struct weir_worker *worker)
     struct weir_parsed *parsed = worker->options.parsed;
     uint64_t start = weir_tsc();
     weir_worker_spans_reset(worker);
+    worker->raw_burst.head_count = 0;
     while (worker->parse_at < worker->packet_count && parsed->record_count < WEIR_RECORDS_MAX &&
         parsed->point_count < WEIR_POINTS_TARGET) {
         struct weir_packet *packet = &worker->packets[worker->parse_at];
@@ -290,8 +291,8 @@ weir_worker_parse_more(struct weir_worker *worker)
         uint32_t before = worker->byte_at, records = parsed->record_count;
         uint32_t points = parsed->point_count;
         parse_on(worker, packet);
-        weir_raw_cache_prefetch_burst(worker->options.raw_cache, &parsed->points[points].raw,
-            sizeof parsed->points[0], parsed->point_count - points, &worker->numbers[points]);
+        weir_raw_cache_fetch(worker->options.raw_cache, parsed->points, points,
+            parsed->point_count, before == 0, &worker->raw_burst, worker->numbers);
         /* a rest without progress is an incomplete record */
         bool last = worker->byte_at == packet->size ||
             (worker->byte_at == before && parsed->record_count == records);

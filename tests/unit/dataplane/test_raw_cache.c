@@ -76,26 +76,218 @@ test_raw_cache_keeps_all_entries_at_its_stated_size(void **state)
     assert_int_equal(lost, 0); /* the key is fixed */
 }
 
+static struct weir_point points[WEIR_POINTS_MAX];
+static uint64_t numbers[WEIR_POINTS_MAX];
+static struct weir_raw_burst burst;
+
+/* Both steps, in packets of `packet` points. Returns how many are known. */
+static size_t
+find(struct weir_raw_cache *cache, uint32_t count, uint32_t packet)
+{
+    burst.head_count = 0;
+    memset(numbers, 0x55, sizeof numbers);
+    for (uint32_t at = 0; at < count; at += packet)
+        weir_raw_cache_fetch(cache, points, at, at + packet < count ? at + packet : count, true,
+            &burst, numbers);
+    return weir_raw_cache_find(cache, points, count, &burst, numbers);
+}
+
 static void
 test_raw_cache_burst_finds_what_single_lookups_find(void **state)
 {
-    enum { COUNT = 9999 }; /* so that one bucket in twenty-five is full */
-    static struct {
-        uint64_t other;
-        struct weir_hash128 raw;
-    } keys[COUNT];
-    static uint64_t numbers[COUNT];
+    enum { COUNT = 9999 }; /* so that one bucket in ten is full */
     for (uint64_t i = 0; i < COUNT; i++) {
-        keys[i].raw = raw(i);
+        points[i] = (struct weir_point){.raw = raw(i)};
         if (i % 3 != 0)
             weir_raw_cache_insert(*state, raw(i), i << 8);
     }
-    weir_raw_cache_prefetch_burst(*state, &keys[0].raw, sizeof keys[0], COUNT, numbers);
-    assert_int_equal(weir_raw_cache_lookup_burst(*state, &keys[0].raw, sizeof keys[0], COUNT,
-                         numbers),
-        COUNT / 3 * 2);
+    for (int round = 0; round < 3; round++) { /* with expectations, and without */
+        assert_int_equal(find(*state, COUNT, 1 + 11 * (uint32_t)round), COUNT / 3 * 2);
+        for (uint64_t i = 0; i < COUNT; i++)
+            assert_true(numbers[i] == (i % 3 != 0 ? i << 8 : WEIR_RAW_UNKNOWN));
+    }
+}
+
+static uint32_t drawn = 1;
+
+static uint32_t
+draw(uint32_t below)
+{
+    drawn = drawn * 1664525 + 1013904223;
+    return (uint32_t)((uint64_t)drawn * below >> 32);
+}
+
+/* Each series has two texts. Those whose number is a multiple of 11 are unknown. */
+static uint64_t
+text_of(uint64_t series, bool other)
+{
+    return series + (other ? ENTRIES / 2 : 0);
+}
+
+/* Runs of numbers that follow each other, with points left out, put in, of another text of their
+ * series, and of unknown ones; times that change where runs do, or not. */
+static uint32_t
+draw_burst(uint64_t *wanted, bool aligned)
+{
+    uint32_t count = 0, most = 1 + draw(600);
+    int64_t time_ms = 0;
+    while (count < most) {
+        uint64_t series = draw(ENTRIES / 2 - 64);
+        time_ms += !aligned;
+        for (uint32_t left = 1 + draw(24); left > 0 && count < most; left--, series++) {
+            series += draw(8) == 0 ? draw(6) : 0;
+            uint64_t taken = draw(10) == 0 ? draw(ENTRIES / 2) : series;
+            bool other = draw(12) == 0;
+            points[count] =
+                (struct weir_point){.raw = raw(text_of(taken, other)), .time_ms = time_ms};
+            wanted[count++] = taken % 11 == 0 ? WEIR_RAW_UNKNOWN : taken;
+        }
+    }
+    return count;
+}
+
+static void
+test_raw_cache_burst_knows_runs_however_they_are_broken(void **state)
+{
+    static uint64_t wanted[WEIR_POINTS_MAX];
+    for (uint64_t i = 0; i < ENTRIES / 2; i++) {
+        if (i % 11 == 0)
+            continue;
+        weir_raw_cache_insert(*state, raw(text_of(i, false)), i);
+        weir_raw_cache_insert(*state, raw(text_of(i, true)), i);
+        if (i % 2 == 0)
+            weir_raw_cache_insert(*state, raw(text_of(i, false)), i);
+    }
+    for (int round = 0; round < 2000; round++) {
+        uint32_t count = draw_burst(wanted, round % 3 == 0);
+        size_t known = find(*state, count, 1 + draw(100));
+        for (uint32_t i = 0; i < count; i++) {
+            assert_true(numbers[i] == wanted[i]);
+            known -= wanted[i] != WEIR_RAW_UNKNOWN;
+        }
+        assert_int_equal(known, 0);
+    }
+}
+
+/* Heads are what shows it: where nothing is expected every point is one. */
+static void
+test_raw_cache_expects_nothing_for_a_while_where_it_was_wrong(void **state)
+{
+    enum { COUNT = 480, HOST = 12, PLAIN = 31 };
+    for (uint64_t i = 0; i < COUNT; i++) {
+        points[i] = (struct weir_point){.raw = raw(i)};
+        weir_raw_cache_insert(*state, raw(i), i);
+    }
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(find(*state, COUNT, HOST), COUNT);
+        assert_int_equal(burst.head_count, COUNT / HOST);
+    }
     for (uint64_t i = 0; i < COUNT; i++)
-        assert_true(numbers[i] == (i % 3 != 0 ? i << 8 : WEIR_RAW_UNKNOWN));
+        points[i].raw = raw(i * 7 % COUNT);
+    assert_int_equal(find(*state, COUNT, HOST), COUNT);
+    assert_int_equal(burst.head_count, COUNT / HOST);
+    for (int round = 0; round < PLAIN; round++) {
+        assert_int_equal(find(*state, COUNT, HOST), COUNT);
+        assert_int_equal(burst.head_count, COUNT);
+    }
+    assert_int_equal(find(*state, COUNT, HOST), COUNT);
+    assert_int_equal(burst.head_count, COUNT / HOST);
+}
+
+/* One host's lines behind the other's in one packet, all of one time: one in a dozen is not what
+ * was expected, which is no reason to expect nothing. */
+static void
+test_raw_cache_follows_hosts_that_share_a_packet_and_a_time(void **state)
+{
+    enum { COUNT = 480, HOST = 12 };
+    for (uint64_t i = 0; i < COUNT; i++)
+        weir_raw_cache_insert(*state, raw(i), i);
+    for (uint64_t i = 0; i < COUNT; i++)
+        points[i] = (struct weir_point){.raw = raw((i / HOST * 17 % (COUNT / HOST)) * HOST +
+                                                   i % HOST)};
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(find(*state, COUNT, COUNT), COUNT);
+        assert_int_equal(burst.head_count, 1);
+        for (uint64_t i = 0; i < COUNT; i++)
+            assert_true(points[i].raw.lo == raw(numbers[i]).lo);
+    }
+}
+
+/* Rounds until every point of COUNT is known with a head for each host alone. */
+static int
+rounds_until_followed(struct weir_raw_cache *cache, uint32_t count, uint32_t host, uint32_t packet)
+{
+    for (int round = 0; round < 100; round++) {
+        assert_int_equal(find(cache, count, packet), count);
+        if (burst.head_count == count / host)
+            return round;
+    }
+    return 100;
+}
+
+static void
+test_raw_cache_begins_a_run_where_the_time_changes(void **state)
+{
+    enum { COUNT = 480, HOST = 12 };
+    for (uint64_t i = 0; i < COUNT; i++) {
+        points[i] = (struct weir_point){.raw = raw(i), .time_ms = (int64_t)(i / HOST)};
+        weir_raw_cache_insert(*state, raw(i), i);
+    }
+    assert_int_equal(rounds_until_followed(*state, COUNT, HOST, COUNT), 0);
+}
+
+/* Every third series of a host is left out: that is no surprise. */
+static void
+test_raw_cache_follows_a_host_that_leaves_lines_out(void **state)
+{
+    enum { COUNT = 480, HOST = 12 };
+    for (uint64_t i = 0; i < ENTRIES; i++)
+        weir_raw_cache_insert(*state, raw(i), i);
+    for (uint64_t i = 0; i < COUNT; i++)
+        points[i] = (struct weir_point){.raw = raw(i * 3 / 2)};
+    for (int round = 0; round < 3; round++)
+        assert_int_equal(rounds_until_followed(*state, COUNT, HOST, HOST), 0);
+}
+
+/* Agents that were changed send other texts of the same series: those are what is expected then. */
+static void
+test_raw_cache_follows_the_text_of_a_series_that_came_last(void **state)
+{
+    enum { COUNT = 48, HOST = 12 };
+    for (uint64_t i = 0; i < COUNT; i++) {
+        weir_raw_cache_insert(*state, raw(COUNT + i), i);
+        weir_raw_cache_insert(*state, raw(i), i);
+        points[i] = (struct weir_point){.raw = raw(COUNT + i)};
+    }
+    for (int round = 0; round < 40; round++)
+        assert_int_equal(find(*state, COUNT, HOST), COUNT);
+    for (int round = 0; round < 3; round++)
+        assert_int_equal(rounds_until_followed(*state, COUNT, HOST, HOST), 0);
+}
+
+static void
+test_raw_cache_expects_nothing_behind_its_last_number(void **state)
+{
+    for (uint64_t i = 0; i < 3; i++)
+        points[i] = (struct weir_point){.raw = raw(i)};
+    weir_raw_cache_insert(*state, raw(0), ENTRIES - 1);
+    assert_int_equal(find(*state, 3, 3), 1);
+    assert_true(numbers[0] == ENTRIES - 1 && numbers[1] == WEIR_RAW_UNKNOWN);
+}
+
+/* No key is 0 as well. */
+static void
+test_raw_cache_takes_a_hash_of_no_bits_for_no_number_without_a_key(void **state)
+{
+    const struct weir_hash128 none = {0, 0};
+    points[0] = (struct weir_point){.raw = raw(2)};
+    points[1] = (struct weir_point){.raw = none};
+    weir_raw_cache_insert(*state, raw(2), 7);
+    assert_int_equal(find(*state, 2, 2), 1);
+    assert_true(numbers[0] == 7 && numbers[1] == WEIR_RAW_UNKNOWN);
+    weir_raw_cache_insert(*state, none, 8);
+    assert_int_equal(find(*state, 2, 2), 2);
+    assert_true(numbers[1] == 8);
 }
 
 static void
@@ -114,7 +306,7 @@ test_raw_cache_evicts_but_never_mixes_up_when_overfull(void **state)
             found++;
         }
     }
-    assert_in_range(found, ENTRIES, 2 * ENTRIES + 4); /* it has two slots an entry */
+    assert_in_range(found, ENTRIES, ENTRIES * 3 / 2 + 8); /* it has three slots for two entries */
 }
 
 static void
@@ -147,6 +339,14 @@ main(void)
         TEST(test_raw_cache_gives_back_numbers_of_forty_bits),
         TEST(test_raw_cache_keeps_all_entries_at_its_stated_size),
         TEST(test_raw_cache_burst_finds_what_single_lookups_find),
+        TEST(test_raw_cache_burst_knows_runs_however_they_are_broken),
+        TEST(test_raw_cache_expects_nothing_for_a_while_where_it_was_wrong),
+        TEST(test_raw_cache_follows_hosts_that_share_a_packet_and_a_time),
+        TEST(test_raw_cache_begins_a_run_where_the_time_changes),
+        TEST(test_raw_cache_follows_a_host_that_leaves_lines_out),
+        TEST(test_raw_cache_follows_the_text_of_a_series_that_came_last),
+        TEST(test_raw_cache_expects_nothing_behind_its_last_number),
+        TEST(test_raw_cache_takes_a_hash_of_no_bits_for_no_number_without_a_key),
         TEST(test_raw_cache_evicts_but_never_mixes_up_when_overfull),
         TEST(test_raw_cache_insert_replaces_the_number_of_a_known_hash),
         TEST(test_raw_cache_holds_a_hash_of_zero_bits),
