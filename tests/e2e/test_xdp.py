@@ -249,6 +249,22 @@ def test_bench_reads_back_what_its_frames_of_the_weir_protocol_held():
     bench("weir")
 
 
+def child_running(process, *words):
+    """Pid of the child of `process` whose command line begins with words, or None."""
+    assert process.poll() is None, f"{process.args[:2]} ended with {process.returncode}"
+    begin = b"\0".join(word.encode() for word in words) + b"\0"
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        pids = file.read().split()
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if file.read().startswith(begin):
+                    return int(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a child that has ended since
+    return None
+
+
 def test_bench_that_is_killed_leaves_no_instance_behind():
     with Xdp():
         pass
@@ -256,29 +272,20 @@ def test_bench_that_is_killed_leaves_no_instance_behind():
         bench_run = subprocess.Popen([os.path.join(BIN, "weir"), "bench", "--source", "veth",
                                       "--rate", "2000", "--seconds", "60", "--data", data],
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pid = None
         try:
-            children = f"/proc/{bench_run.pid}/task/{bench_run.pid}/children"
-
-            def instance():
-                with open(children) as file:
-                    pids = file.read().split()
-                for pid in pids:
-                    with open(f"/proc/{pid}/cmdline") as file:
-                        if file.read().startswith("weir\0run\0"):
-                            return int(pid)
-                return None
-            wait_for(instance, 10, "the bench's instance")
-            pid = instance()
+            pid = wait_for(lambda: child_running(bench_run, "weir", "run"), 30,
+                           "the bench's instance")
+            bench_run.kill()
+            bench_run.wait()
+            wait_for(lambda: not process_lives(pid), 60, "its end")
         finally:
             bench_run.kill()
             bench_run.wait()
-        try:
-            wait_for(lambda: not process_lives(pid), 15, "its end")
-        except AssertionError:
-            os.kill(pid, signal.SIGTERM)
-            raise
-        finally:
-            run("ip", "link", "del", f"wbn{bench_run.pid % 100000}_0")
+            if pid is not None and process_lives(pid):
+                os.kill(pid, signal.SIGTERM)
+            subprocess.run(["ip", "link", "del", f"wbn{bench_run.pid % 100000}_0"],
+                           capture_output=True)
 
 
 def test_rules_hold_from_the_next_packet_and_drops_are_counted():
@@ -370,7 +377,7 @@ def process_lives(pid):
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
