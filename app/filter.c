@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define WORDS_MAX 4
-#define WAIT_S 5
+#define WAIT_S 30 /* for clients in front, and a machine that is slow */
 
 static enum weir_err
 connect_to(const char *data, int *out)

@@ -1,5 +1,6 @@
 """Real frames: a DPDK port over veth between network namespaces, and a pcap file."""
 import os
+import secrets
 import shutil
 import socket
 import struct
@@ -9,7 +10,7 @@ import tempfile
 import time
 
 import tap
-from instance import SCRATCH, Instance, wait_for
+from instance import PATIENCE, SCRATCH, Instance, wait_for
 
 SENDER_ADDRESS = "192.0.2.1"
 WEIR_ADDRESS = "192.0.2.2"
@@ -25,9 +26,9 @@ class Veth:
     def __init__(self, suffix=""):
         if os.geteuid() != 0 or not shutil.which("ip"):
             raise tap.Skip("needs root and iproute2 to make a network namespace")
-        self.space = f"weir-e2e-{os.getpid()}{suffix}"
-        self.near = f"wn{os.getpid() % 100000}{suffix}"
-        self.far = f"wf{os.getpid() % 100000}{suffix}"
+        # not by pid, which may come again after a run that was killed and left them behind
+        name = secrets.token_hex(4) + suffix
+        self.space, self.near, self.far = f"weir-e2e-{name}", f"wn{name}", f"wf{name}"
 
     def __enter__(self):
         made = subprocess.run(["ip", "netns", "add", self.space], capture_output=True, text=True)
@@ -64,10 +65,14 @@ def test_dpdk_port_over_veth_takes_real_frames():
         vdev = f"net_af_packet0,iface={veth.near}"
         with Instance("--port", vdev, "--no-huge") as weir:
             now = int(time.time())
+            # Held to one core: a veth frame waits in the queue of the core it was sent from, and a
+            # sender that moves overtakes itself. The port's ring has 512 frames: it holds all of
+            # them, however long the port does not look.
             script = (
-                "import socket\n"
+                "import os, socket\n"
+                "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
                 "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-                "for i in range(500):\n"
+                "for i in range(250):\n"
                 f"    s.sendto(b'veth,h=%d f=%d {now * 10**9}' % (i % 50, i // 50),"
                 f" ('{WEIR_ADDRESS}', {weir.influx_udp}))\n"
                 f"s.sendto(b'x', ('{WEIR_ADDRESS}', 9))\n"
@@ -77,16 +82,16 @@ def test_dpdk_port_over_veth_takes_real_frames():
             def arrived():
                 sums, residual = weir.ledger()
                 assert set(residual.values()) == {0}, residual
-                return sums[("samples", "stored")] == 500
-            wait_for(arrived, 5, "500 samples stored")
+                return sums[("samples", "stored")] == 250
+            wait_for(arrived, "250 samples stored")
             stored = weir.raw("veth_f", now, now + 1)
             assert len(stored) == 50
-            assert all(points == [(now, 9.0)] for points in stored.values()), "the last one wins"
+            assert all(points == [(now, 4.0)] for points in stored.values()), "the last one wins"
             assert weir.reason("packets", "rejected", "no_listener") == 1
             # the kernel puts fragments together for an af_packet port; the whole is too large
             wait_for(lambda: weir.reason("packets", "rejected", "truncated") +
                      weir.reason("packets", "rejected", "bad_header") +
-                     weir.reason("packets", "rejected", "fragment") >= 1, 3, "refused by name")
+                     weir.reason("packets", "rejected", "fragment") >= 1, "refused by name")
 
 
 def checksum(data):
@@ -136,10 +141,10 @@ def test_pcap_file_is_received_and_damage_is_named():
         with open(f"{folder}/in.pcap", "wb") as file:
             file.write(pcap_file(frames))
         with weir:
-            wait_for(lambda: weir.raw("pcap_f", now, now + 1), 3, "the good frame's sample")
-            sums, residual = weir.ledger()
-            assert set(residual.values()) == {0}
-            assert sums[("packets", "received")] == len(frames), sums
+            wait_for(lambda: weir.raw("pcap_f", now, now + 1), "the good frame's sample")
+            wait_for(lambda: weir.ledger()[0][("packets", "received")] == len(frames),
+                     "all frames are received")
+            assert set(weir.ledger()[1].values()) == {0}
             assert weir.reason("packets", "rejected", "bad_checksum") == 2
             assert weir.reason("packets", "rejected", "not_ip_udp") == 1
             assert weir.reason("packets", "rejected", "no_listener") == 1
@@ -165,12 +170,12 @@ def test_ledger_closes_at_every_read_under_a_flood_of_frames():
             file.write(pcap_file(good + bad + good[:50]))
         with weir:
             end, reads = time.monotonic() + 3, 0
-            while time.monotonic() < end:
+            while time.monotonic() < end or reads < 11:
+                assert time.monotonic() < end + PATIENCE, reads
                 sums, residual = weir.ledger()
                 assert set(residual.values()) == {0}, residual
                 reads += 1
-            assert reads > 10, reads
-            assert sums[("samples", "stored")] > 10000, sums
+            wait_for(lambda: weir.ledger()[0][("samples", "stored")] > 10000, "samples are stored")
             for reason in ("bad_checksum", "fragment", "no_listener", "not_ip_udp", "empty"):
                 assert weir.reason("packets", "rejected", reason) > 0, reason
             for reason in ("bad_line", "time_past", "no_sample_accepted"):
