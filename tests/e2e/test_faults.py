@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -443,6 +444,26 @@ def test_the_sync_back_end_gives_the_same_answers():
         weir.replace("dataplane")
         assert weir.raw("m_f", now, now + 1) == {(): [(now, 1.0)]}
         assert "io=sync" in weir.log()
+
+
+def test_weir_filter_that_was_stopped_still_gets_its_answer():
+    with tempfile.TemporaryDirectory() as data, socket.socket(socket.AF_UNIX) as listener:
+        os.mkdir(os.path.join(data, "run"))
+        listener.bind(os.path.join(data, "run/supervisor.sock"))
+        listener.listen()
+        client = subprocess.Popen([os.path.join(BIN, "weir"), "filter", "--data", data, "show"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(100) == b"show\n"
+            time.sleep(0.2)  # it waits for the answer
+            client.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            client.send_signal(signal.SIGCONT)
+            time.sleep(0.2)  # what is interrupted has ended
+            connection.sendall(b"ok\nall of it\n")
+        assert client.communicate(timeout=PATIENCE) == ("all of it\n", "")
+        assert client.returncode == 0
 
 
 def test_without_root_and_with_a_small_memory_lock():
