@@ -2,6 +2,7 @@
 import os
 import secrets
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -59,6 +60,10 @@ class Veth:
     def inside(self, *command):
         return run("ip", "netns", "exec", self.space, *command)
 
+    def sender_drops(self):
+        """Frames that the far end of the pair could not hand over."""
+        return int(self.inside("cat", f"/sys/class/net/{self.far}/statistics/tx_dropped"))
+
 
 def test_dpdk_port_over_veth_takes_real_frames():
     with Veth() as veth:
@@ -92,6 +97,39 @@ def test_dpdk_port_over_veth_takes_real_frames():
             wait_for(lambda: weir.reason("packets", "rejected", "truncated") +
                      weir.reason("packets", "rejected", "bad_header") +
                      weir.reason("packets", "rejected", "fragment") >= 1, "refused by name")
+
+
+def test_frames_that_the_ring_of_a_packet_port_cannot_hold_are_counted():
+    with Veth() as veth:
+        # no frames but the test's
+        off = "net.ipv6.conf.%s.disable_ipv6=1"
+        run("sysctl", "-qw", off % veth.near)
+        veth.inside("sysctl", "-qw", off % veth.far)
+        with Instance("--port", f"net_af_packet0,iface={veth.near}", "--no-huge") as weir:
+            count, now = 2000, int(time.time())
+            before = weir.ledger()[0].get(("packets", "received"), 0)
+            weir.kill("dataplane", signal.SIGSTOP)
+            veth.inside(sys.executable, "-c", (
+                "import socket\n"
+                "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                f"for i in range({count}):\n"
+                f"    s.sendto(b'veth,h=%d f=1 {now * 10**9}' % i,"
+                f" ('{WEIR_ADDRESS}', {weir.influx_udp}))\n"))
+            weir.kill("dataplane", signal.SIGCONT)
+            found = {}
+
+            def accounted():
+                sums, _ = weir.ledger()
+                found.update(received=sums[("packets", "received")] - before,
+                             stored=sums.get(("samples", "stored"), 0),
+                             missed=weir.metrics()["weir_ethdev_missed_total"])
+                return found["stored"] == found["received"] and \
+                    found["received"] + found["missed"] + veth.sender_drops() == count
+            try:
+                wait_for(accounted, "every frame is accounted for")
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {found}") from None
+            assert found["missed"] > 1000, found
 
 
 def checksum(data):

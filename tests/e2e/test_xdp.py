@@ -73,10 +73,6 @@ class Xdp(Veth):
         link = json.loads(run("ip", "-d", "-j", "link", "show", "dev", self.near))[0]
         return link.get("xdp", {}).get("prog", {}).get("id")
 
-    def sender_drops(self):
-        """Frames that the far end of the pair could not hand over."""
-        return int(self.inside("cat", f"/sys/class/net/{self.far}/statistics/tx_dropped"))
-
 
 class XdpInstance(Instance):
     def __init__(self, veth, *options, **named):
