@@ -152,9 +152,12 @@ def test_a_dataplane_that_hangs_is_told_and_left_alone():
         assert any(beats_while_idle() for _ in range(10)), weir.log()
         before = hangs_told()
         stopped = weir.kill("dataplane", signal.SIGSTOP)
-        wait_for(lambda: health()[0] == 503, "/healthz says that it hangs")
-        status, body = health()
-        assert body["reason"] == body["ingest"] == "dataplane_hangs", body
+
+        def said_to_hang():
+            status, body = health()
+            return status == 503 and body["reason"] == "dataplane_hangs" and body
+        body = wait_for(said_to_hang, "/healthz says that it hangs")
+        assert body["ingest"] == "dataplane_hangs", body
         if weir.get("/metrics")[0] == 200:  # not so if it stopped amid a publication of its counts
             assert weir.metrics()["weir_dataplane_heartbeat_age_seconds"] > 3
         wait_for(lambda: hangs_told() > before, "the event")
