@@ -34,7 +34,7 @@ connect_to(const char *data, int *out)
     return WEIR_OK;
 }
 
-/* A receive with a time limit would end where the process is stopped and continued; poll does not. */
+/* A receive with a time limit ends where the process was stopped and continued; poll goes on. */
 static bool
 answer_comes(int fd)
 {
