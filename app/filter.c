@@ -4,28 +4,26 @@
 #include "app/supervisor_filter.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define WORDS_MAX 4
-#define WAIT_S 5
+#define WAIT_MS 30000 /* for clients in front, and a machine that is slow */
 
 static enum weir_err
 connect_to(const char *data, int *out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval wait = {.tv_sec = WAIT_S};
     int size = snprintf(address.sun_path, sizeof address.sun_path, "%s/" WEIR_FILTER_SOCKET, data);
     if (size < 0 || (size_t)size >= sizeof address.sun_path)
         return weir_fail(WEIR_INVALID, 0, "%s is too long a path for a socket", data);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return weir_fail(WEIR_IO, errno, "socket");
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         enum weir_err err = weir_fail(WEIR_IO, errno, "no instance answers at %s",
             address.sun_path);
@@ -34,6 +32,17 @@ connect_to(const char *data, int *out)
     }
     *out = fd;
     return WEIR_OK;
+}
+
+/* A receive with a time limit ends where the process was stopped and continued; poll goes on. */
+static bool
+answer_comes(int fd)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    int ready = poll(&wait, 1, WAIT_MS);
+    if (ready == 0)
+        errno = ETIMEDOUT;
+    return ready == 1;
 }
 
 /* Sends a line; prints what comes behind the answer's first line. */
@@ -48,7 +57,7 @@ ask(int fd, const char *line)
     }
     enum weir_err err = WEIR_OK;
     if (fprintf(stream, "%s\n", line) < 0 || fflush(stream) != 0 ||
-        fgets(first, sizeof first, stream) == NULL) {
+        !answer_comes(fd) || fgets(first, sizeof first, stream) == NULL) {
         err = weir_fail(WEIR_IO, errno, "the supervisor does not answer");
     } else if (strcmp(first, "ok\n") != 0) {
         const char *reason = strncmp(first, "error ", 6) == 0 ? first + 6 : first;

@@ -467,13 +467,13 @@ static void
 wait_events(struct supervisor *supervisor, int64_t wait_ns)
 {
     struct pollfd waits[2] = {{.fd = supervisor->signal_fd, .events = POLLIN},
-        {.fd = supervisor->filter.listen_fd, .events = POLLIN}};
+        {.fd = weir_supervisor_filter_fd(&supervisor->filter), .events = POLLIN}};
     struct signalfd_siginfo info;
-    if (poll(waits, 2, (int)(wait_ns / MS)) <= 0)
+    if (poll(waits, 2, (int)(wait_ns / MS)) < 0)
         return;
     while (read(supervisor->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
         take_signal(supervisor, info.ssi_signo);
-    if ((waits[1].revents & POLLIN) != 0)
+    if (waits[1].fd >= 0)
         weir_supervisor_filter_serve(&supervisor->filter);
 }
 

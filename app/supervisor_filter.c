@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <net/if.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,8 +14,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A client of ours sends its line at once. */
-#define CLIENT_WAIT_MS 200
+/* A client of ours sends its line at once, but on a machine that is slow. Only other clients wait
+ * for it. */
+#define CLIENT_WAIT_MS 2000
 /* Holds the longest answer: every rule there can be, 60 bytes each, and the ports. */
 #define ANSWER_BYTES (256u << 10)
 #define INTERFACES_MAX 64
@@ -50,7 +50,7 @@ enum weir_err
 weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
     const struct weir_config *config)
 {
-    filter->listen_fd = -1;
+    filter->listen_fd = filter->client_fd = -1;
     filter->af_xdp = weir_config_has_af_xdp(config);
     snprintf(filter->socket_path, sizeof filter->socket_path, "%s/" WEIR_FILTER_SOCKET,
         config->data);
@@ -69,9 +69,11 @@ weir_supervisor_filter_close(struct weir_supervisor_filter *filter)
 {
     if (filter->listen_fd < 0)
         return;
+    if (filter->client_fd >= 0)
+        close(filter->client_fd);
     close(filter->listen_fd);
     (void)unlink(filter->socket_path);
-    filter->listen_fd = -1;
+    filter->listen_fd = filter->client_fd = -1;
 }
 
 void
@@ -158,26 +160,29 @@ change(struct weir_supervisor_filter *filter, const char *line)
     return err;
 }
 
-/* A line without its end, of printable ASCII alone: it is echoed into events. */
-static bool
-read_line(int client, char line[WEIR_RULE_LINE_MAX])
+enum progress { MORE, WHOLE, BAD };
+
+/* What the client has sent so far: a line of printable ASCII alone, since it is echoed into
+ * events; its end is cut off. */
+static enum progress
+read_line(struct weir_supervisor_filter *filter)
 {
-    size_t size = 0;
-    int64_t until_ns = weir_mono_ns() + (int64_t)CLIENT_WAIT_MS * 1000000;
-    while (size < WEIR_RULE_LINE_MAX) {
-        struct pollfd wait = {.fd = client, .events = POLLIN};
-        int64_t left_ms = (until_ns - weir_mono_ns()) / 1000000;
-        if (left_ms <= 0 || poll(&wait, 1, (int)left_ms) != 1 || read(client, &line[size], 1) != 1)
-            return false;
-        if (line[size] == '\n') {
-            line[size] = '\0';
-            return true;
+    while (filter->line_size < WEIR_RULE_LINE_MAX) {
+        char *byte = &filter->line[filter->line_size];
+        ssize_t got = read(filter->client_fd, byte, 1);
+        if (got < 0 && errno == EAGAIN && weir_mono_ns() < filter->client_until_ns)
+            return MORE;
+        if (got != 1)
+            return BAD;
+        if (*byte == '\n') {
+            *byte = '\0';
+            return WHOLE;
         }
-        if (line[size] < ' ' || line[size] > '~' || line[size] == '"')
-            return false;
-        size++;
+        if (*byte < ' ' || *byte > '~' || *byte == '"')
+            return BAD;
+        filter->line_size++;
     }
-    return false;
+    return BAD;
 }
 
 /* What a change has done, where no port is there to show it. */
@@ -213,15 +218,36 @@ answer(struct weir_supervisor_filter *filter, int client, const char *line)
     free(text);
 }
 
+static bool
+take_client(struct weir_supervisor_filter *filter)
+{
+    int room = ANSWER_BYTES;
+    filter->client_fd = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (filter->client_fd < 0) {
+        filter->client_fd = -1;
+        return false;
+    }
+    (void)setsockopt(filter->client_fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+    filter->client_until_ns = weir_mono_ns() + (int64_t)CLIENT_WAIT_MS * 1000000;
+    filter->line_size = 0;
+    return true;
+}
+
+int
+weir_supervisor_filter_fd(const struct weir_supervisor_filter *filter)
+{
+    return filter->client_fd >= 0 ? filter->client_fd : filter->listen_fd;
+}
+
 void
 weir_supervisor_filter_serve(struct weir_supervisor_filter *filter)
 {
-    char line[WEIR_RULE_LINE_MAX];
-    int room = ANSWER_BYTES;
-    int client = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-    if (client < 0)
+    if (filter->client_fd < 0 && !take_client(filter))
         return;
-    (void)setsockopt(client, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
-    answer(filter, client, read_line(client, line) ? line : NULL);
-    close(client);
+    enum progress progress = read_line(filter);
+    if (progress == MORE)
+        return;
+    answer(filter, filter->client_fd, progress == WHOLE ? filter->line : NULL);
+    close(filter->client_fd);
+    filter->client_fd = -1;
 }

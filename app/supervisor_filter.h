@@ -21,6 +21,10 @@
 
 struct weir_supervisor_filter {
     int listen_fd; /* polls readable when a client waits */
+    int client_fd; /* of whom a line is awaited; -1: of nobody. Others wait behind it */
+    int64_t client_until_ns;
+    size_t line_size;
+    char line[WEIR_RULE_LINE_MAX];
     bool af_xdp;   /* a port is configured */
     char socket_path[WEIR_CONFIG_PATH_MAX + 32];
     char rules_path[WEIR_CONFIG_PATH_MAX + 32];
@@ -32,7 +36,11 @@ enum weir_err weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
     const struct weir_config *config) WEIR_MUST_USE;
 void weir_supervisor_filter_close(struct weir_supervisor_filter *filter);
 
-/* Answers one client. */
+/* The descriptor to poll: of the client that is to send its line, else of those who wait; -1 where
+ * there is no socket. */
+int weir_supervisor_filter_fd(const struct weir_supervisor_filter *filter);
+/* Takes a client, or what it has sent, and answers a whole line. Never waits; to be called when the
+ * descriptor is readable, and once a second. */
 void weir_supervisor_filter_serve(struct weir_supervisor_filter *filter);
 /* Gives the rules to the ports again: a dataplane that started meanwhile read the file before. */
 void weir_supervisor_filter_apply(struct weir_supervisor_filter *filter);

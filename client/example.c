@@ -63,7 +63,7 @@ main(int argc, char **argv)
         if (i + 1 < atoi(argv[4]))
             sleep(1);
     }
-    int end = weir_client_close(client, 5000);
+    int end = weir_client_close(client, 30000);
     if (err != 0 || end != 0)
         fprintf(stderr, "not all was acknowledged: %s\n", strerror(err != 0 ? -err : -end));
     return err == 0 && end == 0 ? 0 : 1;

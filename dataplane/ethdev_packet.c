@@ -78,3 +78,13 @@ weir_ethdev_packet_fd(uint16_t ethdev_id, uint16_t queue)
     qsort(fds, count, sizeof fds[0], compare);
     return fds[queue];
 }
+
+uint64_t
+weir_ethdev_packet_missed(int fd)
+{
+    struct tpacket_stats since = {0};
+    socklen_t size = sizeof since;
+    if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &since, &size) != 0)
+        return 0;
+    return since.tp_drops;
+}

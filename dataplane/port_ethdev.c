@@ -54,6 +54,7 @@ struct port_ethdev {
     bool started;  /* by this port, which then stops it */
     bool af_xdp;
     bool collects;
+    int packet_fd; /* af_packet: of this queue; -1: none */
     uint64_t missed_seen, errors_seen, no_mbuf_seen;
     struct weir_ethdev_xdp xdp;
     uint16_t pool_count;
@@ -212,8 +213,7 @@ ethdev_wait_fd(struct weir_port *port)
 {
     const struct port_ethdev *ethdev = of(port);
     const struct weir_xsk_list *sockets = &ethdev->xdp.sockets;
-    return sockets->count > 0 ? sockets->fd[0]
-                              : weir_ethdev_packet_fd(ethdev->ethdev, ethdev->queue);
+    return sockets->count > 0 ? sockets->fd[0] : ethdev->packet_fd;
 }
 
 static void
@@ -223,7 +223,8 @@ count_since(struct weir_counts *counts, enum weir_counter counter, uint64_t now,
     *seen = now;
 }
 
-/* The device's counts are for all its queues: the port that started it reports them. */
+/* The device's counts are for all its queues: the port that started it reports them. A packet
+ * socket's are its queue's. */
 static void
 ethdev_statistics(struct weir_port *port)
 {
@@ -234,6 +235,9 @@ ethdev_statistics(struct weir_port *port)
         weir_ethdev_xdp_statistics(&ethdev->xdp, port->counts);
         return;
     }
+    if (ethdev->packet_fd >= 0)
+        port->counts->counter[WEIR_COUNTER_ethdev_missed] +=
+            weir_ethdev_packet_missed(ethdev->packet_fd);
     if (!ethdev->started || rte_eth_stats_get(ethdev->ethdev, &stats) != 0)
         return;
     struct weir_counts *counts = port->counts;
@@ -251,8 +255,8 @@ ethdev_close(struct weir_port *port)
                 WEIR_BURST_MAX)) > 0)
         for (uint16_t i = 0; i < got; i++)
             drop(ethdev, ethdev->mbufs[i], WEIR_REASON_shutdown);
+    ethdev_statistics(port);
     if (ethdev->started) {
-        ethdev_statistics(port);
         (void)rte_eth_dev_stop(ethdev->ethdev);
         if (weir_ethdev_xdp_may_close(&ethdev->xdp))
             (void)rte_eth_dev_close(ethdev->ethdev);
@@ -427,6 +431,7 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
     ethdev->port.counts = counts;
     ethdev->ethdev = options->ethdev_id;
     ethdev->queue = options->queue;
+    ethdev->packet_fd = -1;
     ethdev->af_xdp = is_af_xdp(options->ethdev_id);
     ethdev->collects = ethdev->af_xdp || options->collects;
     weir_backlog_init(&ethdev->backlog, options->ethdev_id, options->queue,
@@ -440,6 +445,9 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
         ethdev_close(&ethdev->port);
         return err;
     }
+    ethdev->packet_fd = weir_ethdev_packet_fd(options->ethdev_id, options->queue);
+    if (ethdev->packet_fd >= 0) /* of other interfaces, like the frames discarded at the start */
+        (void)weir_ethdev_packet_missed(ethdev->packet_fd);
     char name[RTE_ETH_NAME_MAX_LEN] = "?";
     (void)rte_eth_dev_get_name_by_port(ethdev->ethdev, name);
     weir_event(WEIR_INFO, "port_open", "kind=ethdev name=%s queue=%u mbufs=%u", name,

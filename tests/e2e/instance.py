@@ -2,6 +2,7 @@
 
 Everything goes to loopback, to ports that were free just before the start.
 """
+import http.client
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -20,6 +22,9 @@ import urllib.request
 BIN = os.environ.get("WEIR_BIN", os.path.join(os.path.dirname(__file__), "../../build"))
 NIGHTLY = os.environ.get("WEIR_NIGHTLY") == "1"
 SCRATCH = os.environ.get("WEIR_SCRATCH") or tempfile.gettempdir()
+# Seconds until a wait is given up. No test asserts a time: this is for what would never come, and a
+# machine that is slow, or stands still for a while, is to have enough of it.
+PATIENCE = 120
 
 
 next_port = random.randrange(12000, 30000)
@@ -38,15 +43,15 @@ def free_port(kind=socket.SOCK_STREAM):
                 continue
 
 
-def wait_for(condition, seconds, what):
-    """Polls until condition() is true; fails with `what` after `seconds`."""
-    end = time.monotonic() + seconds
+def wait_for(condition, what):
+    """Polls until condition() is true and returns that; fails with `what` if it never is."""
+    end = time.monotonic() + PATIENCE
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {PATIENCE} s: {what}")
         time.sleep(0.01)
 
 
@@ -89,18 +94,21 @@ class Instance:
                                         start_new_session=True)
         log.close()
         if wait:
-            self.wait_open(10)
+            self.wait_open()
         return self
 
-    def wait_open(self, seconds=2):
+    def wait_open(self):
         def is_open():
             if self.process.poll() is not None:
                 raise AssertionError(f"weir ended with {self.process.returncode}: {self.log()}")
             try:
-                return self.get("/healthz", timeout=1)[0] == 200
-            except OSError:
+                return self.get("/healthz", timeout=10)[0] == 200
+            except (OSError, http.client.HTTPException):
                 return False
-        wait_for(is_open, seconds, f"healthz answers 200; log: {self.log()[-2000:]}")
+        try:
+            wait_for(is_open, "healthz answers 200")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; log: {self.log()[-2000:]}") from None
 
     def log(self):
         with open(self.log_path, errors="replace") as log:
@@ -122,18 +130,30 @@ class Instance:
                 pass
         return pid
 
-    def stop(self, seconds=6):
+    def replace(self, name):
+        """Kills a child and waits until another is in its place and Weir is open."""
+        killed = self.kill(name)
+        # the dead one's last word stands until the supervisor has noticed
+        wait_for(lambda: self.pid(name) not in (None, killed), f"{name} is started again")
+        self.wait_open()
+        return killed
+
+    def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(seconds)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                raise AssertionError(f"weir did not stop in {seconds} s: {self.log()[-3000:]}")
+                raise AssertionError(f"weir did not stop: {self.log()[-3000:]}")
         return self.process.returncode if self.process else None
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
 
     def __exit__(self, kind, value, trace):
         try:
@@ -141,6 +161,8 @@ class Instance:
                 self.stop()
         finally:
             if self.process:
+                for name in ("dataplane", "controlplane"):
+                    self.kill(name, signal.SIGCONT)  # one that a test stopped could not end
                 try:
                     os.killpg(self.process.pid, signal.SIGKILL)
                 except ProcessLookupError:
@@ -154,7 +176,7 @@ class Instance:
                 print(f"# data kept in {self.data}, log in {self.log_path}")
 
     # HTTP
-    def get(self, path, timeout=30, **parameters):
+    def get(self, path, timeout=PATIENCE, **parameters):
         url = f"http://127.0.0.1:{self.http}{path}"
         if parameters:
             url += "?" + urllib.parse.urlencode(parameters, doseq=True)
@@ -211,7 +233,7 @@ class Instance:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(payload, ("127.0.0.1", self.influx_udp))
 
-    def send_tcp(self, payload, port=None, timeout=15):
+    def send_tcp(self, payload, port=None, timeout=PATIENCE):
         """Sends, half-closes, returns the answer line (b"" where the connection broke)."""
         with socket.create_connection(("127.0.0.1", port or self.influx_tcp), timeout) as sender:
             sender.sendall(payload)

@@ -1,4 +1,5 @@
 """The smallest runner: every test_* function of a module is a test, one TAP line each."""
+import signal
 import sys
 import time
 import traceback
@@ -8,7 +9,13 @@ class Skip(Exception):
     """Raised by a test that cannot run here; the text says what is missing."""
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt("terminated")
+
+
 def main(module):
+    # the limit of a test run ends us so: a test then still stops what it has started
+    signal.signal(signal.SIGTERM, interrupt)
     tests = [(name, value) for name, value in vars(module).items() if name.startswith("test_")]
     if len(sys.argv) > 1:
         tests = [t for t in tests if any(word in t[0] for word in sys.argv[1:])]

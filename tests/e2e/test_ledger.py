@@ -10,7 +10,7 @@ import threading
 import time
 
 import tap
-from instance import BIN, SCRATCH, Instance, parse_ok, wait_for
+from instance import BIN, PATIENCE, SCRATCH, Instance, parse_ok, wait_for
 
 
 def flood_lines(seed, count):
@@ -60,29 +60,36 @@ def quiet(weir):
     return all(sums.get((u, "in_flight"), 0) == 0 for u in ("packets", "records", "samples")) and sums
 
 
-def run_flood(weir, seconds):
-    stop = threading.Event()
-    senders = [threading.Thread(target=flood, args=(weir, seed, stop)) for seed in range(3)]
+def run_flood(weir, seconds, reads_least):
+    """Floods for so long, and longer if fewer than reads_least reads of the ledger fit in."""
+    stop, failures = threading.Event(), []
+
+    def sender_of(seed):
+        try:
+            flood(weir, seed, stop)
+        except BaseException as error:
+            failures.append(error)
+    senders = [threading.Thread(target=sender_of, args=(seed,)) for seed in range(3)]
     for sender in senders:
         sender.start()
     reads = 0
     end = time.monotonic() + seconds
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end or reads < reads_least:
+            assert time.monotonic() < end + PATIENCE, reads
             check_closed(weir)
             reads += 1
     finally:
         stop.set()
         for sender in senders:
             sender.join()
-    return reads
+    assert not failures, failures
 
 
 def test_ledger_closes_at_every_read_under_flood():
     with Instance() as weir:
-        reads = run_flood(weir, 8)
-        assert reads > 20, reads
-        sums = wait_for(lambda: quiet(weir), 5, "nothing in flight")
+        run_flood(weir, 8, 21)
+        sums = wait_for(lambda: quiet(weir), "nothing in flight")
         assert sums[("samples", "stored")] > 10000
         for reason in ("bad_line", "time_past", "no_sample_accepted", "bad_labels"):
             assert weir.reason("records", "rejected", reason) > 0, reason
@@ -91,8 +98,8 @@ def test_ledger_closes_at_every_read_under_flood():
 
 def test_ledger_closes_when_the_table_is_full():
     with Instance("--series-max", "1000") as weir:
-        run_flood(weir, 3)
-        wait_for(lambda: quiet(weir), 5, "nothing in flight")
+        run_flood(weir, 3, 1)
+        wait_for(lambda: quiet(weir), "nothing in flight")
         assert weir.reason("samples", "rejected", "table_full") > 0
         assert weir.metrics()["weir_series"] == 1000
 
@@ -110,7 +117,7 @@ def test_udp_sent_equals_received_plus_drops():
             sums = quiet(weir)
             drops = weir.metrics()["weir_socket_drops_total"]
             return sums and sums[("packets", "received")] + drops == count
-        wait_for(settled, 5, "received + socket_drops == sent")
+        wait_for(settled, "received + socket_drops == sent")
 
 
 def test_benchmark_over_udp_accounts_for_every_datagram():

@@ -1,6 +1,8 @@
 """Real frames: a DPDK port over veth between network namespaces, and a pcap file."""
 import os
+import secrets
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -9,7 +11,7 @@ import tempfile
 import time
 
 import tap
-from instance import SCRATCH, Instance, wait_for
+from instance import PATIENCE, SCRATCH, Instance, parse_ok, wait_for
 
 SENDER_ADDRESS = "192.0.2.1"
 WEIR_ADDRESS = "192.0.2.2"
@@ -25,9 +27,9 @@ class Veth:
     def __init__(self, suffix=""):
         if os.geteuid() != 0 or not shutil.which("ip"):
             raise tap.Skip("needs root and iproute2 to make a network namespace")
-        self.space = f"weir-e2e-{os.getpid()}{suffix}"
-        self.near = f"wn{os.getpid() % 100000}{suffix}"
-        self.far = f"wf{os.getpid() % 100000}{suffix}"
+        # not by pid, which may come again after a run that was killed and left them behind
+        name = secrets.token_hex(4) + suffix
+        self.space, self.near, self.far = f"weir-e2e-{name}", f"wn{name}", f"wf{name}"
 
     def __enter__(self):
         made = subprocess.run(["ip", "netns", "add", self.space], capture_output=True, text=True)
@@ -58,16 +60,28 @@ class Veth:
     def inside(self, *command):
         return run("ip", "netns", "exec", self.space, *command)
 
+    def sender_drops(self):
+        """Frames that the far end of the pair could not hand over."""
+        return int(self.inside("cat", f"/sys/class/net/{self.far}/statistics/tx_dropped"))
+
 
 def test_dpdk_port_over_veth_takes_real_frames():
     with Veth() as veth:
         vdev = f"net_af_packet0,iface={veth.near}"
         with Instance("--port", vdev, "--no-huge") as weir:
             now = int(time.time())
+            # The series are known first: lines of unknown ones go by the registrar, and later ones
+            # of the same series may overtake them.
+            known = "".join(f"veth,h={h} f=9 {(now - 9) * 10**9}\n" for h in range(50))
+            assert parse_ok(weir.send_tcp(known.encode()))[:2] == (50, 0)
+            # Held to one core: a veth frame waits in the queue of the core it was sent from, and a
+            # sender that moves overtakes itself. The port's ring has 512 frames: it holds all of
+            # them, however long the port does not look.
             script = (
-                "import socket\n"
+                "import os, socket\n"
+                "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
                 "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-                "for i in range(500):\n"
+                "for i in range(250):\n"
                 f"    s.sendto(b'veth,h=%d f=%d {now * 10**9}' % (i % 50, i // 50),"
                 f" ('{WEIR_ADDRESS}', {weir.influx_udp}))\n"
                 f"s.sendto(b'x', ('{WEIR_ADDRESS}', 9))\n"
@@ -77,16 +91,49 @@ def test_dpdk_port_over_veth_takes_real_frames():
             def arrived():
                 sums, residual = weir.ledger()
                 assert set(residual.values()) == {0}, residual
-                return sums[("samples", "stored")] == 500
-            wait_for(arrived, 5, "500 samples stored")
+                return sums[("samples", "stored")] == 300
+            wait_for(arrived, "all samples stored")
             stored = weir.raw("veth_f", now, now + 1)
             assert len(stored) == 50
-            assert all(points == [(now, 9.0)] for points in stored.values()), "the last one wins"
+            assert all(points == [(now, 4.0)] for points in stored.values()), "the last one wins"
             assert weir.reason("packets", "rejected", "no_listener") == 1
             # the kernel puts fragments together for an af_packet port; the whole is too large
             wait_for(lambda: weir.reason("packets", "rejected", "truncated") +
                      weir.reason("packets", "rejected", "bad_header") +
-                     weir.reason("packets", "rejected", "fragment") >= 1, 3, "refused by name")
+                     weir.reason("packets", "rejected", "fragment") >= 1, "refused by name")
+
+
+def test_frames_that_the_ring_of_a_packet_port_cannot_hold_are_counted():
+    with Veth() as veth:
+        # no frames but the test's
+        off = "net.ipv6.conf.%s.disable_ipv6=1"
+        run("sysctl", "-qw", off % veth.near)
+        veth.inside("sysctl", "-qw", off % veth.far)
+        with Instance("--port", f"net_af_packet0,iface={veth.near}", "--no-huge") as weir:
+            count, now = 2000, int(time.time())
+            before = weir.ledger()[0].get(("packets", "received"), 0)
+            weir.kill("dataplane", signal.SIGSTOP)
+            veth.inside(sys.executable, "-c", (
+                "import socket\n"
+                "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                f"for i in range({count}):\n"
+                f"    s.sendto(b'veth,h=%d f=1 {now * 10**9}' % i,"
+                f" ('{WEIR_ADDRESS}', {weir.influx_udp}))\n"))
+            weir.kill("dataplane", signal.SIGCONT)
+            found = {}
+
+            def accounted():
+                sums, _ = weir.ledger()
+                found.update(received=sums[("packets", "received")] - before,
+                             stored=sums.get(("samples", "stored"), 0),
+                             missed=weir.metrics()["weir_ethdev_missed_total"])
+                return found["stored"] == found["received"] and \
+                    found["received"] + found["missed"] + veth.sender_drops() == count
+            try:
+                wait_for(accounted, "every frame is accounted for")
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {found}") from None
+            assert found["missed"] > 1000, found
 
 
 def checksum(data):
@@ -136,10 +183,10 @@ def test_pcap_file_is_received_and_damage_is_named():
         with open(f"{folder}/in.pcap", "wb") as file:
             file.write(pcap_file(frames))
         with weir:
-            wait_for(lambda: weir.raw("pcap_f", now, now + 1), 3, "the good frame's sample")
-            sums, residual = weir.ledger()
-            assert set(residual.values()) == {0}
-            assert sums[("packets", "received")] == len(frames), sums
+            wait_for(lambda: weir.raw("pcap_f", now, now + 1), "the good frame's sample")
+            wait_for(lambda: weir.ledger()[0][("packets", "received")] == len(frames),
+                     "all frames are received")
+            assert set(weir.ledger()[1].values()) == {0}
             assert weir.reason("packets", "rejected", "bad_checksum") == 2
             assert weir.reason("packets", "rejected", "not_ip_udp") == 1
             assert weir.reason("packets", "rejected", "no_listener") == 1
@@ -165,12 +212,12 @@ def test_ledger_closes_at_every_read_under_a_flood_of_frames():
             file.write(pcap_file(good + bad + good[:50]))
         with weir:
             end, reads = time.monotonic() + 3, 0
-            while time.monotonic() < end:
+            while time.monotonic() < end or reads < 11:
+                assert time.monotonic() < end + PATIENCE, reads
                 sums, residual = weir.ledger()
                 assert set(residual.values()) == {0}, residual
                 reads += 1
-            assert reads > 10, reads
-            assert sums[("samples", "stored")] > 10000, sums
+            wait_for(lambda: weir.ledger()[0][("samples", "stored")] > 10000, "samples are stored")
             for reason in ("bad_checksum", "fragment", "no_listener", "not_ip_udp", "empty"):
                 assert weir.reason("packets", "rejected", reason) > 0, reason
             for reason in ("bad_line", "time_past", "no_sample_accepted"):

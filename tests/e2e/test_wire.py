@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import select
 import socket
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import time
 
 import tap
 import wire
-from instance import BIN, Instance, bits, free_port, wait_for
+from instance import BIN, PATIENCE, Instance, bits, free_port, wait_for
 
 
 class Wire(Instance):
@@ -29,7 +30,7 @@ class Wire(Instance):
             before = self.received()
             for packet in piece:
                 self.socket.sendto(packet, ("127.0.0.1", self.weir_udp))
-            wait_for(lambda: self.received() >= before + len(piece), 5, "packets are received")
+            wait_for(lambda: self.received() >= before + len(piece), "packets are received")
 
     def received(self):
         return self.ledger()[0].get(("packets", "received"), 0)
@@ -37,9 +38,12 @@ class Wire(Instance):
     def counter(self, name):
         return sum(v for k, v in self.metrics().items() if k.startswith(f"weir_{name}_total"))
 
-    def stored(self, samples, seconds=5):
-        wait_for(lambda: self.ledger()[0].get(("samples", "stored"), 0) == samples, seconds,
-                 f"{samples} samples are stored; {self.ledger()[0]}")
+    def stored(self, samples):
+        try:
+            wait_for(lambda: self.ledger()[0].get(("samples", "stored"), 0) == samples,
+                     f"{samples} samples are stored")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.ledger()[0]}") from None
         assert set(self.ledger()[1].values()) == {0}, self.ledger()
 
 
@@ -122,7 +126,7 @@ def test_bad_packets_old_epochs_and_limits_are_refused_by_name():
 def weir_send(*options, text=None, code=0):
     """What `weir send` says on standard output."""
     done = subprocess.run([os.path.join(BIN, "weir"), "send", *options], input=text,
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done.stdout, done.stderr
 
@@ -147,9 +151,15 @@ def test_gaps_duplicates_and_reorderings_are_exactly_those_injected():
                 truth = [a + b for a, b in zip(truth, injected)]
                 samples += 40000 - told["samples_lost"]
                 weir.stored(samples)
-                found = [weir.counter(f"sequence_{k}")
-                         for k in ("gaps", "duplicates", "reorderings")]
-                assert found == truth, (chances, found, truth)
+
+                def found():
+                    return [weir.counter(f"sequence_{k}")
+                            for k in ("gaps", "duplicates", "reorderings")]
+                # the bye, which shows gaps at the end, may come behind the last sample
+                try:
+                    wait_for(lambda: found() == truth, f"{truth} are counted")
+                except AssertionError as error:
+                    raise AssertionError(f"{error}; {chances}: {found()}") from None
         assert weir.reason("packets", "rejected", "nothing_accepted") == truth[1]
         assert weir.reason("records", "rejected", "number_passed") == 0
         print(f"# lost, doubled, overtaken: {truth}")
@@ -161,8 +171,8 @@ def test_the_senders_that_lose_packets_are_listed_worst_first():
                                f"127.0.0.1:{weir.http}"], capture_output=True, text=True)
 
     with Wire() as weir:
-        wait_for(lambda: senders().stdout.startswith("0 channels known about a second ago"), 5,
-                 f"nobody yet: {senders()}")
+        wait_for(lambda: senders().stdout.startswith("0 channels known about a second ago"),
+                 "nobody yet")
         truth = {}
         for sender, chaos in ((71, "3,2,0,0"), (72, "4,30,5,5"), (73, "5,0,0,0"), (74, "6,0,9,0")):
             out, _ = weir_send("--proto", "weir", "--udp", f"127.0.0.1:{weir.weir_udp}",
@@ -180,9 +190,9 @@ def test_the_senders_that_lose_packets_are_listed_worst_first():
                                         for r in answer["worst"]}, answer["worst"]
 
         worst = {s: t for s, t in truth.items() if any(t[:3])}
-        wait_for(lambda: listed()[:2] == (4, worst), 10, f"{worst} are listed; {listed()}")
+        wait_for(lambda: listed()[:2] == (4, worst), f"{worst} are listed")
         assert [int(r["sender"]) for r in listed()[2]] == [72, 71, 74]
-        assert all(abs(r["last_seen"] - time.time()) < 60 for r in listed()[2]), listed()
+        assert all(abs(r["last_seen"] - time.time()) < 600 for r in listed()[2]), listed()
         done = senders()
         lines = done.stdout.splitlines()
         assert done.returncode == 0 and lines[-1] == "4 channels known, 3 of them shown", done
@@ -295,15 +305,12 @@ def test_weir_send_says_that_a_port_is_for_another_protocol():
 def answer_for_weir(connection, channels, late_s):
     """Acknowledges all that comes: the first channel at once, others late_s after their start."""
     read, first, last = b"", None, None
-    connection.settimeout(0.05)
     while True:
-        try:
+        if select.select([connection], [], [], 0.05)[0]:
             piece = connection.recv(1 << 16)
             if not piece:
                 return
             read += piece
-        except TimeoutError:
-            pass
         while len(read) >= 64 and len(read) >= struct.unpack_from("<I", read, 8)[0]:
             flags, (length, epoch) = read[5], struct.unpack_from("<II", read, 8)
             sequence, channel = struct.unpack_from("<Q8xH", read, 24)
@@ -344,9 +351,7 @@ def test_a_restart_forgets_neither_templates_nor_numbers():
         newest = holes.values(start + 1, [3.0] * 10)
         weir.send(defined, newest)
         weir.stored(20)
-        weir.kill("dataplane")
-        time.sleep(0.1)
-        weir.wait_open(5)
+        weir.replace("dataplane")
         weir.send(*sent, newest)
         assert weir.reason("samples", "rejected", "duplicate") == 20, "a second copy is known as such"
         weir.send(late, plain.values(start + 2, [4.0] * 10), plain.close(), holes.close())
@@ -363,12 +368,11 @@ class Stream:
 
     def __init__(self, weir, sender):
         self.weir, self.sender, self.acked, self.kept, self.rejected = weir, sender, 0, {}, 0
-        self.connection, self.read, self.last = None, b"", []
+        self.connection, self.read, self.last, self.copies = None, b"", [], 0
 
     def connect(self):
-        self.read = b""
-        self.connection = socket.create_connection(("127.0.0.1", self.weir.weir_tcp), 5)
-        self.connection.settimeout(0.05)
+        self.read, self.copies = b"", len(self.last)
+        self.connection = socket.create_connection(("127.0.0.1", self.weir.weir_tcp), PATIENCE)
         self.connection.sendall(b"".join([self.sender.define(), *self.last, *self.kept.values()]))
 
     def push(self, packet):
@@ -377,10 +381,9 @@ class Stream:
             self.connection.sendall(packet)
 
     def poll(self):
-        try:
-            piece = self.connection.recv(4096)
-        except TimeoutError:
+        if not select.select([self.connection], [], [], 0.05)[0]:
             return True
+        piece = self.connection.recv(4096)
         self.read += piece
         while len(self.read) >= wire.ACK.size:
             magic, status, channel, epoch, _, acked, self.rejected = wire.ACK.unpack_from(self.read)
@@ -406,10 +409,10 @@ def test_tcp_acknowledges_what_is_durable_in_any_pieces():
             size = source.choice((1, 7, 63, 64, 65, 500, 3000))
             stream.connection.sendall(data[:size])
             data = data[size:]
-        wait_for(lambda: stream.poll() and stream.acked == 50, 5, "all is acknowledged")
+        wait_for(lambda: stream.poll() and stream.acked == 50, "all is acknowledged")
         weir.stored(500)
         stream.connection.shutdown(socket.SHUT_WR)
-        wait_for(lambda: not stream.poll(), 5, "the connection ends after a half-close")
+        wait_for(lambda: not stream.poll(), "the connection ends after a half-close")
         assert stream.acked == 50
         stream.connect()
         stream.connection.sendall(b"not a packet" * 10)
@@ -428,11 +431,11 @@ def test_second_copies_are_not_told_as_refused():
         stream.connect()
         for i in range(5):
             stream.push(stream.sender.values(start + i, [float(i)] * 10))
-        wait_for(acked, 10, "all is acknowledged")
+        wait_for(acked, "all is acknowledged")
         stream.connection.close()
         stream.connect()
         stream.push(stream.sender.values(1, [1.0] * 10))
-        wait_for(acked, 10, "all is acknowledged")
+        wait_for(acked, "all is acknowledged")
         assert weir.reason("records", "rejected", "duplicate") == 5
         assert weir.reason("records", "rejected", "time_past") == 1
         assert stream.rejected == 1, stream.rejected
@@ -444,7 +447,7 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
         stream = Stream(weir, sender)
         source = random.Random()
         times, kills, doubled, at_kill = 0, 6, 0, []
-        end = time.monotonic() + 60
+        end = time.monotonic() + 2 * PATIENCE
         while kills > 0 or stream.kept:
             assert time.monotonic() < end, (kills, stream.acked, sender.sequence)
             try:
@@ -461,23 +464,21 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
                 stream.connection = None
                 time.sleep(0.02)
                 continue
-            if kills > 0 and source.random() < 0.1:
+            if kills > 0 and stream.acked > 0 and source.random() < 0.1:
                 doubled += weir.counter("sequence_duplicates")
                 at_kill.append(stream.acked)
-                killed = weir.kill("dataplane")
-                # health is the dead one's until its death was noticed
-                wait_for(lambda: weir.pid("dataplane") not in (killed, None), 5, "another starts")
-                weir.wait_open(5)
+                weir.replace("dataplane")
                 kills -= 1
         found = read(weir, sender, start, start + times + 1)
         sent = {(i, start + t): float(t) for t in range(1, times + 1) for i in range(10)}
         missing = sorted(t - start for i, t in sent.keys() - found.keys() if i == 0)
         refused = {k: v for k, v in weir.metrics().items() if "rejected" in k and v}
         assert found == sent, (missing[:1], missing[-1:], refused, at_kill, weir.ledger()[0])
+        assert stream.copies > 0, "each connection but the first begins with copies"
+        wait_for(lambda: weir.counter("sequence_duplicates") >= stream.copies, "they are refused")
         doubled += weir.counter("sequence_duplicates")
         raw = weir.query(sender.name, agg="raw", from_=start / 1000, to=start / 1000 + times)
         assert sum(len(s["points"]) for s in raw["series"]) == 10 * times, "none twice"
-        assert doubled >= 5 * 4, doubled  # each connection but the first begins with copies
         print(f"# {times * 10} samples, killed at {at_kill}, {doubled:.0f} second copies refused")
         assert set(weir.ledger()[1].values()) == {0}
 
@@ -485,7 +486,7 @@ def test_kill_nine_in_a_flood_loses_nothing_acknowledged_and_stores_nothing_twic
 def test_the_example_agent_says_what_is_wrong():
     def example(*words):
         return subprocess.run([os.path.join(BIN, "client/weir-example-agent"), *words],
-                              capture_output=True, text=True, timeout=30)
+                              capture_output=True, text=True, timeout=PATIENCE)
 
     port = str(free_port())
     for words in ((), ("127.0.0.1", port, "sctp", "1"), ("127.0.0.1", "0", "tcp", "1"),
@@ -517,7 +518,7 @@ def test_the_example_agent_is_stored_over_tcp_and_udp():
             before = weir.ledger()[0].get(("samples", "stored"), 0)
             start = int(time.time() * 1000) / 1000
             agent = subprocess.run([os.path.join(BIN, "client/weir-example-agent"), "127.0.0.1",
-                                    str(port), transport, "2"], timeout=20)
+                                    str(port), transport, "2"], timeout=PATIENCE)
             assert agent.returncode == 0
             weir.stored(before + 4)
             for name in ("example_uptime_seconds", "example_idle_seconds"):
@@ -534,9 +535,8 @@ def test_the_client_sends_again_what_a_killed_weir_had_not_acknowledged():
                                   str(weir.weir_tcp), "tcp", "4"])
         for _ in range(3):
             time.sleep(0.9)
-            weir.kill("dataplane")
-            weir.wait_open(5)
-        assert agent.wait(20) == 0, "all is acknowledged"
+            weir.replace("dataplane")
+        assert agent.wait(PATIENCE) == 0, "all is acknowledged"
         found = weir.raw("example_uptime_seconds", start, time.time() + 1)
         assert [len(points) for points in found.values()] == [4], found
 
@@ -549,9 +549,8 @@ def test_weir_send_goes_on_behind_a_killed_weir():
                                  stdout=subprocess.PIPE, text=True)
         for _ in range(2):
             time.sleep(0.8)
-            weir.kill("dataplane")
-            weir.wait_open(5)
-        said, _ = lines.communicate(timeout=40)
+            weir.replace("dataplane")
+        said, _ = lines.communicate(timeout=PATIENCE)
         assert lines.returncode == 0 and said.startswith("ok 300000 0 "), said
 
 

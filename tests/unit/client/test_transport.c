@@ -106,7 +106,7 @@ acknowledge(uint64_t sequence)
         .magic = WEIR_WIRE_ACK_MAGIC, .epoch = 1, .sequence = sequence};
     struct pollfd came = {.fd = t.client->fd, .events = POLLIN};
     assert_int_equal(__real_send(t.fd, &ack, sizeof ack, 0), sizeof ack);
-    assert_int_equal(poll(&came, 1, 10000), 1);
+    assert_int_equal(poll(&came, 1, 60000), 1);
 }
 
 static int

@@ -496,7 +496,7 @@ test_af_packet_port_can_be_slept_on(void **state)
     int sender = socket(AF_INET, SOCK_DGRAM, 0);
     assert_true(wait.fd >= 0);
     assert_int_equal(sendto(sender, "x", 1, 0, (struct sockaddr *)&address, sizeof address), 1);
-    assert_int_equal(poll(&wait, 1, 5000), 1);
+    assert_int_equal(poll(&wait, 1, 60000), 1);
     assert_true((wait.revents & POLLIN) != 0);
     close(sender);
     struct weir_packet packets[WEIR_BURST_MAX];

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 2000
+#define WAIT_MS 60000
 #define CONNECTIONS 4
 
 static struct {
@@ -149,7 +149,7 @@ static void
 work_all(void)
 {
     struct pollfd wait = {.fd = t.port->ops->wait_fd(t.port), .events = POLLIN};
-    while (poll(&wait, 1, 20) == 1)
+    while (poll(&wait, 1, 60) == 1)
         work();
 }
 

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 2000
+#define WAIT_MS 60000
 
 static struct weir_counts counts;
 

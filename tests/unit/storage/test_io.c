@@ -53,7 +53,7 @@ reap(size_t count, int *results)
 {
     struct weir_io_completion done[8];
     for (size_t got = 0; got < count;) {
-        size_t n = weir_io_reap(io, done, 8, 1000000000);
+        size_t n = weir_io_reap(io, done, 8, INT64_C(60000000000));
         assert_true(n != 0);
         for (size_t i = 0; i < n; i++)
             results[done[i].user] = done[i].result;
@@ -169,7 +169,7 @@ test_io_wait_fd_polls_readable_when_something_is_done(void **state)
     for (int round = 0; round < 3; round++) {
         assert_int_equal(weir_io_write(io, file, buffer, BLOCK, 0, 0), WEIR_OK);
         struct pollfd wait = {.fd = fd, .events = POLLIN};
-        assert_int_equal(poll(&wait, 1, 5000), 1);
+        assert_int_equal(poll(&wait, 1, 60000), 1);
         int results[1] = {1};
         reap(1, results);
         assert_int_equal(results[0], 0);

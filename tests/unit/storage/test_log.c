@@ -333,7 +333,7 @@ check_closes(const char *operation)
     weir_io_set_fault(fixture.io, fault_hook, &fault);
     enum weir_err err = WEIR_OK;
     uint64_t told = 1, n = 2;
-    for (int i = 0; i < 2000 && err != WEIR_IO; i++) {
+    for (int i = 0; i < 60000 && err != WEIR_IO; i++) {
         fill_batch(n, 1, 0, 0);
         enum weir_err appended = weir_log_append(fixture.log, &batch);
         n += appended == WEIR_OK;
