@@ -270,6 +270,14 @@ take_skipped(struct follow *follow, uint64_t key, uint64_t *number)
     return false;
 }
 
+static void
+put_off(struct follow *follow, const struct weir_point *points, uint32_t i,
+    struct weir_raw_burst *burst)
+{
+    weir_raw_cache_prefetch(follow->cache, points[i].raw);
+    burst->late[follow->late_count++] = (uint16_t)i;
+}
+
 /* Points[i] is not the next one of its run. */
 static void
 take_surprise(struct follow *follow, const struct weir_point *points, uint32_t i,
@@ -283,8 +291,7 @@ take_surprise(struct follow *follow, const struct weir_point *points, uint32_t i
     }
     follow->surprises++;
     if (follow->waits == 0) {
-        weir_raw_cache_prefetch(cache, points[i].raw);
-        burst->late[follow->late_count++] = (uint16_t)i;
+        put_off(follow, points, i, burst);
         return;
     }
     follow->waits--;
@@ -298,13 +305,18 @@ take_surprise(struct follow *follow, const struct weir_point *points, uint32_t i
     follow->next = numbers[i] + 1;
 }
 
-/* From a head to the next one. */
+/* From a head to the next one. Behind a new series more of them are expected, which wait for
+ * nothing. */
 static void
 take_run(struct follow *follow, const struct weir_point *points, uint32_t head, uint32_t end,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
-    bool known = numbers[head] != WEIR_RAW_UNKNOWN;
-    follow->next = known ? numbers[head] + 1 : WEIR_RAW_UNKNOWN;
+    if (WEIR_UNLIKELY(numbers[head] == WEIR_RAW_UNKNOWN)) {
+        for (uint32_t i = head + 1; i < end; i++)
+            put_off(follow, points, i, burst);
+        return;
+    }
+    follow->next = numbers[head] + 1;
     follow->resume = WEIR_RAW_UNKNOWN;
     for (uint32_t i = head + 1; i < end; i++) {
         uint64_t next = follow->next;

@@ -249,6 +249,24 @@ test_raw_cache_follows_a_host_that_leaves_lines_out(void **state)
         assert_int_equal(rounds_until_followed(*state, COUNT, HOST, HOST), 0);
 }
 
+/* Every other host is new: what is known of the others is expected all the same. */
+static void
+test_raw_cache_follows_known_hosts_beside_new_ones(void **state)
+{
+    enum { COUNT = 480, HOST = 12 };
+    for (uint64_t i = 0; i < COUNT; i++) {
+        points[i] = (struct weir_point){.raw = raw(i)};
+        if (i / HOST % 2 == 0)
+            weir_raw_cache_insert(*state, raw(i), i);
+    }
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(find(*state, COUNT, HOST), COUNT / 2);
+        assert_int_equal(burst.head_count, COUNT / HOST);
+        for (uint64_t i = 0; i < COUNT; i++)
+            assert_true(numbers[i] == (i / HOST % 2 == 0 ? i : WEIR_RAW_UNKNOWN));
+    }
+}
+
 /* Agents that were changed send other texts of the same series: those are what is expected then. */
 static void
 test_raw_cache_follows_the_text_of_a_series_that_came_last(void **state)
@@ -344,6 +362,7 @@ main(void)
         TEST(test_raw_cache_follows_hosts_that_share_a_packet_and_a_time),
         TEST(test_raw_cache_begins_a_run_where_the_time_changes),
         TEST(test_raw_cache_follows_a_host_that_leaves_lines_out),
+        TEST(test_raw_cache_follows_known_hosts_beside_new_ones),
         TEST(test_raw_cache_follows_the_text_of_a_series_that_came_last),
         TEST(test_raw_cache_expects_nothing_behind_its_last_number),
         TEST(test_raw_cache_takes_a_hash_of_no_bits_for_no_number_without_a_key),
