@@ -65,6 +65,8 @@ add_drawn(struct text *text, const char *alphabet, uint32_t count)
 static void
 add_word(struct text *text)
 {
+    if (!text->plain && draw(100) == 0)
+        return; /* two separators touch */
     add_drawn(text, "abcdefghijklmnopqrstuvwxyzABCDEFXYZ", 1);
     add_drawn(text, "aeiouxyzAEIOU0123456789.-_/:;!#$%&()*+<>?@[]^`{|}~",
         draw(draw(24) == 0 ? 200 : 14));
