@@ -37,6 +37,7 @@ bool weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash1
 /* Points of a burst that are looked up together, in two steps with other work between them. */
 struct weir_raw_burst {
     uint32_t head_count;
+    uint32_t next_head; /* the next point that is expected to begin a run */
     uint16_t heads[WEIR_POINTS_MAX]; /* points that begin a run, in order */
     uint16_t late[WEIR_POINTS_MAX];  /* scratch: those that were not what was expected */
 };
@@ -44,7 +45,7 @@ _Static_assert(WEIR_POINTS_MAX <= UINT16_MAX, "places of points");
 
 /* The first step, for points[first] up to points[end - 1]: fetches the buckets of those that begin
  * a run and notes them in burst and numbers. A run begins with a packet (`fresh`: points[first] is
- * its first) and where the time changes. burst->head_count is 0 before the first call. */
+ * its first) and where the time changes. A call with `first` 0 begins the burst. */
 void weir_raw_cache_fetch(const struct weir_raw_cache *cache, const struct weir_point *points,
     uint32_t first, uint32_t end, bool fresh, struct weir_raw_burst *burst, uint64_t *numbers);
 /* The second, for all `count` points: leaves in numbers[i] the number of points[i].raw, or

@@ -282,7 +282,6 @@ weir_worker_parse_more(struct weir_worker *worker)
     struct weir_parsed *parsed = worker->options.parsed;
     uint64_t start = weir_tsc();
     weir_worker_spans_reset(worker);
-    worker->raw_burst.head_count = 0;
     while (worker->parse_at < worker->packet_count && parsed->record_count < WEIR_RECORDS_MAX &&
         parsed->point_count < WEIR_POINTS_TARGET) {
         struct weir_packet *packet = &worker->packets[worker->parse_at];

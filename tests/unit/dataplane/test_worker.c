@@ -273,6 +273,84 @@ test_numbers_that_come_back_need_no_labels_any_more(void **state)
     assert_int_equal(t.port.released[0].accepted, 1);
 }
 
+static uint32_t drawn = 1;
+
+static uint32_t
+draw(uint32_t below)
+{
+    drawn = drawn * 1664525 + 1013904223;
+    return (uint32_t)((uint64_t)drawn * below >> 32);
+}
+
+#define HOSTS 20
+#define HOST_FIELDS 9
+
+/* A host's fields as a line each or as one line, in their order or in another, some left out, one
+ * of another host or a refused line between. A value tells whose it is. */
+static size_t
+write_host(char *text, size_t room, uint32_t *samples)
+{
+    uint32_t host = draw(HOSTS), from = draw(3) == 0 ? draw(HOST_FIELDS) : 0, used = 0;
+    bool one_line = draw(2) == 0, open = false;
+    for (uint32_t n = 0; n < HOST_FIELDS; n++) {
+        uint32_t field = (from + n) % HOST_FIELDS, other = draw(HOSTS);
+        if (draw(7) == 0)
+            continue;
+        used += (uint32_t)snprintf(text + used, room - used, "%s", open ? "," : "");
+        if (!open)
+            used += (uint32_t)snprintf(text + used, room - used, "h%u ", host);
+        used += (uint32_t)snprintf(text + used, room - used, "f%u=%ui", field,
+            host * HOST_FIELDS + field);
+        ++*samples;
+        open = one_line;
+        if (!one_line)
+            used += (uint32_t)snprintf(text + used, room - used, " " NOW_TEXT "\n");
+        if (!one_line && draw(9) == 0)
+            used += (uint32_t)snprintf(text + used, room - used, "h%u refused\n", other);
+        if (!one_line && draw(9) == 0) {
+            used += (uint32_t)snprintf(text + used, room - used, "h%u f%u=%ui " NOW_TEXT "\n",
+                other, field, other * HOST_FIELDS + field);
+            ++*samples;
+        }
+    }
+    if (open)
+        used += (uint32_t)snprintf(text + used, room - used, " " NOW_TEXT "\n");
+    return used;
+}
+
+/* Each sample is of the series its line says, in whatever order lines come, through many bursts. */
+static void
+test_samples_are_of_their_lines_series_whatever_their_order(void **state)
+{
+    (void)state;
+    static char text[60000];
+    char metric[32];
+    for (uint32_t n = 0; n < HOSTS * HOST_FIELDS; n++) {
+        snprintf(metric, sizeof metric, "h%u_f%u", n / HOST_FIELDS, n % HOST_FIELDS);
+        define(metric);
+    }
+    uint32_t samples = 0;
+    for (int round = 0; round < 60; round++) {
+        t.texts = 0;
+        for (uint32_t packets = 1 + draw(12); packets > 0; packets--) {
+            size_t used = 0, least = draw(3) == 0 ? draw(50000) : 1;
+            while (used < least)
+                used += write_host(text + used, sizeof text - used, &samples);
+            ready(text, true);
+        }
+        weir_worker_run_once(t.worker);
+    }
+    while (!weir_worker_drain(t.worker))
+        assert_non_null(weir_ring_peek(stages.batches));
+    uint32_t seen = 0;
+    for (struct weir_batch *batch; (batch = weir_ring_pop(stages.batches)) != NULL;) {
+        for (uint32_t i = 0; i < batch->count; i++, seen++)
+            assert_int_equal(batch->samples[i].value, weir_sample_series(&batch->samples[i]));
+    }
+    assert_int_equal(seen, samples);
+    assert_in_range(samples, 10000, BATCHES * WEIR_BATCH_SAMPLES_MAX - 1);
+}
+
 /* Restarted: the series are there and the cache is empty. */
 static void
 test_known_labels_are_resolved_whatever_their_number(void **state)
@@ -759,6 +837,8 @@ main(void)
             test_a_line_with_one_unknown_series_goes_whole_to_the_registrar, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_numbers_that_come_back_need_no_labels_any_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_samples_are_of_their_lines_series_whatever_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_known_labels_are_resolved_whatever_their_number, setup, teardown),
         cmocka_unit_test_setup_teardown(
