@@ -42,8 +42,8 @@ weir_bench_log_samples_wanted(const struct weir_bench_report *report)
 }
 
 static void
-report_datagrams(const struct weir_bench_report *report, const struct weir_bench_target *target,
-    json_t *out)
+report_datagrams(const struct weir_bench_options *options, const struct weir_bench_report *report,
+    const struct weir_bench_target *target, json_t *out)
 {
     uint64_t sent = report->datagrams_sent - report->datagrams_before;
     uint64_t lost = DELTA(report, counter[WEIR_COUNTER_socket_drops]);
@@ -54,6 +54,8 @@ report_datagrams(const struct weir_bench_report *report, const struct weir_bench
     json_object_set_new(out, "datagrams_unaccounted",
         json_integer((json_int_t)weir_bench_datagrams_unaccounted(report)));
     json_object_set_new(out, "loss", json_real((double)lost / (double)sent));
+    if (options->payload_max > 0)
+        json_object_set_new(out, "payload_max", json_integer(options->payload_max));
     json_object_set_new(out, "datagram_samples",
         json_real((double)report->offered / (double)sent));
     json_object_set_new(out, "datagrams_ahead_max",
@@ -142,7 +144,7 @@ report_samples(const struct weir_bench_options *options, const struct weir_bench
     if (options->recycle != 0)
         report_recycled(report, out);
     if (report->datagrams_sent > 0)
-        report_datagrams(report, target, out);
+        report_datagrams(options, report, target, out);
 }
 
 static void

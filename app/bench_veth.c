@@ -28,6 +28,9 @@
 #define WARM_RATE 25000 /* frames a second while series are defined: 300,000 series */
 #define WARM_RATE_MIN 2000
 
+/* A generator that sends less of what it is asked for says so. */
+#define RATE_KEPT 0.95
+
 /* Sends whole passes for a while and waits for the end of all of it. */
 static enum weir_err
 send_passes(struct weir_veth *run, uint64_t rate, uint64_t passes, int64_t ns,
@@ -138,6 +141,11 @@ measure_once(struct weir_veth *run)
         fprintf(stderr, "weir bench: %.1e of the frames were lost: at %" PRIu64
             " a second this is a figure of overload\n", weir_veth_loss(&run->before, &run->after),
             run->rate);
+    uint64_t sent = run->after.sent.frames - run->before.sent.frames;
+    double asked = (double)run->rate * run->options->seconds;
+    if (err == WEIR_OK && (double)sent < asked * RATE_KEPT)
+        fprintf(stderr, "weir bench: %" PRIu64 " frames a second were asked for, and the generator "
+            "sent %.0f\n", run->rate, (double)sent / run->options->seconds);
     return err;
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -95,6 +96,7 @@ weir_command_filter(int argc, char **argv)
         weir_usage_filter(stderr);
         return WEIR_EXIT_USAGE;
     }
+    signal(SIGPIPE, SIG_IGN); /* a supervisor that waits no longer is an error to be told */
     int fd;
     enum weir_err err = connect_to(data, &fd);
     if (err == WEIR_OK)

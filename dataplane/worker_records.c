@@ -51,8 +51,8 @@ record_append(struct weir_worker *worker, const struct weir_record *record)
     batch->records++;
 }
 
-/* Series numbers of all points parsed, WEIR_RAW_UNKNOWN where there is none yet; their buckets
- * have been fetched while they were parsed. */
+/* Series numbers of all points parsed, WEIR_RAW_UNKNOWN where there is none yet; the buckets of
+ * those that begin a run have been fetched while they were parsed. */
 static void
 look_up(struct weir_worker *worker)
 {
@@ -245,9 +245,9 @@ weir_worker_take_spans(struct weir_worker *worker)
     return room;
 }
 
-/* Bytes of a packet that are parsed before their points' buckets are fetched: some 20 lines, and a
- * Zen 3 core can wait for 24 cache lines at a time. Over TCP a packet is as much as there is, and
- * 500 fetches at once, with nothing to do meanwhile, cost 45 cycles each. */
+/* Bytes of a packet that are parsed before their points' buckets are fetched: some 20 lines, which
+ * may be a run each, and a Zen 3 core can wait for 24 cache lines at a time. Over TCP a packet is
+ * as much as there is, and 500 fetches at once, with nothing to do meanwhile, cost 45 each. */
 #define STRETCH_BYTES 2048
 
 /* Parses packet on from byte_at: whole lines of a stretch at the most, unless the record there is

@@ -30,6 +30,18 @@ series_of(enum weir_bench_proto proto, const char *host, const char *metric)
     return series;
 }
 
+/* A host's other labels follow from its number, and stand between it and the value. */
+static void
+check_tags(const char *line, char tag, uint64_t series)
+{
+    uint64_t host = series / 12;
+    char wanted[128];
+    snprintf(wanted, sizeof wanted, "%cjob=weir-bench%chost=node-%07u%cregion=%s%crack=r%02u ", tag,
+        tag, (unsigned)host, tag, weir_bench_regions[host % WEIR_BENCH_REGIONS], tag,
+        (unsigned)(host / WEIR_BENCH_REGIONS % WEIR_BENCH_RACKS));
+    assert_non_null(strstr(line, wanted));
+}
+
 /* Series, value and time of "m,job=..,host=node-N,.. f=V T". */
 static uint64_t
 read_influx(char *line, double *value, int64_t *time_ms)
@@ -93,6 +105,7 @@ check_lines(enum weir_bench_proto proto, int64_t step_ms,
                 int64_t time_ms;
                 uint64_t series = read_line(line, &value, &time_ms);
                 assert_true(series < SERIES);
+                check_tags(line, proto == WEIR_BENCH_INFLUX ? ',' : ';', series);
                 assert_true(weir_double_bits(value) ==
                     weir_double_bits(weir_bench_value(proto, series, pass)));
                 assert_int_equal(time_ms,
