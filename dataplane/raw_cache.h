@@ -1,7 +1,7 @@
 /* raw_cache: a worker's own map from raw-key hash to series number.
  *
- * Agents send the same lines in the same order again and again, and lines that came together the
- * first time have numbers that follow each other. So beside the map there is each number's key, and
+ * Many agents send the same lines in the same order again and again, and lines that came together
+ * the first time have numbers that follow each other. So beside the map is each number's key, and
  * of a run of points only the first is looked up in the map; the next ones are expected to be the
  * next numbers, and their keys lie side by side in memory. Where they are others the map tells.
  *
@@ -45,7 +45,8 @@ _Static_assert(WEIR_POINTS_MAX <= UINT16_MAX, "places of points");
 
 /* The first step, for points[first] up to points[end - 1]: fetches the buckets of those that begin
  * a run and notes them in burst and numbers. A run begins with a packet (`fresh`: points[first] is
- * its first) and where the time changes. A call with `first` 0 begins the burst. */
+ * its first), where the time changes, and after as many points as runs lately had. A call with
+ * `first` 0 begins the burst. */
 void weir_raw_cache_fetch(const struct weir_raw_cache *cache, const struct weir_point *points,
     uint32_t first, uint32_t end, bool fresh, struct weir_raw_burst *burst, uint64_t *numbers);
 /* The second, for all `count` points: leaves in numbers[i] the number of points[i].raw, or
