@@ -11,6 +11,7 @@
 #ifndef WEIR_BASE_SHARED_H
 #define WEIR_BASE_SHARED_H
 
+#include "base/degraded.h"
 #include "base/err.h"
 #include "base/heartbeat.h"
 #include "base/ledger.h"
@@ -55,6 +56,7 @@ struct weir_shared {
     _Atomic uint64_t latency_buckets[WEIR_LATENCY_BUCKETS];
     _Atomic uint64_t latency_sum_us;
     struct weir_heartbeats heartbeats; /* written by the dataplane's threads */
+    struct weir_degraded degraded;     /* as these */
     char simd[16];      /* path the parsers chose, for /metrics and bench */
     char io_backend[16]; /* "io_uring" or "sync" */
     struct weir_ledger ledger;

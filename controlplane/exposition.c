@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NS_PER_MS 1000000
+
 const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT] = {
     [WEIR_ENDPOINT_QUERY] = "query",
     [WEIR_ENDPOINT_LABELS] = "labels",
@@ -155,6 +157,26 @@ write_region(struct weir_text *text, struct weir_shared *shared)
     write_latency(text, shared);
 }
 
+/* Of the reasons one is the control plane's own, and present while it holds. */
+static bool
+is_degraded_by(const struct weir_exposition *from, enum weir_degraded_reason reason)
+{
+    if (reason == WEIR_DEGRADED_queries_not_current)
+        return from->pool.readers_behind > 0;
+    return from->shared != NULL &&
+        weir_degraded_by(&from->shared->degraded, reason, weir_mono_ns() / NS_PER_MS);
+}
+
+static void
+write_degraded(struct weir_text *text, const struct weir_exposition *from)
+{
+    write_header(text, "weir_degraded", "gauge", "1 where the instance is degraded by the reason, "
+        "or was in the last minute.");
+    for (int i = 0; i < WEIR_DEGRADED_COUNT; i++)
+        weir_text_format(text, "weir_degraded{reason=\"%s\"} %d\n", weir_degraded_names[i],
+            is_degraded_by(from, i));
+}
+
 static void
 write_build(struct weir_text *text, const struct weir_shared *shared)
 {
@@ -242,6 +264,7 @@ weir_exposition_write(const struct weir_exposition *from, struct weir_text *text
             return err;
         write_region(text, from->shared);
     }
+    write_degraded(text, from);
     write_queries(text, from->queries);
     write_control(text, from);
     write_build(text, from->shared);
@@ -310,20 +333,46 @@ write_damage(const struct weir_exposition *from, struct weir_text *text)
             definitions, from->pool.blocks_corrupt);
 }
 
+/* Writes the list of reasons where there is one. */
+static void
+write_degraded_list(const struct weir_exposition *from, struct weir_text *text)
+{
+    bool any = false;
+    for (int i = 0; i < WEIR_DEGRADED_COUNT; i++) {
+        if (!is_degraded_by(from, i))
+            continue;
+        weir_text_format(text, "%s\"%s\"", any ? "," : ",\"degraded\":[", weir_degraded_names[i]);
+        any = true;
+    }
+    weir_text_puts(text, any ? "]" : "");
+}
+
+static bool
+is_degraded(const struct weir_exposition *from)
+{
+    bool any = false;
+    for (int i = 0; i < WEIR_DEGRADED_COUNT; i++)
+        any |= is_degraded_by(from, i);
+    return any;
+}
+
 int
 weir_health_write(const struct weir_exposition *from, struct weir_text *text)
 {
     struct health ingest = ingest_health(from->shared);
     struct health reader = reader_health(&from->pool);
     const struct health *worst = ingest.reason != NULL ? &ingest : &reader;
-    weir_text_format(text, "{\"status\":\"%s\"", worst->reason == NULL ? "ok" : "unavailable");
+    const char *well = is_degraded(from) ? "degraded" : "ok";
+    weir_text_format(text, "{\"status\":\"%s\"", worst->reason == NULL ? well : "unavailable");
     if (worst->reason != NULL) {
         weir_text_format(text, ",\"reason\":\"%s\",\"error\":", worst->reason);
         weir_json_string(text, worst->message, strlen(worst->message));
     }
     weir_text_format(text, ",\"ingest\":\"%s\",\"queries\":\"%s\"",
         ingest.reason == NULL ? "open" : ingest.reason,
-        reader.reason == NULL ? "current" : reader.reason);
+        reader.reason != NULL ? reader.reason
+            : from->pool.readers_behind > 0 ? "not_current" : "current");
+    write_degraded_list(from, text);
     if (from->shared != NULL)
         weir_text_format(text, ",\"epoch\":%" PRIu64,
             atomic_load_explicit(&from->shared->epoch, memory_order_acquire));

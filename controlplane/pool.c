@@ -26,6 +26,7 @@ struct worker {
     struct weir_job *job; /* running */
     bool open;
     bool failed; /* the last refresh or open */
+    bool behind; /* the last refresh: something durable may be missing */
     uint64_t durable_offset;
     uint64_t series;
     uint64_t blocks_corrupt;
@@ -109,6 +110,7 @@ update_reader(struct worker *worker)
     pthread_mutex_lock(&pool->lock);
     worker->open = open;
     worker->failed = err != WEIR_OK;
+    worker->behind = restarting;
     if (err != WEIR_OK)
         snprintf(pool->detail, sizeof pool->detail, "%s: %s", weir_err_text(err),
             weir_err_detail());
@@ -348,6 +350,7 @@ weir_pool_read_state(struct weir_pool *pool, struct weir_pool_state *state)
         if (!worker->open)
             continue;
         state->readers_open++;
+        state->readers_behind += worker->behind;
         if (worker->durable_offset < state->durable_offset)
             state->durable_offset = worker->durable_offset;
         if (worker->series < state->series)

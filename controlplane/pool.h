@@ -70,6 +70,7 @@ struct weir_pool_state {
     uint32_t running;
     uint32_t readers_open;
     uint32_t readers_failed; /* of them: the last refresh failed */
+    uint32_t readers_behind; /* of them: the dataplane starts, more may be durable than they know */
     uint64_t durable_offset; /* that the least advanced reader has taken in */
     uint64_t series;         /* as above */
     uint64_t blocks_corrupt; /* skipped by the reader that met most */

@@ -26,6 +26,7 @@
 #ifndef WEIR_DATAPLANE_REGISTRAR_H
 #define WEIR_DATAPLANE_REGISTRAR_H
 
+#include "base/degraded.h"
 #include "base/ledger.h"
 #include "base/progress.h"
 #include "base/ring.h"
@@ -50,6 +51,7 @@ struct weir_registrar_options {
     struct weir_progress *progress;
     struct weir_ledger *ledger;
     struct weir_counts *counts; /* published as block WEIR_BLOCK_REGISTRAR */
+    struct weir_degraded *degraded; /* may be NULL */
     struct weir_ring *batches;  /* registrar -> writer */
     struct weir_ring *empties;  /* writer -> registrar */
     struct weir_registrar_worker workers[WEIR_WORKERS_MAX];

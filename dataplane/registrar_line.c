@@ -8,6 +8,7 @@
 
 /* Half of a core's first level: a packet's definition has some thirty series. */
 #define PREFETCH_MAX 256
+#define NS_PER_MS 1000000
 
 static void
 sample_append(struct weir_registrar *registrar, struct weir_batch *batch)
@@ -150,6 +151,8 @@ point_define(struct weir_registrar *registrar)
     if (err != WEIR_OK) {
         weir_registrar_tell_table_full(&registrar->table_full,
             weir_spell_met(&registrar->table_full, 1, registrar->now_ns));
+        weir_degraded_set(registrar->options.degraded, WEIR_DEGRADED_series_full,
+            registrar->now_ns / NS_PER_MS);
         samples_reject(registrar, 1, WEIR_REASON_table_full);
         return;
     }

@@ -10,6 +10,7 @@
  * some over: they are dropped by name. */
 #define DRAIN_ROUNDS 256
 #define LOAD_MEMORY_NS 10000000
+#define NS_PER_MS 1000000
 
 enum weir_err
 weir_worker_new(const struct weir_worker_options *options, struct weir_worker **out)
@@ -244,6 +245,23 @@ flush_due(struct weir_worker *worker)
     return flushed;
 }
 
+/* Called after the ports' statistics. The first call looks only: socket_drops begins with what was
+ * dropped since the socket was bound, which may be long ago. */
+static void
+look_for_listener_drops(struct weir_worker *worker)
+{
+    static const enum weir_counter drops[] = {WEIR_COUNTER_socket_drops,
+        WEIR_COUNTER_ethdev_missed, WEIR_COUNTER_ethdev_no_mbuf, WEIR_COUNTER_xsk_dropped,
+        WEIR_COUNTER_xsk_ring_full};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < sizeof drops / sizeof drops[0]; i++)
+        sum += worker->options.counts->counter[drops[i]];
+    if (worker->statistics_ns != 0 && sum != worker->listener_drops)
+        weir_degraded_set(worker->options.degraded, WEIR_DEGRADED_listener_drops,
+            worker->now_ns / NS_PER_MS);
+    worker->listener_drops = sum;
+}
+
 static void
 ports_progress(struct weir_worker *worker)
 {
@@ -259,6 +277,7 @@ ports_progress(struct weir_worker *worker)
         }
     }
     if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS) {
+        look_for_listener_drops(worker);
         worker->statistics_ns = worker->now_ns;
         if (worker->options.senders != NULL) {
             /* side by side, not from the round's begin; in this order what lies between makes a

@@ -15,6 +15,7 @@
 #ifndef WEIR_DATAPLANE_WORKER_H
 #define WEIR_DATAPLANE_WORKER_H
 
+#include "base/degraded.h"
 #include "base/ledger.h"
 #include "base/progress.h"
 #include "base/ring.h"
@@ -37,6 +38,7 @@ struct weir_worker_options {
     struct weir_progress *progress;
     struct weir_ledger *ledger;
     struct weir_counts *counts; /* the ports count here too */
+    struct weir_degraded *degraded; /* may be NULL */
     struct weir_ring *batches;  /* worker -> writer */
     struct weir_ring *empties;  /* writer -> worker */
     struct weir_ring *chunks;   /* worker -> registrar */

@@ -58,6 +58,7 @@ struct weir_worker {
     int64_t chunk_opened_ns;
     int64_t now_ns;
     int64_t statistics_ns;
+    uint64_t listener_drops;  /* the counters' sum at the last statistics */
     uint64_t records_taken;   /* into batches since the last publication, not yet in counts */
     uint64_t samples_taken;
     uint64_t packets_owed;    /* accepted packets that found no open batch to end in */

@@ -3,6 +3,7 @@
 #include "controlplane/http.h"
 #include "fake_reader.h"
 
+#include "base/clock.h"
 #include "base/shared.h"
 
 #include <arpa/inet.h>
@@ -783,10 +784,34 @@ test_health_names_the_reason(void **state)
     get("/api/v1/metrics/query?metric=cpu&from=0&to=60");
     check_error(503, "cannot be read");
     fake_fail(WEIR_AGAIN); /* the dataplane starts anew: what is known is answered */
-    await_health(200, "\"queries\":\"current\"");
+    await_health(200, "\"queries\":\"not_current\"");
     get("/api/v1/metrics/query?metric=cpu&from=0&to=60");
     assert_int_equal(answer.status, 200);
     fake_fail(WEIR_OK);
+}
+
+static void
+test_health_names_what_the_instance_is_degraded_by(void **state)
+{
+    (void)state;
+    await_health(200, "{\"status\":\"ok\",\"ingest\":\"open\",\"queries\":\"current\","
+        "\"epoch\":7}");
+    get("/metrics");
+    assert_non_null(strstr(answer.body, "\nweir_degraded{reason=\"series_full\"} 0\n"));
+    int64_t now_ms = weir_mono_ns() / 1000000;
+    weir_degraded_set(&server.shared->degraded, WEIR_DEGRADED_series_full, now_ms);
+    weir_degraded_set(&server.shared->degraded, WEIR_DEGRADED_listener_drops, now_ms);
+    weir_degraded_set(&server.shared->degraded, WEIR_DEGRADED_senders_full,
+        now_ms - WEIR_DEGRADED_LASTS_MS);
+    await_health(200, "{\"status\":\"degraded\",\"ingest\":\"open\",\"queries\":\"current\","
+        "\"degraded\":[\"series_full\",\"listener_drops\"],\"epoch\":7}");
+    get("/metrics");
+    assert_non_null(strstr(answer.body, "\nweir_degraded{reason=\"series_full\"} 1\n"));
+    assert_non_null(strstr(answer.body, "\nweir_degraded{reason=\"senders_full\"} 0\n"));
+    /* it does not hide what is worse */
+    atomic_store(&server.shared->state, WEIR_INGEST_DISK_FULL);
+    await_health(503, "\"status\":\"unavailable\",\"reason\":\"disk_full\"");
+    assert_non_null(strstr(answer.body, "\"degraded\":[\"series_full\",\"listener_drops\"]"));
 }
 
 static void
@@ -856,6 +881,7 @@ main(void)
         T(test_http_refuses_connections_past_its_limit),
         T(test_http_outlives_a_crowd),
         T(test_health_names_the_reason),
+        T(test_health_names_what_the_instance_is_degraded_by),
         T(test_metrics_expose_the_ledger),
 #undef T
     };

@@ -26,6 +26,7 @@ static struct {
     struct weir_progress progress;
     struct weir_counts counts; /* of the stage under test */
     struct weir_counts writer; /* what the played log writer says of itself */
+    struct weir_degraded degraded;
     struct weir_ledger *ledger;
     struct weir_ledger_sum *sum;
     struct weir_series *series;

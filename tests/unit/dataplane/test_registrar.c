@@ -2,6 +2,7 @@
  * a line is words, each a sample of the series of that name. A line that begins with '#' has no
  * record, one that begins with '-' loses its last word. "!" is a word whose labels are refused; a
  * word that begins with 'L' is a series with 8,000 bytes of labels. */
+#include "base/clock.h"
 #include "base/labels.h"
 #include "base/shared.h"
 #include "dataplane/parse_weir.h"
@@ -103,6 +104,7 @@ setup(void **state)
         .progress = &stages.progress,
         .ledger = stages.ledger,
         .counts = &stages.counts,
+        .degraded = &stages.degraded,
         .batches = stages.batches,
         .empties = stages.empties,
         .workers = {{stages.chunks, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
@@ -437,10 +439,13 @@ test_registrar_refuses_by_name_when_the_table_is_full(void **state)
     }
     send_chunk(1);
     weir_registrar_run_once(t.registrar);
+    assert_int_equal(stages.degraded.at_ms[WEIR_DEGRADED_series_full], 0);
     line(5, "new", 1);
     line(5, "new ! new", 3);
     send_chunk(2);
     weir_registrar_run_once(t.registrar);
+    assert_true(weir_degraded_by(&stages.degraded, WEIR_DEGRADED_series_full,
+        weir_mono_ns() / 1000000));
     expect_settlement(take_settled(), 0, 5, 0, 2, 0);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_table_full), 1);

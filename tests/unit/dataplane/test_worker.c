@@ -32,6 +32,8 @@ struct played_port {
     size_t settled_count;
     bool waiting;
     size_t receives;
+    size_t statistics;
+    uint64_t drops; /* at each look but the first */
 };
 
 static struct {
@@ -77,6 +79,15 @@ played_progress(struct weir_port *port, const struct weir_progress *progress)
     return ((struct played_port *)port)->waiting;
 }
 
+static void
+played_statistics(struct weir_port *port)
+{
+    struct played_port *played = (struct played_port *)port;
+    port->counts->counter[WEIR_COUNTER_socket_drops] +=
+        played->statistics == 0 ? 5 : played->drops;
+    played->statistics++;
+}
+
 static int
 played_fd(struct weir_port *port)
 {
@@ -96,6 +107,7 @@ static const struct weir_port_ops played_ops = {.kind = "played",
     .settle = played_settle,
     .progress = played_progress,
     .wait_fd = played_fd,
+    .statistics = played_statistics,
     .close = played_close};
 
 static int
@@ -108,6 +120,7 @@ setup(void **state)
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(stages.empties);
     t.port.port.ops = &played_ops;
+    t.port.port.counts = &stages.counts;
     t.options = (struct weir_worker_options){.ports = {&t.port.port},
         .port_count = 1,
         .series = stages.series,
@@ -116,6 +129,7 @@ setup(void **state)
         .progress = &stages.progress,
         .ledger = stages.ledger,
         .counts = &stages.counts,
+        .degraded = &stages.degraded,
         .batches = stages.batches,
         .empties = stages.empties,
         .chunks = stages.chunks,
@@ -824,6 +838,26 @@ test_load_is_of_known_series_alone(void **state)
     closed();
 }
 
+static void
+run_until_statistics(size_t times)
+{
+    while (t.port.statistics < times)
+        weir_worker_run_once(t.worker);
+}
+
+static void
+test_worker_is_degraded_by_packets_that_a_listener_loses(void **state)
+{
+    (void)state;
+    /* of the five before the first look nobody knows when they were */
+    run_until_statistics(2);
+    assert_int_equal(stages.degraded.at_ms[WEIR_DEGRADED_listener_drops], 0);
+    t.port.drops = 1;
+    run_until_statistics(3);
+    assert_true(weir_degraded_by(&stages.degraded, WEIR_DEGRADED_listener_drops,
+        weir_mono_ns() / 1000000));
+}
+
 int
 main(void)
 {
@@ -868,6 +902,8 @@ main(void)
             test_a_burst_of_every_kind_closes_the_ledger, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_what_is_open_when_it_ends_is_dropped_by_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_worker_is_degraded_by_packets_that_a_listener_loses, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
