@@ -33,6 +33,7 @@ struct weir_connection {
     uint32_t kept;     /* bytes of incomplete records */
     uint32_t touched;  /* bytes of the region that may have pages */
     uint8_t listener;
+    struct weir_peer peer;
     bool ended;        /* the sender has half-closed */
     bool waiting;      /* for its answer */
     bool handed;       /* a stretch is with the worker */

@@ -149,6 +149,9 @@ verify_udp(struct weir_net_frame *frame, uint32_t at, uint32_t end, const uint8_
         return WEIR_REASON_bad_checksum;
     }
     frame->port = load16(udp + 2);
+    frame->source_port = load16(udp);
+    frame->source_at = (uint16_t)(addresses - frame->data);
+    frame->ipv4 = ipv4;
     frame->payload_at = at + UDP_HEADER;
     frame->payload_size = size - UDP_HEADER;
     return WEIR_NET_OK;
@@ -220,6 +223,17 @@ fetch(const struct weir_net_frame *frame)
     uint32_t size = frame->udp_checked ? 1 : frame->size;
     for (uint32_t at = 0; at < size; at += WEIR_CACHE_LINE)
         __builtin_prefetch(frame->data + at);
+}
+
+void
+weir_net_peer(const struct weir_net_frame *frame, struct weir_peer *peer)
+{
+    const uint8_t *address = frame->data + frame->source_at;
+    if (frame->ipv4)
+        weir_peer_set_ipv4(peer, address);
+    else
+        memcpy(peer->address, address, sizeof peer->address);
+    peer->port = frame->source_port;
 }
 
 void

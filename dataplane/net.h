@@ -11,6 +11,7 @@
 #define WEIR_DATAPLANE_NET_H
 
 #include "base/metrics.h"
+#include "base/peer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,9 @@ struct weir_net_frame {
     /* out */
     uint8_t reason;      /* WEIR_NET_OK, or an enum weir_reason */
     uint16_t port;       /* UDP destination, host order */
+    uint16_t source_port; /* UDP source, host order */
+    uint16_t source_at;  /* offset of the IP source address in data */
+    bool ipv4;           /* 4 bytes of address there, else 16 */
     uint32_t payload_at; /* offset in data */
     uint32_t payload_size;
 };
@@ -35,6 +39,9 @@ _Static_assert(WEIR_REASON_COUNT < WEIR_NET_OK, "reasons leave room for ok");
 
 /* Fills the out fields of each frame. */
 void weir_net_verify(struct weir_net_frame *frames, size_t count);
+
+/* The sender of a frame that is in order. */
+void weir_net_peer(const struct weir_net_frame *frame, struct weir_peer *peer);
 
 /* One's complement sum (RFC 1071) of data in the byte order of the wire, folded to 16 bits and
  * continued from sum; not inverted. A frame's checksum is right where the sum over all its bytes

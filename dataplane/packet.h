@@ -6,6 +6,8 @@
 #ifndef WEIR_DATAPLANE_PACKET_H
 #define WEIR_DATAPLANE_PACKET_H
 
+#include "base/peer.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +36,7 @@ struct weir_packet {
     int64_t receive_ms;
     uint64_t receive_tsc;
     void *owner;       /* the port's own */
+    struct weir_peer peer; /* the sender's address; zero where the port has none */
 
     /* outcome, filled by the worker before release */
     uint32_t consumed; /* bytes of complete records; the rest comes again, longer */

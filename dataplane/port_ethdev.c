@@ -183,7 +183,7 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             refuse(ethdev, mbuf, WEIR_REASON_no_listener);
             continue;
         }
-        packets[count++] = (struct weir_packet){.data = frame->data + frame->payload_at,
+        packets[count] = (struct weir_packet){.data = frame->data + frame->payload_at,
             .size = frame->payload_size,
             .proto = ethdev->listeners[listener].proto,
             .time_unit = ethdev->listeners[listener].time_unit,
@@ -191,6 +191,7 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             .receive_ms = ethdev->stamps[i].ms,
             .receive_tsc = ethdev->stamps[i].tsc,
             .owner = mbuf};
+        weir_net_peer(frame, &packets[count++].peer);
     }
     return count;
 }

@@ -79,7 +79,7 @@ keepalive(int fd)
 }
 
 static void
-connection_open(struct weir_port_tcp *tcp, uint32_t listener, int fd)
+connection_open(struct weir_port_tcp *tcp, uint32_t listener, int fd, const struct weir_peer *peer)
 {
     struct weir_connection *connection = weir_connection_take(tcp->connections, fd);
     if (connection == NULL) {
@@ -89,6 +89,7 @@ connection_open(struct weir_port_tcp *tcp, uint32_t listener, int fd)
         return;
     }
     connection->listener = (uint8_t)listener;
+    connection->peer = *peer;
     connection->wire = tcp->listeners[listener].proto == WEIR_PROTO_WEIR;
     connection->need = sizeof(struct weir_wire_header);
     keepalive(fd);
@@ -103,9 +104,14 @@ static void
 connections_accept(struct weir_port_tcp *tcp, uint32_t listener)
 {
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        int fd = accept4(tcp->listeners[listener].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+        socklen_t size = sizeof address;
+        int fd = accept4(tcp->listeners[listener].fd, (struct sockaddr *)&address, &size,
+            SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            connection_open(tcp, listener, fd);
+            struct weir_peer peer;
+            weir_peer_of_socket((struct sockaddr *)&address, &peer);
+            connection_open(tcp, listener, fd, &peer);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -155,7 +161,8 @@ hand_on(struct weir_port_tcp *tcp, struct weir_connection *connection, uint32_t 
         .source = weir_source(tcp->port.index, connection->name),
         .receive_ms = tcp->now_ms,
         .receive_tsc = tcp->now_tsc,
-        .owner = connection};
+        .owner = connection,
+        .peer = connection->peer};
 }
 
 /* Reads once behind room for the kept bytes. Returns the bytes read, 0 for none now or the end

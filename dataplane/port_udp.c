@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -36,6 +37,7 @@ struct port_udp {
     uint8_t *buffers;
     struct iovec vectors[WEIR_BURST_MAX];
     struct mmsghdr messages[WEIR_BURST_MAX];
+    struct sockaddr_in6 peers[WEIR_BURST_MAX]; /* or sockaddr_in, which is shorter */
 };
 
 static struct port_udp *
@@ -68,13 +70,14 @@ udp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             count_rejected(udp, WEIR_REASON_truncated);
             continue;
         }
-        packets[count++] = (struct weir_packet){.data = udp->vectors[i].iov_base,
+        packets[count] = (struct weir_packet){.data = udp->vectors[i].iov_base,
             .size = udp->messages[i].msg_len,
             .proto = udp->proto,
             .time_unit = udp->time_unit,
             .final = true,
             .receive_ms = now_ms,
             .receive_tsc = now_tsc};
+        weir_peer_of_socket((struct sockaddr *)&udp->peers[i], &packets[count++].peer);
     }
     return count;
 }
@@ -152,6 +155,9 @@ take_buffers(struct port_udp *udp)
         udp->vectors[i] = (struct iovec){udp->buffers + i * BUFFER_STRIDE, DATAGRAM_MAX};
         udp->messages[i].msg_hdr.msg_iov = &udp->vectors[i];
         udp->messages[i].msg_hdr.msg_iovlen = 1;
+        /* the kernel writes the size of the socket's family here, which stays as it is */
+        udp->messages[i].msg_hdr.msg_name = &udp->peers[i];
+        udp->messages[i].msg_hdr.msg_namelen = sizeof udp->peers[i];
     }
     return WEIR_OK;
 }

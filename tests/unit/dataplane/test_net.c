@@ -149,6 +149,28 @@ assert_payload(const struct built *f, const char *payload)
 }
 
 static void
+test_good_frames_name_their_sender(void **state)
+{
+    (void)state;
+    char text[WEIR_PEER_TEXT_MAX];
+    struct weir_peer peer = {.port = 0};
+    for (int tags = 0; tags <= 2; tags++) {
+        struct built f = ipv4_frame(tags, 8, "m v=1\n");
+        struct weir_net_frame frame = verify(&f, false, false);
+        frame.data = f.bytes;
+        weir_net_peer(&frame, &peer);
+        weir_peer_text(&peer, text);
+        assert_string_equal(text, "10.0.0.1:40000");
+    }
+    struct built f = ipv6_frame("m v=1\n");
+    struct weir_net_frame frame = verify(&f, false, false);
+    frame.data = f.bytes;
+    weir_net_peer(&frame, &peer);
+    assert_memory_equal(peer.address, f.bytes + f.ip + 8, sizeof peer.address);
+    assert_int_equal(peer.port, 40000);
+}
+
+static void
 test_good_frames_give_their_payload(void **state)
 {
     (void)state;
@@ -360,6 +382,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_frames_give_their_payload),
+        cmocka_unit_test(test_good_frames_name_their_sender),
         cmocka_unit_test(test_ethernet_padding_is_left_out),
         cmocka_unit_test(test_udp_shorter_than_its_ip_payload_is_cut_to_its_length),
         cmocka_unit_test(test_checksum_zero_means_none_over_ipv4_only),

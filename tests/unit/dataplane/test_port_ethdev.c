@@ -59,11 +59,13 @@ frame_build(uint8_t *out, uint16_t port, const char *payload)
     put16(ip + 2, (unsigned)(28 + size));
     ip[8] = 64;
     ip[9] = 17;
+    memcpy(ip + 12, (uint8_t[]){192, 0, 2, 1}, 4);
     uint32_t sum = 0;
     for (int i = 0; i < 20; i += 2)
         sum += (uint32_t)ip[i] << 8 | ip[i + 1];
     sum = (sum & 0xffff) + (sum >> 16);
     put16(ip + 10, (uint16_t)~sum);
+    put16(ip + 20, 4711);
     put16(ip + 22, port);
     put16(ip + 24, (unsigned)(8 + size));
     memcpy(ip + 28, payload, size);
@@ -212,6 +214,9 @@ test_frames_become_packets_by_destination_port(void **state)
     assert_int_equal(wire.port->ops->receive(wire.port, packets, WEIR_BURST_MAX), 2);
     assert_int_equal(packets[0].size, 6);
     assert_memory_equal(packets[0].data, "a 1 1\n", 6);
+    char peer[WEIR_PEER_TEXT_MAX];
+    weir_peer_text(&packets[0].peer, peer);
+    assert_string_equal(peer, "192.0.2.1:4711");
     assert_int_equal(packets[0].proto, WEIR_PROTO_GRAPHITE);
     assert_int_equal(packets[0].time_unit, WEIR_TIME_S);
     assert_int_equal(packets[1].proto, WEIR_PROTO_INFLUX);

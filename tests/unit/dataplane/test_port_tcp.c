@@ -261,6 +261,10 @@ test_tags_are_the_listeners(void **state)
         assert_int_equal(packet.proto, i == 0 ? WEIR_PROTO_GRAPHITE : WEIR_PROTO_INFLUX);
         assert_int_equal(packet.time_unit, i == 0 ? WEIR_TIME_S : WEIR_TIME_NS);
         assert_int_equal(packet.source >> WEIR_SOURCE_BITS, 3);
+        char peer[WEIR_PEER_TEXT_MAX];
+        weir_peer_address_text(&packet.peer, peer);
+        assert_string_equal(peer, i == 0 ? "127.0.0.1" : "::1");
+        assert_int_not_equal(packet.peer.port, 0);
         packet.consumed = packet.size;
         t.port->ops->release(t.port, &packet, 1);
     }

@@ -51,6 +51,16 @@ sender_to(const char *address, uint16_t port)
     return fd;
 }
 
+/* That fd sends from. */
+static uint16_t
+port_of(int fd)
+{
+    struct sockaddr_in6 name;
+    socklen_t size = sizeof name;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &size), 0);
+    return ntohs(name.sin6_port); /* where sockaddr_in has it too */
+}
+
 static size_t
 receive(struct weir_port *port, struct weir_packet *packets, size_t max)
 {
@@ -80,6 +90,10 @@ test_datagrams_arrive_in_order_with_their_tags(void **state)
         assert_true(packets[i].final);
         assert_int_equal(packets[i].source, 0);
         assert_true(packets[i].receive_ms > 0);
+        char peer[WEIR_PEER_TEXT_MAX];
+        weir_peer_address_text(&packets[i].peer, peer);
+        assert_string_equal(peer, address);
+        assert_int_equal(packets[i].peer.port, port_of(fd));
     }
     port->ops->release(port, packets, 3);
     assert_int_equal(port->ops->receive(port, packets, WEIR_BURST_MAX), 0);
