@@ -380,10 +380,11 @@ announce(struct weir_dataplane *dataplane)
     /* release pairs with readers' acquire load: all of the above is seen with the epoch */
     atomic_store_explicit(&shared->epoch, dataplane->recovery.dataplane_epoch,
         memory_order_release);
-    weir_event(WEIR_INFO, "ingest_open", "epoch=%" PRIu64 " threads=%u simd=%s hash=%s io=%s%s",
+    weir_event(WEIR_INFO, "ingest_open", "epoch=%" PRIu64 " threads=%u simd=%s hash=%s io=%s "
+        "buffers=%s",
         dataplane->recovery.dataplane_epoch, dataplane->topology.thread_count, shared->simd,
         weir_hash_path(), shared->io_backend,
-        weir_io_registered(dataplane->io) ? " buffers=registered" : "");
+        weir_io_registered(dataplane->io) ? "registered" : "plain");
 }
 
 enum weir_err

@@ -88,84 +88,25 @@ weir_text_format(struct weir_text *text, const char *format, ...)
     va_end(again);
 }
 
-/* Length of the UTF-8 sequence at bytes (RFC 3629, section 4), or 0 where there is none. */
-static size_t
-utf8_length(const uint8_t *bytes, size_t size)
+void
+weir_text_escape(struct weir_text *text, enum weir_escape kind, const void *bytes, size_t size)
 {
-    uint8_t first = bytes[0];
-    size_t length;
-    uint8_t least = 0x80; /* of the second byte: shuts out overlong forms and surrogates */
-    uint8_t most = 0xbf;
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        length = 2;
-    else if (first >= 0xe0 && first <= 0xef)
-        length = 3;
-    else if (first >= 0xf0 && first <= 0xf4)
-        length = 4;
-    else
-        return 0;
-    if (first == 0xe0)
-        least = 0xa0;
-    else if (first == 0xed)
-        most = 0x9f;
-    else if (first == 0xf0)
-        least = 0x90;
-    else if (first == 0xf4)
-        most = 0x8f;
-    if (length > size || bytes[1] < least || bytes[1] > most)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((bytes[i] & 0xc0) != 0x80)
-            return 0;
-    return length;
-}
-
-static void
-append_escaped(struct weir_text *text, uint8_t byte)
-{
-    switch (byte) {
-    case '"':
-        weir_text_puts(text, "\\\"");
-        break;
-    case '\\':
-        weir_text_puts(text, "\\\\");
-        break;
-    case '\n':
-        weir_text_puts(text, "\\n");
-        break;
-    case '\t':
-        weir_text_puts(text, "\\t");
-        break;
-    default:
-        weir_text_format(text, "\\u%04x", byte);
-        break;
+    const uint8_t *at = bytes;
+    const uint8_t *end = at + size;
+    while (at < end) {
+        char escaped[WEIR_ESCAPED_MAX];
+        size_t used;
+        size_t taken = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
+        weir_text_append(text, used != 0 ? (const void *)escaped : at, used != 0 ? used : taken);
+        at += taken;
     }
 }
 
 void
 weir_json_string(struct weir_text *text, const void *bytes, size_t size)
 {
-    const uint8_t *at = bytes;
-    const uint8_t *end = at + size;
-    const uint8_t *plain = at; /* start of the stretch that is copied as it stands */
     weir_text_append(text, "\"", 1);
-    while (at < end) {
-        size_t length = utf8_length(at, (size_t)(end - at));
-        bool escape = length == 1 && (*at < ' ' || *at == '"' || *at == '\\' || *at == 0x7f);
-        if (length != 0 && !escape) {
-            at += length;
-            continue;
-        }
-        weir_text_append(text, plain, (size_t)(at - plain));
-        if (escape)
-            append_escaped(text, *at);
-        else
-            weir_text_puts(text, "\xef\xbf\xbd"); /* U+FFFD */
-        plain = ++at;
-    }
-    weir_text_append(text, plain, (size_t)(at - plain));
+    weir_text_escape(text, WEIR_ESCAPE_JSON, bytes, size);
     weir_text_append(text, "\"", 1);
 }
 

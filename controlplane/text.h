@@ -8,6 +8,8 @@
 #ifndef WEIR_CONTROLPLANE_TEXT_H
 #define WEIR_CONTROLPLANE_TEXT_H
 
+#include "base/escape.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +31,10 @@ void weir_text_append(struct weir_text *text, const void *bytes, size_t size);
 void weir_text_puts(struct weir_text *text, const char *string);
 void weir_text_format(struct weir_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Text that somebody else chose, as the kind of output needs it. */
+void weir_text_escape(struct weir_text *text, enum weir_escape kind, const void *bytes,
+    size_t size);
 
 /* A JSON string with its quotes. Bytes that are not UTF-8 (RFC 3629) become U+FFFD. */
 void weir_json_string(struct weir_text *text, const void *bytes, size_t size);

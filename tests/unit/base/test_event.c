@@ -9,6 +9,7 @@
 #include "base/event.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,55 @@ test_event_is_one_logfmt_line(void **state)
     assert_non_null(
         strstr(text, "Z level=warn proc=test event=disk_full free_bytes=7 text=\"a b\"\n"));
     assert_memory_equal(text, "ts=2", 4);
+}
+
+/* What a sender or a file system chose must not end its value, nor the line. */
+static void
+test_event_values_are_logfmt_whatever_they_hold(void **state)
+{
+    (void)state;
+    catch_lines();
+    weir_event(WEIR_WARN, "v", "a=\"%s\" b=%s c=%s d=%s e=%s f=%.*s n=%d", "x\"y\\z\n\x1b[2J\xff",
+        "two words", "plain", "", "k=v", 3, "abcdef", 5);
+    assert_int_equal(read_lines(), 1);
+    assert_non_null(strstr(text, " event=v a=\"x\\\"y\\\\z\\n\\u001b[2J\\ufffd\" b=\"two words\" "
+        "c=plain d=\"\" e=\"k=v\" f=abc n=5\n"));
+}
+
+static void
+test_event_numbers_print_as_printf_does(void **state)
+{
+    (void)state;
+    char expected[256];
+    catch_lines();
+    weir_event(WEIR_WARN, "n", "a=%d b=%u c=%lld d=%llu e=%zu f=%.3f g=%04x h=%" PRIi64 " i=%g%%",
+        -1, 4000000000u, -5000000000ll, 18446744073709551615ull, (size_t)7, 1.5, 0xabu,
+        INT64_MIN, 0.25);
+    assert_int_equal(read_lines(), 1);
+    snprintf(expected, sizeof expected,
+        " a=%d b=%u c=%lld d=%llu e=%zu f=%.3f g=%04x h=%" PRIi64 " i=%g%%\n", -1, 4000000000u,
+        -5000000000ll, 18446744073709551615ull, (size_t)7, 1.5, 0xabu, INT64_MIN, 0.25);
+    assert_non_null(strstr(text, expected));
+}
+
+static void
+test_event_cut_within_a_value_closes_its_quote(void **state)
+{
+    (void)state;
+    static char large[5000];
+    memset(large, '"', sizeof large - 1);
+    struct weir_event_site site = {.second = 0};
+    atomic_store(&site.suppressed, 4000000000u);
+    catch_lines();
+    weir_event_emit(&site, WEIR_ERROR, "large", "text=\"%s\" more=%s", large, "x");
+    assert_int_equal(read_lines(), 1);
+    assert_non_null(strstr(text, "\\\"\" suppressed=4000000000\n"));
+    assert_null(strstr(text, "more"));
+    atomic_store(&site.suppressed, 0);
+    catch_lines();
+    weir_event_emit(&site, WEIR_ERROR, "large", "text=%s more=%s", large, "x");
+    assert_int_equal(read_lines(), 1);
+    assert_string_equal(text + strlen(text) - 4, "\\\"\"\n");
 }
 
 static void
@@ -120,6 +170,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_event_is_one_logfmt_line),
+        cmocka_unit_test(test_event_values_are_logfmt_whatever_they_hold),
+        cmocka_unit_test(test_event_numbers_print_as_printf_does),
+        cmocka_unit_test(test_event_cut_within_a_value_closes_its_quote),
         cmocka_unit_test(test_event_larger_than_a_line_is_cut_and_ends_with_newline),
         cmocka_unit_test(test_event_site_is_bounded_in_its_rate),
         cmocka_unit_test(test_event_site_says_how_many_it_held_back),

@@ -1,0 +1,249 @@
+#include "base/escape.h"
+
+#include "base/assert.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define LINE_SIZE 4096
+
+/* Bits of byte_class: the kinds for which an ASCII byte does not stand for itself. */
+#define IN(kind) (1u << WEIR_ESCAPE_##kind)
+#define ALL 0x7fu
+#define CONTROL ALL /* looked at closer by every kind */
+
+static const uint8_t byte_class[256] = {
+    [0 ... 31] = CONTROL,
+    ['"'] = IN(QUOTED) | IN(JSON) | IN(LOGFMT) | IN(LABEL) | IN(HTML),
+    ['\\'] = ALL & ~IN(HTML),
+    ['&'] = IN(HTML),
+    ['<'] = IN(HTML),
+    ['>'] = IN(HTML),
+    ['\''] = IN(HTML),
+    [127] = CONTROL,
+    [128 ... 255] = ALL,
+};
+
+/* The UTF-8 sequence at bytes (RFC 3629, section 4). Returns its length, or 0 where there is
+ * none, and its code point. */
+static size_t
+read_utf8(const uint8_t *bytes, size_t size, uint32_t *code)
+{
+    uint8_t first = bytes[0];
+    size_t length;
+    uint8_t least = 0x80; /* of the second byte: shuts out overlong forms and surrogates */
+    uint8_t most = 0xbf;
+    *code = first;
+    if (first < 0x80)
+        return 1;
+    if (first >= 0xc2 && first <= 0xdf)
+        length = 2;
+    else if (first >= 0xe0 && first <= 0xef)
+        length = 3;
+    else if (first >= 0xf0 && first <= 0xf4)
+        length = 4;
+    else
+        return 0;
+    if (first == 0xe0)
+        least = 0xa0;
+    else if (first == 0xed)
+        most = 0x9f;
+    else if (first == 0xf0)
+        least = 0x90;
+    else if (first == 0xf4)
+        most = 0x8f;
+    if (length > size || bytes[1] < least || bytes[1] > most)
+        return 0;
+    *code = first & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((bytes[i] & 0xc0) != 0x80)
+            return 0;
+        *code = *code << 6 | (bytes[i] & 0x3f);
+    }
+    return length;
+}
+
+/* C1 control characters, and what turns or breaks a line of text. */
+static bool
+is_hidden(uint32_t code)
+{
+    return (code >= 0x80 && code <= 0x9f) || code == 0x61c || code == 0x200e || code == 0x200f ||
+        (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+static size_t
+put(char out[WEIR_ESCAPED_MAX], const char *text)
+{
+    size_t size = strlen(text);
+    WEIR_ASSERT(size < WEIR_ESCAPED_MAX);
+    memcpy(out, text, size + 1);
+    return size;
+}
+
+/* \x1b, or \u001b with four digits. */
+static size_t
+put_hex(char out[WEIR_ESCAPED_MAX], char letter, int digits, uint32_t code)
+{
+    return (size_t)snprintf(out, WEIR_ESCAPED_MAX, "\\%c%0*x", letter, digits, code & 0xffff);
+}
+
+static size_t
+put_replacement(char out[WEIR_ESCAPED_MAX])
+{
+    return put(out, "\xef\xbf\xbd"); /* U+FFFD */
+}
+
+/* A byte that belongs to no UTF-8 sequence. */
+static size_t
+put_invalid(enum weir_escape kind, char out[WEIR_ESCAPED_MAX], uint8_t byte)
+{
+    if (kind == WEIR_ESCAPE_TERMINAL || kind == WEIR_ESCAPE_QUOTED)
+        return put_hex(out, 'x', 2, byte);
+    return kind == WEIR_ESCAPE_LOGFMT ? put(out, "\\ufffd") : put_replacement(out);
+}
+
+static size_t
+put_html(char out[WEIR_ESCAPED_MAX], uint32_t code)
+{
+    switch (code) {
+    case '"':
+        return put(out, "&quot;");
+    case '\'':
+        return put(out, "&#39;");
+    case '&':
+        return put(out, "&amp;");
+    case '<':
+        return put(out, "&lt;");
+    case '>':
+        return put(out, "&gt;");
+    case '\n':
+    case '\r':
+    case '\t':
+        return 0;
+    default:
+        return put_replacement(out);
+    }
+}
+
+/* A character of which byte_class or is_hidden says that a look is needed. 0: it stands for
+ * itself. */
+static size_t
+put_special(enum weir_escape kind, char out[WEIR_ESCAPED_MAX], uint32_t code)
+{
+    if (kind == WEIR_ESCAPE_HTML)
+        return put_html(out, code);
+    switch (code) {
+    case '"':
+        return put(out, "\\\"");
+    case '\\':
+        return put(out, "\\\\");
+    case '\n':
+        return put(out, "\\n");
+    default:
+        break;
+    }
+    if (kind == WEIR_ESCAPE_LABEL || kind == WEIR_ESCAPE_HELP)
+        return 0;
+    if (code == '\t')
+        return put(out, "\\t");
+    if (code == '\r')
+        return put(out, "\\r");
+    bool short_form = code < 0x80 && (kind == WEIR_ESCAPE_TERMINAL || kind == WEIR_ESCAPE_QUOTED);
+    return short_form ? put_hex(out, 'x', 2, code) : put_hex(out, 'u', 4, code);
+}
+
+size_t
+weir_escape_next(enum weir_escape kind, const uint8_t *bytes, size_t size,
+    char out[WEIR_ESCAPED_MAX], size_t *used)
+{
+    WEIR_ASSERT(size > 0 && kind <= WEIR_ESCAPE_HTML);
+    size_t at = 0;
+    while (at < size) {
+        if ((byte_class[bytes[at]] & 1u << kind) == 0) {
+            at++;
+            continue;
+        }
+        uint32_t code;
+        size_t length = read_utf8(bytes + at, size - at, &code);
+        size_t written = 0;
+        if (length == 0)
+            written = put_invalid(kind, out, bytes[at]);
+        else if (code < 0x80 || is_hidden(code))
+            written = put_special(kind, out, code);
+        if (written != 0 && at == 0) {
+            *used = written;
+            return length == 0 ? 1 : length;
+        }
+        if (written != 0)
+            break;
+        at += length;
+    }
+    *used = 0;
+    return at;
+}
+
+/* Bytes of a stretch that stands as it is which fit into room, cut between two characters. */
+static size_t
+cut(const uint8_t *bytes, size_t size, size_t room)
+{
+    if (size <= room)
+        return size;
+    while (room > 0 && (bytes[room] & 0xc0) == 0x80)
+        room--;
+    return room;
+}
+
+size_t
+weir_escape_into(enum weir_escape kind, const void *bytes, size_t size, char *out, size_t room)
+{
+    const uint8_t *at = bytes;
+    const uint8_t *end = at + size;
+    size_t filled = 0;
+    WEIR_ASSERT(room > 0);
+    while (at < end) {
+        char escaped[WEIR_ESCAPED_MAX];
+        size_t used;
+        size_t taken = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
+        size_t wanted = used != 0 ? used : taken;
+        size_t left = room - 1 - filled;
+        size_t fits = used != 0 ? (used <= left ? used : 0) : cut(at, taken, left);
+        memcpy(out + filled, used != 0 ? escaped : (const char *)at, fits);
+        filled += fits;
+        if (fits < wanted)
+            break;
+        at += taken;
+    }
+    out[filled] = '\0';
+    return filled;
+}
+
+void
+weir_escape_print(enum weir_escape kind, const void *bytes, size_t size, FILE *out)
+{
+    const uint8_t *at = bytes;
+    const uint8_t *end = at + size;
+    while (at < end) {
+        char escaped[WEIR_ESCAPED_MAX];
+        size_t used;
+        size_t taken = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
+        (void)fwrite(used != 0 ? (const void *)escaped : at, 1, used != 0 ? used : taken, out);
+        at += taken;
+    }
+}
+
+void
+weir_line_print(FILE *out, const char *format, ...)
+{
+    char line[LINE_SIZE];
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (size < 0)
+        size = 0;
+    if ((size_t)size >= sizeof line)
+        size = sizeof line - 1;
+    weir_escape_print(WEIR_ESCAPE_TERMINAL, line, (size_t)size, out);
+    fputc('\n', out);
+}
