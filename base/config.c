@@ -65,6 +65,8 @@ const struct config_key config_keys[] = {
         "tcp-connections-max", "N", "TCP connections at a time"},
     {"ingest.channels_max", CONFIG_U32, AT(channels_max), 1, 1 << 24, NULL, "channels-max", "N",
         "channels of senders of the weir protocol"},
+    {"ingest.trusted_sources", CONFIG_SOURCES, AT(trusted_sources), 0, 0, NULL, "trusted-sources",
+        "NET,NET", "senders that no share of a table bounds, or none"},
     {"series.max", CONFIG_U64, AT(series_max), 1, UINT64_C(1) << 32, NULL, "series-max", "N",
         "series the table holds"},
     {"series.label_bytes", CONFIG_SIZE, AT(series_label_bytes), MIB, 4 * TIB, NULL,
@@ -94,6 +96,12 @@ const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 _Static_assert(sizeof config_keys / sizeof config_keys[0] <= WEIR_CONFIG_KEYS_MAX,
     "a line for every key");
 
+/* 127.0.0.0/8 and ::1 */
+static const struct weir_prefix loopback[] = {
+    {.address = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
+    {.address = {[15] = 1}, .bits = 128},
+};
+
 void
 weir_config_init(struct weir_config *config)
 {
@@ -120,6 +128,8 @@ weir_config_init(struct weir_config *config)
     config->udp_buffer_bytes = 16 * MIB;
     config->channels_max = 65536;
     config->tcp_connections_max = 1024;
+    for (size_t i = 0; i < sizeof loopback / sizeof loopback[0]; i++)
+        config->trusted_sources[config->trusted_source_count++] = loopback[i];
     config->log_size_max = 16 * GIB;
     config->log_segment_bytes = 64 * MIB;
     config->flush_interval_ms = 200;
@@ -130,6 +140,12 @@ weir_config_init(struct weir_config *config)
     config->query_samples_max = 100000000;
     config->query_timeout_ms = 10000;
     config->log_level = WEIR_INFO;
+}
+
+struct weir_prefixes
+weir_config_trusted(const struct weir_config *config)
+{
+    return (struct weir_prefixes){config->trusted_sources, config->trusted_source_count};
 }
 
 uint64_t

@@ -8,6 +8,7 @@
 #define WEIR_BASE_CONFIG_H
 
 #include "base/err.h"
+#include "base/peer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 
 #define WEIR_CONFIG_LISTENERS_MAX 32
 #define WEIR_CONFIG_PORTS_MAX 8
+#define WEIR_CONFIG_SOURCES_MAX 64
 #define WEIR_CONFIG_PATH_MAX 1024
 
 /* as enum weir_proto */
@@ -65,6 +67,8 @@ struct weir_config {
     uint64_t udp_buffer_bytes;
     uint32_t tcp_connections_max;
     uint32_t channels_max;       /* of senders of the weir protocol */
+    struct weir_prefix trusted_sources[WEIR_CONFIG_SOURCES_MAX]; /* no share bounds them */
+    uint32_t trusted_source_count;
     uint64_t log_size_max;
     uint8_t log_full;            /* enum weir_config_full: what happens at log_size_max */
     uint64_t log_segment_bytes;
@@ -100,6 +104,9 @@ void weir_config_usage(FILE *out);
 enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
 /* What a checked configuration may, but is hardly meant to, say; NULL where there is nothing. */
 const char *weir_config_doubt(const struct weir_config *config);
+
+/* ingest.trusted_sources, borrowed from config. */
+struct weir_prefixes weir_config_trusted(const struct weir_config *config);
 
 /* Bytes of the frame ring: as configured, or 15 s at rate_max with 8 bytes a sample. */
 uint64_t weir_config_frame_ring_bytes(const struct weir_config *config);

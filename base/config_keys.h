@@ -15,6 +15,7 @@ enum config_kind {
     CONFIG_LISTENERS,
     CONFIG_PORTS,
     CONFIG_CORES,
+    CONFIG_SOURCES,
     CONFIG_BOOL,
     CONFIG_U32,
     CONFIG_U64,
@@ -42,7 +43,8 @@ extern const char *const config_protos[];
 extern const char *const config_transports[];
 extern const char *const config_units[];
 
-/* Parses text into the key's field. Not for CONFIG_LISTENERS, CONFIG_PORTS, CONFIG_CORES. */
+/* Parses text into the key's field. Not for CONFIG_LISTENERS, CONFIG_PORTS, CONFIG_CORES,
+ * CONFIG_SOURCES. */
 enum weir_err config_key_set(struct weir_config *config, const struct config_key *key,
     const char *text) WEIR_MUST_USE;
 /* Writes the field as text that config_key_set reads back to the same value. */
@@ -67,7 +69,9 @@ enum weir_err config_add_core(struct weir_config *config, const char *text) WEIR
 enum weir_err config_add_port(struct weir_config *config, const char *text) WEIR_MUST_USE;
 enum weir_err config_add_listener(struct weir_config *config,
     const struct weir_config_listener *listener) WEIR_MUST_USE;
-/* Empties one of the three lists. */
+/* A prefix as weir_prefix_parse reads it. */
+enum weir_err config_add_source(struct weir_config *config, const char *text) WEIR_MUST_USE;
+/* Empties one of the lists. */
 void config_list_clear(struct weir_config *config, enum config_kind kind);
 /* "ADDR:PORT", brackets where the address is IPv6, or "none". out holds 80 bytes. */
 void config_address_text(const char *address, uint16_t port, char *out, size_t size);

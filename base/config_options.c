@@ -142,6 +142,24 @@ apply_cores(struct weir_config *config, const char *value)
     return WEIR_OK;
 }
 
+/* 127.0.0.0/8,::1 or none */
+static enum weir_err
+apply_sources(struct weir_config *config, const char *value)
+{
+    char list[WEIR_CONFIG_SOURCES_MAX * WEIR_PEER_TEXT_MAX];
+    if (strlen(value) >= sizeof list)
+        return weir_fail(WEIR_INVALID, 0, "the list is too long");
+    strcpy(list, value);
+    config_list_clear(config, CONFIG_SOURCES);
+    if (strcmp(list, "none") == 0)
+        return WEIR_OK;
+    char *rest = list;
+    enum weir_err err = WEIR_OK;
+    for (char *item; err == WEIR_OK && (item = strsep(&rest, ",")) != NULL;)
+        err = config_add_source(config, item);
+    return err;
+}
+
 static const struct config_key *
 find_option(const char *name)
 {
@@ -178,6 +196,8 @@ apply_key(struct options *options, const struct config_key *key, const char *val
         return apply_port(options, value);
     if (key->kind == CONFIG_CORES)
         return apply_cores(options->config, value);
+    if (key->kind == CONFIG_SOURCES)
+        return apply_sources(options->config, value);
     return config_key_set(options->config, key, value);
 }
 

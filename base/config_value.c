@@ -287,6 +287,9 @@ config_list_clear(struct weir_config *config, enum config_kind kind)
     } else if (kind == CONFIG_PORTS) {
         memset(config->ports, 0, sizeof config->ports);
         config->port_count = 0;
+    } else if (kind == CONFIG_SOURCES) {
+        memset(config->trusted_sources, 0, sizeof config->trusted_sources);
+        config->trusted_source_count = 0;
     } else {
         memset(config->cores, 0, sizeof config->cores);
         config->core_count = 0;
@@ -322,6 +325,17 @@ config_add_port(struct weir_config *config, const char *text)
     memset(config->ports[config->port_count], 0, sizeof config->ports[0]);
     memcpy(config->ports[config->port_count++], text, size);
     return WEIR_OK;
+}
+
+enum weir_err
+config_add_source(struct weir_config *config, const char *text)
+{
+    if (config->trusted_source_count == WEIR_CONFIG_SOURCES_MAX)
+        return weir_fail(WEIR_INVALID, 0, "more than %d prefixes", WEIR_CONFIG_SOURCES_MAX);
+    enum weir_err err =
+        weir_prefix_parse(text, &config->trusted_sources[config->trusted_source_count]);
+    config->trusted_source_count += err == WEIR_OK;
+    return err;
 }
 
 enum weir_err

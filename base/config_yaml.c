@@ -185,7 +185,8 @@ load_item(struct loader *loader, const struct config_key *key, const yaml_node_t
     if (text == NULL)
         return WEIR_INVALID;
     enum weir_err err = key->kind == CONFIG_PORTS ? config_add_port(loader->config, text)
-                                    : config_add_core(loader->config, text);
+        : key->kind == CONFIG_SOURCES             ? config_add_source(loader->config, text)
+                                                  : config_add_core(loader->config, text);
     if (err != WEIR_OK)
         return fail_value(loader, node, key->path);
     if (key->kind == CONFIG_PORTS)
@@ -211,7 +212,8 @@ load_list(struct loader *loader, const struct config_key *key, const yaml_node_t
 static bool
 is_list(const struct config_key *key)
 {
-    return key->kind == CONFIG_LISTENERS || key->kind == CONFIG_PORTS || key->kind == CONFIG_CORES;
+    return key->kind == CONFIG_LISTENERS || key->kind == CONFIG_PORTS ||
+           key->kind == CONFIG_CORES || key->kind == CONFIG_SOURCES;
 }
 
 static enum weir_err
@@ -361,6 +363,14 @@ print_listeners(const struct weir_config *config, FILE *out)
 }
 
 static void
+print_source(const struct weir_prefix *source, FILE *out)
+{
+    char text[WEIR_PEER_TEXT_MAX];
+    weir_prefix_text(source, text);
+    print_quoted(text, out);
+}
+
+static void
 print_list(const struct weir_config *config, const struct config_key *key, const char *name,
     FILE *out)
 {
@@ -369,11 +379,15 @@ print_list(const struct weir_config *config, const struct config_key *key, const
         return;
     }
     fprintf(out, "%s: [", name);
-    uint32_t count = key->kind == CONFIG_PORTS ? config->port_count : config->core_count;
+    uint32_t count = key->kind == CONFIG_PORTS ? config->port_count
+        : key->kind == CONFIG_SOURCES          ? config->trusted_source_count
+                                               : config->core_count;
     for (uint32_t i = 0; i < count; i++) {
         fputs(i > 0 ? ", " : "", out);
         if (key->kind == CONFIG_PORTS)
             print_quoted(config->ports[i], out);
+        else if (key->kind == CONFIG_SOURCES)
+            print_source(&config->trusted_sources[i], out);
         else
             fprintf(out, "%d", config->cores[i]);
     }

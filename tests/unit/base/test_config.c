@@ -103,11 +103,13 @@ test_config_print_loads_back_to_the_same(void **state)
         "net_af_packet0,iface=veth0", "--port", "net_pcap0,rx_pcap=a b", "--cores", "0",
         "--pin", "false", "--no-huge", "--series-max", "12_345", "--log-size-max", "1025MiB",
         "--flush-interval", "1500ms", "--retention-raw", "36h", "--io", "sync", "--log-level",
-        "debug", "--workers", "1", "--eal-memory", "1GiB", "--frame-ring", "40MiB"};
+        "debug", "--workers", "1", "--eal-memory", "1GiB", "--frame-ring", "40MiB",
+        "--trusted-sources", "10.0.0.0/8,2001:db8::/33,192.0.2.7"};
     if (arguments(&config, options, COUNT(options)) != WEIR_OK)
         fail_msg("%s", weir_err_detail());
     print_and_load(&config);
-    const char *const bare[] = {"--http", "none", "--influx-udp", "none", "--port", "none"};
+    const char *const bare[] = {"--http", "none", "--influx-udp", "none", "--port", "none",
+        "--trusted-sources", "none"};
     assert_int_equal(arguments(&config, bare, COUNT(bare)), WEIR_OK);
     print_and_load(&config);
 }
@@ -140,6 +142,35 @@ test_config_options_set_fields(void **state)
     assert_int_equal(config.series_max, 2000000);
     assert_int_equal(config.series_label_bytes, 512000000);
     assert_int_equal(config.io_backend, 1);
+}
+
+static bool
+trusts(const struct weir_config *config, const uint8_t address[4])
+{
+    struct weir_peer peer = {.port = 1};
+    struct weir_prefixes trusted = weir_config_trusted(config);
+    weir_peer_set_ipv4(&peer, address);
+    return weir_prefixes_hold(&trusted, &peer);
+}
+
+static void
+test_config_trusts_loopback_unless_told_otherwise(void **state)
+{
+    (void)state;
+    static const uint8_t loopback[] = {127, 0, 0, 2}, relay[] = {10, 9, 8, 7};
+    struct weir_config config;
+    weir_config_init(&config);
+    assert_true(trusts(&config, loopback));
+    assert_false(trusts(&config, relay));
+    write_file("ingest: {trusted_sources: [10.0.0.0/8, \"::1\"]}\n");
+    assert_int_equal(weir_config_load(&config, path), WEIR_OK);
+    assert_int_equal(config.trusted_source_count, 2);
+    assert_false(trusts(&config, loopback));
+    assert_true(trusts(&config, relay));
+    const char *const options[] = {"--trusted-sources", "none"};
+    assert_int_equal(arguments(&config, options, COUNT(options)), WEIR_OK);
+    assert_int_equal(config.trusted_source_count, 0);
+    assert_false(trusts(&config, relay));
 }
 
 static void
@@ -199,6 +230,9 @@ test_config_file_errors_name_file_line_and_key(void **state)
         {"a: b: c\n", ":1: ", "mapping values"},
         {"data: [\n", ":", "parsing"},
         {"- a\n", ":1: file: ", "keys with values"},
+        {"ingest:\n  trusted_sources:\n    - 10.0.0.1/8\n", ":3: ingest.trusted_sources: ",
+            "'10.0.0.1/8' has bits set behind"},
+        {"ingest: {trusted_sources: none}\n", ":1: ingest.trusted_sources: ", "a list"},
         {"data: a\n---\ndata: b\n", ":3: file: ", "second document"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -226,6 +260,8 @@ test_config_option_errors_name_the_option(void **state)
         {"--influx-upd", "127.0.0.1:1", "unknown option --influx-upd; is --influx-udp meant?"},
         {"--workers", "17", "--workers: 17 is out of range"},
         {"--cores", "5-3", "--cores: 3 is out of range"},
+        {"--trusted-sources", "10.0.0.0/8,host", "--trusted-sources: 'host' is no prefix like"},
+        {"--trusted-sources", "", "--trusted-sources: '' is no prefix like"},
         {"--no-huge=yes", NULL, "--no-huge: takes no value"},
         {"--data", NULL, "--data: a value is missing"},
         {"data", "x", "'data' is no option"},
@@ -383,6 +419,7 @@ main(void)
         cmocka_unit_test(test_config_file_with_every_key_gives_the_defaults),
         cmocka_unit_test(test_config_print_loads_back_to_the_same),
         cmocka_unit_test(test_config_options_set_fields),
+        cmocka_unit_test(test_config_trusts_loopback_unless_told_otherwise),
         cmocka_unit_test(test_config_options_stand_over_the_file_wherever_it_is_named),
         cmocka_unit_test(test_config_file_errors_name_file_line_and_key),
         cmocka_unit_test(test_config_option_errors_name_the_option),
