@@ -51,14 +51,18 @@ files_cover(struct weir_catalog *catalog, uint64_t offset)
         weir_segment_reader_close(&catalog->files);
     catalog->files_open = false;
     struct weir_epoch epoch;
-    if (weir_epoch_read(catalog->io, catalog->directory, WEIR_LOG_STREAM, &epoch) != WEIR_OK)
+    enum weir_err err =
+        weir_epoch_read(catalog->io, catalog->directory, WEIR_LOG_STREAM, &epoch);
+    if (err == WEIR_NOMEM)
+        return err; /* without it damage would pass for the end of the log */
+    if (err != WEIR_OK)
         epoch = (struct weir_epoch){0}; /* the files tell */
     catalog->durable_known = epoch.durable_offset;
     uint64_t segment_bytes =
         epoch.segment_bytes != 0 ? epoch.segment_bytes : catalog->segment_bytes;
     uint64_t first_index = segment_bytes != 0 ? first_of(catalog) / segment_bytes : 0;
-    enum weir_err err = weir_segment_reader_open(&catalog->files, catalog->io, catalog->directory,
-        first_index, &segment_bytes);
+    err = weir_segment_reader_open(&catalog->files, catalog->io, catalog->directory, first_index,
+        &segment_bytes);
     catalog->files_open = err == WEIR_OK;
     if (err == WEIR_NOT_FOUND)
         return WEIR_END;
@@ -83,31 +87,36 @@ weir_catalog_read(struct weir_catalog *catalog, const struct weir_catalog_entry 
                : err;
 }
 
+/* Room for one more frame. */
 static enum weir_err
-entry_add(struct weir_catalog *catalog, const struct weir_catalog_entry *entry)
+entry_prepare(struct weir_catalog *catalog)
 {
-    if (catalog->entry_count == catalog->entry_capacity) {
-        uint64_t capacity = catalog->entry_capacity == 0 ? 1024 : catalog->entry_capacity * 2;
-        struct weir_catalog_entry *grown =
-            realloc(catalog->entries, capacity * sizeof *grown);
-        if (grown == NULL)
-            return weir_fail(WEIR_NOMEM, 0, "catalog of %" PRIu64 " frames", capacity);
-        catalog->entries = grown;
-        catalog->entry_capacity = capacity;
-    }
-    catalog->entries[catalog->entry_count++] = *entry;
+    if (catalog->entry_count < catalog->entry_capacity)
+        return WEIR_OK;
+    uint64_t capacity = catalog->entry_capacity == 0 ? 1024 : catalog->entry_capacity * 2;
+    struct weir_catalog_entry *grown = realloc(catalog->entries, capacity * sizeof *grown);
+    if (grown == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "catalog of %" PRIu64 " frames", capacity);
+    catalog->entries = grown;
+    catalog->entry_capacity = capacity;
     return WEIR_OK;
 }
 
-/* Takes the definition of the next series; NULL for one that damage has taken. */
+/* Takes the definition of the next series; NULL for one that damage has taken. It counts once it is
+ * kept: after an error it is the next one still. Of a definition that does not parse the number is
+ * taken. */
 static enum weir_err
 define_next(struct weir_catalog *catalog, const uint8_t *labels, size_t size)
 {
-    uint64_t number = catalog->defined++;
+    enum weir_err err;
     if (catalog->define != NULL)
-        return catalog->define(catalog->define_context, number, labels, size);
-    return labels != NULL ? weir_label_index_add(catalog->labels, labels, size)
-                          : weir_label_index_add_lost(catalog->labels);
+        err = catalog->define(catalog->define_context, catalog->defined, labels, size);
+    else if (labels != NULL)
+        err = weir_label_index_add(catalog->labels, labels, size);
+    else
+        err = weir_label_index_add_lost(catalog->labels);
+    catalog->defined += err == WEIR_OK || (catalog->define == NULL && err == WEIR_CORRUPT);
+    return err;
 }
 
 /* Definitions that damage has taken keep their numbers, as recovery keeps them. */
@@ -173,9 +182,9 @@ begin_at_checkpoint(struct weir_catalog *catalog)
         .define = define_carried, .define_context = catalog, .through = catalog->defined};
     err = weir_definitions_read(catalog->io, catalog->directory, checkpoint.definitions_bytes,
         checkpoint.definitions_through, &definer);
+    catalog->corrupt += definer.lost != 0; /* the numbers are taken, also before an error */
     if (err != WEIR_OK)
         return err;
-    catalog->corrupt += definer.lost != 0;
     catalog->segment_bytes = checkpoint.segment_bytes;
     catalog->first = catalog->at = first;
     catalog->step = 0;
@@ -259,13 +268,15 @@ take_frame(struct weir_catalog *catalog, const struct weir_frame_header *header,
         .time_max_ms = header->time_max_ms,
         .bytes = (uint32_t)header->bytes,
         .samples = header->sample_count};
-    enum weir_err err = WEIR_OK;
-    if (header->type == WEIR_FRAME_SAMPLES)
+    bool listed = header->type == WEIR_FRAME_SAMPLES && header->sample_count > 0;
+    /* first, because definitions that are damaged are counted once */
+    enum weir_err err = listed ? entry_prepare(catalog) : WEIR_OK;
+    if (err == WEIR_OK && header->type == WEIR_FRAME_SAMPLES)
         err = take_definitions(catalog, header, &entry);
-    if (err == WEIR_OK && header->type == WEIR_FRAME_SAMPLES && header->sample_count > 0)
-        err = entry_add(catalog, &entry);
     if (err != WEIR_OK)
         return err;
+    if (listed)
+        catalog->entries[catalog->entry_count++] = entry;
     catalog->at += header->bytes;
     catalog->step = header->bytes;
     catalog->previous_crc = header->header_crc;

@@ -20,7 +20,7 @@ weir_io_err(int errnum)
         return WEIR_FULL;
     if (errnum == ENOENT)
         return WEIR_NOT_FOUND;
-    if (errnum == EMFILE || errnum == ENFILE)
+    if (errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM)
         return WEIR_NOMEM;
     return WEIR_IO;
 }

@@ -129,42 +129,79 @@ slots_grow(struct weir_label_index *index)
     return WEIR_OK;
 }
 
+/* Room for one more number in the postings of a label, which gets its slot where it is new. The
+ * slots do not move: there is room for it. */
 static enum weir_err
-posting_add(struct weir_label_index *index, const struct weir_label *label, uint32_t number)
+posting_prepare(struct weir_label_index *index, const struct weir_label *label,
+    struct posting **out)
 {
-    if (index->slots_used * 4 >= index->slot_count * 3) {
-        enum weir_err err = slots_grow(index);
-        if (err != WEIR_OK)
-            return err;
-    }
     uint64_t hash = label_hash(index, label);
     struct posting *slot = slot_find(index, hash, label);
-    if (slot->name == NULL) {
-        *slot = (struct posting){.hash = hash,
-            .name = label->name,
-            .value = label->value,
-            .name_size = label->name_size,
-            .value_size = label->value_size};
-        index->slots_used++;
-    }
     if (slot->count == slot->capacity) {
         uint32_t capacity = slot->capacity == 0 ? 1 : slot->capacity * 2;
-        uint32_t *numbers = realloc(slot->numbers, capacity * sizeof *numbers);
+        uint32_t *numbers = realloc(slot->numbers, (size_t)capacity * sizeof *numbers);
         if (numbers == NULL)
             return weir_fail(WEIR_NOMEM, 0, "postings");
         slot->numbers = numbers;
         slot->capacity = capacity;
     }
-    slot->numbers[slot->count++] = number;
+    if (slot->name == NULL) {
+        slot->hash = hash;
+        slot->name = label->name;
+        slot->value = label->value;
+        slot->name_size = label->name_size;
+        slot->value_size = label->value_size;
+        index->slots_used++;
+    }
+    *out = slot;
     return WEIR_OK;
 }
 
-/* Keeps the definition's bytes for good. */
-static enum weir_err
-keep(struct weir_label_index *index, const uint8_t *labels, size_t size, uint8_t **out)
+/* Empties the slots without a number. The latest comes first: no label was placed past it since. */
+static void
+postings_undo(struct weir_label_index *index, struct posting **slots, size_t count)
 {
-    size_t bytes = 2 + size;
-    if (index->chunk_count == 0 || index->chunk_used + bytes > CHUNK_BYTES) {
+    while (count-- > 0) {
+        if (slots[count]->name == NULL || slots[count]->count != 0)
+            continue;
+        free(slots[count]->numbers);
+        *slots[count] = (struct posting){0};
+        index->slots_used--;
+    }
+}
+
+/* Enters the number under all labels of a definition, or under none. */
+static enum weir_err
+postings_add(struct weir_label_index *index, const uint8_t *labels, size_t size, uint32_t number)
+{
+    struct posting *slots[WEIR_LABELS_BYTES_MAX / 4]; /* a label takes more */
+    struct weir_label label;
+    size_t count = 0, at = 0;
+    enum weir_err err = WEIR_OK;
+    while (weir_labels_next(labels, size, &at, &label) == WEIR_OK)
+        count++;
+    while (err == WEIR_OK && (index->slots_used + count) * 4 >= index->slot_count * 3)
+        err = slots_grow(index);
+    if (err != WEIR_OK)
+        return err;
+    for (count = at = 0; weir_labels_next(labels, size, &at, &label) == WEIR_OK; count++) {
+        err = posting_prepare(index, &label, &slots[count]);
+        if (err != WEIR_OK) {
+            postings_undo(index, slots, count);
+            return err;
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        if (slots[i]->count == 0 || slots[i]->numbers[slots[i]->count - 1] != number)
+            slots[i]->numbers[slots[i]->count++] = number;
+    return WEIR_OK;
+}
+
+/* Writes the definition's bytes behind the others. They are kept once chunk_used counts them. */
+static enum weir_err
+place(struct weir_label_index *index, const uint8_t *labels, size_t size, uint8_t **out)
+{
+    if (index->chunk_count == 0 || index->chunk_used + 2 + size > CHUNK_BYTES) {
         if (index->chunk_count == CHUNKS_MAX)
             return weir_fail(WEIR_LIMIT, 0, "label bytes past %u chunks", CHUNKS_MAX);
         uint8_t *chunk = malloc(CHUNK_BYTES);
@@ -177,7 +214,6 @@ keep(struct weir_label_index *index, const uint8_t *labels, size_t size, uint8_t
     uint16_t stored = (uint16_t)size;
     memcpy(at, &stored, 2);
     memcpy(at + 2, labels, size);
-    index->chunk_used += bytes;
     *out = at;
     return WEIR_OK;
 }
@@ -201,18 +237,17 @@ weir_label_index_add(struct weir_label_index *index, const uint8_t *labels, size
     enum weir_err parsed;
     while ((parsed = weir_labels_next(labels, size, &at, &label)) == WEIR_OK)
         continue;
-    uint8_t *kept = NULL;
-    enum weir_err err = keep(index, labels, parsed == WEIR_END ? size : 0, &kept);
+    if (parsed != WEIR_END)
+        size = 0;
+    uint8_t *placed = NULL;
+    enum weir_err err = place(index, labels, size, &placed);
+    if (err == WEIR_OK)
+        err = postings_add(index, placed + 2, size, (uint32_t)index->count);
     if (err != WEIR_OK)
         return err;
-    index->definitions[index->count] = kept;
-    uint32_t number = (uint32_t)index->count++;
-    if (parsed != WEIR_END)
-        return parsed;
-    at = 0;
-    while (err == WEIR_OK && weir_labels_next(kept + 2, size, &at, &label) == WEIR_OK)
-        err = posting_add(index, &label, number);
-    return err;
+    index->definitions[index->count++] = placed;
+    index->chunk_used += 2 + size;
+    return parsed == WEIR_END ? WEIR_OK : parsed;
 }
 
 enum weir_err

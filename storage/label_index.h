@@ -3,6 +3,7 @@
  * Threads: its reader's
  * Memory:  bytes of labels once, 8 bytes a series, 4 bytes a series and label in postings, about
  *          56 bytes a distinct label; grows, never shrinks
+ * Errors:  WEIR_NOMEM leaves the index as it was
  * Limits:  2^32 series
  */
 #ifndef WEIR_STORAGE_LABEL_INDEX_H
@@ -18,7 +19,7 @@ void weir_label_index_free(struct weir_label_index *index);
 
 uint64_t weir_label_index_count(const struct weir_label_index *index);
 /* Adds the definition of the next series. WEIR_CORRUPT for labels that do not parse: the number
- * is then taken, with no labels. */
+ * is then taken, with no labels. WEIR_NOMEM, WEIR_LIMIT: nothing has changed. */
 enum weir_err weir_label_index_add(struct weir_label_index *index, const uint8_t *labels,
     size_t size) WEIR_MUST_USE;
 /* Adds the next series under the name that recovery gives to one whose definition was damaged. */

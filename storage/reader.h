@@ -25,7 +25,8 @@ enum weir_err weir_reader_open(const char *directory, struct weir_shared *shared
     struct weir_reader **out) WEIR_MUST_USE;
 /* The same without a label index, in memory that does not grow with series: define is told of each
  * definition once, in number order (labels NULL where damage has taken it), now and at refreshes;
- * another return than WEIR_OK is theirs. Neither labels nor select are to be called. */
+ * another return than WEIR_OK is theirs, and the next refresh begins with that definition. Neither
+ * labels nor select are to be called. */
 typedef enum weir_err weir_reader_define_fn(void *context, uint64_t number, const uint8_t *labels,
     size_t size);
 enum weir_err weir_reader_open_told(const char *directory, struct weir_shared *shared,
