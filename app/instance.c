@@ -2,11 +2,14 @@
 
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,21 +92,52 @@ take_locks(struct weir_instance *instance)
     return err;
 }
 
-/* Writes a file aside and renames it, so that a reader sees all or nothing. */
+static enum weir_err
+config_text(const struct weir_config *config, char **text, size_t *size)
+{
+    FILE *stream = open_memstream(text, size);
+    if (stream == NULL)
+        return weir_fail(WEIR_NOMEM, errno, "text of the configuration");
+    weir_config_print(config, stream);
+    bool failed = ferror(stream) != 0;
+    if (fclose(stream) == 0 && !failed)
+        return WEIR_OK;
+    free(*text);
+    return weir_fail(WEIR_NOMEM, errno, "text of the configuration");
+}
+
+/* Where the device has no room for the copy, memory has: the children inherit it, under the same
+ * number. */
+static enum weir_err
+config_in_memory(struct weir_instance *instance, const char *text, size_t size)
+{
+    int fd = memfd_create("weir.yaml", 0);
+    if (fd < 0)
+        return weir_fail(WEIR_IO, errno, "memory of the configuration");
+    if (write(fd, text, size) != (ssize_t)size) {
+        close(fd);
+        return weir_fail(WEIR_NOMEM, errno, "memory of the configuration");
+    }
+    weir_event(WEIR_WARN, "disk_full", "file=\"%s\" effect=\"kept in memory\"",
+        instance->config_path);
+    snprintf(instance->config_path, sizeof instance->config_path, "/proc/self/fd/%d", fd);
+    return WEIR_OK;
+}
+
 static enum weir_err
 write_config(struct weir_instance *instance)
 {
-    char aside[PATH_SIZE];
+    char *text = NULL;
+    size_t size = 0;
     snprintf(instance->config_path, sizeof instance->config_path, "%s/weir.yaml", instance->run);
-    snprintf(aside, sizeof aside, "%s/weir.yaml.new", instance->run);
-    FILE *file = fopen(aside, "we");
-    if (file == NULL)
-        return weir_fail(WEIR_IO, errno, "open %s", aside);
-    weir_config_print(instance->config, file);
-    bool failed = ferror(file) != 0;
-    if (fclose(file) != 0 || failed || rename(aside, instance->config_path) != 0)
-        return weir_fail(WEIR_IO, errno, "write %s", aside);
-    return WEIR_OK;
+    enum weir_err err = config_text(instance->config, &text, &size);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_replace(instance->config_path, text, size, 0640, 0);
+    if (err == WEIR_FULL)
+        err = config_in_memory(instance, text, size);
+    free(text);
+    return err;
 }
 
 enum weir_err
@@ -147,18 +181,14 @@ void
 weir_instance_set_pid(const struct weir_instance *instance, const char *process, pid_t pid)
 {
     char path[PATH_SIZE];
-    char aside[PATH_SIZE + 8];
+    char text[16];
     snprintf(path, sizeof path, "%s/%s.pid", instance->run, process);
     if (pid == 0) {
         if (unlink(path) != 0 && errno != ENOENT)
             weir_event(WEIR_WARN, "pid_file", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
         return;
     }
-    snprintf(aside, sizeof aside, "%s.new", path);
-    FILE *file = fopen(aside, "we");
-    bool written = file != NULL && fprintf(file, "%d\n", (int)pid) > 0;
-    if (file != NULL && fclose(file) != 0)
-        written = false;
-    if (!written || rename(aside, path) != 0)
-        weir_event(WEIR_WARN, "pid_file", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
+    int size = snprintf(text, sizeof text, "%d\n", (int)pid);
+    if (weir_replace(path, text, (size_t)size, 0640, WEIR_REPLACE_UNSYNCED) != WEIR_OK)
+        weir_event(WEIR_WARN, "pid_file", "reason=\"%s\"", weir_err_detail());
 }

@@ -1,13 +1,15 @@
 #include "ebpf/rules.h"
 
+#include "base/replace.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define WORDS_MAX 3
-#define PATH_SIZE 2048
 #define ADDRESS_MAX 45 /* of IPv6 as text */
 
 /* Decimal digits alone, least to most. */
@@ -184,11 +186,17 @@ enum weir_err
 weir_rules_load(struct weir_rules *rules, const char *path)
 {
     rules->count = rules->rate = rules->burst = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return errno == ENOENT ? WEIR_OK : weir_fail(WEIR_IO, errno, "open %s", path);
+    int fd;
+    enum weir_err err = weir_open_regular(path, O_RDONLY, 0, &fd);
+    if (err != WEIR_OK)
+        return err == WEIR_NOT_FOUND ? WEIR_OK : err;
+    FILE *file = fdopen(fd, "r");
+    if (file == NULL) {
+        err = weir_fail(WEIR_NOMEM, errno, "open %s", path);
+        close(fd);
+        return err;
+    }
     char line[WEIR_RULE_LINE_MAX + 2];
-    enum weir_err err = WEIR_OK;
     for (unsigned number = 1; err == WEIR_OK && fgets(line, sizeof line, file) != NULL; number++) {
         size_t size = strlen(line);
         bool whole = size > 0 && line[size - 1] == '\n';
@@ -209,15 +217,16 @@ weir_rules_load(struct weir_rules *rules, const char *path)
 enum weir_err
 weir_rules_save(const struct weir_rules *rules, const char *path)
 {
-    char aside[PATH_SIZE];
-    if ((size_t)snprintf(aside, sizeof aside, "%s.new", path) >= sizeof aside)
-        return weir_fail(WEIR_INVALID, 0, "the path %s is too long", path);
-    FILE *file = fopen(aside, "we");
-    if (file == NULL)
-        return weir_fail(WEIR_IO, errno, "open %s", aside);
-    weir_rules_print(rules, file);
-    bool failed = fflush(file) != 0 || ferror(file) != 0 || fsync(fileno(file)) != 0;
-    if (fclose(file) != 0 || failed || rename(aside, path) != 0)
-        return weir_fail(WEIR_IO, errno, "write %s", aside);
-    return WEIR_OK;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    if (stream == NULL)
+        return weir_fail(WEIR_NOMEM, errno, "text of %s", path);
+    weir_rules_print(rules, stream);
+    bool failed = ferror(stream) != 0;
+    enum weir_err err = fclose(stream) != 0 || failed
+        ? weir_fail(WEIR_NOMEM, errno, "text of %s", path)
+        : weir_replace(path, text, size, 0600, 0);
+    free(text);
+    return err;
 }

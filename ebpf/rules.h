@@ -50,7 +50,7 @@ void weir_rules_print(const struct weir_rules *rules, FILE *out);
 /* The set of a file; a file that is not there is an empty set. A line that is refused fails the
  * whole, named with its number. */
 enum weir_err weir_rules_load(struct weir_rules *rules, const char *path) WEIR_MUST_USE;
-/* Writes aside, syncs and renames. */
+/* Replaces the file as a whole (base/replace.h). */
 enum weir_err weir_rules_save(const struct weir_rules *rules, const char *path) WEIR_MUST_USE;
 
 #endif

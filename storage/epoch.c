@@ -19,15 +19,11 @@ epoch_path(const char *directory, char path[PATH_MAX])
     return WEIR_OK;
 }
 
-enum weir_err
-weir_epoch_read(struct weir_io *io, const char *directory, uint32_t stream,
-    struct weir_epoch *out)
+static enum weir_err
+read_once(struct weir_io *io, const char *path, uint32_t stream, struct weir_epoch *out)
 {
-    char path[PATH_MAX];
     weir_io_file file;
-    enum weir_err err = epoch_path(directory, path);
-    if (err == WEIR_OK)
-        err = weir_io_open(io, path, WEIR_IO_READ, &file);
+    enum weir_err err = weir_io_open(io, path, WEIR_IO_READ, &file);
     if (err != WEIR_OK)
         return err;
     err = weir_io_read(io, file, out, sizeof *out, 0);
@@ -47,6 +43,18 @@ weir_epoch_read(struct weir_io *io, const char *directory, uint32_t stream,
 }
 
 enum weir_err
+weir_epoch_read(struct weir_io *io, const char *directory, uint32_t stream,
+    struct weir_epoch *out)
+{
+    char path[PATH_MAX];
+    enum weir_err err = epoch_path(directory, path);
+    if (err == WEIR_OK)
+        err = read_once(io, path, stream, out);
+    /* a reader that was held up reads in the spare, which is being written (base/replace.h) */
+    return err == WEIR_CORRUPT ? read_once(io, path, stream, out) : err;
+}
+
+enum weir_err
 weir_epoch_write(struct weir_io *io, const char *directory, struct weir_epoch epoch)
 {
     char path[PATH_MAX];
@@ -56,5 +64,5 @@ weir_epoch_write(struct weir_io *io, const char *directory, struct weir_epoch ep
     epoch.magic = WEIR_EPOCH_MAGIC;
     epoch.version = WEIR_EPOCH_VERSION;
     epoch.crc = epoch_crc(&epoch);
-    return weir_io_replace(io, path, &epoch, sizeof epoch);
+    return weir_io_replace_spare(io, path, &epoch, sizeof epoch);
 }

@@ -216,6 +216,16 @@ weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t s
 }
 
 enum weir_err
+weir_io_replace_spare(struct weir_io *io, const char *path, const void *data, size_t size)
+{
+    enum weir_err err;
+    if (faulted(io, "replace", size, &err))
+        return err;
+    return io->table->replace_spare != NULL ? io->table->replace_spare(path, data, size)
+                                            : io->table->replace(path, data, size);
+}
+
+enum weir_err
 weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file, uint64_t size)
 {
     enum weir_err err;

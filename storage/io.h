@@ -73,9 +73,12 @@ enum weir_err weir_io_read(struct weir_io *io, weir_io_file file, void *data, si
     uint64_t offset) WEIR_MUST_USE;
 /* fdatasync of a file, waited for. */
 enum weir_err weir_io_flush(struct weir_io *io, weir_io_file file) WEIR_MUST_USE;
-/* Writes and syncs whole small files (key, epoch) aside and renames them. */
+/* Replaces a small file as a whole (base/replace.h). */
 enum weir_err weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t size)
     WEIR_MUST_USE;
+/* The same, with a spare: a full device does not refuse the next one. */
+enum weir_err weir_io_replace_spare(struct weir_io *io, const char *path, const void *data,
+    size_t size) WEIR_MUST_USE;
 /* Reserves size bytes that read as zero, syncs file and directory. WEIR_FULL on ENOSPC or EDQUOT.
  * Takes a journal commit or two, not a write of size bytes (where the file system can reserve). */
 enum weir_err weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file,

@@ -34,6 +34,8 @@ struct weir_io_table {
     enum weir_err (*read)(weir_io_file file, void *data, size_t size, uint64_t offset);
     enum weir_err (*flush)(weir_io_file file);
     enum weir_err (*replace)(const char *path, const void *data, size_t size);
+    /* NULL: replace does it */
+    enum weir_err (*replace_spare)(const char *path, const void *data, size_t size);
     enum weir_err (*allocate)(const char *path, weir_io_file file, uint64_t size);
     enum weir_err (*mkdir)(const char *path);
     enum weir_err (*rename)(const char *from, const char *to);
@@ -69,6 +71,7 @@ enum weir_err weir_io_file_size(weir_io_file file, uint64_t *bytes);
 enum weir_err weir_io_file_read(weir_io_file file, void *data, size_t size, uint64_t offset);
 enum weir_err weir_io_file_flush(weir_io_file file);
 enum weir_err weir_io_file_replace(const char *path, const void *data, size_t size);
+enum weir_err weir_io_file_replace_spare(const char *path, const void *data, size_t size);
 enum weir_err weir_io_file_allocate(const char *path, weir_io_file file, uint64_t size);
 enum weir_err weir_io_file_mkdir(const char *path);
 enum weir_err weir_io_file_rename(const char *from, const char *to);

@@ -1,6 +1,8 @@
 /* The synchronous half of the back ends that keep real files. */
 #include "storage/io_backend.h"
 
+#include "base/replace.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,16 +38,13 @@ enum weir_err
 weir_io_file_open(const char *path, unsigned flags, weir_io_file *out)
 {
     int mode = flags & WEIR_IO_WRITE ? flags & WEIR_IO_READ ? O_RDWR : O_WRONLY : O_RDONLY;
-    mode |= O_CLOEXEC | (flags & WEIR_IO_CREATE ? O_CREAT : 0);
-    int fd = -1;
-    if (flags & WEIR_IO_DIRECT)
-        fd = open(path, mode | O_DIRECT, 0640);
-    if (fd < 0 && (!(flags & WEIR_IO_DIRECT) || errno == EINVAL)) /* tmpfs has no O_DIRECT */
-        fd = open(path, mode, 0640);
-    if (fd < 0)
-        return fail("open", path);
-    *out = fd;
-    return WEIR_OK;
+    mode |= flags & WEIR_IO_CREATE ? O_CREAT : 0;
+    if (flags & WEIR_IO_DIRECT) {
+        enum weir_err err = weir_open_regular(path, mode | O_DIRECT, 0640, out);
+        if (err == WEIR_OK || weir_err_errno() != EINVAL) /* tmpfs has no O_DIRECT */
+            return err;
+    }
+    return weir_open_regular(path, mode, 0640, out);
 }
 
 void
@@ -89,26 +88,6 @@ weir_io_file_flush(weir_io_file file)
     return fdatasync(file) == 0 ? WEIR_OK : weir_fail(WEIR_IO, errno, "fdatasync");
 }
 
-/* Makes names in path's directory durable. */
-static enum weir_err
-sync_parent(const char *path)
-{
-    char parent[PATH_MAX];
-    if ((size_t)snprintf(parent, sizeof parent, "%s", path) >= sizeof parent)
-        return weir_fail(WEIR_INVALID, ENAMETOOLONG, "%s", path);
-    char *slash = strrchr(parent, '/');
-    if (slash == NULL)
-        strcpy(parent, ".");
-    else
-        slash[slash == parent] = '\0';
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return fail("open directory", parent);
-    enum weir_err err = fsync(fd) == 0 ? WEIR_OK : fail("sync directory", parent);
-    close(fd);
-    return err;
-}
-
 static enum weir_err
 write_all(int fd, const char *path, const void *data, size_t size, uint64_t offset)
 {
@@ -131,23 +110,13 @@ write_all(int fd, const char *path, const void *data, size_t size, uint64_t offs
 enum weir_err
 weir_io_file_replace(const char *path, const void *data, size_t size)
 {
-    char aside[PATH_MAX];
-    if ((size_t)snprintf(aside, sizeof aside, "%s.new", path) >= sizeof aside)
-        return weir_fail(WEIR_INVALID, ENAMETOOLONG, "%s", path);
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail("open", aside);
-    enum weir_err err = write_all(fd, aside, data, size, 0);
-    if (err == WEIR_OK && fsync(fd) != 0)
-        err = fail("sync", aside);
-    close(fd);
-    if (err == WEIR_OK && rename(aside, path) != 0)
-        err = fail("rename to", path);
-    if (err != WEIR_OK) {
-        unlink(aside);
-        return err;
-    }
-    return sync_parent(path);
+    return weir_replace(path, data, size, 0600, 0);
+}
+
+enum weir_err
+weir_io_file_replace_spare(const char *path, const void *data, size_t size)
+{
+    return weir_replace(path, data, size, 0600, WEIR_REPLACE_SPARE);
 }
 
 /* For file systems without fallocate. */
@@ -175,7 +144,7 @@ weir_io_file_allocate(const char *path, weir_io_file file, uint64_t size)
         err = errno == EOPNOTSUPP ? write_zeros(file, path, size) : fail("allocate", path);
     if (err == WEIR_OK && fsync(file) != 0)
         err = fail("sync", path);
-    return err == WEIR_OK ? sync_parent(path) : err;
+    return err == WEIR_OK ? weir_replace_sync_folder(path) : err;
 }
 
 enum weir_err
@@ -190,7 +159,7 @@ weir_io_file_mkdir(const char *path)
         char rest = *at;
         *at = '\0';
         if (mkdir(made, 0750) == 0) {
-            enum weir_err err = sync_parent(made);
+            enum weir_err err = weir_replace_sync_folder(made);
             if (err != WEIR_OK)
                 return err;
         } else if (errno != EEXIST) {
@@ -211,7 +180,7 @@ weir_io_file_rename(const char *from, const char *to)
 {
     if (rename(from, to) != 0)
         return fail("rename", from);
-    return sync_parent(to);
+    return weir_replace_sync_folder(to);
 }
 
 enum weir_err
@@ -219,7 +188,7 @@ weir_io_file_unlink(const char *path)
 {
     if (unlink(path) != 0)
         return fail("remove", path);
-    return sync_parent(path);
+    return weir_replace_sync_folder(path);
 }
 
 static int

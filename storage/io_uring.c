@@ -338,6 +338,7 @@ const struct weir_io_table weir_io_uring_table = {
     .read = weir_io_file_read,
     .flush = weir_io_file_flush,
     .replace = weir_io_file_replace,
+    .replace_spare = weir_io_file_replace_spare,
     .allocate = weir_io_file_allocate,
     .mkdir = weir_io_file_mkdir,
     .rename = weir_io_file_rename,

@@ -122,6 +122,7 @@ test_writer_checkpointer_and_reader_share_a_log_that_turns_over(void **state)
     (void)state;
     struct weir_io_table table = quick_table();
     table.replace = replace_whole;
+    table.replace_spare = NULL;
     fixture_make(&table);
     fixture.options.size_max = CAPACITY * SEGMENT;
     assert_int_equal(fixture_open(), WEIR_OK);

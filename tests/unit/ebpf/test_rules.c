@@ -5,10 +5,13 @@
 
 #include <cmocka.h>
 
+#include "base/replace.h"
 #include "ebpf/rules.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void
@@ -99,6 +102,41 @@ test_rules_come_back_from_their_file(void **state)
     rmdir(folder);
 }
 
+static int
+no_rename(void *context, const char *step)
+{
+    (void)context;
+    return strcmp(step, "rename") == 0 ? EIO : 0;
+}
+
+static void
+test_rules_that_cannot_be_saved_leave_the_file_alone_and_nothing_beside_it(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/weir-test-rules-XXXXXX";
+    char path[64];
+    char aside[80];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/rules", folder);
+    snprintf(aside, sizeof aside, "%s.new", path);
+    struct weir_rules rules = {0};
+    struct weir_rules back;
+    assert_int_equal(weir_rules_change(&rules, "deny 10.0.0.1"), WEIR_OK);
+    assert_int_equal(weir_rules_save(&rules, path), WEIR_OK);
+    assert_int_equal(weir_rules_change(&rules, "deny 10.0.0.2"), WEIR_OK);
+    weir_replace_set_fault(no_rename, NULL);
+    assert_int_equal(weir_rules_save(&rules, path), WEIR_IO);
+    weir_replace_set_fault(NULL, NULL);
+    assert_int_equal(weir_rules_load(&back, path), WEIR_OK);
+    expect_text(&back, "limit off\ndeny 10.0.0.1/32\n");
+    assert_int_not_equal(access(aside, F_OK), 0);
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0); /* never waited for */
+    assert_int_equal(weir_rules_load(&back, path), WEIR_INVALID);
+    unlink(path);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int
 main(void)
 {
@@ -106,6 +144,8 @@ main(void)
         cmocka_unit_test(test_rules_change_as_told_and_print_as_lines),
         cmocka_unit_test(test_rules_refuse_what_is_not_clear_and_stay_as_they_were),
         cmocka_unit_test(test_rules_come_back_from_their_file),
+        cmocka_unit_test(
+            test_rules_that_cannot_be_saved_leave_the_file_alone_and_nothing_beside_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

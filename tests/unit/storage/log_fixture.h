@@ -163,6 +163,7 @@ quick_table(void)
     table.open = quick_open;
     table.flush = quick_flush;
     table.replace = quick_replace;
+    table.replace_spare = NULL;
     table.rename = quick_rename;
     table.unlink = quick_unlink;
     table.allocate = quick_allocate;

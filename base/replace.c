@@ -1,0 +1,212 @@
+#include "base/replace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A spare has room for a content that is larger by up to this than the one before. */
+#define SPARE_ROOM 4096
+
+static weir_replace_fault_fn *fault_call;
+static void *fault_context;
+
+void
+weir_replace_set_fault(weir_replace_fault_fn *fault, void *context)
+{
+    fault_call = fault;
+    fault_context = context;
+}
+
+/* True where the tests' hook answers the step; errno is then set. */
+static bool
+faulted(const char *step)
+{
+    int errnum = fault_call == NULL ? 0 : fault_call(fault_context, step);
+    if (errnum != 0)
+        errno = errnum;
+    return errnum != 0;
+}
+
+static enum weir_err
+fail(const char *what, const char *path)
+{
+    int errnum = errno;
+    enum weir_err err = WEIR_IO;
+    if (errnum == ENOSPC || errnum == EDQUOT)
+        err = WEIR_FULL;
+    else if (errnum == ENOENT)
+        err = WEIR_NOT_FOUND;
+    else if (errnum == EMFILE || errnum == ENFILE)
+        err = WEIR_NOMEM;
+    return weir_fail(err, errnum, "%s %s", what, path);
+}
+
+enum weir_err
+weir_open_regular(const char *path, int flags, mode_t mode, int *fd)
+{
+    struct stat status;
+    int opened = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
+    /* a FIFO that nobody reads, or a socket; a folder; a link to itself */
+    if (opened < 0 && (errno == ENXIO || errno == EISDIR || errno == ELOOP))
+        return weir_fail(WEIR_INVALID, errno, "%s is no regular file", path);
+    if (opened < 0)
+        return fail("open", path);
+    if (fstat(opened, &status) == 0 && S_ISREG(status.st_mode)) {
+        *fd = opened;
+        return WEIR_OK;
+    }
+    close(opened);
+    return weir_fail(WEIR_INVALID, 0, "%s is no regular file", path);
+}
+
+enum weir_err
+weir_replace_sync_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    if ((size_t)snprintf(folder, sizeof folder, "%s", path) >= sizeof folder)
+        return weir_fail(WEIR_INVALID, ENAMETOOLONG, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL)
+        strcpy(folder, ".");
+    else
+        slash[slash == folder] = '\0';
+    if (faulted("folder"))
+        return fail("sync directory", folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail("open directory", folder);
+    enum weir_err err = fsync(fd) == 0 ? WEIR_OK : fail("sync directory", folder);
+    close(fd);
+    return err;
+}
+
+static bool
+write_all(int fd, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    off_t offset = 0;
+    while (size != 0) {
+        ssize_t put = pwrite(fd, at, size, offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put == 0)
+            errno = EIO;
+        if (put <= 0)
+            return false;
+        at += put;
+        offset += put;
+        size -= (size_t)put;
+    }
+    return true;
+}
+
+/* A new file at aside; what lies there was left by a crash. */
+static enum weir_err
+open_aside(const char *aside, mode_t mode, int *fd)
+{
+    if (faulted("open"))
+        return fail("open", aside);
+    if (unlink(aside) != 0 && errno != ENOENT)
+        return fail("remove", aside);
+    *fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (*fd < 0)
+        return fail("open", aside);
+    return fchmod(*fd, mode) == 0 ? WEIR_OK : fail("set the mode of", aside);
+}
+
+/* The content, without more behind it, made durable. */
+static enum weir_err
+fill(int fd, const char *aside, const void *data, size_t size, unsigned flags)
+{
+    struct stat status;
+    if (faulted("write") || !write_all(fd, data, size))
+        return fail("write", aside);
+    if (fstat(fd, &status) != 0 ||
+        ((uint64_t)status.st_size != size && ftruncate(fd, (off_t)size) != 0))
+        return fail("truncate", aside);
+    if ((flags & WEIR_REPLACE_UNSYNCED) == 0 && (faulted("sync") || fdatasync(fd) != 0))
+        return fail("sync", aside);
+    return WEIR_OK;
+}
+
+static enum weir_err
+replace_aside(const char *path, const char *aside, const void *data, size_t size, mode_t mode,
+    unsigned flags)
+{
+    int fd = -1;
+    enum weir_err err = open_aside(aside, mode, &fd);
+    if (err == WEIR_OK)
+        err = fill(fd, aside, data, size, flags);
+    if (fd >= 0)
+        close(fd);
+    if (err == WEIR_OK && (faulted("rename") || rename(aside, path) != 0))
+        err = fail("rename to", path);
+    if (err != WEIR_OK)
+        (void)unlink(aside);
+    return err;
+}
+
+/* Makes a spare of the size there is to hold, or takes it back where the device has no room. */
+static void
+make_spare(const char *spare, size_t size, mode_t mode)
+{
+    int fd = -1;
+    off_t room = (off_t)((size / SPARE_ROOM + 2) * SPARE_ROOM);
+    if (open_aside(spare, mode, &fd) != WEIR_OK)
+        return;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, room) != 0 || fsync(fd) != 0)
+        (void)unlink(spare);
+    close(fd);
+}
+
+/* Writes over the spare and changes names. WEIR_NOT_FOUND where there is no spare that could. */
+static enum weir_err
+replace_by_spare(const char *path, const char *spare, const void *data, size_t size, mode_t mode,
+    unsigned flags)
+{
+    int fd;
+    enum weir_err err = weir_open_regular(spare, O_WRONLY | O_NOFOLLOW, 0, &fd);
+    if (err != WEIR_OK)
+        return WEIR_NOT_FOUND;
+    err = fchmod(fd, mode) == 0 ? fill(fd, spare, data, size, flags)
+                                : fail("set the mode of", spare);
+    /* room behind the end goes with a shorter content; it is asked for again while there is some */
+    if (err == WEIR_OK)
+        (void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)((size / SPARE_ROOM + 2) * SPARE_ROOM));
+    close(fd);
+    if (err != WEIR_OK)
+        return err;
+    if (faulted("rename"))
+        return fail("rename to", path);
+    if (renameat2(AT_FDCWD, spare, AT_FDCWD, path, RENAME_EXCHANGE) == 0)
+        return WEIR_OK;
+    /* no file yet, or a file system that cannot exchange: the spare is used up */
+    return rename(spare, path) == 0 ? WEIR_OK : fail("rename to", path);
+}
+
+enum weir_err
+weir_replace(const char *path, const void *data, size_t size, mode_t mode, unsigned flags)
+{
+    char aside[PATH_MAX];
+    char spare[PATH_MAX];
+    if ((size_t)snprintf(aside, sizeof aside, "%s.new", path) >= sizeof aside ||
+        (size_t)snprintf(spare, sizeof spare, "%s.spare", path) >= sizeof spare)
+        return weir_fail(WEIR_INVALID, ENAMETOOLONG, "%s", path);
+    enum weir_err err = WEIR_NOT_FOUND;
+    if ((flags & WEIR_REPLACE_SPARE) != 0)
+        err = replace_by_spare(path, spare, data, size, mode, flags);
+    if (err == WEIR_NOT_FOUND || err == WEIR_FULL)
+        err = replace_aside(path, aside, data, size, mode, flags);
+    if (err != WEIR_OK)
+        return err;
+    struct stat status;
+    if ((flags & WEIR_REPLACE_SPARE) != 0 && lstat(spare, &status) != 0)
+        make_spare(spare, size, mode);
+    return (flags & WEIR_REPLACE_UNSYNCED) != 0 ? WEIR_OK : weir_replace_sync_folder(path);
+}
