@@ -12,16 +12,15 @@
 enum {
     ENDS_MEASUREMENT = 1,
     ENDS_KEY = 2,
-    ENDS_TAG_VALUE = 4,
-    ENDS_STRING = 8,
-    ENDS_VALUE = 16,
-    ENDS_TIME = 32,
-    ENDS_COMMENT = 64,
-    WHITESPACE = 128,
+    ENDS_STRING = 4,
+    ENDS_VALUE = 8,
+    ENDS_TIME = 16,
+    ENDS_COMMENT = 32,
+    WHITESPACE = 64,
 };
 
 #define CONTROL (ENDS_MEASUREMENT | ENDS_KEY | ENDS_TIME | ENDS_COMMENT)
-#define LINE_END (CONTROL | ENDS_TAG_VALUE | ENDS_VALUE | WHITESPACE)
+#define LINE_END (CONTROL | ENDS_VALUE | WHITESPACE)
 
 static const uint8_t byte_class[256] = {
     [0 ... 9] = CONTROL,
@@ -29,14 +28,14 @@ static const uint8_t byte_class[256] = {
     [11 ... 12] = CONTROL,
     ['\r'] = LINE_END,
     [14 ... 31] = CONTROL,
-    [' '] = ENDS_MEASUREMENT | ENDS_KEY | ENDS_TAG_VALUE | ENDS_VALUE | ENDS_TIME | WHITESPACE,
+    [' '] = ENDS_MEASUREMENT | ENDS_KEY | ENDS_VALUE | ENDS_TIME | WHITESPACE,
     ['!'] = ENDS_TIME,
     ['"'] = ENDS_STRING | ENDS_TIME,
     ['#' ... '+'] = ENDS_TIME,
-    [','] = ENDS_MEASUREMENT | ENDS_KEY | ENDS_TAG_VALUE | ENDS_VALUE | ENDS_TIME,
+    [','] = ENDS_MEASUREMENT | ENDS_KEY | ENDS_VALUE | ENDS_TIME,
     ['.' ... '/'] = ENDS_TIME,
     [':' ... '<'] = ENDS_TIME,
-    ['='] = ENDS_KEY | ENDS_TAG_VALUE | ENDS_TIME,
+    ['='] = ENDS_KEY | ENDS_TIME,
     ['>' ... '~'] = ENDS_TIME,
     [127] = CONTROL,
     [128 ... 255] = ENDS_TIME,
@@ -57,9 +56,18 @@ escapes(uint8_t byte, enum weir_influx_place place)
     case WEIR_INFLUX_KEY:
         return byte == ',' || byte == '=' || byte == ' ';
     case WEIR_INFLUX_TEXT:
-        return byte == '"' || byte == '\\';
+        return byte == '"' || byte == '\\' || byte == 'n' || byte == 'r' || byte == 't';
     }
     return false;
+}
+
+/* The byte that an escaped one stands for. */
+static inline uint8_t
+escaped(uint8_t byte, enum weir_influx_place place)
+{
+    if (place != WEIR_INFLUX_TEXT)
+        return byte;
+    return byte == 'n' ? '\n' : byte == 'r' ? '\r' : byte == 't' ? '\t' : byte;
 }
 
 /* What the text's end means where something must follow. */
@@ -94,10 +102,10 @@ take(struct weir_influx_decoder *decoder, uint8_t set, struct weir_slice *out)
     return at == decoder->size && !decoder->final ? WEIR_INFLUX_MORE : WEIR_INFLUX_OK;
 }
 
-/* As take, where a backslash hides the bytes it escapes; any other backslash stands for itself.
- * BAD where the token is no UTF-8: escapes are ASCII, so that the raw bytes tell. */
-static enum weir_influx_result
-take_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_place place,
+/* As take, where a backslash hides the byte it escapes; any other backslash stands for itself.
+ * Returns all bytes of the token or'ed together. */
+static uint8_t
+skip_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_place place,
     struct weir_slice *out)
 {
     const uint8_t *data = decoder->data;
@@ -110,11 +118,25 @@ take_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_
     }
     *out = (struct weir_slice){data + decoder->at, at - decoder->at};
     decoder->at = at;
-    if (at == size && !decoder->final)
+    return all;
+}
+
+/* `all` is what skip_escaped returned. Escapes are ASCII: the raw bytes tell. */
+static inline bool
+is_text(uint8_t all, struct weir_slice token)
+{
+    return (all & 0x80) == 0 || weir_utf8_valid(token.data, token.size);
+}
+
+/* OK, MORE, or BAD where the token is no UTF-8. */
+static enum weir_influx_result
+take_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_place place,
+    struct weir_slice *out)
+{
+    uint8_t all = skip_escaped(decoder, set, place, out);
+    if (decoder->at == decoder->size && !decoder->final)
         return WEIR_INFLUX_MORE;
-    if ((all & 0x80) != 0 && !weir_utf8_valid(out->data, out->size))
-        return WEIR_INFLUX_BAD;
-    return WEIR_INFLUX_OK;
+    return is_text(all, *out) ? WEIR_INFLUX_OK : WEIR_INFLUX_BAD;
 }
 
 /* Takes \n, \r\n, or the end of a final text, a \r before it too. OK, END (not there), MORE. */
@@ -149,6 +171,7 @@ weir_influx_begin(struct weir_influx_decoder *decoder)
     size_t start = decoder->at;
     struct weir_slice comment;
     decoder->section = WEIR_INFLUX_IN_TAGS;
+    decoder->string_at = 0;
     skip_spaces(decoder);
     if (decoder->at == decoder->size)
         return decoder->final ? WEIR_INFLUX_END : WEIR_INFLUX_MORE;
@@ -208,7 +231,7 @@ weir_influx_tag(struct weir_influx_decoder *decoder, struct weir_slice *key,
     if (key->size == 0 || !at_byte(decoder, '='))
         return WEIR_INFLUX_BAD;
     decoder->at++;
-    result = take_escaped(decoder, ENDS_TAG_VALUE, WEIR_INFLUX_KEY, value);
+    result = take_escaped(decoder, ENDS_KEY, WEIR_INFLUX_KEY, value);
     if (result != WEIR_INFLUX_OK)
         return result;
     return value->size == 0 ? WEIR_INFLUX_BAD : take_tag_comma(decoder);
@@ -237,19 +260,24 @@ take_plain_value(struct weir_influx_decoder *decoder, struct weir_influx_field *
     return WEIR_INFLUX_OK;
 }
 
+/* A quote closes a string only where the field ends behind it: what any other quote seems to close
+ * was never closed, and string_at stays. */
 static enum weir_influx_result
 take_string(struct weir_influx_decoder *decoder, struct weir_influx_field *field)
 {
-    decoder->at++;
+    decoder->string_at = ++decoder->at;
     field->kind = WEIR_INFLUX_STRING;
-    enum weir_influx_result result =
-        take_escaped(decoder, ENDS_STRING, WEIR_INFLUX_TEXT, &field->value);
-    if (result != WEIR_INFLUX_OK)
-        return result;
+    uint8_t all = skip_escaped(decoder, ENDS_STRING, WEIR_INFLUX_TEXT, &field->value);
     if (decoder->at == decoder->size)
-        return WEIR_INFLUX_BAD;
+        return cut_short(decoder);
     decoder->at++;
-    return WEIR_INFLUX_OK;
+    if (decoder->at == decoder->size && !decoder->final)
+        return WEIR_INFLUX_MORE;
+    if (decoder->at < decoder->size && decoder->data[decoder->at] != ',' &&
+        !ends(decoder->data[decoder->at], WHITESPACE))
+        return WEIR_INFLUX_BAD;
+    decoder->string_at = 0;
+    return is_text(all, field->value) ? WEIR_INFLUX_OK : WEIR_INFLUX_BAD;
 }
 
 /* What follows a field: a comma and the next one, the line's end, or spaces and a time. */
@@ -310,28 +338,15 @@ weir_influx_time(struct weir_influx_decoder *decoder, int64_t *time)
                                                                             : WEIR_INFLUX_BAD;
 }
 
-enum weir_influx_result
-weir_influx_recover(struct weir_influx_decoder *decoder)
-{
-    if (decoder->section == WEIR_INFLUX_AT_END)
-        return WEIR_INFLUX_OK;
-    const uint8_t *newline =
-        memchr(decoder->data + decoder->at, '\n', decoder->size - decoder->at);
-    if (newline == NULL && !decoder->final)
-        return WEIR_INFLUX_MORE;
-    decoder->at = newline == NULL ? decoder->size : (size_t)(newline + 1 - decoder->data);
-    decoder->section = WEIR_INFLUX_AT_END;
-    return WEIR_INFLUX_OK;
-}
-
 size_t
 weir_influx_unescape(struct weir_slice raw, enum weir_influx_place place, uint8_t *out)
 {
     size_t used = 0;
     for (size_t i = 0; i < raw.size; i++) {
         if (raw.data[i] == '\\' && i + 1 < raw.size && escapes(raw.data[i + 1], place))
-            i++;
-        out[used++] = raw.data[i];
+            out[used++] = escaped(raw.data[++i], place);
+        else
+            out[used++] = raw.data[i];
     }
     return used;
 }

@@ -5,7 +5,7 @@
  *
  *   begin --> measurement --> tag ... tag (END) --> field ... field (END) --> time --> begin
  *     |             \_____________|______________________|_________________|
- *     +- BLANK                    BAD --> recover --> begin
+ *     +- BLANK          BAD, or MORE at the limit --> weir_influx_end --> begin
  *
  * Threads: any; a decoder belongs to its thread
  * Memory:  none; slices lie in the caller's text and are escaped as they stand there
@@ -38,6 +38,7 @@ struct weir_influx_decoder {
     size_t at;       /* next byte to be read */
     bool final;      /* nothing follows data: its end ends the line */
     uint8_t section; /* enum weir_influx_section */
+    size_t string_at; /* behind the quote of a string that nothing has closed so far; 0: none */
 };
 
 struct weir_slice {
@@ -70,7 +71,7 @@ union weir_influx_value {
 enum weir_influx_place {
     WEIR_INFLUX_MEASUREMENT, /* comma, space */
     WEIR_INFLUX_KEY,         /* comma, equals sign, space; tag values too */
-    WEIR_INFLUX_TEXT,        /* string values: quote, backslash */
+    WEIR_INFLUX_TEXT,        /* string values: quote, backslash, n, r, t */
 };
 
 /* Stands at a line's start. OK: a record begins at decoder->at. BLANK: took one line that is no
@@ -93,9 +94,6 @@ enum weir_influx_result weir_influx_value(const struct weir_influx_field *field,
 
 /* OK and *time; END where the line has none; BAD, MORE. */
 enum weir_influx_result weir_influx_time(struct weir_influx_decoder *decoder, int64_t *time);
-
-/* After BAD: moves behind the line. OK or MORE. */
-enum weir_influx_result weir_influx_recover(struct weir_influx_decoder *decoder);
 
 /* Writes raw without its escapes to out, which has room for raw.size bytes. Returns the size. */
 size_t weir_influx_unescape(struct weir_slice raw, enum weir_influx_place place, uint8_t *out);

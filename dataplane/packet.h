@@ -29,6 +29,7 @@ struct weir_packet {
     uint8_t proto;     /* enum weir_proto */
     uint8_t time_unit; /* enum weir_time_unit */
     bool final;        /* a datagram, or the last stretch of a stream: its end ends a record */
+    bool stream;       /* of a connection: a last line without newline may have been cut */
     /* A line too long is being discarded: set by the parser where data ends inside it, and handed
      * in again by the port with the next stretch of the same stream. */
     bool skip_line;

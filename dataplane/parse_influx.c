@@ -6,7 +6,7 @@
  * a token. Whatever that pass does not expect is left to the complete decoder (influx_line.h),
  * which alone decides what a bad line is and where it ends.
  */
-#include "dataplane/influx_line.h"
+#include "dataplane/influx_frame.h"
 #include "dataplane/influx_usual.h"
 #include "dataplane/parse.h"
 #include "dataplane/parse_scan.h"
@@ -25,7 +25,7 @@ struct run {
     struct weir_parsed *out;
     const uint8_t *data;
     size_t size;
-    uint8_t end_byte; /* what the packet's end reads as: a newline where it is final */
+    uint8_t end_byte; /* what the packet's end reads as: a newline where it ends a line */
     struct weir_scan scan;
 };
 
@@ -38,6 +38,7 @@ struct line {
     uint32_t points;
     uint32_t strings;
     uint32_t rounded;
+    bool timed; /* has a timestamp; not kept by usual lines */
 };
 
 static inline uint8_t
@@ -242,6 +243,7 @@ read_record(struct run *run, struct weir_influx_decoder *decoder, struct line *l
     if (result != WEIR_INFLUX_OK)
         return result;
     result = weir_influx_time(decoder, &time);
+    line->timed = result == WEIR_INFLUX_OK;
     if (result == WEIR_INFLUX_OK && !weir_time_ms(time, run->packet->time_unit, time_ms))
         return WEIR_INFLUX_BAD;
     return result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
@@ -254,54 +256,46 @@ text_size(const struct run *run, size_t start, size_t end)
     return end - start - (end > start && run->data[end - 1] == '\n');
 }
 
-/* Refuses the line at start and moves *at behind its newline, or to the packet's end. */
-static void
-refuse_long_line(struct run *run, size_t start, size_t *at)
+/* The last line of a connection, without a newline, may be part of a longer one: it counts only
+ * with a timestamp, and whatever else is wrong with it is not what its sender wrote. */
+static bool
+cut_off(const struct run *run, const struct line *line, size_t end, uint8_t reason)
 {
-    size_t from = start + WEIR_LINE_MAX;
-    const uint8_t *newline = memchr(run->data + from, '\n', run->size - from);
-    add_record(run, start, WEIR_LINE_MAX, 0, WEIR_REASON_line_too_long);
-    *at = newline == NULL ? run->size : (size_t)(newline + 1 - run->data);
-    run->packet->skip_line = newline == NULL && !run->packet->final;
+    return run->packet->final && run->packet->stream && end == run->size &&
+        run->data[end - 1] != '\n' && (reason != WEIR_REASON_NONE || !line->timed);
 }
 
-/* Takes the line at *at with the complete decoder. False where its end is not there yet.
- * The decoder sees the longest line and one byte more: a line that needs what lies behind is
- * refused, whether that has been received or not, so that the result does not depend on where a
- * stream is cut. */
+/* Takes the line at *at with the complete decoder. False where its end is not there yet. */
 static bool
 parse_any_line(struct run *run, size_t *at)
 {
-    size_t start = *at, left = run->size - start;
-    bool whole = left <= WEIR_LINE_MAX;
-    struct weir_influx_decoder decoder = {
-        .data = run->data,
-        .size = whole ? run->size : start + WEIR_LINE_MAX + 1,
-        .at = start,
-        .final = whole && run->packet->final,
-    };
+    size_t start = *at, end;
+    struct weir_influx_decoder decoder =
+        weir_influx_window(run->data, run->size, start, run->packet->final);
     struct line line = {.start = start};
     int64_t time_ms = run->packet->receive_ms;
+    uint8_t reason;
     enum weir_influx_result begun = weir_influx_begin(&decoder), result = begun;
     if (begun == WEIR_INFLUX_OK) {
         line.start = decoder.at;
         result = read_record(run, &decoder, &line, &time_ms);
     }
-    bool bad = result == WEIR_INFLUX_BAD;
-    if (bad)
-        result = weir_influx_recover(&decoder);
-    if (result == WEIR_INFLUX_MORE) {
-        if (!whole)
-            refuse_long_line(run, start, at);
-        return !whole;
+    if (!weir_influx_end(&decoder, result, run->size, start, &end, &reason))
+        return false;
+    *at = end;
+    if (reason == WEIR_REASON_line_too_long) {
+        add_record(run, start, WEIR_LINE_MAX, 0, reason);
+        run->packet->skip_line = run->data[end - 1] != '\n' && !run->packet->final;
+        return true;
     }
-    *at = decoder.at;
     if (begun != WEIR_INFLUX_OK)
         return true;
-    size_t size = text_size(run, line.start, decoder.at);
+    if (cut_off(run, &line, end, reason))
+        reason = WEIR_REASON_cut_line;
+    size_t size = text_size(run, line.start, end);
     size -= size > 0 && run->data[line.start + size - 1] == '\r';
-    if (bad)
-        add_record(run, line.start, size, 0, WEIR_REASON_bad_line);
+    if (reason != WEIR_REASON_NONE)
+        add_record(run, line.start, size, 0, reason);
     else
         accept_line(run, &line, size, time_ms);
     return true;
@@ -391,7 +385,7 @@ parse_lines(const struct weir_parse_context *context, struct weir_packet *packet
         .out = out,
         .data = packet->data,
         .size = packet->size,
-        .end_byte = packet->final ? '\n' : 0,
+        .end_byte = packet->final && !packet->stream ? '\n' : 0,
     };
     weir_scan_init(&run.scan, &structural, run.data, run.size);
     weir_scan_seek(&run.scan, at);

@@ -157,6 +157,7 @@ hand_on(struct weir_port_tcp *tcp, struct weir_connection *connection, uint32_t 
         .proto = listener->proto,
         .time_unit = listener->time_unit,
         .final = connection->ended,
+        .stream = true,
         .skip_line = connection->skip_line,
         .source = weir_source(tcp->port.index, connection->name),
         .receive_ms = tcp->now_ms,

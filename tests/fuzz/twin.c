@@ -1,6 +1,7 @@
 #include "tests/fuzz/twin.h"
 
 #include "base/sample.h"
+#include "dataplane/influx_frame.h"
 #include "dataplane/influx_usual.h"
 
 #include <stdarg.h>
@@ -99,6 +100,7 @@ parse_stream(const struct weir_protocol *protocol, const struct twin *twin, cons
             .size = (uint32_t)(end - taken),
             .time_unit = twin->time_unit,
             .final = i == cut_count,
+            .stream = twin->stream,
             .skip_line = skip,
             .receive_ms = twin->receive_ms,
         };
@@ -226,6 +228,34 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
     return true;
 }
 
+/* weir_influx_frame cuts the text where the records lie that the twin has found. */
+static bool
+frames_agree(const struct twin *twin)
+{
+    uint8_t *memory = take_memory(twin->size + WEIR_PACKET_SLACK);
+    size_t next = 0, at = 0;
+    if (twin->size > 0)
+        memcpy(memory, twin->text, twin->size);
+    memset(memory + twin->size, '7', WEIR_PACKET_SLACK);
+    while (at < twin->size) {
+        size_t end = weir_influx_frame(memory, twin->size, at, true);
+        if (end <= at || end > twin->size)
+            break;
+        const struct twin_record *record = &twin->records[next];
+        if (next < twin->record_count && record->start >= at && record->start < end) {
+            if (record->reason != WEIR_REASON_line_too_long && record->start + record->size > end)
+                break;
+            next++;
+        }
+        at = end;
+    }
+    free(memory);
+    return (at == twin->size && next == twin->record_count) ||
+        differs("frames: at %zu of %zu, %zu of %zu records", at, twin->size, next,
+            twin->record_count);
+}
+
+/* As a datagram, whole; as a connection's bytes, cut at three places. */
 static bool
 twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text,
     size_t size, const uint32_t cuts[3])
@@ -236,43 +266,44 @@ twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8
         weir_hash_key_init(&key, seed);
     ready = true;
 
-    struct twin twin;
-    twin_new(&twin, text, size);
-    twin.time_unit = (uint8_t)unit;
-    twin.receive_ms = 1700000000123;
-    twin.time_min_ms = INT64_C(-2000000000000);
-    twin.time_max_ms = INT64_C(4000000000000);
-    if (proto == WEIR_PROTO_INFLUX)
-        twin_influx(&twin);
-    else
-        twin_graphite(&twin);
-
     size_t places[3];
     for (int i = 0; i < 3; i++)
         places[i] = cuts[i] % (size + 1);
+    for (int i = 0; i < 3; i++) /* ascending */
+        for (int k = i + 1; k < 3; k++)
+            if (places[k] < places[i]) {
+                size_t swap = places[i];
+                places[i] = places[k];
+                places[k] = swap;
+            }
     bool good = true;
     for (size_t count = 0; count <= 3 && good; count += 3) {
+        struct twin twin;
+        twin_new(&twin, text, size);
+        twin.time_unit = (uint8_t)unit;
+        twin.stream = count > 0;
+        twin.receive_ms = 1700000000123;
+        twin.time_min_ms = INT64_C(-2000000000000);
+        twin.time_max_ms = INT64_C(4000000000000);
+        if (proto == WEIR_PROTO_INFLUX)
+            twin_influx(&twin);
+        else
+            twin_graphite(&twin);
         struct outcome out = {
             .records = take_memory(records_max(text, size) * sizeof *out.records),
             .points = take_memory((size / 3 + 2) * sizeof *out.points),
         };
-        for (int i = 0; i < 3; i++) /* ascending */
-            for (int k = i + 1; k < 3; k++)
-                if (places[k] < places[i]) {
-                    size_t swap = places[i];
-                    places[i] = places[k];
-                    places[k] = swap;
-                }
         parse_stream(&weir_protocols[proto], &twin, places, count, &out);
         good = same_outcome(&twin, &out, proto)
-            && labels_well_formed(&weir_protocols[proto], &twin, &out);
+            && labels_well_formed(&weir_protocols[proto], &twin, &out)
+            && (proto != WEIR_PROTO_INFLUX || frames_agree(&twin));
         if (!good)
             differs("with %zu cuts: %zu %zu %zu of %zu", count, places[0], places[1], places[2],
                 size);
         free(out.records);
         free(out.points);
+        twin_free(&twin);
     }
-    twin_free(&twin);
     return good;
 }
 

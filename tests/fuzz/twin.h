@@ -30,6 +30,8 @@ struct twin {
     size_t at;
     size_t limit; /* where the line at hand becomes too long; SIZE_MAX where it ends before */
     bool over;    /* it has */
+    size_t open;  /* first byte of a string of the line at hand that nothing has closed; 0: none */
+    bool stream;  /* the text is a connection's: a last line without newline may have been cut */
     uint8_t time_unit;
     int64_t receive_ms, time_min_ms, time_max_ms;
     struct twin_record *records;

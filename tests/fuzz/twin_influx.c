@@ -272,11 +272,17 @@ fields(struct twin *twin, struct twin_record *record, struct counts *counts, boo
         bool number = true, rounded = false;
         double value = 0;
         if (peek(twin) == '"') {
-            twin->at++;
-            token(twin, "\"", false, "\"\\", &ok);
-            if (!ok || peek(twin) != '"')
+            twin->open = ++twin->at;
+            token(twin, "\"", false, "\"\\nrt", &ok);
+            if (peek(twin) != '"')
                 return false;
             twin->at++;
+            int behind = peek(twin);
+            if (twin->over || (behind != NOTHING && behind != ',' && !white(behind)))
+                return false;
+            twin->open = 0;
+            if (!ok)
+                return false;
             counts->strings++;
             number = false;
         }
@@ -316,7 +322,7 @@ fields(struct twin *twin, struct twin_record *record, struct counts *counts, boo
 
 static bool
 record_parts(struct twin *twin, struct twin_record *record, struct counts *counts, bool *more,
-    int64_t *time_ms)
+    bool *timed, int64_t *time_ms)
 {
     bool ok;
     size_t size = token(twin, ", ", true, ", ", &ok);
@@ -329,7 +335,7 @@ record_parts(struct twin *twin, struct twin_record *record, struct counts *count
         if (!ok || size == 0 || peek(twin) != '=')
             return false;
         twin->at++;
-        size = token(twin, ",= \r\n", false, ",= ", &ok);
+        size = token(twin, ",= ", true, ",= ", &ok);
         if (!ok || size == 0)
             return false;
         comma = tag_comma(twin);
@@ -352,6 +358,7 @@ record_parts(struct twin *twin, struct twin_record *record, struct counts *count
     if (!line_end(twin))
         return false;
     *more = false;
+    *timed = true;
     __int128 time;
     return whole(twin->text + start, end - start, true, INT64_MIN, INT64_MAX, &time) == 0
         && time_of(twin, time, time_ms);
@@ -390,6 +397,21 @@ to_newline(struct twin *twin)
     twin->at += peek(twin) == '\n';
 }
 
+/* A string that nothing closed has hidden a newline: the line ends there after all. */
+static bool
+hidden_newline(struct twin *twin)
+{
+    size_t stop = twin->over ? twin->limit : twin->at;
+    for (size_t i = twin->open; twin->open != 0 && i < stop; i++) {
+        if (twin->text[i] == '\n') {
+            twin->at = i + 1;
+            twin->over = false;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Takes one line. */
 static void
 one_line(struct twin *twin)
@@ -398,8 +420,9 @@ one_line(struct twin *twin)
     struct twin_record record = {.reason = WEIR_REASON_NONE};
     struct counts counts = {0};
     int64_t time_ms = twin->receive_ms;
-    bool more = true, blank = false;
+    bool more = true, blank = false, timed = false;
     twin->over = false;
+    twin->open = 0;
     twin->limit = twin->size - start > WEIR_LINE_MAX ? start + WEIR_LINE_MAX + 1 : SIZE_MAX;
     spaces(twin);
     record.start = twin->at;
@@ -412,9 +435,13 @@ one_line(struct twin *twin)
     } else if (peek(twin) == '\n' || peek(twin) == '\r' || peek(twin) == NOTHING) {
         blank = line_end(twin);
     }
-    if (!blank && !record_parts(twin, &record, &counts, &more, &time_ms)) {
+    if (!blank && !record_parts(twin, &record, &counts, &more, &timed, &time_ms)) {
         record.reason = WEIR_REASON_bad_line;
-        if (more)
+        if (hidden_newline(twin))
+            record.reason = WEIR_REASON_unclosed_string;
+        else if (twin->open != 0 && twin->at == twin->size)
+            record.reason = WEIR_REASON_unclosed_string;
+        else if (more)
             to_newline(twin);
     }
     if (twin->over) {
@@ -427,7 +454,10 @@ one_line(struct twin *twin)
         blank = false;
     } else {
         record.size = twin->at - record.start;
-        record.size -= record.size > 0 && twin->text[twin->at - 1] == '\n';
+        bool ended = record.size > 0 && twin->text[twin->at - 1] == '\n';
+        if (twin->stream && !ended && (record.reason != WEIR_REASON_NONE || !timed))
+            record.reason = WEIR_REASON_cut_line;
+        record.size -= ended;
         record.size -= record.size > 0 && twin->text[record.start + record.size - 1] == '\r';
     }
     if (!blank)

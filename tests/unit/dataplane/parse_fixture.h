@@ -18,6 +18,8 @@ static struct weir_parsed parsed;
 static struct weir_hash_key key;
 static uint8_t memory[1 << 20];
 
+static bool stream; /* the text is a connection's */
+
 static struct weir_parse_context context = {
     .key = &key, .time_min_ms = INT64_MIN, .time_max_ms = INT64_MAX};
 
@@ -30,7 +32,8 @@ parse_bytes(enum weir_proto proto, const void *text, size_t size, enum weir_time
     memcpy(memory, text, size);
     memset(memory + size, '1', WEIR_PACKET_SLACK);
     struct weir_packet packet = {.data = memory, .size = (uint32_t)size, .final = final,
-        .time_unit = (uint8_t)unit, .receive_ms = NOW_MS, .skip_line = skip_line && *skip_line};
+        .stream = stream, .time_unit = (uint8_t)unit, .receive_ms = NOW_MS,
+        .skip_line = skip_line && *skip_line};
     weir_parsed_reset(&parsed);
     size_t at = weir_protocols[proto].parse(&context, &packet, 0, &parsed);
     if (skip_line != NULL)

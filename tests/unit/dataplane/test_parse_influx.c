@@ -1,3 +1,4 @@
+#include "dataplane/influx_frame.h"
 #include "tests/unit/dataplane/parse_fixture.h"
 
 #define INFLUX WEIR_PROTO_INFLUX
@@ -253,6 +254,159 @@ test_influx_long_line_is_refused_once_and_skipped(void **unused)
 }
 
 static void
+test_influx_control_bytes_are_refused_but_in_strings(void **unused)
+{
+    (void)unused;
+    static const char *const before[] = {"m", "m,k", "m,k=x", "m k"};
+    static const char *const behind[] = {" v=1\n", "=x v=1\n", "y v=1\n", "=1\n"};
+    for (int byte = 0; byte < 128; byte++) {
+        if ((byte >= 32 && byte != 127) || byte == '\n' || byte == '\r')
+            continue;
+        for (size_t i = 0; i < 4; i++) {
+            char text[64];
+            size_t size = (size_t)snprintf(text, sizeof text, "%s#%s", before[i], behind[i]);
+            *strchr(text, '#') = (char)byte;
+            parse_bytes(INFLUX, text, size, WEIR_TIME_AUTO, true, NULL);
+            assert_int_equal(parsed.record_count, 1);
+            assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_line);
+        }
+        char text[] = "m s=\"a#b\",v=1\n";
+        *strchr(text, '#') = (char)byte;
+        parse_bytes(INFLUX, text, sizeof text - 1, WEIR_TIME_AUTO, true, NULL);
+        assert_int_equal(parsed.point_count, 1);
+    }
+}
+
+static void
+test_influx_strings_escape_quote_backslash_and_white_space(void **unused)
+{
+    (void)unused;
+    static const char raw[] = "a\\n\\r\\t\\\"\\\\\\x";
+    struct weir_slice slice = {(const uint8_t *)raw, strlen(raw)};
+    uint8_t plain[32];
+    size_t size = weir_influx_unescape(slice, WEIR_INFLUX_TEXT, plain);
+    assert_int_equal(size, 8);
+    assert_memory_equal(plain, "a\n\r\t\"\\\\x", size);
+    /* elsewhere n, r and t are letters */
+    size = weir_influx_unescape(slice, WEIR_INFLUX_KEY, plain);
+    assert_int_equal(size, strlen(raw));
+}
+
+#define LINES_BEHIND 400
+
+/* A line with an open quote, then LINES_BEHIND good ones. */
+static size_t
+open_quote_text(char *text, const char *behind)
+{
+    size_t used = (size_t)sprintf(text, "s,h=p up=\"5 days,v=1 1700000000\n");
+    for (int i = 0; i < LINES_BEHIND; i++)
+        used += (size_t)sprintf(text + used, "%s", behind);
+    return used;
+}
+
+static void
+test_influx_open_quote_costs_its_own_line_only(void **unused)
+{
+    (void)unused;
+    static char text[LINES_BEHIND * 80 + 80];
+    static const char *const behind[] = {"m,h=a v=1 1700000000\n", "m s=\"x\",v=1 1700000000\n",
+        "m s=\"\",v=1 1700000000\n"};
+    for (size_t i = 0; i < 3; i++) {
+        open_quote_text(text, behind[i]);
+        parse_text(INFLUX, text);
+        assert_int_equal(parsed.records[0].reason, WEIR_REASON_unclosed_string);
+        assert_int_equal(parsed.records[0].size, strchr(text, '\n') - text);
+        assert_int_equal(parsed.refused_count, 1);
+        assert_int_equal(parsed.point_count, LINES_BEHIND);
+    }
+}
+
+static void
+test_influx_open_quote_of_a_stream_is_settled_by_64_kib(void **unused)
+{
+    (void)unused;
+    static char text[2 * WEIR_LINE_MAX];
+    size_t used = (size_t)sprintf(text, "s up=\"5 days 1700000000\n"), lines = 0;
+    bool skip = false;
+    while (used <= WEIR_LINE_MAX)
+        used += (size_t)sprintf(text + used, "m,h=a%060d v=1 1700000000\n", 1);
+    assert_int_equal(parse_bytes(INFLUX, text, WEIR_LINE_MAX, WEIR_TIME_AUTO, false, &skip), 0);
+    assert_int_equal(parsed.record_count, 0);
+    for (size_t at = 0, before = 1; at != before;) {
+        before = at;
+        at += parse_bytes(INFLUX, text + at, used - at, WEIR_TIME_AUTO, false, &skip);
+        lines += parsed.point_count;
+        assert_int_equal(parsed.refused_count, before == 0);
+        if (at == used)
+            break;
+    }
+    assert_int_equal(parsed.records[parsed.record_count - 1].reason, WEIR_REASON_NONE);
+    assert_int_equal(lines, (used - 24) / 81);
+    assert_false(skip);
+}
+
+static void
+test_influx_closed_string_hides_its_newlines_in_a_bad_line_too(void **unused)
+{
+    (void)unused;
+    parse_text(INFLUX, "m s=\"a\nx v=1\nb\",v=oops 1\nm v=2\n");
+    assert_int_equal(parsed.record_count, 2);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_line);
+    parse_text(INFLUX, "m s=\"a\"b\nm s=\"open");
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_line);
+    assert_int_equal(parsed.records[1].reason, WEIR_REASON_unclosed_string);
+}
+
+/* What a FIN has cut off is not what its sender meant: usage=12 of usage=12.5. */
+static void
+test_influx_last_line_of_a_stream_needs_newline_or_timestamp(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text;
+        uint8_t reason;
+    } last[] = {{"m usage=12", WEIR_REASON_cut_line}, {"m usage=12 ", WEIR_REASON_cut_line},
+        {"m s=\"a", WEIR_REASON_cut_line}, {"m,k=v", WEIR_REASON_cut_line},
+        {"m usage=12\r", WEIR_REASON_cut_line}, {"m usage=12 x", WEIR_REASON_cut_line},
+        {"m usage=12 1700000000", WEIR_REASON_NONE}, {"m usage=12\n", WEIR_REASON_NONE},
+        {"m usage=12 1700000000\r", WEIR_REASON_NONE}, {"m usage=\n", WEIR_REASON_bad_line}};
+    for (size_t i = 0; i < sizeof last / sizeof last[0]; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "m v=1\n%s", last[i].text);
+        stream = true;
+        parse_text(INFLUX, text);
+        stream = false;
+        assert_int_equal(parsed.record_count, 2);
+        assert_int_equal(parsed.records[1].reason, last[i].reason);
+        assert_int_equal(parsed.point_count, 1 + (last[i].reason == WEIR_REASON_NONE));
+    }
+    parse_text(INFLUX, "m usage=12"); /* a datagram's end is a line's end */
+    assert_int_equal(parsed.point_count, 1);
+}
+
+static void
+test_influx_frames_end_where_the_parser_ends_records(void **unused)
+{
+    (void)unused;
+    static const char *const pieces[] = {"m s=\"first\nsecond\",v=7 1\n", "# comment\n", "\n",
+        "m v=1\r\n", "m s=\"open 1\n", "bad\n", "m v=oops,s=\"a\n", "b\" 1\n",
+        "m s=\"\\\"\n\" 1\n", "m v=2"};
+    static char text[1024];
+    size_t count = sizeof pieces / sizeof pieces[0], used = 0, at = 0;
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)sprintf(text + used, "%s", pieces[i]);
+    for (size_t i = 0; i < count; i++) {
+        at = weir_influx_frame((const uint8_t *)text, used, at, true);
+        size_t wanted = 0;
+        for (size_t k = 0; k <= i; k++)
+            wanted += strlen(pieces[k]);
+        assert_int_equal(at, wanted);
+    }
+    assert_int_equal(weir_influx_frame((const uint8_t *)"m s=\"a\n", 7, 0, false), 0);
+    assert_int_equal(weir_influx_frame((const uint8_t *)"m v=1", 5, 0, false), 0);
+}
+
+static void
 test_influx_raw_key_depends_on_key_bytes_and_field_only(void **unused)
 {
     (void)unused;
@@ -307,6 +461,13 @@ main(void)
         cmocka_unit_test(test_influx_rounded_integers_are_counted),
         cmocka_unit_test(test_influx_partial_last_line_waits_unless_final),
         cmocka_unit_test(test_influx_long_line_is_refused_once_and_skipped),
+        cmocka_unit_test(test_influx_control_bytes_are_refused_but_in_strings),
+        cmocka_unit_test(test_influx_strings_escape_quote_backslash_and_white_space),
+        cmocka_unit_test(test_influx_open_quote_costs_its_own_line_only),
+        cmocka_unit_test(test_influx_open_quote_of_a_stream_is_settled_by_64_kib),
+        cmocka_unit_test(test_influx_closed_string_hides_its_newlines_in_a_bad_line_too),
+        cmocka_unit_test(test_influx_last_line_of_a_stream_needs_newline_or_timestamp),
+        cmocka_unit_test(test_influx_frames_end_where_the_parser_ends_records),
         cmocka_unit_test(test_influx_raw_key_depends_on_key_bytes_and_field_only),
         cmocka_unit_test(test_influx_call_stops_at_its_targets),
     };
