@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "controlplane/catalog.h"
 #include "controlplane/exposition.h"
+#include "controlplane/health.h"
 #include "controlplane/http.h"
 #include "controlplane/landing.h"
 #include "controlplane/listen.h"
@@ -18,6 +19,7 @@
 #define JSON "application/json"
 #define EXPOSITION "text/plain; version=0.0.4; charset=utf-8"
 #define HTML "text/html; charset=utf-8"
+#define PLAIN "text/plain; charset=utf-8"
 #define TEXT_MAX (UINT64_C(1) << 20) /* of answers that no query makes */
 #define VALUES_PREFIX "/api/v1/label/"
 #define VALUES_SUFFIX "/values"
@@ -59,7 +61,8 @@ respond_text(struct weir_http_request *request, int status, const char *type,
         status = WEIR_STATUS_INTERNAL;
     }
     weir_http_respond(request, &(struct weir_http_response){.status = status,
-        .content_type = type, .data = text->data, .size = text->size});
+        .content_type = type, .data = text->data, .size = text->size,
+        .retry_after_s = status == WEIR_STATUS_UNAVAILABLE ? 1 : 0});
 }
 
 struct refusal {
@@ -114,6 +117,28 @@ handle_health(struct weir_api *api, struct weir_http_request *request)
     read_exposition(api, &from);
     int status = weir_health_write(&from, &text);
     respond_text(request, status, JSON, &text);
+}
+
+/* Whoever gets this answer talks to a live process: there is nothing else to look at. */
+static void
+handle_healthy(struct weir_api *api, struct weir_http_request *request)
+{
+    struct weir_text text;
+    (void)api;
+    weir_text_init(&text, TEXT_MAX);
+    weir_text_puts(&text, "Weir is healthy.\n");
+    respond_text(request, WEIR_STATUS_OK, PLAIN, &text);
+}
+
+static void
+handle_ready(struct weir_api *api, struct weir_http_request *request)
+{
+    struct weir_exposition from;
+    struct weir_text text;
+    weir_text_init(&text, TEXT_MAX);
+    read_exposition(api, &from);
+    int status = weir_ready_write(&from, &text);
+    respond_text(request, status, PLAIN, &text);
 }
 
 static void
@@ -324,6 +349,7 @@ on_request(void *context, struct weir_http_request *request)
         const char *path;
         void (*handle)(struct weir_api *api, struct weir_http_request *request);
     } pages[] = {{"/", handle_landing}, {"/metrics", handle_metrics}, {"/healthz", handle_health},
+        {"/-/healthy", handle_healthy}, {"/-/ready", handle_ready},
         {"/api/v1/senders", handle_senders}};
     struct weir_api *api = context;
     const struct weir_http_head *head = weir_http_request_head(request);

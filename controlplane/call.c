@@ -89,6 +89,20 @@ weir_call_limit(struct weir_call *call, const char *setting, uint64_t value, con
 }
 
 void
+weir_call_write_warnings(struct weir_call *call, const char *own)
+{
+    const char *const warnings[] = {call->warning, own != NULL ? own : ""};
+    bool any = false;
+    for (size_t i = 0; i < sizeof warnings / sizeof warnings[0]; i++) {
+        if (warnings[i][0] == '\0')
+            continue;
+        weir_text_format(&call->answer, "%s\"%s\"", any ? "," : ",\"warnings\":[", warnings[i]);
+        any = true;
+    }
+    weir_text_puts(&call->answer, any ? "]" : "");
+}
+
+void
 weir_call_fail_err(struct weir_call *call, enum weir_err err)
 {
     switch (err) {

@@ -155,8 +155,7 @@ static void
 close_answer(struct weir_call *call, bool truncated)
 {
     weir_text_puts(&call->answer, "]");
-    if (truncated)
-        weir_text_puts(&call->answer, ",\"warnings\":[\"results truncated due to limit\"]");
+    weir_call_write_warnings(call, truncated ? "results truncated due to limit" : NULL);
     weir_text_puts(&call->answer, "}\n");
     if (call->answer.full)
         weir_call_limit(call, "query.points_max", call->limits->points_max,

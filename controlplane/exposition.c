@@ -1,13 +1,12 @@
 #include "controlplane/exposition.h"
 
 #include "base/clock.h"
+#include "controlplane/health.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NS_PER_MS 1000000
 
 const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT] = {
     [WEIR_ENDPOINT_QUERY] = "query",
@@ -157,16 +156,6 @@ write_region(struct weir_text *text, struct weir_shared *shared)
     write_latency(text, shared);
 }
 
-/* Of the reasons one is the control plane's own, and present while it holds. */
-static bool
-is_degraded_by(const struct weir_exposition *from, enum weir_degraded_reason reason)
-{
-    if (reason == WEIR_DEGRADED_queries_not_current)
-        return from->pool.readers_behind > 0;
-    return from->shared != NULL &&
-        weir_degraded_by(&from->shared->degraded, reason, weir_mono_ns() / NS_PER_MS);
-}
-
 static void
 write_degraded(struct weir_text *text, const struct weir_exposition *from)
 {
@@ -174,7 +163,7 @@ write_degraded(struct weir_text *text, const struct weir_exposition *from)
         "or was in the last minute.");
     for (int i = 0; i < WEIR_DEGRADED_COUNT; i++)
         weir_text_format(text, "weir_degraded{reason=\"%s\"} %d\n", weir_degraded_names[i],
-            is_degraded_by(from, i));
+            weir_is_degraded_by(from, i));
 }
 
 static void
@@ -269,114 +258,4 @@ weir_exposition_write(const struct weir_exposition *from, struct weir_text *text
     write_control(text, from);
     write_build(text, from->shared);
     return WEIR_OK;
-}
-
-struct health {
-    const char *reason; /* NULL where all is well */
-    const char *message;
-};
-
-static struct health
-ingest_health(struct weir_shared *shared)
-{
-    if (shared == NULL)
-        return (struct health){"no_dataplane", "no dataplane belongs to this process"};
-    /* acquire pairs with the release of epoch in weir_shared_reset and at the end of start */
-    if (atomic_load_explicit(&shared->epoch, memory_order_acquire) == 0)
-        return (struct health){"starting", "the dataplane is starting"};
-    uint32_t state = atomic_load_explicit(&shared->state, memory_order_relaxed);
-    if (state != WEIR_INGEST_STARTING && state != WEIR_INGEST_STOPPING &&
-        weir_heartbeat_age_ns(&shared->heartbeats, weir_mono_ns()) > WEIR_HEARTBEAT_HANGS_NS)
-        return (struct health){"dataplane_hangs", "a thread of the dataplane has not gone on for "
-            "3 s: it is stopped, or waits for a device; queries answer"};
-    switch (state) {
-    case WEIR_INGEST_OPEN:
-        return (struct health){0};
-    case WEIR_INGEST_DISK_FULL:
-        return (struct health){"disk_full", "log.size_max is reached or the device is full: "
-            "samples are refused, queries answer; it resumes by itself when there is room"};
-    case WEIR_INGEST_IO_ERROR:
-        return (struct health){"io_error", "a write to the log failed: samples are refused, "
-            "queries answer; check the device, then restart"};
-    case WEIR_INGEST_STOPPING:
-        return (struct health){"stopping", "the dataplane is stopping"};
-    default:
-        return (struct health){"starting", "the dataplane is starting"};
-    }
-}
-
-static struct health
-reader_health(const struct weir_pool_state *pool)
-{
-    if (pool->readers_open == 0)
-        return (struct health){"starting", pool->detail[0] != '\0' ? pool->detail
-            : "the log is being opened for queries"};
-    if (pool->readers_failed > 0)
-        return (struct health){"reader_failed", pool->detail};
-    return (struct health){0};
-}
-
-/* Damage does not make the instance unhealthy, but somebody has to know. */
-static void
-write_damage(const struct weir_exposition *from, struct weir_text *text)
-{
-    uint64_t frames = 0, definitions = 0;
-    struct weir_ledger_sum *sum = from->shared != NULL ? malloc(sizeof *sum) : NULL;
-    if (sum != NULL && weir_ledger_read(&from->shared->ledger, sum) == WEIR_OK) {
-        frames = sum->total.counter[WEIR_COUNTER_log_frames_corrupt];
-        definitions = sum->total.counter[WEIR_COUNTER_definitions_lost];
-    }
-    free(sum);
-    if (frames != 0 || definitions != 0 || from->pool.blocks_corrupt != 0)
-        weir_text_format(text, ",\"damage\":{\"frames_corrupt\":%" PRIu64
-            ",\"definitions_lost\":%" PRIu64 ",\"blocks_corrupt\":%" PRIu64 "}", frames,
-            definitions, from->pool.blocks_corrupt);
-}
-
-/* Writes the list of reasons where there is one. */
-static void
-write_degraded_list(const struct weir_exposition *from, struct weir_text *text)
-{
-    bool any = false;
-    for (int i = 0; i < WEIR_DEGRADED_COUNT; i++) {
-        if (!is_degraded_by(from, i))
-            continue;
-        weir_text_format(text, "%s\"%s\"", any ? "," : ",\"degraded\":[", weir_degraded_names[i]);
-        any = true;
-    }
-    weir_text_puts(text, any ? "]" : "");
-}
-
-static bool
-is_degraded(const struct weir_exposition *from)
-{
-    bool any = false;
-    for (int i = 0; i < WEIR_DEGRADED_COUNT; i++)
-        any |= is_degraded_by(from, i);
-    return any;
-}
-
-int
-weir_health_write(const struct weir_exposition *from, struct weir_text *text)
-{
-    struct health ingest = ingest_health(from->shared);
-    struct health reader = reader_health(&from->pool);
-    const struct health *worst = ingest.reason != NULL ? &ingest : &reader;
-    const char *well = is_degraded(from) ? "degraded" : "ok";
-    weir_text_format(text, "{\"status\":\"%s\"", worst->reason == NULL ? well : "unavailable");
-    if (worst->reason != NULL) {
-        weir_text_format(text, ",\"reason\":\"%s\",\"error\":", worst->reason);
-        weir_json_string(text, worst->message, strlen(worst->message));
-    }
-    weir_text_format(text, ",\"ingest\":\"%s\",\"queries\":\"%s\"",
-        ingest.reason == NULL ? "open" : ingest.reason,
-        reader.reason != NULL ? reader.reason
-            : from->pool.readers_behind > 0 ? "not_current" : "current");
-    write_degraded_list(from, text);
-    if (from->shared != NULL)
-        weir_text_format(text, ",\"epoch\":%" PRIu64,
-            atomic_load_explicit(&from->shared->epoch, memory_order_acquire));
-    write_damage(from, text);
-    weir_text_puts(text, "}\n");
-    return worst->reason == NULL ? WEIR_STATUS_OK : WEIR_STATUS_UNAVAILABLE;
 }

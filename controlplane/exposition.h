@@ -1,4 +1,4 @@
-/* exposition: GET /metrics, the instance in Prometheus's text format 0.0.4, and GET /healthz.
+/* exposition: GET /metrics, the instance in Prometheus's text format 0.0.4.
  *
  * Threads: the event loop's
  * Memory:  the answer
@@ -41,9 +41,5 @@ struct weir_exposition {
 
 enum weir_err weir_exposition_write(const struct weir_exposition *from, struct weir_text *text)
     WEIR_MUST_USE;
-
-/* Writes the health as JSON; returns the status: 200 where ingest is open and queries see what
- * is durable, else 503 with the reason. */
-int weir_health_write(const struct weir_exposition *from, struct weir_text *text);
 
 #endif

@@ -33,6 +33,8 @@ const char weir_landing_page[] =
     "<dd>The senders of the weir protocol of which the most packets were lost.</dd>\n"
     "<dt><a href=\"/healthz\"><code>GET /healthz</code></a></dt>\n"
     "<dd>200 while samples are taken and queries see them; else 503 and why.</dd>\n"
+    "<dt><a href=\"/-/ready\"><code>GET /-/ready</code></a></dt>\n"
+    "<dd>The same in one line, for load balancers.</dd>\n"
     "<dt><a href=\"/metrics\"><code>GET /metrics</code></a></dt>\n"
     "<dd>The instance itself, in Prometheus's text format: the ledger of every packet, record and "
     "sample, cycles by stage, durable offset, time from packet to queryable.</dd>\n"

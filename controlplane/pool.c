@@ -5,6 +5,7 @@
 #include "base/event.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
 #define OPEN_RETRY_MS 100
 #define RESTART_POLL_MS 5
 #define STOP_MS 1000
@@ -26,7 +28,7 @@ struct worker {
     struct weir_job *job; /* running */
     bool open;
     bool failed; /* the last refresh or open */
-    bool behind; /* the last refresh: something durable may be missing */
+    int64_t behind_ns; /* since when something durable may be missing; 0: nothing is */
     uint64_t durable_offset;
     uint64_t series;
     uint64_t blocks_corrupt;
@@ -110,7 +112,10 @@ update_reader(struct worker *worker)
     pthread_mutex_lock(&pool->lock);
     worker->open = open;
     worker->failed = err != WEIR_OK;
-    worker->behind = restarting;
+    if (!restarting)
+        worker->behind_ns = 0;
+    else if (worker->behind_ns == 0)
+        worker->behind_ns = weir_mono_ns();
     if (err != WEIR_OK)
         snprintf(pool->detail, sizeof pool->detail, "%s: %s", weir_err_text(err),
             weir_err_detail());
@@ -126,19 +131,24 @@ update_reader(struct worker *worker)
 }
 
 /* A query sees all that was acknowledged before it came. While the dataplane restarts that may be
- * more than the reader knows, so the query waits for it; when it does not come back in time, what
- * is known is the answer. */
+ * more than the reader knows, so queries wait until the reader has been behind for
+ * WEIR_POOL_OPEN_WAIT_MS. From then on what is known is the answer, with a warning: reads go on
+ * where a dataplane does not start. *behind_s is how long the reader has been behind then, and else
+ * -1. */
 static enum weir_err
-update_for_query(struct worker *worker, struct weir_job *job)
+update_for_query(struct worker *worker, struct weir_job *job, int64_t *behind_s)
 {
     const struct timespec pause = {.tv_nsec = RESTART_POLL_MS * NS_PER_MS};
-    int64_t until_ns = weir_mono_ns() + WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS;
     enum weir_err err;
+    *behind_s = -1;
     while ((err = update_reader(worker)) == WEIR_AGAIN && worker->reader != NULL &&
-           weir_mono_ns() < until_ns &&
+           weir_mono_ns() - worker->behind_ns < WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS &&
            !atomic_load_explicit(&job->cancelled, memory_order_relaxed))
         nanosleep(&pause, NULL);
-    return err == WEIR_AGAIN && worker->reader != NULL ? WEIR_OK : err;
+    if (err != WEIR_AGAIN || worker->reader == NULL)
+        return err;
+    *behind_s = (weir_mono_ns() - worker->behind_ns) / NS_PER_S;
+    return WEIR_OK;
 }
 
 static void
@@ -161,8 +171,12 @@ run_job(struct worker *worker, struct weir_job *job)
     enum weir_err err = WEIR_OK;
     bool cancelled = atomic_load_explicit(&job->cancelled, memory_order_relaxed);
     bool late = weir_mono_ns() - job->submitted_ns > limits->timeout_ms * NS_PER_MS;
+    int64_t behind_s = -1;
     if (!cancelled && !late)
-        err = update_for_query(worker, job);
+        err = update_for_query(worker, job, &behind_s);
+    if (behind_s >= 0)
+        snprintf(call.warning, sizeof call.warning, "the dataplane is starting, for %" PRId64
+            " s now: samples that were acknowledged shortly before may be missing", behind_s);
     call.reader = worker->reader;
     if (cancelled)
         call.status = WEIR_STATUS_UNAVAILABLE; /* nobody reads it */
@@ -350,7 +364,7 @@ weir_pool_read_state(struct weir_pool *pool, struct weir_pool_state *state)
         if (!worker->open)
             continue;
         state->readers_open++;
-        state->readers_behind += worker->behind;
+        state->readers_behind += worker->behind_ns != 0;
         if (worker->durable_offset < state->durable_offset)
             state->durable_offset = worker->durable_offset;
         if (worker->series < state->series)

@@ -7,8 +7,10 @@
  * Limits:  WEIR_POOL_THREADS_MAX threads
  *
  * Readers are opened by the threads, so that the process serves at once; jobs wait meanwhile, and
- * fail with 503 after WEIR_POOL_OPEN_WAIT_MS. An idle thread refreshes its reader every
- * WEIR_POOL_REFRESH_MS, so that a query after a quiet hour has little to catch up with.
+ * fail with 503 after WEIR_POOL_OPEN_WAIT_MS. Where a reader is open and the dataplane starts anew,
+ * jobs wait as long, and are then answered from what the reader knows, with a warning. An idle
+ * thread refreshes its reader every WEIR_POOL_REFRESH_MS, so that a query after a quiet hour has
+ * little to catch up with.
  */
 #ifndef WEIR_CONTROLPLANE_POOL_H
 #define WEIR_CONTROLPLANE_POOL_H

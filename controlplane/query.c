@@ -6,6 +6,7 @@
 #include "controlplane/time_text.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -263,10 +264,10 @@ close_answer(struct weir_call *call, const struct query *query)
 {
     uint64_t damaged = weir_reader_blocks_corrupt(call->reader) - query->corrupt_before +
         weir_reader_gaps(call->reader);
+    char own[64];
+    snprintf(own, sizeof own, "%" PRIu64 " damaged blocks were skipped", damaged);
     weir_text_puts(&call->answer, "]");
-    if (damaged != 0)
-        weir_text_format(&call->answer,
-            ",\"warnings\":[\"%" PRIu64 " damaged blocks were skipped\"]", damaged);
+    weir_call_write_warnings(call, damaged != 0 ? own : NULL);
     weir_text_puts(&call->answer, "}\n");
 }
 

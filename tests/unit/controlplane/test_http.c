@@ -787,7 +787,15 @@ test_health_names_the_reason(void **state)
     await_health(200, "\"queries\":\"not_current\"");
     get("/api/v1/metrics/query?metric=cpu&from=0&to=60");
     assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.body, "\"warnings\":[\"the dataplane is starting, for "));
+    get("/api/v1/labels");
+    assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.body, "\"warnings\":[\"the dataplane is starting, for "));
     fake_fail(WEIR_OK);
+    get("/api/v1/metrics/query?metric=cpu&from=0&to=60");
+    assert_int_equal(answer.status, 200);
+    assert_null(strstr(answer.body, "warnings"));
+    await_health(200, "\"queries\":\"current\"");
 }
 
 static void
@@ -798,6 +806,8 @@ test_health_names_what_the_instance_is_degraded_by(void **state)
         "\"epoch\":7}");
     get("/metrics");
     assert_non_null(strstr(answer.body, "\nweir_degraded{reason=\"series_full\"} 0\n"));
+    get("/-/healthy");
+    assert_int_equal(answer.status, 200);
     int64_t now_ms = weir_mono_ns() / 1000000;
     weir_degraded_set(&server.shared->degraded, WEIR_DEGRADED_series_full, now_ms);
     weir_degraded_set(&server.shared->degraded, WEIR_DEGRADED_listener_drops, now_ms);
@@ -808,10 +818,18 @@ test_health_names_what_the_instance_is_degraded_by(void **state)
     get("/metrics");
     assert_non_null(strstr(answer.body, "\nweir_degraded{reason=\"series_full\"} 1\n"));
     assert_non_null(strstr(answer.body, "\nweir_degraded{reason=\"senders_full\"} 0\n"));
+    get("/-/ready");
+    assert_int_equal(answer.status, 200);
     /* it does not hide what is worse */
     atomic_store(&server.shared->state, WEIR_INGEST_DISK_FULL);
     await_health(503, "\"status\":\"unavailable\",\"reason\":\"disk_full\"");
     assert_non_null(strstr(answer.body, "\"degraded\":[\"series_full\",\"listener_drops\"]"));
+    get("/-/ready");
+    assert_int_equal(answer.status, 503);
+    assert_non_null(strstr(answer.bytes, "\r\nRetry-After: 1\r\n"));
+    assert_non_null(strstr(answer.body, "Weir is not ready: disk_full: "));
+    get("/-/healthy");
+    assert_int_equal(answer.status, 200);
 }
 
 static void
