@@ -168,9 +168,12 @@ answer_strings(struct weir_call *call)
     struct selection selection = {0};
     struct weir_strings strings;
     struct weir_string *sorted = NULL;
-    enum weir_err err = WEIR_OK;
     call->status = WEIR_STATUS_OK;
-    weir_strings_init(&strings, call->answer.size_max);
+    enum weir_err err = weir_strings_init(&strings, call->answer.size_max);
+    if (err != WEIR_OK) {
+        fail(call, err);
+        goto out;
+    }
     if (!select_series(call, &selection))
         goto out;
     for (size_t i = 0; err == WEIR_OK && i < selection.count; i++) {

@@ -1,18 +1,23 @@
 #include "controlplane/strings.h"
 
-#include "base/crc.h"
-
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SLOTS_FIRST 64
 #define BYTES_FIRST 4096
 #define SIZE_BYTES 2
 
-void
+enum weir_err
 weir_strings_init(struct weir_strings *strings, size_t bytes_max)
 {
+    uint8_t seed[WEIR_HASH_SEED_BYTES];
     *strings = (struct weir_strings){.bytes_max = bytes_max};
+    if (getentropy(seed, sizeof seed) != 0)
+        return weir_fail(WEIR_IO, errno, "getentropy");
+    weir_hash_key_init(&strings->key, seed);
+    return WEIR_OK;
 }
 
 void
@@ -20,7 +25,8 @@ weir_strings_fini(struct weir_strings *strings)
 {
     free(strings->bytes);
     free(strings->slots);
-    *strings = (struct weir_strings){0};
+    strings->bytes = NULL;
+    strings->slots = NULL;
 }
 
 static struct weir_string
@@ -36,7 +42,7 @@ static uint64_t *
 find_slot(const struct weir_strings *strings, const uint8_t *bytes, size_t size)
 {
     size_t mask = strings->slot_count - 1;
-    for (size_t i = weir_crc32c(0, bytes, size) & mask;; i = (i + 1) & mask) {
+    for (size_t i = weir_hash_part(&strings->key, 0, bytes, size).lo & mask;; i = (i + 1) & mask) {
         uint64_t *slot = &strings->slots[i];
         if (*slot == 0)
             return slot;
