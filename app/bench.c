@@ -15,6 +15,7 @@
 #include "app/words.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/escape.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -184,7 +185,7 @@ find_pass_kept(const struct weir_bench_target *target, struct weir_bench_run *ru
 {
     int64_t released_ms;
     if (weir_bench_target_released_ms(target, &released_ms) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
         return false;
     }
     run->pass_first = released_ms < run->start_ms
@@ -210,7 +211,7 @@ read_recycled(struct weir_bench_target *target, struct weir_bench_run *run,
         if (!weir_bench_target_ledger(target, settled) || !find_pass_kept(target, run))
             return false;
         if (weir_bench_check(run, &report->found) != WEIR_OK) {
-            fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+            weir_line_print(stderr, "weir bench: %s", weir_err_detail());
             return false;
         }
         if (!weir_bench_target_ledger(target, &later))
@@ -232,7 +233,7 @@ read_back(struct weir_bench_target *target, const struct weir_bench_options *opt
         return read_recycled(target, run, report);
     bool ok = weir_bench_check(run, &report->found) == WEIR_OK;
     if (!ok)
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
     return ok;
 }
 
@@ -245,7 +246,7 @@ measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
     struct weir_bench_intervals *intervals;
     struct weir_ledger *ledger = weir_bench_target_shared_ledger(target);
     if (weir_bench_intervals_start(ledger, &intervals) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
         return false;
     }
     weir_bench_load_restart(load, time_ms);
@@ -281,7 +282,7 @@ measure(struct weir_bench_target *target, const struct weir_bench_options *optio
     time_ms = weir_bench_time_whole_ms(options->proto, time_ms);
     struct weir_bench_load *load;
     if (weir_bench_load_new(options->proto, options->series, time_ms, step_ms, &load) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
         return false;
     }
     uint64_t sent = 0;
@@ -312,7 +313,7 @@ emit_lines(const struct weir_bench_options *options)
         weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS);
     if (weir_bench_load_new(options->proto, options->series, start_ms,
             weir_bench_step_ms(options->proto, options->series), &load) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
         return EXIT_FAILURE;
     }
     uint8_t packet[WEIR_BENCH_PACKET_MAX];
@@ -348,7 +349,7 @@ weir_command_bench(int argc, char **argv)
             return weir_bench_overload(argc, argv);
     struct weir_bench_options options;
     if (weir_bench_options_parse(argc, argv, &options) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
         return WEIR_EXIT_USAGE;
     }
     if (options.emit > 0)
@@ -366,11 +367,11 @@ weir_command_bench(int argc, char **argv)
         weir_bench_target_open(options.data, options.source, options.proto,
             options.filled ? FILLED_SLOTS : 0, options.cores,
             &room, &target) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
         return EXIT_FAILURE;
     }
     if (options.recycle != 0 && weir_bench_target_end(target) != 0) {
-        fprintf(stderr, "weir bench: --recycle: %s holds a log already\n", options.data);
+        weir_line_print(stderr, "weir bench: --recycle: %s holds a log already", options.data);
         (void)weir_bench_target_close(target);
         return EXIT_FAILURE;
     }

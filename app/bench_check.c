@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/escape.h"
 #include "base/sample.h"
 #include "base/shared.h"
 #include "storage/reader.h"
@@ -221,7 +222,7 @@ weir_bench_check(const struct weir_bench_run *run, struct weir_bench_found *out)
         struct weir_bench_found found = {0};
         enum weir_err err = child_work(run, &found);
         if (err != WEIR_OK)
-            fprintf(stderr, "read back: %s: %s\n", weir_err_text(err), weir_err_detail());
+            weir_line_print(stderr, "read back: %s: %s", weir_err_text(err), weir_err_detail());
         else if (write(pipe_fd[1], &found, sizeof found) != sizeof found)
             err = WEIR_IO;
         _exit(err == WEIR_OK ? 0 : 1);

@@ -3,6 +3,7 @@
 #include "app/words.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/escape.h"
 #include "dataplane/net.h"
 #include "ebpf/generator.h"
 
@@ -374,7 +375,7 @@ weir_bench_frames_free(struct weir_bench_frames *frames)
     for (uint32_t i = 0; i < frames->pair_count; i++) {
         const char *del[] = {"ip", "link", "del", frames->pairs[i].near, NULL};
         if (frames->pairs[i].linked && ip(del) != WEIR_OK)
-            fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+            weir_line_print(stderr, "weir bench: %s", weir_err_detail());
     }
     free(frames);
 }

@@ -21,6 +21,7 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "base/clock.h"
+#include "base/escape.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -418,7 +419,7 @@ tell_doubts(const json_t *phase, const char *name, double times, bool churn)
         fprintf(stderr, "weir bench: phase %s made %.2f times the peak durable: the peak was "
             "disturbed, and no multiple of it is what it says\n", name, durable);
     if (churn && json_object_get(phase, "new_offered_per_sec") == NULL)
-        fprintf(stderr, "weir bench: phase %s offered no new series\n", name);
+        weir_line_print(stderr, "weir bench: phase %s offered no new series", name);
 }
 
 static bool
@@ -577,9 +578,9 @@ weir_bench_overload(int argc, char **argv)
 {
     struct bench bench = {.phases = json_array()};
     if (parse_options(argc, argv, &bench.options) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n"
-            "weir bench: --overload takes --source, --series, --seconds, --json and --data\n",
-            weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
+        weir_line_print(stderr,
+            "weir bench: --overload takes --source, --series, --seconds, --json and --data");
         json_decref(bench.phases);
         return WEIR_EXIT_USAGE;
     }
@@ -588,7 +589,7 @@ weir_bench_overload(int argc, char **argv)
     WEIR_ASSERT(bench.sum != NULL && out != NULL && sums != NULL);
     bool ok = start(&bench);
     if (!ok)
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
     ok = ok && run(&bench, sums);
     json_object_set_new(out, "source", json_string(weir_bench_source_names[bench.options.source]));
     json_object_set_new(out, "series", json_integer((json_int_t)bench.options.series));

@@ -5,6 +5,7 @@
 #include "app/bench_feed.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/escape.h"
 #include "base/shared.h"
 #include "storage/checkpoint.h"
 #include "storage/log.h"
@@ -246,7 +247,7 @@ child_exec(const struct weir_bench_target *target, const char *config)
         arguments[7 + i] = rings[i];
     }
     execv(self, (char *const *)arguments);
-    fprintf(stderr, "weir bench: %s: %s\n", self, strerror(errno));
+    weir_line_print(stderr, "weir bench: %s: %s", self, strerror(errno));
     _exit(127);
 }
 

@@ -18,6 +18,7 @@
 #include "app/commands.h"
 #include "app/words.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/shared.h"
 
 #include <inttypes.h>
@@ -187,9 +188,9 @@ weir_bench_veth(int argc, char **argv)
 {
     struct weir_veth_options options;
     if (weir_veth_options_parse(argc, argv, &options) != WEIR_OK) {
-        fprintf(stderr, "weir bench: %s\n"
-            "weir bench: --source veth takes --proto, --series, --seconds, --rate, --pairs, "
-            "--payload, --socket, --json and --data\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
+        weir_line_print(stderr, "weir bench: --source veth takes --proto, --series, --seconds, "
+            "--rate, --pairs, --payload, --socket, --json and --data");
         return WEIR_EXIT_USAGE;
     }
     static struct weir_veth run;
@@ -213,7 +214,7 @@ weir_bench_veth(int argc, char **argv)
         weir_bench_print(out, options.json);
         json_decref(out);
     } else {
-        fprintf(stderr, "weir bench: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
     }
     weir_veth_instance_stop(&run);
     if (run.frames != NULL)

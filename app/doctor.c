@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/doctor.h"
 #include "app/options.h"
+#include "base/escape.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -14,10 +15,14 @@ void
 weir_finding_set(struct weir_finding *finding, enum weir_finding_state state, const char *format,
     ...)
 {
+    char text[sizeof finding->found];
     va_list args;
     va_start(args, format);
-    vsnprintf(finding->found, sizeof finding->found, format, args);
+    int size = vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    /* paths of the user and names of interfaces are in it: from here on it may be printed */
+    weir_escape_into(WEIR_ESCAPE_TERMINAL, text, size < 0 ? 0 : strlen(text), finding->found,
+        sizeof finding->found);
     finding->state = state;
 }
 
@@ -51,7 +56,7 @@ weir_command_doctor(int argc, char **argv)
     const struct weir_option options[] = {{"data", &data, NULL, NULL},
         {"json", NULL, &as_json, NULL}, {NULL, NULL, NULL, NULL}};
     if (weir_options_parse(options, argc, argv, NULL, &words) != WEIR_OK) {
-        fprintf(stderr, "weir doctor: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir doctor: %s", weir_err_detail());
         return WEIR_EXIT_USAGE;
     }
     json_t *list = json_array();

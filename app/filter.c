@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "app/supervisor_filter.h"
+#include "base/escape.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -64,8 +65,11 @@ ask(int fd, const char *line)
         const char *reason = strncmp(first, "error ", 6) == 0 ? first + 6 : first;
         err = weir_fail(WEIR_INVALID, 0, "%.*s", (int)strcspn(reason, "\n"), reason);
     }
-    for (int byte; err == WEIR_OK && (byte = fgetc(stream)) != EOF;)
-        putchar(byte);
+    while (err == WEIR_OK && fgets(first, sizeof first, stream) != NULL) {
+        size_t size = strcspn(first, "\n");
+        weir_escape_print(WEIR_ESCAPE_TERMINAL, first, size, stdout);
+        fputs(first[size] == '\n' ? "\n" : "", stdout);
+    }
     fclose(stream);
     return err;
 }
@@ -81,7 +85,7 @@ weir_command_filter(int argc, char **argv)
     char line[WEIR_RULE_LINE_MAX] = "";
     const struct weir_option options[] = {{.name = "data", .text = &data}, {0}};
     if (weir_options_parse(options, argc, argv, words, &count) != WEIR_OK) {
-        fprintf(stderr, "weir filter: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir filter: %s", weir_err_detail());
         return WEIR_EXIT_USAGE;
     }
     for (int i = 0; i < count; i++) {
@@ -103,7 +107,7 @@ weir_command_filter(int argc, char **argv)
         err = ask(fd, line);
     if (err == WEIR_OK)
         return EXIT_SUCCESS;
-    fprintf(stderr, "weir filter: %s\n", weir_err_detail());
+    weir_line_print(stderr, "weir filter: %s", weir_err_detail());
     return err == WEIR_INVALID ? WEIR_EXIT_USAGE : EXIT_FAILURE;
 }
 

@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/supervisor.h"
 #include "base/config_keys.h"
+#include "base/escape.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -61,7 +62,7 @@ fail_unknown(const char *word)
     for (size_t i = 0; i < COUNT(commands); i++)
         names[i] = commands[i].name;
     const char *nearest = config_nearest(word, names, COUNT(commands));
-    fprintf(stderr, "weir: unknown command '%s'%s%s%s; weir --help lists them\n", word,
+    weir_line_print(stderr, "weir: unknown command '%s'%s%s%s; weir --help lists them", word,
         nearest != NULL ? ", is '" : "", nearest != NULL ? nearest : "",
         nearest != NULL ? "' meant?" : "");
     return WEIR_EXIT_USAGE;

@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
+#include "base/escape.h"
 #include "controlplane/text.h"
 
 #include <ctype.h>
@@ -284,7 +285,7 @@ weir_command_query(int argc, char **argv)
         err = ask(query.http, &target, query.as_json);
     if (err == WEIR_OK)
         return EXIT_SUCCESS;
-    fprintf(stderr, "weir query: %s\n", weir_err_detail());
+    weir_line_print(stderr, "weir query: %s", weir_err_detail());
     return err == WEIR_INVALID ? WEIR_EXIT_USAGE : EXIT_FAILURE;
 }
 

@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/supervisor.h"
 #include "app/topology.h"
+#include "base/escape.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ load(const char *command, struct weir_config *config, int argc, char **argv)
     if (weir_config_arguments(config, argc, argv) == WEIR_OK &&
         weir_config_check(config) == WEIR_OK)
         return true;
-    fprintf(stderr, "weir %s: %s\n", command, weir_err_detail());
+    weir_line_print(stderr, "weir %s: %s", command, weir_err_detail());
     return false;
 }
 
@@ -39,13 +40,13 @@ print_topology(const struct weir_config *config)
     uint32_t core_count = weir_topology_cores(cores, CPU_SETSIZE);
     struct weir_topology topology;
     if (weir_topology_plan(config, cores, core_count, &topology) != WEIR_OK) {
-        fprintf(stderr, "weir check: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir check: %s", weir_err_detail());
         return false;
     }
     weir_topology_print(&topology, "# ", stdout);
     char doubt[256];
     if (weir_topology_doubt(&topology, weir_topology_machine_bytes(), doubt, sizeof doubt))
-        fprintf(stderr, "weir check: warning: %s\n", doubt);
+        weir_line_print(stderr, "weir check: warning: %s", doubt);
     return true;
 }
 
@@ -58,7 +59,7 @@ weir_command_check(int argc, char **argv)
     weir_config_print(&config, stdout);
     const char *doubt = weir_config_doubt(&config);
     if (doubt != NULL)
-        fprintf(stderr, "weir check: warning: %s\n", doubt);
+        weir_line_print(stderr, "weir check: warning: %s", doubt);
     return print_topology(&config) ? EXIT_SUCCESS : WEIR_EXIT_CONFIG;
 }
 

@@ -6,6 +6,7 @@
 #include "app/options.h"
 #include "app/words.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "client/wire.h"
 
 #include <errno.h>
@@ -154,8 +155,8 @@ await_answer(const struct sender *sender)
 {
     struct pollfd wait = {.fd = sender->fd, .events = POLLIN};
     if (poll(&wait, 1, WEIR_SEND_DOUBT_MS) == 0)
-        fprintf(stderr, "weir send: no answer in %d s: is %s a port of Weir for lines? "
-            "Waiting %d s more\n", WEIR_SEND_DOUBT_MS / 1000, sender->address,
+        weir_line_print(stderr, "weir send: no answer in %d s: is %s a port of Weir for lines? "
+            "Waiting %d s more", WEIR_SEND_DOUBT_MS / 1000, sender->address,
             (WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS) / 1000);
 }
 
@@ -185,7 +186,7 @@ take_answer(const struct sender *sender)
     if (strncmp(answer, "WACK", 4) == 0)
         return weir_fail(WEIR_IO, 0, "%s speaks the weir protocol: --proto weir",
             sender->address);
-    printf("%s%s", answer, used > 0 && answer[used - 1] == '\n' ? "" : "\n");
+    weir_line_print(stdout, "%.*s", (int)strcspn(answer, "\n"), answer);
     if (strcmp(answer, "error disk_full\n") == 0)
         return weir_fail(WEIR_FULL, 0, "the log of %s is full: nothing of this connection is known "
             "to be durable; raise log.size_max or make room, and send it again", sender->address);
@@ -349,7 +350,7 @@ weir_command_send(int argc, char **argv)
         err = strcmp(words.proto, "weir") == 0 ? weir_send_weir(&send, &source)
                                                : send_text(&send, &source);
     if (err != WEIR_OK)
-        fprintf(stderr, "weir send: %s\n", weir_err_detail());
+        weir_line_print(stderr, "weir send: %s", weir_err_detail());
     weir_send_source_close(&source);
     if (err == WEIR_OK)
         return EXIT_SUCCESS;

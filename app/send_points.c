@@ -2,6 +2,7 @@
 #include "app/send_points.h"
 
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/sample.h"
 
 #include <inttypes.h>
@@ -57,8 +58,8 @@ tell_refused(struct weir_send_points *points, const struct weir_record *record, 
     if (points->refused++ >= TOLD_MAX)
         return;
     fprintf(stderr, "weir send: refused, %s: ", reason);
-    for (uint32_t i = 0; i < record->size && i < 60; i++)
-        fputc(record->text[i] >= 0x20 && record->text[i] < 0x7f ? record->text[i] : '?', stderr);
+    weir_escape_print(WEIR_ESCAPE_TERMINAL, record->text, record->size < 60 ? record->size : 60,
+        stderr);
     fputs(record->size > 60 ? "...\n" : "\n", stderr);
 }
 

@@ -10,6 +10,7 @@
 #include "app/words.h"
 #include "base/clock.h"
 #include "base/config_keys.h"
+#include "base/escape.h"
 #include "client/weir_client.h"
 #include "client/wire.h"
 
@@ -95,7 +96,7 @@ tell_full(struct work *work, const struct channel *channel)
     if (work->told_full || weir_client_status(channel->client) != WEIR_WIRE_DISK_FULL)
         return;
     work->told_full = true;
-    fprintf(stderr, "weir send: the log of %s is full; waiting up to %d s for room\n",
+    weir_line_print(stderr, "weir send: the log of %s is full; waiting up to %d s for room",
         work->options->tcp, WEIR_SEND_WAIT_MS / 1000);
 }
 

@@ -3,6 +3,7 @@
 #include "app/net.h"
 #include "app/options.h"
 #include "app/words.h"
+#include "base/escape.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -88,7 +89,7 @@ weir_command_senders(int argc, char **argv)
         err = ask(http, as_json);
     if (err == WEIR_OK)
         return EXIT_SUCCESS;
-    fprintf(stderr, "weir senders: %s\n", weir_err_detail());
+    weir_line_print(stderr, "weir senders: %s", weir_err_detail());
     return err == WEIR_INVALID ? WEIR_EXIT_USAGE : EXIT_FAILURE;
 }
 

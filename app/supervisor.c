@@ -4,6 +4,7 @@
 #include "app/supervisor_filter.h"
 #include "app/topology.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/event.h"
 #include "base/shared.h"
 #include "controlplane/listen.h"
@@ -387,7 +388,7 @@ announce(struct supervisor *supervisor)
     char url[128];
     supervisor->announced = true;
     bool http = supervisor->children[CONTROLPLANE].wanted;
-    printf("weir is ready: %s (data in %s, pid %d)\n",
+    weir_line_print(stdout, "weir is ready: %s (data in %s, pid %d)",
         http ? printable_http(supervisor, url, sizeof url) : "no HTTP API",
         supervisor->config->data, (int)getpid());
     fflush(stdout);

@@ -1,5 +1,6 @@
 /* weir.yaml: reading it over a configuration, and printing one as YAML. */
 #include "base/config_keys.h"
+#include "base/escape.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -336,15 +337,13 @@ weir_config_load(struct weir_config *config, const char *path)
     return err;
 }
 
+/* In double quotes YAML has the escapes of WEIR_ESCAPE_QUOTED; values are UTF-8, checked when they
+ * were set. */
 static void
 print_quoted(const char *text, FILE *out)
 {
     fputc('"', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        fputc(*text, out);
-    }
+    weir_escape_print(WEIR_ESCAPE_QUOTED, text, strlen(text), out);
     fputc('"', out);
 }
 

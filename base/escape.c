@@ -3,7 +3,6 @@
 #include "base/assert.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
 
 #define LINE_SIZE 4096
@@ -230,6 +229,18 @@ weir_escape_print(enum weir_escape kind, const void *bytes, size_t size, FILE *o
         (void)fwrite(used != 0 ? (const void *)escaped : at, 1, used != 0 ? used : taken, out);
         at += taken;
     }
+}
+
+bool
+weir_utf8_is(const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    uint32_t code;
+    size_t length;
+    for (size_t i = 0; i < size; i += length)
+        if ((length = read_utf8(at + i, size - i, &code)) == 0)
+            return false;
+    return true;
 }
 
 void
