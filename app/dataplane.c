@@ -226,6 +226,18 @@ producer_take(struct weir_dataplane *dataplane, uint32_t producer, uint32_t batc
 }
 
 static enum weir_err
+shares_take(struct weir_dataplane *dataplane, uint64_t capacity, struct weir_shares **out)
+{
+    uint32_t owners_max = dataplane->topology.owners_max;
+    void *memory;
+    enum weir_err err =
+        weir_dataplane_memory(dataplane, weir_shares_footprint(owners_max), &memory);
+    if (err == WEIR_OK)
+        *out = weir_shares_init(memory, capacity, owners_max, &dataplane->key);
+    return err;
+}
+
+static enum weir_err
 registrar_take(struct weir_dataplane *dataplane)
 {
     const struct weir_config *config = &dataplane->config;
@@ -262,6 +274,12 @@ registrar_take(struct weir_dataplane *dataplane)
     if (err == WEIR_OK)
         err = weir_dataplane_memory(dataplane, sizeof(struct weir_parsed), &parsed);
     options.parsed = parsed;
+    options.trusted = weir_config_trusted(config);
+    if (err == WEIR_OK)
+        err = shares_take(dataplane, weir_series_max(dataplane->series), &options.series_shares);
+    if (err == WEIR_OK)
+        err = shares_take(dataplane, weir_series_label_bytes_max(dataplane->series),
+            &options.label_shares);
     dataplane->lanes = options;
     return err != WEIR_OK ? err : weir_registrar_new(&options, &dataplane->registrar);
 }

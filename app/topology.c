@@ -2,6 +2,7 @@
 
 #include "base/sample.h"
 #include "base/shared.h"
+#include "base/shares.h"
 #include "dataplane/parse.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
@@ -23,6 +24,8 @@
 /* 8 bytes a number, and a block is a power of two: up to twice that, thrice for small templates. */
 #define TEMPLATE_BYTES_PER_SERIES 24
 #define TEMPLATE_BYTES_MIN (UINT64_C(1) << 20)
+/* Sources whose series are counted each for itself; further ones hold one share together. */
+#define OWNERS_MAX 65536
 
 uint32_t
 weir_topology_cores(int32_t *cores, uint32_t max)
@@ -134,11 +137,15 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     topology->chunks_worker = WEIR_CHUNKS;
     topology->raw_cache_entries = config->series_max;
     topology->template_bytes = config->series_max * TEMPLATE_BYTES_PER_SERIES + TEMPLATE_BYTES_MIN;
+    topology->owners_max =
+        config->series_max < OWNERS_MAX ? (uint32_t)config->series_max : OWNERS_MAX;
     uint32_t workers = topology->worker_count;
     add_region(topology, "frame ring (shared)", ring, 1);
     add_region(topology, "counters and ledger (shared)", weir_shared_bytes(0), 1);
     add_region(topology, "series table and definitions",
         weir_series_footprint(config->series_max, config->series_label_bytes), 1);
+    add_region(topology, "shares of the series table",
+        weir_shares_footprint(topology->owners_max), 2);
     add_region(topology, "raw-key cache", weir_raw_cache_footprint(topology->raw_cache_entries),
         workers);
     add_region(topology, "senders and templates (weir protocol)",

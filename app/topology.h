@@ -49,6 +49,7 @@ struct weir_topology {
     uint64_t frame_ring_bytes;
     uint64_t raw_cache_entries; /* a worker */
     uint64_t template_bytes;    /* of the weir protocol */
+    uint32_t owners_max;        /* senders whose series are counted apart */
     struct weir_topology_region regions[WEIR_TOPOLOGY_REGIONS_MAX];
     uint32_t region_count;
 };

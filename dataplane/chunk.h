@@ -19,6 +19,8 @@
 
 #define WEIR_CHUNK_BYTES (256u << 10)
 #define WEIR_CHUNKS 32
+/* A line takes its header and 8 bytes at least. */
+#define WEIR_CHUNK_LINES_MAX (WEIR_CHUNK_BYTES / 32)
 
 /* One line in a chunk: this header, then the text or a list of points, padded to 8 bytes. */
 struct weir_chunk_line {
@@ -28,10 +30,12 @@ struct weir_chunk_line {
     uint8_t time_unit : 7;
     uint8_t resolved : 1; /* a list of points, not text; of a definition: see parse_weir.h */
     uint16_t samples; /* points of the line, as the ledger counts them */
-    uint32_t defines; /* series of a definition, which has no samples; 0 for a line */
+    uint16_t defines; /* series of a definition, which has no samples; 0 for a line */
+    uint16_t peer;    /* of its sender, in the chunk's list */
     int64_t receive_ms;
 };
 _Static_assert(sizeof(struct weir_chunk_line) == 24, "");
+_Static_assert(WEIR_CHUNK_LINES_MAX <= UINT16_MAX, "a line's peer fits");
 
 /* A point of a resolved line, or a series of a definition: this, then its canonical labels, padded
  * to 8 bytes. */
@@ -66,7 +70,9 @@ struct weir_chunk {
     uint64_t opened_tsc;
     bool ack_waiting;
     uint32_t settlement_count; /* one for each run of lines with one source */
-    struct weir_settlement settlements[WEIR_CHUNK_BYTES / 32];
+    struct weir_settlement settlements[WEIR_CHUNK_LINES_MAX];
+    uint32_t peer_count; /* one for each run of lines with one sender */
+    struct weir_peer peers[WEIR_CHUNK_LINES_MAX];
     /* lines, then slack that the scanners may read */
     alignas(8) uint8_t lines[WEIR_CHUNK_BYTES + WEIR_PACKET_SLACK];
 };

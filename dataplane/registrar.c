@@ -18,6 +18,7 @@ weir_registrar_new(const struct weir_registrar_options *options, struct weir_reg
         return weir_fail(WEIR_NOMEM, 0, "registrar of %zu bytes", sizeof *registrar);
     registrar->options = *options;
     registrar->definitions_pushed = weir_series_count(options->series);
+    weir_registrar_shares_begin(registrar);
     registrar->more_ticks = (uint64_t)(weir_tsc_hz() * 1e-9 * (double)options->more_chunks_ns);
     *out = registrar;
     return WEIR_OK;
@@ -205,6 +206,7 @@ weir_registrar_run_once(struct weir_registrar *registrar)
     }
     weir_registrar_tell_table_full(&registrar->table_full,
         weir_spell_look(&registrar->table_full, registrar->now_ns));
+    weir_over_share_look(&registrar->over_share, registrar->now_ns);
     size_t flushed = 0;
     if (flush_due(registrar)) {
         weir_registrar_batch_push(registrar);

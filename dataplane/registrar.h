@@ -16,6 +16,9 @@
  * be ahead of the definition: the log writer then holds that worker's batch back and asks with
  * definitions_wanted.
  *
+ * Where the table is more than half full a source defines no more than its share of it
+ * (base/shares.h); series that are known stay so for everybody.
+ *
  * Threads: run from one thread
  * Memory:  its struct, made at start
  * Errors:  what it refuses is counted by reason and told in settlements; while the log writer has
@@ -31,6 +34,7 @@
 #include "base/progress.h"
 #include "base/ring.h"
 #include "base/sample.h"
+#include "base/shares.h"
 #include "dataplane/chunk.h"
 #include "dataplane/parse.h"
 #include "dataplane/series.h"
@@ -60,6 +64,10 @@ struct weir_registrar_options {
     int64_t ack_interval_ns;
     int64_t more_chunks_ns; /* of a round in which more than a chunk of each worker is begun */
     struct weir_parsed *parsed; /* scratch of its own */
+    /* of the series table and of its memory for labels; both NULL where no share bounds a sender */
+    struct weir_shares *series_shares;
+    struct weir_shares *label_shares;
+    struct weir_prefixes trusted; /* sources that none bounds */
 };
 
 struct weir_registrar;

@@ -118,6 +118,39 @@ weir_registrar_tell_table_full(const struct weir_spell *spell, enum weir_spell_n
         weir_event(WEIR_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
 }
 
+/* As weir_series_define_at, where the sender may define one more; WEIR_LIMIT where it may not. */
+static enum weir_err
+series_define(struct weir_registrar *registrar, struct weir_hash128 fingerprint,
+    const uint8_t *labels, size_t size)
+{
+    struct weir_registrar_work *work = &registrar->work;
+    struct weir_series *series = registrar->options.series;
+    enum weir_err err;
+    if (!weir_registrar_may_define(registrar, size)) {
+        err = weir_series_resolve_at(series, fingerprint, labels, size, &work->number);
+        return err == WEIR_NOT_FOUND ? WEIR_LIMIT : err;
+    }
+    err = weir_series_define_at(series, fingerprint, labels, size, &work->number, &work->is_new);
+    if (work->is_new)
+        weir_registrar_count_defined(registrar, size);
+    return err;
+}
+
+static void
+define_refused(struct weir_registrar *registrar, enum weir_err err)
+{
+    if (err == WEIR_LIMIT) {
+        weir_registrar_tell_over_share(registrar);
+        samples_reject(registrar, 1, WEIR_REASON_over_share);
+        return;
+    }
+    weir_registrar_tell_table_full(&registrar->table_full,
+        weir_spell_met(&registrar->table_full, 1, registrar->now_ns));
+    weir_degraded_set(registrar->options.degraded, WEIR_DEGRADED_series_full,
+        registrar->now_ns / NS_PER_MS);
+    samples_reject(registrar, 1, WEIR_REASON_table_full);
+}
+
 /* Number of the next point; a refused one is counted and passed over. */
 static void
 point_define(struct weir_registrar *registrar)
@@ -138,22 +171,19 @@ point_define(struct weir_registrar *registrar)
     }
     if (work->resolved != NULL) {
         const uint8_t *labels = (const uint8_t *)(work->resolved + 1);
-        err = weir_series_define_at(series, work->resolved->fingerprint, labels,
-            work->resolved->labels_size, &work->number, &work->is_new);
+        err = series_define(registrar, work->resolved->fingerprint, labels,
+            work->resolved->labels_size);
     } else {
         size_t size;
         if (text_labels(registrar, &size) != WEIR_OK) {
             samples_reject(registrar, 1, WEIR_REASON_bad_labels);
             return;
         }
-        err = weir_series_define(series, registrar->labels, size, &work->number, &work->is_new);
+        err = series_define(registrar,
+            weir_series_fingerprint(series, registrar->labels, size), registrar->labels, size);
     }
     if (err != WEIR_OK) {
-        weir_registrar_tell_table_full(&registrar->table_full,
-            weir_spell_met(&registrar->table_full, 1, registrar->now_ns));
-        weir_degraded_set(registrar->options.degraded, WEIR_DEGRADED_series_full,
-            registrar->now_ns / NS_PER_MS);
-        samples_reject(registrar, 1, WEIR_REASON_table_full);
+        define_refused(registrar, err);
         return;
     }
     if (work->resolved != NULL)
@@ -258,6 +288,7 @@ weir_registrar_line_take(struct weir_registrar *registrar)
     work->samples_rejected = 0;
     work->defines_refused = 0;
     work->reason = WEIR_REASON_no_sample_accepted;
+    weir_registrar_owner_find(registrar);
     uint8_t refused = weir_progress_refusal(registrar->options.progress);
     if (refused != WEIR_REASON_NONE)
         samples_reject(registrar,

@@ -2,6 +2,7 @@
  *
  *   registrar.c       the stage: rounds, chunks, batches, what is published
  *   registrar_line.c  one line of a chunk: its points' series defined, its samples appended
+ *   registrar_shares.c  whose series are defined where room is short
  *
  * Threads: the registrar's
  */
@@ -10,6 +11,7 @@
 
 #include "base/shared.h"
 #include "base/spell.h"
+#include "dataplane/over_share.h"
 #include "dataplane/registrar.h"
 
 /* A chunk under way. It stays here over rounds where a batch is full and no other is empty:
@@ -35,6 +37,10 @@ struct weir_registrar_work {
     uint32_t defines_refused;  /* series of a definition */
     uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
 
+    struct weir_peer peer;   /* the line's sender */
+    bool owned;              /* its series count for */
+    struct weir_owner owner;
+
     bool labels_begun; /* labels_err tells how the line's labels began */
     enum weir_err labels_err;
 
@@ -55,6 +61,7 @@ struct weir_registrar {
     uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
     struct weir_spell table_full;
+    struct weir_over_share over_share;
     struct weir_registrar_work work;
     struct weir_line_labels line_labels; /* of work.line */
     uint8_t labels[WEIR_LABELS_BYTES_MAX]; /* of the point being defined */
@@ -107,5 +114,17 @@ bool weir_registrar_line_work(struct weir_registrar *registrar);
  * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
  * series of definitions in the counter definitions_refused. */
 void weir_registrar_tell_table_full(const struct weir_spell *spell, enum weir_spell_news news);
+
+/* registrar_shares.c: */
+/* The series that there are already. */
+void weir_registrar_shares_begin(struct weir_registrar *registrar);
+/* For whom the series of the line count. */
+void weir_registrar_owner_find(struct weir_registrar *registrar);
+/* Whether the line's sender may define a series with labels of this size. */
+bool weir_registrar_may_define(const struct weir_registrar *registrar, size_t labels_size);
+/* It has. */
+void weir_registrar_count_defined(struct weir_registrar *registrar, size_t labels_size);
+/* It was refused. */
+void weir_registrar_tell_over_share(struct weir_registrar *registrar);
 
 #endif

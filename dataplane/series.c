@@ -110,6 +110,18 @@ weir_series_max(const struct weir_series *series)
 }
 
 uint64_t
+weir_series_label_bytes(const struct weir_series *series)
+{
+    return series->offsets[weir_series_count(series)];
+}
+
+uint64_t
+weir_series_label_bytes_max(const struct weir_series *series)
+{
+    return series->label_bytes;
+}
+
+uint64_t
 weir_series_collisions(const struct weir_series *series)
 {
     return atomic_load_explicit(&series->collisions, memory_order_relaxed);

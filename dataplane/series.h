@@ -36,6 +36,9 @@ struct weir_series *weir_series_init(void *memory, uint64_t series_max, uint64_t
 /* Series defined so far. Any thread. */
 uint64_t weir_series_count(const struct weir_series *series);
 uint64_t weir_series_max(const struct weir_series *series);
+/* Bytes of their labels, and how many there may be. Registrar only. */
+uint64_t weir_series_label_bytes(const struct weir_series *series);
+uint64_t weir_series_label_bytes_max(const struct weir_series *series);
 
 /* Number of the series with exactly these canonical labels: fingerprint, then full comparison.
  * Any thread. WEIR_NOT_FOUND. */

@@ -104,10 +104,21 @@ chunk_open(struct weir_worker *worker, size_t bytes)
     chunk->packets = 0;
     chunk->records = 0;
     chunk->samples = 0;
+    chunk->peer_count = 0;
     chunk->opened_tsc = worker->packets[worker->packet_at].receive_tsc;
     worker->chunk = chunk;
     worker->chunk_opened_ns = worker->now_ns;
     return true;
+}
+
+/* The packet's sender in the chunk's list. */
+static uint16_t
+peer_put(struct weir_chunk *chunk, const struct weir_packet *packet)
+{
+    const struct weir_peer *last = &chunk->peers[chunk->peer_count - (chunk->peer_count > 0)];
+    if (chunk->peer_count == 0 || memcmp(last, &packet->peer, sizeof *last) != 0)
+        chunk->peers[chunk->peer_count++] = packet->peer;
+    return (uint16_t)(chunk->peer_count - 1);
 }
 
 /* Room for a list, which takes up to 50 times what its text does. The last chunks are for the text
@@ -143,7 +154,8 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
         .source = packet->source,
         .proto = packet->proto,
         .resolved = resolved,
-        .defines = run->count,
+        .defines = (uint16_t)run->count,
+        .peer = peer_put(chunk, packet),
         .receive_ms = packet->receive_ms};
     uint8_t *at = chunk->lines + chunk->used;
     text.list_count = resolved ? (uint16_t)run->list_count : 0;
@@ -223,6 +235,7 @@ weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *r
         .time_unit = packet->time_unit & 0x7f,
         .resolved = resolved,
         .samples = (uint16_t)record->point_count,
+        .peer = peer_put(chunk, packet),
         .receive_ms = packet->receive_ms};
     uint8_t *at = chunk->lines + chunk->used;
     memcpy(at, &line, sizeof line);

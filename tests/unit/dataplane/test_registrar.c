@@ -90,6 +90,9 @@ static struct {
     struct weir_registrar *registrar;
     struct weir_chunk *chunk; /* being filled */
     uint64_t chunk_number;
+    struct weir_peer peer; /* who sends the next lines */
+    struct weir_prefix trusted;
+    void *shares[2];
 } t;
 
 static int
@@ -122,6 +125,8 @@ teardown(void **state)
 {
     (void)state;
     weir_registrar_free(t.registrar);
+    free(t.shares[0]);
+    free(t.shares[1]);
     stages_end();
     return 0;
 }
@@ -136,12 +141,15 @@ line_of(uint32_t source, const void *text, size_t size, unsigned samples, bool r
         t.chunk->number = ++t.chunk_number;
         t.chunk->opened_tsc = 1000 * t.chunk_number;
         t.chunk->ack_waiting = false;
+        t.chunk->peer_count = 0;
     }
     assert_true(weir_chunk_line_bytes(size) <= WEIR_CHUNK_BYTES - t.chunk->used);
+    t.chunk->peers[t.chunk->peer_count++] = t.peer;
     const struct weir_chunk_line header = {.size = (uint32_t)size,
         .source = source,
         .samples = (uint16_t)samples,
         .resolved = resolved,
+        .peer = (uint16_t)(t.chunk->peer_count - 1),
         .receive_ms = 1234};
     memcpy(t.chunk->lines + t.chunk->used, &header, sizeof header);
     memcpy(t.chunk->lines + t.chunk->used + sizeof header, text, size);
@@ -199,7 +207,7 @@ resolved_line(uint32_t source, const char *text)
 
 /* A definition of so many series, of which these are unknown. */
 static void
-definition(uint32_t source, const char *text, uint32_t defines)
+definition(uint32_t source, const char *text, uint16_t defines)
 {
     alignas(8) static uint8_t line[4096];
     struct weir_definition_text head = {.sender = 1};
@@ -816,6 +824,106 @@ test_registrar_with_a_limit_takes_a_chunk_in_several_rounds(void **state)
     closed();
 }
 
+/* What is written on standard error between the two goes into text. */
+static int captured[2];
+
+static int
+capture_begin(void)
+{
+    assert_int_equal(pipe2(captured, O_NONBLOCK), 0);
+    int kept = dup(STDERR_FILENO);
+    assert_int_equal(dup2(captured[1], STDERR_FILENO), STDERR_FILENO);
+    return kept;
+}
+
+static void
+capture_end(int kept, char *text, size_t size)
+{
+    dup2(kept, STDERR_FILENO);
+    ssize_t got = read(captured[0], text, size - 1);
+    text[got > 0 ? got : 0] = '\0';
+    close(kept);
+    close(captured[0]);
+    close(captured[1]);
+}
+
+/* From here on a source defines no more than its share of so many series and label bytes. */
+static void
+bound_sources(uint64_t series, uint64_t label_bytes)
+{
+    assert_int_equal(weir_prefix_parse("10.0.0.9", &t.trusted), WEIR_OK);
+    t.shares[0] = zeroed(weir_shares_footprint(8));
+    t.shares[1] = zeroed(weir_shares_footprint(8));
+    t.options.series_shares = weir_shares_init(t.shares[0], series, 8, &stages.key);
+    t.options.label_shares = weir_shares_init(t.shares[1], label_bytes, 8, &stages.key);
+    t.options.trusted = (struct weir_prefixes){&t.trusted, 1};
+    weir_registrar_free(t.registrar);
+    assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
+}
+
+/* Sends a line from 10.0.0.LAST and returns how many of its words were taken. */
+static unsigned
+sent_from(uint8_t last, const char *text, unsigned words, bool resolved)
+{
+    weir_peer_set_ipv4(&t.peer, (const uint8_t[]){10, 0, 0, last});
+    uint64_t refused = stages.counts.unit[WEIR_UNIT_SAMPLES].rejected[WEIR_REASON_over_share];
+    if (resolved)
+        resolved_line(1, text);
+    else
+        line(1, text, words);
+    send_chunk(1);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 1);
+    struct weir_chunk *chunk = weir_ring_pop(stages.settled);
+    while (chunk->used == 0) {
+        assert_true(weir_ring_push(stages.settled, chunk));
+        chunk = weir_ring_pop(stages.settled);
+    }
+    chunk->used = 0;
+    assert_true(weir_ring_push(stages.settled, chunk));
+    return words - (unsigned)(
+        stages.counts.unit[WEIR_UNIT_SAMPLES].rejected[WEIR_REASON_over_share] - refused);
+}
+
+static void
+test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full(void **state)
+{
+    (void)state;
+    bound_sources(16, 1 << 20);
+    stages_give_batch(stages.empties);
+    char events[4096];
+    int kept = capture_begin();
+    assert_int_equal(sent_from(1, "a b c d e f g h i j k", 11, false), 9);
+    assert_int_equal(sent_from(1, "l", 1, true), 0);
+    assert_int_equal(sent_from(2, "m n o", 3, true), 2);
+    assert_int_equal(sent_from(3, "p", 1, false), 1);
+    assert_int_equal(sent_from(2, "a b i m n q", 6, false), 5); /* known series are everybody's */
+    assert_int_equal(sent_from(2, "a b i m n q", 6, true), 5);
+    assert_int_equal(sent_from(9, "q r s", 3, false), 3); /* trusted */
+    capture_end(kept, events, sizeof events);
+    assert_non_null(strstr(events, " event=over_share table=series who=10.0.0.1"));
+    assert_null(strstr(events, "who=10.0.0.2")); /* one event a minute */
+    assert_true(weir_degraded_by(&stages.degraded, WEIR_DEGRADED_series_full,
+        weir_mono_ns() / 1000000));
+    assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_over_share), 1);
+    assert_int_equal(stages.counts.counter[WEIR_COUNTER_series_defined], 15);
+    assert_true(weir_registrar_flush(t.registrar));
+    take_batch();
+}
+
+static void
+test_registrar_leaves_a_source_its_share_of_the_memory_for_labels(void **state)
+{
+    (void)state;
+    bound_sources(SERIES_MAX, 20 * LONG_LABEL);
+    stages_give_batch(stages.empties);
+    assert_int_equal(
+        sent_from(1, "La Lb Lc Ld Le Lf Lg Lh Li Lj Lk Ll", 12, false), 10);
+    assert_int_equal(sent_from(2, "Lm Ln Lo", 3, false), 2);
+    assert_int_equal(sent_from(2, "m", 1, false), 1); /* a short one has room */
+    assert_true(weir_registrar_flush(t.registrar));
+    take_batch();
+}
+
 int
 main(void)
 {
@@ -828,6 +936,8 @@ main(void)
         TEST(test_registrar_counts_what_the_worker_counted),
         TEST(test_registrar_tells_once_that_the_table_is_full),
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),
+        TEST(test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full),
+        TEST(test_registrar_leaves_a_source_its_share_of_the_memory_for_labels),
         TEST(test_registrar_defines_points_and_says_their_numbers),
         TEST(test_registrar_defines_the_series_of_a_definition_without_a_sample),
         TEST(test_registrar_refuses_series_of_a_definition_when_the_table_is_full),
