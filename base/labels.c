@@ -83,6 +83,15 @@ weir_labels_find(const uint8_t *labels, size_t size, const char *name, struct we
     return false;
 }
 
+bool
+weir_labels_reserved(const uint8_t *labels, size_t size)
+{
+    struct weir_label name;
+    return weir_labels_find(labels, size, WEIR_NAME_LABEL, &name) &&
+        name.value_size == sizeof WEIR_LOST_NAME - 1 &&
+        memcmp(name.value, WEIR_LOST_NAME, sizeof WEIR_LOST_NAME - 1) == 0;
+}
+
 enum weir_err
 weir_definition_append(uint8_t *list, size_t capacity, size_t *used, const uint8_t *labels,
     size_t size)

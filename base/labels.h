@@ -26,6 +26,8 @@
 #define WEIR_LABELS_COUNT_MAX 64
 #define WEIR_LABELS_BYTES_MAX 8192
 #define WEIR_NAME_LABEL "__name__"
+/* Metric name of series whose definition damage has taken. No sender may use it. */
+#define WEIR_LOST_NAME "weir_lost_definition"
 
 struct weir_label {
     const uint8_t *name; /* borrowed */
@@ -48,6 +50,9 @@ enum weir_err weir_labels_next(const uint8_t *labels, size_t size, size_t *at,
 /* Finds one label by name. False where it is not there. */
 bool weir_labels_find(const uint8_t *labels, size_t size, const char *name,
     struct weir_label *out);
+
+/* Is the metric name one that only the log gives? */
+bool weir_labels_reserved(const uint8_t *labels, size_t size);
 
 /* Appends one definition to a list of *used bytes. WEIR_FULL where capacity does not hold it. */
 enum weir_err weir_definition_append(uint8_t *list, size_t capacity, size_t *used,

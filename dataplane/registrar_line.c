@@ -171,11 +171,16 @@ point_define(struct weir_registrar *registrar)
     }
     if (work->resolved != NULL) {
         const uint8_t *labels = (const uint8_t *)(work->resolved + 1);
+        if (weir_labels_reserved(labels, work->resolved->labels_size)) {
+            samples_reject(registrar, 1, WEIR_REASON_bad_labels);
+            return;
+        }
         err = series_define(registrar, work->resolved->fingerprint, labels,
             work->resolved->labels_size);
     } else {
         size_t size;
-        if (text_labels(registrar, &size) != WEIR_OK) {
+        if (text_labels(registrar, &size) != WEIR_OK ||
+            weir_labels_reserved(registrar->labels, size)) {
             samples_reject(registrar, 1, WEIR_REASON_bad_labels);
             return;
         }

@@ -231,17 +231,24 @@ find(const struct weir_series *series, struct weir_hash128 fingerprint, const ui
     return place;
 }
 
-/* Labels and their end first, then the count, then the slot: whoever finds the slot may read the
- * labels, and whoever reads the count may read the labels of every number below it. */
+/* Labels and their end first, then the count: whoever reads the count may read the labels of every
+ * number below it. */
 static void
-publish(struct weir_series *series, const struct place *place, uint64_t number,
-    const uint8_t *labels, size_t size)
+append(struct weir_series *series, uint64_t number, const uint8_t *labels, size_t size)
 {
     uint64_t from = series->offsets[number];
     memcpy(series->arena + from, labels, size);
     series->offsets[number + 1] = from + size;
     /* release pairs with the acquire in weir_series_count */
     atomic_store_explicit(&series->count, number + 1, memory_order_release);
+}
+
+/* The slot last: whoever finds it may read the labels. */
+static void
+publish(struct weir_series *series, const struct place *place, uint64_t number,
+    const uint8_t *labels, size_t size)
+{
+    append(series, number, labels, size);
     atomic_store_explicit(&place->free->word1, weir_slot_word1(place->hash, number),
         memory_order_relaxed);
     /* release pairs with the acquire of word0 in find_slot */
@@ -252,7 +259,7 @@ publish(struct weir_series *series, const struct place *place, uint64_t number,
 }
 
 static enum weir_err
-check_room(const struct weir_series *series, const struct place *place, size_t size)
+check_room(const struct weir_series *series, size_t size)
 {
     uint64_t count = atomic_load_explicit(&series->count, memory_order_relaxed);
     if (count == series->series_max)
@@ -263,6 +270,12 @@ check_room(const struct weir_series *series, const struct place *place, size_t s
             "label arena full: %llu of series.label_bytes %llu used by %llu series",
             (unsigned long long)series->offsets[count],
             (unsigned long long)series->label_bytes, (unsigned long long)count);
+    return WEIR_OK;
+}
+
+static enum weir_err
+check_slot(const struct place *place)
+{
     if (place->free == NULL)
         return weir_fail(WEIR_FULL, 0, "a fingerprint collided %d times",
             WEIR_SERIES_ATTEMPTS_MAX);
@@ -303,7 +316,9 @@ weir_series_define_at(struct weir_series *series, struct weir_hash128 fingerprin
     struct place place = find(series, fingerprint, labels, size);
     *defined = false;
     if (!place.found) {
-        enum weir_err err = check_room(series, &place, size);
+        enum weir_err err = check_room(series, size);
+        if (err == WEIR_OK)
+            err = check_slot(&place);
         if (err != WEIR_OK)
             return err;
         place.number = atomic_load_explicit(&series->count, memory_order_relaxed);
@@ -325,16 +340,19 @@ weir_series_restore(struct weir_series *series, uint64_t number, const uint8_t *
     if (size > WEIR_LABELS_BYTES_MAX)
         return weir_fail(WEIR_CORRUPT, 0, "definition of series %llu has %zu bytes",
             (unsigned long long)number, size);
-    struct place place =
-        find(series, weir_series_fingerprint(series, labels, size), labels, size);
-    if (place.found)
-        return weir_fail(WEIR_CORRUPT, 0, "series %llu is defined again as %llu",
-            (unsigned long long)place.number, (unsigned long long)number);
-    enum weir_err err = check_room(series, &place, size);
+    enum weir_err err = check_room(series, size);
     if (err != WEIR_OK)
         return err;
-    publish(series, &place, number, labels, size);
-    return WEIR_OK;
+    struct place place =
+        find(series, weir_series_fingerprint(series, labels, size), labels, size);
+    if (place.found || weir_labels_reserved(labels, size)) {
+        append(series, number, labels, size);
+        return WEIR_OK;
+    }
+    err = check_slot(&place);
+    if (err == WEIR_OK)
+        publish(series, &place, number, labels, size);
+    return err;
 }
 
 void

@@ -71,6 +71,8 @@ enum weir_err weir_series_define_at(struct weir_series *series, struct weir_hash
     const uint8_t *labels, size_t size, uint64_t *number, bool *defined) WEIR_MUST_USE;
 
 /* Recovery: enters a definition read from the log; numbers come in ascending order without gap.
+ * Labels that an earlier number has, and those that no sender may use, keep their number and are
+ * found under no other: what is resolved goes on under the first number.
  * WEIR_CORRUPT where number is not the next. */
 enum weir_err weir_series_restore(struct weir_series *series, uint64_t number,
     const uint8_t *labels, size_t size) WEIR_MUST_USE;

@@ -12,7 +12,7 @@
 #define LOST_DEFINITIONS_MAX (UINT64_C(1) << 28)
 #define LOST_LABELS_MAX 256
 
-static const char lost_value[] = "weir_lost_definition";
+static const char lost_value[] = WEIR_LOST_NAME;
 
 static enum weir_err
 lost_labels(uint64_t lost, uint8_t canonical[LOST_LABELS_MAX], size_t *size)

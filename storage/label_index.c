@@ -36,6 +36,7 @@ struct weir_label_index {
     struct posting *slots; /* open addressing; name NULL is empty */
     uint64_t slot_count;   /* power of two */
     uint64_t slots_used;
+    struct weir_twins twins;
 };
 
 enum weir_err
@@ -70,6 +71,7 @@ weir_label_index_free(struct weir_label_index *index)
         free(index->chunks[i]);
     free(index->slots);
     free(index->definitions);
+    weir_twins_fini(&index->twins);
     free(index);
 }
 
@@ -240,12 +242,18 @@ weir_label_index_add(struct weir_label_index *index, const uint8_t *labels, size
     if (parsed != WEIR_END)
         size = 0;
     uint8_t *placed = NULL;
-    enum weir_err err = place(index, labels, size, &placed);
+    enum weir_err err = weir_twins_reserve(&index->twins);
+    if (err == WEIR_OK)
+        err = place(index, labels, size, &placed);
     if (err == WEIR_OK)
         err = postings_add(index, placed + 2, size, (uint32_t)index->count);
     if (err != WEIR_OK)
         return err;
-    index->definitions[index->count++] = placed;
+    index->definitions[index->count] = placed;
+    if (size != 0)
+        weir_twins_add(&index->twins, index->definitions, (uint32_t)index->count,
+            (uint32_t)weir_hash_part(&index->key, 0, labels, size).lo);
+    index->count++;
     index->chunk_used += 2 + size;
     return parsed == WEIR_END ? WEIR_OK : parsed;
 }
@@ -254,7 +262,7 @@ enum weir_err
 weir_label_index_add_lost(struct weir_label_index *index)
 {
     static const char name[] = WEIR_NAME_LABEL;
-    static const char value[] = "weir_lost_definition";
+    static const char value[] = WEIR_LOST_NAME;
     char number[24];
     int digits = snprintf(number, sizeof number, "%llu", (unsigned long long)index->count);
     struct weir_label labels[2] = {
@@ -275,6 +283,12 @@ weir_label_index_labels(const struct weir_label_index *index, uint64_t number,
     memcpy(&stored, index->definitions[number], 2);
     *labels = index->definitions[number] + 2;
     *size = stored;
+}
+
+const struct weir_twins *
+weir_label_index_twins(const struct weir_label_index *index)
+{
+    return &index->twins;
 }
 
 /* The postings of an equality, NULL where no series has it; false for a match they do not serve. */
@@ -335,6 +349,8 @@ weir_label_index_select(const struct weir_label_index *index, const struct weir_
         bool all = true;
         for (size_t m = 0; m < count && all; m++)
             all = labels_match(index, number, &matches[m]);
+        if (index->twins.count != 0)
+            all = all && !weir_twins_is_later(&index->twins, number);
         found[kept] = number;
         kept += all;
     }

@@ -114,6 +114,7 @@ weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
 /* A scan over one frame's samples. */
 struct scan {
     const uint64_t *numbers; /* NULL: all series */
+    const size_t *places; /* of those in the caller's list; NULL: they are the same */
     size_t number_count;
     int64_t from_ms;
     int64_t to_ms;
@@ -153,8 +154,9 @@ scan_samples(const struct scan *scan, const struct weir_sample *samples, size_t 
             continue;
         if (samples[i].time_ms < scan->from_ms || samples[i].time_ms >= scan->to_ms)
             continue;
-        enum weir_err err =
-            scan->call(scan->context, at, samples[i].time_ms, weir_sample_double(&samples[i]));
+        enum weir_err err = scan->call(scan->context,
+            scan->places != NULL ? scan->places[at] : at, samples[i].time_ms,
+            weir_sample_double(&samples[i]));
         if (err != WEIR_OK)
             return err;
     }
@@ -274,30 +276,98 @@ weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *check, v
     reader->check_context = context;
 }
 
-enum weir_err
-weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t number_count,
-    int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
+/* A number of a scan, and its place in the caller's list. */
+struct selected {
+    uint64_t number;
+    size_t place;
+};
+
+static int
+by_number(const void *left, const void *right)
 {
-    const struct scan scan = {.numbers = numbers,
-        .number_count = number_count,
-        .from_ms = from_ms,
-        .to_ms = to_ms,
-        .call = call,
-        .context = context};
+    const struct selected *a = left;
+    const struct selected *b = right;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* The later numbers of the selected series, under the places of the first. */
+static size_t
+find_twins(const struct weir_twins *twins, const struct scan *scan, struct selected *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < twins->count; i++) {
+        size_t at = lower_bound(scan->numbers, scan->number_count, twins->twins[i].first);
+        if (at < scan->number_count && scan->numbers[at] == twins->twins[i].first)
+            out[count++] = (struct selected){twins->twins[i].number, at};
+    }
+    return count;
+}
+
+/* The scan's list with the later numbers of its series in it. *memory holds it, for the caller to
+ * free. */
+static enum weir_err
+add_twins(const struct weir_twins *twins, struct scan *scan, void **memory)
+{
+    size_t most = scan->number_count + twins->count;
+    struct selected *all = malloc(most * (sizeof *all + sizeof(uint64_t) + sizeof(size_t)));
+    if (all == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "scan of %zu numbers", most);
+    *memory = all;
+    size_t count = find_twins(twins, scan, all);
+    if (count == 0)
+        return WEIR_OK;
+    for (size_t i = 0; i < scan->number_count; i++)
+        all[count++] = (struct selected){scan->numbers[i], i};
+    qsort(all, count, sizeof *all, by_number);
+    uint64_t *numbers = (uint64_t *)(all + most);
+    size_t *places = (size_t *)(numbers + most);
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] = all[i].number;
+        places[i] = all[i].place;
+    }
+    scan->numbers = numbers;
+    scan->places = places;
+    scan->number_count = count;
+    return WEIR_OK;
+}
+
+static enum weir_err
+scan_frames(struct weir_reader *reader, const struct scan *scan)
+{
     enum weir_err err = WEIR_OK;
-    reader->corrupt_before = reader->corrupt;
-    bool any = numbers == NULL || number_count > 0;
-    uint64_t frames = any ? reader->catalog.entry_count : 0;
-    for (uint64_t i = 0; i < frames && err == WEIR_OK; i++) {
+    for (uint64_t i = 0; i < reader->catalog.entry_count && err == WEIR_OK; i++) {
         struct weir_catalog_entry *entry = &reader->catalog.entries[i];
-        if (entry->time_max_ms < from_ms || entry->time_min_ms >= to_ms ||
+        if (entry->time_max_ms < scan->from_ms || entry->time_min_ms >= scan->to_ms ||
             weir_catalog_released(&reader->catalog, entry->offset))
             continue;
         if (reader->check != NULL)
             err = reader->check(reader->check_context);
         if (err == WEIR_OK)
-            err = scan_frame(reader, &scan, entry);
+            err = scan_frame(reader, scan, entry);
     }
+    return err;
+}
+
+enum weir_err
+weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t number_count,
+    int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
+{
+    struct scan scan = {.numbers = numbers,
+        .number_count = number_count,
+        .from_ms = from_ms,
+        .to_ms = to_ms,
+        .call = call,
+        .context = context};
+    const struct weir_twins *twins =
+        reader->catalog.labels != NULL ? weir_label_index_twins(reader->catalog.labels) : NULL;
+    void *memory = NULL;
+    enum weir_err err = WEIR_OK;
+    reader->corrupt_before = reader->corrupt;
+    if (numbers != NULL && number_count != 0 && twins != NULL && twins->count != 0)
+        err = add_twins(twins, &scan, &memory);
+    if (err == WEIR_OK && (numbers == NULL || number_count > 0))
+        err = scan_frames(reader, &scan);
+    free(memory);
     if (reader->corrupt != reader->corrupt_before)
         weir_event(WEIR_WARN, "blocks_skipped", "first_offset=%" PRIu64 " blocks=%" PRIu64,
             reader->corrupt_at, reader->corrupt - reader->corrupt_before);

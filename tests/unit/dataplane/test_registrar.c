@@ -383,6 +383,24 @@ test_registrar_keeps_a_record_for_its_good_samples(void **state)
     assert_int_equal(take_batch()->count, 1);
 }
 
+/* A sender that defines it before damage does would take the name of a lost series. */
+static void
+test_registrar_refuses_the_name_of_lost_definitions_by_every_way(void **state)
+{
+    (void)state;
+    stages_give_batch(stages.empties);
+    line(5, WEIR_LOST_NAME " a", 2);
+    resolved_line(5, WEIR_LOST_NAME);
+    definition(5, WEIR_LOST_NAME " b", 2);
+    line(5, WEIR_LOST_NAME "s", 1);
+    send_chunk(1);
+    weir_registrar_run_once(t.registrar);
+    expect_settlement(take_settled(), 0, 5, 3, 1, 1);
+    assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_labels), 2);
+    assert_int_equal(stages.counts.counter[WEIR_COUNTER_definitions_refused], 1);
+    assert_int_equal(weir_series_count(stages.series), 3);
+}
+
 static void
 test_registrar_counts_what_the_worker_counted(void **state)
 {
@@ -933,6 +951,7 @@ main(void)
         TEST(test_registrar_does_not_define_a_series_twice),
         TEST(test_registrar_settles_each_run_of_a_source),
         TEST(test_registrar_keeps_a_record_for_its_good_samples),
+        TEST(test_registrar_refuses_the_name_of_lost_definitions_by_every_way),
         TEST(test_registrar_counts_what_the_worker_counted),
         TEST(test_registrar_tells_once_that_the_table_is_full),
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),

@@ -183,7 +183,7 @@ test_series_arena_full_is_refused_by_name(void **state)
 }
 
 static void
-test_series_restore_refuses_gaps_and_repeats(void **state)
+test_series_restore_refuses_gaps_and_repeated_numbers(void **state)
 {
     (void)state;
     struct weir_series *series = make(10, LABEL_BYTES);
@@ -192,11 +192,56 @@ test_series_restore_refuses_gaps_and_repeats(void **state)
     assert_int_equal(weir_series_restore(series, 1, labels, size), WEIR_CORRUPT);
     assert_int_equal(weir_series_restore(series, 0, labels, size), WEIR_OK);
     assert_int_equal(weir_series_restore(series, 0, labels, size), WEIR_CORRUPT);
-    assert_int_equal(weir_series_restore(series, 1, labels, size), WEIR_CORRUPT);
     assert_int_equal(weir_series_restore(series, 1, labels, WEIR_LABELS_BYTES_MAX + 1),
         WEIR_CORRUPT);
     assert_int_equal(weir_series_count(series), 1);
     expect_number(series, 0, 0);
+    free(series);
+}
+
+/* A definition that damage had hidden is back, and its sender gave it anew meanwhile. */
+static void
+test_series_restore_takes_equal_labels_and_resolves_to_the_first_number(void **state)
+{
+    (void)state;
+    struct weir_series *series = make(10, LABEL_BYTES);
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    const uint8_t *stored;
+    size_t size = labels_of(0, labels), stored_size;
+    uint64_t number;
+    bool defined;
+    assert_int_equal(weir_series_restore(series, 0, labels, size), WEIR_OK);
+    assert_int_equal(weir_series_restore(series, 1, labels, size), WEIR_OK);
+    assert_int_equal(weir_series_restore(series, 2, labels, size), WEIR_OK);
+    expect_number(series, 0, 0);
+    weir_series_labels(series, 2, &stored, &stored_size);
+    assert_int_equal(stored_size, size);
+    assert_memory_equal(stored, labels, size);
+    assert_int_equal(define(series, 0, &number, &defined), WEIR_OK);
+    assert_false(defined);
+    assert_int_equal(number, 0);
+    assert_int_equal(define(series, 1, &number, &defined), WEIR_OK);
+    assert_int_equal(number, 3);
+    free(series);
+}
+
+/* The log's own names: whatever an old log holds under them, the next start is not refused, and no
+ * sender's sample is added to them. */
+static void
+test_series_restore_takes_reserved_names_any_number_of_times_and_resolves_none(void **state)
+{
+    (void)state;
+    struct weir_series *series = make(10, LABEL_BYTES);
+    struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL,
+        (const uint8_t *)WEIR_LOST_NAME, 8, sizeof WEIR_LOST_NAME - 1};
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    size_t size;
+    uint64_t number;
+    assert_int_equal(weir_labels_encode(&label, 1, labels, &size), WEIR_OK);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(weir_series_restore(series, i, labels, size), WEIR_OK);
+    assert_int_equal(weir_series_count(series), 3);
+    assert_int_equal(weir_series_resolve(series, labels, size, &number), WEIR_NOT_FOUND);
     free(series);
 }
 
@@ -210,7 +255,10 @@ main(void)
         cmocka_unit_test(test_series_past_the_last_attempt_is_refused),
         cmocka_unit_test(test_series_table_full_is_refused_by_name),
         cmocka_unit_test(test_series_arena_full_is_refused_by_name),
-        cmocka_unit_test(test_series_restore_refuses_gaps_and_repeats),
+        cmocka_unit_test(test_series_restore_refuses_gaps_and_repeated_numbers),
+        cmocka_unit_test(test_series_restore_takes_equal_labels_and_resolves_to_the_first_number),
+        cmocka_unit_test(
+            test_series_restore_takes_reserved_names_any_number_of_times_and_resolves_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -386,6 +386,77 @@ test_reader_calls_duplicates_in_log_order(void **state)
         assert_true(seen[i].value == (double)(i + 1));
 }
 
+/* Damage hid a definition for a while, and its sender gave it anew: one series, the later wins. */
+static void
+test_reader_answers_numbers_with_equal_labels_as_one_series(void **state)
+{
+    (void)state;
+    uint64_t a = define("cpu", "one");
+    uint64_t b = define("cpu", "two");
+    sample(a, 5, 1);
+    sample(b, 5, 2);
+    write_frame(IN_FILE);
+    uint64_t a_again = define("cpu", "one");
+    sample(a_again, 5, 3);
+    sample(a_again, 6, 4);
+    sample(b, 6, 5);
+    write_frame(IN_FILE);
+    sample(a, 6, 6);
+    write_frame(IN_FILE);
+    assert_int_equal(define("cpu", "one"), 3);
+    write_frame(IN_FILE);
+    open_reader(false);
+    struct weir_match match = {"__name__", "cpu", 3, WEIR_MATCH_EQUAL};
+    uint64_t *numbers;
+    size_t count;
+    assert_int_equal(
+        weir_reader_select(instance.reader, &match, 1, &numbers, &count), WEIR_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(numbers[0], a);
+    assert_int_equal(numbers[1], b);
+    static const struct seen expected[] = {
+        {0, 5, 1}, {1, 5, 2}, {1, 6, 5}, {0, 5, 3}, {0, 6, 4}, {0, 6, 6}};
+    assert_int_equal(scan(numbers, 2, INT64_MIN, INT64_MAX), 6);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(seen[i].index, expected[i].index);
+        assert_int_equal(seen[i].time_ms, expected[i].time_ms);
+        assert_true(seen[i].value == expected[i].value);
+    }
+    assert_int_equal(scan(numbers + 1, 1, INT64_MIN, INT64_MAX), 2);
+    assert_int_equal(scan(numbers, 1, INT64_MIN, INT64_MAX), 4);
+    free(numbers);
+    assert_int_equal(weir_reader_select(instance.reader, NULL, 0, &numbers, &count), WEIR_OK);
+    assert_int_equal(count, 2);
+    free(numbers);
+}
+
+/* Many more series than the table of label sets holds at first. */
+static void
+test_reader_finds_equal_labels_among_many_series(void **state)
+{
+    (void)state;
+    enum { DISTINCT = 3000, AGAIN = 70 };
+    for (int i = 0; i < DISTINCT + AGAIN; i++) {
+        char host[16];
+        snprintf(host, sizeof host, "h%d", i < DISTINCT ? i : (i - DISTINCT) * 40);
+        define("m", host);
+        if (i % 500 == 499) {
+            sample(0, i, i);
+            write_frame(IN_FILE);
+        }
+    }
+    sample(0, 1, 1);
+    write_frame(IN_FILE);
+    open_reader(false);
+    uint64_t *numbers;
+    size_t count;
+    assert_int_equal(weir_reader_select(instance.reader, NULL, 0, &numbers, &count), WEIR_OK);
+    assert_int_equal(count, DISTINCT);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(numbers[i], i);
+    free(numbers);
+}
+
 static void
 test_reader_skips_a_damaged_block_and_counts_it(void **state)
 {
@@ -549,7 +620,9 @@ test_reader_sees_published_frames_without_the_files(void **state)
     open_reader(true);
     assert_int_equal(scan_all(), 0);
     for (int64_t t = 0; t < 10; t++) {
-        uint64_t number = define("cpu", "x");
+        char host[8];
+        snprintf(host, sizeof host, "h%d", (int)t);
+        uint64_t number = define("cpu", host);
         sample(number, t, t);
         write_frame(IN_RING);
         refresh();
@@ -777,6 +850,8 @@ main(void)
         TEST(test_reader_tells_definitions_and_scans_all_series),
         TEST(test_reader_scans_large_frames_block_by_block),
         TEST(test_reader_calls_duplicates_in_log_order),
+        TEST(test_reader_answers_numbers_with_equal_labels_as_one_series),
+        TEST(test_reader_finds_equal_labels_among_many_series),
         TEST(test_reader_skips_a_damaged_block_and_counts_it),
         TEST(test_reader_of_a_stopped_log_ends_at_the_torn_frame),
         TEST(test_reader_of_a_stopped_log_ends_where_the_chain_breaks),
