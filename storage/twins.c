@@ -63,7 +63,8 @@ weir_twins_add(struct weir_twins *twins, uint8_t *const *definitions, uint32_t n
     uint64_t at = hash & (twins->slot_count - 1);
     for (; twins->slots[at] != 0; at = (at + 1) & (twins->slot_count - 1)) {
         uint32_t there = (uint32_t)twins->slots[at] - 1;
-        if (twins->slots[at] >> 32 == hash && same_labels(definitions[there], definitions[number])) {
+        if (twins->slots[at] >> 32 == hash &&
+            same_labels(definitions[there], definitions[number])) {
             twins->twins[twins->count++] = (struct weir_twin){number, there};
             return;
         }
