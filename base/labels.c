@@ -13,7 +13,7 @@ compare_names(const struct weir_label *a, const struct weir_label *b)
     return order != 0 ? order : (int)a->name_size - (int)b->name_size;
 }
 
-/* Insertion sort: agents send labels nearly sorted, and there are at most 64. */
+/* Insertion sort: agents send labels nearly sorted, and there are at most 65. */
 static void
 sort_by_name(struct weir_label *labels, size_t count)
 {
@@ -30,7 +30,8 @@ enum weir_err
 weir_labels_encode(struct weir_label *labels, size_t count, uint8_t *out, size_t *size)
 {
     if (count > WEIR_LABELS_COUNT_MAX)
-        return weir_fail(WEIR_LIMIT, 0, "%zu labels, at most %d", count, WEIR_LABELS_COUNT_MAX);
+        return weir_fail(WEIR_LIMIT, 0, "%zu labels, at most %d with the name", count,
+            WEIR_LABELS_COUNT_MAX);
     sort_by_name(labels, count);
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {

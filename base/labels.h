@@ -23,7 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_LABELS_COUNT_MAX 64
+#define WEIR_TAGS_COUNT_MAX 64 /* labels beside the name */
+#define WEIR_LABELS_COUNT_MAX (WEIR_TAGS_COUNT_MAX + 1)
 #define WEIR_LABELS_BYTES_MAX 8192
 #define WEIR_NAME_LABEL "__name__"
 /* Metric name of series whose definition damage has taken. No sender may use it. */

@@ -40,8 +40,8 @@ read_tags(struct weir_line_labels *line, struct weir_influx_decoder *decoder, si
     enum weir_influx_result result;
     for (*count = 0; (result = weir_influx_tag(decoder, &key, &value)) == WEIR_INFLUX_OK;
          (*count)++) {
-        if (*count == WEIR_LABELS_COUNT_MAX - 1) /* the name is one too */
-            return weir_fail(WEIR_LIMIT, 0, "more than %d labels", WEIR_LABELS_COUNT_MAX);
+        if (*count == WEIR_TAGS_COUNT_MAX)
+            return weir_fail(WEIR_LIMIT, 0, "more than %d tags", WEIR_TAGS_COUNT_MAX);
         enum weir_err err = plain_text(line, key, WEIR_INFLUX_KEY, &line->room_used, &key);
         if (err == WEIR_OK)
             err = plain_text(line, value, WEIR_INFLUX_KEY, &line->room_used, &value);

@@ -37,7 +37,8 @@ collect(const uint8_t *list, size_t size, struct weir_label *labels, size_t *cou
     enum weir_err err;
     while ((err = weir_labels_next(list, size, &at, &label)) == WEIR_OK) {
         if (*count == WEIR_LABELS_COUNT_MAX)
-            return weir_fail(WEIR_LIMIT, 0, "more than %d labels", WEIR_LABELS_COUNT_MAX);
+            return weir_fail(WEIR_LIMIT, 0, "more than %d labels beside the name",
+                WEIR_TAGS_COUNT_MAX);
         if (!text_valid(&label))
             return weir_fail(WEIR_INVALID, 0, "a label that is not UTF-8");
         labels[(*count)++] = label;

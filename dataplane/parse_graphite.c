@@ -15,7 +15,8 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct weir_scan_set structural = {{';', '=', ';', '='}};
+/* Only what ends a word: a path's tags are read where its series is not known. */
+static const struct weir_scan_set structural = {{' ', ' ', ' ', ' '}};
 
 /* Part 1 of the raw key. No field of an Influx line can be a newline, so that the two protocols'
  * keys never meet. */
@@ -27,7 +28,7 @@ struct run {
     struct weir_parsed *out;
     const uint8_t *data;
     size_t size;
-    uint8_t end_byte; /* what the packet's end reads as: a newline where it is final */
+    uint8_t end_byte; /* what the packet's end reads as: a newline where it ends a line */
     struct weir_hash128 suffix;
     struct weir_scan scan;
 };
@@ -94,36 +95,13 @@ accept_line(struct run *run, struct token path, size_t size, const struct weir_d
     add_record(run, path.data, size, 1, WEIR_REASON_NONE);
 }
 
-/* Walks path;tag=value;... from start to the separator behind it. */
-static inline bool
-walk_path(struct run *run, size_t start, size_t *end)
-{
-    size_t at = weir_scan_next(&run->scan);
-    while (byte_at(run, at) == '=')
-        at = weir_scan_next(&run->scan);
-    if (at == start)
-        return false;
-    while (byte_at(run, at) == ';') {
-        size_t equals = weir_scan_next(&run->scan);
-        if (byte_at(run, equals) != '=' || equals == at + 1)
-            return false;
-        at = weir_scan_next(&run->scan);
-        while (byte_at(run, at) == '=')
-            at = weir_scan_next(&run->scan);
-        if (at == equals + 1)
-            return false;
-    }
-    *end = at;
-    return is_separator(byte_at(run, at));
-}
-
 /* Takes one line from start on if it is a usual one: ASCII, one separator between the parts, a
  * decimal value, a whole number as time. Returns the position behind it, 0 if it is none. */
 static inline size_t
 parse_usual_line(struct run *run, size_t start)
 {
-    size_t path_end;
-    if (!walk_path(run, start, &path_end))
+    size_t path_end = weir_scan_next(&run->scan);
+    if (path_end == start || !is_separator(byte_at(run, path_end)))
         return 0;
     size_t value = path_end + 1;
     size_t value_end = weir_scan_next(&run->scan);
@@ -169,44 +147,13 @@ split(const uint8_t *text, size_t size, struct token parts[3])
     }
 }
 
-/* The next tag of a path at *at, which stands at its semicolon. */
-static bool
-next_tag(struct token path, size_t *at, struct token *name, struct token *value)
-{
-    const uint8_t *start = path.data + *at + 1, *end = path.data + path.size;
-    const uint8_t *stop = memchr(start, ';', (size_t)(end - start));
-    if (stop == NULL)
-        stop = end;
-    const uint8_t *equals = memchr(start, '=', (size_t)(stop - start));
-    if (equals == NULL || equals == start || equals + 1 == stop)
-        return false;
-    *name = (struct token){start, (size_t)(equals - start)};
-    *value = (struct token){equals + 1, (size_t)(stop - equals - 1)};
-    *at = (size_t)(stop - path.data);
-    return true;
-}
-
-static size_t
-name_size(struct token path)
-{
-    const uint8_t *semicolon = memchr(path.data, ';', path.size);
-    return semicolon == NULL ? path.size : (size_t)(semicolon - path.data);
-}
-
 static bool
 path_valid(struct token path)
 {
     for (size_t i = 0; i < path.size; i++)
         if (path.data[i] < 0x20 || path.data[i] == 0x7f)
             return false;
-    struct token name, value;
-    size_t at = name_size(path);
-    if (at == 0 || !weir_utf8_valid(path.data, path.size))
-        return false;
-    while (at < path.size)
-        if (!next_tag(path, &at, &name, &value))
-            return false;
-    return true;
+    return weir_utf8_valid(path.data, path.size);
 }
 
 static bool
@@ -282,6 +229,14 @@ read_time(struct token text, const struct weir_packet *packet, int64_t *time_ms)
     return true;
 }
 
+/* A last line of a connection without newline may be part of a longer one; a timestamp is the last
+ * of its three parts. */
+static bool
+cut_off(const struct run *run, bool newline)
+{
+    return !newline && run->packet->stream;
+}
+
 /* Takes the line at *at, whatever it holds. False where its end is not there yet. */
 static bool
 parse_any_line(struct run *run, size_t *at)
@@ -313,7 +268,8 @@ parse_any_line(struct run *run, size_t *at)
     if (good)
         accept_line(run, parts[0], size, &number, time_ms);
     else
-        add_record(run, parts[0].data, size, 0, WEIR_REASON_bad_line);
+        add_record(run, parts[0].data, size, 0,
+            cut_off(run, newline != NULL) ? WEIR_REASON_cut_line : WEIR_REASON_bad_line);
     return true;
 }
 
@@ -336,7 +292,7 @@ weir_graphite_parse(const struct weir_parse_context *context, struct weir_packet
         .out = out,
         .data = packet->data,
         .size = packet->size,
-        .end_byte = packet->final ? '\n' : 0,
+        .end_byte = packet->final && !packet->stream ? '\n' : 0,
         .suffix = weir_hash_part(context->key, 1, key_suffix, sizeof key_suffix),
     };
     if (WEIR_UNLIKELY(packet->skip_line))
@@ -355,50 +311,4 @@ weir_graphite_parse(const struct weir_parse_context *context, struct weir_packet
         weir_scan_seek(&run.scan, at);
     }
     return at;
-}
-
-static struct weir_label
-label(struct token name, struct token value)
-{
-    return (struct weir_label){name.data, value.data, (uint16_t)name.size, (uint16_t)value.size};
-}
-
-/* The one field has all the labels; begin only keeps the text. */
-enum weir_err
-weir_graphite_labels_begin(struct weir_line_labels *line, const uint8_t *text, size_t size)
-{
-    line->text = text;
-    line->size = size;
-    line->bytes_walked = 0;
-    return WEIR_OK;
-}
-
-enum weir_err
-weir_graphite_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
-    size_t *labels_size)
-{
-    static const char metric[] = WEIR_NAME_LABEL;
-    struct token parts[3] = {0}, name, value;
-    struct weir_label *list = line->list;
-    split(line->text, line->size, parts);
-    line->bytes_walked += line->size;
-    struct token path = parts[0];
-    if (field != 0 || path.size == 0)
-        return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");
-    /* Also keeps each size within the 16 bits of a label. */
-    if (path.size > WEIR_LABELS_BYTES_MAX)
-        return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
-    size_t at = name_size(path), count = 0;
-    list[count++] = label((struct token){(const uint8_t *)metric, sizeof metric - 1},
-        (struct token){path.data, at});
-    while (at < path.size) {
-        if (!next_tag(path, &at, &name, &value))
-            return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");
-        if (name.size == 4 && memcmp(name.data, "name", 4) == 0)
-            return weir_fail(WEIR_INVALID, 0, "the tag name is reserved");
-        if (count == WEIR_LABELS_COUNT_MAX)
-            return weir_fail(WEIR_LIMIT, 0, "more than %d labels", WEIR_LABELS_COUNT_MAX);
-        list[count++] = label(name, value);
-    }
-    return weir_labels_encode(list, count, labels, labels_size);
 }

@@ -40,30 +40,13 @@ good_utf8(const uint8_t *text, size_t size)
     return true;
 }
 
-/* States of the walk through name;tag=value;tag=value */
 static bool
 good_path(const uint8_t *text, size_t size)
 {
-    enum { NAME, TAG, VALUE } state = NAME;
-    size_t part = 0; /* bytes in the part at hand */
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         if (text[i] < ' ' || text[i] == 127)
             return false;
-        if (text[i] == ';') {
-            if (part == 0 || state == TAG)
-                return false;
-            state = TAG;
-            part = 0;
-        } else if (text[i] == '=' && state == TAG) {
-            if (part == 0)
-                return false;
-            state = VALUE;
-            part = 0;
-        } else {
-            part++;
-        }
-    }
-    return part > 0 && state != TAG && good_utf8(text, size);
+    return good_utf8(text, size);
 }
 
 /* [+-] digits [. digits] [e [+-] digits] */
@@ -199,7 +182,7 @@ time_of(const struct twin *twin, const uint8_t *text, size_t size, int64_t *ms)
 }
 
 static void
-one_line(struct twin *twin, const uint8_t *line, size_t size)
+one_line(struct twin *twin, const uint8_t *line, size_t size, bool newline)
 {
     struct twin_record record = {
         .start = (size_t)(line - twin->text), .reason = WEIR_REASON_NONE};
@@ -226,6 +209,8 @@ one_line(struct twin *twin, const uint8_t *line, size_t size)
         || !value_of(line + starts[1], sizes[1], &value)
         || !time_of(twin, line + starts[2], sizes[2], &time_ms)) {
         record.reason = WEIR_REASON_bad_line;
+        if (twin->stream && !newline)
+            record.reason = WEIR_REASON_cut_line;
     } else if (isnan(value)) {
         record.reason = WEIR_REASON_no_sample_accepted;
         twin->rejected[WEIR_REASON_not_a_number]++;
@@ -248,10 +233,10 @@ twin_graphite(struct twin *twin)
     size_t start = 0;
     for (size_t i = 0; i < twin->size; i++) {
         if (twin->text[i] == '\n') {
-            one_line(twin, twin->text + start, i - start);
+            one_line(twin, twin->text + start, i - start, true);
             start = i + 1;
         }
     }
     if (start < twin->size)
-        one_line(twin, twin->text + start, twin->size - start);
+        one_line(twin, twin->text + start, twin->size - start, false);
 }

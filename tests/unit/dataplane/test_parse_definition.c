@@ -335,6 +335,40 @@ test_a_list_that_overflows_leaves_the_one_before_it_alone(void **state)
     assert_int_equal(number_of(3, 1), 3);
 }
 
+static void
+test_a_series_has_64_labels_beside_its_name(void **state)
+{
+    (void)state;
+    struct weir_line_labels *line = zeroed(sizeof *line);
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    for (int count = 64; count <= 65; count++) {
+        size_t size, begin, at = 0, found = 0;
+        t.used = sizeof(struct weir_wire_record);
+        begin = list_begin();
+        for (int i = 0; i < count; i++) {
+            char name[8];
+            snprintf(name, sizeof name, "t%d", i);
+            put_label(name, "x");
+            if (i == 31) {
+                list_end(begin);
+                begin = list_begin();
+            }
+        }
+        put_label("__name__", "n");
+        list_end(begin);
+        assert_int_equal(weir_definition_labels_begin(line, t.record, t.used), WEIR_OK);
+        line->text = t.record;
+        enum weir_err err = weir_wire_labels_field(line, 0, labels, &size);
+        assert_int_equal(err, count == 64 ? WEIR_OK : WEIR_LIMIT);
+        struct weir_label label;
+        while (err == WEIR_OK && weir_labels_next(labels, size, &at, &label) == WEIR_OK)
+            found++;
+        assert_int_equal(found, count == 64 ? 65 : 0);
+    }
+    assert_string_equal(weir_err_detail(), "more than 64 labels beside the name");
+    free(line);
+}
+
 /* The labels of a list, appended. */
 static void
 plain_collect(const uint8_t *list, size_t size, struct weir_label *labels, size_t *count)
@@ -421,6 +455,7 @@ main(void)
         TEST(test_an_answer_to_a_replaced_definition_changes_nothing),
         TEST(test_a_definition_too_large_for_a_list_goes_as_it_came),
         TEST(test_a_list_that_overflows_leaves_the_one_before_it_alone),
+        TEST(test_a_series_has_64_labels_beside_its_name),
         TEST(test_labels_are_those_of_a_plain_sort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,13 @@ test_influx_labels_report_limits(void **unused)
         used += (size_t)snprintf(line + used, sizeof line - used, ",t%d=x", i);
     snprintf(line + used, sizeof line - used, " v=1\n");
     parse_text(INFLUX, line);
+    static char all[1024];
+    assert_int_equal(labels_text(INFLUX, 0, all, sizeof all), WEIR_OK);
+    assert_non_null(strstr(all, "t63=x"));
+    snprintf(line + used, sizeof line - used, ",t64=x v=1\n");
+    parse_text(INFLUX, line);
     assert_int_equal(labels_text(INFLUX, 0, text, sizeof text), WEIR_LIMIT);
+    assert_string_equal(weir_err_detail(), "more than 64 tags");
     memset(line, 'x', 9000);
     strcpy(line + 9000, " v=1\n");
     parse_text(INFLUX, line);
