@@ -195,6 +195,24 @@ thread_pin(const struct weir_topology_thread *plan)
             errno);
 }
 
+/* The thread's own stages follow a configuration that has changed. */
+static void
+thread_follow(struct weir_dataplane_thread *thread)
+{
+    struct weir_dataplane *dataplane = thread->dataplane;
+    struct weir_config config;
+    if (!weir_live_get(&dataplane->shared->live, &thread->live_seen, &config))
+        return;
+    int64_t flush_ns = (int64_t)config.flush_interval_ms * 1000000;
+    int64_t ack_ns = (int64_t)config.ack_interval_ms * 1000000;
+    if (thread->plan->worker >= 0)
+        weir_worker_follow(dataplane->workers[thread->plan->worker],
+            (int64_t)config.retention_raw_ms, flush_ns, ack_ns);
+    if (thread->plan->registrar)
+        weir_registrar_follow(dataplane->registrar, flush_ns, ack_ns);
+    weir_event_level(config.log_level);
+}
+
 /* The time of day costs more than the round's time stamp, which says whether one is due. */
 static void
 thread_beat(struct weir_dataplane_thread *thread, uint64_t now_tsc)
@@ -203,6 +221,7 @@ thread_beat(struct weir_dataplane_thread *thread, uint64_t now_tsc)
         return;
     thread->heartbeat_tsc = now_tsc + (uint64_t)(weir_tsc_hz() * WEIR_HEARTBEAT_NS / 1e9);
     atomic_store_explicit(thread->heartbeat_ns, weir_mono_ns(), memory_order_relaxed);
+    thread_follow(thread);
 }
 
 static void

@@ -15,6 +15,9 @@
 
 /* A dataplane whose supervisor died flushes within a second; the rest is for a slow disk. */
 #define FLUSH_WAIT_NS INT64_C(6000000000)
+/* Whoever may look at processes may read their pids. */
+#define PID_MODE 0644
+#define CONFIG_MODE 0640
 #define PATH_SIZE (WEIR_CONFIG_PATH_MAX + 64)
 
 /* Root on a user's data would leave files that the user can no longer open, and a user on another
@@ -124,8 +127,8 @@ config_in_memory(struct weir_instance *instance, const char *text, size_t size)
     return WEIR_OK;
 }
 
-static enum weir_err
-write_config(struct weir_instance *instance)
+enum weir_err
+weir_instance_write_config(struct weir_instance *instance)
 {
     char *text = NULL;
     size_t size = 0;
@@ -133,7 +136,7 @@ write_config(struct weir_instance *instance)
     enum weir_err err = config_text(instance->config, &text, &size);
     if (err != WEIR_OK)
         return err;
-    err = weir_replace(instance->config_path, text, size, 0640, 0);
+    err = weir_replace(instance->config_path, text, size, CONFIG_MODE, 0);
     if (err == WEIR_FULL)
         err = config_in_memory(instance, text, size);
     free(text);
@@ -152,7 +155,7 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
     if (err == WEIR_OK)
         err = take_locks(instance);
     if (err == WEIR_OK)
-        err = write_config(instance);
+        err = weir_instance_write_config(instance);
     if (err != WEIR_OK) {
         if (instance->dataplane_lock_fd >= 0)
             close(instance->dataplane_lock_fd);
@@ -189,6 +192,6 @@ weir_instance_set_pid(const struct weir_instance *instance, const char *process,
         return;
     }
     int size = snprintf(text, sizeof text, "%d\n", (int)pid);
-    if (weir_replace(path, text, (size_t)size, 0640, WEIR_REPLACE_UNSYNCED) != WEIR_OK)
+    if (weir_replace(path, text, (size_t)size, PID_MODE, WEIR_REPLACE_UNSYNCED) != WEIR_OK)
         weir_event(WEIR_WARN, "pid_file", "reason=\"%s\"", weir_err_detail());
 }

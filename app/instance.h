@@ -30,6 +30,9 @@ enum weir_err weir_instance_open(struct weir_instance *instance,
 /* Removes the pid files and gives the locks back. */
 void weir_instance_close(struct weir_instance *instance);
 
+/* Writes run/weir.yaml anew from the configuration. */
+enum weir_err weir_instance_write_config(struct weir_instance *instance) WEIR_MUST_USE;
+
 /* pid 0 removes the file. A failure is an event: nothing of ours reads these files. */
 void weir_instance_set_pid(const struct weir_instance *instance, const char *process, pid_t pid);
 

@@ -12,6 +12,7 @@
  */
 #include "base/config.h"
 #include "base/event.h"
+#include "base/process.h"
 #include "base/shared.h"
 #include "controlplane/api.h"
 #include "storage/reader.h"
@@ -150,6 +151,26 @@ say_ready(void *context)
             memory_order_release);
 }
 
+static struct weir_limits
+limits_of(const struct weir_config *config)
+{
+    return (struct weir_limits){config->query_series_max, config->query_points_max,
+        config->query_samples_max, config->query_timeout_ms};
+}
+
+/* Before each query: the limits of a configuration that was changed since our start. */
+static void
+limits_now(void *context, struct weir_limits *limits)
+{
+    const struct source *source = context;
+    struct weir_config config;
+    uint32_t seen = 0;
+    if (source->shared == NULL || !weir_live_get(&source->shared->live, &seen, &config))
+        return;
+    *limits = limits_of(&config);
+    weir_event_level((enum weir_level)config.log_level);
+}
+
 static void
 on_signal(evutil_socket_t signal, short what, void *context)
 {
@@ -208,7 +229,6 @@ run(const struct options *options)
         err = weir_fail(WEIR_NOT_FOUND, errno, "log %s", source.directory);
     if (err != WEIR_OK)
         return err;
-    signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     struct event_base *base = event_base_new();
     if (base == NULL) {
@@ -217,9 +237,8 @@ run(const struct options *options)
         struct weir_api_options api = {.base = base, .listen_fd = options->http_fd,
             .address = config->http_address, .port = config->http_port,
             .threads = weir_api_threads(cores_allowed()), .shared = source.shared,
-            .open = open_reader, .opened = say_ready, .open_context = &source,
-            .limits = {config->query_series_max, config->query_points_max,
-                config->query_samples_max, config->query_timeout_ms}};
+            .open = open_reader, .opened = say_ready, .limits_now = limits_now,
+            .open_context = &source, .limits = limits_of(config)};
         err = serve(base, &api);
         event_base_free(base);
     }
@@ -232,6 +251,9 @@ int
 main(int argc, char **argv)
 {
     static struct options options;
+    weir_process_begin();
+    weir_process_serve();
+    weir_process_obey();
     weir_event_init("controlplane", WEIR_INFO);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {

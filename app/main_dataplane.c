@@ -9,9 +9,10 @@
  * configuration and data would fail again.
  */
 #include "app/dataplane.h"
+#include "app/lasts.h"
 #include "base/event.h"
+#include "base/process.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,6 @@ install_signals(void)
     struct sigaction action = {.sa_handler = on_stop};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 /* The parent's death is a request to stop: flush and go. */
@@ -102,25 +102,13 @@ parse_arguments(int argc, char **argv, struct arguments *out)
     return out->config != NULL && optind == argc;
 }
 
-/* Whether another start would meet the same: configuration, data, an address that is not there or
- * taken, or what this user may not do. Not so what a device or the machine lacks for the moment. */
-static bool
-lasts(enum weir_err err)
-{
-    static const int errnos[] = {EACCES, EPERM, EROFS, ENOENT, ENOTDIR, EISDIR, ELOOP,
-        ENAMETOOLONG, EADDRNOTAVAIL, EAFNOSUPPORT};
-    if (err != WEIR_IO)
-        return err != WEIR_NOMEM && err != WEIR_AGAIN;
-    for (size_t i = 0; i < sizeof errnos / sizeof errnos[0]; i++)
-        if (weir_err_errno() == errnos[i])
-            return true;
-    return false;
-}
-
 int
 main(int argc, char **argv)
 {
     struct arguments arguments;
+    weir_process_begin();
+    weir_process_serve();
+    weir_process_obey();
     weir_event_init("dataplane", WEIR_INFO);
     if (!parse_arguments(argc, argv, &arguments)) {
         weir_event(WEIR_ERROR, "usage", "hint=\"started by weir run\"");
@@ -147,7 +135,7 @@ main(int argc, char **argv)
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
-        return lasts(err) ? EXIT_REFUSED : EXIT_FAILURE;
+        return weir_error_lasts(err) ? EXIT_REFUSED : EXIT_FAILURE;
     }
     weir_dataplane_run(dataplane, &stop_asked);
     weir_dataplane_close(dataplane);

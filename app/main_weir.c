@@ -3,11 +3,10 @@
 #include "app/supervisor.h"
 #include "base/config_keys.h"
 #include "base/escape.h"
+#include "base/process.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -68,23 +67,10 @@ fail_unknown(const char *word)
     return WEIR_EXIT_USAGE;
 }
 
-/* Who was started without standard descriptors must not get a lock file or a socket in the place
- * of one: events would be written into it. */
-static void
-open_standard(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR); /* takes the lowest that is free */
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd > STDERR_FILENO)
-        close(fd);
-}
-
 int
 main(int argc, char **argv)
 {
-    open_standard();
+    weir_process_begin();
     if (argc < 2) {
         print_help(stderr);
         return WEIR_EXIT_USAGE;

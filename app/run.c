@@ -1,5 +1,6 @@
 /* weir run and weir check: what begins with a configuration. */
 #include "app/commands.h"
+#include "app/doubts.h"
 #include "app/supervisor.h"
 #include "app/topology.h"
 #include "base/escape.h"
@@ -28,7 +29,7 @@ weir_command_run(int argc, char **argv)
     if (!load("run", &config, argc, argv))
         return WEIR_EXIT_CONFIG;
     struct weir_supervisor_options options = {
-        .config = &config, .programs = getenv(PROGRAMS_VARIABLE)};
+        .config = &config, .argc = argc, .argv = argv, .programs = getenv(PROGRAMS_VARIABLE)};
     return weir_supervisor_run(&options);
 }
 
@@ -44,10 +45,13 @@ print_topology(const struct weir_config *config)
         return false;
     }
     weir_topology_print(&topology, "# ", stdout);
-    char doubt[256];
-    if (weir_topology_doubt(&topology, weir_topology_machine_bytes(), doubt, sizeof doubt))
-        weir_line_print(stderr, "weir check: warning: %s", doubt);
     return true;
+}
+
+static void
+print_doubt(const char *text)
+{
+    weir_line_print(stderr, "weir check: warning: %s", text);
 }
 
 int
@@ -57,9 +61,7 @@ weir_command_check(int argc, char **argv)
     if (!load("check", &config, argc, argv))
         return WEIR_EXIT_CONFIG;
     weir_config_print(&config, stdout);
-    const char *doubt = weir_config_doubt(&config);
-    if (doubt != NULL)
-        weir_line_print(stderr, "weir check: warning: %s", doubt);
+    weir_doubts(&config, print_doubt);
     return print_topology(&config) ? EXIT_SUCCESS : WEIR_EXIT_CONFIG;
 }
 

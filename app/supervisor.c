@@ -1,11 +1,13 @@
 #include "app/supervisor.h"
 
+#include "app/doubts.h"
 #include "app/instance.h"
+#include "app/lasts.h"
 #include "app/supervisor_filter.h"
-#include "app/topology.h"
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/event.h"
+#include "base/process.h"
 #include "base/shared.h"
 #include "controlplane/listen.h"
 #include "dataplane/port.h"
@@ -19,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -63,7 +64,8 @@ struct child {
 };
 
 struct supervisor {
-    const struct weir_config *config;
+    const struct weir_supervisor_options *options;
+    struct weir_config *config;
     struct weir_instance instance;
     struct weir_shared *shared;
     char programs[WEIR_CONFIG_PATH_MAX];
@@ -125,30 +127,18 @@ make_shared(struct supervisor *supervisor)
     return weir_shared_map(WEIR_SHARED_FD, &supervisor->shared);
 }
 
-static void
-raise_limits(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    rlim_t wanted = limit.rlim_max < NOFILE_WANTED ? limit.rlim_max : NOFILE_WANTED;
-    if (limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        weir_event(WEIR_WARN, "open_files_limit", "reason=\"%s\"", strerror(errno));
-}
-
+/* One that was ignored when we began (nohup) stays so: blocked, it would come by the signalfd. */
 static enum weir_err
 take_signals(struct supervisor *supervisor)
 {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     sigemptyset(&supervisor->signals);
-    sigaddset(&supervisor->signals, SIGTERM);
-    sigaddset(&supervisor->signals, SIGINT);
-    sigaddset(&supervisor->signals, SIGHUP);
-    sigaddset(&supervisor->signals, SIGCHLD);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&supervisor->signals, numbers[i]);
+    }
     sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
     supervisor->signal_fd = signalfd(-1, &supervisor->signals, SFD_CLOEXEC | SFD_NONBLOCK);
     if (supervisor->signal_fd < 0)
         return weir_fail(WEIR_IO, errno, "signalfd");
@@ -223,7 +213,6 @@ become_child(struct supervisor *supervisor, const struct child *child, pid_t par
     snprintf(program, sizeof program, "%s/%s", supervisor->programs, child->program);
     snprintf(parent_text, sizeof parent_text, "%d", (int)parent);
     setpgid(0, 0);
-    signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_UNBLOCK, &supervisor->signals, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
         _exit(EXIT_FAILURE);
@@ -454,12 +443,51 @@ stop_children(struct supervisor *supervisor)
     return dataplane->pid == 0 && controlplane->pid == 0;
 }
 
+/* Follows the configuration as its options and its file say now. Children that run read the values
+ * in the shared region, those that start later the file of the instance. */
+static enum weir_err
+reload(struct supervisor *supervisor, struct weir_config_changes *changes)
+{
+    static struct weir_config wanted;
+    weir_config_init(&wanted);
+    enum weir_err err = weir_config_arguments(&wanted, supervisor->options->argc,
+        supervisor->options->argv);
+    if (err == WEIR_OK)
+        err = weir_config_check(&wanted);
+    if (err == WEIR_OK)
+        err = weir_config_take_live(supervisor->config, &wanted, changes);
+    if (err != WEIR_OK)
+        return err;
+    weir_event_level(supervisor->config->log_level);
+    weir_live_set(&supervisor->shared->live, supervisor->config);
+    if (weir_instance_write_config(&supervisor->instance) != WEIR_OK)
+        weir_event(WEIR_WARN, "reload_not_kept",
+            "effect=\"a process that is started again has the values before\" reason=\"%s\"",
+            weir_err_detail());
+    return WEIR_OK;
+}
+
+static void
+tell_reload(struct supervisor *supervisor)
+{
+    struct weir_config_changes changes = {0};
+    /* errors, since they answer whoever sent the signal */
+    if (reload(supervisor, &changes) != WEIR_OK)
+        weir_event(WEIR_ERROR, "reload_refused", "reason=\"%s\"", weir_err_detail());
+    else
+        weir_event(WEIR_INFO, "reloaded", "taken=\"%s\"", changes.taken);
+    if (changes.needs_restart[0] != '\0')
+        weir_event(WEIR_WARN, "reload_needs_restart", "keys=\"%s\"", changes.needs_restart);
+}
+
 static void
 take_signal(struct supervisor *supervisor, uint32_t number)
 {
-    if (number == SIGTERM || number == SIGINT || number == SIGHUP) {
+    if (number == SIGTERM || number == SIGINT) {
         weir_event(WEIR_INFO, "stopping", "signal=%u", number);
         begin_stop(supervisor, EXIT_SUCCESS);
+    } else if (number == SIGHUP && supervisor->stopping_ns == 0) {
+        tell_reload(supervisor);
     }
 }
 
@@ -536,34 +564,25 @@ print_ledger(struct supervisor *supervisor)
     free(sum);
 }
 
-/* What is said before anything starts. A plan that fails the dataplane refuses, and says why. */
 static void
-tell_doubts(const struct weir_config *config)
+tell_doubt(const char *text)
 {
-    const char *doubt = weir_config_doubt(config);
-    if (doubt != NULL)
-        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", doubt);
-    int32_t cores[CPU_SETSIZE];
-    struct weir_topology topology;
-    char text[256];
-    if (weir_topology_plan(config, cores, weir_topology_cores(cores, CPU_SETSIZE), &topology) ==
-            WEIR_OK &&
-        weir_topology_doubt(&topology, weir_topology_machine_bytes(), text, sizeof text))
-        weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", text);
+    weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", text);
 }
 
 int
 weir_supervisor_run(const struct weir_supervisor_options *options)
 {
     static struct supervisor supervisor;
-    supervisor = (struct supervisor){.config = options->config,
+    supervisor = (struct supervisor){.options = options, .config = options->config,
         .children = {[DATAPLANE] = {.name = "dataplane", .program = "weir-dataplane",
                          .wanted = true},
             [CONTROLPLANE] = {.name = "controlplane", .program = "weir-controlplane",
                 .wanted = options->config->http_port != 0}}};
+    weir_process_serve();
     weir_event_init("supervisor", options->config->log_level);
-    tell_doubts(options->config);
-    raise_limits();
+    weir_process_raise_limits(NOFILE_WANTED);
+    weir_doubts(options->config, tell_doubt);
     enum weir_err err = find_programs(&supervisor, options->programs);
     if (err == WEIR_OK)
         err = make_shared(&supervisor);
@@ -581,7 +600,8 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
             weir_err_detail());
         if (opened)
             weir_instance_close(&supervisor.instance);
-        return err == WEIR_INVALID ? WEIR_EXIT_CONFIG : EXIT_FAILURE;
+        /* an address in use may be free the next time, and so may the data */
+        return err != WEIR_BUSY && weir_error_lasts(err) ? WEIR_EXIT_CONFIG : EXIT_FAILURE;
     }
     bind_udp(&supervisor);
     supervise(&supervisor);

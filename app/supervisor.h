@@ -8,9 +8,12 @@
  *
  *   starting --ingest open, HTTP answers--> ready --child dies--> starting
  *      |                                      |
- *      +---- first start exits with 2         +--- SIGTERM, SIGINT, SIGHUP
+ *      +---- first start exits with 2         +--- SIGTERM, SIGINT
  *      v                                      v
  *   stopping: TERM to the dataplane, then to the control plane, KILL to what is left
+ *
+ * SIGHUP reads the configuration anew: what may change while an instance runs holds at once, the
+ * rest is named and needs a restart, and one that is not valid changes nothing.
  *
  * It parses no byte from outside: what it knows of its children is their exit and the shared
  * region. `weir filter` is this machine's root, or whoever runs the instance. UDP sockets it only
@@ -28,7 +31,9 @@
 #define WEIR_EXIT_CONFIG 2
 
 struct weir_supervisor_options {
-    const struct weir_config *config; /* checked */
+    struct weir_config *config; /* checked; follows its own file at SIGHUP where it can */
+    int argc;                   /* the options it was made from, borrowed */
+    char **argv;
     const char *programs; /* directory of the child programs; NULL: where this program lies */
 };
 

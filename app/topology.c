@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Below this many cores one thread runs all stages: threads that share a core only wait for each
  * other. */
@@ -185,22 +184,16 @@ weir_topology_bytes(const struct weir_topology *topology)
 }
 
 bool
-weir_topology_doubt(const struct weir_topology *topology, uint64_t machine_bytes, char *out,
-    size_t size)
+weir_topology_doubt(const struct weir_topology *topology, uint64_t bytes, const char *whose,
+    char *out, size_t size)
 {
     uint64_t planned = weir_topology_bytes(topology);
-    if (planned <= machine_bytes)
+    if (planned <= bytes)
         return false;
-    snprintf(out, size, "memory: %" PRIu64 " MiB are planned, and this machine has %" PRIu64
-        " MiB: where all is used it ends for want of memory; lower series.max", planned >> 20,
-        machine_bytes >> 20);
+    snprintf(out, size, "memory: %" PRIu64 " MiB are planned, and %s %" PRIu64
+        " MiB: where all is used it ends for want of memory; lower series.max and ingest.rate_max",
+        planned >> 20, whose, bytes >> 20);
     return true;
-}
-
-uint64_t
-weir_topology_machine_bytes(void)
-{
-    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void

@@ -65,10 +65,10 @@ uint32_t weir_topology_cores(int32_t *cores, uint32_t max);
 /* All that the dataplane takes at start, at most. */
 uint64_t weir_topology_bytes(const struct weir_topology *topology);
 
-/* Says in out what is doubtful where the plan takes more than the machine has; else false. */
-bool weir_topology_doubt(const struct weir_topology *topology, uint64_t machine_bytes, char *out,
-    size_t size);
-uint64_t weir_topology_machine_bytes(void);
+/* Says in out what is doubtful where the plan takes more than there is; else false. whose: as in
+ * struct weir_machine_memory. */
+bool weir_topology_doubt(const struct weir_topology *topology, uint64_t bytes, const char *whose,
+    char *out, size_t size);
 
 /* Each line begins with prefix. */
 void weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out);

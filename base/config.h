@@ -111,6 +111,16 @@ struct weir_prefixes weir_config_trusted(const struct weir_config *config);
 /* Bytes of the frame ring: as configured, or 15 s at rate_max with 8 bytes a sample. */
 uint64_t weir_config_frame_ring_bytes(const struct weir_config *config);
 
+/* What a changed configuration comes to: keys parted by blanks; "" where there is none. */
+struct weir_config_changes {
+    char taken[512];         /* the running instance follows them at once */
+    char needs_restart[512]; /* it keeps its own value until it is started again */
+};
+/* Gives running the values of wanted that may change while an instance runs. Both are checked; where
+ * running would not be valid with them it is WEIR_INVALID and unchanged. */
+enum weir_err weir_config_take_live(struct weir_config *running, const struct weir_config *wanted,
+    struct weir_config_changes *out) WEIR_MUST_USE;
+
 /* Writes the effective configuration as YAML that weir_config_load reads back to the same. */
 void weir_config_print(const struct weir_config *config, FILE *out);
 

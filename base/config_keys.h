@@ -52,6 +52,8 @@ void config_key_text(const struct weir_config *config, const struct config_key *
     size_t size);
 /* The key of this path, or NULL. */
 const struct config_key *config_key_find(const char *path);
+/* Writes the key's line or lines of YAML, as weir_config_print does. */
+void config_key_print(const struct weir_config *config, const struct config_key *key, FILE *out);
 /* Notes where a key's value came from: a line of origin.file, or WEIR_CONFIG_LINE_OPTION. */
 void config_key_came_from(struct weir_config *config, const struct config_key *key, uint32_t line);
 /* Where series.max was named and series.label_bytes was not, the arena follows the count. */

@@ -394,6 +394,26 @@ print_list(const struct weir_config *config, const struct config_key *key, const
 }
 
 void
+config_key_print(const struct weir_config *config, const struct config_key *key, FILE *out)
+{
+    const char *dot = strchr(key->path, '.');
+    const char *name = dot != NULL ? dot + 1 : key->path;
+    fputs(dot != NULL ? "  " : "", out);
+    if (is_list(key)) {
+        print_list(config, key, name, out);
+        return;
+    }
+    char text[WEIR_CONFIG_PATH_MAX];
+    config_key_text(config, key, text, sizeof text);
+    fprintf(out, "%s: ", name);
+    if (key->kind == CONFIG_PATH || key->kind == CONFIG_HTTP)
+        print_quoted(text, out);
+    else
+        fputs(text, out);
+    fputc('\n', out);
+}
+
+void
 weir_config_print(const struct weir_config *config, FILE *out)
 {
     const char *section = "";
@@ -408,19 +428,6 @@ weir_config_print(const struct weir_config *config, FILE *out)
             section = key->path;
             section_size = size;
         }
-        const char *name = dot != NULL ? dot + 1 : key->path;
-        fputs(dot != NULL ? "  " : "", out);
-        if (is_list(key)) {
-            print_list(config, key, name, out);
-            continue;
-        }
-        char text[WEIR_CONFIG_PATH_MAX];
-        config_key_text(config, key, text, sizeof text);
-        fprintf(out, "%s: ", name);
-        if (key->kind == CONFIG_PATH || key->kind == CONFIG_HTTP)
-            print_quoted(text, out);
-        else
-            fputs(text, out);
-        fputc('\n', out);
+        config_key_print(config, key, out);
     }
 }

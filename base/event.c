@@ -17,13 +17,20 @@
 #define TEXT_MAX (LINE_SIZE - 32)
 
 static const char *process_name = "weir";
-static enum weir_level level_least = WEIR_INFO;
+static _Atomic enum weir_level level_least = WEIR_INFO;
 
 void
 weir_event_init(const char *process, enum weir_level least)
 {
     process_name = process;
-    level_least = least;
+    weir_event_level(least);
+}
+
+/* relaxed, as each reader: it orders nothing */
+void
+weir_event_level(enum weir_level least)
+{
+    atomic_store_explicit(&level_least, least, memory_order_relaxed);
 }
 
 /* One token bucket of a second per call site; races only blur the count. */
@@ -190,7 +197,8 @@ weir_event_emit(struct weir_event_site *site, enum weir_level level, const char 
     const char *format, ...)
 {
     int64_t now_ms = weir_wall_ms();
-    if (level < level_least || !site_admits(site, now_ms / 1000))
+    if (level < atomic_load_explicit(&level_least, memory_order_relaxed) ||
+        !site_admits(site, now_ms / 1000))
         return;
     if (!stderr_ready()) {
         atomic_fetch_add_explicit(&site->suppressed, 1, memory_order_relaxed);

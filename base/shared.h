@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/heartbeat.h"
 #include "base/ledger.h"
+#include "base/live.h"
 #include "base/senders_view.h"
 
 #define WEIR_SHARED_FD 3
@@ -41,6 +42,8 @@ struct weir_shared {
     /* The log begins here: what is below was released. Stored before the file of any of it is
      * recycled. Before epoch too: what was released stays so while a dataplane starts. */
     _Atomic uint64_t log_first_offset;
+    /* Values of the configuration that have changed since the start. Before epoch too. */
+    struct weir_live live;
     _Atomic uint64_t epoch;  /* dataplane epoch; 0 while it starts or after it died */
     _Atomic uint32_t state;  /* enum weir_ingest_state */
     uint32_t worker_count;

@@ -391,7 +391,7 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     struct weir_http_events events = {on_request, on_gone, api};
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,
         .limits = options->limits, .open = options->open, .opened = options->opened,
-        .open_context = options->open_context};
+        .limits_now = options->limits_now, .open_context = options->open_context};
     int fd = options->listen_fd;
     enum weir_err err =
         fd > 0 ? WEIR_OK : weir_http_listen(options->address, options->port, &fd);

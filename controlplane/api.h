@@ -33,6 +33,7 @@ struct weir_api_options {
     weir_pool_open_fn *open;    /* called by the pool's threads */
     /* Also by them, once the port is open and a reader is, so that queries answer. May be NULL. */
     weir_pool_opened_fn *opened;
+    weir_pool_limits_fn *limits_now; /* as in weir_pool_options; may be NULL */
     void *open_context;
 };
 

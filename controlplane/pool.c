@@ -162,7 +162,11 @@ run_endpoint(struct weir_job *job, struct weir_call *call)
 static void
 run_job(struct worker *worker, struct weir_job *job)
 {
-    const struct weir_limits *limits = &worker->pool->options.limits;
+    const struct weir_pool_options *options = &worker->pool->options;
+    struct weir_limits own = options->limits;
+    const struct weir_limits *limits = &own;
+    if (options->limits_now != NULL)
+        options->limits_now(options->open_context, &own);
     struct weir_call call = {.reader = worker->reader, .params = &job->params, .limits = limits,
         .label = job->label, .now_ms = weir_wall_ms(), .cancelled = &job->cancelled,
         .prometheus = job->prometheus,

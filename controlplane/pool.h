@@ -36,6 +36,7 @@ struct weir_job {
 
 typedef enum weir_err weir_pool_open_fn(void *context, struct weir_reader **out);
 typedef void weir_pool_opened_fn(void *context);
+typedef void weir_pool_limits_fn(void *context, struct weir_limits *limits);
 
 struct weir_pool_options {
     uint32_t threads;
@@ -43,7 +44,8 @@ struct weir_pool_options {
     struct weir_limits limits;
     weir_pool_open_fn *open;
     weir_pool_opened_fn *opened; /* by each thread, once its reader is open and the state tells */
-    void *open_context;          /* of both; opened may be NULL */
+    weir_pool_limits_fn *limits_now; /* by each thread before a job: changes what has changed */
+    void *open_context; /* of the three; the last two may be NULL */
 };
 
 struct weir_pool;

@@ -185,6 +185,14 @@ weir_registrar_limit(struct weir_registrar *registrar, uint64_t ticks)
     registrar->limit_ticks = ticks;
 }
 
+void
+weir_registrar_follow(struct weir_registrar *registrar, int64_t flush_interval_ns,
+    int64_t ack_interval_ns)
+{
+    registrar->options.flush_interval_ns = flush_interval_ns;
+    registrar->options.ack_interval_ns = ack_interval_ns;
+}
+
 size_t
 weir_registrar_run_once(struct weir_registrar *registrar)
 {

@@ -77,6 +77,9 @@ enum weir_err weir_registrar_new(const struct weir_registrar_options *options,
 /* One round: takes a chunk of each worker, and up to three more while that is quick; flushes its
  * batch when due. Returns the work done (lines finished, batches pushed), 0 when idle. */
 size_t weir_registrar_run_once(struct weir_registrar *registrar);
+/* Between rounds: what the configuration says from now on. */
+void weir_registrar_follow(struct weir_registrar *registrar, int64_t flush_interval_ns,
+    int64_t ack_interval_ns);
 /* Longest time that a round from now on takes lines for, in TSC ticks: for a registrar that shares
  * a thread. 0, as at the start: until the chunks are done. A line begun is finished. */
 void weir_registrar_limit(struct weir_registrar *registrar, uint64_t ticks);

@@ -322,6 +322,15 @@ ports_collect(struct weir_worker *worker)
     }
 }
 
+void
+weir_worker_follow(struct weir_worker *worker, int64_t retention_ms, int64_t flush_interval_ns,
+    int64_t ack_interval_ns)
+{
+    worker->options.retention_ms = retention_ms;
+    worker->options.flush_interval_ns = flush_interval_ns;
+    worker->options.ack_interval_ns = ack_interval_ns;
+}
+
 size_t
 weir_worker_run_once(struct weir_worker *worker)
 {

@@ -56,6 +56,9 @@ enum weir_err weir_worker_new(const struct weir_worker_options *options,
 
 /* One round over all ports. Returns packets, settlements and flushes done, 0 when idle. */
 size_t weir_worker_run_once(struct weir_worker *worker);
+/* Between rounds: what the configuration says from now on. */
+void weir_worker_follow(struct weir_worker *worker, int64_t retention_ms,
+    int64_t flush_interval_ns, int64_t ack_interval_ns);
 
 /* How busy a worker has been with samples of known series: for the stages that share its thread. */
 enum weir_load {

@@ -1,0 +1,23 @@
+/* machine: the memory and descriptors that an instance may use here, whoever set the limit.
+ *
+ * Threads: any; no state
+ * Errors:  a limit that cannot be read is none
+ */
+#ifndef WEIR_APP_MACHINE_H
+#define WEIR_APP_MACHINE_H
+
+#include <stdint.h>
+
+struct weir_machine_memory {
+    uint64_t bytes;    /* the least of what the three below allow */
+    const char *whose; /* "this machine has", ...; names which one it is, followed by a size */
+};
+
+/* Physical memory, the control groups above this process, and RLIMIT_AS. root stands before /proc
+ * and /sys: "" but in tests. */
+struct weir_machine_memory weir_machine_memory(const char *root);
+
+/* Bytes that the tightest control group allows; UINT64_MAX where none limits. */
+uint64_t weir_machine_cgroup_bytes(const char *root);
+
+#endif

@@ -1,0 +1,33 @@
+/* process: how each of our programs begins, whoever started it and in what state.
+ *
+ * Inherited from a parent are the mask of signals, ignored signals, the file mode mask and which
+ * standard descriptors are open. Each of them can break a program that does not set it.
+ *
+ * Threads: the main thread, before any other
+ */
+#ifndef WEIR_BASE_PROCESS_H
+#define WEIR_BASE_PROCESS_H
+
+#include <stdbool.h>
+
+/* Standard descriptors that are closed become /dev/null. Every signal has its default again and is
+ * unblocked, but for these:
+ *
+ *   SIGXFSZ                    ignored: a file past RLIMIT_FSIZE is an error, EFBIG, and no death
+ *   SIGHUP, SIGINT, SIGQUIT    stay ignored where they were: nohup, and a shell's background jobs
+ */
+void weir_process_begin(void);
+
+/* For a program that lives long: SIGPIPE is ignored, since a peer that is gone is an error of one
+ * connection, and what it makes is nobody else's to write (umask 0027). */
+void weir_process_serve(void);
+
+/* For one that a supervisor started: SIGHUP is ignored, since it is the supervisor's, and who sends
+ * it by name meets all of an instance's processes. */
+void weir_process_obey(void);
+
+/* Raises the soft limit of open files towards wanted, as far as the hard one allows, and that of a
+ * file's size to its hard one. */
+void weir_process_raise_limits(unsigned long files_wanted);
+
+#endif

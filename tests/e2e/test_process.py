@@ -1,0 +1,210 @@
+"""The processes themselves: what they inherit, what they follow while they run, what they give up."""
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import tap
+from instance import BIN, SCRATCH, Instance, wait_for
+
+SERVERS = ("supervisor", "dataplane", "controlplane")
+
+
+class Child(Instance):
+    """An instance whose first process is changed before it is executed."""
+
+    def __init__(self, *options, before=None, **named):
+        super().__init__(*options, **named)
+        self.before = before
+
+    def start(self, wait=True):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, start_new_session=True,
+                                            preexec_fn=self.before)
+        if wait:
+            self.wait_open()
+        return self
+
+
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def configured(folder_of, text):
+    path = folder_of.data + ".yaml"
+    write(path, text)
+    folder_of.options += ["--config", path]
+    return path
+
+
+def says(weir, text, times=1):
+    wait_for(lambda: weir.log().count(text) >= times, f"{text} in the log")
+
+
+def hang_up(weir, event, times=1):
+    weir.process.send_signal(signal.SIGHUP)
+    says(weir, "event=" + event, times)
+
+
+# what changes while it runs
+
+def test_hangup_takes_what_may_change_while_running():
+    weir = Instance()
+    path = configured(weir, "query: {series_max: 10}\n")
+    with weir:
+        now = time.time()
+        lines = "".join(f"m,h=a{i} v={i} {int(now)}000000000\n" for i in range(3))
+        assert weir.send_tcp(lines.encode()).startswith(b"ok 3 0 ")
+        assert len(weir.query("m_v")["series"]) == 3
+        write(path, "query: {series_max: 2}\nretention: {raw: 1m}\nlog_level: debug\n")
+        hang_up(weir, 'reloaded taken="retention.raw query.series_max log_level"')
+        assert weir.get("/api/v1/metrics/query", metric="m_v")[0] != 200
+        old = f"m,h=a1 v=1 {int(now) - 3600}000000000\n".encode()
+        wait_for(lambda: weir.send_tcp(old).startswith(b"ok 0 1 "), "an old sample is refused")
+        with open(os.path.join(weir.data, "run", "weir.yaml")) as file:
+            assert "series_max: 2\n" in file.read()
+        # a process that is started again has them too
+        weir.replace("dataplane")
+        assert weir.send_tcp(old).startswith(b"ok 0 1 ")
+    os.unlink(path)
+
+
+def test_hangup_names_what_needs_a_restart_and_takes_the_rest():
+    weir = Instance()
+    path = configured(weir, "series: {max: 1000}\n")
+    with weir:
+        write(path, "series: {max: 2000}\nquery: {timeout: 1s}\ndataplane: {workers: 2}\n")
+        hang_up(weir, 'reloaded taken="query.timeout"')
+        says(weir, 'event=reload_needs_restart keys="dataplane.workers series.max"')
+        with open(os.path.join(weir.data, "run", "weir.yaml")) as file:
+            kept = file.read()
+        assert "max: 1000\n" in kept and "timeout: 1s\n" in kept, kept
+    os.unlink(path)
+
+
+def test_hangup_with_a_bad_file_is_refused_whole():
+    weir = Instance()
+    path = configured(weir, "query: {series_max: 10}\n")
+    with weir:
+        write(path, "query: {series_max: 2}\nlog:\n  size_max: 1\n")
+        hang_up(weir, f'reload_refused reason="{path}:3: log.size_max: ')
+        with open(os.path.join(weir.data, "run", "weir.yaml")) as file:
+            assert "series_max: 10\n" in file.read()
+        os.unlink(path)
+        hang_up(weir, f'reload_refused reason="{path}: No such file', 1)
+        write(path, "query: {series_max: 3}\n")
+        hang_up(weir, 'reloaded taken="query.series_max"')
+        assert weir.get("/healthz")[0] == 200
+    os.unlink(path)
+
+
+def test_hangup_of_every_process_by_name_ends_none():
+    with Instance() as weir:
+        pids = [weir.pid(name) for name in SERVERS]
+        for pid in pids:
+            os.kill(pid, signal.SIGHUP)
+        says(weir, "event=reloaded")
+        assert weir.get("/healthz")[0] == 200
+        assert [weir.pid(name) for name in SERVERS] == pids
+        assert "child_died" not in weir.log()
+
+
+# what is inherited
+
+def test_ignored_hangup_stays_ignored():
+    with Child(before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as weir:
+        weir.process.send_signal(signal.SIGHUP)
+        weir.process.send_signal(signal.SIGCHLD)  # taken after it, if that came at all
+        weir.replace("controlplane")
+        assert "event=reload" not in weir.log() and "event=stopping" not in weir.log()
+
+
+def test_ignored_death_of_children_is_seen_all_the_same():
+    with Child(before=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) as weir:
+        weir.replace("dataplane")
+        weir.replace("controlplane")
+        assert weir.stop() == 0
+
+
+def test_blocked_signals_are_unblocked():
+    every = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP}
+    with Child(before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, every)) as weir:
+        weir.replace("dataplane")
+        assert weir.stop() == 0
+
+
+def test_closed_standard_descriptors_become_none_of_ours():
+    def close():
+        for fd in (0, 1, 2):
+            os.close(fd)
+    weir = Child("--log-level", "debug", before=close)
+    with weir:
+        for name in SERVERS:
+            for fd in (0, 1, 2):
+                assert os.readlink(f"/proc/{weir.pid(name)}/fd/{fd}") == "/dev/null", name
+        for name in os.listdir(weir.data):
+            path = os.path.join(weir.data, name)
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    assert b"event=" not in file.read(), path
+
+
+def test_small_limit_of_file_sizes_is_an_error_with_a_name():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    weir = Child(before=limit)
+    weir.start(wait=False)
+    try:
+        assert weir.process.wait(120) in (1, 2), weir.process.returncode
+        # the log itself is cut at the limit, so it is enough that it says so
+        assert "File too large" in weir.log(), weir.log()
+        assert "RLIMIT_FSIZE" in weir.log(), weir.log()
+    finally:
+        weir.__exit__(None, None, None)
+
+
+def test_data_that_may_not_be_written_refuses_the_start():
+    weir = Instance(user=65534 if os.geteuid() == 0 else None)
+    if os.geteuid() == 0:
+        os.chown(weir.data, 65534, 65534)
+    os.chmod(weir.data, 0o555)
+    weir.start(wait=False)
+    try:
+        assert weir.process.wait(120) == 2, weir.log()
+        assert "Permission denied" in weir.log(), weir.log()
+    finally:
+        os.chmod(weir.data, 0o755)
+        weir.__exit__(None, None, None)
+
+
+def test_soft_limit_of_file_sizes_is_raised():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+    with Child(before=limit) as weir:
+        assert weir.send_tcp(b"m v=1\n").startswith(b"ok 1 0 ")
+
+
+def test_files_have_modes_of_their_own_whatever_the_mask():
+    for mask in (0, 0o777):
+        with Child(before=lambda mask=mask: os.umask(mask)) as weir:
+            def mode(name, of=weir):
+                return os.stat(os.path.join(of.data, name)).st_mode & 0o777
+            for name in SERVERS:
+                assert mode(f"run/{name}.pid") == 0o644, (mask, name)
+            assert mode("run/weir.yaml") == 0o640
+            assert mode("key") == 0o600
+            assert mode("lock") == 0o640
+            assert mode("run") == 0o750
+            for folder, _, files in os.walk(os.path.join(weir.data, "log")):
+                for name in files:
+                    assert os.stat(os.path.join(folder, name)).st_mode & 0o027 == 0, name
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__])
