@@ -124,6 +124,7 @@ config_in_memory(struct weir_instance *instance, const char *text, size_t size)
     weir_event(WEIR_WARN, "disk_full", "file=\"%s\" effect=\"kept in memory\"",
         instance->config_path);
     snprintf(instance->config_path, sizeof instance->config_path, "/proc/self/fd/%d", fd);
+    instance->config_fd = fd;
     return WEIR_OK;
 }
 
@@ -137,6 +138,9 @@ weir_instance_write_config(struct weir_instance *instance)
     if (err != WEIR_OK)
         return err;
     err = weir_replace(instance->config_path, text, size, CONFIG_MODE, 0);
+    if (instance->config_fd >= 0)
+        close(instance->config_fd);
+    instance->config_fd = -1;
     if (err == WEIR_FULL)
         err = config_in_memory(instance, text, size);
     free(text);
@@ -147,7 +151,7 @@ enum weir_err
 weir_instance_open(struct weir_instance *instance, const struct weir_config *config)
 {
     *instance = (struct weir_instance){
-        .config = config, .lock_fd = -1, .dataplane_lock_fd = -1};
+        .config = config, .config_fd = -1, .lock_fd = -1, .dataplane_lock_fd = -1};
     snprintf(instance->run, sizeof instance->run, "%s/run", config->data);
     enum weir_err err = check_owner(config->data);
     if (err == WEIR_OK)

@@ -20,6 +20,7 @@ struct weir_instance {
     const struct weir_config *config; /* borrowed */
     char run[WEIR_CONFIG_PATH_MAX + 8];
     char config_path[WEIR_CONFIG_PATH_MAX + 32];
+    int config_fd; /* its memory, where the device had no room for it; else -1 */
     int lock_fd;
     int dataplane_lock_fd; /* close-on-exec; the dataplane's child clears it before exec */
 };
