@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-/* True of configuration, data, an address that is not there or taken, a limit, or what this user may
- * not do. Not so of what a device or the machine lacks for the moment. */
+/* True of configuration, data, an address that is not there or taken, a limit, or what this user
+ * may not do. Not so of what a device or the machine lacks for the moment. */
 bool weir_error_lasts(enum weir_err err);
 
 #endif

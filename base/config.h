@@ -116,8 +116,8 @@ struct weir_config_changes {
     char taken[512];         /* the running instance follows them at once */
     char needs_restart[512]; /* it keeps its own value until it is started again */
 };
-/* Gives running the values of wanted that may change while an instance runs. Both are checked; where
- * running would not be valid with them it is WEIR_INVALID and unchanged. */
+/* Gives running the values of wanted that may change while an instance runs. Both are checked;
+ * where running would not be valid with them it is WEIR_INVALID and unchanged. */
 enum weir_err weir_config_take_live(struct weir_config *running, const struct weir_config *wanted,
     struct weir_config_changes *out) WEIR_MUST_USE;
 

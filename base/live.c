@@ -7,8 +7,8 @@ weir_live_set(struct weir_live *live, const struct weir_config *config)
 {
     uint32_t next = atomic_load_explicit(&live->generation, memory_order_relaxed) + 1;
     atomic_store_explicit(&live->generation, next, memory_order_relaxed);
-    /* release: who sees a byte of what follows sees the odd number too; pairs with the acquire fence
-     * in weir_live_get */
+    /* release: who sees a byte of what follows sees the odd number too; pairs with the acquire
+     * fence in weir_live_get */
     atomic_thread_fence(memory_order_release);
     memcpy(&live->config, config, sizeof live->config);
     /* pairs with the first load in weir_live_get */
