@@ -85,6 +85,19 @@ open_ethdevs(struct weir_dataplane *dataplane, struct weir_worker_options *worke
     return WEIR_OK;
 }
 
+/* Clients that speak HTTP to a line's port are told where HTTP is. */
+static void
+tell_http(const struct weir_config *config, struct weir_port *port)
+{
+    char address[WEIR_HTTP_ADDRESS_MAX];
+    bool ipv6 = strchr(config->http_address, ':') != NULL;
+    if (config->http_port == 0)
+        return;
+    snprintf(address, sizeof address, ipv6 ? "[%s]:%u" : "%s:%u", config->http_address,
+        config->http_port);
+    weir_port_tcp_http(port, address);
+}
+
 /* Listeners are dealt to the workers in turn, but those of the weir protocol, whose state has one
  * owner. */
 enum weir_err
@@ -121,6 +134,8 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
         struct weir_port *port = NULL;
         err = weir_port_tcp_open(tcp, tcp_count, config->tcp_connections_max, worker->counts,
             &port);
+        if (err == WEIR_OK)
+            tell_http(config, port);
         err = add_port(worker, err, port);
     }
     if (err == WEIR_OK)

@@ -37,6 +37,9 @@ struct weir_connection {
     bool ended;        /* the sender has half-closed */
     bool waiting;      /* for its answer */
     bool handed;       /* a stretch is with the worker */
+    bool begun;        /* its first bytes have been looked at */
+    bool refused;      /* it speaks HTTP and was answered: see port_tcp_http.c */
+    uint32_t discarded; /* bytes since then */
     bool skip_line;    /* as weir_packet.skip_line */
     uint64_t accepted; /* records */
     uint64_t rejected;

@@ -98,6 +98,11 @@ enum weir_err weir_port_udp_open(const struct weir_listen *listen, uint64_t rece
 enum weir_err weir_port_tcp_open(const struct weir_listen *listens, size_t count,
     uint32_t connections_max, struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
 
+/* Address and port of the HTTP API, for clients that speak HTTP to a TCP listener; before the first
+ * receive. */
+#define WEIR_HTTP_ADDRESS_MAX 80
+void weir_port_tcp_http(struct weir_port *port, const char *address);
+
 /* One queue of a DPDK ethdev, already probed by EAL (see weir_eal_init). UDP destination ports
  * are matched against the UDP listeners' ports for protocol and unit. Queue 0 configures and
  * starts the device with all its queues: it is opened first and closed last. */

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -184,7 +185,23 @@ read_fresh(struct weir_port_tcp *tcp, struct weir_connection *connection)
     }
     if (got >= 0)
         return got;
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+    return weir_tcp_again() ? 0 : -1;
+}
+
+/* Looks at a connection's first bytes, laid together where hand_on lays them too. True where they
+ * are HTTP, which has been answered. */
+static bool
+met_http(struct weir_port_tcp *tcp, struct weir_connection *connection, uint32_t fresh)
+{
+    uint8_t *stretch = tcp->area + tcp->area_used;
+    if (connection->begun)
+        return false;
+    connection->begun = true;
+    memcpy(stretch, weir_connection_bytes(tcp->connections, connection), connection->kept);
+    if (!weir_tcp_is_http(stretch, connection->kept + fresh))
+        return false;
+    weir_tcp_refuse_http(tcp, connection);
+    return true;
 }
 
 /* May the stretch hold a complete record? */
@@ -221,6 +238,8 @@ take_stretch(struct weir_port_tcp *tcp, struct weir_connection *connection,
         return false;
     }
     if (left_over || worth_handing(connection, new_bytes, fresh)) {
+        if (met_http(tcp, connection, fresh))
+            return false;
         hand_on(tcp, connection, fresh, packet);
         return true;
     }
@@ -234,6 +253,10 @@ connection_event(struct weir_port_tcp *tcp, struct weir_connection *connection,
 {
     if (connection->handed)
         return false; /* reported twice in this burst */
+    if (connection->refused) {
+        weir_tcp_discard(tcp, connection);
+        return false;
+    }
     if (connection->waiting) {
         /* only errors and hang-ups are still watched: nobody is there to read the answer */
         weir_tcp_count(tcp, WEIR_COUNTER_acks_broken);
@@ -430,6 +453,12 @@ take_resources(struct weir_port_tcp *tcp, uint32_t connections_max)
         watch(tcp, EPOLL_CTL_ADD, tcp->wake, EPOLLIN, EVENT_WAKE) != 0)
         return weir_fail(WEIR_IO, errno, "epoll of the TCP port");
     return WEIR_OK;
+}
+
+void
+weir_port_tcp_http(struct weir_port *port, const char *address)
+{
+    snprintf(weir_tcp_of(port)->http, WEIR_HTTP_ADDRESS_MAX, "%s", address);
 }
 
 enum weir_err

@@ -2,6 +2,7 @@
  *
  *   port_tcp.c         the port: listeners, connections, what is read and handed on
  *   port_tcp_answer.c  what senders are told, and when
+ *   port_tcp_http.c    what HTTP clients are told here
  *
  * Threads: the port's worker
  */
@@ -11,6 +12,8 @@
 #include "base/shared.h"
 #include "dataplane/connections.h"
 #include "dataplane/port.h"
+
+#include <errno.h>
 
 struct weir_tcp_listener {
     int fd;
@@ -32,6 +35,7 @@ struct weir_port_tcp {
     struct weir_connection_list waiting;
     uint32_t *acking; /* slots of connections that are owed an acknowledgement */
     uint32_t acking_count;
+    char http[WEIR_HTTP_ADDRESS_MAX]; /* where HTTP is; empty: nowhere */
     uint8_t *area;
     size_t area_used;
     /* the burst's */
@@ -58,6 +62,22 @@ weir_tcp_count(struct weir_port_tcp *tcp, enum weir_counter counter)
 
 /* port_tcp.c: ends a connection. */
 void weir_tcp_drop(struct weir_port_tcp *tcp, struct weir_connection *connection);
+
+/* Has recv only nothing to give now? */
+static inline bool
+weir_tcp_again(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+/* port_tcp_http.c */
+/* Do a connection's first bytes begin with the request line of HTTP? No line of any protocol here
+ * is one. */
+bool weir_tcp_is_http(const uint8_t *data, size_t size);
+/* Tells the client where HTTP is, and sends no more. */
+void weir_tcp_refuse_http(struct weir_port_tcp *tcp, struct weir_connection *connection);
+/* Throws away what a refused client sends. */
+void weir_tcp_discard(struct weir_port_tcp *tcp, struct weir_connection *connection);
 
 /* port_tcp_answer.c */
 /* All the sender's bytes have been taken: from here on it waits for its answer. */

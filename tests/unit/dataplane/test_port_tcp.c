@@ -662,6 +662,62 @@ test_busy_connections_share_the_bursts(void **state)
 }
 
 static void
+test_http_is_answered_with_the_place_of_http(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /write?db=x HTTP/1.0\r\n\r\ncpu v=1\n", "HEAD /health HTTP/1.1\n\n"};
+    weir_port_tcp_http(t.port, "127.0.0.1:9880");
+    for (int i = 0; i < 3; i++) {
+        int fd = dial();
+        send_text(fd, requests[i]);
+        work_all();
+        send_text(fd, "more 1 1\n"); /* is thrown away */
+        work_all();
+        assert_int_equal(counter(WEIR_COUNTER_http_refused), i + 1);
+        assert_string_equal(answer_of(fd),
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 75\r\n"
+            "Connection: close\r\n\r\n"
+            "this port takes Graphite lines over TCP; HTTP is at http://127.0.0.1:9880/\n");
+        work_all();
+        assert_int_equal(counter(WEIR_COUNTER_connections_closed), i + 1);
+    }
+    assert_int_equal(t.packets, 0);
+}
+
+static void
+test_http_in_single_bytes_and_half_closed_is_answered_too(void **state)
+{
+    (void)state;
+    static const char request[] = "GET / HTTP/1.1\r\n";
+    int fd = dial();
+    for (size_t i = 0; i < sizeof request - 1; i++) {
+        assert_int_equal(send(fd, request + i, 1, MSG_NOSIGNAL), 1);
+        work_all();
+    }
+    shutdown(fd, SHUT_WR);
+    work_all();
+    assert_non_null(strstr(answer_of(fd), "HTTP is off"));
+    assert_int_equal(counter(WEIR_COUNTER_connections_closed), 1);
+    assert_int_equal(t.packets, 0);
+}
+
+static void
+test_lines_that_look_like_http_are_lines(void **state)
+{
+    (void)state;
+    int fd = dial();
+    send_text(fd, "GET 1 1\nGET / HTTP/1.1\r\n");
+    int other = dial();
+    send_text(other, "GETS / HTTP/1.1\nPOST a=1 HTTP/x\n");
+    work_all();
+    assert_int_equal(counter(WEIR_COUNTER_http_refused), 0);
+    assert_int_equal(t.packets, 2);
+    close(fd);
+    close(other);
+}
+
+static void
 test_open_reports_what_is_wrong(void **state)
 {
     (void)state;
@@ -697,6 +753,9 @@ main(void)
         with_port(test_without_progress_bytes_come_again_longer),
         with_port(test_records_left_over_come_again_without_new_bytes),
         with_port(test_busy_connections_share_the_bursts),
+        with_port(test_http_is_answered_with_the_place_of_http),
+        with_port(test_http_in_single_bytes_and_half_closed_is_answered_too),
+        with_port(test_lines_that_look_like_http_are_lines),
         with_port(test_open_reports_what_is_wrong),
     };
     return cmocka_run_group_tests_name("port_tcp", tests, NULL, NULL);
