@@ -25,8 +25,19 @@ weir_mark_next(const uint8_t *list, size_t size, size_t *at, const struct weir_m
     if (mark->type == WEIR_MARK_FORGOTTEN && mark->bytes != sizeof *mark)
         return damaged(*at);
     if (mark->type < WEIR_MARK_SEQUENCE || mark->type > WEIR_MARK_FORGOTTEN)
-        return damaged(*at);
+        return weir_fail(WEIR_UNSUPPORTED, 0, "mark of type %u is a later program's", mark->type);
     *at += mark->bytes;
     *out = mark;
     return WEIR_OK;
+}
+
+enum weir_err
+weir_marks_check(const uint8_t *list, size_t size)
+{
+    const struct weir_mark *mark;
+    size_t at = 0;
+    enum weir_err err;
+    while ((err = weir_mark_next(list, size, &at, &mark)) == WEIR_OK)
+        continue;
+    return err == WEIR_UNSUPPORTED ? err : WEIR_OK;
 }

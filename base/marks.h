@@ -2,7 +2,7 @@
  *
  * Format:  docs/format/marks.md
  * Threads: any; no state
- * Errors:  WEIR_CORRUPT for bytes that do not check out
+ * Errors:  WEIR_CORRUPT for bytes that do not check out; WEIR_UNSUPPORTED a type of a later program
  *
  * A list of entries, each a multiple of 8 bytes:
  *
@@ -63,5 +63,9 @@ _Static_assert(sizeof(struct weir_mark_run) == 8, "a word");
  * entry's sizes fit its type. */
 enum weir_err weir_mark_next(const uint8_t *list, size_t size, size_t *at,
     const struct weir_mark **mark) WEIR_MUST_USE;
+
+/* WEIR_UNSUPPORTED where the list has an entry of a later program, else WEIR_OK: entries before
+ * damage count (docs/format/marks.md). */
+enum weir_err weir_marks_check(const uint8_t *list, size_t size) WEIR_MUST_USE;
 
 #endif

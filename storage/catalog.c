@@ -296,18 +296,20 @@ pass_over(struct weir_catalog *catalog)
     catalog->step = WEIR_FRAME_ALIGN;
 }
 
-/* Does the log hold this frame at catalog->at? */
-static bool
+/* Does the log hold this frame at catalog->at? WEIR_CORRUPT where not; WEIR_UNSUPPORTED for one of
+ * a later program. */
+static enum weir_err
 belongs_here(const struct weir_catalog *catalog, const struct weir_frame_header *header,
     uint64_t durable)
 {
     uint64_t segment_bytes = catalog->files.segment_bytes;
-    if (weir_frame_check_header(header, WEIR_LOG_STREAM, catalog->at) != WEIR_OK ||
-        header->bytes > durable - catalog->at ||
+    enum weir_err err = weir_frame_check_header(header, WEIR_LOG_STREAM, catalog->at);
+    if ((err != WEIR_OK && err != WEIR_UNSUPPORTED) || header->bytes > durable - catalog->at ||
         header->bytes > segment_bytes - catalog->at % segment_bytes)
-        return false;
-    return catalog->shared != NULL || !catalog->chain_known ||
-           header->previous_crc == catalog->previous_crc;
+        return WEIR_CORRUPT;
+    bool chained = catalog->shared != NULL || !catalog->chain_known ||
+        header->previous_crc == catalog->previous_crc;
+    return chained ? err : WEIR_CORRUPT;
 }
 
 /* Takes the frame at catalog->at from the files, or passes over the page. WEIR_END where there is
@@ -326,10 +328,13 @@ walk_one(struct weir_catalog *catalog, uint64_t durable)
         return err;
     struct weir_frame_header header;
     memcpy(&header, page, sizeof header);
-    if (belongs_here(catalog, &header, durable)) {
+    err = belongs_here(catalog, &header, durable);
+    if (err == WEIR_OK) {
         err = take_frame(catalog, &header, WEIR_PLACE_NONE);
         return err == WEIR_AGAIN ? WEIR_OK : err;
     }
+    if (err == WEIR_UNSUPPORTED)
+        return err;
     if (weir_catalog_released(catalog, catalog->at))
         return WEIR_OK; /* recycled under the read */
     if (catalog->shared == NULL && catalog->at >= catalog->durable_known)

@@ -2,21 +2,24 @@
 
 #include "storage/log.h"
 
-bool
-weir_chain_fits(const struct weir_chain *chain, const struct weir_frame_header *header,
+/* No text for what does not fit: it is most pages of a gap. */
+enum weir_err
+weir_chain_check(const struct weir_chain *chain, const struct weir_frame_header *header,
     uint64_t offset)
 {
-    if (header->magic != WEIR_FRAME_MAGIC ||
-        weir_frame_check_header(header, WEIR_LOG_STREAM, offset) != WEIR_OK)
-        return false;
+    if (header->magic != WEIR_FRAME_MAGIC)
+        return WEIR_CORRUPT;
+    enum weir_err err = weir_frame_check_header(header, WEIR_LOG_STREAM, offset);
+    if (err != WEIR_OK && err != WEIR_UNSUPPORTED)
+        return WEIR_CORRUPT;
     if (header->bytes < WEIR_FRAME_ALIGN || header->bytes % WEIR_FRAME_ALIGN != 0 ||
         header->bytes > chain->segment_bytes - offset % chain->segment_bytes)
-        return false;
+        return WEIR_CORRUPT;
     if (header->durable_watermark > offset || header->dataplane_epoch < chain->dataplane_epoch)
-        return false;
+        return WEIR_CORRUPT;
     if (offset >= chain->fresh_offset && header->dataplane_epoch < chain->fresh_epoch)
-        return false;
-    return !chain->crc_known || header->previous_crc == chain->crc;
+        return WEIR_CORRUPT;
+    return !chain->crc_known || header->previous_crc == chain->crc ? err : WEIR_CORRUPT;
 }
 
 void

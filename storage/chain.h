@@ -22,9 +22,10 @@ struct weir_chain {
 };
 
 /* Does the header check out at the offset, fit its segment, continue the chain, and is it not left
- * over from a log that was cut off before ("Stale frames")? */
-bool weir_chain_fits(const struct weir_chain *chain, const struct weir_frame_header *header,
-    uint64_t offset);
+ * over from a log that was cut off before ("Stale frames")? WEIR_CORRUPT where it does not;
+ * WEIR_UNSUPPORTED where it does, and a later program wrote it: whoever walks stops there. */
+enum weir_err weir_chain_check(const struct weir_chain *chain,
+    const struct weir_frame_header *header, uint64_t offset) WEIR_MUST_USE;
 /* The walk goes on behind this frame. */
 void weir_chain_take(struct weir_chain *chain, const struct weir_frame_header *header);
 /* The walk goes on behind a page without a frame. */

@@ -123,7 +123,10 @@ header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_h
         if (err != WEIR_OK)
             return err;
         memcpy(header, page, sizeof *header);
-        *fits = weir_chain_fits(&pass->chain, header, offset);
+        err = weir_chain_check(&pass->chain, header, offset);
+        if (err == WEIR_UNSUPPORTED)
+            return err;
+        *fits = err == WEIR_OK;
         if (*fits || !pass->chain.crc_known)
             break;
         weir_segment_reader_forget(&pass->reader);

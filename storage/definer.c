@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/event.h"
 #include "base/labels.h"
+#include "base/marks.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -114,7 +115,7 @@ read_front(struct weir_segment_reader *reader, const struct weir_frame_header *h
                 "the header at %" PRIu64 " reads differently a second time", header->offset);
         if (weir_frame_definitions(frame, header->bytes, list, size) == WEIR_OK &&
             weir_frame_marks(frame, header->bytes, marks, marks_size) == WEIR_OK)
-            return WEIR_OK;
+            return weir_marks_check(*marks, *marks_size);
     }
     weir_event(WEIR_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
         header->offset, weir_err_detail());

@@ -50,15 +50,21 @@ struct reading {
     uint8_t *list;
 };
 
-static bool
-header_fits(const struct reading *reading, const struct weir_definitions_chunk *header,
+/* WEIR_CORRUPT, without a text, where no header stands. */
+static enum weir_err
+check_header(const struct reading *reading, const struct weir_definitions_chunk *header,
     uint64_t place)
 {
-    return header->magic == WEIR_DEFINITIONS_MAGIC &&
-        header->version == WEIR_DEFINITIONS_VERSION &&
-        header->header_crc == header_crc(header, place) && header->bytes <= LIST_MAX &&
+    if (header->magic != WEIR_DEFINITIONS_MAGIC || header->header_crc != header_crc(header, place))
+        return WEIR_CORRUPT;
+    if (header->version != WEIR_DEFINITIONS_VERSION)
+        return weir_fail(WEIR_UNSUPPORTED, 0,
+            "%s at %" PRIu64 " has version %u, this program knows %d", reading->path, place,
+            header->version, WEIR_DEFINITIONS_VERSION);
+    bool fits = header->bytes <= LIST_MAX &&
         padded(HEADER + header->bytes) <= reading->bytes - place &&
         header->first <= reading->through && header->count <= reading->through - header->first;
+    return fits ? WEIR_OK : WEIR_CORRUPT;
 }
 
 static void
@@ -100,7 +106,10 @@ read_chunks(struct reading *reading)
         err = weir_io_read(reading->io, reading->file, &header, sizeof header, place);
         if (err != WEIR_OK)
             break;
-        if (header_fits(reading, &header, place)) {
+        enum weir_err checked = check_header(reading, &header, place);
+        if (checked == WEIR_UNSUPPORTED)
+            return checked;
+        if (checked == WEIR_OK) {
             in_damage = false;
             err = read_list(reading, &header, place);
             place += padded(HEADER + header.bytes);

@@ -12,6 +12,27 @@ damaged(const char *what, uint64_t offset)
     return weir_fail(WEIR_CORRUPT, 0, "frame at %" PRIu64 ": %s", offset, what);
 }
 
+/* Flags and sample types are those of frames with samples; of a seal nothing else counts. */
+bool
+weir_frame_is_later(const struct weir_frame_header *header)
+{
+    if (header->version != WEIR_FRAME_VERSION)
+        return true;
+    if (header->type == WEIR_FRAME_SEAL)
+        return false;
+    return header->type != WEIR_FRAME_SAMPLES ||
+        header->sample_types != WEIR_SAMPLE_TYPE_FLOAT || (header->flags & ~WEIR_FRAME_MARKS) != 0;
+}
+
+static enum weir_err
+later(const struct weir_frame_header *header)
+{
+    return weir_fail(WEIR_UNSUPPORTED, 0,
+        "frame at %" PRIu64 " is a later program's: version %u, type %u, sample types %u, flags "
+        "%u; start that program", header->offset, header->version, header->type,
+        header->sample_types, header->flags);
+}
+
 enum weir_err
 weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream, uint64_t offset)
 {
@@ -19,10 +40,10 @@ weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream,
         return damaged("no frame begins here", offset);
     if (header->header_crc != weir_header_crc(header))
         return damaged("header checksum", offset);
-    if (header->version != WEIR_FRAME_VERSION)
-        return damaged("unknown version", offset);
     if (header->stream != stream || header->offset != offset)
         return damaged("belongs elsewhere", offset);
+    if (weir_frame_is_later(header))
+        return later(header);
     if (header->bytes == 0 || header->bytes % WEIR_FRAME_ALIGN != 0)
         return damaged("size", offset);
     uint64_t body = sizeof *header +
@@ -31,8 +52,6 @@ weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream,
     if (header->type == WEIR_FRAME_SAMPLES &&
         (body > header->bytes || header->bytes > WEIR_FRAME_BYTES_MAX))
         return damaged("parts larger than the whole, or the whole too large", offset);
-    if (header->type != WEIR_FRAME_SAMPLES && header->type != WEIR_FRAME_SEAL)
-        return damaged("unknown type", offset);
     return WEIR_OK;
 }
 
@@ -50,12 +69,10 @@ read_header(const uint8_t *frame, size_t bytes, struct weir_frame_header *header
     if (bytes < sizeof *header)
         return damaged("cut in its header", 0);
     memcpy(header, frame, sizeof *header);
-    if (header->type != WEIR_FRAME_SAMPLES)
+    if (header->type == WEIR_FRAME_SEAL)
         return damaged("holds no samples", header->offset);
-    if (header->sample_types != WEIR_SAMPLE_TYPE_FLOAT ||
-        (header->flags & ~WEIR_FRAME_MARKS) != 0)
-        return weir_fail(WEIR_UNSUPPORTED, 0, "frame at %" PRIu64 ": sample types %u, flags %u",
-            header->offset, header->sample_types, header->flags);
+    if (weir_frame_is_later(header))
+        return later(header);
     return WEIR_OK;
 }
 

@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "base/sample.h"
 
+#include <stdbool.h>
+
 #define WEIR_FRAME_MAGIC UINT32_C(0x46524557) /* "WERF" */
 #define WEIR_FRAME_VERSION 1
 #define WEIR_FRAME_ALIGN 4096
@@ -98,9 +100,13 @@ void weir_frame_encode(struct weir_frame_encoder *encoder, const struct weir_bat
 /* Writes a seal of WEIR_FRAME_ALIGN bytes whose header says it fills `bytes`. */
 void weir_frame_seal(const struct weir_frame_place *place, uint64_t bytes, uint8_t *out);
 
-/* Checks magic, version, place and header_crc of a header from disk or ring. */
+/* Checks magic, place, header_crc and version of a header from disk or ring. WEIR_UNSUPPORTED where
+ * all is right but a later program wrote it: a version, type, sample type or flag that this one does
+ * not know. Every version keeps what the log uses of a header where it is (docs/format/log.md). */
 enum weir_err weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream,
     uint64_t offset) WEIR_MUST_USE;
+/* Is it a version, type, sample type or flag of a later program? For a header that checks out. */
+bool weir_frame_is_later(const struct weir_frame_header *header);
 /* Checks everything: header, index, definitions, each block. */
 enum weir_err weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stream,
     uint64_t offset) WEIR_MUST_USE;

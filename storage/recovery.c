@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
+#include "base/marks.h"
 #include "storage/chain.h"
 #include "storage/checkpoint.h"
 #include "storage/definitions.h"
@@ -139,7 +140,8 @@ has_content(const struct recovery *recovery, uint64_t offset, const uint8_t *pag
     if (recovery->checkpoint.first_index == 0)
         return memcmp(page, zeros, sizeof zeros) != 0;
     memcpy(&header, page, sizeof header);
-    return weir_frame_check_header(&header, WEIR_LOG_STREAM, offset) == WEIR_OK;
+    enum weir_err err = weir_frame_check_header(&header, WEIR_LOG_STREAM, offset);
+    return err == WEIR_OK || err == WEIR_UNSUPPORTED;
 }
 
 /* One step of WEIR_FRAME_ALIGN without a header: begins a gap or makes the last one longer. */
@@ -177,10 +179,11 @@ walk(struct recovery *recovery)
         struct weir_frame_header header;
         memcpy(&header, page, sizeof header);
         bytes_last = WEIR_FRAME_ALIGN;
-        if (weir_chain_fits(&recovery->chain, &header, offset)) {
+        err = weir_chain_check(&recovery->chain, &header, offset);
+        if (err == WEIR_OK) {
             err = walk_frame(recovery, &header, offset);
             bytes_last = header.bytes;
-        } else {
+        } else if (err == WEIR_CORRUPT) {
             err = walk_gap(recovery, offset, page);
         }
         offset += bytes_last;
@@ -271,8 +274,12 @@ hand_over_marks(struct recovery *recovery)
     size_t size, at = 0;
     enum weir_err err;
     while ((err = weir_checkpoint_marks_next(recovery->marks, recovery->checkpoint.mark_bytes,
-                &at, &list, &size)) == WEIR_OK)
+                &at, &list, &size)) == WEIR_OK) {
+        err = weir_marks_check(list, size);
+        if (err != WEIR_OK)
+            return err;
         options->mark(options->mark_context, list, size);
+    }
     return err == WEIR_END ? WEIR_OK : err;
 }
 

@@ -44,9 +44,11 @@ in_use(struct weir_segment_reader *reader, uint64_t index, uint64_t size, bool *
     /* of a recycled file the frames are those of another place */
     uint64_t offset =
         reader->segment_bytes == 0 ? header.offset : index * reader->segment_bytes;
-    *used = err == WEIR_OK && header.magic == WEIR_FRAME_MAGIC &&
-            weir_frame_check_header(&header, WEIR_LOG_STREAM, offset) == WEIR_OK;
-    return err;
+    if (err != WEIR_OK || header.magic != WEIR_FRAME_MAGIC)
+        return err;
+    enum weir_err checked = weir_frame_check_header(&header, WEIR_LOG_STREAM, offset);
+    *used = checked == WEIR_OK || checked == WEIR_UNSUPPORTED;
+    return WEIR_OK;
 }
 
 static enum weir_err

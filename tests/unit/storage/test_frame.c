@@ -418,14 +418,17 @@ test_frame_of_a_later_version_is_refused(void **state)
     memcpy(&header, frame, sizeof header);
     header.sample_types = WEIR_SAMPLE_TYPE_FLOAT | 2;
     seal_header(&header);
-    assert_int_equal(weir_frame_check_header(&header, STREAM, OFFSET), WEIR_OK);
+    assert_int_equal(weir_frame_check_header(&header, STREAM, OFFSET), WEIR_UNSUPPORTED);
     const struct weir_frame_block *blocks;
     size_t count;
     assert_int_equal(weir_frame_index(frame, frame_bytes, &blocks, &count), WEIR_UNSUPPORTED);
     header.sample_types = WEIR_SAMPLE_TYPE_FLOAT;
     header.version = WEIR_FRAME_VERSION + 1;
     seal_header(&header);
-    assert_int_not_equal(weir_frame_check_header(&header, STREAM, OFFSET), WEIR_OK);
+    assert_int_equal(weir_frame_check_header(&header, STREAM, OFFSET), WEIR_UNSUPPORTED);
+    assert_int_equal(weir_frame_check_header(&header, STREAM, OFFSET + 4096), WEIR_CORRUPT);
+    header.sample_count++; /* one bit more: damage */
+    assert_int_equal(weir_frame_check_header(&header, STREAM, OFFSET), WEIR_CORRUPT);
 }
 
 static void
