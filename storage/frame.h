@@ -101,8 +101,8 @@ void weir_frame_encode(struct weir_frame_encoder *encoder, const struct weir_bat
 void weir_frame_seal(const struct weir_frame_place *place, uint64_t bytes, uint8_t *out);
 
 /* Checks magic, place, header_crc and version of a header from disk or ring. WEIR_UNSUPPORTED where
- * all is right but a later program wrote it: a version, type, sample type or flag that this one does
- * not know. Every version keeps what the log uses of a header where it is (docs/format/log.md). */
+ * all is right but a later program wrote it: a version, type, sample type or flag that this one
+ * does not know. Every version keeps what the log uses of a header where it is (frame.md). */
 enum weir_err weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream,
     uint64_t offset) WEIR_MUST_USE;
 /* Is it a version, type, sample type or flag of a later program? For a header that checks out. */
