@@ -3,6 +3,7 @@
 #include "app/doubts.h"
 #include "app/instance.h"
 #include "app/lasts.h"
+#include "app/process_figures.h"
 #include "app/supervisor_filter.h"
 #include "base/clock.h"
 #include "base/escape.h"
@@ -29,6 +30,8 @@
 #define MS INT64_C(1000000) /* nanoseconds */
 #define POLL_NS (10 * MS)   /* while something is not ready yet */
 #define IDLE_NS (1000 * MS) /* else; a signal ends it */
+/* So that each idle round publishes. */
+#define PUBLISH_NS (900 * MS)
 /* A child that lived this long is restarted at once when it dies; one that did not waits, longer
  * each time, so that a crash loop leaves the machine usable. With the dataplane's start of 0.5 s
  * ingest is open again within 2 s in every case. */
@@ -78,6 +81,7 @@ struct supervisor {
     int signal_fd;
     bool announced;
     bool hangs; /* the dataplane, as was said last */
+    int64_t published_ns; /* the processes' figures */
     int64_t stopping_ns; /* 0: running */
     int exit_code;
 };
@@ -426,6 +430,25 @@ watch_heartbeat(struct supervisor *supervisor)
         weir_event(WEIR_INFO, "dataplane_answers", "pid=%d", (int)dataplane->pid);
 }
 
+/* Once a second, and at once where a child has started or died. */
+static void
+publish_processes(struct supervisor *supervisor)
+{
+    const pid_t pids[WEIR_PROCESS_COUNT] = {[WEIR_PROCESS_SUPERVISOR] = getpid(),
+        [WEIR_PROCESS_DATAPLANE] = supervisor->children[DATAPLANE].pid,
+        [WEIR_PROCESS_CONTROLPLANE] = supervisor->children[CONTROLPLANE].pid};
+    struct weir_process_view *views = supervisor->shared->processes.at;
+    int64_t now_ns = weir_mono_ns();
+    bool due = now_ns - supervisor->published_ns >= PUBLISH_NS;
+    for (int i = 0; i < WEIR_PROCESS_COUNT; i++)
+        due |= atomic_load_explicit(&views[i].pid, memory_order_relaxed) != (uint64_t)pids[i];
+    if (!due)
+        return;
+    supervisor->published_ns = now_ns;
+    for (int i = 0; i < WEIR_PROCESS_COUNT; i++)
+        weir_process_publish(&views[i], pids[i]);
+}
+
 /* One round of ending. True when every child is gone. */
 static bool
 stop_children(struct supervisor *supervisor)
@@ -520,6 +543,7 @@ supervise(struct supervisor *supervisor)
         start_children(supervisor);
         bool all = watch_children(supervisor);
         watch_heartbeat(supervisor);
+        publish_processes(supervisor);
         wait_events(supervisor, all ? IDLE_NS : POLL_NS);
     }
 }

@@ -16,6 +16,7 @@
 #include "base/heartbeat.h"
 #include "base/ledger.h"
 #include "base/live.h"
+#include "base/processes.h"
 #include "base/senders_view.h"
 
 #define WEIR_SHARED_FD 3
@@ -44,6 +45,8 @@ struct weir_shared {
     _Atomic uint64_t log_first_offset;
     /* Values of the configuration that have changed since the start. Before epoch too. */
     struct weir_live live;
+    /* Written by the supervisor. Before epoch: a dataplane's start leaves it alone. */
+    struct weir_processes processes;
     _Atomic uint64_t epoch;  /* dataplane epoch; 0 while it starts or after it died */
     _Atomic uint32_t state;  /* enum weir_ingest_state */
     uint32_t worker_count;

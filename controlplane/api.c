@@ -232,6 +232,16 @@ start_query(struct weir_api *api, struct weir_http_request *request, struct quer
     return err;
 }
 
+static enum weir_outcome
+outcome_of(int status)
+{
+    if (status == WEIR_STATUS_OK)
+        return WEIR_OUTCOME_ANSWERED;
+    if (status == WEIR_STATUS_LIMIT)
+        return WEIR_OUTCOME_LIMIT;
+    return status < WEIR_STATUS_INTERNAL ? WEIR_OUTCOME_CLIENT_ERROR : WEIR_OUTCOME_FAILED;
+}
+
 static void
 handle_query(struct weir_api *api, struct weir_http_request *request, enum weir_endpoint endpoint)
 {
@@ -239,6 +249,7 @@ handle_query(struct weir_api *api, struct weir_http_request *request, enum weir_
     struct refusal refusal = {.status = WEIR_STATUS_UNAVAILABLE, .prometheus = with->prometheus,
         .retry_after_s = 1};
     if (!body_is_form(request)) {
+        api->counts.outcomes[endpoint][WEIR_OUTCOME_CLIENT_ERROR]++;
         respond_error(request, (struct refusal){.status = WEIR_STATUS_MEDIA_TYPE,
             .prometheus = with->prometheus},
             "the body must be application/x-www-form-urlencoded");
@@ -246,6 +257,7 @@ handle_query(struct weir_api *api, struct weir_http_request *request, enum weir_
     }
     struct query *query = calloc(1, sizeof *query);
     if (query == NULL) {
+        api->counts.outcomes[endpoint][WEIR_OUTCOME_FAILED]++;
         respond_error(request, refusal, "out of memory");
         return;
     }
@@ -261,13 +273,14 @@ handle_query(struct weir_api *api, struct weir_http_request *request, enum weir_
     }
     query_free(query);
     if (err == WEIR_FULL) {
-        api->counts.refused[endpoint]++;
+        api->counts.outcomes[endpoint][WEIR_OUTCOME_REFUSED]++;
         respond_error(request, refusal, "too many queries are waiting: try again in a second");
         return;
     }
     if (err != WEIR_NOMEM)
         refusal = (struct refusal){.status = WEIR_STATUS_BAD_REQUEST,
             .prometheus = with->prometheus};
+    api->counts.outcomes[endpoint][outcome_of(refusal.status)]++;
     respond_error(request, refusal, weir_err_detail());
 }
 
@@ -275,13 +288,13 @@ static void
 finish_query(struct weir_api *api, struct query *query)
 {
     if (query->request == NULL) {
-        api->counts.cancelled[query->endpoint]++;
+        api->counts.outcomes[query->endpoint][WEIR_OUTCOME_CANCELLED]++;
     } else {
-        bool good = query->job.status == WEIR_STATUS_OK;
-        api->counts.answered[query->endpoint] += good;
-        api->counts.failed[query->endpoint] += !good;
-        api->counts.nanoseconds[query->endpoint] +=
-            (uint64_t)(weir_mono_ns() - query->job.submitted_ns);
+        enum weir_outcome outcome =
+            query->job.late ? WEIR_OUTCOME_REFUSED : outcome_of(query->job.status);
+        api->counts.outcomes[query->endpoint][outcome]++;
+        weir_query_counts_add_time(&api->counts.times[query->endpoint],
+            weir_mono_ns() - query->job.submitted_ns);
         weir_http_respond(query->request, &(struct weir_http_response){
             .status = query->job.status, .content_type = JSON, .data = query->job.answer.data,
             .size = query->job.answer.size,
@@ -375,6 +388,7 @@ on_request(void *context, struct weir_http_request *request)
         handle_query(api, request, endpoint);
         return;
     }
+    api->counts.outcomes[endpoint][WEIR_OUTCOME_CLIENT_ERROR]++;
     method.prometheus = endpoints[endpoint].prometheus;
     method.allow = post ? "GET, HEAD, POST" : "GET, HEAD";
     respond_error(request, method, post ? "this path answers GET, HEAD and POST"
@@ -388,6 +402,7 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     if (api == NULL)
         return weir_fail(WEIR_NOMEM, 0, "api");
     api->options = *options;
+    (void)weir_tsc_hz(); /* the first call measures; /metrics is not to wait for it */
     struct weir_http_events events = {on_request, on_gone, api};
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,
         .limits = options->limits, .open = options->open, .opened = options->opened,

@@ -2,9 +2,9 @@
  *
  * Threads: the event loop's
  * Memory:  the answer
- * Errors:  weir_exposition_write: WEIR_AGAIN where the ledger gave no consistent read
+ * Errors:  WEIR_NOMEM
  *
- * Everything in base/metrics.def is here under its name there.
+ * Everything in base/metrics.def is here under its name there; nanoseconds as seconds.
  */
 #ifndef WEIR_CONTROLPLANE_EXPOSITION_H
 #define WEIR_CONTROLPLANE_EXPOSITION_H
@@ -23,14 +23,33 @@ enum weir_endpoint {
 };
 extern const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT];
 
+/* What became of a query. */
+enum weir_outcome {
+    WEIR_OUTCOME_ANSWERED,
+    WEIR_OUTCOME_CLIENT_ERROR, /* the request makes no sense: the client's mistake */
+    WEIR_OUTCOME_LIMIT,        /* it would take more than a limit allows */
+    WEIR_OUTCOME_REFUSED,      /* the queue was full, or it waited too long there */
+    WEIR_OUTCOME_CANCELLED,    /* the client hung up */
+    WEIR_OUTCOME_FAILED,       /* ours: the log is not open or cannot be read, no memory */
+    WEIR_OUTCOME_COUNT,
+};
+extern const char *const weir_outcome_names[WEIR_OUTCOME_COUNT];
+
+#define WEIR_QUERY_BUCKETS 14
+
+/* Time from submitted to done. */
+struct weir_query_times {
+    uint64_t buckets[WEIR_QUERY_BUCKETS];
+    uint64_t sum_ns;
+};
+
 /* What the control plane counts about itself. */
 struct weir_query_counts {
-    uint64_t answered[WEIR_ENDPOINT_COUNT];
-    uint64_t failed[WEIR_ENDPOINT_COUNT];    /* 4xx and 5xx by the query itself */
-    uint64_t refused[WEIR_ENDPOINT_COUNT];   /* queue full */
-    uint64_t cancelled[WEIR_ENDPOINT_COUNT]; /* the client hung up */
-    uint64_t nanoseconds[WEIR_ENDPOINT_COUNT]; /* submitted to done */
+    uint64_t outcomes[WEIR_ENDPOINT_COUNT][WEIR_OUTCOME_COUNT];
+    struct weir_query_times times[WEIR_ENDPOINT_COUNT]; /* of those that reached a query thread */
 };
+
+void weir_query_counts_add_time(struct weir_query_times *times, int64_t duration_ns);
 
 struct weir_exposition {
     struct weir_shared *shared; /* NULL on a stopped instance: its part is left out */

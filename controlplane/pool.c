@@ -196,6 +196,7 @@ run_job(struct worker *worker, struct weir_job *job)
     else
         run_endpoint(job, &call);
     job->status = call.status;
+    job->late = late && !cancelled;
     job->answer = call.answer;
 }
 

@@ -30,6 +30,7 @@ struct weir_job {
     int64_t submitted_ns;
     _Atomic bool cancelled;
     int status;          /* once done */
+    bool late;           /* it waited too long in the queue, and was not begun */
     struct weir_text answer;
     struct weir_job *next;
 };

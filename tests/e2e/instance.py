@@ -214,10 +214,10 @@ class Instance:
         values = self.metrics()
         sums = {}
         for name, value in values.items():
-            if not name.startswith("weir_ledger{"):
+            if not name.startswith(("weir_ledger_total{", "weir_ledger_in_flight{")):
                 continue
             labels = dict(re.findall(r'(\w+)="([^"]*)"', name))
-            key = (labels["unit"], labels["class"])
+            key = (labels["unit"], labels.get("class", "in_flight"))
             sums[key] = sums.get(key, 0) + value
         residual = {u: values[f'weir_ledger_residual{{unit="{u}"}}']
                     for u in ("packets", "records", "samples")}
@@ -225,7 +225,7 @@ class Instance:
 
     def reason(self, unit, kind, reason):
         return sum(v for k, v in self.metrics().items()
-                   if k.startswith("weir_ledger{") and f'unit="{unit}"' in k
+                   if k.startswith("weir_ledger_total{") and f'unit="{unit}"' in k
                    and f'class="{kind}"' in k and f'reason="{reason}"' in k)
 
     # senders

@@ -843,8 +843,13 @@ test_metrics_expose_the_ledger(void **state)
     counts.unit[WEIR_UNIT_SAMPLES].rejected[WEIR_REASON_unsupported_type] = 1;
     counts.unit[WEIR_UNIT_SAMPLES].dropped[WEIR_REASON_shutdown] = 1;
     counts.counter[WEIR_COUNTER_syncs] = 5;
+    counts.counter[WEIR_COUNTER_sync_ns] = 1500000001;
     counts.cycles[WEIR_STAGE_parse] = 99;
     weir_ledger_publish(&server.shared->ledger.blocks[WEIR_BLOCK_WORKER], &counts);
+    struct weir_process_view *process = &server.shared->processes.at[WEIR_PROCESS_DATAPLANE];
+    atomic_store(&process->pid, 99);
+    atomic_store(&process->cpu_ms, 12005);
+    atomic_store(&process->fds, 17);
     atomic_store(&server.shared->latency_buckets[0], 2);
     atomic_store(&server.shared->latency_buckets[WEIR_LATENCY_BUCKETS - 1], 1);
     atomic_store(&server.shared->latency_sum_us, 1500000);
@@ -852,22 +857,80 @@ test_metrics_expose_the_ledger(void **state)
     assert_int_equal(answer.status, 200);
     assert_non_null(strstr(answer.bytes, "Content-Type: text/plain; version=0.0.4"));
     static const char *const lines[] = {
-        "\nweir_ledger{unit=\"samples\",class=\"received\"} 10\n",
-        "\nweir_ledger{unit=\"samples\",class=\"stored\"} 6\n",
-        "\nweir_ledger{unit=\"samples\",class=\"in_flight\"} 1\n",
-        "\nweir_ledger{unit=\"samples\",class=\"rejected\",reason=\"unsupported_type\"} 1\n",
-        "\nweir_ledger{unit=\"samples\",class=\"dropped\",stage=\"worker\","
+        "\nweir_ledger_total{unit=\"samples\",class=\"received\"} 10\n",
+        "\nweir_ledger_total{unit=\"samples\",class=\"stored\"} 6\n",
+        "\nweir_ledger_in_flight{unit=\"samples\"} 1\n",
+        "\nweir_ledger_total{unit=\"samples\",class=\"rejected\",reason=\"unsupported_type\"} 1\n",
+        "\nweir_ledger_total{unit=\"samples\",class=\"dropped\",stage=\"worker\","
         "reason=\"shutdown\"} 1\n",
         "\nweir_ledger_residual{unit=\"samples\"} 1\n",
         "\nweir_ledger_residual{unit=\"packets\"} 0\n",
-        "\nweir_syncs_total 5\n", "\nweir_stage_cycles_total{stage=\"parse\"} 99\n",
+        "\nweir_syncs_total 5\n", "\nweir_sync_seconds_total 1.500000001\n",
+        "\nweir_stage_cycles_total{stage=\"parse\"} 99\n",
         "\nweir_packet_to_queryable_seconds_bucket{le=\"0.000064\"} 2\n",
         "\nweir_packet_to_queryable_seconds_bucket{le=\"+Inf\"} 3\n",
         "\nweir_packet_to_queryable_seconds_sum 1.500000\n", "\nweir_epoch 7\n",
-        "\nweir_build_info{version="};
+        "\nweir_build_info{version=", "\nweir_tsc_hertz ",
+        "\nprocess_cpu_seconds_total{process=\"dataplane\"} 12.005\n",
+        "\nprocess_open_fds{process=\"dataplane\"} 17\n"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         if (strstr(answer.body, lines[i]) == NULL)
             fail_msg("missing: %s", lines[i]);
+    assert_null(strstr(answer.body, "process=\"supervisor\"")); /* none runs */
+}
+
+static void
+expect_outcomes(const char *endpoint, const char *outcomes)
+{
+    static const char *const names[] = {"answered", "client_error", "limit", "refused",
+        "cancelled", "failed"};
+    char line[128];
+    get("/metrics");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(line, sizeof line, "\nweir_queries_total{endpoint=\"%s\",outcome=\"%s\"} %c\n",
+            endpoint, names[i], outcomes[i]);
+        if (strstr(answer.body, line) == NULL)
+            fail_msg("missing: %s", line);
+    }
+}
+
+static void
+test_metrics_class_queries_by_whose_fault_it_was(void **state)
+{
+    (void)state;
+    await_health(200, "\"queries\":\"current\"");
+    get("/api/v1/metrics/query?metric=cpu&from=0&to=60");
+    get("/api/v1/metrics/query?metric=cpu&from=x");
+    get("/api/v1/metrics/query?metric=%zz");
+    ask_error("POST /api/v1/metrics/query?metric=cpu HTTP/1.1\r\n\r\n", 405, "GET");
+    get("/api/v1/metrics/query?metric=cpu&from=0&to=100000&step=1s");
+    assert_int_equal(answer.status, 422);
+    fake_fail(WEIR_IO);
+    await_health(503, "reader_failed");
+    get("/api/v1/metrics/query?metric=cpu&from=0&to=60");
+    assert_int_equal(answer.status, 503);
+    fake_fail(WEIR_OK);
+    await_health(200, "\"queries\":\"current\"");
+    expect_outcomes("query", "131001");
+    expect_outcomes("labels", "000000");
+    /* the histogram has those that reached a query thread */
+    assert_non_null(strstr(answer.body,
+        "\nweir_query_duration_seconds_bucket{endpoint=\"query\",le=\"+Inf\"} 4\n"));
+    assert_non_null(strstr(answer.body,
+        "\nweir_query_duration_seconds_count{endpoint=\"query\"} 4\n"));
+}
+
+static void
+test_metrics_without_a_dataplane_say_what_is_left(void **state)
+{
+    (void)state;
+    atomic_store(&server.shared->epoch, 0);
+    get("/metrics");
+    assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.body, "\nweir_epoch 0\n"));
+    assert_non_null(strstr(answer.body, "\nweir_queries_waiting 0\n"));
+    assert_null(strstr(answer.body, "weir_ledger"));
+    assert_null(strstr(answer.body, "weir_series "));
 }
 
 int
@@ -901,6 +964,8 @@ main(void)
         T(test_health_names_the_reason),
         T(test_health_names_what_the_instance_is_degraded_by),
         T(test_metrics_expose_the_ledger),
+        T(test_metrics_class_queries_by_whose_fault_it_was),
+        T(test_metrics_without_a_dataplane_say_what_is_left),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
