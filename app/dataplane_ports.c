@@ -132,8 +132,12 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
     }
     if (tcp_count > 0) {
         struct weir_port *port = NULL;
-        err = weir_port_tcp_open(tcp, tcp_count, config->tcp_connections_max, worker->counts,
-            &port);
+        const struct weir_tcp_options options = {.connections_max = config->tcp_connections_max,
+            .idle_ms = WEIR_TCP_IDLE_MS,
+            .key = worker->key,
+            .trusted = weir_config_trusted(config),
+            .degraded = worker->degraded};
+        err = weir_port_tcp_open(tcp, tcp_count, &options, worker->counts, &port);
         if (err == WEIR_OK)
             tell_http(config, port);
         err = add_port(worker, err, port);

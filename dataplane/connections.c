@@ -20,6 +20,10 @@ struct weir_connections {
     uint32_t free_count;
     uint32_t *free_slots; /* circular, max entries */
     uint8_t *region;
+    struct { /* that never spoke, and those that did; doubly linked */
+        struct weir_connection *oldest;
+        struct weir_connection *newest;
+    } age[2];
     struct weir_connection slots[];
 };
 
@@ -92,8 +96,57 @@ next_name(const struct weir_connections *table, uint32_t name)
     return generation << table->slot_bits | slot;
 }
 
+static void
+age_enter(struct weir_connections *table, struct weir_connection *connection)
+{
+    bool spoke = connection->spoke;
+    connection->older = table->age[spoke].newest;
+    connection->newer = NULL;
+    if (connection->older != NULL)
+        connection->older->newer = connection;
+    else
+        table->age[spoke].oldest = connection;
+    table->age[spoke].newest = connection;
+}
+
+static void
+age_leave(struct weir_connections *table, struct weir_connection *connection)
+{
+    bool spoke = connection->spoke;
+    if (connection->older != NULL)
+        connection->older->newer = connection->newer;
+    else
+        table->age[spoke].oldest = connection->newer;
+    if (connection->newer != NULL)
+        connection->newer->older = connection->older;
+    else
+        table->age[spoke].newest = connection->older;
+}
+
+uint32_t
+weir_connections_room(const struct weir_connections *table)
+{
+    return table->free_count;
+}
+
+void
+weir_connection_active(struct weir_connections *table, struct weir_connection *connection,
+    int64_t now_ms)
+{
+    age_leave(table, connection);
+    connection->spoke = true;
+    connection->active_ms = now_ms;
+    age_enter(table, connection);
+}
+
 struct weir_connection *
-weir_connection_take(struct weir_connections *table, int fd)
+weir_connections_oldest(struct weir_connections *table, bool spoke)
+{
+    return table->age[spoke].oldest;
+}
+
+struct weir_connection *
+weir_connection_take(struct weir_connections *table, int fd, int64_t now_ms)
 {
     if (table->free_count == 0)
         return NULL;
@@ -105,7 +158,9 @@ weir_connection_take(struct weir_connections *table, int fd)
     *connection = (struct weir_connection){.fd = fd,
         .name = next_name(table, connection->name),
         .slot = slot,
-        .touched = connection->touched};
+        .touched = connection->touched,
+        .active_ms = now_ms};
+    age_enter(table, connection);
     return connection;
 }
 
@@ -114,6 +169,7 @@ weir_connection_drop(struct weir_connections *table, struct weir_connection *con
 {
     WEIR_ASSERT(connection->fd >= 0 && !connection->handed);
     weir_connection_list_remove(connection);
+    age_leave(table, connection);
     weir_connection_forget(table, connection);
     close(connection->fd);
     connection->fd = -1;

@@ -33,7 +33,10 @@ struct weir_connection {
     uint32_t kept;     /* bytes of incomplete records */
     uint32_t touched;  /* bytes of the region that may have pages */
     uint8_t listener;
+    bool spoke;        /* has ever sent a byte */
     struct weir_peer peer;
+    uint32_t share;    /* of the table, its sender's: base/shares.h */
+    int64_t active_ms; /* when bytes came last, or it was opened; monotonic */
     bool ended;        /* the sender has half-closed */
     bool waiting;      /* for its answer */
     bool handed;       /* a stretch is with the worker */
@@ -51,6 +54,11 @@ struct weir_connection {
     bool tell;         /* a refusal by the log's state is to be told */
     bool acking;       /* in the port's list of those that are owed an acknowledgement */
     uint32_t acking_at;
+    uint8_t unsent;    /* bytes of `rest`, the end of an acknowledgement that found no room */
+    bool repeat;       /* and a newer one follows them */
+    bool closing;      /* and then the end */
+    uint16_t repeat_status;
+    uint8_t rest[32];
     uint32_t need;     /* bytes that make the next packet whole, as far as known */
     struct weir_connection_ack {
         uint64_t batch; /* 0: none */
@@ -61,6 +69,8 @@ struct weir_connection {
     struct weir_connection_list *list; /* that it is in, or NULL */
     struct weir_connection *previous;
     struct weir_connection *next;
+    struct weir_connection *older; /* in the order of active_ms, see weir_connections_oldest */
+    struct weir_connection *newer;
 };
 
 struct weir_connection_list {
@@ -75,11 +85,22 @@ enum weir_err weir_connections_new(uint32_t connections_max, struct weir_connect
 /* Closes every descriptor. */
 void weir_connections_free(struct weir_connections *table);
 
-/* A free connection, all zero but name and slot, that owns fd; NULL when all are in use. Slots
- * are taken in the order they became free, so that a name comes back as late as possible. */
-struct weir_connection *weir_connection_take(struct weir_connections *table, int fd);
+/* A free connection, all zero but name and slot, that owns fd and is active now; NULL when all are
+ * in use. Slots are used in the order they became free, so that a name comes back as late as
+ * possible. */
+struct weir_connection *weir_connection_take(struct weir_connections *table, int fd,
+    int64_t now_ms);
 /* Closes the descriptor and frees the slot. */
 void weir_connection_drop(struct weir_connections *table, struct weir_connection *connection);
+
+/* Places that are free. */
+uint32_t weir_connections_room(const struct weir_connections *table);
+/* Bytes have come now. */
+void weir_connection_active(struct weir_connections *table, struct weir_connection *connection,
+    int64_t now_ms);
+/* Of those that never spoke, or of the others, the one that was active the longest ago, or NULL;
+ * connection->newer is the next one. */
+struct weir_connection *weir_connections_oldest(struct weir_connections *table, bool spoke);
 
 struct weir_connection *weir_connection_at(struct weir_connections *table, uint32_t slot);
 /* By the name in a packet's source; NULL where that connection is gone. */

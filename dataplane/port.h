@@ -12,7 +12,9 @@
 #ifndef WEIR_DATAPLANE_PORT_H
 #define WEIR_DATAPLANE_PORT_H
 
+#include "base/degraded.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/ledger.h"
 #include "base/progress.h"
 #include "dataplane/packet.h"
@@ -95,8 +97,17 @@ enum weir_err weir_port_udp_open(const struct weir_listen *listen, uint64_t rece
     struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
 
 /* All TCP listeners of a worker behind one port (one epoll). */
+#define WEIR_TCP_IDLE_MS 60000
+struct weir_tcp_options {
+    uint32_t connections_max;
+    int64_t idle_ms; /* without a byte, after which a connection makes room where that is short */
+    const struct weir_hash_key *key; /* borrowed */
+    struct weir_prefixes trusted;    /* sources that no share bounds; borrowed */
+    struct weir_degraded *degraded;  /* may be NULL */
+};
 enum weir_err weir_port_tcp_open(const struct weir_listen *listens, size_t count,
-    uint32_t connections_max, struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
+    const struct weir_tcp_options *options, struct weir_counts *counts,
+    struct weir_port **out) WEIR_MUST_USE;
 
 /* Address and port of the HTTP API, for clients that speak HTTP to a TCP listener; before the first
  * receive. */

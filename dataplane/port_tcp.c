@@ -48,6 +48,15 @@ watch(struct weir_port_tcp *tcp, int operation, int fd, uint32_t events, uint64_
     return epoll_ctl(tcp->epoll, operation, fd, &event);
 }
 
+/* The end of what a sender sends stays readable for ever: it is not watched. Errors and hang-ups
+ * are always told. */
+void
+weir_tcp_watch(struct weir_port_tcp *tcp, const struct weir_connection *connection)
+{
+    uint32_t events = (connection->ended ? 0 : EPOLLIN) | (connection->unsent > 0 ? EPOLLOUT : 0);
+    (void)watch(tcp, EPOLL_CTL_MOD, connection->fd, events, EVENT_CONNECTION + connection->slot);
+}
+
 static void
 accept_set(struct weir_port_tcp *tcp, bool on)
 {
@@ -60,6 +69,7 @@ void
 weir_tcp_drop(struct weir_port_tcp *tcp, struct weir_connection *connection)
 {
     weir_tcp_forget_ack(tcp, connection);
+    weir_tcp_room_leave(tcp, connection);
     weir_connection_drop(tcp->connections, connection);
     weir_tcp_count(tcp, WEIR_COUNTER_connections_closed);
     if (tcp->accept_paused)
@@ -82,44 +92,61 @@ keepalive(int fd)
 static void
 connection_open(struct weir_port_tcp *tcp, uint32_t listener, int fd, const struct weir_peer *peer)
 {
-    struct weir_connection *connection = weir_connection_take(tcp->connections, fd);
+    struct weir_connection *connection = weir_tcp_room_take(tcp, listener, fd, peer);
     if (connection == NULL) {
         close(fd);
-        weir_tcp_count(tcp, WEIR_COUNTER_connections_refused);
-        weir_event(WEIR_WARN, "connection_refused", "reason=connections_max");
         return;
     }
-    connection->listener = (uint8_t)listener;
-    connection->peer = *peer;
     connection->wire = tcp->listeners[listener].proto == WEIR_PROTO_WEIR;
     connection->need = sizeof(struct weir_wire_header);
     keepalive(fd);
     weir_tcp_count(tcp, WEIR_COUNTER_connections_opened);
     if (watch(tcp, EPOLL_CTL_ADD, fd, EPOLLIN, EVENT_CONNECTION + connection->slot) != 0) {
-        weir_event(WEIR_WARN, "connection_refused", "reason=epoll errno=%d", errno);
+        weir_event(WEIR_WARN, "connection_refused", "reason=epoll listener=%s errno=%d",
+            tcp->listeners[listener].name, errno);
         weir_tcp_drop(tcp, connection);
     }
+}
+
+/* Accepts the next connection; false where there is none, or none can be had. */
+static bool
+connection_accept(struct weir_port_tcp *tcp, uint32_t listener)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t size = sizeof address;
+    int fd = accept4(tcp->listeners[listener].fd, (struct sockaddr *)&address, &size,
+        SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return false;
+    struct weir_peer peer;
+    weir_peer_of_socket((struct sockaddr *)&address, &peer);
+    connection_open(tcp, listener, fd, &peer);
+    return true;
+}
+
+/* Out of descriptors or memory. The kernel says so even where nobody waits: one connection is
+ * ended for one that comes, no more. Otherwise level-triggered readiness would spin: look again
+ * when a connection closes, or with the next statistics. */
+static void
+accept_starved(struct weir_port_tcp *tcp, uint32_t listener, int errnum)
+{
+    if (weir_tcp_make_room(tcp, listener)) {
+        (void)connection_accept(tcp, listener);
+        return;
+    }
+    weir_event(WEIR_WARN, "accept_paused", "listener=%s errno=%d", tcp->listeners[listener].name,
+        errnum);
+    accept_set(tcp, false);
 }
 
 static void
 connections_accept(struct weir_port_tcp *tcp, uint32_t listener)
 {
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-        socklen_t size = sizeof address;
-        int fd = accept4(tcp->listeners[listener].fd, (struct sockaddr *)&address, &size,
-            SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            struct weir_peer peer;
-            weir_peer_of_socket((struct sockaddr *)&address, &peer);
-            connection_open(tcp, listener, fd, &peer);
+        if (connection_accept(tcp, listener))
             continue;
-        }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            /* Level-triggered readiness would spin: look again when a connection closes, or
-             * with the next statistics. */
-            weir_event(WEIR_WARN, "accept_paused", "errno=%d", errno);
-            accept_set(tcp, false);
+            accept_starved(tcp, listener, errno);
             return;
         }
         if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO)
@@ -180,9 +207,10 @@ read_fresh(struct weir_port_tcp *tcp, struct weir_connection *connection)
         recv(connection->fd, tcp->area + tcp->area_used + connection->kept, want, MSG_DONTWAIT);
     if (got == 0) {
         connection->ended = true;
-        /* The end stays readable for ever; errors and hang-ups are still told. */
-        (void)watch(tcp, EPOLL_CTL_MOD, connection->fd, 0, EVENT_CONNECTION + connection->slot);
+        weir_tcp_watch(tcp, connection);
     }
+    if (got > 0)
+        weir_connection_active(tcp->connections, connection, tcp->now_mono_ms);
     if (got >= 0)
         return got;
     return weir_tcp_again() ? 0 : -1;
@@ -248,17 +276,23 @@ take_stretch(struct weir_port_tcp *tcp, struct weir_connection *connection,
 }
 
 static bool
-connection_event(struct weir_port_tcp *tcp, struct weir_connection *connection,
+connection_event(struct weir_port_tcp *tcp, struct weir_connection *connection, uint32_t events,
     struct weir_packet *packet)
 {
     if (connection->handed)
         return false; /* reported twice in this burst */
+    if (connection->fd < 0)
+        return false; /* it made room for one that was reported before it */
     if (connection->refused) {
         weir_tcp_discard(tcp, connection);
         return false;
     }
+    if ((events & EPOLLOUT) != 0 && !weir_tcp_writable(tcp, connection))
+        return false;
+    if ((events & ~(uint32_t)EPOLLOUT) == 0)
+        return false;
     if (connection->waiting) {
-        /* only errors and hang-ups are still watched: nobody is there to read the answer */
+        /* an error or a hang-up: nobody is there to read the answer */
         weir_tcp_count(tcp, WEIR_COUNTER_acks_broken);
         weir_tcp_drop(tcp, connection);
         return false;
@@ -294,6 +328,7 @@ tcp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     struct weir_port_tcp *tcp = weir_tcp_of(port);
     tcp->area_used = 0;
     tcp->now_ms = weir_wall_ms();
+    tcp->now_mono_ms = weir_mono_ns() / 1000000;
     tcp->now_tsc = weir_tsc();
     if (max > WEIR_BURST_MAX)
         max = WEIR_BURST_MAX;
@@ -308,7 +343,7 @@ tcp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             if (what >= EVENT_CONNECTION)
                 taken += connection_event(tcp,
                     weir_connection_at(tcp->connections, (uint32_t)(what - EVENT_CONNECTION)),
-                    &packets[taken]);
+                    events[i].events, &packets[taken]);
             else if (what != EVENT_WAKE)
                 connections_accept(tcp, (uint32_t)what);
         }
@@ -324,7 +359,7 @@ release_wire(struct weir_port_tcp *tcp, struct weir_connection *connection,
     const struct weir_packet *packet)
 {
     if (packet->broken) {
-        (void)weir_tcp_send_ack(tcp, connection, WEIR_WIRE_BAD_PACKET);
+        weir_tcp_send_ack(tcp, connection, WEIR_WIRE_BAD_PACKET);
         weir_tcp_drop(tcp, connection);
         return false;
     }
@@ -375,6 +410,7 @@ tcp_wait_fd(struct weir_port *port)
 static void
 tcp_statistics(struct weir_port *port)
 {
+    weir_tcp_room_look(weir_tcp_of(port));
     if (weir_tcp_of(port)->accept_paused)
         accept_set(weir_tcp_of(port), true);
 }
@@ -399,6 +435,7 @@ tcp_close(struct weir_port *port)
         close(tcp->epoll);
     if (tcp->area != NULL)
         munmap(tcp->area, AREA_BYTES);
+    weir_tcp_room_close(tcp);
     free(tcp->acking);
     free(tcp);
 }
@@ -423,20 +460,24 @@ listener_open(struct weir_port_tcp *tcp, const struct weir_listen *listen_at)
     if (err != WEIR_OK)
         return err;
     uint32_t index = tcp->listener_count++;
-    tcp->listeners[index] = (struct weir_tcp_listener){fd, listen_at->proto, listen_at->time_unit};
+    tcp->listeners[index] = (struct weir_tcp_listener){
+        .fd = fd, .proto = listen_at->proto, .time_unit = listen_at->time_unit};
     if (listen(fd, LISTEN_BACKLOG) != 0 || watch(tcp, EPOLL_CTL_ADD, fd, EPOLLIN, index) != 0)
         return weir_fail(errno == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errno, "listen on %s port %u",
             listen_at->address, listen_at->port);
-    char name[WEIR_SOCKET_NAME_MAX];
-    weir_socket_name(fd, name);
-    weir_event(WEIR_INFO, "port_open", "kind=tcp addr=%s", name);
+    weir_tcp_room_listener(&tcp->listeners[index]);
+    weir_event(WEIR_INFO, "port_open", "kind=tcp addr=%s", tcp->listeners[index].name);
     return WEIR_OK;
 }
 
 static enum weir_err
-take_resources(struct weir_port_tcp *tcp, uint32_t connections_max)
+take_resources(struct weir_port_tcp *tcp, const struct weir_tcp_options *options,
+    size_t listener_count)
 {
+    uint32_t connections_max = options->connections_max;
     enum weir_err err = weir_connections_new(connections_max, &tcp->connections);
+    if (err == WEIR_OK)
+        err = weir_tcp_room_open(tcp, options, listener_count);
     if (err != WEIR_OK)
         return err;
     tcp->acking = calloc(connections_max, sizeof *tcp->acking);
@@ -463,7 +504,7 @@ weir_port_tcp_http(struct weir_port *port, const char *address)
 
 enum weir_err
 weir_port_tcp_open(const struct weir_listen *listens, size_t listen_count,
-    uint32_t connections_max, struct weir_counts *counts, struct weir_port **out)
+    const struct weir_tcp_options *options, struct weir_counts *counts, struct weir_port **out)
 {
     if (listen_count > WEIR_LISTENERS_MAX)
         return weir_fail(WEIR_LIMIT, 0, "more than %d TCP listeners", WEIR_LISTENERS_MAX);
@@ -474,7 +515,7 @@ weir_port_tcp_open(const struct weir_listen *listens, size_t listen_count,
     tcp->port.counts = counts;
     tcp->epoll = -1;
     tcp->wake = -1;
-    enum weir_err err = take_resources(tcp, connections_max);
+    enum weir_err err = take_resources(tcp, options, listen_count);
     for (size_t i = 0; i < listen_count && err == WEIR_OK; i++)
         err = listener_open(tcp, &listens[i]);
     if (err != WEIR_OK) {

@@ -9,6 +9,7 @@
 #include "client/wire.h"
 #include "dataplane/port_tcp_parts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,9 +47,27 @@ weir_tcp_wait_for_answer(struct weir_port_tcp *tcp, struct weir_connection *conn
     tcp->changed = true;
 }
 
-/* The send buffer takes an acknowledgement whole or not at all, but for a sender that never
- * reads. */
-bool
+/* The end of an acknowledgement, of which the first bytes found room, is kept: what follows has to
+ * begin behind the whole of it. False where the connection is broken, which its event tells. */
+static bool
+send_or_keep(struct weir_port_tcp *tcp, struct weir_connection *connection, const void *data,
+    size_t size)
+{
+    ssize_t sent = send(connection->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    bool broken = sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+    size_t done = broken ? size : sent < 0 ? 0 : (size_t)sent;
+    bool watched = connection->unsent > 0;
+    memmove(connection->rest, (const uint8_t *)data + done, size - done);
+    connection->unsent = (uint8_t)(size - done);
+    if (watched != (connection->unsent > 0))
+        weir_tcp_watch(tcp, connection);
+    if (connection->unsent == 0)
+        weir_tcp_count(tcp, broken ? WEIR_COUNTER_acks_broken : WEIR_COUNTER_acks_sent);
+    return !broken;
+}
+
+/* Behind one that waits for room the newest follows, which says as much as those between. */
+void
 weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connection, uint16_t status)
 {
     const struct weir_wire_ack ack = {.magic = WEIR_WIRE_ACK_MAGIC,
@@ -57,10 +76,30 @@ weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
         .epoch = connection->acked.epoch,
         .sequence = connection->acked.sequence,
         .rejected = connection->rejected};
-    ssize_t sent = send(connection->fd, &ack, sizeof ack, MSG_NOSIGNAL | MSG_DONTWAIT);
-    bool whole = sent == (ssize_t)sizeof ack;
-    weir_tcp_count(tcp, whole ? WEIR_COUNTER_acks_sent : WEIR_COUNTER_acks_broken);
-    return whole;
+    _Static_assert(sizeof ack == sizeof connection->rest, "an acknowledgement can be kept");
+    connection->repeat = connection->unsent > 0;
+    connection->repeat_status = status;
+    if (connection->unsent == 0)
+        (void)send_or_keep(tcp, connection, &ack, sizeof ack);
+}
+
+bool
+weir_tcp_writable(struct weir_port_tcp *tcp, struct weir_connection *connection)
+{
+    if (connection->unsent == 0)
+        return true;
+    if (!send_or_keep(tcp, connection, connection->rest, connection->unsent))
+        connection->repeat = false;
+    if (connection->unsent == 0 && connection->repeat)
+        weir_tcp_send_ack(tcp, connection, connection->repeat_status);
+    if (connection->unsent > 0)
+        return true;
+    if (connection->closing) {
+        weir_tcp_drop(tcp, connection);
+        return false;
+    }
+    tcp->changed = true; /* it may wait for its last one */
+    return true;
 }
 
 void
@@ -130,13 +169,17 @@ answer_wire(struct weir_port_tcp *tcp, struct weir_connection *connection, bool 
 {
     uint16_t status = wire_status(tcp);
     bool given_up = status == WEIR_WIRE_IO_ERROR || full_for_long(tcp);
+    if (connection->unsent > 0)
+        return; /* until its sender reads, or others need its place */
     if (!given_up && !(durable && connection->unsettled == 0))
         return;
     for (int i = 0; i < 2 && durable; i++)
         if (connection->ack[i].batch != 0)
             connection->acked = connection->ack[i];
-    (void)weir_tcp_send_ack(tcp, connection, status);
-    weir_tcp_drop(tcp, connection);
+    weir_tcp_send_ack(tcp, connection, status);
+    connection->closing = true;
+    if (connection->unsent == 0)
+        weir_tcp_drop(tcp, connection);
 }
 
 /* Moves on what has become durable; true where that is more than before. */
@@ -161,8 +204,7 @@ ack_durable(const struct weir_port_tcp *tcp, struct weir_connection *connection,
     return more;
 }
 
-/* Acknowledges what has become durable. An acknowledgement that finds no room is not repeated:
- * the next one says as much and more. */
+/* Acknowledges what has become durable. */
 static void
 acknowledge(struct weir_port_tcp *tcp, const struct weir_progress *progress)
 {
@@ -171,7 +213,7 @@ acknowledge(struct weir_port_tcp *tcp, const struct weir_progress *progress)
             weir_connection_at(tcp->connections, tcp->acking[i]);
         bool more = ack_durable(tcp, connection, progress);
         if (more || connection->tell)
-            (void)weir_tcp_send_ack(tcp, connection, wire_status(tcp));
+            weir_tcp_send_ack(tcp, connection, wire_status(tcp));
         connection->tell = false;
         if (connection->ack[0].batch == 0)
             weir_tcp_forget_ack(tcp, connection);

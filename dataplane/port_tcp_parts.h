@@ -3,6 +3,7 @@
  *   port_tcp.c         the port: listeners, connections, what is read and handed on
  *   port_tcp_answer.c  what senders are told, and when
  *   port_tcp_http.c    what HTTP clients are told here
+ *   port_tcp_room.c    who gets a place in the table, and who makes room
  *
  * Threads: the port's worker
  */
@@ -10,8 +11,11 @@
 #define WEIR_DATAPLANE_PORT_TCP_PARTS_H
 
 #include "base/shared.h"
+#include "base/shares.h"
 #include "dataplane/connections.h"
 #include "dataplane/port.h"
+#include "dataplane/refusals.h"
+#include "dataplane/socket.h"
 
 #include <errno.h>
 
@@ -19,6 +23,19 @@ struct weir_tcp_listener {
     int fd;
     uint8_t proto;
     uint8_t time_unit;
+    uint32_t open; /* connections */
+    char name[WEIR_SOCKET_NAME_MAX];
+    struct weir_refusals full, over_share;
+};
+
+/* port_tcp_room.c */
+struct weir_tcp_room {
+    void *shares_memory;
+    struct weir_shares *shares;
+    struct weir_prefixes trusted;
+    struct weir_degraded *degraded;
+    int64_t idle_ms;
+    uint32_t reserve; /* places of each listener that no other one fills */
 };
 
 struct weir_port_tcp {
@@ -31,6 +48,7 @@ struct weir_port_tcp {
     uint32_t listener_count;
     struct weir_tcp_listener listeners[WEIR_LISTENERS_MAX];
     struct weir_connections *connections;
+    struct weir_tcp_room room;
     struct weir_connection_list again;
     struct weir_connection_list waiting;
     uint32_t *acking; /* slots of connections that are owed an acknowledgement */
@@ -40,6 +58,7 @@ struct weir_port_tcp {
     size_t area_used;
     /* the burst's */
     int64_t now_ms;
+    int64_t now_mono_ms;
     uint64_t now_tsc;
     /* progress when the waiting were last looked at */
     uint64_t worker_durable;
@@ -60,8 +79,27 @@ weir_tcp_count(struct weir_port_tcp *tcp, enum weir_counter counter)
     tcp->port.counts->counter[counter]++;
 }
 
-/* port_tcp.c: ends a connection. */
+/* port_tcp.c */
+/* Ends a connection. */
 void weir_tcp_drop(struct weir_port_tcp *tcp, struct weir_connection *connection);
+/* Watches what the connection's state asks for. */
+void weir_tcp_watch(struct weir_port_tcp *tcp, const struct weir_connection *connection);
+
+/* port_tcp_room.c */
+enum weir_err weir_tcp_room_open(struct weir_port_tcp *tcp,
+    const struct weir_tcp_options *options, size_t listener_count) WEIR_MUST_USE;
+void weir_tcp_room_close(struct weir_port_tcp *tcp);
+/* The listener's descriptor is bound. */
+void weir_tcp_room_listener(struct weir_tcp_listener *listener);
+/* Once a second. */
+void weir_tcp_room_look(struct weir_port_tcp *tcp);
+/* A connection for fd, or NULL, refused, counted and told of. */
+struct weir_connection *weir_tcp_room_take(struct weir_port_tcp *tcp, uint32_t listener, int fd,
+    const struct weir_peer *peer);
+/* It is about to be dropped. */
+void weir_tcp_room_leave(struct weir_port_tcp *tcp, const struct weir_connection *connection);
+/* Ends an idle connection in favour of the listener; false where none is idle. */
+bool weir_tcp_make_room(struct weir_port_tcp *tcp, uint32_t listener);
 
 /* Has recv only nothing to give now? */
 static inline bool
@@ -87,9 +125,11 @@ void weir_tcp_note_ack(struct weir_port_tcp *tcp, struct weir_connection *connec
     const struct weir_packet *packet);
 /* Nothing is owed to it any more. */
 void weir_tcp_forget_ack(struct weir_port_tcp *tcp, struct weir_connection *connection);
-/* Sends an acknowledgement. False where its sender does not read. */
-bool weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
+/* Sends an acknowledgement, or keeps what of it finds no room. */
+void weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
     uint16_t status);
+/* There is room again. False where the connection is gone. */
+bool weir_tcp_writable(struct weir_port_tcp *tcp, struct weir_connection *connection);
 /* settle and progress of the port's operations */
 void weir_tcp_settle(struct weir_port *port, const struct weir_settlement *settlement);
 bool weir_tcp_progress(struct weir_port *port, const struct weir_progress *progress);

@@ -11,7 +11,7 @@
 
 #include "base/shared.h"
 #include "base/spell.h"
-#include "dataplane/over_share.h"
+#include "dataplane/refusals.h"
 #include "dataplane/registrar.h"
 
 /* A chunk under way. It stays here over rounds where a batch is full and no other is empty:
@@ -61,7 +61,7 @@ struct weir_registrar {
     uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
     struct weir_spell table_full;
-    struct weir_over_share over_share;
+    struct weir_refusals over_share;
     struct weir_registrar_work work;
     struct weir_line_labels line_labels; /* of work.line */
     uint8_t labels[WEIR_LABELS_BYTES_MAX]; /* of the point being defined */

@@ -9,6 +9,7 @@ void
 weir_registrar_shares_begin(struct weir_registrar *registrar)
 {
     const struct weir_registrar_options *options = &registrar->options;
+    registrar->over_share.event = "over_share";
     registrar->over_share.table = "series";
     if (options->series_shares == NULL)
         return;
@@ -53,7 +54,7 @@ weir_registrar_count_defined(struct weir_registrar *registrar, size_t labels_siz
 void
 weir_registrar_tell_over_share(struct weir_registrar *registrar)
 {
-    weir_over_share_met(&registrar->over_share, &registrar->work.peer, 0, registrar->now_ns);
+    weir_refusals_met(&registrar->over_share, &registrar->work.peer, 0, registrar->now_ns);
     weir_degraded_set(registrar->options.degraded, WEIR_DEGRADED_series_full,
         registrar->now_ns / NS_PER_MS);
 }

@@ -67,5 +67,36 @@ def test_trusted_source_may_fill_the_table():
         assert weir.reason("samples", "rejected", "over_share") == 0
 
 
+def test_stranger_with_idle_connections_keeps_nobody_out():
+    with Target("--tcp-connections-max", "64") as weir:
+        idle = []
+        for _ in range(90):
+            for port in (weir.influx_tcp, weir.graphite_tcp):
+                idle.append(socket.create_connection(("127.0.0.1", port), 60, (STRANGER, 0)))
+        assert weir.say(lines("mine", 10), "127.0.0.1") == (10, 0)
+        assert weir.say(b"mine 1 -1\n", "127.0.0.1", weir.graphite_tcp) == (1, 0)
+        values = weir.metrics()
+        refused = sum(v for k, v in values.items() if k.startswith("weir_connections_refused_total"))
+        assert refused >= 180 - 64, refused
+        assert "connections_full" in weir.degraded(), weir.degraded()
+        for sender in idle:
+            sender.close()
+        text = f"event=over_share table=connections listener=127.0.0.1:{weir.influx_tcp} who={STRANGER}"
+        assert text in weir.log(), weir.log()[-2000:]
+
+
+def test_idle_connections_of_a_trusted_source_make_room():
+    with Target("--tcp-connections-max", "32", "--trusted-sources", f"{STRANGER}/32") as weir:
+        idle = [socket.create_connection(("127.0.0.1", weir.influx_tcp), 60, (STRANGER, 0))
+                for _ in range(100)]
+        assert weir.say(lines("mine", 10), "127.0.0.1") == (10, 0)
+        values = weir.metrics()
+        closed = sum(v for k, v in values.items()
+                     if k.startswith("weir_connections_idle_closed_total"))
+        assert closed > 0, values
+        for sender in idle:
+            sender.close()
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])

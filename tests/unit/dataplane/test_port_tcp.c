@@ -32,6 +32,9 @@ static struct {
     size_t taken_size;
     uint32_t lines_max;   /* a call of work() takes no more lines of a packet; 0 all */
     bool nothing;         /* work() consumes nothing */
+    struct weir_hash_key key; /* of the port, as the next two */
+    struct weir_prefix trusted;
+    struct weir_degraded degraded;
     uint8_t taken[1 << 20];
 } t;
 
@@ -43,8 +46,16 @@ open_port(uint32_t connections, size_t listeners)
         {.proto = WEIR_PROTO_GRAPHITE, .transport = 1, .time_unit = WEIR_TIME_S,
             .address = "127.0.0.1"},
         {.proto = WEIR_PROTO_INFLUX, .transport = 1, .time_unit = WEIR_TIME_NS, .address = "::1"}};
+    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1};
+    weir_hash_key_init(&t.key, seed);
+    assert_int_equal(weir_prefix_parse("127.0.0.0/8", &t.trusted), WEIR_OK);
+    const struct weir_tcp_options options = {.connections_max = connections,
+        .idle_ms = INT64_MAX,
+        .key = &t.key,
+        .trusted = {&t.trusted, 1},
+        .degraded = &t.degraded};
     assert_int_equal(
-        weir_port_tcp_open(listens, listeners, connections, &t.counts, &t.port), WEIR_OK);
+        weir_port_tcp_open(listens, listeners, &options, &t.counts, &t.port), WEIR_OK);
     t.port->index = 3;
     t.port->worker = 1;
 }
@@ -487,8 +498,11 @@ test_connections_over_the_limit_are_refused_and_counted(void **state)
     int fds[CONNECTIONS + 2];
     for (int i = 0; i < CONNECTIONS + 2; i++) {
         fds[i] = dial();
+        if (i < CONNECTIONS)
+            send_text(fds[i], "x 1 1\n"); /* one that is silent would make room */
         work_all();
     }
+    t.taken_size = 0;
     assert_int_equal(counter(WEIR_COUNTER_connections_opened), CONNECTIONS);
     assert_int_equal(counter(WEIR_COUNTER_connections_refused), 2);
     assert_string_equal(answer_of(fds[CONNECTIONS]), "");
@@ -499,7 +513,7 @@ test_connections_over_the_limit_are_refused_and_counted(void **state)
     shutdown(fds[0], SHUT_WR);
     work_all();
     progress();
-    assert_string_equal(answer_of(fds[0]), "ok 1 0 0\n");
+    assert_string_equal(answer_of(fds[0]), "ok 2 0 0\n");
     fds[0] = dial();
     work_all();
     assert_int_equal(counter(WEIR_COUNTER_connections_opened), CONNECTIONS + 1);
@@ -723,8 +737,10 @@ test_open_reports_what_is_wrong(void **state)
     (void)state;
     struct weir_port *port;
     struct weir_listen listen = {.address = "127.0.0.1", .port = weir_port_bound(t.port, 0)};
-    assert_int_equal(weir_port_tcp_open(&listen, 1, 8, &t.counts, &port), WEIR_BUSY);
-    assert_int_equal(weir_port_tcp_open(&listen, 1, 0, &t.counts, &port), WEIR_INVALID);
+    struct weir_tcp_options options = {.connections_max = 8, .key = &t.key};
+    assert_int_equal(weir_port_tcp_open(&listen, 1, &options, &t.counts, &port), WEIR_BUSY);
+    options.connections_max = 0;
+    assert_int_equal(weir_port_tcp_open(&listen, 1, &options, &t.counts, &port), WEIR_INVALID);
 }
 
 int
