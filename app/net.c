@@ -1,10 +1,12 @@
 #include "app/net.h"
 
-#include "base/config_keys.h"
+#include "base/clock.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <jansson.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,29 +15,82 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum weir_err
-weir_net_connect(const char *address, bool tcp, int timeout_ms, int *fd)
+#define HTTP_PORT 9880 /* where an address has none */
+
+/* The port behind a colon. */
+static bool
+read_port(const char *text, uint16_t *port)
 {
-    char host[64];
-    uint16_t port;
-    enum weir_err err = config_parse_address(address, host, &port);
+    size_t digits = strspn(text, "0123456789");
+    long number = digits > 0 && digits <= 5 && text[digits] == '\0' ? atol(text) : 0;
+    *port = (uint16_t)number;
+    return number >= 1 && number <= 65535;
+}
+
+enum weir_err
+weir_net_address(const char *text, uint16_t port_default, char host[WEIR_NET_HOST_MAX],
+    uint16_t *port)
+{
+    bool v6 = text[0] == '[';
+    const char *end = v6 ? strchr(text, ']') : strchrnul(text, ':');
+    const char *colon = end != NULL && v6 ? end + 1 : end;
+    const char *first = text + v6;
+    if (end == NULL || end == first || end - first >= WEIR_NET_HOST_MAX ||
+        (*colon != ':' && *colon != '\0'))
+        return weir_fail(WEIR_INVALID, 0, "'%s' is no address like 127.0.0.1:9880, [::1]:9880 or "
+            "localhost:9880", text);
+    *port = port_default;
+    if (*colon == ':' ? !read_port(colon + 1, port) : port_default == 0)
+        return weir_fail(WEIR_INVALID, 0, "'%s' has no port from 1 to 65535", text);
+    memcpy(host, first, (size_t)(end - first));
+    host[end - first] = '\0';
+    return WEIR_OK;
+}
+
+/* Addresses of a host, numeric or a name. *out is the caller's to free. */
+static enum weir_err
+look_up(const char *host, uint16_t port, bool tcp, struct addrinfo **out)
+{
+    char service[8];
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+        .ai_socktype = tcp ? SOCK_STREAM : SOCK_DGRAM,
+        .ai_flags = AI_NUMERICSERV};
+    snprintf(service, sizeof service, "%u", port);
+    int failed = getaddrinfo(host, service, &hints, out);
+    return failed == 0 ? WEIR_OK : weir_fail(failed == EAI_NONAME ? WEIR_INVALID : WEIR_IO, 0,
+        "'%s' is no address, and no name that is known here: %s", host, gai_strerror(failed));
+}
+
+enum weir_err
+weir_net_resolve(const char *text, char host[WEIR_NET_HOST_MAX], uint16_t *port)
+{
+    struct addrinfo *found;
+    enum weir_err err = weir_net_address(text, 0, host, port);
+    if (err == WEIR_OK)
+        err = look_up(host, *port, true, &found);
     if (err != WEIR_OK)
         return err;
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    bool is_v6 = inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
-    if (!is_v6)
-        inet_pton(AF_INET, host, &v4.sin_addr);
-    int made = socket(is_v6 ? AF_INET6 : AF_INET,
-        (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    const struct addrinfo *chosen = found;
+    while (chosen != NULL && chosen->ai_family != AF_INET)
+        chosen = chosen->ai_next;
+    chosen = chosen != NULL ? chosen : found;
+    int failed = getnameinfo(chosen->ai_addr, chosen->ai_addrlen, host, WEIR_NET_HOST_MAX, NULL, 0,
+        NI_NUMERICHOST);
+    freeaddrinfo(found);
+    return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%s: %s", text, gai_strerror(failed));
+}
+
+static enum weir_err
+connect_one(const struct addrinfo *to, const char *address, int timeout_ms, int *fd)
+{
+    int made = socket(to->ai_family, to->ai_socktype | SOCK_CLOEXEC, 0);
     if (made < 0)
         return weir_fail(WEIR_IO, errno, "socket");
     struct timeval wait = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
     setsockopt(made, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    const struct sockaddr *to = is_v6 ? (const void *)&v6 : (const void *)&v4;
-    if (connect(made, to, is_v6 ? sizeof v6 : sizeof v4) != 0) {
-        err = errno == EINPROGRESS
+    if (connect(made, to->ai_addr, to->ai_addrlen) != 0) {
+        enum weir_err err = errno == EINPROGRESS
             ? weir_fail(WEIR_IO, 0, "connect to %s: no answer in %g s", address, timeout_ms / 1e3)
             : weir_fail(WEIR_IO, errno, "connect to %s", address);
         close(made);
@@ -43,6 +98,41 @@ weir_net_connect(const char *address, bool tcp, int timeout_ms, int *fd)
     }
     *fd = made;
     return WEIR_OK;
+}
+
+static enum weir_err
+connect_to(const char *host, uint16_t port, bool tcp, int timeout_ms, int *fd)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+    struct addrinfo *found;
+    char address[WEIR_NET_HOST_MAX + 16];
+    snprintf(address, sizeof address, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, port);
+    enum weir_err err = look_up(host, port, tcp, &found);
+    if (err != WEIR_OK)
+        return err;
+    bool connected = false;
+    for (size_t i = 0; i < 2; i++)
+        for (const struct addrinfo *to = found; to != NULL && !connected; to = to->ai_next)
+            if (to->ai_family == families[i])
+                connected = (err = connect_one(to, address, timeout_ms, fd)) == WEIR_OK;
+    freeaddrinfo(found);
+    return err;
+}
+
+enum weir_err
+weir_net_connect(const char *address, bool tcp, int timeout_ms, int *fd)
+{
+    char host[WEIR_NET_HOST_MAX];
+    uint16_t port = 0;
+    enum weir_err err = weir_net_address(address, 0, host, &port);
+    return err == WEIR_OK ? connect_to(host, port, tcp, timeout_ms, fd) : err;
+}
+
+int
+weir_net_left_ms(int64_t until_ns)
+{
+    int64_t left_ns = until_ns - weir_mono_ns();
+    return left_ns <= 0 ? 0 : (int)((left_ns + 999999) / 1000000);
 }
 
 enum weir_err
@@ -63,22 +153,48 @@ weir_net_send(int fd, const void *data, size_t size)
 
 /* A request under way: what was asked, and the connection on which the answer comes. */
 struct question {
-    const char *address;
+    char host[WEIR_NET_HOST_MAX];
+    uint16_t port;
+    const char *http;
     const char *target;
+    int limit_ms;
+    int64_t until_ns;
     int fd;
 };
+
+/* Takes ADDR:PORT or http://ADDR[:PORT][/] apart. */
+static enum weir_err
+read_http(const char *http, struct question *question)
+{
+    static const char scheme[] = "http://";
+    bool url = strncasecmp(http, scheme, sizeof scheme - 1) == 0;
+    if (!url && strstr(http, "://") != NULL)
+        return weir_fail(WEIR_INVALID, 0, "'%s': Weir speaks http:// alone", http);
+    char text[WEIR_NET_HOST_MAX + 16];
+    const char *first = http + (url ? sizeof scheme - 1 : 0);
+    size_t size = strcspn(first, "/?#");
+    if (first[size] != '\0' && strcmp(first + size, "/") != 0)
+        return weir_fail(WEIR_INVALID, 0, "'%s': an address or a URL without a path is wanted, "
+            "like http://127.0.0.1:9880", http);
+    if (size >= sizeof text)
+        return weir_fail(WEIR_INVALID, 0, "'%s' is too long", http);
+    memcpy(text, first, size);
+    text[size] = '\0';
+    return weir_net_address(text, url ? 80 : HTTP_PORT, question->host, &question->port);
+}
 
 static enum weir_err
 ask(struct question *question)
 {
     char *request;
     enum weir_err err =
-        weir_net_connect(question->address, true, WEIR_NET_SILENCE_MS, &question->fd);
+        connect_to(question->host, question->port, true, WEIR_NET_SILENCE_MS, &question->fd);
     if (err != WEIR_OK)
         return err;
+    bool v6 = strchr(question->host, ':') != NULL;
     int size = asprintf(&request,
-        "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: weir\r\nAccept: */*\r\n\r\n",
-        question->target, question->address);
+        "GET %s HTTP/1.0\r\nHost: %s%s%s:%u\r\nUser-Agent: weir\r\nAccept: */*\r\n\r\n",
+        question->target, v6 ? "[" : "", question->host, v6 ? "]" : "", question->port);
     if (size < 0) {
         err = weir_fail(WEIR_NOMEM, 0, "request");
     } else {
@@ -95,7 +211,8 @@ static enum weir_err
 check_life(const struct question *question)
 {
     char byte;
-    struct question life = {.address = question->address, .target = "/healthz"};
+    struct question life = *question;
+    life.target = "/healthz";
     enum weir_err err = ask(&life);
     if (err != WEIR_OK)
         return err;
@@ -104,7 +221,56 @@ check_life(const struct question *question)
     if (got > 0)
         return WEIR_OK;
     return weir_fail(WEIR_IO, 0, "%s accepts connections, but has not answered in %g s: is that "
-        "Weir's HTTP address?", question->address, 2 * WEIR_NET_SILENCE_MS / 1e3);
+        "Weir's HTTP address?", question->http, 2 * WEIR_NET_SILENCE_MS / 1e3);
+}
+
+/* Bytes of the answer, 0 at its end. */
+static enum weir_err
+receive_some(const struct question *question, char *data, size_t room, size_t *got)
+{
+    for (;;) {
+        int left_ms = weir_net_left_ms(question->until_ns);
+        if (left_ms == 0)
+            return weir_fail(WEIR_IO, 0, "%s has not finished its answer in %g s (--timeout)",
+                question->http, question->limit_ms / 1e3);
+        struct pollfd wait = {.fd = question->fd, .events = POLLIN};
+        int ready = poll(&wait, 1, left_ms < WEIR_NET_SILENCE_MS ? left_ms : WEIR_NET_SILENCE_MS);
+        if (ready == 0 && left_ms > WEIR_NET_SILENCE_MS) {
+            enum weir_err err = check_life(question);
+            if (err != WEIR_OK)
+                return err;
+        }
+        if (ready <= 0)
+            continue;
+        ssize_t size = recv(question->fd, data, room, MSG_DONTWAIT);
+        if (size < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (size < 0)
+            return weir_fail(WEIR_IO, errno, "receive from %s", question->http);
+        *got = (size_t)size;
+        return WEIR_OK;
+    }
+}
+
+static const char http_begin[] = "HTTP/1.";
+
+/* What came so far cannot become an answer of HTTP. */
+static bool
+is_strange(const char *data, size_t size)
+{
+    size_t known = sizeof http_begin - 1 < size ? sizeof http_begin - 1 : size;
+    return memcmp(data, http_begin, known) != 0;
+}
+
+static enum weir_err
+fail_strange(const struct question *question, const char *data, size_t size)
+{
+    size_t line = 0;
+    while (line < size && line < 120 && data[line] != '\n' && data[line] != '\r' &&
+           data[line] != '\0')
+        line++;
+    return weir_fail(WEIR_IO, 0, "%s does not speak HTTP; it says '%.*s'", question->http,
+        (int)line, data);
 }
 
 /* Reads to the end of the stream. *out is the caller's to free. */
@@ -122,26 +288,21 @@ receive_all(const struct question *question, char **out, size_t *size)
             data = larger;
             capacity *= 2;
         }
-        ssize_t got = recv(question->fd, data + used, capacity - used - 1, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        enum weir_err err = WEIR_OK;
-        if (got < 0)
-            err = errno == EAGAIN ? check_life(question)
-                                  : weir_fail(WEIR_IO, errno, "receive from %s", question->address);
+        size_t got = 0;
+        enum weir_err err = receive_some(question, data + used, capacity - used - 1, &got);
+        used += got;
+        if (err == WEIR_OK && is_strange(data, used))
+            err = fail_strange(question, data, used);
         if (err != WEIR_OK) {
             free(data);
             return err;
         }
-        if (got < 0)
-            continue;
         if (got == 0) {
             data[used] = '\0';
             *out = data;
             *size = used;
             return WEIR_OK;
         }
-        used += (size_t)got;
     }
     free(data);
     return weir_fail(WEIR_LIMIT, 0, "the answer is larger than %u bytes", WEIR_NET_BODY_MAX);
@@ -152,7 +313,7 @@ static enum weir_err
 split_answer(char *answer, size_t size, int *status, size_t *body_at)
 {
     const char *end = strstr(answer, "\r\n\r\n");
-    if (strncmp(answer, "HTTP/1.", 7) != 0 || size < 12 || end == NULL)
+    if (strncmp(answer, http_begin, sizeof http_begin - 1) != 0 || size < 12 || end == NULL)
         return weir_fail(WEIR_IO, 0, "the answer is no HTTP");
     *status = atoi(answer + 9);
     *body_at = (size_t)(end - answer) + 4;
@@ -167,11 +328,14 @@ split_answer(char *answer, size_t size, int *status, size_t *body_at)
 }
 
 enum weir_err
-weir_net_http_get(const char *address, const char *target, int *status, char **body,
-    size_t *size)
+weir_net_http_get(const struct weir_net_request *request, int *status, char **body, size_t *size)
 {
-    struct question question = {.address = address, .target = target};
-    enum weir_err err = ask(&question);
+    struct question question = {.http = request->http, .target = request->target,
+        .limit_ms = request->limit_ms != 0 ? request->limit_ms : WEIR_NET_ANSWER_MS};
+    question.until_ns = weir_mono_ns() + (int64_t)question.limit_ms * 1000000;
+    enum weir_err err = read_http(request->http, &question);
+    if (err == WEIR_OK)
+        err = ask(&question);
     if (err != WEIR_OK)
         return err;
     char *answer = NULL;
@@ -189,4 +353,32 @@ weir_net_http_get(const char *address, const char *target, int *status, char **b
     memmove(answer, answer + body_at, *size + 1);
     *body = answer;
     return WEIR_OK;
+}
+
+/* The text in {"error":"..."}; of another body its first line. */
+static enum weir_err
+fail_status(const char *http, int status, const char *body, size_t size)
+{
+    enum weir_err kind = status == 400 || status == 404 ? WEIR_INVALID : WEIR_IO;
+    json_t *answer = json_loadb(body, size, 0, NULL);
+    const char *text = json_string_value(json_object_get(answer, "error"));
+    enum weir_err err = text != NULL && kind == WEIR_INVALID
+        ? weir_fail(kind, 0, "%s", text)
+        : weir_fail(kind, 0, "%s answers %d: %.*s", http, status,
+              text != NULL ? (int)strlen(text) : (int)strcspn(body, "\r\n"),
+              text != NULL ? text : body);
+    json_decref(answer);
+    return err;
+}
+
+enum weir_err
+weir_net_api_get(const struct weir_net_request *request, char **body, size_t *size)
+{
+    int status;
+    enum weir_err err = weir_net_http_get(request, &status, body, size);
+    if (err != WEIR_OK || status == 200)
+        return err;
+    err = fail_status(request->http, status, *body, *size);
+    free(*body);
+    return err;
 }

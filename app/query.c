@@ -2,16 +2,15 @@
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
+#include "app/query_print.h"
 #include "base/escape.h"
-#include "controlplane/text.h"
+#include "base/labels.h"
+#include "controlplane/selector.h"
+#include "controlplane/time_text.h"
 
 #include <ctype.h>
-#include <inttypes.h>
-#include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TARGET_SIZE 8192
 #define WORDS_MAX 34
@@ -53,195 +52,157 @@ append_text(struct target *target, const char *text)
 }
 
 static void
-append_parameter(struct target *target, const char *name, size_t name_size, const char *value)
+append_bytes(struct target *target, const char *name, const char *value, size_t value_size)
 {
-    if (value == NULL)
-        return;
     append_text(target, strchr(target->text, '?') == NULL ? "?" : "&");
-    append_encoded(target, name, name_size);
+    append_encoded(target, name, strlen(name));
     append_text(target, "=");
-    append_encoded(target, value, strlen(value));
+    append_encoded(target, value, value_size);
 }
 
-static enum weir_err
-append_matchers(struct target *target, const char *const *words, int count)
+/* Nothing where value is NULL. */
+static void
+append_parameter(struct target *target, const char *name, const char *value)
 {
-    for (int i = 0; i < count; i++) {
-        const char *equals = strchr(words[i], '=');
-        if (equals == NULL || equals == words[i])
-            return weir_fail(WEIR_INVALID, 0, "'%s' is no LABEL=VALUE", words[i]);
-        append_parameter(target, words[i], (size_t)(equals - words[i]), equals + 1);
-    }
-    if (target->full)
+    if (value != NULL)
+        append_bytes(target, name, value, strlen(value));
+}
+
+/* What the words choose: a metric or a selector, and labels behind it. */
+struct choice {
+    struct weir_selector selector; /* owns what its matches point to */
+    struct weir_match matches[WEIR_SELECTOR_MATCHES_MAX + WORDS_MAX];
+    size_t count;
+    char names[TARGET_SIZE]; /* of the labels among the words */
+    size_t names_used;
+};
+
+static enum weir_err
+add_word(struct choice *choice, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    if (equals == NULL || equals == word)
+        return weir_fail(WEIR_INVALID, 0, "'%s' is no LABEL=VALUE", word);
+    size_t size = (size_t)(equals - word);
+    if (choice->names_used + size + 1 > sizeof choice->names)
         return weir_fail(WEIR_INVALID, 0, "the query is longer than %d bytes", TARGET_SIZE);
+    char *name = memcpy(choice->names + choice->names_used, word, size);
+    name[size] = '\0';
+    choice->names_used += size + 1;
+    choice->matches[choice->count++] = (struct weir_match){.name = name, .value = equals + 1,
+        .value_size = strlen(equals + 1), .kind = WEIR_MATCH_EQUAL};
     return WEIR_OK;
 }
 
-/* The shortest number that reads back, as the API writes it. */
-static void
-print_double(double value)
-{
-    char text[WEIR_DOUBLE_TEXT_MAX];
-    weir_double_print(value, text);
-    printf("%s\n", text);
-}
-
-static void
-print_point(json_t *point)
-{
-    json_t *when = json_array_get(point, 0);
-    json_t *value = json_array_get(point, 1);
-    double seconds = json_number_value(when);
-    time_t whole = (time_t)floor(seconds);
-    struct tm utc;
-    char stamp[40] = "?";
-    if (gmtime_r(&whole, &utc) != NULL)
-        strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &utc);
-    int ms = (int)lround((seconds - floor(seconds)) * 1000);
-    printf("  %s.%03d  ", stamp, ms < 1000 ? ms : 999);
-    /* non-finite values are strings */
-    if (json_is_string(value))
-        printf("%s\n", json_string_value(value));
-    else if (json_is_integer(value))
-        printf("%" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
-    else
-        print_double(json_real_value(value));
-}
-
-static void
-print_series(json_t *answer)
-{
-    size_t i;
-    size_t j;
-    json_t *series;
-    json_t *point;
-    const char *name;
-    json_t *value;
-    json_array_foreach(json_object_get(answer, "series"), i, series) {
-        printf("%s", json_string_value(json_object_get(answer, "metric")));
-        json_object_foreach(json_object_get(series, "labels"), name, value)
-            printf(" %s=%s", name, json_string_value(value));
-        printf("\n");
-        json_array_foreach(json_object_get(series, "points"), j, point)
-            print_point(point);
-    }
-    if (json_array_size(json_object_get(answer, "series")) == 0)
-        printf("no series with samples in this range\n");
-}
-
-/* One line a name, or a line of labels a series. */
-static void
-print_data(json_t *answer)
-{
-    size_t i;
-    json_t *item;
-    const char *name;
-    json_t *value;
-    json_array_foreach(json_object_get(answer, "data"), i, item) {
-        if (json_is_string(item))
-            printf("%s", json_string_value(item));
-        json_object_foreach(item, name, value)
-            printf("%s=%s ", name, json_string_value(value));
-        printf("\n");
-    }
-    /* aside: standard output is a list */
-    if (json_array_size(json_object_get(answer, "data")) == 0)
-        fprintf(stderr, "weir query: nothing matches\n");
-}
-
+/* A word with a brace is a selector, as weir query prints it; a metric that has one in its name is
+ * written {"name"}. */
 static enum weir_err
-print_answer(const char *body, size_t size)
+add_selector(struct choice *choice, const char *word)
 {
-    json_error_t error;
-    json_t *answer = json_loadb(body, size, 0, &error);
-    if (answer == NULL)
-        return weir_fail(WEIR_IO, 0, "the answer is no JSON: %s", error.text);
-    if (json_object_get(answer, "series") != NULL)
-        print_series(answer);
-    else
-        print_data(answer);
-    json_decref(answer);
-    return WEIR_OK;
-}
-
-/* Without the newlines at the end. */
-static size_t
-text_size(const char *text, size_t size)
-{
-    while (size > 0 && text[size - 1] == '\n')
-        size--;
-    return size;
-}
-
-static enum weir_err
-ask(const char *http, const struct target *target, bool as_json)
-{
-    int status;
-    char *body;
-    size_t size;
-    enum weir_err err = weir_net_http_get(http, target->text, &status, &body, &size);
+    enum weir_err err = weir_selector_init(&choice->selector, word, strlen(word));
+    if (err == WEIR_INVALID || err == WEIR_UNSUPPORTED)
+        return weir_fail(WEIR_INVALID, 0, "%s: %s", word, weir_err_detail());
     if (err != WEIR_OK)
         return err;
-    if (status != 200)
-        err = weir_fail(WEIR_LIMIT, 0, "HTTP %d: %.*s", status, (int)text_size(body, size), body);
-    else if (as_json)
-        printf("%s%s", body, size > 0 && body[size - 1] == '\n' ? "" : "\n");
-    else
-        err = print_answer(body, size);
-    free(body);
+    memcpy(choice->matches, choice->selector.matches,
+        choice->selector.count * sizeof choice->matches[0]);
+    choice->count = choice->selector.count;
+    return WEIR_OK;
+}
+
+static enum weir_err
+read_words(const char *const *words, int count, struct choice *choice)
+{
+    int at = 0;
+    enum weir_err err = WEIR_OK;
+    if (count > 0 && strchr(words[0], '{') != NULL) {
+        err = add_selector(choice, words[at++]);
+    } else if (count > 0 && strchr(words[0], '=') == NULL) {
+        choice->matches[choice->count++] = (struct weir_match){.name = WEIR_NAME_LABEL,
+            .value = words[0], .value_size = strlen(words[0]), .kind = WEIR_MATCH_EQUAL};
+        at++;
+    }
+    for (; err == WEIR_OK && at < count; at++)
+        err = add_word(choice, words[at]);
     return err;
 }
 
-/* One matcher of a Prometheus selector: name="value", quoted as in a string of PromQL. */
-static void
-append_matcher(struct target *selector, const char *name, size_t name_size, const char *value)
+/* Metric and labels as parameters of /api/v1/metrics/query, which compares for equality. */
+static enum weir_err
+append_choice(struct target *target, const struct choice *choice)
 {
-    char quoted[3] = {0};
-    append_text(selector, selector->used > 1 ? "," : "");
-    for (size_t i = 0; i < name_size; i++)
-        append_text(selector, (char[]){name[i], '\0'});
-    append_text(selector, "=\"");
-    for (; *value != '\0'; value++) {
-        bool special = *value == '"' || *value == '\\';
-        quoted[0] = special ? '\\' : *value;
-        quoted[1] = special ? *value : '\0';
-        append_text(selector, quoted);
+    const struct weir_match *metric = NULL;
+    for (size_t i = 0; i < choice->count; i++) {
+        const struct weir_match *match = &choice->matches[i];
+        bool is_name = strcmp(match->name, WEIR_NAME_LABEL) == 0;
+        if (match->kind != WEIR_MATCH_EQUAL)
+            return weir_fail(WEIR_INVALID, 0, "%s!=: samples are asked for by = alone; --series "
+                "takes != too", match->name);
+        if (is_name && metric != NULL)
+            return weir_fail(WEIR_INVALID, 0, "the name of the metric is given twice");
+        metric = is_name ? match : metric;
+        append_bytes(target, is_name ? "metric" : match->name, match->value, match->value_size);
     }
+    if (metric == NULL)
+        return weir_fail(WEIR_INVALID, 0, "the name of a metric comes first");
+    return WEIR_OK;
+}
+
+/* One string of a selector, with its quotes. */
+static void
+append_quoted(struct target *selector, const char *text, size_t size)
+{
+    char quoted[TARGET_SIZE];
+    size_t used = weir_escape_into(WEIR_ESCAPE_QUOTED, text, size, quoted, sizeof quoted);
+    selector->full = selector->full || used + 8 > sizeof quoted;
+    append_text(selector, "\"");
+    append_text(selector, quoted);
     append_text(selector, "\"");
 }
 
-/* match[]={__name__="METRIC",LABEL="VALUE",...}; without words every series that has a name. */
+/* match[]={"__name__"="METRIC","LABEL"="VALUE",...}; without words every series that has a name. */
 static enum weir_err
-append_selector(struct target *target, const char *const *words, int count)
+append_match(struct target *target, const struct choice *choice)
 {
     static struct target selector;
-    append_text(&selector, "{");
-    if (count == 0)
-        append_text(&selector, "__name__!=\"\"");
-    for (int i = 0; i < count; i++) {
-        const char *equals = strchr(words[i], '=');
-        if (equals == words[i] || (equals == NULL && i > 0))
-            return weir_fail(WEIR_INVALID, 0, "'%s' is no LABEL=VALUE", words[i]);
-        if (equals == NULL)
-            append_matcher(&selector, "__name__", strlen("__name__"), words[i]);
-        else
-            append_matcher(&selector, words[i], (size_t)(equals - words[i]), equals + 1);
+    append_text(&selector, choice->count == 0 ? "{__name__!=\"\"" : "{");
+    for (size_t i = 0; i < choice->count; i++) {
+        const struct weir_match *match = &choice->matches[i];
+        append_text(&selector, i > 0 ? "," : "");
+        append_quoted(&selector, match->name, strlen(match->name));
+        append_text(&selector, match->kind == WEIR_MATCH_EQUAL ? "=" : "!=");
+        append_quoted(&selector, match->value, match->value_size);
     }
     append_text(&selector, "}");
-    append_parameter(target, "match[]", strlen("match[]"), selector.text);
-    if (target->full || selector.full)
-        return weir_fail(WEIR_INVALID, 0, "the query is longer than %d bytes", TARGET_SIZE);
+    target->full = target->full || selector.full;
+    append_parameter(target, "match[]", selector.text);
     return WEIR_OK;
 }
 
 struct query {
-    const char *http, *from, *to, *step, *agg, *values;
+    const char *http, *from, *to, *step, *agg, *values, *timeout;
     bool as_json, labels, series;
 };
 
+/* Options that would say nothing are refused: who writes them means something by them. */
 static enum weir_err
-make_target(const struct query *query, const char *const *words, int count, struct target *out)
+check_options(const struct query *query)
 {
+    if (query->labels + (query->values != NULL) + query->series > 1)
+        return weir_fail(WEIR_INVALID, 0, "--labels, --values, --series: one of them");
+    bool lists = query->labels || query->values != NULL || query->series;
+    const char *idle = query->from != NULL ? "from" : query->to != NULL ? "to"
+        : query->step != NULL ? "step" : query->agg != NULL ? "agg" : NULL;
+    if (lists && idle != NULL)
+        return weir_fail(WEIR_INVALID, 0, "--%s: lists of labels and series have no times yet",
+            idle);
+    return WEIR_OK;
+}
+
+static enum weir_err
+make_target(const struct query *query, const struct choice *choice, struct target *out)
+{
+    enum weir_err err = WEIR_OK;
     if (query->labels) {
         append_text(out, "/api/v1/labels");
     } else if (query->values != NULL) {
@@ -250,19 +211,40 @@ make_target(const struct query *query, const char *const *words, int count, stru
         append_text(out, "/values");
     } else if (query->series) {
         append_text(out, "/api/v1/series");
-        return append_selector(out, words, count);
     } else {
-        if (count == 0 || strchr(words[0], '=') != NULL)
-            return weir_fail(WEIR_INVALID, 0, "the name of a metric comes first");
         append_text(out, "/api/v1/metrics/query");
-        append_parameter(out, "metric", 6, *words++);
-        count--;
-        append_parameter(out, "from", 4, query->from);
-        append_parameter(out, "to", 2, query->to);
-        append_parameter(out, "step", 4, query->step);
-        append_parameter(out, "agg", 3, query->agg);
+        err = append_choice(out, choice);
+        append_parameter(out, "from", query->from);
+        append_parameter(out, "to", query->to);
+        append_parameter(out, "step", query->step);
+        append_parameter(out, "agg", query->agg);
     }
-    return append_matchers(out, words, count);
+    if (query->series || ((query->labels || query->values != NULL) && choice->count > 0))
+        err = append_match(out, choice);
+    if (err == WEIR_OK && out->full)
+        err = weir_fail(WEIR_INVALID, 0, "the query is longer than %d bytes", TARGET_SIZE);
+    return err;
+}
+
+static enum weir_err
+ask(const struct query *query, const struct target *target)
+{
+    char *body;
+    size_t size;
+    int64_t limit_ms = 0;
+    if (query->timeout != NULL && weir_duration_parse(query->timeout, &limit_ms) != WEIR_OK)
+        return weir_fail(WEIR_INVALID, 0, "--timeout %s: %s", query->timeout, weir_err_detail());
+    const struct weir_net_request request = {.http = query->http, .target = target->text,
+        .limit_ms = limit_ms < INT32_MAX ? (int)limit_ms : INT32_MAX};
+    enum weir_err err = weir_net_api_get(&request, &body, &size);
+    if (err != WEIR_OK)
+        return err;
+    if (query->as_json)
+        printf("%s%s", body, size > 0 && body[size - 1] == '\n' ? "" : "\n");
+    else
+        err = weir_query_print(body, size, query->values);
+    free(body);
+    return err;
 }
 
 int
@@ -276,16 +258,23 @@ weir_command_query(int argc, char **argv)
         {"step", &query.step, NULL, NULL}, {"agg", &query.agg, NULL, NULL},
         {"values", &query.values, NULL, NULL}, {"labels", NULL, &query.labels, NULL},
         {"series", NULL, &query.series, NULL}, {"json", NULL, &query.as_json, NULL},
-        {NULL, NULL, NULL, NULL}};
+        {"timeout", &query.timeout, NULL, NULL}, {NULL, NULL, NULL, NULL}};
     static struct target target;
+    static struct choice choice;
     enum weir_err err = weir_options_parse(options, argc, argv, words, &count);
     if (err == WEIR_OK)
-        err = make_target(&query, words, count, &target);
+        err = check_options(&query);
     if (err == WEIR_OK)
-        err = ask(query.http, &target, query.as_json);
+        err = read_words(words, count, &choice);
+    if (err == WEIR_OK)
+        err = make_target(&query, &choice, &target);
+    if (err == WEIR_OK)
+        err = ask(&query, &target);
+    weir_selector_fini(&choice.selector);
     if (err == WEIR_OK)
         return EXIT_SUCCESS;
-    weir_line_print(stderr, "weir query: %s", weir_err_detail());
+    if (err != WEIR_NOT_FOUND) /* that has been said */
+        weir_line_print(stderr, "weir query: %s", weir_err_detail());
     return err == WEIR_INVALID ? WEIR_EXIT_USAGE : EXIT_FAILURE;
 }
 
@@ -294,14 +283,21 @@ weir_usage_query(FILE *out)
 {
     fprintf(out,
         "usage: weir query [OPTIONS] METRIC [LABEL=VALUE ...]\n"
+        "       weir query [OPTIONS] 'METRIC{LABEL=\"VALUE\",...}'\n"
         "       weir query --labels | --values LABEL | --series [METRIC] [LABEL=VALUE ...]\n\n"
-        "Asks a running instance and prints a table.\n\n"
-        "  --http ADDR:PORT   where it answers (default 127.0.0.1:9880)\n"
-        "  --from T, --to T   RFC 3339 or Unix seconds (default: the last hour)\n"
+        "Asks a running instance and prints a table. Series are printed as they can be asked for.\n"
+        "Exit code 0: answered; 1: there is no such metric, label or value, or the instance does\n"
+        "not answer; 2: the question was not understood.\n\n"
+        "  --http ADDR:PORT   where it answers (default 127.0.0.1:9880); a name or a URL like\n"
+        "                     http://localhost:9880 too\n"
+        "  --from T, --to T   -1h, now-30m, 2026-11-21, RFC 3339 or Unix seconds (default: the\n"
+        "                     last hour); UTC where there is no zone, as in what is printed\n"
         "  --step T           width of a bucket (default 60s)\n"
         "  --agg A            avg (default), min, max, sum, count, last, raw\n"
         "  --json             the answer as it came\n"
         "  --labels           names of labels\n"
         "  --values LABEL     values of one label; __name__ for metrics\n"
-        "  --series           series instead of samples\n");
+        "  --series           series instead of samples; a selector may hold != too\n"
+        "  --timeout T        longest wait for the whole answer (default 60s); what is silent is\n"
+        "                     given up after 5 s\n");
 }

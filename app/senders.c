@@ -59,16 +59,13 @@ print_table(const char *body, size_t size)
 static enum weir_err
 ask(const char *http, bool as_json)
 {
-    int status;
     char *body;
     size_t size;
-    enum weir_err err = weir_net_http_get(http, "/api/v1/senders", &status, &body, &size);
+    const struct weir_net_request request = {.http = http, .target = "/api/v1/senders"};
+    enum weir_err err = weir_net_api_get(&request, &body, &size);
     if (err != WEIR_OK)
         return err;
-    if (status != 200)
-        err = weir_fail(WEIR_IO, 0, "%s answers %d: %.*s", http, status,
-            (int)strcspn(body, "\n"), body);
-    else if (as_json)
+    if (as_json)
         fwrite(body, 1, size, stdout);
     else
         err = print_table(body, size);

@@ -1,7 +1,6 @@
 #include "app/supervisor_filter.h"
 
 #include "app/dataplane_xdp.h"
-#include "base/clock.h"
 #include "base/event.h"
 
 #include <errno.h>
@@ -9,14 +8,13 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A client of ours sends its line at once, but on a machine that is slow. Only other clients wait
- * for it. */
-#define CLIENT_WAIT_MS 2000
+#define LISTENER WEIR_FILTER_CLIENTS /* its place in epoll's data; clients have theirs */
 /* Holds the longest answer: every rule there can be, 60 bytes each, and the ports. */
 #define ANSWER_BYTES (256u << 10)
 #define INTERFACES_MAX 64
@@ -46,11 +44,34 @@ listen_at(const char *path, int *out)
     return WEIR_OK;
 }
 
+static bool
+watch(const struct weir_supervisor_filter *filter, int fd, uint32_t place)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = place};
+    return epoll_ctl(filter->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static enum weir_err
+open_socket(struct weir_supervisor_filter *filter)
+{
+    enum weir_err err = listen_at(filter->socket_path, &filter->listen_fd);
+    if (err != WEIR_OK)
+        return err;
+    filter->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (filter->epoll_fd < 0 || !watch(filter, filter->listen_fd, LISTENER))
+        err = weir_fail(WEIR_IO, errno, "epoll");
+    if (err != WEIR_OK)
+        weir_supervisor_filter_close(filter);
+    return err;
+}
+
 enum weir_err
 weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
     const struct weir_config *config)
 {
-    filter->listen_fd = filter->client_fd = -1;
+    filter->epoll_fd = filter->listen_fd = -1;
+    for (int i = 0; i < WEIR_FILTER_CLIENTS; i++)
+        filter->clients[i].fd = -1;
     filter->af_xdp = weir_config_has_af_xdp(config);
     snprintf(filter->socket_path, sizeof filter->socket_path, "%s/" WEIR_FILTER_SOCKET,
         config->data);
@@ -59,9 +80,18 @@ weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
     enum weir_err err = weir_xdp_pins(config->data, filter->pins);
     if (err == WEIR_OK)
         err = weir_rules_load(&filter->rules, filter->rules_path);
-    if (err == WEIR_OK && listen_at(filter->socket_path, &filter->listen_fd) != WEIR_OK)
+    if (err == WEIR_OK && open_socket(filter) != WEIR_OK)
         weir_event(WEIR_WARN, "no_filter_socket", "reason=\"%s\"", weir_err_detail());
     return err;
+}
+
+/* Closing takes it out of epoll too. */
+static void
+drop_client(struct weir_filter_client *client)
+{
+    if (client->fd >= 0)
+        close(client->fd);
+    client->fd = -1;
 }
 
 void
@@ -69,11 +99,13 @@ weir_supervisor_filter_close(struct weir_supervisor_filter *filter)
 {
     if (filter->listen_fd < 0)
         return;
-    if (filter->client_fd >= 0)
-        close(filter->client_fd);
+    for (int i = 0; i < WEIR_FILTER_CLIENTS; i++)
+        drop_client(&filter->clients[i]);
     close(filter->listen_fd);
+    if (filter->epoll_fd >= 0)
+        close(filter->epoll_fd);
     (void)unlink(filter->socket_path);
-    filter->listen_fd = filter->client_fd = -1;
+    filter->epoll_fd = filter->listen_fd = -1;
 }
 
 void
@@ -165,12 +197,12 @@ enum progress { MORE, WHOLE, BAD };
 /* What the client has sent so far: a line of printable ASCII alone, since it is echoed into
  * events; its end is cut off. */
 static enum progress
-read_line(struct weir_supervisor_filter *filter)
+read_line(struct weir_filter_client *client)
 {
-    while (filter->line_size < WEIR_RULE_LINE_MAX) {
-        char *byte = &filter->line[filter->line_size];
-        ssize_t got = read(filter->client_fd, byte, 1);
-        if (got < 0 && errno == EAGAIN && weir_mono_ns() < filter->client_until_ns)
+    while (client->line_size < WEIR_RULE_LINE_MAX) {
+        char *byte = &client->line[client->line_size];
+        ssize_t got = read(client->fd, byte, 1);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return MORE;
         if (got != 1)
             return BAD;
@@ -180,7 +212,7 @@ read_line(struct weir_supervisor_filter *filter)
         }
         if (*byte < ' ' || *byte > '~' || *byte == '"')
             return BAD;
-        filter->line_size++;
+        client->line_size++;
     }
     return BAD;
 }
@@ -218,36 +250,72 @@ answer(struct weir_supervisor_filter *filter, int client, const char *line)
     free(text);
 }
 
-static bool
+/* A place for one more client: a free one, or that of the client which has been silent for the
+ * longest. */
+static struct weir_filter_client *
+free_place(struct weir_supervisor_filter *filter)
+{
+    struct weir_filter_client *oldest = &filter->clients[0];
+    for (int i = 0; i < WEIR_FILTER_CLIENTS; i++) {
+        struct weir_filter_client *client = &filter->clients[i];
+        if (client->fd < 0)
+            return client;
+        if (client->order < oldest->order)
+            oldest = client;
+    }
+    drop_client(oldest);
+    return oldest;
+}
+
+/* Where it has sent its line already, that is answered at once: of clients that come together none
+ * has to leave for another one. */
+static void
+serve_client(struct weir_supervisor_filter *filter, struct weir_filter_client *client)
+{
+    enum progress progress = read_line(client);
+    if (progress == MORE)
+        return;
+    answer(filter, client->fd, progress == WHOLE ? client->line : NULL);
+    drop_client(client);
+}
+
+static void
 take_client(struct weir_supervisor_filter *filter)
 {
     int room = ANSWER_BYTES;
-    filter->client_fd = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (filter->client_fd < 0) {
-        filter->client_fd = -1;
-        return false;
-    }
-    (void)setsockopt(filter->client_fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
-    filter->client_until_ns = weir_mono_ns() + (int64_t)CLIENT_WAIT_MS * 1000000;
-    filter->line_size = 0;
-    return true;
+    int fd = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+    struct weir_filter_client *client = free_place(filter);
+    client->fd = fd;
+    client->order = ++filter->clients_come;
+    client->line_size = 0;
+    serve_client(filter, client);
+    if (client->fd >= 0 && !watch(filter, fd, (uint32_t)(client - filter->clients)))
+        drop_client(client);
 }
 
 int
 weir_supervisor_filter_fd(const struct weir_supervisor_filter *filter)
 {
-    return filter->client_fd >= 0 ? filter->client_fd : filter->listen_fd;
+    return filter->epoll_fd;
 }
 
 void
 weir_supervisor_filter_serve(struct weir_supervisor_filter *filter)
 {
-    if (filter->client_fd < 0 && !take_client(filter))
-        return;
-    enum progress progress = read_line(filter);
-    if (progress == MORE)
-        return;
-    answer(filter, filter->client_fd, progress == WHOLE ? filter->line : NULL);
-    close(filter->client_fd);
-    filter->client_fd = -1;
+    struct epoll_event events[WEIR_FILTER_CLIENTS + 1];
+    int count = epoll_wait(filter->epoll_fd, events, WEIR_FILTER_CLIENTS + 1, 0);
+    /* clients before the listener: a new one may get a place that an event still names */
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.u32 == LISTENER)
+            continue;
+        struct weir_filter_client *client = &filter->clients[events[i].data.u32];
+        if (client->fd >= 0)
+            serve_client(filter, client);
+    }
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u32 == LISTENER)
+            take_client(filter);
 }

@@ -9,7 +9,10 @@
  * Threads: the supervisor's
  * Memory:  one struct of the caller
  * Errors:  WEIR_IO, WEIR_INVALID rules that do not read; a client's go to the client
- * Limits:  a line of WEIR_RULE_LINE_MAX bytes, CLIENT_WAIT_MS for a client to send it
+ * Limits:  a line of WEIR_RULE_LINE_MAX bytes; WEIR_FILTER_CLIENTS clients at once, of whom the one
+ *          that is silent for the longest goes where another one comes
+ *
+ * Nobody waits for a client, and no client for another one.
  */
 #ifndef WEIR_APP_SUPERVISOR_FILTER_H
 #define WEIR_APP_SUPERVISOR_FILTER_H
@@ -19,12 +22,21 @@
 
 #define WEIR_FILTER_SOCKET "run/supervisor.sock"
 
-struct weir_supervisor_filter {
-    int listen_fd; /* polls readable when a client waits */
-    int client_fd; /* of whom a line is awaited; -1: of nobody. Others wait behind it */
-    int64_t client_until_ns;
+#define WEIR_FILTER_CLIENTS 16
+
+/* One whose line is awaited. */
+struct weir_filter_client {
+    int fd;         /* -1: none */
+    uint64_t order; /* of its coming */
     size_t line_size;
     char line[WEIR_RULE_LINE_MAX];
+};
+
+struct weir_supervisor_filter {
+    int epoll_fd;  /* of the two below; -1 where there is no socket */
+    int listen_fd; /* -1 where there is none */
+    struct weir_filter_client clients[WEIR_FILTER_CLIENTS];
+    uint64_t clients_come;
     bool af_xdp;   /* a port is configured */
     char socket_path[WEIR_CONFIG_PATH_MAX + 32];
     char rules_path[WEIR_CONFIG_PATH_MAX + 32];
@@ -36,11 +48,11 @@ enum weir_err weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
     const struct weir_config *config) WEIR_MUST_USE;
 void weir_supervisor_filter_close(struct weir_supervisor_filter *filter);
 
-/* The descriptor to poll: of the client that is to send its line, else of those who wait; -1 where
- * there is no socket. */
+/* The descriptor to poll: readable where a client comes or has sent something; -1 where there is no
+ * socket. */
 int weir_supervisor_filter_fd(const struct weir_supervisor_filter *filter);
-/* Takes a client, or what it has sent, and answers a whole line. Never waits; to be called when the
- * descriptor is readable, and once a second. */
+/* Takes clients and what they have sent, and answers whole lines. Never waits; to be called when
+ * the descriptor is readable. */
 void weir_supervisor_filter_serve(struct weir_supervisor_filter *filter);
 /* Gives the rules to the ports again: a dataplane that started meanwhile read the file before. */
 void weir_supervisor_filter_apply(struct weir_supervisor_filter *filter);

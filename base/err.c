@@ -14,10 +14,12 @@ static _Thread_local struct {
 enum weir_err
 weir_fail(enum weir_err err, int errnum, const char *format, ...)
 {
+    char text[DETAIL_SIZE]; /* the arguments may hold the last detail */
     va_list args;
     va_start(args, format);
-    int used = vsnprintf(detail.text, sizeof detail.text, format, args);
+    int used = vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    memcpy(detail.text, text, used < 0 ? 0 : strlen(text) + 1);
     if (used < 0)
         detail.text[0] = '\0';
     size_t at = strlen(detail.text);

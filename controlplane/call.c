@@ -89,14 +89,24 @@ weir_call_limit(struct weir_call *call, const char *setting, uint64_t value, con
 }
 
 void
+weir_call_hint(struct weir_call *call, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(call->hint, sizeof call->hint, format, args);
+    va_end(args);
+}
+
+void
 weir_call_write_warnings(struct weir_call *call, const char *own)
 {
-    const char *const warnings[] = {call->warning, own != NULL ? own : ""};
+    const char *const warnings[] = {call->warning, call->hint, own != NULL ? own : ""};
     bool any = false;
     for (size_t i = 0; i < sizeof warnings / sizeof warnings[0]; i++) {
         if (warnings[i][0] == '\0')
             continue;
-        weir_text_format(&call->answer, "%s\"%s\"", any ? "," : ",\"warnings\":[", warnings[i]);
+        weir_text_puts(&call->answer, any ? "," : ",\"warnings\":[");
+        weir_json_string(&call->answer, warnings[i], strlen(warnings[i]));
         any = true;
     }
     weir_text_puts(&call->answer, any ? "]" : "");

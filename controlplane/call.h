@@ -59,6 +59,8 @@ struct weir_call {
     bool prometheus; /* errors in the envelope of Prometheus's API */
     /* What the asker has to know besides: the answer may lack samples. Empty: nothing. */
     char warning[WEIR_CALL_WARNING_MAX];
+    /* What was asked and nothing here knows, or what there is none of. Empty: nothing. */
+    char hint[WEIR_CALL_WARNING_MAX];
     int status;      /* enum weir_status */
     struct weir_text answer;
 };
@@ -72,8 +74,11 @@ void weir_call_fail(struct weir_call *call, int status, const char *format, ...)
 /* A limit was reached: status 422, the setting that raises it, and its value. */
 void weir_call_limit(struct weir_call *call, const char *setting, uint64_t value,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* Writes `,"warnings":[...]` into the answer: the call's warning and `own`, which may be NULL. Both
- * are texts that JSON need not escape. Nothing where there is neither. */
+/* Puts a text in the place of call->hint. */
+void weir_call_hint(struct weir_call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Writes `,"warnings":[...]` into the answer: the call's warning, its hint, and `own`, which may be
+ * NULL. Nothing where there is none of them. */
 void weir_call_write_warnings(struct weir_call *call, const char *own);
 /* What err means to the one who asked, with weir_err_detail(). */
 void weir_call_fail_err(struct weir_call *call, enum weir_err err);

@@ -38,13 +38,13 @@ parse_limit(const char *text, uint64_t *limit)
 }
 
 static enum weir_err
-parse_time(const struct weir_params *params, const char *name)
+parse_time(const struct weir_call *call, const char *name)
 {
     const struct weir_param *param;
     int64_t time_ms;
-    enum weir_err err = weir_params_find(params, name, &param);
+    enum weir_err err = weir_params_find(call->params, name, &param);
     if (err == WEIR_OK && param != NULL)
-        err = weir_time_parse(param->value, &time_ms);
+        err = weir_time_parse(param->value, call->now_ms, &time_ms);
     return err;
 }
 
@@ -98,18 +98,34 @@ add_selected(struct weir_call *call, const struct weir_param *param, struct sele
     return WEIR_OK;
 }
 
+/* Prometheus passes over a parameter that it does not know; so do we, but we say so. */
+static void
+note_unknown(struct weir_call *call)
+{
+    static const char *const names[] = {"match[]", "limit", "start", "end"};
+    for (size_t i = 0; i < call->params->count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
+            known = known || strcmp(call->params->items[i].name, names[k]) == 0;
+        if (!known)
+            weir_call_hint(call, "parameter %.100s is not known here and changes nothing; there "
+                "are match[], limit, start, end", call->params->items[i].name);
+    }
+}
+
 static bool
 select_series(struct weir_call *call, struct selection *selection)
 {
     const struct weir_param *param;
     selection->all = true;
+    note_unknown(call);
     enum weir_err err = weir_params_find(call->params, "limit", &param);
     if (err == WEIR_OK && param != NULL)
         err = parse_limit(param->value, &selection->limit);
     if (err == WEIR_OK)
-        err = parse_time(call->params, "start");
+        err = parse_time(call, "start");
     if (err == WEIR_OK)
-        err = parse_time(call->params, "end");
+        err = parse_time(call, "end");
     for (size_t i = 0; err == WEIR_OK && i < call->params->count; i++) {
         if (strcmp(call->params->items[i].name, "match[]") != 0)
             continue;

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "controlplane/buckets.h"
 #include "controlplane/points.h"
+#include "controlplane/query_hint.h"
 #include "controlplane/time_text.h"
 
 #include <inttypes.h>
@@ -92,22 +93,43 @@ weir_json_labels(struct weir_text *text, const uint8_t *labels, size_t size, boo
     weir_text_puts(text, *between == '{' ? "{}" : "}");
 }
 
-/* Reads one time or duration parameter; value keeps its default where it is not given. */
+/* The parameter of that name, NULL where it is not given. False where it is not one. */
 static bool
-read_time(struct weir_call *call, const char *name, int64_t *value,
-    enum weir_err (*parse)(const char *, int64_t *))
+find_param(struct weir_call *call, const char *name, const struct weir_param **param)
+{
+    if (weir_params_find(call->params, name, param) == WEIR_OK)
+        return true;
+    weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "%s", weir_err_detail());
+    return false;
+}
+
+static bool
+fail_param(struct weir_call *call, const char *name, const struct weir_param *param)
+{
+    weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "%s=%.100s is %s", name, param->value,
+        weir_err_detail());
+    return false;
+}
+
+/* The value keeps its default where the parameter is not given. */
+static bool
+read_time(struct weir_call *call, const char *name, int64_t *time_ms)
 {
     const struct weir_param *param;
-    if (weir_params_find(call->params, name, &param) != WEIR_OK) {
-        weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "%s", weir_err_detail());
+    if (!find_param(call, name, &param))
         return false;
-    }
-    if (param != NULL && parse(param->value, value) != WEIR_OK) {
-        weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "%s=%.100s is %s", name, param->value,
-            weir_err_detail());
+    return param == NULL || weir_time_parse(param->value, call->now_ms, time_ms) == WEIR_OK ||
+        fail_param(call, name, param);
+}
+
+static bool
+read_step(struct weir_call *call, int64_t *step_ms)
+{
+    const struct weir_param *param;
+    if (!find_param(call, "step", &param))
         return false;
-    }
-    return true;
+    return param == NULL || weir_duration_parse(param->value, step_ms) == WEIR_OK ||
+        fail_param(call, "step", param);
 }
 
 static bool
@@ -115,11 +137,10 @@ read_range(struct weir_call *call, struct query *query)
 {
     query->to_ms = call->now_ms;
     query->step_ms = STEP_DEFAULT_MS;
-    if (!read_time(call, "to", &query->to_ms, weir_time_parse))
+    if (!read_time(call, "to", &query->to_ms))
         return false;
     query->from_ms = query->to_ms - RANGE_DEFAULT_MS;
-    if (!read_time(call, "from", &query->from_ms, weir_time_parse) ||
-        !read_time(call, "step", &query->step_ms, weir_duration_parse))
+    if (!read_time(call, "from", &query->from_ms) || !read_step(call, &query->step_ms))
         return false;
     if (query->from_ms >= query->to_ms) {
         weir_call_fail(call, WEIR_STATUS_BAD_REQUEST,
@@ -133,10 +154,8 @@ static bool
 read_aggregation(struct weir_call *call, struct query *query)
 {
     const struct weir_param *param;
-    if (weir_params_find(call->params, "agg", &param) != WEIR_OK) {
-        weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "%s", weir_err_detail());
+    if (!find_param(call, "agg", &param))
         return false;
-    }
     query->aggregation = WEIR_AGG_AVG;
     if (param == NULL)
         return true;
@@ -228,6 +247,8 @@ select_series(struct weir_call *call, struct query *query)
             "%zu series: name labels to choose among them", query->series_count);
         return false;
     }
+    if (query->series_count == 0 && !weir_query_explain(call, query->matches, query->match_count))
+        return false;
     query->order = malloc((query->series_count + 1) * sizeof *query->order);
     if (query->order == NULL) {
         weir_call_fail_err(call, weir_fail(WEIR_NOMEM, 0, "%zu series", query->series_count));

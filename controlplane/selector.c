@@ -264,7 +264,8 @@ take_selector(struct weir_selector *selector, struct cursor *cursor)
         err = take_braces(selector, cursor);
     skip_space(cursor);
     if (err == WEIR_OK && cursor->at != cursor->size)
-        err = fail(cursor, "the end of the selector");
+        err = fail(cursor, peek(cursor) == '=' ? "{ before labels, as in metric{label=\"value\"}"
+            : "the end of the selector (what PromQL has besides is not supported yet)");
     return err;
 }
 

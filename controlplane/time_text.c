@@ -92,32 +92,42 @@ take_zone(const char **at, int *minutes)
     return true;
 }
 
-/* date-time of RFC 3339, section 5.6. Second 60 is a leap second and reads as the next second. */
+/* hh:mm, and seconds of which second 60 is a leap second and reads as the next second. */
 static bool
-parse_rfc3339(const char *text, int64_t *time_ms)
+take_clock(const char **at, int64_t *clock_ms)
 {
-    int year, month, day, hour, minute, second, zone;
-    int thousandths = 0;
+    int hour, minute, second = 0, thousandths = 0;
     bool rest = false;
+    if (!take_digits(at, 2, &hour) || !take_char(at, ':') || !take_digits(at, 2, &minute))
+        return false;
+    if (take_char(at, ':')) {
+        if (!take_digits(at, 2, &second))
+            return false;
+        if (take_char(at, '.') && !take_fraction(at, &thousandths, &rest))
+            return false;
+    }
+    *clock_ms = ((hour * 60 + minute) * 60 + second) * INT64_C(1000) + thousandths + rest;
+    return hour <= 23 && minute <= 59 && second <= 60;
+}
+
+/* date-time of RFC 3339, section 5.6. A time without zone is UTC, a date without time its begin. */
+static bool
+parse_date(const char *text, int64_t *time_ms)
+{
+    int year, month, day, zone = 0;
+    int64_t clock_ms = 0;
     const char *at = text;
     if (!take_digits(&at, 4, &year) || !take_char(&at, '-') || !take_digits(&at, 2, &month) ||
         !take_char(&at, '-') || !take_digits(&at, 2, &day))
         return false;
-    if (!take_char(&at, 'T') && !take_char(&at, 't') && !take_char(&at, ' '))
+    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
         return false;
-    if (!take_digits(&at, 2, &hour) || !take_char(&at, ':') || !take_digits(&at, 2, &minute) ||
-        !take_char(&at, ':') || !take_digits(&at, 2, &second))
-        return false;
-    if (take_char(&at, '.') && !take_fraction(&at, &thousandths, &rest))
-        return false;
-    if (!take_zone(&at, &zone) || *at != '\0')
-        return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 ||
-        minute > 59 || second > 60)
-        return false;
-    int64_t minutes = (days_of_date(year, month, day) * 24 + hour) * 60 + minute - zone;
-    *time_ms = (minutes * 60 + second) * 1000 + thousandths + rest;
-    return true;
+    if (take_char(&at, 'T') || take_char(&at, 't') || take_char(&at, ' ')) {
+        if (!take_clock(&at, &clock_ms) || (*at != '\0' && !take_zone(&at, &zone)))
+            return false;
+    }
+    *time_ms = (days_of_date(year, month, day) * 1440 - zone) * 60000 + clock_ms;
+    return *at == '\0';
 }
 
 /* A decimal number without exponent: whole, thousandths, and whether anything finer follows. */
@@ -151,19 +161,6 @@ parse_unix_seconds(const char *text, int64_t *time_ms)
     /* up: the finer rest of a negative number is dropped, that of a positive one counts */
     *time_ms = negative ? -*time_ms : *time_ms + rest;
     return true;
-}
-
-enum weir_err
-weir_time_parse(const char *text, int64_t *time_ms)
-{
-    if (!parse_unix_seconds(text, time_ms) && !parse_rfc3339(text, time_ms))
-        return weir_fail(WEIR_INVALID, 0,
-            "not a time: give RFC 3339 like 2026-11-21T05:00:00Z or 2026-11-21T05:00:00+01:00, or "
-            "Unix seconds like 1700000000.5");
-    if (*time_ms < WEIR_TIME_MIN_MS || *time_ms > WEIR_TIME_MAX_MS)
-        return weir_fail(WEIR_INVALID, 0, "time outside the years 0000 to 9999; Unix times are "
-            "in seconds");
-    return WEIR_OK;
 }
 
 /* The unit at *at in milliseconds, 0 where there is none. */
@@ -207,6 +204,40 @@ take_duration(const char *text, int64_t *total)
             return false;
     } while (*at != '\0');
     return true;
+}
+
+/* now, now-1h, now+5m, -1h, +5m. A space is a plus that a URL's decoding took. */
+static bool
+parse_relative(const char *text, int64_t now_ms, int64_t *time_ms)
+{
+    bool named = strncmp(text, "now", 3) == 0;
+    const char *at = text + (named ? 3 : 0);
+    int64_t distance_ms;
+    *time_ms = now_ms;
+    if (named && *at == '\0')
+        return true;
+    if (*at != '-' && *at != '+' && *at != ' ')
+        return false;
+    if (!take_duration(at + 1, &distance_ms))
+        return false;
+    *time_ms += *at == '-' ? -distance_ms : distance_ms;
+    return true;
+}
+
+enum weir_err
+weir_time_parse(const char *text, int64_t now_ms, int64_t *time_ms)
+{
+    bool bare = text[0] != '\0' && text[strspn(text + 1, "0123456789.") + 1] == '\0';
+    if (!parse_unix_seconds(text, time_ms) && !parse_date(text, time_ms) &&
+        (bare || !parse_relative(text, now_ms, time_ms)))
+        return weir_fail(WEIR_INVALID, 0,
+            "not a time: give RFC 3339 like 2026-11-21T05:00:00Z or 2026-11-21T05:00:00+01:00, a "
+            "date like 2026-11-21 (UTC), a distance from now like -1h or now-1h, or Unix seconds "
+            "like 1700000000.5");
+    if (*time_ms < WEIR_TIME_MIN_MS || *time_ms > WEIR_TIME_MAX_MS)
+        return weir_fail(WEIR_INVALID, 0, "time outside the years 0000 to 9999; Unix times are "
+            "in seconds");
+    return WEIR_OK;
 }
 
 enum weir_err

@@ -240,8 +240,62 @@ test_query_sorts_series_by_labels_and_leaves_out_empty_ones(void **state)
         "{'labels':{'host':'b'},'points':[[0,0]]}]}");
     check_query("metric=m&from=0&to=60&host=a&z=&agg=raw", "{'metric':'m','resolution':'raw',"
         "'series':[{'labels':{'host':'a'},'points':[[1.0,3]]}]}");
-    check_query("metric=unknown", "{'metric':'unknown','resolution':'60s','series':[]}");
-    check_query("metric=unknown&agg=raw", "{'metric':'unknown','resolution':'raw','series':[]}");
+    check_query("metric=unknown", "{'metric':'unknown','resolution':'60s','series':[],"
+        "'warnings':['no metric is called unknown']}");
+    check_query("metric=unknown&agg=raw", "{'metric':'unknown','resolution':'raw','series':[],"
+        "'warnings':['no metric is called unknown']}");
+}
+
+static void
+test_query_says_what_it_did_not_understand(void **state)
+{
+    (void)state;
+    fake_sample(fake_series("__name__=cpu,host=a,core=0"), 1000, 1);
+    fake_sample(fake_series("__name__=cpu,host=b,core=1"), 1000, 1);
+    fake_sample(fake_series("__name__=mem,zone=x"), 1000, 1);
+    fake_sample(fake_series("__name__=rate(cpu[5m])"), 1000, 7);
+    static const struct {
+        const char *query;
+        const char *said;
+    } bad[] = {
+        {"metric=cpu%7Bhost%3D%22a%22%7D", "PromQL is not supported yet"},
+        {"metric=sum%28cpu%29", "metric=sum(cpu): no metric has this name"},
+        {"metric=cpu+%2B+mem", "PromQL is not supported yet"},
+        {"metric=cpu&hots=a", "hots is neither a parameter (metric, from, to, step, agg) nor a "
+            "label of cpu; a series of it has the labels "},
+        {"metric=cpu&zone=x", "zone is neither"}, /* of another metric */
+        {"metric=cpu&start=-1h", "start is neither"},
+        {"metric=nosuch&query=up", "parameter query is not known here"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        check_refused(weir_query_run, bad[i].query, WEIR_STATUS_BAD_REQUEST, bad[i].said);
+    /* whatever its name looks like, a metric that is there answers */
+    check_query("metric=rate%28cpu%5B5m%5D%29&from=0&to=60", "{'metric':'rate(cpu[5m])',"
+        "'resolution':'60s','series':[{'labels':{},'points':[[0,7]]}]}");
+    check_query("metric=cpu&host=c", "{'metric':'cpu','resolution':'60s','series':[],"
+        "'warnings':['no series of cpu has host=c']}");
+    check_query("metric=cpu&host=a&core=1", "{'metric':'cpu','resolution':'60s','series':[],"
+        "'warnings':['no series of cpu has all of these labels']}");
+    check_query("metric=cpu&host=", "{'metric':'cpu','resolution':'60s','series':[],"
+        "'warnings':['no series of cpu has all of these labels']}");
+    /* known, and without samples at that time: nothing to say */
+    check_query("metric=cpu&host=a&from=10&to=20",
+        "{'metric':'cpu','resolution':'60s','series':[]}");
+}
+
+static void
+test_query_takes_times_relative_to_now(void **state)
+{
+    (void)state;
+    uint64_t a = fake_series("__name__=m");
+    fake_sample(a, 0, 1);
+    fake_sample(a, 86400000, 2);
+    check_query("metric=m&from=1970-01-01&to=1970-01-01T12:00&agg=raw", "{'metric':'m',"
+        "'resolution':'raw','series':[{'labels':{},'points':[[0.0,1]]}]}");
+    check_query("metric=m&from=now-1h&to=now+1h&agg=raw",
+        "{'metric':'m','resolution':'raw','series':[]}");
+    check_refused(weir_query_run, "metric=m&from=yesterday", WEIR_STATUS_BAD_REQUEST,
+        "from=yesterday is not a time: give RFC 3339 like ");
 }
 
 static void
@@ -563,6 +617,8 @@ main(void)
         T(test_query_of_negative_times_floors_their_buckets),
         T(test_query_takes_the_last_by_log_order_before_aggregating),
         T(test_query_sorts_series_by_labels_and_leaves_out_empty_ones),
+        T(test_query_says_what_it_did_not_understand),
+        T(test_query_takes_times_relative_to_now),
         T(test_query_sums_are_compensated_and_averages_do_not_overflow),
         T(test_query_min_and_max_pass_over_nan),
         T(test_query_agrees_with_a_slow_twin_on_disordered_duplicates),

@@ -203,6 +203,8 @@ test_seconds_print_with_three_decimals_or_as_few_as_needed(void **state)
     check_seconds(0, false, "0");
 }
 
+#define NOW_MS INT64_C(1795300000250)
+
 static void
 test_times_are_read(void **state)
 {
@@ -218,10 +220,18 @@ test_times_are_read(void **state)
         {"2024-02-29T00:00:00Z", 1709164800000}, {"2000-02-29T12:00:00Z", 951825600000},
         {"2016-12-31T23:59:60Z", 1483228800000}, {"0000-01-01T00:00:00Z", WEIR_TIME_MIN_MS},
         {"0000-03-01T00:00:00Z", WEIR_TIME_MIN_MS + INT64_C(60) * 86400000},
-        {"9999-12-31T23:59:59.999Z", WEIR_TIME_MAX_MS - 1}};
+        {"9999-12-31T23:59:59.999Z", WEIR_TIME_MAX_MS - 1},
+        /* without what goes without saying: UTC, midnight */
+        {"2026-11-21", 1795219200000}, {"2026-11-21T05:00:00", 1795237200000},
+        {"2026-11-21 05:00", 1795237200000}, {"2026-11-21 06:00+01:00", 1795237200000},
+        /* from now */
+        {"now", NOW_MS}, {"-1h", NOW_MS - 3600000}, {"now-1h30m", NOW_MS - 5400000},
+        {"now-0.5s", NOW_MS - 500}, {"+5m", NOW_MS + 300000}, {" 5m", NOW_MS + 300000},
+        {"now+1d", NOW_MS + 86400000}, {"now 1d", NOW_MS + 86400000}, {"now-60", NOW_MS - 60000},
+        {"-1", -1000}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t time_ms;
-        assert_int_equal(weir_time_parse(cases[i].text, &time_ms), WEIR_OK);
+        assert_int_equal(weir_time_parse(cases[i].text, NOW_MS, &time_ms), WEIR_OK);
         assert_true(time_ms == cases[i].time_ms);
     }
 }
@@ -237,7 +247,7 @@ test_every_day_of_a_millennium_agrees_with_timegm(void **state)
         int64_t time_ms;
         gmtime_r(&seconds, &utc);
         strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-        assert_int_equal(weir_time_parse(text, &time_ms), WEIR_OK);
+        assert_int_equal(weir_time_parse(text, NOW_MS, &time_ms), WEIR_OK);
         assert_true(time_ms == seconds * 1000);
     }
 }
@@ -246,13 +256,15 @@ static void
 test_what_is_no_time_is_refused(void **state)
 {
     (void)state;
-    static const char *const cases[] = {"", "-", ".", "1e9", "now", "1700000000s", "1 ",
-        "2026-11-21", "2026-11-21T05:00:00", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
+    static const char *const cases[] = {"", "-", ".", "1e9", "1700000000s", "1 ",
+        "now-", "now1h", "nowhere", "-1hour", "1h", "--1h", "-", "2026-11-21T", "2026-11-21T05",
+        "2026-11-21T5:00", "2026-11-21Z", "2026-11", "yesterday", "-9999999d",
+        "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
         "2026-11-21T24:00:00Z", "2026-11-21T05:00:00.Z", "2026-11-21T05:00:00+0100",
         "2026-11-21T05:00:00Zx", "1700000000000", "99999999999999999999", "0x10", "1.", "+1"};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t time_ms;
-        assert_int_equal(weir_time_parse(cases[i], &time_ms), WEIR_INVALID);
+        assert_int_equal(weir_time_parse(cases[i], NOW_MS, &time_ms), WEIR_INVALID);
         assert_true(strlen(weir_err_detail()) > 0);
     }
 }

@@ -1,0 +1,195 @@
+"""Commands of weir against a running instance: what they understand, print and answer with."""
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import tap
+from instance import BIN, PATIENCE, Instance, free_port, parse_ok, wait_for
+
+
+def weir_command(*words, data=None, text=True):
+    return subprocess.run([os.path.join(BIN, "weir"), *words], capture_output=True, text=text,
+                          input=data, timeout=PATIENCE)
+
+
+class Asked:
+    """An instance with a few series, and weir query to it."""
+
+    def __init__(self):
+        self.weir = Instance()
+
+    def __enter__(self):
+        self.weir.__enter__()
+        self.now = int(time.time())
+        text = (f"cpu,host=web1,core=0 usage=1.5 {self.now}\ncpu,host=web2 usage=2 {self.now}\n"
+                f"mem,host=web1 value=3 {self.now}\n"
+                f'odd\\ name,my\\ tag=a\\ "b"\\ \\c value=4 {self.now}\n')
+        assert parse_ok(self.weir.send_tcp(text.encode()))[:2] == (4, 0)
+        return self
+
+    def __exit__(self, *reason):
+        self.weir.__exit__(*reason)
+
+    def query(self, *words, http=None):
+        if http is None:
+            http = f"127.0.0.1:{self.weir.http}"
+        return weir_command("query", "--http", http, *words)
+
+
+def test_query_prints_series_that_can_be_asked_for():
+    with Asked() as asked:
+        listed = asked.query("--series")
+        assert listed.returncode == 0, listed
+        lines = listed.stdout.splitlines()
+        assert lines == ['cpu_usage{core="0",host="web1"}', 'cpu_usage{host="web2"}',
+                         'mem{host="web1"}',
+                         '{"odd name","my tag"="a \\"b\\" \\\\c"}'], lines
+        for line, value in zip(lines, ("1.5", "2", "3", "4")):
+            done = asked.query(line, "--agg", "raw")
+            assert done.returncode == 0, done
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(asked.now))
+            assert done.stdout == f"{line}\n  {stamp}  {value}\n", done
+            assert asked.query(line, "--agg", "raw", "--from", stamp, "--to",
+                               f"{asked.now + 1}").stdout == done.stdout
+            assert asked.query("--series", line).stdout == line + "\n"
+
+
+def test_query_takes_relative_times_and_dates():
+    with Asked() as asked:
+        for times in (("--from", "-1h"), ("--from=now-1h", "--to", "now+1m"),
+                      ("--from", time.strftime("%Y-%m-%d", time.gmtime(asked.now - 86400))),
+                      ("--from", "now-2d", "--to", "+1m")):
+            done = asked.query("mem", "--agg", "raw", *times)
+            assert done.returncode == 0 and " 3\n" in done.stdout, (times, done)
+        done = asked.query("mem", "--from", "-2d", "--to", "-1d")
+        assert (done.returncode, done.stdout) == (0, "no series with samples in this range\n"), done
+
+
+def test_query_takes_names_and_urls_of_an_instance():
+    with Asked() as asked:
+        port = asked.weir.http
+        for http in (f"localhost:{port}", f"http://127.0.0.1:{port}", f"http://localhost:{port}/",
+                     f"HTTP://127.0.0.1:{port}"):
+            done = asked.query("mem", "--agg", "raw", http=http)
+            assert done.returncode == 0 and " 3\n" in done.stdout, (http, done)
+            assert weir_command("senders", "--http", http).returncode == 0
+        for http, said in ((f"https://127.0.0.1:{port}", "http:// alone"), ("127.0.0.1:x", "port"),
+                           (f"http://127.0.0.1:{port}/api", "without a path"), ("", "no address"),
+                           ("127.0.0.1:70000", "port from 1 to 65535"), ("[::1", "no address")):
+            done = asked.query("mem", http=http)
+            assert done.returncode == 2 and said in done.stderr, (http, done)
+            assert done.stderr.count("\n") == 1 and done.stdout == "", done
+
+
+def test_query_says_what_it_did_not_understand():
+    with Asked() as asked:
+        for words, code, said in (
+                (("rate(cpu_usage[5m])",), 2, "PromQL is not supported yet"),
+                (("sum by (host) (mem)",), 2, "PromQL is not supported yet"),
+                (('mem{host=~"web.*"}',), 2, "regular expressions (=~ and !~) are not supported"),
+                (('mem{host!="web1"}',), 2, "--series takes != too"),
+                (('mem{host="web1"}[5m]',), 2, "expected the end of the selector"),
+                (('{host="web1"}',), 2, "the name of a metric comes first"),
+                (("mem", "hots=web1"), 2, "hots is neither a parameter (metric, from, to, step, "
+                                          "agg) nor a label of mem; a series of it has the labels "
+                                          "host"),
+                (("mem", "--step", "wide"), 2, "step=wide is not a duration: give seconds like"),
+                (("mem", "--from", "yesterday"), 2, "from=yesterday is not a time"),
+                (("--labels", "--from", "-1h"), 2, "--from: lists of labels and series have no"),
+                (("--labels", "--series"), 2, "one of them"),
+                (("nosuch",), 1, "no metric is called nosuch"),
+                (("mem", "host=web9"), 1, "no series of mem has host=web9"),
+                (("--values", "nosuch"), 1, "no series that was chosen has a label nosuch"),
+                (("--series", "nosuch"), 1, "nothing matches")):
+            done = asked.query(*words)
+            assert done.returncode == code, (words, done)
+            assert done.stderr.startswith("weir query: ") and said in done.stderr, (words, done)
+            assert done.stderr.count("\n") == 1 and "{\"" not in done.stderr, done
+        # lists take labels as well
+        assert asked.query("--values", "host", "cpu_usage", "core=0").stdout == "web1\n"
+        assert asked.query("--labels", "mem").stdout == "__name__\nhost\n"
+        assert asked.query("--series", 'cpu_usage{host!="web1"}').stdout == \
+            'cpu_usage{host="web2"}\n'
+
+
+def test_api_says_what_it_did_not_understand():
+    with Asked() as asked:
+        for parameters, said in (({"metric": "rate(mem[5m])"}, "PromQL is not supported yet"),
+                                 ({"metric": "mem", "hots": "a"}, "hots is neither a parameter"),
+                                 ({"metric": "mem", "start": "-1h"}, "start is neither")):
+            status, body = asked.weir.get("/api/v1/metrics/query", **parameters)
+            assert status == 400 and said in json.loads(body)["error"], (parameters, body)
+        assert asked.weir.query("nosuch")["warnings"] == ["no metric is called nosuch"]
+        assert asked.weir.query("mem", host="b")["warnings"] == ["no series of mem has host=b"]
+        # Prometheus passes over what it does not know
+        for path in ("/api/v1/labels", "/api/v1/label/host/values"):
+            status, body = asked.weir.get(path, match="mem")
+            answer = json.loads(body)
+            assert status == 200 and answer["data"], body
+            assert "parameter match is not known here" in answer["warnings"][0], body
+            assert "warnings" not in json.loads(asked.weir.get(path, **{"match[]": "mem",
+                                                                        "limit": "9"})[1])
+
+
+def test_query_waits_for_nobody_without_limit():
+    """What drips without end, and what is no HTTP, is given up."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    answers = [b"HTTP/1.1 200 OK\r\n\r\n", b"error this is a port for lines\n", b"\x1b[2J\x07"]
+
+    def serve(connection, first):
+        try:
+            connection.sendall(first)
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+    def accept():
+        for first in answers:
+            connection = listener.accept()[0]
+            threading.Thread(target=serve, args=(connection, first), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    http = f"127.0.0.1:{listener.getsockname()[1]}"
+    done = weir_command("query", "--http", http, "--timeout", "300ms", "mem")
+    assert (done.returncode, done.stderr) == (1, f"weir query: {http} has not finished its answer "
+                                                 "in 0.3 s (--timeout)\n"), done
+    done = weir_command("query", "--http", http, "mem")
+    assert done.returncode == 1 and "does not speak HTTP; it says 'e" in done.stderr, done
+    done = weir_command("query", "--http", http, "mem")
+    assert done.returncode == 1 and "it says '\\x1b" in done.stderr, done
+    done = weir_command("query", "--http", http, "--timeout", "soon", "mem")
+    assert done.returncode == 2 and "--timeout soon: not a duration" in done.stderr, done
+
+
+def test_silent_clients_of_filter_cost_nobody_anything():
+    with Instance() as weir:
+        path = os.path.join(weir.data, "run/supervisor.sock")
+        silent = []
+        for _ in range(60):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(path)
+            client.sendall(b"sho")
+            silent.append(client)
+        done = weir_command("filter", "--data", weir.data, "show")
+        assert done.returncode == 0 and "limit off" in done.stdout, done
+        # the last of them is still listened to, the first had to leave
+        silent[-1].sendall(b"w\n")
+        assert silent[-1].makefile().readline() == "ok\n"
+        assert silent[0].recv(100) == b""
+        # a client that sends what is no line is told so, and is not waited for
+        bad = socket.socket(socket.AF_UNIX)
+        bad.connect(path)
+        bad.sendall(b"\x1b[2J\n")
+        assert bad.makefile().readline().startswith("error one line of printable ASCII")
+        # the supervisor has its eyes on its children all the while
+        weir.replace("controlplane")
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__])
