@@ -10,8 +10,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define KEY_FILE "key"
+/* whole pages: advice is for pages */
+#define KEY_BYTES ((sizeof(struct weir_hash_key) + 4095) & ~(size_t)4095)
 
 /* Takes one region and remembers it for the end. Its pages come when touched. */
 static enum weir_err
@@ -71,6 +74,19 @@ log_exists(struct weir_dataplane *dataplane)
     return count != 0;
 }
 
+/* Its memory: left out of core dumps, which go to others than the data's owner. */
+static enum weir_err
+key_memory(struct weir_dataplane *dataplane)
+{
+    void *memory;
+    enum weir_err err = region_take(dataplane, KEY_BYTES, &memory);
+    if (err == WEIR_OK && madvise(memory, KEY_BYTES, MADV_DONTDUMP) != 0)
+        err = weir_fail(WEIR_IO, errno, "keep the key out of core dumps");
+    if (err == WEIR_OK)
+        dataplane->key = memory;
+    return err;
+}
+
 /* The installation's random key: made once, kept with the data. */
 static enum weir_err
 key_load(struct weir_dataplane *dataplane)
@@ -79,7 +95,10 @@ key_load(struct weir_dataplane *dataplane)
     char path[WEIR_CONFIG_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/" KEY_FILE, dataplane->config.data);
     weir_io_file file;
-    enum weir_err err = weir_io_open(dataplane->io, path, WEIR_IO_READ, &file);
+    enum weir_err err = key_memory(dataplane);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_io_open(dataplane->io, path, WEIR_IO_READ, &file);
     if (err == WEIR_OK) {
         err = weir_io_read(dataplane->io, file, seed, sizeof seed, 0);
         weir_io_close(dataplane->io, file);
@@ -94,7 +113,7 @@ key_load(struct weir_dataplane *dataplane)
         err = weir_io_replace(dataplane->io, path, seed, sizeof seed);
     }
     if (err == WEIR_OK)
-        weir_hash_key_init(&dataplane->key, seed);
+        weir_hash_key_init(dataplane->key, seed);
     explicit_bzero(seed, sizeof seed);
     return err;
 }
@@ -175,7 +194,7 @@ series_take(struct weir_dataplane *dataplane)
         weir_series_footprint(config->series_max, config->series_label_bytes), &memory);
     if (err == WEIR_OK)
         dataplane->series = weir_series_init(memory, config->series_max,
-            config->series_label_bytes, &dataplane->key);
+            config->series_label_bytes, dataplane->key);
     return err;
 }
 
@@ -190,7 +209,7 @@ senders_take(struct weir_dataplane *dataplane)
         weir_senders_footprint(channels_max, template_bytes), &memory);
     if (err == WEIR_OK)
         dataplane->senders =
-            weir_senders_init(memory, channels_max, template_bytes, &dataplane->key);
+            weir_senders_init(memory, channels_max, template_bytes, dataplane->key);
     if (err == WEIR_OK)
         weir_senders_watch(dataplane->senders, &dataplane->shared->senders);
     return err;
@@ -233,7 +252,7 @@ shares_take(struct weir_dataplane *dataplane, uint64_t capacity, struct weir_sha
     enum weir_err err =
         weir_dataplane_memory(dataplane, weir_shares_footprint(owners_max), &memory);
     if (err == WEIR_OK)
-        *out = weir_shares_init(memory, capacity, owners_max, &dataplane->key);
+        *out = weir_shares_init(memory, capacity, owners_max, dataplane->key);
     return err;
 }
 
@@ -242,7 +261,7 @@ registrar_take(struct weir_dataplane *dataplane)
 {
     const struct weir_config *config = &dataplane->config;
     struct weir_registrar_options options = {.series = dataplane->series,
-        .key = &dataplane->key,
+        .key = dataplane->key,
         .progress = &dataplane->progress,
         .ledger = &dataplane->shared->ledger,
         .counts = &dataplane->registrar_counts.counts,
@@ -305,7 +324,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         .series = dataplane->series,
         .raw_cache = weir_raw_cache_init(raw, dataplane->topology.raw_cache_entries),
         .senders = index == WEIR_WIRE_WORKER ? dataplane->senders : NULL,
-        .key = &dataplane->key,
+        .key = dataplane->key,
         .progress = &dataplane->progress,
         .ledger = &dataplane->shared->ledger,
         .counts = &dataplane->worker_counts[index].counts,

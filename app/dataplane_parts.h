@@ -56,7 +56,7 @@ struct weir_dataplane {
     struct weir_log *log;
     struct weir_log_recovery recovery;
     struct weir_dataplane_checkpoint checkpoint;
-    struct weir_hash_key key;
+    struct weir_hash_key *key; /* in memory of its own, which no core dump holds */
     struct weir_series *series;
     uint64_t series_found; /* in the log, by recovery */
     struct weir_senders *senders; /* of the weir protocol: worker 0 alone takes it */

@@ -51,6 +51,14 @@ make_directories(const char *path)
     }
 }
 
+static enum weir_err
+make_log_directory(const char *data)
+{
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/log", data);
+    return make_directories(path);
+}
+
 /* Opens path and locks it. wait_ns: how long to wait for a holder. */
 static enum weir_err
 lock_file(const char *path, int64_t wait_ns, int *out)
@@ -156,6 +164,9 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
     enum weir_err err = check_owner(config->data);
     if (err == WEIR_OK)
         err = make_directories(instance->run);
+    /* before its readers, who may open what lies below it alone */
+    if (err == WEIR_OK)
+        err = make_log_directory(config->data);
     if (err == WEIR_OK)
         err = take_locks(instance);
     if (err == WEIR_OK)

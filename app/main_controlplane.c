@@ -10,11 +10,13 @@
  *
  * It holds no lock and writes nothing, so it may be killed at any moment.
  */
+#include "app/sandbox.h"
 #include "base/config.h"
 #include "base/event.h"
 #include "base/process.h"
 #include "base/shared.h"
 #include "controlplane/api.h"
+#include "controlplane/listen.h"
 #include "storage/reader.h"
 
 #include <errno.h>
@@ -208,6 +210,21 @@ serve(struct event_base *base, const struct weir_api_options *options)
     return err;
 }
 
+/* Its port is open: it reads the log, and the figures that the kernel has of the processes. */
+static void
+enter_sandbox(const struct weir_config *config)
+{
+    char log[WEIR_CONFIG_PATH_MAX + 16];
+    char stream[WEIR_CONFIG_PATH_MAX + 16];
+    snprintf(log, sizeof log, "%s/log", config->data);
+    snprintf(stream, sizeof stream, "%s/log/0", config->data); /* which may be a link elsewhere */
+    const struct weir_sandbox_path paths[] = {{log, false}, {stream, false}, {"/proc", false},
+        {"/sys/devices/system/cpu", false}};
+    struct weir_sandbox_options options = {.process = "controlplane", .paths = paths,
+        .path_count = sizeof paths / sizeof paths[0], .reach = log};
+    weir_sandbox_enter(&options);
+}
+
 /* Cores that this process may use. */
 static int
 cores_allowed(void)
@@ -229,12 +246,17 @@ run(const struct options *options)
         err = weir_fail(WEIR_NOT_FOUND, errno, "log %s", source.directory);
     if (err != WEIR_OK)
         return err;
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    int http_fd = options->http_fd;
+    if (http_fd == 0)
+        err = weir_http_listen(config->http_address, config->http_port, &http_fd);
+    if (err != WEIR_OK)
+        return err;
+    enter_sandbox(config);
     struct event_base *base = event_base_new();
     if (base == NULL) {
         err = weir_fail(WEIR_NOMEM, 0, "event loop");
     } else {
-        struct weir_api_options api = {.base = base, .listen_fd = options->http_fd,
+        struct weir_api_options api = {.base = base, .listen_fd = http_fd,
             .address = config->http_address, .port = config->http_port,
             .threads = weir_api_threads(cores_allowed()), .shared = source.shared,
             .open = open_reader, .opened = say_ready, .limits_now = limits_now,

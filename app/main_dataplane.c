@@ -10,6 +10,7 @@
  */
 #include "app/dataplane.h"
 #include "app/lasts.h"
+#include "app/sandbox.h"
 #include "base/event.h"
 #include "base/process.h"
 
@@ -102,6 +103,25 @@ parse_arguments(int argc, char **argv, struct arguments *out)
     return out->config != NULL && optind == argc;
 }
 
+/* Its ports are open and its log is: what is needed from now on. */
+static void
+enter_sandbox(const struct weir_config *config)
+{
+    char log[WEIR_CONFIG_PATH_MAX + 16];
+    char stream[WEIR_CONFIG_PATH_MAX + 16];
+    char run[WEIR_CONFIG_PATH_MAX + 16];
+    char eal[WEIR_CONFIG_PATH_MAX + 16];
+    snprintf(log, sizeof log, "%s/log", config->data);
+    snprintf(stream, sizeof stream, "%s/log/0", config->data); /* which may be a link elsewhere */
+    snprintf(run, sizeof run, "%s/run", config->data);
+    snprintf(eal, sizeof eal, "%s/run/dpdk", config->data);
+    const struct weir_sandbox_path paths[] = {{log, true}, {stream, true}, {run, false},
+        {eal, true}, {"/proc/self", false}, {"/sys/devices/system/cpu", false}};
+    struct weir_sandbox_options options = {.process = "dataplane", .paths = paths,
+        .path_count = sizeof paths / sizeof paths[0], .reach = stream};
+    weir_sandbox_enter(&options);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -137,6 +157,7 @@ main(int argc, char **argv)
             weir_err_detail());
         return weir_error_lasts(err) ? EXIT_REFUSED : EXIT_FAILURE;
     }
+    enter_sandbox(&config);
     weir_dataplane_run(dataplane, &stop_asked);
     weir_dataplane_close(dataplane);
     weir_event(WEIR_INFO, "stopped", "asked=%d", (int)stop_asked);

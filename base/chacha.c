@@ -60,4 +60,7 @@ weir_chacha_block(const uint8_t key[WEIR_CHACHA_KEY_BYTES], uint32_t counter,
     }
     for (int i = 0; i < 16; i++)
         store(out + 4 * i, state[i] + start[i]);
+    /* both say what the key is */
+    explicit_bzero(start, sizeof start);
+    explicit_bzero(state, sizeof state);
 }

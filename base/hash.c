@@ -35,6 +35,7 @@ weir_hash_key_init(struct weir_hash_key *key, const uint8_t seed[WEIR_HASH_SEED_
         to += step;
         used -= step;
     }
+    explicit_bzero(block, sizeof block);
     uint64_t *words = (uint64_t *)key;
     for (size_t i = 0; i < KEY_WORDS; i++)
         words[i] = le64toh(words[i]);

@@ -148,7 +148,10 @@ weir_ethdev_xdp_close(struct weir_ethdev_xdp *xdp)
 {
     if (xdp->xdp == NULL)
         return;
-    weir_xdp_unpin(xdp->xdp, xdp->pins);
+    /* Where this process may not detach the program any more its pins stay, by which the
+     * supervisor finds it and does. */
+    if (!weir_xdp_attached(xdp->xdp))
+        weir_xdp_unpin(xdp->xdp, xdp->pins);
     weir_xdp_close(xdp->xdp);
     xdp->xdp = NULL;
 }

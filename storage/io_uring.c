@@ -98,6 +98,33 @@ register_files(struct state *state)
     state->files_registered = io_uring_register_files_sparse(&state->ring, FILES_MAX) == 0;
 }
 
+/* From the first asynchronous call on the ring takes these operations alone, whoever asks. */
+static void
+restrict_ring(struct state *state)
+{
+    static const uint8_t operations[] = {IORING_OP_WRITE, IORING_OP_WRITE_FIXED, IORING_OP_FSYNC,
+        IORING_OP_TIMEOUT /* kernels whose waiting has no time limit */};
+    static const uint8_t registrations[] = {IORING_REGISTER_FILES_UPDATE,
+        IORING_REGISTER_EVENTFD};
+    enum { OPERATIONS = sizeof operations, REGISTRATIONS = sizeof registrations };
+    struct io_uring_restriction list[OPERATIONS + REGISTRATIONS + 1];
+    memset(list, 0, sizeof list);
+    for (int i = 0; i < OPERATIONS; i++) {
+        list[i].opcode = IORING_RESTRICTION_SQE_OP;
+        list[i].sqe_op = operations[i];
+    }
+    for (int i = 0; i < REGISTRATIONS; i++) {
+        list[OPERATIONS + i].opcode = IORING_RESTRICTION_REGISTER_OP;
+        list[OPERATIONS + i].register_op = registrations[i];
+    }
+    list[OPERATIONS + REGISTRATIONS].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    list[OPERATIONS + REGISTRATIONS].sqe_flags = IOSQE_FIXED_FILE;
+    int result = io_uring_register_restrictions(&state->ring, list,
+        OPERATIONS + REGISTRATIONS + 1);
+    if (result != 0)
+        weir_event(WEIR_WARN, "ring_unrestricted", "reason=\"%s\"", strerror(-result));
+}
+
 static enum weir_err
 uring_start(struct weir_io *io, const struct weir_io_options *options)
 {
@@ -113,6 +140,7 @@ uring_start(struct weir_io *io, const struct weir_io_options *options)
     register_files(state);
     if (options->memory != NULL)
         register_memory(io, state, options);
+    restrict_ring(state);
     return WEIR_OK;
 }
 

@@ -206,5 +206,104 @@ def test_files_have_modes_of_their_own_whatever_the_mask():
                     assert os.stat(os.path.join(folder, name)).st_mode & 0o027 == 0, name
 
 
+# what is given up
+
+def status(pid, thread):
+    fields = {}
+    with open(f"/proc/{pid}/task/{thread}/status") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            fields[name] = value.strip()
+    return fields
+
+
+def given_up(weir, name):
+    pid = weir.pid(name)
+    threads = os.listdir(f"/proc/{pid}/task")
+    for thread in threads:
+        fields = status(pid, thread)
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(fields[kind], 16) == 0, (name, fields["Name"], kind, fields[kind])
+        assert fields["NoNewPrivs"] == "1", (name, fields["Name"])
+    return len(threads)
+
+
+def test_every_thread_but_the_supervisors_loses_all_capabilities():
+    with Instance("--workers", "2", "--log-full", "recycle") as weir:
+        assert weir.send_tcp(b"m v=1\n").startswith(b"ok 1 0 ")
+        assert given_up(weir, "dataplane") >= 4
+        given_up(weir, "controlplane")
+        assert weir.log().count("event=sandbox process=dataplane") == 1
+        assert weir.log().count("event=sandbox process=controlplane") == 1
+        # and so do those that are started again
+        weir.replace("dataplane")
+        weir.replace("controlplane")
+        given_up(weir, "dataplane")
+        given_up(weir, "controlplane")
+        assert weir.send_tcp(b"m v=2\n").startswith(b"ok 1 0 ")
+        assert len(weir.query("m_v")["series"]) == 1
+
+
+def test_threads_of_dpdk_lose_them_too():
+    if os.geteuid() != 0:
+        raise tap.Skip("DPDK ports need root")
+    with Instance("--port", "net_null0,no-rx=1") as weir:
+        assert given_up(weir, "dataplane") >= 2
+        assert "threads_left_out" not in weir.log(), weir.log()
+
+
+def test_log_grows_and_is_recycled_with_what_is_left():
+    with Instance("--log-full", "recycle", "--log-segment-size", "16MiB", "--log-size-max",
+                  "64MiB", "--flush-interval", "5ms") as weir:
+        def recycled():
+            send = subprocess.run([os.path.join(BIN, "weir"), "send", "--tcp",
+                                   f"127.0.0.1:{weir.influx_tcp}", "--generate", "400000",
+                                   "--series", "20000"], stdout=subprocess.DEVNULL)
+            assert send.returncode == 0
+            return weir.metrics()["weir_log_samples_recycled_total"] > 0
+        wait_for(recycled, "samples are recycled")
+        assert "checkpoint_failed" not in weir.log(), weir.log()
+
+
+def mappings(pid):
+    """(start, end, what smaps says of it) of each mapping."""
+    place = None
+    with open(f"/proc/{pid}/smaps") as file:
+        for line in file:
+            if line.startswith("VmFlags:"):
+                yield (*place, line.split()[1:])
+            elif "-" in line.split()[0] and not line.split()[0].endswith(":"):
+                place = [int(number, 16) for number in line.split()[0].split("-")]
+
+
+def test_the_key_is_in_no_core_dump():
+    if os.geteuid() != 0:
+        raise tap.Skip("another process's memory is root's to read")
+    with Instance() as weir:
+        assert weir.send_tcp(b"m v=1\n").startswith(b"ok 1 0 ")
+        with open(os.path.join(weir.data, "key"), "rb") as file:
+            key = file.read()
+        secrets = {key[at:at + 8] for at in range(0, len(key) - 7, 8)}
+        found = list(mappings(weir.pid("dataplane")))
+        with open(f"/proc/{weir.pid('dataplane')}/mem", "rb", 0) as memory:
+            def content(start, end):
+                try:
+                    memory.seek(start)
+                    return memory.read(end - start)
+                except (OSError, OverflowError):
+                    return b""  # the kernel's own, or a device's
+            for start, end, flags in found:
+                if "dd" in flags and end - start <= 16384:  # and what was made of it
+                    made = content(start, end)
+                    secrets |= {made[at:at + 8] for at in range(0, 64, 8)
+                                if len(set(made[at:at + 8])) > 5}  # no counters of rings
+            assert len(secrets) > len(key) // 8, "the expanded key lies apart"
+            for start, end, flags in found:
+                if "dd" in flags or end - start > 1 << 26:
+                    continue  # the large tables are made of labels
+                text = content(start, end)
+                assert not any(secret in text for secret in secrets), (hex(start), flags)
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])

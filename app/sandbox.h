@@ -1,0 +1,32 @@
+/* sandbox: what a process gives up once its ports are open.
+ *
+ * Each thread loses every capability, may not gain any by executing a program (no_new_privs), opens
+ * no file but those below the paths it names (Landlock), binds and connects no TCP socket, and
+ * sends signals and abstract UNIX datagrams to none but its own.
+ *
+ * Threads: the main thread; threads that are there already are reached by a signal
+ * Errors:  none is fatal: what the kernel lacks, or a thread that cannot be reached, is an event
+ */
+#ifndef WEIR_APP_SANDBOX_H
+#define WEIR_APP_SANDBOX_H
+
+#include <stdbool.h>
+
+struct weir_sandbox_path {
+    const char *path;
+    bool write; /* make, write, rename and remove files too; else read them and list folders */
+};
+
+struct weir_sandbox_options {
+    const char *process; /* for events */
+    const struct weir_sandbox_path *paths; /* one that is not there is left out */
+    unsigned path_count;
+    /* A folder that is opened again and again. Where it is reached by capabilities alone, since a
+     * folder above it is closed to this user, CAP_DAC_READ_SEARCH stays. NULL: none. */
+    const char *reach;
+};
+
+/* Says what holds in the event `sandbox`. */
+void weir_sandbox_enter(const struct weir_sandbox_options *options);
+
+#endif
