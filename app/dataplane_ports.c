@@ -49,12 +49,13 @@ add_port(struct weir_worker_options *worker, enum weir_err err, struct weir_port
 }
 
 static struct weir_listen
-listen_of(const struct weir_config_listener *listener)
+listen_of(const struct weir_config *config, const struct weir_config_listener *listener)
 {
     struct weir_listen listen = {.proto = listener->proto,
         .transport = listener->transport,
         .time_unit = listener->time_unit,
-        .port = listener->port};
+        .port = listener->port,
+        .v6_only = weir_config_v6_only(config, listener->transport, listener->port)};
     snprintf(listen.address, sizeof listen.address, "%s", listener->address);
     return listen;
 }
@@ -110,7 +111,7 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
     size_t tcp_count = 0;
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < config->listener_count; i++) {
-        struct weir_listen listen = listen_of(&config->listeners[i]);
+        struct weir_listen listen = listen_of(config, &config->listeners[i]);
         bool is_tcp = listen.transport == WEIR_CONFIG_TCP;
         if (!is_tcp) {
             listen.bound_fd = dataplane->udp_fds[udp_count];

@@ -248,7 +248,8 @@ run(const struct options *options)
         return err;
     int http_fd = options->http_fd;
     if (http_fd == 0)
-        err = weir_http_listen(config->http_address, config->http_port, &http_fd);
+        err = weir_http_listen(config->http_address, config->http_port,
+            weir_config_v6_only(config, WEIR_CONFIG_TCP, config->http_port), &http_fd);
     if (err != WEIR_OK)
         return err;
     enter_sandbox(config);

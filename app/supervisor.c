@@ -158,7 +158,8 @@ bind_udp(struct supervisor *supervisor)
         const struct weir_config_listener *listener = &config->listeners[i];
         if (listener->transport != WEIR_CONFIG_UDP)
             continue;
-        struct weir_listen listen = {.port = listener->port};
+        struct weir_listen listen = {.port = listener->port,
+            .v6_only = weir_config_v6_only(config, WEIR_CONFIG_UDP, listener->port)};
         snprintf(listen.address, sizeof listen.address, "%s", listener->address);
         int *fd = &supervisor->udp_fds[supervisor->udp_count++];
         if (weir_socket_bind(&listen, SOCK_DGRAM, fd) == WEIR_OK)
@@ -179,6 +180,7 @@ listen_http(struct supervisor *supervisor)
     if (config->http_port == 0)
         return WEIR_OK;
     while ((err = weir_http_listen(config->http_address, config->http_port,
+                weir_config_v6_only(config, WEIR_CONFIG_TCP, config->http_port),
                 &supervisor->http_fd)) == WEIR_BUSY && weir_mono_ns() < until)
         usleep(POLL_NS / 1000);
     return err;

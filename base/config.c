@@ -37,6 +37,8 @@ const struct config_key config_keys[] = {
     {"http", CONFIG_HTTP, AT(http_address), 0, 0, NULL, "http", "ADDR:PORT",
         "HTTP API, or none"},
     {"listeners", CONFIG_LISTENERS, AT(listeners), 0, 0, NULL, NULL, NULL, NULL},
+    {"ipv6_only", CONFIG_BOOL, AT(ipv6_only), 0, 0, NULL, "ipv6-only", "true|false",
+        "[::] takes IPv6 alone, no IPv4"},
     {"ports", CONFIG_PORTS, AT(ports), 0, 0, NULL, "port", "VDEV",
         "DPDK virtual device, or none; repeatable"},
     {"dataplane.workers", CONFIG_U32, AT(workers), 0, 16, NULL, "workers", "N",
@@ -146,6 +148,27 @@ struct weir_prefixes
 weir_config_trusted(const struct weir_config *config)
 {
     return (struct weir_prefixes){config->trusted_sources, config->trusted_source_count};
+}
+
+static bool
+is_v4(const char *address)
+{
+    return address[0] != '\0' && strchr(address, ':') == NULL;
+}
+
+bool
+weir_config_v6_only(const struct weir_config *config, enum weir_config_transport transport,
+    uint16_t port)
+{
+    if (config->ipv6_only)
+        return true;
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        const struct weir_config_listener *listener = &config->listeners[i];
+        if (listener->transport == transport && listener->port == port && is_v4(listener->address))
+            return true;
+    }
+    return transport == WEIR_CONFIG_TCP && config->http_port == port &&
+           is_v4(config->http_address);
 }
 
 uint64_t

@@ -51,6 +51,7 @@ struct weir_config {
     uint16_t http_port; /* 0: no HTTP */
     struct weir_config_listener listeners[WEIR_CONFIG_LISTENERS_MAX];
     uint32_t listener_count;
+    bool ipv6_only; /* [::] takes no IPv4 */
     char ports[WEIR_CONFIG_PORTS_MAX][256]; /* DPDK vdev strings; none: count 0 */
     uint32_t port_count;
     uint8_t huge_pages;          /* enum weir_config_choice */
@@ -107,6 +108,11 @@ const char *weir_config_doubt(const struct weir_config *config);
 
 /* ingest.trusted_sources, borrowed from config. */
 struct weir_prefixes weir_config_trusted(const struct weir_config *config);
+
+/* Whether the IPv6 listener of this transport and port takes IPv6 alone: where it is configured so,
+ * and where an IPv4 address of the same port is one too, HTTP among them. Else [::] takes both. */
+bool weir_config_v6_only(const struct weir_config *config, enum weir_config_transport transport,
+    uint16_t port);
 
 /* Bytes of the frame ring: as configured, or 15 s at rate_max with 8 bytes a sample. */
 uint64_t weir_config_frame_ring_bytes(const struct weir_config *config);

@@ -409,7 +409,7 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
         .limits_now = options->limits_now, .open_context = options->open_context};
     int fd = options->listen_fd;
     enum weir_err err =
-        fd > 0 ? WEIR_OK : weir_http_listen(options->address, options->port, &fd);
+        fd > 0 ? WEIR_OK : weir_http_listen(options->address, options->port, false, &fd);
     /* the port before the pool: `opened` says that both are there */
     if (err == WEIR_OK)
         err = weir_http_open(options->base, fd, &events, &api->http);

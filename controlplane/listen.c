@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,11 +40,12 @@ fail_listen(const char *address, uint16_t port, int errnum)
 }
 
 enum weir_err
-weir_http_listen(const char *address, uint16_t port, int *fd)
+weir_http_listen(const char *address, uint16_t port, bool v6_only, int *fd)
 {
     struct sockaddr_storage to;
     socklen_t size;
     int on = 1;
+    int only = v6_only;
     if (!read_address(address, port, &to, &size))
         return weir_fail(WEIR_INVALID, 0, "http address %s is not numeric", address);
     int made = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -54,7 +54,9 @@ weir_http_listen(const char *address, uint16_t port, int *fd)
     /* accepted sockets inherit them; what cannot be set costs speed alone */
     (void)setsockopt(made, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     (void)setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+    if ((to.ss_family == AF_INET6 &&
+            setsockopt(made, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) != 0) ||
+        setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(made, (struct sockaddr *)&to, size) != 0 || listen(made, BACKLOG) != 0) {
         enum weir_err err = fail_listen(address, port, errno);
         close(made);

@@ -9,10 +9,12 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* A non-blocking socket that listens on a numeric address; port 0 takes any. The caller closes
- * it. */
-enum weir_err weir_http_listen(const char *address, uint16_t port, int *fd) WEIR_MUST_USE;
+/* A non-blocking socket that listens on a numeric address; port 0 takes any. [::] takes IPv4 too,
+ * unless v6_only. The caller closes it. */
+enum weir_err weir_http_listen(const char *address, uint16_t port, bool v6_only, int *fd)
+    WEIR_MUST_USE;
 
 #endif

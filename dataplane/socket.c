@@ -35,10 +35,10 @@ address_of(const struct weir_listen *listen, union address *out, socklen_t *size
 }
 
 static int
-option_on(int fd, int level, int name)
+option_set(int fd, int level, int name, bool on)
 {
-    int on = 1;
-    return setsockopt(fd, level, name, &on, sizeof on);
+    int value = on;
+    return setsockopt(fd, level, name, &value, sizeof value);
 }
 
 enum weir_err
@@ -54,9 +54,9 @@ weir_socket_bind(const struct weir_listen *listen, int type, int *fd)
     if (s < 0)
         return weir_fail(WEIR_IO, errno, "%s socket for %s", transport, listen->address);
     bool set = (address.any.sa_family != AF_INET6 ||
-                   option_on(s, IPPROTO_IPV6, IPV6_V6ONLY) == 0) &&
-               (type != SOCK_STREAM || option_on(s, SOL_SOCKET, SO_REUSEADDR) == 0) &&
-               (!listen->shared || option_on(s, SOL_SOCKET, SO_REUSEPORT) == 0);
+                   option_set(s, IPPROTO_IPV6, IPV6_V6ONLY, listen->v6_only) == 0) &&
+               (type != SOCK_STREAM || option_set(s, SOL_SOCKET, SO_REUSEADDR, true) == 0) &&
+               (!listen->shared || option_set(s, SOL_SOCKET, SO_REUSEPORT, true) == 0);
     if (!set)
         err = weir_fail(WEIR_IO, errno, "options of %s socket for %s", transport, listen->address);
     else if (bind(s, &address.any, size) != 0)

@@ -206,6 +206,102 @@ def test_files_have_modes_of_their_own_whatever_the_mask():
                     assert os.stat(os.path.join(folder, name)).st_mode & 0o027 == 0, name
 
 
+# both families
+
+def ask_http(address, port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.settimeout(120)
+        client.connect((address, port))
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return client.recv(15)
+
+
+def send_to(address, port, kind, payload):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as client:
+        client.settimeout(120)
+        client.connect((address, port))
+        client.sendall(payload)
+        if kind == socket.SOCK_STREAM:
+            client.shutdown(socket.SHUT_WR)
+            return client.recv(64)
+    return b""
+
+
+def refused(address, port, kind):
+    try:
+        if kind == socket.SOCK_DGRAM:
+            with socket.socket(socket.AF_INET, kind) as client:
+                client.settimeout(120)
+                client.connect((address, port))
+                client.send(b"m v=1\n")
+                client.recv(1)  # the port is unreachable
+        else:
+            send_to(address, port, kind, b"m v=1\n")
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+class Six(Instance):
+    """Its listeners are on [::], and IPv4 ones beside them where they are asked for."""
+
+    def __init__(self, *options, beside=False):
+        super().__init__(*options)
+        self.beside = beside
+        if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
+            raise tap.Skip("no IPv6 here")
+
+    def command(self):
+        words = super().command()
+        if not self.beside:
+            words = [w.replace("127.0.0.1:", "[::]:") for w in words]
+            words[words.index("--http") + 1] = f"[::]:{self.http}"
+        else:
+            words = [w.replace("127.0.0.1:", "0.0.0.0:") for w in words]
+            words += ["--influx-udp", f"[::]:{self.influx_udp}",
+                      "--graphite-tcp", f"[::]:{self.influx_tcp}"]
+        return words
+
+    def get(self, path, timeout=120, **parameters):
+        if "--ipv6-only" not in self.options:
+            return super().get(path, timeout, **parameters)
+        return (200 if ask_http("::1", self.http).startswith(b"HTTP/1.1 200") else 0), b""
+
+
+def test_unspecified_ipv6_listeners_take_ipv4_too():
+    with Six() as weir:
+        for address in ("127.0.0.1", "::1"):
+            assert ask_http(address, weir.http) == b"HTTP/1.1 200 OK"
+            answer = send_to(address, weir.influx_tcp, socket.SOCK_STREAM, b"m v=1\n")
+            assert answer.startswith(b"ok 1 0 "), answer
+            before = weir.ledger()[0].get(("packets", "received"), 0)
+            send_to(address, weir.influx_udp, socket.SOCK_DGRAM, b"m v=2\n")
+            wait_for(lambda: weir.ledger()[0].get(("packets", "received"), 0) > before,
+                     "the datagram is taken")
+        # without a dataplane the socket is the supervisor's
+        weir.replace("dataplane")
+        assert not refused("127.0.0.1", weir.influx_tcp, socket.SOCK_STREAM)
+
+
+def test_ipv6_only_keeps_ipv4_out():
+    with Six("--ipv6-only", "true") as weir:
+        assert refused("127.0.0.1", weir.http, socket.SOCK_STREAM)
+        assert refused("127.0.0.1", weir.influx_tcp, socket.SOCK_STREAM)
+        assert refused("127.0.0.1", weir.influx_udp, socket.SOCK_DGRAM)
+        assert send_to("::1", weir.influx_tcp, socket.SOCK_STREAM, b"m v=1\n").startswith(b"ok 1 0")
+
+
+def test_an_ipv4_listener_beside_keeps_its_own():
+    with Six(beside=True) as weir:
+        assert send_to("127.0.0.1", weir.influx_tcp, socket.SOCK_STREAM,
+                       b"m v=1\n").startswith(b"ok 1 0 ")
+        # the one on [::] is of another protocol
+        assert send_to("::1", weir.influx_tcp, socket.SOCK_STREAM,
+                       f"m 1 {int(time.time())}\n".encode()).startswith(b"ok 1 0 ")
+
+
 # what is given up
 
 def status(pid, thread):
