@@ -1,4 +1,4 @@
-/* What a process may still do once it is in its sandbox, in every thread. Each test is a process. */
+/* What a process may still do in its sandbox, in each of its threads. Each test is a process. */
 #include "app/sandbox.h"
 
 #include <setjmp.h>
@@ -189,7 +189,7 @@ test_every_thread_opens_no_file_but_those_it_needs(void **state)
         fail_msg("line %d does not hold", WEXITSTATUS(status));
 }
 
-/* Root's folders below one that is closed to root's uid without capabilities: a home of mode 0700. */
+/* Folders of root below one that is closed to root without capabilities: a home of mode 0700. */
 static void
 test_data_below_a_closed_folder_stays_reachable(void **state)
 {
