@@ -20,7 +20,7 @@ struct weir_connections {
     uint32_t free_count;
     uint32_t *free_slots; /* circular, max entries */
     uint8_t *region;
-    struct { /* that never spoke, and those that did; doubly linked */
+    struct { /* that never sent a record, and those that did; doubly linked */
         struct weir_connection *oldest;
         struct weir_connection *newest;
     } age[2];
@@ -134,8 +134,15 @@ weir_connection_active(struct weir_connections *table, struct weir_connection *c
     int64_t now_ms)
 {
     age_leave(table, connection);
-    connection->spoke = true;
     connection->active_ms = now_ms;
+    age_enter(table, connection);
+}
+
+void
+weir_connection_spoke(struct weir_connections *table, struct weir_connection *connection)
+{
+    age_leave(table, connection);
+    connection->spoke = true;
     age_enter(table, connection);
 }
 

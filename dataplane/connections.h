@@ -33,7 +33,7 @@ struct weir_connection {
     uint32_t kept;     /* bytes of incomplete records */
     uint32_t touched;  /* bytes of the region that may have pages */
     uint8_t listener;
-    bool spoke;        /* has ever sent a byte */
+    bool spoke;        /* has ever sent a whole record */
     struct weir_peer peer;
     uint32_t share;    /* of the table, its sender's: base/shares.h */
     int64_t active_ms; /* when bytes came last, or it was opened; monotonic */
@@ -95,9 +95,10 @@ void weir_connection_drop(struct weir_connections *table, struct weir_connection
 
 /* Places that are free. */
 uint32_t weir_connections_room(const struct weir_connections *table);
-/* Bytes have come now. */
+/* Bytes have come now; a whole record too. */
 void weir_connection_active(struct weir_connections *table, struct weir_connection *connection,
     int64_t now_ms);
+void weir_connection_spoke(struct weir_connections *table, struct weir_connection *connection);
 /* Of those that never spoke, or of the others, the one that was active the longest ago, or NULL;
  * connection->newer is the next one. */
 struct weir_connection *weir_connections_oldest(struct weir_connections *table, bool spoke);

@@ -383,6 +383,8 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
         connection->accepted += packet->accepted;
         connection->rejected += packet->rejected;
         connection->unsettled += packet->deferred;
+        if (packet->consumed > 0 && !connection->spoke)
+            weir_connection_spoke(tcp->connections, connection);
         if (packet->batch != 0)
             connection->worker_batch = packet->batch;
         if (connection->wire && !release_wire(tcp, connection, packet))

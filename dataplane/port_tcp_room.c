@@ -2,9 +2,9 @@
  *
  * Each listener has a reserve: together they are a quarter of the table, and no other listener's
  * connections fill it. A source holds no more than its share (base/shares.h). Where there is no
- * room for a connection that may have one, an idle one goes: the oldest that never spoke, else the
- * one that has been silent the longest, where that is idle_ms and more. A listener keeps its
- * reserve there too. */
+ * room for a connection that may have one, an idle one goes: the oldest that never sent a whole
+ * record, else the one that has been silent the longest, where that is idle_ms and more. A
+ * listener keeps its reserve there too. */
 #include "base/clock.h"
 #include "dataplane/port_tcp_parts.h"
 #include "dataplane/socket.h"

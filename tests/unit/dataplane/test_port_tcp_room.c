@@ -184,6 +184,24 @@ test_connection_that_never_spoke_makes_room_the_oldest_first(void **state)
 }
 
 static void
+test_connection_with_an_incomplete_line_makes_room_before_those_that_sent_records(void **state)
+{
+    (void)state;
+    int fds[6];
+    open_port(4, 1, WEIR_PROTO_GRAPHITE, ALWAYS, "127.0.0.0/8");
+    for (int i = 0; i < 4; i++)
+        fds[i] = dial_from(OTHER, 0);
+    for (int i = 0; i < 4; i++)
+        say(fds[i], i == 2 ? "a 1" : "a 1 1\n");
+    fds[4] = dial_and_say(OTHER, 0);
+    assert_false(is_open(fds[2]));
+    for (int i = 0; i < 5; i++)
+        assert_true(i == 2 || is_open(fds[i]));
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+}
+
+static void
 test_connections_that_all_speak_are_kept_and_a_further_one_is_refused_by_name(void **state)
 {
     (void)state;
@@ -434,6 +452,7 @@ main(void)
 #define T(name) cmocka_unit_test_teardown(name, teardown)
     const struct CMUnitTest tests[] = {
         T(test_connection_that_never_spoke_makes_room_the_oldest_first),
+        T(test_connection_with_an_incomplete_line_makes_room_before_those_that_sent_records),
         T(test_connections_that_all_speak_are_kept_and_a_further_one_is_refused_by_name),
         T(test_connection_silent_for_long_makes_room_but_not_one_that_is_owed_an_answer),
         T(test_listener_keeps_its_reserve_when_another_is_flooded),
