@@ -324,6 +324,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         .series = dataplane->series,
         .raw_cache = weir_raw_cache_init(raw, dataplane->topology.raw_cache_entries),
         .senders = index == WEIR_WIRE_WORKER ? dataplane->senders : NULL,
+        .trusted = weir_config_trusted(config),
         .key = dataplane->key,
         .progress = &dataplane->progress,
         .ledger = &dataplane->shared->ledger,

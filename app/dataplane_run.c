@@ -182,6 +182,14 @@ nap(void)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
+/* Whether packets wait for the registrar: the next round, not a nap, brings its answer nearer. */
+static bool
+waits(const struct weir_dataplane_thread *thread)
+{
+    return thread->plan->worker >= 0 &&
+        weir_worker_waits(thread->dataplane->workers[thread->plan->worker]);
+}
+
 static void
 thread_pin(const struct weir_topology_thread *plan)
 {
@@ -246,7 +254,7 @@ thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
             phase_next(dataplane, &stopped_ns);
         if (idle > IDLE_ROUNDS)
             thread_sleep(thread, phase);
-        else if (!busy && phase == RUN)
+        else if (!busy && phase == RUN && !waits(thread))
             nap();
     }
     /* the last answers: everything that can be durable is */

@@ -3,6 +3,7 @@
 #include "base/sample.h"
 #include "base/shared.h"
 #include "base/shares.h"
+#include "dataplane/aside.h"
 #include "dataplane/parse.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
@@ -20,7 +21,8 @@
  * six ride out a write stall of 60 ms before the worker stops receiving. */
 #define BATCHES_WORKER 6
 #define BATCHES_REGISTRAR 4
-/* 8 bytes a number, and a block is a power of two: up to twice that, thrice for small templates. */
+/* 8 bytes a number, and a block is a power of two: up to twice that, thrice for templates of six
+ * series and more. One of a single series takes 128 bytes. */
 #define TEMPLATE_BYTES_PER_SERIES 24
 #define TEMPLATE_BYTES_MIN (UINT64_C(1) << 20)
 /* Sources whose series are counted each for itself; further ones hold one share together. */
@@ -149,6 +151,7 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
         workers);
     add_region(topology, "senders and templates (weir protocol)",
         weir_senders_footprint(config->channels_max, topology->template_bytes), 1);
+    add_region(topology, "datagrams that wait for a definition", weir_aside_footprint(), 1);
     add_region(topology, "marks of a batch", WEIR_BATCH_MARKS_MAX, BATCHES_WORKER);
     add_region(topology, "batch", sizeof(struct weir_batch),
         workers * BATCHES_WORKER + BATCHES_REGISTRAR);

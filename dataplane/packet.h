@@ -49,6 +49,9 @@ struct weir_packet {
     uint32_t ack_epoch;
     uint16_t ack_channel;
     bool broken;           /* a stream that cannot be followed any further */
+    /* What is left waits for the registrar: a stream's port keeps it, and reads no more of the
+     * stream, until resume. */
+    bool waits;
     uint64_t ack_sequence; /* all numbers up to it have come */
     uint64_t ack_batch;    /* they are durable with this batch */
 };

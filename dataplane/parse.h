@@ -87,6 +87,7 @@ struct weir_parse_context {
     struct weir_senders *senders;
     const struct weir_series *series;
     struct weir_definitions *definitions; /* scratch */
+    struct weir_prefixes trusted; /* sources that no share bounds */
     uint8_t refusal; /* reason by which all is refused now, or WEIR_REASON_NONE */
 };
 

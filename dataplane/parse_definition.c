@@ -217,6 +217,7 @@ weir_wire_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *l
 struct unknown {
     const struct weir_series *series;
     struct weir_definitions *definitions;
+    struct weir_senders *senders;
     struct weir_template *template;
     uint32_t begin; /* of the definition's points in the list */
     uint32_t from;  /* of those not looked up yet */
@@ -237,16 +238,6 @@ behind(const struct weir_definitions *definitions, uint32_t at)
     const struct weir_chunk_point *point =
         (const struct weir_chunk_point *)(const void *)(definitions->list + at);
     return at + (uint32_t)weir_chunk_point_bytes(point->labels_size);
-}
-
-static void
-enter_number(struct weir_template *template, uint32_t index, uint64_t number)
-{
-    if (template->numbers[index] != WEIR_SERIES_UNKNOWN)
-        return;
-    template->numbers[index] = number;
-    template->unknown--;
-    template->unlogged = true;
 }
 
 /* Looks up the series from unknown->from on, step by step (dataplane/series.h). Labels are hashed
@@ -282,7 +273,7 @@ look_up_points(struct unknown *unknown)
             continue;
         if (weir_series_resolve_at(unknown->series, point->fingerprint,
                 (const uint8_t *)(point + 1), point->labels_size, &point->number) == WEIR_OK) {
-            enter_number(unknown->template, point->index, point->number);
+            weir_template_enter(unknown->senders, unknown->template, point->index, point->number);
             unknown->left--;
         } else {
             point->number = WEIR_SERIES_UNKNOWN;
@@ -314,11 +305,13 @@ put_point(struct unknown *unknown, uint32_t field, uint32_t index, bool begun)
 /* Enters the numbers of those series of a definition that are known by their labels. The others
  * stay in the list, where there is room for all of them. */
 static struct unknown
-look_up(struct weir_definitions *definitions, const struct weir_series *series,
-    struct weir_template *template, const uint8_t *data, const struct weir_wire_record *record)
+look_up(const struct weir_parse_context *context, struct weir_template *template,
+    const uint8_t *data, const struct weir_wire_record *record)
 {
-    struct unknown unknown = {.series = series,
+    struct weir_definitions *definitions = context->definitions;
+    struct unknown unknown = {.series = context->series,
         .definitions = definitions,
+        .senders = context->senders,
         .template = template,
         .begin = definitions->used,
         .from = definitions->used,
@@ -328,7 +321,8 @@ look_up(struct weir_definitions *definitions, const struct weir_series *series,
     bool begun =
         weir_definition_labels_begin(&definitions->line, data, record->length) == WEIR_OK;
     for (uint32_t i = 0; i < record->count; i++)
-        if (template->numbers[record->first + i] == WEIR_SERIES_UNKNOWN)
+        if (weir_template_number(context->senders, template, record->first + i) ==
+            WEIR_SERIES_UNKNOWN)
             put_point(&unknown, i, record->first + i, begun);
     look_up_points(&unknown);
     unknown.whole &= unknown.left > 0;
@@ -339,16 +333,16 @@ look_up(struct weir_definitions *definitions, const struct weir_series *series,
 
 void
 weir_definition_apply(const struct weir_parse_context *context, struct weir_channel *channel,
-    const uint8_t *data, struct weir_run *run, uint8_t *reason)
+    const uint8_t *data, const struct weir_owner *source, struct weir_run *run, uint8_t *reason)
 {
     struct weir_definitions *definitions = context->definitions;
     struct weir_wire_record record = weir_wire_load_record(data);
     struct weir_template *template =
-        weir_channel_define(context->senders, channel, &record, run->sequence, reason);
+        weir_channel_define(context->senders, channel, &record, run->sequence, source, reason);
     run->kind = WEIR_RUN_EMPTY;
     if (template == NULL)
         return;
-    struct unknown unknown = look_up(definitions, context->series, template, data, &record);
+    struct unknown unknown = look_up(context, template, data, &record);
     if (unknown.left == 0)
         return;
     run->kind = WEIR_RUN_DEFINITION;
@@ -361,12 +355,13 @@ weir_definition_apply(const struct weir_parse_context *context, struct weir_chan
 
 /* Enters what the registrar has put into the list of a definition. */
 static void
-enter_numbers(struct weir_template *template, const uint8_t *list, uint32_t count)
+enter_numbers(struct weir_senders *senders, struct weir_template *template, const uint8_t *list,
+    uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct weir_chunk_point *point = (const void *)list;
         if (point->number != WEIR_SERIES_UNKNOWN)
-            enter_number(template, point->index, point->number);
+            weir_template_enter(senders, template, point->index, point->number);
         list += weir_chunk_point_bytes(point->labels_size);
     }
 }
@@ -390,10 +385,10 @@ weir_definition_settled(const struct weir_parse_context *context, const uint8_t 
         template->total != record.total)
         return; /* replaced meanwhile */
     if (text.list_count > 0) {
-        enter_numbers(template, body + sizeof record, text.list_count);
+        enter_numbers(context->senders, template, body + sizeof record, text.list_count);
         return;
     }
     context->definitions->used = 0;
-    (void)look_up(context->definitions, context->series, template, body, &record);
+    (void)look_up(context, template, body, &record);
     context->definitions->used = 0;
 }

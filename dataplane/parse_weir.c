@@ -185,6 +185,7 @@ refuse_all(struct run *run, uint8_t reason)
     for (uint32_t i = 0; i < run->header.record_count; i++) {
         at = align_up(at);
         struct weir_wire_record record = weir_wire_load_record(run->data + at);
+        run->out->runs[run->out->record_count].channel = NULL;
         add_record(run, run->data + at, record.length, samples_of(&record), reason);
         at += record.length;
     }
@@ -212,15 +213,36 @@ group_time(const struct run *run, struct weir_run *group, int64_t offset)
     return beyond ? WEIR_REASON_time_future : weir_time_reason(run->context, last);
 }
 
-static bool
-all_known(const struct weir_template *template, uint32_t first, uint32_t count)
+/* Copies numbers that do not lie together to the scratch of definitions, which a packet of groups
+ * has none of. */
+static const uint64_t *
+gather(const struct run *run, const struct weir_template *template, uint32_t first, uint32_t count)
 {
-    bool known = true;
+    struct weir_definitions *scratch = run->context->definitions;
+    uint64_t *numbers = (uint64_t *)(void *)(scratch->list + scratch->used);
+    for (uint32_t i = 0; i < count; i++)
+        numbers[i] = weir_template_number(run->context->senders, template, first + i);
+    scratch->used += count * (uint32_t)sizeof *numbers;
+    return numbers;
+}
+_Static_assert(WEIR_WIRE_PACKET_MAX < WEIR_DEFINITION_LIST_BYTES,
+    "a number takes no more than its value");
+
+/* The numbers of a group's series, or NULL where one is not known. */
+static const uint64_t *
+numbers_of(const struct run *run, const struct weir_template *template,
+    const struct weir_wire_record *record)
+{
+    const uint64_t *numbers =
+        weir_template_run(run->context->senders, template, record->first, record->count);
+    if (WEIR_UNLIKELY(numbers == NULL))
+        numbers = gather(run, template, record->first, record->count);
     if (WEIR_LIKELY(template->unknown == 0))
-        return true;
-    for (uint32_t i = first; i < first + count; i++)
-        known &= template->numbers[i] != WEIR_SERIES_UNKNOWN;
-    return known;
+        return numbers;
+    bool known = true;
+    for (uint32_t i = 0; i < record->count; i++)
+        known &= numbers[i] != WEIR_SERIES_UNKNOWN;
+    return known ? numbers : NULL;
 }
 
 static void
@@ -230,12 +252,14 @@ take_group(struct run *run, struct weir_channel *channel, const uint8_t *data,
     struct weir_run *group = &run->out->runs[run->out->record_count];
     const struct weir_template *template =
         weir_channel_template(run->context->senders, channel, record->template_id);
+    const uint64_t *numbers = NULL;
     uint8_t reason = WEIR_REASON_no_template;
     if (template != NULL && template->hash == record->template_hash &&
-        (uint32_t)record->first + record->count <= template->total &&
-        all_known(template, record->first, record->count)) {
+        (uint32_t)record->first + record->count <= template->total)
+        numbers = numbers_of(run, template, record);
+    if (numbers != NULL) {
         *group = (struct weir_run){.kind = WEIR_RUN_GROUP,
-            .numbers = template->numbers + record->first,
+            .numbers = numbers,
             .values = data + WEIR_WIRE_GROUP_HEAD,
             .count = record->count};
         if (record->type == WEIR_WIRE_GROUP_OFFSETS)
@@ -254,7 +278,11 @@ take_definition(struct run *run, struct weir_channel *channel, const uint8_t *da
     *definition = (struct weir_run){.count = record->count,
         .channel = channel,
         .sequence = run->header.sequence};
-    weir_definition_apply(run->context, channel, data, definition, &reason);
+    const struct weir_peer *peer = &run->packet->peer;
+    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&run->context->trusted, peer);
+    struct weir_owner source = weir_owner_source(peer);
+    weir_definition_apply(run->context, channel, data, counted ? &source : NULL, definition,
+        &reason);
     add_record(run, data, record->length, 0, reason);
 }
 

@@ -34,13 +34,14 @@ struct weir_definition_text {
 _Static_assert(sizeof(struct weir_definition_text) == 24, "a whole number of words");
 _Static_assert(WEIR_WIRE_TEMPLATE_SERIES_MAX <= UINT16_MAX, "a list's count fits");
 
-/* Lists of a packet's definitions: 1,500 series of usual labels fill a chunk; a packet has up to
- * twice as many. What finds no room goes to the registrar as it came. */
+/* Lists of a packet's definitions, or numbers of groups whose template is in pieces. 1,500
+ * series of usual labels fill a chunk; a packet has up to twice as many. What finds no room
+ * goes to the registrar as it came. */
 #define WEIR_DEFINITION_LIST_BYTES (512u << 10)
 
 struct weir_definitions {
     struct weir_line_labels line;
-    uint32_t used; /* bytes of list */
+    uint32_t used; /* bytes of list; of a packet of groups: of numbers that were gathered */
     alignas(8) uint8_t list[WEIR_DEFINITION_LIST_BYTES];
 };
 
@@ -49,9 +50,11 @@ uint32_t weir_wire_samples_bound(const struct weir_packet *packet, size_t at);
 
 /* Enters the series numbers of a definition into its template. Where some have none yet, run is a
  * definition for the registrar, with the list of those in context->definitions until the next
- * packet is parsed; else it is empty, as where the template is another one by now. */
+ * packet is parsed; else it is empty, as where the template is another one by now. source: whose
+ * share of the memory for templates it counts for; NULL for nobody's. */
 void weir_definition_apply(const struct weir_parse_context *context, struct weir_channel *channel,
-    const uint8_t *record, struct weir_run *run, uint8_t *reason);
+    const uint8_t *record, const struct weir_owner *source, struct weir_run *run,
+    uint8_t *reason);
 /* The registrar has answered: enters the numbers that there are now, where the template is still
  * the one of the definition, and counts it as no longer pending. */
 void weir_definition_settled(const struct weir_parse_context *context, const uint8_t *text);

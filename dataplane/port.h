@@ -45,6 +45,8 @@ struct weir_port_ops {
     void (*collect)(struct weir_port *port);
     /* Gives back all packets of the last receive, in order, outcome filled. */
     void (*release)(struct weir_port *port, struct weir_packet *packets, size_t count);
+    /* Hands on again what was released with packet.waits; NULL where that cannot be. */
+    void (*resume)(struct weir_port *port);
     /* NULL where no sender is ever answered. */
     void (*settle)(struct weir_port *port, const struct weir_settlement *settlement);
     /* Called once a round: answers what has become durable. True while a sender waits for an

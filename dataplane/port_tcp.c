@@ -53,7 +53,8 @@ watch(struct weir_port_tcp *tcp, int operation, int fd, uint32_t events, uint64_
 void
 weir_tcp_watch(struct weir_port_tcp *tcp, const struct weir_connection *connection)
 {
-    uint32_t events = (connection->ended ? 0 : EPOLLIN) | (connection->unsent > 0 ? EPOLLOUT : 0);
+    bool reads = !connection->ended && connection->list != &tcp->held;
+    uint32_t events = (reads ? EPOLLIN : 0) | (connection->unsent > 0 ? EPOLLOUT : 0);
     (void)watch(tcp, EPOLL_CTL_MOD, connection->fd, events, EVENT_CONNECTION + connection->slot);
 }
 
@@ -291,6 +292,8 @@ connection_event(struct weir_port_tcp *tcp, struct weir_connection *connection, 
         return false;
     if ((events & ~(uint32_t)EPOLLOUT) == 0)
         return false;
+    if (connection->list == &tcp->held)
+        return false; /* an error, which is met when it is read again */
     if (connection->waiting) {
         /* an error or a hang-up: nobody is there to read the answer */
         weir_tcp_count(tcp, WEIR_COUNTER_acks_broken);
@@ -370,6 +373,27 @@ release_wire(struct weir_port_tcp *tcp, struct weir_connection *connection,
     return true;
 }
 
+/* Leaves a connection unread: what it sends stays in its socket. */
+static void
+hold(struct weir_port_tcp *tcp, struct weir_connection *connection)
+{
+    weir_connection_list_add(&tcp->held, connection);
+    weir_tcp_watch(tcp, connection);
+}
+
+static void
+tcp_resume(struct weir_port *port)
+{
+    struct weir_port_tcp *tcp = weir_tcp_of(port);
+    while (tcp->held.first != NULL) {
+        struct weir_connection *connection = tcp->held.first;
+        weir_connection_list_remove(connection);
+        weir_connection_list_add(&tcp->again, connection);
+        weir_tcp_watch(tcp, connection);
+    }
+    wake_update(tcp);
+}
+
 static void
 tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_count)
 {
@@ -392,7 +416,9 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
         const uint8_t *rest = packet->data + packet->consumed;
         uint32_t rest_size = packet->size - packet->consumed;
         weir_connection_keep(tcp->connections, connection, rest, rest_size);
-        if (connection->ended && rest_size == 0)
+        if (packet->waits)
+            hold(tcp, connection);
+        else if (connection->ended && rest_size == 0)
             weir_tcp_wait_for_answer(tcp, connection);
         /* Without progress more bytes are needed: a newline may stand inside quotes. */
         else if (connection->ended ||
@@ -446,6 +472,7 @@ static const struct weir_port_ops tcp_ops = {
     .kind = "tcp",
     .receive = tcp_receive,
     .release = tcp_release,
+    .resume = tcp_resume,
     .settle = weir_tcp_settle,
     .progress = weir_tcp_progress,
     .wait_fd = tcp_wait_fd,

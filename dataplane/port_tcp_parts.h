@@ -51,6 +51,7 @@ struct weir_port_tcp {
     struct weir_tcp_room room;
     struct weir_connection_list again;
     struct weir_connection_list waiting;
+    struct weir_connection_list held; /* wait for the registrar, and are not read */
     uint32_t *acking; /* slots of connections that are owed an acknowledgement */
     uint32_t acking_count;
     char http[WEIR_HTTP_ADDRESS_MAX]; /* where HTTP is; empty: nowhere */

@@ -79,7 +79,8 @@ static bool
 is_idle(const struct weir_port_tcp *tcp, const struct weir_connection *connection)
 {
     int waiting = 0;
-    if (connection->handed || connection->list == &tcp->again || connection->unsettled != 0)
+    if (connection->handed || connection->list == &tcp->again ||
+        connection->list == &tcp->held || connection->unsettled != 0)
         return false;
     if ((connection->waiting || connection->ack[0].batch != 0) && connection->unsent == 0)
         return false;

@@ -24,7 +24,7 @@ size_t
 weir_senders_footprint(uint32_t channels_max, uint64_t template_bytes)
 {
     return WEIR_SENDERS_HEAD + slots_bytes(slots_for(channels_max)) +
-        (template_bytes & ~(uint64_t)(WEIR_TEMPLATE_UNIT - 1));
+        2 * weir_shares_footprint(channels_max) + weir_blocks_footprint(template_bytes);
 }
 
 struct weir_senders *
@@ -36,11 +36,12 @@ weir_senders_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
     senders->channels_max = channels_max;
     senders->key = key;
     senders->channels = (struct weir_channel *)((uint8_t *)memory + WEIR_SENDERS_HEAD);
-    senders->arena = (uint8_t *)senders->channels + slots_bytes(senders->slots);
-    senders->units = template_bytes / WEIR_TEMPLATE_UNIT;
-    if (senders->units > UINT32_MAX)
-        senders->units = UINT32_MAX;
-    senders->units_used = 1; /* block 0 is nobody's */
+    uint8_t *rest = (uint8_t *)senders->channels + slots_bytes(senders->slots);
+    size_t shares = weir_shares_footprint(channels_max);
+    uint64_t units = template_bytes / WEIR_BLOCK_UNIT;
+    senders->template_sources = weir_shares_init(rest, units, channels_max, key);
+    senders->template_senders = weir_shares_init(rest + shares, units, channels_max, key);
+    weir_blocks_init(&senders->blocks, rest + 2 * shares, template_bytes);
     return senders;
 }
 

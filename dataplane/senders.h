@@ -6,11 +6,11 @@
  * Memory:  weir_senders_footprint() bytes from the caller, zeroed; pages come when used
  * Errors:  NULL where a limit is reached; the caller refuses by name
  * Limits:  channels_max channels, of which idle ones make room; WEIR_WIRE_TEMPLATES_MAX templates a
- *          channel; template_bytes for all templates, in blocks of powers of two
+ *          channel; template_bytes for all templates, of which each takes what its told series need
  *
  *   channel (sender id, channel) -> epoch, highest number, window
  *      |
- *      +-> template (id, hash) -> series numbers by index, UNKNOWN where not defined
+ *      +-> template (id, hash) -> extents -> series numbers by index, UNKNOWN where not defined
  *
  * A channel that changed is dirty until its mark, and those templates that changed, have been
  * written into a batch: so what a frame says of numbers and what it holds of samples agree.
@@ -22,6 +22,7 @@
 #include "base/marks.h"
 #include "base/sample.h"
 #include "base/senders_view.h"
+#include "base/shares.h"
 #include "client/wire.h"
 #include "dataplane/series.h"
 
@@ -31,18 +32,31 @@
 /* Channels whose marks a batch can hold for certain, beside those of channels that made room. */
 #define WEIR_SENDERS_DIRTY_MAX ((WEIR_BATCH_MARKS_MAX - (32u << 10)) / WEIR_MARK_BYTES_MAX)
 
+/* Indexes of a template that lie together: their numbers, then a bit for each that was learnt since
+ * it was last written to a batch. */
+struct weir_extent {
+    uint16_t first;
+    uint16_t count;
+    uint32_t block; /* dataplane/template_blocks.h */
+};
+
+#define WEIR_TEMPLATE_EXTENTS_INLINE 2
+
 struct weir_template {
     uint32_t next;  /* block of the channel's next template; 0 none */
     uint16_t id;
     uint16_t total;
     uint32_t hash;
-    uint8_t order;  /* of its block: 64 << order bytes */
+    uint16_t unknown; /* series without number yet, or never told of */
     bool unlogged;  /* numbers were learnt since it was last written to a batch */
-    uint16_t unknown; /* series without number yet */
     uint64_t sequence; /* of the packet that began this content */
-    uint64_t numbers[];
+    uint32_t units;    /* of memory, with this head */
+    uint32_t source_share, sender_share; /* of base/shares.h, with this weight */
+    uint32_t directory; /* block of the extents where they are many; 0: they are here */
+    uint16_t extent_count;
+    struct weir_extent extents[WEIR_TEMPLATE_EXTENTS_INLINE]; /* in order of first */
 };
-_Static_assert(sizeof(struct weir_template) == 24, "numbers follow 24 bytes");
+_Static_assert(sizeof(struct weir_template) == 64, "a unit of memory for templates");
 
 struct weir_channel {
     uint64_t sender;
@@ -96,12 +110,25 @@ uint64_t weir_channel_complete(const struct weir_channel *channel);
 /* The template of this id, or NULL. */
 struct weir_template *weir_channel_template(const struct weir_senders *senders,
     const struct weir_channel *channel, uint16_t id);
-/* As above with this content; a template of other content is replaced where the packet that says
- * so is the newer one. NULL with *reason where a limit is reached; NULL with *reason untouched
- * where the packet is the older one. */
+/* As above with this content, and with room for the numbers of the record's series; a template of
+ * other content is replaced where the packet that says so is the newer one. source: whose share
+ * the memory counts for, NULL for nobody's; the sender's share counts always. NULL with *reason
+ * where a limit is reached (templates_full, over_share); NULL with *reason untouched where the
+ * packet is the older one. */
 struct weir_template *weir_channel_define(struct weir_senders *senders,
     struct weir_channel *channel, const struct weir_wire_record *record, uint64_t sequence,
-    uint8_t *reason);
+    const struct weir_owner *source, uint8_t *reason);
+/* The numbers of so many series from first on where they lie together, else NULL. */
+const uint64_t *weir_template_run(const struct weir_senders *senders,
+    const struct weir_template *template, uint32_t first, uint32_t count);
+/* The number of a series of the template, or WEIR_SERIES_UNKNOWN. */
+uint64_t weir_template_number(const struct weir_senders *senders,
+    const struct weir_template *template, uint32_t index);
+/* Enters a number where none is known yet; weir_channel_define has made room for it. */
+void weir_template_enter(struct weir_senders *senders, struct weir_template *template,
+    uint32_t index, uint64_t number);
+/* Bytes that templates take of those that there are. */
+uint64_t weir_templates_used(const struct weir_senders *senders);
 
 /* Marks a channel as changed since its last mark. */
 void weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel);

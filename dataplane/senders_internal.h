@@ -1,17 +1,12 @@
 /* senders_internal: what senders.c and templates.c share.
  *
- * Template blocks are 64 << order bytes. A free block's first word is the next one of its list.
- *
- *   | head | channels, open addressing | arena of blocks, from block 1 |
+ *   | head | channels, open addressing | shares of templates | blocks of templates |
  */
 #ifndef WEIR_DATAPLANE_SENDERS_INTERNAL_H
 #define WEIR_DATAPLANE_SENDERS_INTERNAL_H
 
 #include "dataplane/senders.h"
-
-#define WEIR_TEMPLATE_UNIT 64u
-/* Largest order: 256 KiB hold the numbers of WEIR_WIRE_TEMPLATE_SERIES_MAX series. */
-#define WEIR_TEMPLATE_ORDERS 12
+#include "dataplane/template_blocks.h"
 
 #define WEIR_FORGOTTEN_MAX WEIR_MARK_FORGOTTEN_MAX
 #define WEIR_FORGOTTEN_BATCH 1024 /* of them that a batch holds marks for */
@@ -34,14 +29,13 @@ struct weir_loss {
 struct weir_senders {
     const struct weir_hash_key *key;
     struct weir_channel *channels;
-    uint8_t *arena;
-    uint64_t units;
-    uint64_t units_used;
+    struct weir_blocks blocks; /* of templates */
+    struct weir_shares *template_sources; /* units of memory by source and by sender */
+    struct weir_shares *template_senders;
     uint32_t slots;
     uint32_t channels_max;
     uint32_t channel_count;
     uint32_t dirty_count;
-    uint32_t free[WEIR_TEMPLATE_ORDERS + 1]; /* first free block by order; 0 none */
     uint32_t dirty[WEIR_SENDERS_DIRTY_MAX];
     uint32_t now_s;     /* monotonic, of the second that runs, + 1; 0 before the first tick */
     uint32_t started_s; /* of the first tick */

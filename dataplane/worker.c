@@ -10,7 +10,21 @@
  * some over: they are dropped by name. */
 #define DRAIN_ROUNDS 256
 #define LOAD_MEMORY_NS 10000000
+/* Bursts of datagrams that were set aside, each of one of a channel, in a round. */
+#define ASIDE_BURSTS 16
 #define NS_PER_MS 1000000
+
+static bool
+aside_new(struct weir_worker *worker)
+{
+    if (worker->options.senders == NULL)
+        return true;
+    void *memory = calloc(1, weir_aside_footprint());
+    if (memory != NULL)
+        worker->aside =
+            weir_aside_init(memory, worker->options.key, &worker->options.trusted);
+    return memory != NULL;
+}
 
 enum weir_err
 weir_worker_new(const struct weir_worker_options *options, struct weir_worker **out)
@@ -23,6 +37,12 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
     worker->context.senders = options->senders;
     worker->context.series = options->series;
     worker->context.definitions = &worker->definitions;
+    worker->context.trusted = options->trusted;
+    if (!aside_new(worker)) {
+        free(worker);
+        return weir_fail(WEIR_NOMEM, 0, "datagrams that wait");
+    }
+    weir_worker_full_begin(worker);
     for (uint32_t i = 0; i < options->port_count; i++) {
         options->ports[i]->index = i + 1;
         options->ports[i]->worker = options->index;
@@ -41,7 +61,7 @@ weir_worker_publish(struct weir_worker *worker)
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += worker->samples_taken;
     worker->records_taken = 0;
     worker->samples_taken = 0;
-    uint64_t held[WEIR_UNIT_COUNT] = {worker->packets_owed, 0, 0};
+    uint64_t held[WEIR_UNIT_COUNT] = {worker->packets_owed + worker->packets_aside, 0, 0};
     if (worker->batch != NULL) {
         held[WEIR_UNIT_PACKETS] += worker->batch->packets;
         held[WEIR_UNIT_RECORDS] += worker->batch->records;
@@ -108,15 +128,18 @@ weir_worker_record_reject(struct weir_worker *worker, uint32_t samples, enum wei
     worker->packets[worker->packet_at].rejected += reason != WEIR_REASON_duplicate;
 }
 
-/* A packet ends in the batch, in the chunk, or refused: see docs/design/pipeline.md. */
+/* A packet ends in the batch, in the chunk, or refused: see docs/design/pipeline.md. One that was
+ * set aside was received then. */
 void
 weir_worker_packet_end(struct weir_worker *worker, uint32_t consumed)
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
     struct weir_ledger_unit *packets = weir_worker_unit(worker, WEIR_UNIT_PACKETS);
     packet->consumed = consumed;
-    if (packet->consumed > 0 || packet->final) {
-        packets->received++;
+    bool aside = weir_worker_is_aside(worker);
+    if (packet->waits ? packet->consumed > 0 && !aside : packet->consumed > 0 || packet->final) {
+        packets->received += !aside;
+        worker->packets_aside -= aside;
         if (packet->accepted > 0 || (packet->deferred > 0 && worker->chunk == NULL)) {
             if (worker->batch != NULL)
                 worker->batch->packets++;
@@ -157,7 +180,6 @@ weir_worker_count_parsed(struct weir_worker *worker)
     counter[WEIR_COUNTER_sequence_gaps] += parsed->sequence_gaps;
     counter[WEIR_COUNTER_sequence_reorderings] += parsed->sequence_reorderings;
     counter[WEIR_COUNTER_sequence_duplicates] += parsed->sequence_duplicates;
-    counter[WEIR_COUNTER_template_waits] += parsed->waits;
 }
 
 /* True when the whole burst is done; false where it has to wait for an empty batch. */
@@ -195,6 +217,7 @@ burst_take(struct weir_worker *worker, struct weir_port *port)
         worker->packets[i].batch = 0;
         worker->packets[i].ack_epoch = 0;
         worker->packets[i].broken = false;
+        worker->packets[i].waits = false;
     }
     worker->port = port;
     worker->packet_count = (uint32_t)count;
@@ -278,6 +301,7 @@ ports_progress(struct weir_worker *worker)
     }
     if (worker->now_ns - worker->statistics_ns >= STATISTICS_NS) {
         look_for_listener_drops(worker);
+        weir_worker_full_look(worker);
         worker->statistics_ns = worker->now_ns;
         if (worker->options.senders != NULL) {
             /* side by side, not from the round's begin; in this order what lies between makes a
@@ -331,6 +355,35 @@ weir_worker_follow(struct weir_worker *worker, int64_t retention_ms, int64_t flu
     worker->options.ack_interval_ns = ack_interval_ns;
 }
 
+/* What was set aside and may go on, ahead of what is new. False where a burst is unfinished. */
+static bool
+aside_work(struct weir_worker *worker, size_t *received)
+{
+    if (worker->aside == NULL)
+        return true;
+    for (int bursts = 0; bursts < ASIDE_BURSTS && weir_aside_ready(worker->aside); bursts++) {
+        *received += burst_take(worker, weir_aside_port(worker->aside));
+        worker->resume_due = true; /* a channel may have no queue any more */
+        if (!burst_work(worker))
+            return false;
+    }
+    return true;
+}
+
+/* Streams look again whether they may go on. */
+static void
+ports_resume(struct weir_worker *worker)
+{
+    if (!worker->resume_due || !worker->streams_held)
+        return;
+    worker->streams_held = false;
+    for (uint32_t i = 0; i < worker->options.port_count; i++) {
+        struct weir_port *port = worker->options.ports[i];
+        if (port->ops->resume != NULL)
+            port->ops->resume(port);
+    }
+}
+
 size_t
 weir_worker_run_once(struct weir_worker *worker)
 {
@@ -343,6 +396,9 @@ weir_worker_run_once(struct weir_worker *worker)
     size_t work = weir_worker_take_settled(worker);
     bool stalled = worker->port != NULL && !burst_work(worker);
     size_t received = 0;
+    stalled = stalled || !aside_work(worker, &received);
+    ports_resume(worker);
+    worker->resume_due = false;
     worker->burst_full = false;
     bool listens = !worker->draining || worker->drain_rounds > 0;
     for (uint32_t i = 0; i < worker->options.port_count && !stalled && listens; i++) {
@@ -375,6 +431,12 @@ weir_worker_load(const struct weir_worker *worker)
 }
 
 bool
+weir_worker_waits(const struct weir_worker *worker)
+{
+    return worker->streams_held || worker->packets_aside > 0;
+}
+
+bool
 weir_worker_drain(struct weir_worker *worker)
 {
     if (!worker->draining)
@@ -385,7 +447,8 @@ weir_worker_drain(struct weir_worker *worker)
            worker->chunk == NULL &&
            (worker->options.senders == NULL ||
                weir_senders_dirty_count(worker->options.senders) == 0) &&
-           worker->packets_owed == 0 && worker->chunk_free_count == WEIR_CHUNKS;
+           worker->packets_owed == 0 && worker->packets_aside == 0 &&
+           worker->chunk_free_count == WEIR_CHUNKS;
 }
 
 /* What a stop that was cut short leaves open here. */
@@ -400,6 +463,7 @@ drop_held(struct weir_worker *worker)
     worker->batch = NULL;
     worker->chunk = NULL;
     worker->packets_owed = 0;
+    worker->packets_aside = 0;
     weir_worker_publish(worker);
 }
 
@@ -412,5 +476,6 @@ weir_worker_free(struct weir_worker *worker)
     for (uint32_t i = 0; i < worker->options.port_count; i++)
         worker->options.ports[i]->ops->close(worker->options.ports[i]);
     weir_worker_publish(worker); /* what a port still had at hand */
+    free(worker->aside);
     free(worker);
 }

@@ -6,7 +6,8 @@
  * Limits:  WEIR_PORTS_MAX ports
  *
  * A burst may be larger than the room in batches. The worker then stops inside it and goes on in
- * the next round; while it stands still it takes nothing from its ports.
+ * the next round; while it stands still it takes nothing from its ports. A weir packet that waits
+ * for a definition holds up nobody but its channel: see aside.h.
  *
  *   empty --receive--> in burst --parse--> in records --last record--> in burst
  *     ^                   |                    |  no empty batch: stays, round ends
@@ -34,6 +35,7 @@ struct weir_worker_options {
     const struct weir_series *series;
     struct weir_raw_cache *raw_cache;
     struct weir_senders *senders; /* NULL where no weir packet comes */
+    struct weir_prefixes trusted; /* sources that no share of templates bounds */
     const struct weir_hash_key *key;
     struct weir_progress *progress;
     struct weir_ledger *ledger;
@@ -67,6 +69,9 @@ enum weir_load {
     WEIR_LOAD_FULL, /* and the last round met a full burst: more is waiting */
 };
 enum weir_load weir_worker_load(const struct weir_worker *worker);
+
+/* Whether datagrams or streams wait for the registrar, which is to be asked soon then. */
+bool weir_worker_waits(const struct weir_worker *worker);
 
 /* Monotonic time at which the open batch or chunk is due, or INT64_MAX. */
 int64_t weir_worker_deadline_ns(const struct weir_worker *worker);

@@ -34,6 +34,17 @@ take_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, boo
     }
 }
 
+/* The numbers of a definition, for which its channel may have waited. */
+static void
+definition_settled(struct weir_worker *worker, const uint8_t *text)
+{
+    struct weir_definition_text head;
+    memcpy(&head, text, sizeof head);
+    weir_definition_settled(&worker->context, text);
+    weir_aside_wake(worker->aside, head.sender, head.channel);
+    worker->resume_due = true;
+}
+
 /* The series numbers that a chunk brings back. */
 static void
 take_numbers(struct weir_worker *worker, const struct weir_chunk *chunk)
@@ -44,7 +55,7 @@ take_numbers(struct weir_worker *worker, const struct weir_chunk *chunk)
             memcpy(&line, chunk->lines + at, sizeof line);
             const uint8_t *text = chunk->lines + at + sizeof line;
             if (line.defines > 0 && pass == 0)
-                weir_definition_settled(&worker->context, text);
+                definition_settled(worker, text);
             else if (line.defines == 0 && line.resolved)
                 take_points(worker, text, line.samples, pass == 0);
         }

@@ -3,8 +3,9 @@
  *   worker.c          the stage: ports, bursts, batches, what is published
  *   worker_records.c  packets of text: parsed, looked up, appended
  *   worker_resolve.c  series of points that the raw cache does not know
- *   worker_wire.c     packets of the weir protocol
+ *   worker_wire.c     packets of the weir protocol; those that wait are set aside
  *   worker_chunks.c   what goes to the registrar and comes back
+ *   worker_full.c     what is reported of tables that have no room
  *
  * Threads: the worker's
  */
@@ -13,7 +14,9 @@
 
 #include "base/clock.h"
 #include "base/shared.h"
+#include "dataplane/aside.h"
 #include "dataplane/parse_weir.h"
+#include "dataplane/refusals.h"
 #include "dataplane/worker.h"
 
 #include <string.h>
@@ -62,6 +65,10 @@ struct weir_worker {
     uint64_t records_taken;   /* into batches since the last publication, not yet in counts */
     uint64_t samples_taken;
     uint64_t packets_owed;    /* accepted packets that found no open batch to end in */
+    struct weir_aside *aside; /* NULL where no weir packet comes */
+    uint64_t packets_aside;   /* counted as received, not yet as anything else */
+    bool streams_held;        /* a stream waits for the registrar since the last resume */
+    bool resume_due;          /* what streams wait for may have come */
     bool ack_waiting;
     bool draining;
     uint32_t drain_rounds;    /* left in which a stopping worker still receives */
@@ -93,6 +100,7 @@ struct weir_worker {
     struct weir_worker_resolve resolves[WEIR_POINTS_MAX];
     uint8_t labels[WEIR_WORKER_LABELS_BYTES];
     struct weir_definitions definitions; /* of the packet being worked on */
+    struct weir_refusals templates_full, templates_over_share;
 };
 
 static inline struct weir_ledger_unit *
@@ -107,6 +115,13 @@ weir_worker_cycles(struct weir_worker *worker, enum weir_stage stage, uint64_t s
 {
     worker->options.counts->cycles[stage] += weir_tsc() - since;
     worker->options.counts->samples[stage] += samples;
+}
+
+/* The burst being worked on was set aside before. */
+static inline bool
+weir_worker_is_aside(const struct weir_worker *worker)
+{
+    return worker->aside != NULL && worker->port == weir_aside_port(worker->aside);
 }
 
 /* A worker without senders refuses weir packets, as the parser does by name. */
@@ -135,6 +150,12 @@ void weir_worker_resolve_all(struct weir_worker *worker);
 
 /* worker_wire.c */
 bool weir_worker_wire_work(struct weir_worker *worker);
+
+/* worker_full.c */
+void weir_worker_full_begin(struct weir_worker *worker);
+void weir_worker_template_refused(struct weir_worker *worker, const struct weir_run *run,
+    uint8_t reason);
+void weir_worker_full_look(struct weir_worker *worker);
 
 /* worker_chunks.c */
 void weir_worker_chunk_push(struct weir_worker *worker);

@@ -18,6 +18,7 @@ take_runs(struct weir_worker *worker)
         worker->records_seen++;
         if (record->reason != WEIR_REASON_NONE) {
             weir_worker_record_reject(worker, 0, record->reason);
+            weir_worker_template_refused(worker, run, record->reason);
         } else if (run->kind == WEIR_RUN_DEFINITION) {
             weir_worker_definition_defer(worker, record, run);
         } else {
@@ -57,27 +58,74 @@ wire_ready(struct weir_worker *worker)
     return worker->context.refusal != WEIR_REASON_NONE || weir_worker_batch_open(worker);
 }
 
+/* Whether datagrams of the channel are waiting, which this packet must not overtake. */
+static bool
+must_queue(const struct weir_worker *worker, const struct weir_packet *packet,
+    struct weir_wire_header *header)
+{
+    if (packet->size - worker->byte_at < sizeof *header)
+        return false;
+    memcpy(header, packet->data + worker->byte_at, sizeof *header);
+    return worker->context.refusal == WEIR_REASON_NONE && !weir_worker_is_aside(worker) &&
+        weir_aside_has(worker->aside, header->sender, header->channel);
+}
+
+/* Parses the packet at byte_at. Returns where it ends. */
+static uint32_t
+parse(struct weir_worker *worker, struct weir_packet *packet)
+{
+    weir_worker_spans_reset(worker);
+    uint64_t start = weir_tsc();
+    uint32_t at = (uint32_t)weir_wire_parse(&worker->context, packet, worker->byte_at,
+        worker->options.parsed);
+    weir_worker_cycles(worker, WEIR_STAGE_parse, start, 0);
+    weir_worker_count_parsed(worker);
+    return at;
+}
+
+/* The packet at byte_at waits for the registrar. A stream keeps it, a datagram is copied. Where
+ * there is no room for that it is refused by name. */
+static void
+wait(struct weir_worker *worker, struct weir_packet *packet)
+{
+    struct weir_wire_header header;
+    memcpy(&header, packet->data + worker->byte_at, sizeof header);
+    if (packet->stream || weir_worker_is_aside(worker)) {
+        packet->waits = true;
+        worker->streams_held |= packet->stream;
+    } else if (weir_aside_put(worker->aside, header.sender, header.channel, packet,
+                   worker->byte_at)) {
+        weir_worker_unit(worker, WEIR_UNIT_PACKETS)->received++;
+        worker->packets_aside++;
+        packet->waits = true;
+    } else {
+        worker->context.refusal = WEIR_REASON_template_backlog;
+        worker->byte_at = parse(worker, packet);
+        take_runs(worker);
+        return;
+    }
+    worker->options.counts->counter[WEIR_COUNTER_template_waits] += !weir_worker_is_aside(worker);
+}
+
 /* Works through one weir packet, or a stretch of a stream of them: each is appended before the
- * next is parsed. False where it has to wait for an empty batch or for the registrar. */
+ * next is parsed. False where it has to wait for an empty batch. */
 bool
 weir_worker_wire_work(struct weir_worker *worker)
 {
-    const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_packet *packet = &worker->packets[worker->packet_at];
+    struct weir_wire_header header;
     WEIR_ASSERT(worker->parse_at == worker->packet_at);
-    while (worker->byte_at < packet->size) {
+    while (worker->byte_at < packet->size && !packet->waits) {
         if (!wire_ready(worker))
             return false;
-        weir_worker_spans_reset(worker);
-        uint64_t start = weir_tsc();
-        uint32_t at = (uint32_t)weir_wire_parse(&worker->context, packet, worker->byte_at,
-            worker->options.parsed);
-        weir_worker_cycles(worker, WEIR_STAGE_parse, start, 0);
-        weir_worker_count_parsed(worker);
-        if (parsed->waits) {
-            if (worker->chunk != NULL)
-                weir_worker_chunk_push(worker);
-            return false;
+        if (must_queue(worker, packet, &header)) {
+            wait(worker, packet);
+            continue;
+        }
+        uint32_t at = parse(worker, packet);
+        if (worker->options.parsed->waits) {
+            wait(worker, packet);
+            continue;
         }
         if (at == worker->byte_at)
             break; /* an incomplete packet of a stream */

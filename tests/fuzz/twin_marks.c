@@ -183,14 +183,15 @@ compare_templates(const struct weir_senders *a, const struct weir_channel *in_a,
     CHECK(in_a->template_count == in_b->template_count);
     uint32_t block_a = in_a->templates, block_b = in_b->templates;
     for (; block_a != 0 && block_b != 0;) {
-        const struct weir_template *ta = (void *)(a->arena + (size_t)block_a * WEIR_TEMPLATE_UNIT);
-        const struct weir_template *tb = (void *)(b->arena + (size_t)block_b * WEIR_TEMPLATE_UNIT);
+        const struct weir_template *ta = weir_block_at(&a->blocks, block_a);
+        const struct weir_template *tb = weir_block_at(&b->blocks, block_b);
         CHECK(ta->id == tb->id);
         CHECK(ta->total == tb->total);
         CHECK(ta->hash == tb->hash);
         CHECK(ta->unknown == tb->unknown);
         CHECK(ta->sequence == tb->sequence);
-        CHECK(memcmp(ta->numbers, tb->numbers, ta->total * sizeof ta->numbers[0]) == 0);
+        for (uint32_t i = 0; i < ta->total; i++)
+            CHECK(weir_template_number(a, ta, i) == weir_template_number(b, tb, i));
         block_a = ta->next;
         block_b = tb->next;
     }

@@ -137,7 +137,7 @@ apply(void)
 {
     struct weir_run run = {.channel = t.channel, .sequence = 1};
     uint8_t reason = WEIR_REASON_NONE;
-    weir_definition_apply(&t.context, t.channel, t.record, &run, &reason);
+    weir_definition_apply(&t.context, t.channel, t.record, NULL, &run, &reason);
     assert_int_equal(reason, WEIR_REASON_NONE);
     return run;
 }
@@ -190,7 +190,7 @@ number_of(uint16_t id, uint32_t index)
     const struct weir_template *template =
         weir_channel_template(t.context.senders, t.channel, id);
     assert_non_null(template);
-    return template->numbers[index];
+    return weir_template_number(t.context.senders, template, index);
 }
 
 /* ---- tests ---- */

@@ -35,6 +35,7 @@ static struct {
     struct weir_hash_key key; /* of the port, as the next two */
     struct weir_prefix trusted;
     struct weir_degraded degraded;
+    uint32_t waits;       /* source whose packets wait for the registrar; 0 none */
     uint8_t taken[1 << 20];
 } t;
 
@@ -146,7 +147,8 @@ work(void)
         assert_int_equal(packets[i].consumed, 0);
         t.source = packets[i].source;
         t.finals += packets[i].final;
-        if (!t.nothing)
+        packets[i].waits = t.waits != 0 && t.waits == packets[i].source;
+        if (!t.nothing && !packets[i].waits)
             take_lines(&packets[i]);
     }
     t.packets += count;
@@ -201,6 +203,35 @@ assert_taken(const char *text)
 {
     assert_int_equal(t.taken_size, strlen(text));
     assert_memory_equal(t.taken, text, t.taken_size);
+}
+
+static void
+test_stream_that_waits_is_not_read_until_it_is_resumed(void **state)
+{
+    (void)state;
+    int fd = dial(), other = dial();
+    send_text(fd, "a 1\n");
+    work_all();
+    t.waits = t.source;
+    send_text(fd, "b 2\n");
+    work_all();
+    size_t packets = t.packets;
+    send_text(fd, "c 3\n");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    send_text(other, "d 4\n");
+    work_all();
+    assert_int_equal(t.packets, packets + 1); /* the other's */
+    assert_taken("a 1\nd 4\n");
+    t.port->ops->resume(t.port);
+    work_all();
+    assert_int_equal(t.packets, packets + 2); /* it waits again */
+    t.waits = 0;
+    t.port->ops->resume(t.port);
+    work_all();
+    assert_taken("a 1\nd 4\nb 2\nc 3\n");
+    progress();
+    assert_string_equal(answer_of(fd), "ok 3 0 0\n");
+    close(other);
 }
 
 static void
@@ -748,6 +779,7 @@ main(void)
 {
 #define with_port(name) cmocka_unit_test_setup_teardown(name, port_setup, port_teardown)
     const struct CMUnitTest tests[] = {
+        with_port(test_stream_that_waits_is_not_read_until_it_is_resumed),
         with_port(test_line_split_over_many_writes_is_handed_on_whole),
         with_port(test_single_bytes_are_handed_on_once_a_line),
         with_port(test_crlf_passes_through),
