@@ -131,7 +131,7 @@ report_samples(const struct weir_bench_options *options, const struct weir_bench
     json_object_set_new(out, "offered", json_integer((json_int_t)report->offered));
     json_object_set_new(out, "received",
         json_integer((json_int_t)DELTA(report, unit[WEIR_UNIT_SAMPLES].received)));
-    /* samples are counted there by parsers of text; packets of the weir protocol are groups */
+    /* nothing of a weir packet is text: its samples are received as they are */
     if (options->proto != WEIR_BENCH_WEIR)
         json_object_set_new(out, "parsed",
             json_integer((json_int_t)DELTA(report, samples[WEIR_STAGE_parse])));

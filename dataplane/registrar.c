@@ -159,7 +159,8 @@ flush_due(const struct weir_registrar *registrar)
     if (!weir_registrar_batch_has_content(registrar))
         return false;
     const struct weir_batch *batch = registrar->batch;
-    /* relaxed, both: they carry no data, and one missed is seen in the next round */
+    /* relaxed, both: workers set ack_waiting (ports_progress in worker.c), the log writer sets
+     * definitions_wanted. They carry no data, and one missed is seen in the next round. */
     bool waiting = batch->ack_waiting ||
         atomic_load_explicit(&registrar->options.progress->ack_waiting, memory_order_relaxed) != 0;
     int64_t interval_ns =

@@ -451,10 +451,42 @@ weir_worker_drain(struct weir_worker *worker)
            worker->chunk_free_count == WEIR_CHUNKS;
 }
 
+/* What a stop in the middle of a burst leaves there: the records that were parsed and not taken,
+ * and the packets. One of which records were taken ends with them; of the others nobody knows what
+ * is in them. */
+static void
+drop_burst(struct weir_worker *worker)
+{
+    const struct weir_parsed *parsed = worker->options.parsed;
+    struct weir_ledger_unit *packets = weir_worker_unit(worker, WEIR_UNIT_PACKETS);
+    struct weir_ledger_unit *records = weir_worker_unit(worker, WEIR_UNIT_RECORDS);
+    struct weir_ledger_unit *samples = weir_worker_unit(worker, WEIR_UNIT_SAMPLES);
+    for (uint32_t at = worker->record_at; at < parsed->record_count; at++) {
+        const struct weir_record *record = &parsed->records[at];
+        bool refused = record->reason != WEIR_REASON_NONE;
+        uint8_t reason = refused ? record->reason : WEIR_REASON_shutdown;
+        records->received++;
+        *(refused ? &records->rejected[reason] : &records->dropped[reason]) += 1;
+        samples->received += refused ? 0 : record->point_count;
+        samples->dropped[WEIR_REASON_shutdown] += refused ? 0 : record->point_count;
+    }
+    if (worker->records_seen > 0)
+        weir_worker_packet_end(worker, worker->packets[worker->packet_at].size);
+    for (; worker->packet_at < worker->packet_count && !weir_worker_is_aside(worker);
+        worker->packet_at++) {
+        packets->received++;
+        packets->dropped[WEIR_REASON_shutdown]++;
+    }
+    weir_worker_spans_reset(worker);
+    worker->port = NULL;
+}
+
 /* What a stop that was cut short leaves open here. */
 static void
 drop_held(struct weir_worker *worker)
 {
+    if (worker->port != NULL)
+        drop_burst(worker);
     weir_worker_publish(worker); /* held is what it says now */
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
         struct weir_ledger_unit *counts = weir_worker_unit(worker, unit);

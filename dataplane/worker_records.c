@@ -172,6 +172,7 @@ take_burst(struct weir_worker *worker, uint32_t state)
     if (WEIR_UNLIKELY(batch->opened_tsc == 0))
         batch->opened_tsc = worker->packets[worker->packet_at].receive_tsc;
     points_append(batch, parsed->points, worker->numbers, parsed->point_count);
+    worker->options.counts->samples[WEIR_STAGE_batch] += parsed->point_count;
     batch->records += parsed->record_count;
     worker->records_taken += parsed->record_count;
     worker->samples_taken += parsed->point_count;
@@ -200,6 +201,7 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
     struct weir_packet *packet = &worker->packets[worker->packet_at];
     uint32_t at = worker->record_at, first = at;
     uint32_t accepted = packet->accepted;
+    uint64_t samples = 0;
     bool room = true;
     for (; at < end; at++) {
         const struct weir_record *record = &parsed->records[at];
@@ -213,9 +215,11 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
         record_append(worker, record);
         packet->accepted++;
         worker->records_taken++;
+        samples += record->point_count;
         worker->samples_taken += record->point_count;
         packet->batch = worker->batch->number;
     }
+    worker->options.counts->samples[WEIR_STAGE_batch] += samples;
     if (packet->accepted != accepted)
         worker->known_ns = worker->now_ns;
     worker->records_seen += at - first;
@@ -230,7 +234,6 @@ weir_worker_take_spans(struct weir_worker *worker)
     uint32_t state =
         atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed);
     uint64_t start = weir_tsc();
-    uint32_t first = worker->record_at;
     bool room = true;
     (void)take_burst(worker, state);
     for (; worker->span_at < worker->span_count; worker->span_at++) {
@@ -241,7 +244,7 @@ weir_worker_take_spans(struct weir_worker *worker)
         if (span->last)
             weir_worker_packet_end(worker, span->consumed);
     }
-    weir_worker_cycles(worker, WEIR_STAGE_batch, start, worker->record_at - first);
+    weir_worker_cycles(worker, WEIR_STAGE_batch, start, 0); /* samples were counted as they went */
     return room;
 }
 
@@ -305,6 +308,7 @@ weir_worker_parse_more(struct weir_worker *worker)
         }
     }
     weir_worker_cycles(worker, WEIR_STAGE_parse, start, parsed->point_count);
+    worker->options.counts->samples[WEIR_STAGE_receive] += parsed->point_count;
     weir_worker_count_parsed(worker);
     if (parsed->point_count > 0)
         look_up(worker);

@@ -40,6 +40,8 @@ take_runs(struct weir_worker *worker)
         packet->ack_batch = batch->number;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += samples;
     weir_worker_cycles(worker, WEIR_STAGE_batch, start, samples);
+    worker->options.counts->samples[WEIR_STAGE_receive] += samples;
+    worker->options.counts->samples[WEIR_STAGE_parse] += samples;
 }
 
 /* A weir packet ends in one batch together with its number's mark: so there is room for all of

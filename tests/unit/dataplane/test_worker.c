@@ -221,6 +221,28 @@ test_known_series_go_into_the_batch(void **state)
 }
 
 static void
+test_stages_count_the_samples_that_pass_them(void **state)
+{
+    (void)state;
+    static char text[64000];
+    size_t size = 0;
+    define("m_a");
+    define("m_b");
+    define("m_c");
+    for (int i = 0; i < 1000; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size,
+            "m a=%d,b=2,c=3 " NOW_TEXT "\n", i);
+    ready(text, true);
+    ready("m a=1,new=1 " NOW_TEXT "\nm a=1,b=2 " NOW_TEXT "\nbad\n", true);
+    weir_worker_run_once(t.worker);
+    const uint64_t *samples = closed()->total.samples;
+    assert_int_equal(samples[WEIR_STAGE_receive], 3004);
+    assert_int_equal(samples[WEIR_STAGE_parse], 3004);
+    assert_int_equal(samples[WEIR_STAGE_lookup], 3004);
+    assert_int_equal(samples[WEIR_STAGE_batch], 3002); /* a line is the registrar's */
+}
+
+static void
 test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
 {
     (void)state;
@@ -783,6 +805,57 @@ test_what_is_open_when_it_ends_is_dropped_by_name(void **state)
     }
 }
 
+/* Gives the batches that are full back as the log writer does, now and then. */
+static void
+write_some(uint64_t *random)
+{
+    struct weir_batch *batch;
+    while (next_random(random) % 4 == 0 && (batch = weir_ring_pop(stages.batches)) != NULL) {
+        stages.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
+        stages.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
+        stages.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;
+        stages.writer.popped[WEIR_EDGE_WORKER_WRITER(0)] = batch->number;
+        weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_WRITER], &stages.writer);
+        weir_batch_reset(batch);
+        assert_true(weir_ring_push(stages.empties, batch));
+    }
+}
+
+static void
+test_a_stop_anywhere_loses_no_packet_from_the_ledger(void **state)
+{
+    static char long_text[60000];
+    size_t size = 0, in_bursts = 0;
+    uint64_t random = 99;
+    for (int i = 0; size < sizeof long_text - 100; i++)
+        size += (size_t)snprintf(long_text + size, sizeof long_text - size, "m a=%d,b=2\n", i);
+    for (int stop = 0; stop < 200; stop++) {
+        assert_int_equal(teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+        define("m_a");
+        define("m_b");
+        uint64_t handed = 0, rounds = next_random(&random) % 30;
+        for (uint64_t round = 0; round <= rounds; round++) {
+            if (t.port.ready_count == 0) {
+                t.texts = 0;
+                t.port.released_count = 0;
+                while (t.port.ready_count < 1 + next_random(&random) % WEIR_BURST_MAX)
+                    ready(next_random(&random) % 4 == 0 ? "m a=1,new=1\nbad\n" : long_text,
+                        next_random(&random) % 8 != 0);
+                handed += t.port.ready_count;
+            }
+            weir_worker_run_once(t.worker);
+            write_some(&random);
+        }
+        handed -= t.port.ready_count;
+        in_bursts += t.port.ready_count == 0 && t.port.released_count == 0;
+        weir_worker_free(t.worker);
+        t.worker = NULL;
+        assert_int_equal(closed()->total.unit[WEIR_UNIT_PACKETS].received, handed);
+    }
+    assert_true(in_bursts > 0);
+}
+
 static void
 test_without_chunks_a_cold_known_line_behind_many_unknown_ones_is_refused(void **state)
 {
@@ -863,6 +936,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_known_series_go_into_the_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_stop_anywhere_loses_no_packet_from_the_ledger, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_stages_count_the_samples_that_pass_them, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_without_chunks_a_cold_known_line_behind_many_unknown_ones_is_refused, setup,
             teardown),

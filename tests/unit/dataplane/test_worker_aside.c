@@ -262,6 +262,8 @@ test_a_channel_that_waits_holds_up_nobody_else(void **state)
     work();
     assert_int_equal(t.stored, 10);
     assert_false(weir_worker_waits(t.worker));
+    for (enum weir_stage stage = WEIR_STAGE_receive; stage <= WEIR_STAGE_batch; stage++)
+        assert_int_equal(closed()->total.samples[stage], stage == WEIR_STAGE_lookup ? 0 : 10);
     assert_int_equal(closed()->total.counter[WEIR_COUNTER_template_waits], 2);
     assert_int_equal(closed()->total.counter[WEIR_COUNTER_sequence_reorderings], 0);
     assert_int_equal(closed()->in_flight[WEIR_UNIT_PACKETS], 0);
