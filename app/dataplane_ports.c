@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define MBUFS_PER_QUEUE 8192
 /* A device with one queue has none beside it to share the memory with, and gets all the frames. */
@@ -99,6 +100,15 @@ tell_http(const struct weir_config *config, struct weir_port *port)
     weir_port_tcp_http(port, address);
 }
 
+static uint32_t
+connections_max(const struct weir_dataplane *dataplane)
+{
+    struct rlimit files = {.rlim_cur = RLIM_INFINITY};
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    return weir_topology_connections(&dataplane->config, dataplane->topology.worker_count,
+        files.rlim_cur);
+}
+
 /* Listeners are dealt to the workers in turn, but those of the weir protocol, whose state has one
  * owner. */
 enum weir_err
@@ -133,7 +143,8 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
     }
     if (tcp_count > 0) {
         struct weir_port *port = NULL;
-        const struct weir_tcp_options options = {.connections_max = config->tcp_connections_max,
+        const struct weir_tcp_options options = {
+            .connections_max = connections_max(dataplane),
             .idle_ms = WEIR_TCP_IDLE_MS,
             .key = worker->key,
             .trusted = weir_config_trusted(config),

@@ -11,9 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* Segments, rings, events and libraries; counted on an instance of four threads: 41. */
-#define FILES_BESIDE 64
-
 __attribute__((format(printf, 2, 3))) static void
 tell(weir_doubt_fn *say, const char *format, ...)
 {
@@ -53,7 +50,7 @@ static void
 doubt_files(const struct weir_config *config, weir_doubt_fn *say)
 {
     uint64_t limit = hard_limit(RLIMIT_NOFILE);
-    uint64_t ingest = FILES_BESIDE + config->listener_count;
+    uint64_t ingest = WEIR_DATAPLANE_FILES + config->listener_count;
     for (uint32_t i = 0; i < config->listener_count; i++) {
         if (config->listeners[i].transport == WEIR_CONFIG_TCP) {
             ingest += config->tcp_connections_max;
@@ -61,12 +58,12 @@ doubt_files(const struct weir_config *config, weir_doubt_fn *say)
         }
     }
     uint64_t answers = config->http_port != 0
-        ? FILES_BESIDE + WEIR_HTTP_CONNECTIONS_MAX + WEIR_HTTP_REFUSALS_MAX : 0;
+        ? WEIR_HTTP_FILES + WEIR_HTTP_CONNECTIONS_MAX + WEIR_HTTP_REFUSALS_MAX : 0;
     uint64_t wanted = ingest > answers ? ingest : answers;
     if (limit < wanted)
         tell(say, "open files: %" PRIu64 " are allowed (RLIMIT_NOFILE, ulimit -Hn), and %" PRIu64
-            " are needed where all connections come; further ones are closed at once", limit,
-            wanted);
+            " are needed where all connections come: fewer are taken, and the others closed or "
+            "answered with 503", limit, wanted);
 }
 
 static void

@@ -186,6 +186,16 @@ weir_topology_bytes(const struct weir_topology *topology)
     return total;
 }
 
+uint32_t
+weir_topology_connections(const struct weir_config *config, uint32_t worker_count, uint64_t files)
+{
+    uint64_t beside = WEIR_DATAPLANE_FILES + config->listener_count;
+    uint64_t room = files > beside ? (files - beside) / worker_count : 0;
+    if (room >= config->tcp_connections_max)
+        return config->tcp_connections_max;
+    return room > 0 ? (uint32_t)room : 1;
+}
+
 bool
 weir_topology_doubt(const struct weir_topology *topology, uint64_t bytes, const char *whose,
     char *out, size_t size)

@@ -17,6 +17,9 @@
 #include <stdio.h>
 
 #define WEIR_THREADS_MAX WEIR_HEARTBEATS_MAX /* each worker, the registrar, the writer */
+/* Descriptors of the dataplane beside listeners and connections: 16 of an instance of four stages;
+ * the rest is for segments, checkpoints and what is written aside. */
+#define WEIR_DATAPLANE_FILES 36
 #define WEIR_TOPOLOGY_REGIONS_MAX 16
 /* The worker of all weir listeners: a channel's state has one owner (docs/design/wire.md). */
 #define WEIR_WIRE_WORKER 0
@@ -64,6 +67,11 @@ uint32_t weir_topology_cores(int32_t *cores, uint32_t max);
 
 /* All that the dataplane takes at start, at most. */
 uint64_t weir_topology_bytes(const struct weir_topology *topology);
+
+/* TCP connections that each worker may hold: as configured, or what the limit of open files leaves
+ * beside the log's, which a crowd of connections must not stop. files: that limit. */
+uint32_t weir_topology_connections(const struct weir_config *config, uint32_t worker_count,
+    uint64_t files);
 
 /* Says in out what is doubtful where the plan takes more than there is; else false. whose: as in
  * struct weir_machine_memory. */

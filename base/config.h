@@ -57,7 +57,7 @@ struct weir_config {
     uint8_t huge_pages;          /* enum weir_config_choice */
     bool prefault;               /* take tables and frame ring at start */
     uint32_t eal_memory_mib;
-    uint32_t workers;            /* RX workers; 0 = 1 below four cores, else half of them */
+    uint32_t workers;            /* RX workers; 0 = 1 below four cores, else (cores - 2) / 2 */
     int32_t cores[16];           /* dataplane's cores */
     uint32_t core_count;         /* 0 = the last core(s) allowed */
     bool pin;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,6 +58,8 @@ struct weir_http {
     struct weir_http_events events;
     struct connection *connections;
     uint32_t refusals; /* of them: refused */
+    uint32_t connections_max; /* and refusals_max: as the limit of open files allows */
+    uint32_t refusals_max;
     struct weir_http_stats stats;
 };
 
@@ -372,7 +375,7 @@ on_tick(evutil_socket_t fd, short what, void *context)
     (void)what;
     tend_all(http);
     /* it was paused at a bound, or where descriptors ran out */
-    if (http->refusals < WEIR_HTTP_REFUSALS_MAX)
+    if (http->refusals < http->refusals_max)
         evconnlistener_enable(http->listener);
 }
 
@@ -383,7 +386,7 @@ on_accept(struct event_base *base, void *context)
 {
     struct weir_http *http = context;
     http->stats.connections_total++;
-    if (http->stats.connections >= WEIR_HTTP_CONNECTIONS_MAX)
+    if (http->stats.connections >= http->connections_max)
         tend_all(http);
     struct connection *connection = calloc(1, sizeof *connection);
     struct bufferevent *socket = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
@@ -393,7 +396,7 @@ on_accept(struct event_base *base, void *context)
             bufferevent_free(socket);
         return NULL;
     }
-    bool refused = http->stats.connections - http->refusals >= WEIR_HTTP_CONNECTIONS_MAX;
+    bool refused = http->stats.connections - http->refusals >= http->connections_max;
     *connection = (struct connection){.http = http, .socket = socket, .refused = refused,
         .begun_ns = refused ? weir_mono_ns() : 0, .next = http->connections};
     forget_request(connection);
@@ -401,7 +404,7 @@ on_accept(struct event_base *base, void *context)
     http->stats.connections++;
     http->stats.connections_refused += refused;
     http->refusals += refused;
-    if (http->refusals >= WEIR_HTTP_REFUSALS_MAX)
+    if (http->refusals >= http->refusals_max)
         evconnlistener_disable(http->listener);
     bufferevent_incref(socket);
     bufferevent_setwatermark(socket, EV_READ, 0, WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX);
@@ -436,6 +439,24 @@ listen_on(struct weir_http *http, struct event_base *base, int fd)
     return WEIR_OK;
 }
 
+/* A connection without a descriptor would wait in the kernel, with nobody to answer it: so many are
+ * taken, and told that there are too many, as have one. */
+static void
+bound_connections(struct weir_http *http)
+{
+    enum { ALL = WEIR_HTTP_CONNECTIONS_MAX + WEIR_HTTP_REFUSALS_MAX };
+    struct rlimit files;
+    rlim_t room = ALL;
+    http->connections_max = WEIR_HTTP_CONNECTIONS_MAX;
+    http->refusals_max = WEIR_HTTP_REFUSALS_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+        room = files.rlim_cur > WEIR_HTTP_FILES ? files.rlim_cur - WEIR_HTTP_FILES : 0;
+    if (room >= ALL)
+        return;
+    http->refusals_max = room > 7 ? (uint32_t)room / 4 : 1;
+    http->connections_max = room > http->refusals_max ? (uint32_t)room - http->refusals_max : 1;
+}
+
 enum weir_err
 weir_http_open(struct event_base *base, int listen_fd, const struct weir_http_events *events,
     struct weir_http **out)
@@ -447,6 +468,7 @@ weir_http_open(struct event_base *base, int listen_fd, const struct weir_http_ev
         return weir_fail(WEIR_NOMEM, 0, "http server");
     }
     http->events = *events;
+    bound_connections(http);
     http->server = evhttp_new(base);
     http->tick = event_new(base, -1, EV_PERSIST, on_tick, http);
     enum weir_err err;

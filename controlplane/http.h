@@ -39,6 +39,10 @@
 #define WEIR_HTTP_CONNECTIONS_MAX 256
 /* Connections past the bound that are told so; with those more, accepting pauses. */
 #define WEIR_HTTP_REFUSALS_MAX 64
+/* Descriptors of the process beside connections: 10 of one that is idle; the rest is for segments
+ * that queries read. Where the limit of open files leaves less room than the two bounds above, both
+ * are lower. */
+#define WEIR_HTTP_FILES 24
 #define WEIR_HTTP_REQUEST_S 10
 #define WEIR_HTTP_IDLE_S 30
 #define WEIR_HTTP_REFUSAL_MS 1000 /* a refused connection has so long to ask and be told */

@@ -1,5 +1,6 @@
 """The processes themselves: what they inherit, what they follow while they run, what they give up."""
 import os
+import random
 import resource
 import signal
 import socket
@@ -204,6 +205,68 @@ def test_files_have_modes_of_their_own_whatever_the_mask():
             for folder, _, files in os.walk(os.path.join(weir.data, "log")):
                 for name in files:
                     assert os.stat(os.path.join(folder, name)).st_mode & 0o027 == 0, name
+
+
+# limits
+
+def test_a_crowd_of_connections_with_few_descriptors_is_answered_or_closed():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    weir = Child("--log-segment-size", "16MiB", "--flush-interval", "5ms", before=limit)
+    with weir:
+        says(weir, 'event=doubtful_configuration reason="open files: 64 are allowed')
+        crowd = [socket.create_connection(("127.0.0.1", weir.influx_tcp)) for _ in range(100)]
+        answers = []
+        for sender in crowd:
+            sender.settimeout(120)
+            try:
+                sender.sendall(b"m v=1\n")
+                sender.shutdown(socket.SHUT_WR)
+                answers.append(sender.recv(64))
+            except OSError as error:
+                assert not isinstance(error, TimeoutError), "accepted, and never answered"
+                answers.append(b"")
+            sender.close()
+        assert any(answer.startswith(b"ok 1 0 ") for answer in answers), answers
+        assert all(answer == b"" or answer.startswith(b"ok 1 0 ") for answer in answers), answers
+        # as many as there may be are there at a time, and the log goes on to its next files
+        idle = [socket.create_connection(("127.0.0.1", weir.influx_tcp)) for _ in range(100)]
+        values = "".join(f"fill,h={i} f={random.random()!r} TIME\n" for i in range(20000))
+        for pack in range(1000):
+            text = values.replace("TIME", str((int(time.time()) * 1000 + pack) * 10**6)).encode()
+            assert weir.send_tcp(text).startswith(b"ok 20000 0 ")
+            if sum(name.endswith(".seg")
+                   for name in os.listdir(os.path.join(weir.data, "log", "0"))) > 2:
+                break
+        else:
+            raise AssertionError("no segment is made")
+        for connection in idle:
+            connection.close()
+        # HTTP: every one of a crowd is told something
+        crowd = [socket.create_connection(("127.0.0.1", weir.http)) for _ in range(100)]
+        for client in crowd:
+            client.settimeout(120)
+            client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        told = []
+        for client in crowd:
+            try:
+                told.append(client.recv(12))
+            except ConnectionResetError:
+                told.append(b"")
+            client.close()
+        assert set(told) <= {b"HTTP/1.1 200", b"HTTP/1.1 503", b""}, set(told)
+        assert b"HTTP/1.1 200" in told
+        assert weir.get("/healthz")[0] == 200
+        assert "event=io_error" not in weir.log() and "child_died" not in weir.log()
+
+
+def test_less_memory_than_is_planned_is_said_before_the_start():
+    for name, limit in (("RLIMIT_AS", resource.RLIMIT_AS),):
+        check = subprocess.run([os.path.join(BIN, "weir"), "check"], capture_output=True, text=True,
+                               preexec_fn=lambda limit=limit: resource.setrlimit(limit, (
+                                   220 << 20, 220 << 20)))
+        assert check.returncode == 0, check
+        assert f"{name} (ulimit -v) allows 220 MiB" in check.stderr, check.stderr
 
 
 # both families

@@ -163,6 +163,40 @@ test_a_plan_that_the_machine_cannot_hold_is_doubted(void **state)
     assert_non_null(strstr(doubt, "and it has "));
 }
 
+/* weir.yaml and config.h say so. */
+static void
+test_workers_are_half_of_what_registrar_and_writer_leave(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    for (uint32_t count = 4; count <= 34; count++) {
+        int32_t many[34];
+        struct weir_topology plan;
+        for (int32_t i = 0; i < 34; i++)
+            many[i] = i;
+        assert_int_equal(weir_topology_plan(&config, many, count, &plan), WEIR_OK);
+        uint32_t half = (count - 2) / 2;
+        assert_int_equal(plan.worker_count, half < WEIR_WORKERS_MAX ? half : WEIR_WORKERS_MAX);
+        assert_int_equal(plan.thread_count, plan.worker_count + 2);
+    }
+}
+
+static void
+test_connections_leave_the_log_its_descriptors(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    uint64_t beside = WEIR_DATAPLANE_FILES + config.listener_count;
+    uint32_t wanted = config.tcp_connections_max;
+    assert_int_equal(weir_topology_connections(&config, 1, UINT64_MAX), wanted);
+    assert_int_equal(weir_topology_connections(&config, 1, beside + wanted), wanted);
+    assert_int_equal(weir_topology_connections(&config, 1, beside + wanted - 1), wanted - 1);
+    assert_int_equal(weir_topology_connections(&config, 2, beside + wanted), wanted / 2);
+    assert_int_equal(weir_topology_connections(&config, 2, 0), 1);
+}
+
 int
 main(void)
 {
@@ -174,6 +208,8 @@ main(void)
         cmocka_unit_test(test_configured_cores_are_taken_and_foreign_ones_refused),
         cmocka_unit_test(test_without_pinning_no_thread_has_a_core),
         cmocka_unit_test(test_memory_follows_the_configuration),
+        cmocka_unit_test(test_workers_are_half_of_what_registrar_and_writer_leave),
+        cmocka_unit_test(test_connections_leave_the_log_its_descriptors),
         cmocka_unit_test(test_a_plan_that_the_machine_cannot_hold_is_doubted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
