@@ -143,6 +143,8 @@ weir_net_send(int fd, const void *data, size_t size)
         ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
+        if (sent < 0 && errno == EAGAIN)
+            return weir_fail(WEIR_IO, 0, "send: the other side takes nothing any more");
         if (sent < 0)
             return weir_fail(WEIR_IO, errno, "send");
         at += sent;

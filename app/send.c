@@ -4,16 +4,19 @@
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
+#include "app/send_records.h"
 #include "app/words.h"
 #include "base/clock.h"
 #include "base/escape.h"
 #include "client/wire.h"
+#include "controlplane/time_text.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,9 +36,11 @@ struct sender {
     int64_t started_ns;
     uint64_t lines;
     uint64_t packets;
+    int timeout_ms;
     size_t used;
     uint64_t held; /* lines in the buffer */
     uint8_t buffer[DATAGRAM_MAX];
+    struct weir_send_records records; /* by UDP */
 };
 
 void
@@ -124,40 +129,168 @@ flush(struct sender *sender)
     return err;
 }
 
-/* One line with its newline. */
+/* One line of a stream, as it comes from the source. */
 static enum weir_err
-add_line(struct sender *sender, const char *line, size_t size)
+add_stretch(struct sender *sender, const char *line, size_t size)
 {
-    if (sender->tcp && size > sizeof sender->buffer) {
-        enum weir_err err = flush(sender);
-        sender->lines++;
-        return err == WEIR_OK ? weir_net_send(sender->fd, line, size) : err;
-    }
-    if (size > sizeof sender->buffer)
-        return weir_fail(WEIR_INVALID, 0, "line %" PRIu64 " of %zu bytes fits no datagram",
-            sender->lines + sender->held + 1, size);
-    if (sender->used > 0 && sender->used + size > sender->limit) {
+    if (sender->used + size > sizeof sender->buffer) {
         enum weir_err err = flush(sender);
         if (err != WEIR_OK)
             return err;
     }
+    if (size > sizeof sender->buffer) {
+        sender->lines++;
+        return weir_net_send(sender->fd, line, size);
+    }
     memcpy(sender->buffer + sender->used, line, size);
+    sender->used += size;
+    sender->held++;
+    /* a slow rate sends line by line instead of waiting for a full buffer */
+    return sender->rate != 0 && sender->rate < WEIR_SEND_SLOW ? flush(sender) : WEIR_OK;
+}
+
+static enum weir_err
+send_stream(struct sender *sender, struct weir_send_source *source)
+{
+    size_t size;
+    bool ended = true; /* the last line */
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK && weir_send_source_next(source, &size)) {
+        ended = source->line[size - 1] == '\n';
+        err = add_stretch(sender, source->line, size);
+    }
+    /* the end of a connection may be a cut one; the end of a file is not, and the line is whole */
+    if (err == WEIR_OK && !ended && source->error == 0) {
+        err = add_stretch(sender, "\n", 1);
+        sender->held -= sender->held > 0;
+    }
+    return err == WEIR_OK ? flush(sender) : err;
+}
+
+/* One record, with a newline behind it. Weir would refuse one that has a reason: it goes alone in
+ * its datagram, because it could make its neighbours part of itself. */
+static enum weir_err
+add_record(void *context, const struct weir_record *record)
+{
+    struct sender *sender = context;
+    size_t size = record->size + 1;
+    bool bad = record->reason != WEIR_REASON_NONE;
+    enum weir_err err = WEIR_OK;
+    if (bad)
+        weir_send_records_tell(&sender->records, record, weir_reason_names[record->reason]);
+    if (size > sizeof sender->buffer || record->reason == WEIR_REASON_line_too_long) {
+        if (!bad)
+            weir_send_records_tell(&sender->records, record, "fits no datagram");
+        return WEIR_OK;
+    }
+    if (bad || sender->used + size > sender->limit)
+        err = flush(sender);
+    if (err != WEIR_OK)
+        return err;
+    memcpy(sender->buffer + sender->used, record->text, record->size);
+    sender->buffer[sender->used + record->size] = '\n';
     sender->used += size;
     sender->held++;
     /* a slow rate sends line by line instead of waiting for a full datagram */
     bool slow = sender->rate != 0 && sender->rate < WEIR_SEND_SLOW;
-    return slow || sender->used >= sender->limit ? flush(sender) : WEIR_OK;
+    return bad || slow || sender->used >= sender->limit ? flush(sender) : WEIR_OK;
 }
 
-/* Says so where nothing comes for a while; many new series take Weir some seconds too. */
-static void
-await_answer(const struct sender *sender)
+static enum weir_err
+send_datagrams(struct sender *sender, struct weir_send_source *source)
 {
-    struct pollfd wait = {.fd = sender->fd, .events = POLLIN};
-    if (poll(&wait, 1, WEIR_SEND_DOUBT_MS) == 0)
-        weir_line_print(stderr, "weir send: no answer in %d s: is %s a port of Weir for lines? "
-            "Waiting %d s more", WEIR_SEND_DOUBT_MS / 1000, sender->address,
-            (WEIR_SEND_WAIT_MS - WEIR_SEND_DOUBT_MS) / 1000);
+    uint8_t seed[WEIR_HASH_SEED_BYTES];
+    bool final = false;
+    if (getrandom(seed, sizeof seed, 0) != sizeof seed)
+        return weir_fail(WEIR_IO, errno, "getrandom");
+    weir_send_records_init(&sender->records, seed, source->graphite);
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK && !final)
+        err = weir_send_records_read(&sender->records, source, add_record, sender, &final);
+    /* what was read before a failure goes out all the same */
+    enum weir_err flushed = err == WEIR_OK || source->error != 0 ? flush(sender) : err;
+    err = err == WEIR_OK ? flushed : err;
+    if (err == WEIR_OK && sender->chaos != NULL)
+        err = weir_chaos_flush(sender->chaos);
+    weir_send_records_tell_rest(&sender->records);
+    return err;
+}
+
+/* Waits until something of the answer is there; says so where nothing comes for a while: many new
+ * series take Weir some seconds too. */
+static enum weir_err
+await_answer(const struct sender *sender, int64_t until_ns, bool *doubted)
+{
+    for (;;) {
+        int left_ms = weir_net_left_ms(until_ns);
+        if (left_ms == 0)
+            return weir_fail(WEIR_IO, 0, "no answer of %s in %g s (--timeout): not known to be "
+                "durable", sender->address, sender->timeout_ms / 1e3);
+        bool doubts = !*doubted && sender->timeout_ms > WEIR_SEND_DOUBT_MS;
+        struct pollfd wait = {.fd = sender->fd, .events = POLLIN};
+        int wait_ms = doubts && left_ms > WEIR_SEND_DOUBT_MS ? WEIR_SEND_DOUBT_MS : left_ms;
+        int ready = poll(&wait, 1, wait_ms);
+        if (ready > 0)
+            return WEIR_OK;
+        if (ready == 0 && doubts) {
+            *doubted = true;
+            weir_line_print(stderr, "weir send: no answer in %d s: is %s a port of Weir for lines? "
+                "Waiting %d s more", WEIR_SEND_DOUBT_MS / 1000, sender->address,
+                weir_net_left_ms(until_ns) / 1000);
+        }
+    }
+}
+
+/* Receives the answer's line, or as much of one as comes. */
+static enum weir_err
+receive_line(const struct sender *sender, char *answer, size_t room)
+{
+    size_t used = 0;
+    bool doubted = false;
+    int64_t until_ns = weir_mono_ns() + (int64_t)sender->timeout_ms * 1000000;
+    while (used + 1 < room && (used == 0 || answer[used - 1] != '\n')) {
+        enum weir_err err = await_answer(sender, until_ns, &doubted);
+        if (err != WEIR_OK)
+            return err;
+        ssize_t got = recv(sender->fd, answer + used, room - 1 - used, MSG_DONTWAIT);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (got < 0)
+            return weir_fail(WEIR_IO, errno, "no answer of %s: not known to be durable",
+                sender->address);
+        if (got == 0)
+            break;
+        doubted = true; /* something came */
+        used += (size_t)got;
+    }
+    answer[used] = '\0';
+    return WEIR_OK;
+}
+
+/* A whole number without sign, and what stands behind it. */
+static bool
+read_count(const char **at, char behind, uint64_t *out)
+{
+    const char *start = *at;
+    *out = 0;
+    for (; **at >= '0' && **at <= '9'; (*at)++)
+        if (__builtin_mul_overflow(*out, 10u, out) ||
+            __builtin_add_overflow(*out, (uint64_t)(**at - '0'), out))
+            return false;
+    if (*at == start || **at != behind)
+        return false;
+    (*at)++;
+    return true;
+}
+
+bool
+weir_send_read_ok(const char *answer, uint64_t *accepted, uint64_t *rejected, uint64_t *offset)
+{
+    if (strncmp(answer, "ok ", 3) != 0)
+        return false;
+    const char *at = answer + 3;
+    return read_count(&at, ' ', accepted) && read_count(&at, ' ', rejected) &&
+        read_count(&at, '\n', offset) && *at == '\0';
 }
 
 /* Waits for `ok ACCEPTED REJECTED OFFSET`. */
@@ -165,24 +298,12 @@ static enum weir_err
 take_answer(const struct sender *sender)
 {
     char answer[256];
-    size_t used = 0;
+    uint64_t accepted, rejected, offset;
     if (shutdown(sender->fd, SHUT_WR) != 0)
         return weir_fail(WEIR_IO, errno, "half-close");
-    await_answer(sender);
-    while (used + 1 < sizeof answer) {
-        ssize_t got = recv(sender->fd, answer + used, sizeof answer - 1 - used, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return weir_fail(WEIR_IO, errno, "no answer of %s: not known to be durable",
-                sender->address);
-        if (got == 0)
-            break;
-        used += (size_t)got;
-        if (answer[used - 1] == '\n')
-            break;
-    }
-    answer[used] = '\0';
+    enum weir_err err = receive_line(sender, answer, sizeof answer);
+    if (err != WEIR_OK)
+        return err;
     if (strncmp(answer, "WACK", 4) == 0)
         return weir_fail(WEIR_IO, 0, "%s speaks the weir protocol: --proto weir",
             sender->address);
@@ -190,12 +311,12 @@ take_answer(const struct sender *sender)
     if (strcmp(answer, "error disk_full\n") == 0)
         return weir_fail(WEIR_FULL, 0, "the log of %s is full: nothing of this connection is known "
             "to be durable; raise log.size_max or make room, and send it again", sender->address);
-    if (strncmp(answer, "ok ", 3) != 0)
-        return weir_fail(WEIR_IO, 0, "the answer is not ok: not known to be durable");
-    uint64_t accepted;
-    uint64_t rejected;
-    if (sscanf(answer, "ok %" SCNu64 " %" SCNu64 " ", &accepted, &rejected) != 2)
-        return weir_fail(WEIR_IO, 0, "the answer has no counts: not known to be durable");
+    if (answer[0] == '\0')
+        return weir_fail(WEIR_IO, 0, "%s closed the connection without an answer: not known to be "
+            "durable", sender->address);
+    if (!weir_send_read_ok(answer, &accepted, &rejected, &offset))
+        return weir_fail(WEIR_IO, 0, "the answer is not `ok ACCEPTED REJECTED OFFSET`: not known "
+            "to be durable");
     if (rejected > 0)
         return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected" WEIR_SEND_WHY, rejected,
             weir_plural(rejected));
@@ -218,19 +339,21 @@ report(const struct sender *sender, const struct weir_send_options *options)
 static enum weir_err
 send_all(struct sender *sender, struct weir_send_source *source)
 {
-    size_t size;
-    enum weir_err err = WEIR_OK;
     sender->started_ns = weir_mono_ns();
-    while (err == WEIR_OK && weir_send_source_next(source, &size))
-        err = add_line(sender, source->line, size);
-    if (err == WEIR_OK)
-        err = flush(sender);
-    if (err == WEIR_OK && sender->chaos != NULL)
-        err = weir_chaos_flush(sender->chaos);
+    enum weir_err err = sender->tcp ? send_stream(sender, source) : send_datagrams(sender, source);
     if (err == WEIR_OK)
         err = sender->tcp ? take_answer(sender) : await_refusal(sender->fd);
     /* what was read before is told of all the same */
     return err == WEIR_OK ? weir_send_source_ended(source) : err;
+}
+
+/* Nobody answers by UDP, but what does not parse is known here. */
+static enum weir_err
+judge(const struct sender *sender)
+{
+    uint64_t refused = sender->records.refused;
+    return refused == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s of these Weir "
+        "refuses", refused, weir_plural(refused));
 }
 
 /* By a text protocol. */
@@ -242,14 +365,17 @@ send_text(const struct weir_send_options *options, struct weir_send_source *sour
     sender.limit = sender.tcp ? sizeof sender.buffer : options->datagram;
     sender.rate = options->rate;
     sender.address = sender.tcp ? options->tcp : options->udp;
+    sender.timeout_ms = options->timeout_ms;
     enum weir_err err =
-        weir_net_connect(sender.address, sender.tcp, WEIR_SEND_WAIT_MS, &sender.fd);
+        weir_net_connect(sender.address, sender.tcp, options->timeout_ms, &sender.fd);
     if (err == WEIR_OK && options->has_chaos)
         err = weir_chaos_new(&options->chaos, emit, &sender, &sender.chaos);
     if (err == WEIR_OK)
         err = send_all(&sender, source);
-    if (err == WEIR_OK && !sender.tcp)
+    if (err == WEIR_OK && !sender.tcp) {
         report(&sender, options);
+        err = judge(&sender);
+    }
     if (sender.fd >= 0)
         close(sender.fd);
     weir_chaos_free(sender.chaos);
@@ -259,8 +385,9 @@ send_text(const struct weir_send_options *options, struct weir_send_source *sour
 /* What the command line says. */
 struct words {
     const char *proto;
-    const char *lines; /* NULL: not said, as the next two */
+    const char *lines; /* NULL: not said, as the next three */
     const char *chaos;
+    const char *timeout;
     const char *path;
     bool generate, series, datagram, sender; /* said */
 };
@@ -322,6 +449,13 @@ check_options(const struct words *words, struct weir_send_options *options,
     enum weir_err err = check_words(words, options, weir);
     if (err == WEIR_OK)
         err = check_numbers(words, options, source, weir);
+    int64_t timeout_ms;
+    if (err == WEIR_OK && words->timeout != NULL) {
+        err = weir_duration_parse(words->timeout, &timeout_ms);
+        if (err != WEIR_OK)
+            return weir_fail(err, 0, "--timeout %s: %s", words->timeout, weir_err_detail());
+        options->timeout_ms = timeout_ms < INT32_MAX ? (int)timeout_ms : INT32_MAX;
+    }
     options->has_chaos = words->chaos != NULL;
     return err == WEIR_OK && options->has_chaos ? weir_chaos_parse(words->chaos, &options->chaos)
                                                 : err;
@@ -332,7 +466,8 @@ weir_command_send(int argc, char **argv)
 {
     struct words words = {.proto = "influx"};
     int word_count = 1;
-    struct weir_send_options send = {.datagram = DATAGRAM_DEFAULT};
+    struct weir_send_options send = {.datagram = DATAGRAM_DEFAULT,
+        .timeout_ms = WEIR_SEND_WAIT_MS};
     struct weir_send_source source = {.series = 100};
     const struct weir_option options[] = {{"udp", &send.udp, NULL, NULL},
         {"tcp", &send.tcp, NULL, NULL}, {"proto", &words.proto, NULL, NULL},
@@ -340,7 +475,7 @@ weir_command_send(int argc, char **argv)
         {"series", NULL, &words.series, &source.series}, {"rate", NULL, NULL, &send.rate},
         {"datagram", NULL, &words.datagram, &send.datagram},
         {"sender", NULL, &words.sender, &send.sender}, {"chaos", &words.chaos, NULL, NULL},
-        {NULL, NULL, NULL, NULL}};
+        {"timeout", &words.timeout, NULL, NULL}, {NULL, NULL, NULL, NULL}};
     enum weir_err err = weir_options_parse(options, argc, argv, &words.path, &word_count);
     if (err == WEIR_OK)
         err = check_options(&words, &send, &source);
@@ -365,13 +500,16 @@ weir_usage_send(FILE *out)
         "       weir send --tcp ADDR:PORT [OPTIONS] [FILE]\n\n"
         "Sends the lines of FILE, or of standard input. By TCP it closes its half, waits for the\n"
         "answer `ok ACCEPTED REJECTED OFFSET` (all of it is durable) and prints it. Exit code 0\n"
-        "only then and where REJECTED is 0, else 1. By UDP nobody answers; a machine on which\n"
-        "nobody listens to the port mostly says so, and where that comes within 0.1 s of the last\n"
-        "datagram, the exit code is 1.\n\n"
+        "only then and where REJECTED is 0, else 1. By UDP nobody answers; datagrams end between\n"
+        "records, and one that Weir refuses is told, sent alone, and ends in exit code 1. A\n"
+        "machine on which nobody listens to the port mostly says so, and where that comes within\n"
+        "0.1 s of the last datagram, the exit code is 1 too.\n\n"
         "  --generate COUNT   send COUNT made-up lines and no FILE, times ending now\n"
         "  --series N         series among them (default 100)\n"
         "  --proto P          influx (default), graphite or weir\n"
         "  --rate N           lines a second (default 0: as fast as it goes)\n"
+        "  --timeout T        longest wait for a connection, for the other side to take more, and\n"
+        "                     for its answer (default 30s)\n"
         "  --datagram BYTES   by UDP: lines are packed into datagrams of this size (default %d)\n"
         "  --chaos SEED,LOSS,DUP,REORDER\n"
         "                     by UDP: lose, double and delay (by up to 1,023 others) datagrams,\n"

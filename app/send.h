@@ -2,7 +2,8 @@
  *
  *   send.c        the command; text protocols
  *   send_source.c lines of a file, of standard input, or made up
- *   send_points.c the same lines as points of series, and
+ *   send_records.c the same lines as records, by the rules of Weir
+ *   send_points.c these as points of series, and
  *   send_weir.c   these by the weir protocol
  *
  * Threads: the main thread
@@ -18,7 +19,7 @@
 
 /* Behind a number of records that were rejected. */
 #define WEIR_SEND_WHY "; /metrics counts the reasons, of all senders together"
-#define WEIR_SEND_WAIT_MS 30000 /* for an answer of the other side */
+#define WEIR_SEND_WAIT_MS 30000 /* for the other side, where nothing else is said */
 /* After so long without a word the other side may be somebody else. Weir acknowledges what is
  * durable within milliseconds, and says within a second where its log takes nothing. */
 #define WEIR_SEND_DOUBT_MS 5000
@@ -33,6 +34,7 @@ struct weir_send_options {
     bool has_chaos;    /* UDP only */
     struct weir_chaos_options chaos;
     uint64_t sender;   /* weir; 0: a random one */
+    int timeout_ms;    /* for a connection, for progress, and for the answer */
 };
 
 struct weir_send_source {
@@ -63,6 +65,10 @@ enum weir_err weir_send_source_fill(struct weir_send_source *source, uint8_t *ou
 
 /* Sleeps until `lines` sent since started_ns are due. */
 void weir_send_pace(int64_t started_ns, uint64_t lines, uint64_t rate);
+/* Reads `ok ACCEPTED REJECTED OFFSET` and a newline: three whole numbers of 64 bits, and nothing
+ * else. */
+bool weir_send_read_ok(const char *answer, uint64_t *accepted, uint64_t *rejected,
+    uint64_t *offset) WEIR_MUST_USE;
 /* Sends one datagram. */
 enum weir_err weir_send_datagram(int fd, const uint8_t *packet, size_t size) WEIR_MUST_USE;
 /* What went out by UDP. */

@@ -1,15 +1,11 @@
 /* Lines to points and series. */
 #include "app/send_points.h"
 
-#include "base/clock.h"
-#include "base/escape.h"
 #include "base/sample.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TOLD_MAX 5 /* refused lines that are shown */
 
 /* Room for one more element; false where there is no memory. */
 static bool
@@ -52,24 +48,6 @@ grow_slots(struct weir_send_points *points)
     return WEIR_OK;
 }
 
-static void
-tell_refused(struct weir_send_points *points, const struct weir_record *record, const char *reason)
-{
-    if (points->refused++ >= TOLD_MAX)
-        return;
-    fprintf(stderr, "weir send: refused, %s: ", reason);
-    weir_escape_print(WEIR_ESCAPE_TERMINAL, record->text, record->size < 60 ? record->size : 60,
-        stderr);
-    fputs(record->size > 60 ? "...\n" : "\n", stderr);
-}
-
-void
-weir_send_points_tell_rest(const struct weir_send_points *points)
-{
-    if (points->refused > TOLD_MAX)
-        fprintf(stderr, "weir send: and %" PRIu64 " more refused\n", points->refused - TOLD_MAX);
-}
-
 /* Keeps the labels of a new series for its template. WEIR_INVALID where there can be none. */
 static enum weir_err
 keep_labels(struct weir_send_points *points, const struct weir_record *record,
@@ -79,10 +57,11 @@ keep_labels(struct weir_send_points *points, const struct weir_record *record,
     size_t size;
     if (points->line.text != record->text)
         points->line_begun =
-            points->protocol->labels_begin(&points->line, record->text, record->size);
+            points->records.protocol->labels_begin(&points->line, record->text, record->size);
     if (points->line_begun != WEIR_OK)
         return WEIR_INVALID; /* every field of the line */
-    if (points->protocol->labels_field(&points->line, point->field, labels, &size) != WEIR_OK)
+    if (points->records.protocol->labels_field(&points->line, point->field, labels, &size) !=
+        WEIR_OK)
         return WEIR_INVALID;
     size_t at = 0;
     struct weir_label label;
@@ -126,18 +105,20 @@ find_series(struct weir_send_points *points, const struct weir_record *record,
 }
 
 static enum weir_err
-take_record(struct weir_send_points *points, const struct weir_record *record)
+take_record(void *context, const struct weir_record *record)
 {
+    struct weir_send_points *points = context;
     if (record->reason != WEIR_REASON_NONE) {
-        tell_refused(points, record, weir_reason_names[record->reason]);
+        weir_send_records_tell(&points->records, record, weir_reason_names[record->reason]);
         return WEIR_OK;
     }
     for (uint32_t i = 0; i < record->point_count; i++) {
-        const struct weir_point *point = &points->parsed.points[record->point_first + i];
+        const struct weir_point *point = &points->records.parsed.points[record->point_first + i];
         uint32_t series;
         enum weir_err err = find_series(points, record, point, &series);
         if (err == WEIR_INVALID) {
-            tell_refused(points, record, weir_reason_names[WEIR_REASON_bad_labels]);
+            weir_send_records_tell(&points->records, record,
+                weir_reason_names[WEIR_REASON_bad_labels]);
             continue;
         }
         if (err != WEIR_OK)
@@ -157,42 +138,10 @@ take_record(struct weir_send_points *points, const struct weir_record *record)
     return WEIR_OK;
 }
 
-/* Parses the whole lines of the block, and keeps what is left of it. */
-static enum weir_err
-parse_block(struct weir_send_points *points, bool final)
-{
-    struct weir_packet packet = {.data = points->block,
-        .size = (uint32_t)points->used,
-        .final = final,
-        .skip_line = points->skip_line,
-        .receive_ms = weir_wall_ms()};
-    size_t at = 0, before;
-    enum weir_err err = WEIR_OK;
-    do {
-        before = at;
-        weir_parsed_reset(&points->parsed);
-        points->line.text = NULL;
-        at = points->protocol->parse(&points->context, &packet, at, &points->parsed);
-        for (uint32_t i = 0; i < points->parsed.record_count && err == WEIR_OK; i++)
-            err = take_record(points, &points->parsed.records[i]);
-        for (int i = 0; i < WEIR_REASON_COUNT; i++)
-            points->fields_refused[i] += points->parsed.samples_rejected[i];
-    } while (at != before && at < points->used && err == WEIR_OK);
-    points->skip_line = packet.skip_line;
-    points->used -= at;
-    memmove(points->block, points->block + at, points->used);
-    return err;
-}
-
 void
 weir_send_points_init(struct weir_send_points *points, const uint8_t *seed, bool graphite)
 {
-    weir_hash_key_init(&points->key, seed);
-    points->protocol = &weir_protocols[graphite ? WEIR_PROTO_GRAPHITE : WEIR_PROTO_INFLUX];
-    points->context = (struct weir_parse_context){.key = &points->key,
-        .time_min_ms = INT64_MIN,
-        .time_max_ms = INT64_MAX,
-        .refusal = WEIR_REASON_NONE};
+    weir_send_records_init(&points->records, seed, graphite);
 }
 
 void
@@ -208,12 +157,6 @@ enum weir_err
 weir_send_points_read(struct weir_send_points *points, struct weir_send_source *source,
     bool *final)
 {
-    size_t got;
-    enum weir_err err = weir_send_source_fill(source, points->block + points->used,
-        WEIR_SEND_BLOCK_BYTES - points->used, &got);
-    if (err != WEIR_OK)
-        return err;
-    points->used += got;
-    *final = got == 0;
-    return parse_block(points, *final);
+    points->line.text = NULL; /* it lay in the last block */
+    return weir_send_records_read(&points->records, source, take_record, points, final);
 }

@@ -1,7 +1,6 @@
-/* send_points: lines of a source as points of series, for `weir send --proto weir`.
+/* send_points: records of a source as points of series, for `weir send --proto weir`.
  *
- * Lines are read in blocks. A block is what the source has ready, so that a slow pipe is not held
- * back. A series is known by the keyed hash of its text in the line, as in Weir itself.
+ * A series is known by the keyed hash of its text in the line, as in Weir itself.
  *
  * Threads: the main thread
  * Memory:  grows with the series and with the points of a block
@@ -10,10 +9,7 @@
 #ifndef WEIR_APP_SEND_POINTS_H
 #define WEIR_APP_SEND_POINTS_H
 
-#include "app/send.h"
-#include "dataplane/parse.h"
-
-#define WEIR_SEND_BLOCK_BYTES (1u << 20)
+#include "app/send_records.h"
 
 struct weir_send_series {
     struct weir_hash128 raw;
@@ -37,25 +33,17 @@ struct weir_send_points {
     /* of all so far */
     struct weir_send_series *series;
     uint32_t series_count;
-    uint64_t refused; /* lines */
-    uint64_t fields_refused[WEIR_REASON_COUNT];
+    struct weir_send_records records;
     /* canonical labels of the series that came since then, as a definition list */
     uint8_t *labels;
     size_t labels_used;
 
     /* inside */
-    const struct weir_protocol *protocol;
-    struct weir_parse_context context;
-    struct weir_hash_key key;
     uint32_t room;
     uint32_t series_room;
     size_t labels_room;
     uint32_t *slots; /* by hash: series + 1, 0 free */
     uint32_t slot_count;
-    bool skip_line;
-    size_t used; /* bytes of the block */
-    uint8_t block[WEIR_SEND_BLOCK_BYTES + WEIR_PACKET_SLACK];
-    struct weir_parsed parsed;
     struct weir_line_labels line;
     enum weir_err line_begun; /* what beginning with line came to */
 };
@@ -63,8 +51,6 @@ struct weir_send_points {
 /* The struct is zeroed. seed: WEIR_HASH_SEED_BYTES random ones. */
 void weir_send_points_init(struct weir_send_points *points, const uint8_t *seed, bool graphite);
 void weir_send_points_fini(struct weir_send_points *points);
-/* Says on standard error how many refused lines were not shown there, where there are any. */
-void weir_send_points_tell_rest(const struct weir_send_points *points);
 /* Reads the next block. *final: there is no more behind it. */
 enum weir_err weir_send_points_read(struct weir_send_points *points,
     struct weir_send_source *source, bool *final) WEIR_MUST_USE;

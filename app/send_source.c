@@ -73,8 +73,10 @@ weir_send_source_fill(struct weir_send_source *source, uint8_t *out, size_t room
         ssize_t got;
         while ((got = read(fileno(source->file), out, room)) < 0 && errno == EINTR)
             continue;
-        if (got < 0)
-            return weir_fail(WEIR_IO, errno, "read %s", source->name);
+        if (got < 0) {
+            source->error = errno;
+            return weir_send_source_ended(source);
+        }
         *size = (size_t)got;
         return WEIR_OK;
     }

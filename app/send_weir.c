@@ -9,7 +9,6 @@
 #include "app/net.h"
 #include "app/words.h"
 #include "base/clock.h"
-#include "base/config_keys.h"
 #include "base/escape.h"
 #include "client/weir_client.h"
 #include "client/wire.h"
@@ -96,17 +95,24 @@ tell_full(struct work *work, const struct channel *channel)
     if (work->told_full || weir_client_status(channel->client) != WEIR_WIRE_DISK_FULL)
         return;
     work->told_full = true;
-    weir_line_print(stderr, "weir send: the log of %s is full; waiting up to %d s for room",
-        work->options->tcp, WEIR_SEND_WAIT_MS / 1000);
+    weir_line_print(stderr, "weir send: the log of %s is full; waiting up to %g s for room",
+        work->options->tcp, work->options->timeout_ms / 1e3);
 }
 
 /* One who has said nothing yet on any channel is not waited for as long as Weir is. */
+static int
+patience_ms(struct work *work)
+{
+    int whole_ms = work->options->timeout_ms;
+    return has_heard(work) || whole_ms < WEIR_SEND_DOUBT_MS ? whole_ms : WEIR_SEND_DOUBT_MS;
+}
+
 static int
 wait_acks(struct work *work, const struct channel *channel, uint64_t unacked_max)
 {
     int err = -ETIME;
     for (int waited_ms = 0; err == -ETIME &&
-         waited_ms < (has_heard(work) ? WEIR_SEND_WAIT_MS : WEIR_SEND_DOUBT_MS);
+         waited_ms < patience_ms(work);
          waited_ms += WAIT_STEP_MS) {
         if (waited_ms >= TELL_FULL_MS)
             tell_full(work, channel);
@@ -124,8 +130,8 @@ await_acks(struct work *work, const struct channel *channel, uint64_t unacked_ma
     if (err == -EPROTO)
         return weir_fail(WEIR_IO, 0, "%s does not speak the weir protocol", work->options->tcp);
     if (err == -ETIME && !heard)
-        return weir_fail(WEIR_IO, 0, "no acknowledgement in %d s: does %s speak the weir protocol?",
-            WEIR_SEND_DOUBT_MS / 1000, work->options->tcp);
+        return weir_fail(WEIR_IO, 0, "no acknowledgement in %g s: does %s speak the weir protocol?",
+            patience_ms(work) / 1e3, work->options->tcp);
     int status = weir_client_status(channel->client);
     if (err == -ETIME && status == WEIR_WIRE_DISK_FULL)
         return weir_fail(WEIR_FULL, 0, "the log of %s is full: what it has not "
@@ -147,11 +153,11 @@ open_channel(struct work *work)
             "in too small portions", CHANNELS_MAX, WEIR_CLIENT_TEMPLATES_MAX);
     struct channel *channel = &work->channels[work->channel_count];
     *channel = (struct channel){.fd = -1};
-    char host[64];
+    char host[WEIR_NET_HOST_MAX];
     uint16_t port;
-    enum weir_err err = config_parse_address(address, host, &port);
+    enum weir_err err = weir_net_resolve(address, host, &port);
     if (err == WEIR_OK && !tcp)
-        err = weir_net_connect(address, false, WEIR_SEND_WAIT_MS, &channel->fd);
+        err = weir_net_connect(address, false, options->timeout_ms, &channel->fd);
     if (err == WEIR_OK && options->has_chaos) {
         struct weir_chaos_options chaos = options->chaos;
         chaos.seed += work->channel_count;
@@ -467,11 +473,11 @@ print_truth(const struct work *work)
 static enum weir_err
 report(const struct work *work)
 {
+    const uint64_t *refused = work->read.records.fields_refused;
     for (int i = 0; i < WEIR_REASON_COUNT; i++)
-        if (work->read.fields_refused[i] > 0)
-            fprintf(stderr, "weir send: %" PRIu64 " sample%s not sent: %s\n",
-                work->read.fields_refused[i], weir_plural(work->read.fields_refused[i]),
-                weir_reason_names[i]);
+        if (refused[i] > 0)
+            fprintf(stderr, "weir send: %" PRIu64 " sample%s not sent: %s\n", refused[i],
+                weir_plural(refused[i]), weir_reason_names[i]);
     if (work->options->has_chaos)
         print_truth(work);
     else if (work->options->tcp != NULL)
@@ -482,9 +488,9 @@ report(const struct work *work)
     if (work->rejected > 0)
         return weir_fail(WEIR_IO, 0, "%" PRIu64 " record%s rejected" WEIR_SEND_WHY,
             work->rejected, weir_plural(work->rejected));
-    if (work->read.refused > 0)
-        return weir_fail(WEIR_IO, 0, "%" PRIu64 " line%s refused", work->read.refused,
-            weir_plural(work->read.refused));
+    if (work->read.records.refused > 0)
+        return weir_fail(WEIR_IO, 0, "%" PRIu64 " line%s refused", work->read.records.refused,
+            weir_plural(work->read.records.refused));
     return WEIR_OK;
 }
 
@@ -513,7 +519,7 @@ weir_send_weir(const struct weir_send_options *options, struct weir_send_source 
     if (err == WEIR_OK)
         err = send_lines(&work, source);
     err = close_channels(&work, err);
-    weir_send_points_tell_rest(&work.read);
+    weir_send_records_tell_rest(&work.read.records);
     if (err == WEIR_OK)
         err = report(&work);
     for (uint32_t i = 0; i < work.channel_count; i++)

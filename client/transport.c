@@ -6,12 +6,14 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MAX_MS 5000
 #define SEND_WAIT_MS 5000
+#define CONNECT_WAIT_S 5
 #define POLL_MS 5
 
 uint32_t
@@ -45,10 +47,12 @@ open_socket(const struct weir_client_options *options, int *out)
     int fd = socket(is_four ? AF_INET : AF_INET6, options->tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
     if (fd < 0)
         return -errno;
+    const struct timeval wait = {.tv_sec = CONNECT_WAIT_S};
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait); /* of connect too */
     int result = is_four ? connect(fd, (const struct sockaddr *)&four, sizeof four)
                          : connect(fd, (const struct sockaddr *)&six, sizeof six);
     if (result != 0) {
-        int err = -errno;
+        int err = errno == EINPROGRESS ? -ETIMEDOUT : -errno;
         close(fd);
         return err;
     }

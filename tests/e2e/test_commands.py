@@ -191,5 +191,142 @@ def test_silent_clients_of_filter_cost_nobody_anything():
         weir.replace("controlplane")
 
 
+def stored_over_udp(weir, metric, count):
+    """Values of the metric, once so many are there and nothing is under way."""
+    def look():
+        answer = weir.query(metric, agg="raw", from_="-1d", to="+1h")["series"]
+        points = [value for series in answer for _, value in series["points"]]
+        return points if len(points) >= count else None
+    return wait_for(look, f"{count} samples of {metric}")
+
+
+def test_send_ends_datagrams_between_records():
+    with Instance() as weir:
+        now = int(time.time())
+        records = "".join(f'log,host=web01 msg="first\nsecond, \\"third\\"\n",v={i} {now - i}\n'
+                          for i in range(400))
+        done = weir_command("send", "--udp", f"127.0.0.1:{weir.influx_udp}", data=records)
+        assert done.returncode == 0 and done.stderr == "", done
+        assert re.fullmatch(r"sent 400 lines in \d+ datagrams\n", done.stdout), done
+        assert sorted(stored_over_udp(weir, "log_v", 400)) == list(range(400))
+        assert weir.reason("records", "rejected", "bad_line") == 0
+        # where the log is in the file, and where the last line has no newline
+        path = os.path.join(weir.data, "lines")
+        with open(path, "w") as file:
+            file.write("# comment\n\n" + records.replace("log,", "again,") + f"last v=1 {now}")
+        done = weir_command("send", "--udp", f"127.0.0.1:{weir.influx_udp}", "--datagram", "200",
+                            path)
+        assert done.returncode == 0 and done.stdout.startswith("sent 401 lines in "), done
+        assert len(stored_over_udp(weir, "again_v", 400)) == 400
+        assert stored_over_udp(weir, "last_v", 1) == [1]
+
+
+def test_send_tells_what_is_refused_over_udp():
+    with Instance() as weir:
+        now = int(time.time())
+        lines = [f"good,i={i} v={i} {now}" for i in range(300)]
+        for at, bad in ((50, "nonsense"), (100, 'open,host=a text="no end'),
+                        (150, f'only text="words" {now}'), (200, "esc\x1b[2J"),
+                        (250, "long v=1,s=\"" + "x" * 70000 + '"')):
+            lines.insert(at, bad)
+        done = weir_command("send", "--udp", f"127.0.0.1:{weir.influx_udp}",
+                            data="\n".join(lines) + "\n")
+        assert done.returncode == 1, done
+        for said in ("refused, bad_line: nonsense\n", "refused, unclosed_string: open,host=a",
+                     "refused, no_sample_accepted: only text", "refused, bad_line: esc\\x1b[2J\n",
+                     "refused, line_too_long: long v=1", "5 records of these Weir refuses\n"):
+            assert said in done.stderr, (said, done)
+        assert "\x1b" not in done.stderr + done.stdout, done
+        assert len(stored_over_udp(weir, "good_v", 300)) == 300  # none lost to a neighbour
+        wait_for(lambda: weir.reason("records", "rejected", "bad_line") == 2, "they are counted")
+        done = weir_command("send", "--udp", f"127.0.0.1:{weir.influx_udp}", "--proto", "graphite",
+                            data=f"a.b 1 {now}\nbad\n")
+        assert done.returncode == 1 and "refused, bad_line: bad\n" in done.stderr, done
+
+
+def test_send_ends_the_last_line_of_a_file():
+    with Instance() as weir:
+        done = weir_command("send", "--tcp", f"127.0.0.1:{weir.influx_tcp}", data="m v=1\nm v=2")
+        assert done.returncode == 0 and done.stdout.startswith("ok 2 0 "), done
+
+
+def serve(answer, silent=False):
+    """Takes connections, reads to their end, answers. Returns the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def one(connection):
+        while connection.recv(65536):
+            pass
+        connection.sendall(answer)
+        if not silent:
+            connection.close()
+        else:
+            kept.append(connection)
+    kept = []
+
+    def accept():
+        while True:
+            threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_send_reads_the_answer_strictly():
+    for answer in (b"ok 99999999999999999999 -1 0\n", b"ok 1 0\n", b"ok 1 0 0 0\n", b"ok -1 0 0\n",
+                   b"ok +1 0 0\n", b"ok 1 0 0", b"ok 1  0 0\n", b"ok 1 0 18446744073709551616\n",
+                   b"ok 1 0 0\nmore\n", b"ok 1 0 0x\n", b"ok \n", b"OK 1 0 0\n",
+                   b"\x1b[2Jok 1 0 0\n", b"ok 1 0 0" + b"0" * 400 + b"\n"):
+        done = weir_command("send", "--tcp", serve(answer), data="m v=1\n")
+        assert done.returncode == 1, (answer, done)
+        assert "the answer is not `ok ACCEPTED REJECTED OFFSET`: not known to be durable" in \
+            done.stderr, (answer, done)
+        assert "\x1b" not in done.stdout + done.stderr, done
+    done = weir_command("send", "--tcp", serve(b""), data="m v=1\n")
+    assert done.returncode == 1 and "closed the connection without an answer" in done.stderr, done
+    for answer, code in ((b"ok 1 0 18446744073709551615\n", 0), (b"ok 0 1 0\n", 1)):
+        done = weir_command("send", "--tcp", serve(answer), data="m v=1\n")
+        assert (done.returncode, done.stdout) == (code, answer.decode()), done
+
+
+def test_send_waits_for_nobody_without_limit():
+    for answer in (b"", b"ok 1 "):
+        address = serve(answer, silent=True)
+        done = weir_command("send", "--tcp", address, "--timeout", "200ms", data="m v=1\n")
+        assert done.returncode == 1, done
+        assert done.stderr == f"weir send: no answer of {address} in 0.2 s (--timeout): not " \
+                              "known to be durable\n", done
+    # one that takes no connection: its queue is full
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    address = f"127.0.0.1:{full.getsockname()[1]}"
+    kept = []
+    for _ in range(3):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(full.getsockname())
+        kept.append(client)
+    done = weir_command("send", "--tcp", address, "--timeout", "300ms", data="m v=1\n")
+    assert done.returncode == 1 and f"connect to {address}: no answer in 0.3 s" in done.stderr, done
+    done = weir_command("send", "--proto", "weir", "--tcp", address, data="m v=1\n")
+    assert done.returncode == 1 and f"connect to {address}: Connection timed out" in done.stderr
+    # one that takes the connection and no bytes
+    deaf = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{deaf.getsockname()[1]}"
+    done = weir_command("send", "--tcp", address, "--timeout", "300ms", "--generate", "1000000")
+    assert done.returncode == 1 and "takes nothing any more" in done.stderr, done
+
+
+def test_send_takes_names():
+    with Instance() as weir:
+        done = weir_command("send", "--tcp", f"localhost:{weir.influx_tcp}", data="m v=1\n")
+        assert done.returncode == 0 and done.stdout.startswith("ok 1 0 "), done
+        done = weir_command("send", "--udp", f"localhost:{weir.influx_udp}", data="u v=1\n")
+        assert done.returncode == 0, done
+        stored_over_udp(weir, "u_v", 1)
+        done = weir_command("send", "--udp", "127.0.0.1", data="u v=1\n")
+        assert done.returncode == 2 and "has no port from 1 to 65535" in done.stderr, done
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])
