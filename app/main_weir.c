@@ -17,6 +17,11 @@ struct command {
     void (*usage)(FILE *out);
 };
 
+static int command_help(int argc, char **argv);
+static void usage_help(FILE *out);
+static int command_version(int argc, char **argv);
+static void usage_version(FILE *out);
+
 static const struct command commands[] = {
     {"run", "run an instance: receive, store and answer until told to stop", weir_command_run,
         weir_usage_run},
@@ -32,6 +37,8 @@ static const struct command commands[] = {
         weir_usage_filter},
     {"bench", "measure what this machine makes durable and readable", weir_command_bench,
         weir_usage_bench},
+    {"help", "options of a command: weir help COMMAND", command_help, usage_help},
+    {"version", "print the version", command_version, usage_version},
 };
 
 static void
@@ -41,8 +48,7 @@ print_help(FILE *out)
                  "usage: weir COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < COUNT(commands); i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n  weir COMMAND --help   options of one command\n"
-                 "  weir --version\n");
+    fprintf(out, "\nweir COMMAND --help says the same as weir help COMMAND.\n");
 }
 
 static bool
@@ -61,10 +67,61 @@ fail_unknown(const char *word)
     for (size_t i = 0; i < COUNT(commands); i++)
         names[i] = commands[i].name;
     const char *nearest = config_nearest(word, names, COUNT(commands));
-    weir_line_print(stderr, "weir: unknown command '%s'%s%s%s; weir --help lists them", word,
+    weir_line_print(stderr, "weir: unknown command '%s'%s%s%s; weir help lists them", word,
         nearest != NULL ? ", is '" : "", nearest != NULL ? nearest : "",
         nearest != NULL ? "' meant?" : "");
     return WEIR_EXIT_USAGE;
+}
+
+static const struct command *
+find_command(const char *word)
+{
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (strcmp(commands[i].name, word) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int
+command_help(int argc, char **argv)
+{
+    if (argc == 0) {
+        print_help(stdout);
+        return EXIT_SUCCESS;
+    }
+    const struct command *command = find_command(argv[0]);
+    if (command == NULL)
+        return fail_unknown(argv[0]);
+    if (argc > 1) {
+        weir_line_print(stderr, "weir help: '%s' is too much: one command", argv[1]);
+        return WEIR_EXIT_USAGE;
+    }
+    command->usage(stdout);
+    return EXIT_SUCCESS;
+}
+
+static void
+usage_help(FILE *out)
+{
+    fprintf(out, "usage: weir help [COMMAND]\n\n"
+                 "Prints the options of a command; without one, the commands there are.\n");
+}
+
+static int
+command_version(int argc, char **argv)
+{
+    if (argc > 0) {
+        weir_line_print(stderr, "weir version: '%s' is too much: it takes nothing", argv[0]);
+        return WEIR_EXIT_USAGE;
+    }
+    printf("weir %s\n", WEIR_VERSION);
+    return EXIT_SUCCESS;
+}
+
+static void
+usage_version(FILE *out)
+{
+    fprintf(out, "usage: weir version\n\nPrints the version.\n");
 }
 
 int
@@ -76,22 +133,16 @@ main(int argc, char **argv)
         return WEIR_EXIT_USAGE;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
-        print_help(stdout);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        word = "help";
+    else if (strcmp(word, "--version") == 0)
+        word = "version";
+    const struct command *command = find_command(word);
+    if (command == NULL)
+        return fail_unknown(word);
+    if (wants_help(argc - 2, argv + 2)) {
+        command->usage(stdout);
         return EXIT_SUCCESS;
     }
-    if (strcmp(word, "--version") == 0) {
-        printf("weir %s\n", WEIR_VERSION);
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < COUNT(commands); i++) {
-        if (strcmp(commands[i].name, word) != 0)
-            continue;
-        if (wants_help(argc - 2, argv + 2)) {
-            commands[i].usage(stdout);
-            return EXIT_SUCCESS;
-        }
-        return commands[i].run(argc - 2, argv + 2);
-    }
-    return fail_unknown(word);
+    return command->run(argc - 2, argv + 2);
 }

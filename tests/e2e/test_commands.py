@@ -328,5 +328,27 @@ def test_send_takes_names():
         assert done.returncode == 2 and "has no port from 1 to 65535" in done.stderr, done
 
 
+def test_help_and_version_are_commands():
+    overview = weir_command("help")
+    assert overview.returncode == 0 and weir_command("--help").stdout == overview.stdout
+    commands = re.findall(r"^  ([a-z]+) ", overview.stdout, re.M)
+    assert {"run", "query", "send", "help", "version"} <= set(commands), overview
+    for command in commands:
+        done = weir_command("help", command)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert done.stdout.startswith(f"usage: weir {command}"), done
+        assert weir_command(command, "--help").stdout == done.stdout
+    for words in (("version",), ("--version",)):
+        done = weir_command(*words)
+        assert done.returncode == 0 and re.fullmatch(r"weir \d+\.\d+\.\d+\n", done.stdout), done
+    for words, said in ((("help", "querry"), "unknown command 'querry', is 'query' meant?"),
+                        (("help", "query", "send"), "'send' is too much"),
+                        (("version", "please"), "'please' is too much"),
+                        (("qu\x1b[2Jery",), "unknown command 'qu\\x1b[2Jery'")):
+        done = weir_command(*words)
+        assert done.returncode == 2 and said in done.stderr and done.stdout == "", done
+        assert "\x1b" not in done.stderr, done
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])
