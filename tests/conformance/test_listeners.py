@@ -65,7 +65,7 @@ def refusals(weir):
     """{reason: records refused}, and whether nothing is on its way."""
     values, out = weir.metrics(), {}
     for name, value in values.items():
-        match = re.match(r'weir_ledger\{unit="records",class="rejected",reason="(\w+)"', name)
+        match = re.match(r'weir_ledger_total\{unit="records",class="rejected",reason="(\w+)"', name)
         if match and value:
             out[match[1]] = out.get(match[1], 0) + int(value)
     return out
