@@ -9,6 +9,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* Memory for a request is short for milliseconds; what lasts longer than this is an error. */
+#define PATIENCE_NS INT64_C(5000000000)
+
 enum weir_err
 weir_io_new_with(const struct weir_io_table *table, const struct weir_io_options *options,
     struct weir_io **out)
@@ -18,6 +21,7 @@ weir_io_new_with(const struct weir_io_table *table, const struct weir_io_options
         return weir_fail(WEIR_NOMEM, 0, "io of back end %s", table->name);
     io->table = table;
     io->event_fd = -1;
+    io->patience_ns = PATIENCE_NS;
     enum weir_err err = table->start(io, options);
     if (err != WEIR_OK) {
         free(io);

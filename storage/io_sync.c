@@ -1,11 +1,16 @@
 /* Back end without io_uring: pwritev2 and fdatasync at submission, completions kept in a queue. */
 #include "storage/io_backend.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+
+#define REFUSED_WAIT_NS 1000000
 
 struct queue {
     struct weir_io_completion completions[WEIR_IO_INFLIGHT_MAX];
@@ -36,16 +41,34 @@ complete(struct weir_io *io, uint64_t user, int result)
         eventfd_write(io->event_fd, 1);
 }
 
-static int
-write_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
+/* The kernel refuses a write for the moment: waits a little. False where that has lasted too long,
+ * from *since_ns on. */
+static bool
+wait_again(const struct weir_io *io, int64_t *since_ns)
 {
+    const struct timespec pause = {.tv_nsec = REFUSED_WAIT_NS};
+    int64_t now_ns = weir_mono_ns();
+    if (*since_ns == 0)
+        *since_ns = now_ns;
+    if (now_ns - *since_ns >= io->patience_ns)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
+static int
+write_all(const struct weir_io *io, int fd, const uint8_t *data, size_t size, uint64_t offset)
+{
+    int64_t refused_ns = 0;
     while (size != 0) {
         struct iovec piece = {(void *)(uintptr_t)data, size};
         ssize_t put = pwritev2(fd, &piece, 1, (off_t)offset, 0);
-        if (put < 0 && (errno == EINTR || errno == EAGAIN))
+        int result = put < 0 ? -errno : 0;
+        if ((result == -EINTR || result == -EAGAIN) && wait_again(io, &refused_ns))
             continue;
-        if (put < 0)
-            return -errno;
+        if (result != 0)
+            return result;
+        refused_ns = 0;
         /* a direct write goes on at a block: the rest of a cut block is written again */
         size_t whole = (size_t)put == size ? size : (size_t)put & ~(size_t)(WEIR_IO_ALIGN - 1);
         if (whole == 0)
@@ -61,7 +84,7 @@ static void
 sync_write(struct weir_io *io, weir_io_file file, const void *data, size_t size, uint64_t offset,
     uint64_t user)
 {
-    complete(io, user, write_all(file, data, size, offset));
+    complete(io, user, write_all(io, file, data, size, offset));
 }
 
 static void

@@ -1,16 +1,26 @@
 /* Back end on io_uring.
  *
  * The ring is made disabled and enabled by the first asynchronous call: SINGLE_ISSUER binds it to
- * the enabling thread, and start-up may run in another one than the log writer. */
+ * the enabling thread, and start-up may run in another one than the log writer.
+ *
+ *   begin --> pending --submitted--> in the kernel --completion--> reaped
+ *                |                         | written in part: pending again
+ *                +-------- broken ---------+--> answers, with the kernel's error
+ *
+ * The kernel may refuse an operation for the moment (EAGAIN, EBUSY, EINTR): it stays pending, and
+ * each reap tries again, for io->patience_ns. Any other refusal, or one that lasts, breaks the ring
+ * for good: everything under way and everything that follows completes with that error. */
 #include "storage/io_backend.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/event.h"
 
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #define RING_ENTRIES WEIR_IO_INFLIGHT_MAX
 #define BUFFER_BYTES_MAX (UINT64_C(1) << 30) /* the kernel's limit of one registered buffer */
@@ -19,11 +29,15 @@
 /* Registered files: the segments being written, sealed and prepared, with room. */
 #define FILES_MAX 8
 #define NO_FILE -1
+/* Longest wait for a completion while the kernel refuses operations: then it is asked again. */
+#define REFUSED_WAIT_NS INT64_C(1000000)
 
 struct operation {
     weir_io_file file;
     bool is_sync;
     bool used;
+    struct io_uring_sqe *sqe; /* while it is pending */
+    int64_t refused_ns;       /* since then it completes with EAGAIN; 0: it does not */
     const uint8_t *data; /* what is still to be written */
     size_t size;
     uint64_t offset;
@@ -38,6 +52,12 @@ struct state {
     bool files_registered;
     weir_io_file files[FILES_MAX]; /* by index in the kernel's table; NO_FILE where free */
     struct operation operations[WEIR_IO_INFLIGHT_MAX];
+    struct operation *pending[WEIR_IO_INFLIGHT_MAX]; /* not yet submitted, oldest first */
+    size_t pending_count;
+    int64_t refused_ns; /* since then the kernel refuses for the moment; 0: it does not */
+    int broken;         /* the error of all operations from now on; 0 while the ring works */
+    struct weir_io_completion answers[WEIR_IO_INFLIGHT_MAX]; /* of a broken ring */
+    size_t answer_count;
 };
 
 /* Newest kernels first; each line is what the one before lacks. */
@@ -152,16 +172,6 @@ uring_stop(struct weir_io *io)
     free(state);
 }
 
-static void
-enable(struct state *state)
-{
-    if (state->enabled)
-        return;
-    int result = io_uring_enable_rings(&state->ring);
-    WEIR_ASSERT(result == 0);
-    state->enabled = true;
-}
-
 /* Index of the registered buffer that holds all of the operation, or NO_BUFFER. */
 static int
 buffer_index(const struct state *state, const struct operation *operation)
@@ -217,11 +227,89 @@ uring_forget(struct weir_io *io, weir_io_file file)
     }
 }
 
+/* Completes an operation without the kernel. */
 static void
-submit(struct state *state, struct operation *operation)
+answer(struct weir_io *io, uint64_t user, int result)
 {
+    struct state *state = io->state;
+    state->answers[state->answer_count++] = (struct weir_io_completion){user, result};
+    if (io->event_fd >= 0)
+        eventfd_write(io->event_fd, 1);
+}
+
+/* The ring ends here: what is pending or in the kernel completes with the error. An entry that the
+ * kernel has not read becomes one that does nothing. */
+static void
+break_ring(struct weir_io *io, int result, const char *call)
+{
+    struct state *state = io->state;
+    weir_event(WEIR_ERROR, "io_uring_broken", "call=%s reason=\"%s\"", call, strerror(-result));
+    state->broken = result;
+    for (size_t i = 0; i < state->pending_count; i++) {
+        io_uring_prep_nop(state->pending[i]->sqe);
+        io_uring_sqe_set_data(state->pending[i]->sqe, NULL);
+    }
+    state->pending_count = 0;
+    for (size_t i = 0; i < WEIR_IO_INFLIGHT_MAX; i++) {
+        struct operation *operation = &state->operations[i];
+        if (!operation->used)
+            continue;
+        operation->used = false;
+        answer(io, operation->user, result);
+    }
+}
+
+static bool
+for_the_moment(int result)
+{
+    return result == -EAGAIN || result == -EBUSY || result == -EINTR;
+}
+
+/* Has what began at *since_ns lasted longer than the back end is to try? Begins it where it is 0. */
+static bool
+patience_ends(const struct weir_io *io, int64_t *since_ns)
+{
+    int64_t now_ns = weir_mono_ns();
+    if (*since_ns == 0)
+        *since_ns = now_ns;
+    return now_ns - *since_ns >= io->patience_ns;
+}
+
+/* The kernel has refused a call. */
+static void
+refused(struct weir_io *io, int result, const char *call)
+{
+    struct state *state = io->state;
+    if (!for_the_moment(result) || patience_ends(io, &state->refused_ns))
+        break_ring(io, result, call);
+}
+
+/* Submits what is pending, as far as the kernel takes it. */
+static void
+submit_pending(struct weir_io *io)
+{
+    struct state *state = io->state;
+    while (state->pending_count != 0) {
+        int result = io_uring_submit(&state->ring);
+        if (result <= 0) {
+            refused(io, result == 0 ? -EAGAIN : result, "submit");
+            return;
+        }
+        size_t taken = (size_t)result < state->pending_count ? (size_t)result
+                                                             : state->pending_count;
+        state->refused_ns = 0;
+        state->pending_count -= taken;
+        memmove(state->pending, state->pending + taken,
+            state->pending_count * sizeof state->pending[0]);
+    }
+}
+
+static void
+submit(struct weir_io *io, struct operation *operation)
+{
+    struct state *state = io->state;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&state->ring);
-    WEIR_ASSERT(sqe != NULL); /* as many entries as operations, and each is submitted at once */
+    WEIR_ASSERT(sqe != NULL); /* as many entries as operations, and each has one at most */
     if (operation->is_sync) {
         io_uring_prep_fsync(sqe, operation->file, IORING_FSYNC_DATASYNC);
     } else {
@@ -239,25 +327,39 @@ submit(struct state *state, struct operation *operation)
         io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
     }
     io_uring_sqe_set_data(sqe, operation);
-    int result;
-    do
-        result = io_uring_submit(&state->ring);
-    while (result == -EINTR || result == -EAGAIN || result == -EBUSY);
-    WEIR_ASSERT(result == 1);
+    operation->sqe = sqe;
+    state->pending[state->pending_count++] = operation;
+    submit_pending(io);
+}
+
+static void
+enable(struct weir_io *io)
+{
+    struct state *state = io->state;
+    if (state->enabled || state->broken != 0)
+        return;
+    int result = io_uring_enable_rings(&state->ring);
+    if (result != 0)
+        break_ring(io, result, "enable");
+    state->enabled = result == 0;
 }
 
 static void
 begin(struct weir_io *io, struct operation operation)
 {
     struct state *state = io->state;
-    enable(state);
+    enable(io);
+    if (state->broken != 0) {
+        answer(io, operation.user, state->broken);
+        return;
+    }
     struct operation *slot = state->operations;
     while (slot->used)
         slot++;
     WEIR_ASSERT(slot < state->operations + WEIR_IO_INFLIGHT_MAX);
     *slot = operation;
     slot->used = true;
-    submit(state, slot);
+    submit(io, slot);
 }
 
 static void
@@ -276,61 +378,92 @@ uring_sync(struct weir_io *io, weir_io_file file, uint64_t user)
 }
 
 /* What a kernel result means for an operation: true when it is over, with *result; false when
- * the rest of a short write was submitted. */
+ * the rest of a short write is to be submitted. */
 static bool
-finish(struct state *state, struct operation *operation, int *result)
+finish(const struct weir_io *io, struct operation *operation, int *result)
 {
-    if (operation->is_sync || (*result < 0 && *result != -EINTR && *result != -EAGAIN))
+    bool again = *result == -EINTR || *result == -EAGAIN;
+    if (operation->is_sync || (*result < 0 && !again))
         return true;
-    size_t put = *result < 0 ? 0 : (size_t)*result;
-    if (put == operation->size) {
-        *result = 0;
+    if (again)
+        return patience_ends(io, &operation->refused_ns);
+    operation->refused_ns = 0;
+    size_t put = (size_t)*result;
+    if (put >= operation->size) {
+        *result = put == operation->size ? 0 : -EIO;
         return true;
     }
     /* a direct write goes on at a block: the rest of a cut block is written again */
     size_t whole = put & ~(size_t)(WEIR_IO_ALIGN - 1);
-    if (*result >= 0 && whole == 0) {
+    if (whole == 0) {
         *result = -EIO;
         return true;
     }
     operation->data += whole;
     operation->offset += whole;
     operation->size -= whole;
-    submit(state, operation);
     return false;
 }
 
 static size_t
-take(struct state *state, struct weir_io_completion *out, size_t max)
+take_answers(struct state *state, struct weir_io_completion *out, size_t max)
 {
+    size_t count = state->answer_count < max ? state->answer_count : max;
+    memcpy(out, state->answers, count * sizeof *out);
+    state->answer_count -= count;
+    memmove(state->answers, state->answers + count, state->answer_count * sizeof *out);
+    return count;
+}
+
+/* Answers of a broken ring are all there is then: completions that still come were answered. */
+static size_t
+take(struct weir_io *io, struct weir_io_completion *out, size_t max)
+{
+    struct state *state = io->state;
     struct io_uring_cqe *cqes[WEIR_IO_INFLIGHT_MAX];
+    struct operation *rest[WEIR_IO_INFLIGHT_MAX];
     unsigned want = max < WEIR_IO_INFLIGHT_MAX ? (unsigned)max : WEIR_IO_INFLIGHT_MAX;
     unsigned got = io_uring_peek_batch_cqe(&state->ring, cqes, want);
     size_t count = 0;
+    size_t rest_count = 0;
     for (unsigned i = 0; i < got; i++) {
         struct operation *operation = io_uring_cqe_get_data(cqes[i]);
         int result = cqes[i]->res;
-        if (!finish(state, operation, &result))
+        if (operation == NULL || !operation->used)
             continue;
+        if (!finish(io, operation, &result)) {
+            rest[rest_count++] = operation;
+            continue;
+        }
         operation->used = false;
         out[count++] = (struct weir_io_completion){operation->user, result};
     }
     io_uring_cq_advance(&state->ring, got);
-    return count;
+    for (size_t i = 0; i < rest_count && state->broken == 0; i++)
+        submit(io, rest[i]);
+    if (state->broken == 0)
+        submit_pending(io);
+    return count + take_answers(state, out + count, max - count);
 }
 
 static size_t
 uring_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64_t wait_ns)
 {
     struct state *state = io->state;
-    size_t count = take(state, out, max);
-    if (count != 0 || wait_ns <= 0)
+    size_t count = take(io, out, max);
+    if (count != 0 || wait_ns <= 0 || state->broken != 0)
         return count;
+    if (state->refused_ns != 0 && wait_ns > REFUSED_WAIT_NS)
+        wait_ns = REFUSED_WAIT_NS;
     struct __kernel_timespec timeout = {wait_ns / 1000000000, wait_ns % 1000000000};
     struct io_uring_cqe *cqe;
-    if (io_uring_wait_cqe_timeout(&state->ring, &cqe, &timeout) != 0)
-        return 0; /* time is up, or a signal came */
-    return take(state, out, max);
+    int result = io_uring_wait_cqe_timeout(&state->ring, &cqe, &timeout);
+    bool over = result == -ETIME || result == -EINTR; /* time is up, or a signal came */
+    if (result < 0 && !over)
+        refused(io, result, "wait");
+    else if (state->pending_count == 0)
+        state->refused_ns = 0;
+    return over ? 0 : take(io, out, max);
 }
 
 /* With completions that are made when they are asked for, the flag says that there is work. */
@@ -338,7 +471,7 @@ static bool
 uring_ready(const struct weir_io *io)
 {
     const struct state *state = io->state;
-    return io_uring_cq_ready(&state->ring) != 0 ||
+    return io_uring_cq_ready(&state->ring) != 0 || state->answer_count != 0 ||
         (IO_URING_READ_ONCE(*state->ring.sq.kflags) &
             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
