@@ -1,6 +1,5 @@
 #include "app/bench_intervals.h"
 
-#include "base/assert.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -121,8 +120,7 @@ json_t *
 weir_bench_intervals_stop(struct weir_bench_intervals *intervals)
 {
     __atomic_store_n(&intervals->stopping, true, __ATOMIC_RELEASE);
-    int failed = pthread_join(intervals->thread, NULL);
-    WEIR_ASSERT(failed == 0);
+    (void)pthread_join(intervals->thread, NULL); /* a thread of ours, joined once: cannot fail */
     if (intervals->count > 0)
         qsort(intervals->costs, intervals->count, sizeof *intervals->costs, ascending);
     json_t *out = json_object();

@@ -2,7 +2,8 @@
  *
  * Owns:    everything the dataplane process has
  * Threads: the caller's runs the topology's first thread, others are started
- * Errors:  open says what is missing; after that the process runs until told to stop
+ * Errors:  open and the start of the threads say what is missing; after that the process runs
+ *          until told to stop
  */
 #ifndef WEIR_APP_DATAPLANE_H
 #define WEIR_APP_DATAPLANE_H
@@ -30,8 +31,10 @@ enum weir_err weir_dataplane_open(const struct weir_dataplane_options *options,
     struct weir_dataplane **out) WEIR_MUST_USE;
 
 /* Runs until *stop is set; then stops receiving, makes durable what was taken, and returns. What
- * could not be made durable within four seconds is counted as dropped{shutdown}. */
-void weir_dataplane_run(struct weir_dataplane *dataplane, const volatile sig_atomic_t *stop);
+ * could not be made durable within four seconds is counted as dropped{shutdown}. WEIR_NOMEM where a
+ * thread could not be started: none runs then. */
+enum weir_err weir_dataplane_run(struct weir_dataplane *dataplane,
+    const volatile sig_atomic_t *stop) WEIR_MUST_USE;
 
 void weir_dataplane_close(struct weir_dataplane *dataplane);
 

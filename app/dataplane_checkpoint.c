@@ -58,15 +58,17 @@ checkpoint_main(void *argument)
     return NULL;
 }
 
-void
+enum weir_err
 weir_dataplane_checkpoint_start(struct weir_dataplane *dataplane)
 {
     struct weir_dataplane_checkpoint *checkpoint = &dataplane->checkpoint;
     if (checkpoint->checkpointer == NULL)
-        return;
+        return WEIR_OK;
     int failed = pthread_create(&checkpoint->handle, NULL, checkpoint_main, dataplane);
-    WEIR_ASSERT(failed == 0);
+    if (failed != 0)
+        return weir_fail(WEIR_NOMEM, failed, "thread weir-checkpoint");
     pthread_setname_np(checkpoint->handle, "weir-checkpoint");
+    return WEIR_OK;
 }
 
 void

@@ -97,7 +97,7 @@ enum weir_err weir_dataplane_ports_open(struct weir_dataplane *dataplane,
 enum weir_err weir_dataplane_checkpoint_open(struct weir_dataplane *dataplane,
     const char *directory) WEIR_MUST_USE;
 void weir_dataplane_checkpoint_close(struct weir_dataplane *dataplane);
-void weir_dataplane_checkpoint_start(struct weir_dataplane *dataplane);
+enum weir_err weir_dataplane_checkpoint_start(struct weir_dataplane *dataplane) WEIR_MUST_USE;
 void weir_dataplane_checkpoint_stop(struct weir_dataplane *dataplane);
 
 #endif

@@ -279,7 +279,7 @@ watch(struct weir_dataplane_thread *thread, int fd)
         thread->polls = true;
 }
 
-static void
+static enum weir_err
 thread_prepare(struct weir_dataplane *dataplane, uint32_t index)
 {
     struct weir_dataplane_thread *thread = &dataplane->threads[index];
@@ -288,7 +288,8 @@ thread_prepare(struct weir_dataplane *dataplane, uint32_t index)
     thread->heartbeat_ns = &dataplane->shared->heartbeats.at_ns[index];
     thread_beat(thread, weir_tsc()); /* one that never begins hangs too */
     thread->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    WEIR_ASSERT(thread->epoll_fd >= 0);
+    if (thread->epoll_fd < 0)
+        return weir_fail(WEIR_NOMEM, errno, "epoll of thread %s", thread->plan->name);
     if (thread->plan->worker >= 0) {
         const struct weir_worker_options *worker =
             &dataplane->worker_options[thread->plan->worker];
@@ -297,26 +298,46 @@ thread_prepare(struct weir_dataplane *dataplane, uint32_t index)
     }
     if (thread->plan->writer)
         watch(thread, weir_io_wait_fd(dataplane->io));
+    return WEIR_OK;
 }
 
-void
+/* Starts the threads but the first, which is the caller's; *started of all run then. */
+static enum weir_err
+threads_start(struct weir_dataplane *dataplane, uint32_t *started)
+{
+    uint32_t count = dataplane->topology.thread_count;
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < count; i++)
+        dataplane->threads[i].epoll_fd = -1;
+    for (uint32_t i = 0; i < count && err == WEIR_OK; i++)
+        err = thread_prepare(dataplane, i);
+    for (*started = 1; *started < count && err == WEIR_OK; *started += err == WEIR_OK) {
+        struct weir_dataplane_thread *thread = &dataplane->threads[*started];
+        int failed = pthread_create(&thread->handle, NULL, thread_main, thread);
+        if (failed == 0)
+            pthread_setname_np(thread->handle, thread->plan->name);
+        else
+            err = weir_fail(WEIR_NOMEM, failed, "thread %s", thread->plan->name);
+    }
+    return err == WEIR_OK ? weir_dataplane_checkpoint_start(dataplane) : err;
+}
+
+enum weir_err
 weir_dataplane_run(struct weir_dataplane *dataplane, const volatile sig_atomic_t *stop)
 {
+    uint32_t started;
     dataplane->stop = stop;
-    uint32_t count = dataplane->topology.thread_count;
-    for (uint32_t i = 0; i < count; i++)
-        thread_prepare(dataplane, i);
-    for (uint32_t i = 1; i < count; i++) {
-        struct weir_dataplane_thread *thread = &dataplane->threads[i];
-        int failed = pthread_create(&thread->handle, NULL, thread_main, thread);
-        WEIR_ASSERT(failed == 0);
-        pthread_setname_np(thread->handle, thread->plan->name);
-    }
-    weir_dataplane_checkpoint_start(dataplane);
-    thread_loop(&dataplane->threads[0], true);
-    for (uint32_t i = 1; i < count; i++)
+    enum weir_err err = threads_start(dataplane, &started);
+    if (err == WEIR_OK)
+        thread_loop(&dataplane->threads[0], true);
+    else /* release pairs with the acquire in phase_of: those that run end */
+        atomic_store_explicit(&dataplane->phase, END, memory_order_release);
+    for (uint32_t i = 1; i < started; i++)
         pthread_join(dataplane->threads[i].handle, NULL);
-    weir_dataplane_checkpoint_stop(dataplane); /* the last frames may have waited for it */
-    for (uint32_t i = 0; i < count; i++)
-        close(dataplane->threads[i].epoll_fd);
+    if (err == WEIR_OK)
+        weir_dataplane_checkpoint_stop(dataplane); /* the last frames may have waited for it */
+    for (uint32_t i = 0; i < dataplane->topology.thread_count; i++)
+        if (dataplane->threads[i].epoll_fd >= 0)
+            close(dataplane->threads[i].epoll_fd);
+    return err;
 }

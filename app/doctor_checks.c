@@ -19,35 +19,42 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* First line of a small file without its newline; "" where it cannot be read. */
+/* A small file, as text; "" where it cannot be read. Takes no memory: what is found missing is not
+ * to be this program's own want of it. */
+static void
+read_file(const char *path, char *out, size_t size)
+{
+    size_t used = 0;
+    ssize_t got = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && used < size - 1 && (got = read(fd, out + used, size - 1 - used)) > 0)
+        used += (size_t)got;
+    if (fd >= 0)
+        close(fd);
+    out[got < 0 ? 0 : used] = '\0';
+}
+
+/* First line of it, without its newline. */
 static void
 read_line(const char *path, char *out, size_t size)
 {
-    out[0] = '\0';
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return;
-    if (fgets(out, (int)size, file) == NULL)
-        out[0] = '\0';
+    read_file(path, out, size);
     out[strcspn(out, "\n")] = '\0';
-    fclose(file);
 }
 
 /* The number behind a name in a file of "name: number" lines; 0 if missing. */
 static uint64_t
 read_field(const char *path, const char *name)
 {
-    char line[256];
-    uint64_t value = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
+    char text[8192];
     size_t size = strlen(name);
-    while (fgets(line, sizeof line, file) != NULL)
+    read_file(path, text, sizeof text);
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
         if (strncmp(line, name, size) == 0 && line[size] == ':')
-            value = strtoull(line + size + 1, NULL, 10);
-    fclose(file);
-    return value;
+            return strtoull(line + size + 1, NULL, 10);
+    }
+    return 0;
 }
 
 static void
@@ -292,16 +299,11 @@ existing_directory(const char *data, char *out, size_t size)
 static bool
 direct_write_works(const char *directory)
 {
-    void *page;
+    static const _Alignas(4096) uint8_t page[4096];
     int fd = open(directory, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
-    if (fd < 0 || posix_memalign(&page, 4096, 4096) != 0) {
-        if (fd >= 0)
-            close(fd);
+    if (fd < 0)
         return false;
-    }
-    memset(page, 0, 4096);
-    bool works = pwrite(fd, page, 4096, 0) == 4096 && fdatasync(fd) == 0;
-    free(page);
+    bool works = pwrite(fd, page, sizeof page, 0) == sizeof page && fdatasync(fd) == 0;
     close(fd);
     return works;
 }

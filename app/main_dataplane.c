@@ -152,14 +152,21 @@ main(int argc, char **argv)
     memcpy(options.udp_fds, arguments.udp_fds, sizeof options.udp_fds);
     struct weir_dataplane *dataplane;
     enum weir_err err = weir_dataplane_open(&options, &dataplane);
+    bool opened = err == WEIR_OK;
+    int code = EXIT_SUCCESS;
+    if (opened) {
+        enter_sandbox(&config);
+        err = weir_dataplane_run(dataplane, &stop_asked);
+    }
     if (err != WEIR_OK) {
         weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
             weir_err_detail());
-        return weir_error_lasts(err) ? EXIT_REFUSED : EXIT_FAILURE;
+        code = weir_error_lasts(err) ? EXIT_REFUSED : EXIT_FAILURE;
     }
-    enter_sandbox(&config);
-    weir_dataplane_run(dataplane, &stop_asked);
-    weir_dataplane_close(dataplane);
+    if (opened)
+        weir_dataplane_close(dataplane);
+    if (err != WEIR_OK)
+        return code;
     weir_event(WEIR_INFO, "stopped", "asked=%d", (int)stop_asked);
     return EXIT_SUCCESS;
 }

@@ -284,7 +284,12 @@ receive_all(const struct question *question, char **out, size_t *size)
     char *data = malloc(capacity);
     while (data != NULL) {
         if (used + 1 == capacity) {
-            char *larger = capacity < WEIR_NET_BODY_MAX ? realloc(data, capacity * 2) : NULL;
+            if (capacity >= WEIR_NET_BODY_MAX) {
+                free(data);
+                return weir_fail(WEIR_LIMIT, 0, "the answer is larger than %u bytes",
+                    WEIR_NET_BODY_MAX);
+            }
+            char *larger = realloc(data, capacity * 2);
             if (larger == NULL)
                 break;
             data = larger;
@@ -307,7 +312,7 @@ receive_all(const struct question *question, char **out, size_t *size)
         }
     }
     free(data);
-    return weir_fail(WEIR_LIMIT, 0, "the answer is larger than %u bytes", WEIR_NET_BODY_MAX);
+    return weir_fail(WEIR_NOMEM, 0, "answer of more than %zu bytes", used);
 }
 
 /* Takes status line and headers off. HTTP/1.0 was asked for, so the body ends with the stream. */

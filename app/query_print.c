@@ -1,3 +1,4 @@
+#include "app/answer.h"
 #include "app/query_print.h"
 
 #include "base/escape.h"
@@ -157,14 +158,13 @@ tell_empty(json_t *answer, const char *values)
 enum weir_err
 weir_query_print(const char *body, size_t size, const char *values)
 {
-    json_error_t error;
-    json_t *answer = json_loadb(body, size, JSON_ALLOW_NUL, &error);
-    if (answer == NULL)
-        return weir_fail(WEIR_IO, 0, "the answer is no JSON: %s", error.text);
+    json_t *answer;
+    enum weir_err err = weir_answer_read(body, size, &answer);
+    if (err != WEIR_OK)
+        return err;
     bool samples = json_object_get(answer, "series") != NULL;
     size_t printed = samples ? print_samples(answer) : print_list(json_object_get(answer, "data"));
     size_t warned = print_warnings(json_object_get(answer, "warnings"));
-    enum weir_err err = WEIR_OK;
     if (printed == 0 && warned > 0)
         err = weir_fail(WEIR_NOT_FOUND, 0, "nothing is there");
     else if (printed == 0 && samples)

@@ -1,4 +1,5 @@
 /* weir senders: which channels of the weir protocol lose packets. */
+#include "app/answer.h"
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
@@ -34,12 +35,12 @@ print_row(json_t *row)
 static enum weir_err
 print_table(const char *body, size_t size)
 {
-    json_error_t error;
     size_t i;
     json_t *row;
-    json_t *answer = json_loadb(body, size, 0, &error);
-    if (answer == NULL)
-        return weir_fail(WEIR_IO, 0, "the answer is no JSON: %s", error.text);
+    json_t *answer;
+    enum weir_err err = weir_answer_read(body, size, &answer);
+    if (err != WEIR_OK)
+        return err;
     json_t *worst = json_object_get(answer, "worst");
     if (json_array_size(worst) > 0)
         printf("%20s %7s %10s %12s %10s %10s %11s  %s\n", "sender", "channel", "epoch", "highest",

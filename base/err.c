@@ -28,6 +28,8 @@ weir_fail(enum weir_err err, int errnum, const char *format, ...)
         char reason[128];
         snprintf(detail.text + at, sizeof detail.text - at, ": %s",
             strerror_r(errnum, reason, sizeof reason));
+    } else if (err == WEIR_NOMEM && strstr(detail.text, "memory") == NULL) {
+        snprintf(detail.text + at, sizeof detail.text - at, ": %s", weir_err_text(err));
     }
     return err;
 }

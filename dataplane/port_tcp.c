@@ -164,8 +164,8 @@ wake_update(struct weir_port_tcp *tcp)
         return;
     ssize_t done = want ? write(tcp->wake, &value, sizeof value)
                         : read(tcp->wake, &value, sizeof value);
-    WEIR_ASSERT(done == sizeof value);
-    tcp->wake_set = want;
+    if (done == sizeof value) /* else with the next update */
+        tcp->wake_set = want;
 }
 
 /* Lays kept and new bytes together at the area's end and makes a packet of them. The new ones
