@@ -173,6 +173,29 @@ limits_now(void *context, struct weir_limits *limits)
     weir_event_level((enum weir_level)config.log_level);
 }
 
+/* libevent 2.1 ends in a wild pointer at several places where memory is short. So its allocations
+ * end the process by name; the supervisor starts another, and nothing is lost. */
+static void *
+libevent_memory(void *memory, size_t size)
+{
+    if (memory != NULL || size == 0)
+        return memory;
+    weir_event(WEIR_ERROR, "out_of_memory", "of=http bytes=%zu", size);
+    _exit(EXIT_FAILURE);
+}
+
+static void *
+libevent_malloc(size_t size)
+{
+    return libevent_memory(malloc(size), size);
+}
+
+static void *
+libevent_realloc(void *old, size_t size)
+{
+    return libevent_memory(realloc(old, size), size);
+}
+
 static void
 on_signal(evutil_socket_t signal, short what, void *context)
 {
@@ -253,6 +276,7 @@ run(const struct options *options)
     if (err != WEIR_OK)
         return err;
     enter_sandbox(config);
+    event_set_mem_functions(libevent_malloc, libevent_realloc, free);
     struct event_base *base = event_base_new();
     if (base == NULL) {
         err = weir_fail(WEIR_NOMEM, 0, "event loop");

@@ -1,6 +1,6 @@
-#include "app/answer.h"
 #include "app/query_print.h"
 
+#include "app/answer.h"
 #include "base/escape.h"
 #include "base/labels.h"
 #include "controlplane/text.h"

@@ -563,13 +563,11 @@ print_reasons(const char *unit, const char *class, const uint64_t *counts)
 static void
 print_ledger(struct supervisor *supervisor)
 {
-    struct weir_ledger_sum *sum = malloc(sizeof *sum);
-    if (sum == NULL || weir_ledger_read(&supervisor->shared->ledger, sum) != WEIR_OK) {
-        free(sum);
+    static struct weir_ledger_sum sum; /* told also where memory is short */
+    if (weir_ledger_read(&supervisor->shared->ledger, &sum) != WEIR_OK)
         return;
-    }
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
-        const struct weir_ledger_unit *total = &sum->total.unit[unit];
+        const struct weir_ledger_unit *total = &sum.total.unit[unit];
         uint64_t rejected = 0;
         uint64_t dropped = 0;
         for (int reason = 0; reason < WEIR_REASON_COUNT; reason++) {
@@ -580,14 +578,13 @@ print_ledger(struct supervisor *supervisor)
             "unit=%s received=%llu stored=%llu rejected=%llu dropped=%llu in_flight=%llu "
             "residual=%lld", weir_unit_names[unit], (unsigned long long)total->received,
             (unsigned long long)total->stored, (unsigned long long)rejected,
-            (unsigned long long)dropped, (unsigned long long)sum->in_flight[unit],
-            (long long)sum->residual[unit]);
+            (unsigned long long)dropped, (unsigned long long)sum.in_flight[unit],
+            (long long)sum.residual[unit]);
     }
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
-        print_reasons(weir_unit_names[unit], "rejected", sum->total.unit[unit].rejected);
-        print_reasons(weir_unit_names[unit], "dropped", sum->total.unit[unit].dropped);
+        print_reasons(weir_unit_names[unit], "rejected", sum.total.unit[unit].rejected);
+        print_reasons(weir_unit_names[unit], "dropped", sum.total.unit[unit].dropped);
     }
-    free(sum);
 }
 
 static void

@@ -57,8 +57,10 @@ respond_text(struct weir_http_request *request, int status, const char *type,
     struct weir_text *text)
 {
     if (text->full) {
+        status = text->no_memory ? WEIR_STATUS_UNAVAILABLE : WEIR_STATUS_INTERNAL;
+        type = JSON;
         weir_text_clear(text);
-        status = WEIR_STATUS_INTERNAL;
+        weir_error_write(text, false, status, "not enough memory for this answer", NULL, 0);
     }
     weir_http_respond(request, &(struct weir_http_response){.status = status,
         .content_type = type, .data = text->data, .size = text->size,
@@ -180,6 +182,8 @@ read_params(const struct weir_http_request *request, struct weir_params *params)
 {
     const struct weir_http_head *head = weir_http_request_head(request);
     struct weir_http_span body = weir_http_request_body(request);
+    if (body.at == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "body of %zu bytes", body.size);
     if (body.size == 0 || head->method != WEIR_HTTP_POST)
         return weir_params_init(params, head->query.at, head->query.size);
     size_t size = head->query.size + 1 + body.size;

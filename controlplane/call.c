@@ -134,6 +134,17 @@ weir_call_fail_err(struct weir_call *call, enum weir_err err)
     }
 }
 
+void
+weir_call_full(struct weir_call *call, const char *remedy)
+{
+    if (call->answer.no_memory)
+        weir_call_fail_err(call, weir_fail(WEIR_NOMEM, 0, "answer of more than %zu bytes",
+            call->answer.size));
+    else
+        weir_call_limit(call, "query.points_max", call->limits->points_max,
+            "the answer grew too large: %s", remedy);
+}
+
 enum weir_err
 weir_call_check(void *context)
 {

@@ -74,6 +74,8 @@ void weir_call_fail(struct weir_call *call, int status, const char *format, ...)
 /* A limit was reached: status 422, the setting that raises it, and its value. */
 void weir_call_limit(struct weir_call *call, const char *setting, uint64_t value,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* The answer is full: status 422 with what to do, or 503 where memory was short. */
+void weir_call_full(struct weir_call *call, const char *remedy);
 /* Puts a text in the place of call->hint. */
 void weir_call_hint(struct weir_call *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

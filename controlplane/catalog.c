@@ -174,8 +174,7 @@ close_answer(struct weir_call *call, bool truncated)
     weir_call_write_warnings(call, truncated ? "results truncated due to limit" : NULL);
     weir_text_puts(&call->answer, "}\n");
     if (call->answer.full)
-        weir_call_limit(call, "query.points_max", call->limits->points_max,
-            "the answer grew too large: choose by match[]");
+        weir_call_full(call, "choose by match[]");
 }
 
 static void

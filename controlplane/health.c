@@ -68,12 +68,11 @@ static void
 write_damage(const struct weir_exposition *from, struct weir_text *text)
 {
     uint64_t frames = 0, definitions = 0;
-    struct weir_ledger_sum *sum = from->shared != NULL ? malloc(sizeof *sum) : NULL;
-    if (sum != NULL && weir_ledger_read(&from->shared->ledger, sum) == WEIR_OK) {
-        frames = sum->total.counter[WEIR_COUNTER_log_frames_corrupt];
-        definitions = sum->total.counter[WEIR_COUNTER_definitions_lost];
+    static struct weir_ledger_sum sum; /* the event loop's: damage is told also without memory */
+    if (from->shared != NULL && weir_ledger_read(&from->shared->ledger, &sum) == WEIR_OK) {
+        frames = sum.total.counter[WEIR_COUNTER_log_frames_corrupt];
+        definitions = sum.total.counter[WEIR_COUNTER_definitions_lost];
     }
-    free(sum);
     if (frames != 0 || definitions != 0 || from->pool.blocks_corrupt != 0)
         weir_text_format(text, ",\"damage\":{\"frames_corrupt\":%" PRIu64
             ",\"definitions_lost\":%" PRIu64 ",\"blocks_corrupt\":%" PRIu64 "}", frames,

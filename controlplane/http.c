@@ -533,7 +533,7 @@ weir_http_request_body(const struct weir_http_request *request)
     struct evbuffer *body = evhttp_request_get_input_buffer(request->from);
     size_t size = evbuffer_get_length(body);
     const char *at = size > 0 ? (const char *)evbuffer_pullup(body, -1) : NULL;
-    return at != NULL ? (struct weir_http_span){at, size} : span_of(NULL);
+    return size > 0 ? (struct weir_http_span){at, size} : span_of(NULL);
 }
 
 void

@@ -87,6 +87,7 @@ struct weir_http_head {
 };
 
 const struct weir_http_head *weir_http_request_head(const struct weir_http_request *request);
+/* at is NULL where there was no memory to lay it out. */
 struct weir_http_span weir_http_request_body(const struct weir_http_request *request);
 /* A pointer of the handler's, NULL at first. */
 void weir_http_request_set_user(struct weir_http_request *request, void *user);

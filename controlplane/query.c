@@ -433,8 +433,7 @@ weir_query_run(struct weir_call *call)
             answer_buckets(call, &query);
     }
     if (call->answer.full)
-        weir_call_limit(call, "query.points_max", call->limits->points_max,
-            "the answer grew too large: ask for a shorter range or fewer series");
+        weir_call_full(call, "ask for a shorter range or fewer series");
     free(query.numbers);
     free(query.order);
 }

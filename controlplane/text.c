@@ -29,7 +29,7 @@ void
 weir_text_clear(struct weir_text *text)
 {
     text->size = 0;
-    text->full = false;
+    text->full = text->no_memory = false;
 }
 
 /* True when `more` bytes fit behind size. */
@@ -48,7 +48,7 @@ reserve(struct weir_text *text, size_t more)
         capacity *= 2;
     char *data = realloc(text->data, capacity);
     if (data == NULL) {
-        text->full = true;
+        text->full = text->no_memory = true;
         return false;
     }
     text->data = data;

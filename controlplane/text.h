@@ -20,6 +20,7 @@ struct weir_text {
     size_t capacity;
     size_t size_max;
     bool full;
+    bool no_memory; /* the heap refused: the text is full for that */
 };
 
 void weir_text_init(struct weir_text *text, size_t size_max);

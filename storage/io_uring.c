@@ -265,7 +265,7 @@ for_the_moment(int result)
     return result == -EAGAIN || result == -EBUSY || result == -EINTR;
 }
 
-/* Has what began at *since_ns lasted longer than the back end is to try? Begins it where it is 0. */
+/* Has what began at *since_ns lasted longer than the back end is to try? 0: it begins now. */
 static bool
 patience_ends(const struct weir_io *io, int64_t *since_ns)
 {

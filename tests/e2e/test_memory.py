@@ -1,5 +1,7 @@
 """Every allocation of the tools, of the supervisor and of the query process's start fails in turn:
 an error by name, never a crash, never half an answer."""
+import http.client
+import json
 import os
 import re
 import shutil
@@ -71,18 +73,18 @@ def test_commands_that_ask_nobody():
 def test_commands_that_ask_an_instance():
     wire = f"127.0.0.1:{free_port()}"
     with Instance("--weir-tcp", wire) as weir:
-        http = f"127.0.0.1:{weir.http}"
+        asked = f"127.0.0.1:{weir.http}"
         start = int(time.time()) - 60
         lines = b"".join(b"memory,n=%d v=%d %d\n" % (i % 6, i, (start + i // 6) * 10**9)
                          for i in range(12))
         assert weir.send_tcp(lines).startswith(b"ok 12 0 ")
-        each_failure(["weir", "query", "--http", http, "--agg", "raw", "--from", f"{start}",
+        each_failure(["weir", "query", "--http", asked, "--agg", "raw", "--from", f"{start}",
                       "--to", f"{start + 10}", "memory_v"])
-        each_failure(["weir", "query", "--http", http, "--series", "memory_v"])
-        each_failure(["weir", "query", "--http", http, "--labels"])
-        each_failure(["weir", "query", "--http", http, "--json", "--from", f"{start}", "--to",
+        each_failure(["weir", "query", "--http", asked, "--series", "memory_v"])
+        each_failure(["weir", "query", "--http", asked, "--labels"])
+        each_failure(["weir", "query", "--http", asked, "--json", "--from", f"{start}", "--to",
                       f"{start + 60}", "memory_v"])
-        each_failure(["weir", "senders", "--http", http])
+        each_failure(["weir", "senders", "--http", asked])
         each_failure(["weir", "filter", "show", "--data", weir.data])
         tcp = f"127.0.0.1:{weir.influx_tcp}"
         lines_path = os.path.join(weir.data, "lines")
@@ -93,6 +95,117 @@ def test_commands_that_ask_an_instance():
         each_failure(["weir", "send", "--tcp", tcp, "--generate", "1000"], same=False)
         each_failure(["weir", "send", "--udp", f"127.0.0.1:{weir.influx_udp}", "--generate", "50",
                       "--chaos", "1,5,5,5"], same=False)
+
+
+class Faulty:
+    """What is started inside inherits the fault; true in `failed` once a call has failed."""
+
+    def __init__(self, order):
+        self.marker = tempfile.mktemp(prefix="weir-memory-", dir=SCRATCH)
+        self.set = environment(order, self.marker)
+
+    def __enter__(self):
+        self.before = dict(os.environ)
+        os.environ.update(self.set)
+        return self
+
+    def __exit__(self, *_):
+        os.environ.clear()
+        os.environ.update(self.before)
+        if os.path.exists(self.marker):
+            os.unlink(self.marker)
+
+    def failed(self):
+        return os.path.exists(self.marker)
+
+
+def end(weir):
+    weir.process.send_signal(signal.SIGTERM)
+    return weir.process.wait(PATIENCE)
+
+
+def test_dataplane_that_gets_no_thread_says_so_and_is_started_again():
+    for order in ("thread:1", "thread:2", "epoll:1", "epoll:3", "epoll:4"):
+        weir = Instance("--workers", "2", "--log-full", "recycle", "--log-size-max", "1GiB",
+                        "--log-segment-size", "16MiB")
+        try:
+            with Faulty(f"weir-dataplane:{order}") as fault:
+                weir.start(wait=False)
+                wait_for(lambda: weir.log().count("event=start_failed") > 1,
+                         f"{order}: the dataplane is started again")
+                assert fault.failed()
+                end(weir)
+            assert "assert_failed" not in weir.log() and "signal" not in [
+                line for line in weir.log().splitlines() if "event=died" in line], weir.log()
+        finally:
+            weir.__exit__(*sys.exc_info())
+
+
+def test_supervisor_that_starts_without_memory_says_so():
+    for n in range(1, MOST):
+        weir = Instance()
+        try:
+            with Faulty(f"weir:memory:{n}") as fault:
+                weir.start(wait=False)
+                wait_for(lambda: weir.process.poll() is not None or is_open(weir), "open, or ended")
+                if weir.process.poll() is None:
+                    assert end(weir) == 0, weir.log()
+                else:
+                    assert weir.process.returncode in (1, 2), weir.log()
+                    assert fault.failed() and "memory" in weir.log(), weir.log()
+                if not fault.failed():
+                    break
+        finally:
+            weir.__exit__(*sys.exc_info())
+    print(f"# weir run: {n - 1} allocations")
+
+
+def is_open(weir):
+    try:
+        return weir.get("/healthz", timeout=10)[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_query_process_that_starts_without_memory_says_so_or_answers_right():
+    with Instance() as weir:
+        start = int(time.time()) - 60
+        lines = b"".join(b"memory,n=%d v=%d %d\n" % (i, i, start * 10**9) for i in range(5))
+        assert weir.send_tcp(lines).startswith(b"ok 5 0 ")
+        weir.stop()
+        ask = {"from": f"{start - 1}", "to": f"{start + 1}", "agg": "raw"}
+        for n in range(1, MOST):
+            with Faulty(f"weir-controlplane:memory:{n}") as fault:
+                command = [os.path.join(BIN, "weir-controlplane"), "--shared-fd", "none", "--data",
+                           weir.data, "--http", f"127.0.0.1:{weir.http}"]
+                with open(weir.log_path, "wb") as log:
+                    process = subprocess.Popen(command, stdout=log, stderr=log)
+                try:
+                    answer = wait_for(lambda: process.poll() is not None or answers(weir, ask),
+                                      f"{n}: it ends, or answers")
+                    if process.poll() is None:
+                        assert len(answer["series"]) == 5 and "warnings" not in answer, (n, answer)
+                        process.terminate()
+                        assert process.wait(PATIENCE) == 0, (n, weir.log())
+                    else:
+                        assert process.returncode == 1 and "memory" in weir.log(), (n, weir.log())
+                        assert fault.failed()
+                finally:
+                    process.kill()
+                    process.wait()
+                if not fault.failed():
+                    break
+        print(f"# weir-controlplane: {n - 1} allocations")
+
+
+def answers(weir, ask):
+    """What it answers, None while it does not; whether ingest is open is not asked."""
+    try:
+        status, body = weir.get("/api/v1/metrics/query", timeout=10, metric="memory_v", **ask)
+    except (OSError, http.client.HTTPException):
+        return None
+    assert status in (200, 503), (status, body)
+    return json.loads(body) if status == 200 else None
 
 
 if __name__ == "__main__":
