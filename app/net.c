@@ -57,6 +57,8 @@ look_up(const char *host, uint16_t port, bool tcp, struct addrinfo **out)
         .ai_flags = AI_NUMERICSERV};
     snprintf(service, sizeof service, "%u", port);
     int failed = getaddrinfo(host, service, &hints, out);
+    if (failed == EAI_MEMORY)
+        return weir_fail(WEIR_NOMEM, 0, "address of '%s'", host);
     return failed == 0 ? WEIR_OK : weir_fail(failed == EAI_NONAME ? WEIR_INVALID : WEIR_IO, 0,
         "'%s' is no address, and no name that is known here: %s", host, gai_strerror(failed));
 }
@@ -77,6 +79,8 @@ weir_net_resolve(const char *text, char host[WEIR_NET_HOST_MAX], uint16_t *port)
     int failed = getnameinfo(chosen->ai_addr, chosen->ai_addrlen, host, WEIR_NET_HOST_MAX, NULL, 0,
         NI_NUMERICHOST);
     freeaddrinfo(found);
+    if (failed == EAI_MEMORY)
+        return weir_fail(WEIR_NOMEM, 0, "address of '%s'", host);
     return failed == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%s: %s", text, gai_strerror(failed));
 }
 

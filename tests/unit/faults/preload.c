@@ -3,7 +3,8 @@
  *   WEIR_FAULT=PROGRAM:KIND:N[+]  in processes of that name the N-th call of that kind fails, with
  *                                 + it and all that follow. Kinds: memory (all of the allocator,
  *                                 also what the C library takes), thread, epoll
- *   WEIR_FAULT_FILE=PATH          made when a call has failed
+ *   WEIR_FAULT_FILE=PATH          gets a byte when a call has failed; opened at the start, because
+ *                                 programs give up their rights
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,7 +26,7 @@ enum kind { NONE, MEMORY, THREAD, EPOLL };
 
 static enum kind armed; /* set before main, and not later */
 static bool all_from;
-static const char *told;
+static int told = -1; /* a descriptor that no program counts on */
 static atomic_long left;
 static int (*real_thread)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 static int (*real_epoll)(int);
@@ -39,7 +40,7 @@ read_order(void)
     } kinds[] = {{":memory:", MEMORY}, {":thread:", THREAD}, {":epoll:", EPOLL}};
     const char *order = getenv("WEIR_FAULT");
     size_t size = strlen(program_invocation_short_name);
-    told = getenv("WEIR_FAULT_FILE");
+    const char *path = getenv("WEIR_FAULT_FILE");
     *(void **)&real_thread = dlsym(RTLD_NEXT, "pthread_create");
     *(void **)&real_epoll = dlsym(RTLD_NEXT, "epoll_create1");
     if (order == NULL || strncmp(order, program_invocation_short_name, size) != 0)
@@ -51,6 +52,10 @@ read_order(void)
         char *end;
         atomic_store(&left, strtol(order + size + length, &end, 10));
         all_from = *end == '+';
+        int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+        told = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 500);
+        if (fd >= 0)
+            close(fd);
         armed = kinds[i].kind;
     }
 }
@@ -63,9 +68,7 @@ fails(enum kind kind, int errnum)
     long now = atomic_fetch_sub(&left, 1);
     if (now != 1 && (now > 1 || !all_from))
         return false;
-    int fd = told != NULL ? open(told, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
-    if (fd >= 0)
-        close(fd);
+    (void)!write(told, "!", told >= 0);
     errno = errnum;
     return true;
 }
