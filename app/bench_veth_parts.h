@@ -104,7 +104,7 @@ pid_t weir_veth_dataplane_pid(const struct weir_veth *run);
 void weir_veth_instance_stop(struct weir_veth *run);
 
 /* Counters of frames that were sent and not received, each with its name. */
-#define WEIR_VETH_LOSSES 8
+#define WEIR_VETH_LOSSES 9
 extern const enum weir_counter weir_veth_losses[WEIR_VETH_LOSSES];
 
 /* Waits until all that was sent has ended: at once where nothing was lost, else when the counters

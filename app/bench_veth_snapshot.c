@@ -10,8 +10,8 @@
 
 const enum weir_counter weir_veth_losses[WEIR_VETH_LOSSES] = {WEIR_COUNTER_socket_drops,
     WEIR_COUNTER_xsk_dropped, WEIR_COUNTER_xsk_ring_full,
-    WEIR_COUNTER_xdp_denied, WEIR_COUNTER_xdp_malformed, WEIR_COUNTER_xdp_fragments,
-    WEIR_COUNTER_xdp_limited, WEIR_COUNTER_xdp_no_socket};
+    WEIR_COUNTER_xdp_denied, WEIR_COUNTER_xdp_martian, WEIR_COUNTER_xdp_malformed,
+    WEIR_COUNTER_xdp_fragments, WEIR_COUNTER_xdp_limited, WEIR_COUNTER_xdp_no_socket};
 
 uint64_t
 weir_veth_lost(const struct weir_veth_snapshot *before, const struct weir_veth_snapshot *after)

@@ -117,6 +117,7 @@ weir_ethdev_xdp_statistics(struct weir_ethdev_xdp *xdp, struct weir_counts *coun
         [WEIR_XDP_NO_SOCKET] = WEIR_COUNTER_xdp_no_socket,
         [WEIR_XDP_REDIRECTED] = WEIR_COUNTER_xdp_redirected,
         [WEIR_XDP_DENIED] = WEIR_COUNTER_xdp_denied,
+        [WEIR_XDP_MARTIAN] = WEIR_COUNTER_xdp_martian,
         [WEIR_XDP_MALFORMED] = WEIR_COUNTER_xdp_malformed,
         [WEIR_XDP_FRAGMENT] = WEIR_COUNTER_xdp_fragments,
         [WEIR_XDP_LIMITED] = WEIR_COUNTER_xdp_limited};

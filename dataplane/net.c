@@ -129,6 +129,20 @@ pseudo_sum(const uint8_t *addresses, size_t size, uint32_t udp_size)
     return fold((uint64_t)weir_net_sum(0, addresses, size) + IP_PROTO_UDP + udp_size);
 }
 
+/* Sources that the kernel refuses of a network, as the XDP program does (ebpf/weir_xdp.bpf.c). */
+static bool
+is_martian(const uint8_t *source, bool ipv4)
+{
+    static const uint8_t zero[16], mapped[12] = {[10] = 0xff, [11] = 0xff};
+    static const uint8_t broadcast[4] = {0xff, 0xff, 0xff, 0xff};
+    if (ipv4)
+        return source[0] == 127 || (source[0] & 0xf0) == 224 || memcmp(source, zero, 4) == 0 ||
+            memcmp(source, broadcast, 4) == 0;
+    if (source[0] == 0xff || memcmp(source, mapped, sizeof mapped) == 0)
+        return true;
+    return memcmp(source, zero, 15) == 0 && source[15] <= 1;
+}
+
 /* at: offset of the UDP header; end: of the IP payload's end. */
 static uint8_t
 verify_udp(struct weir_net_frame *frame, uint32_t at, uint32_t end, const uint8_t *addresses,
@@ -141,6 +155,8 @@ verify_udp(struct weir_net_frame *frame, uint32_t at, uint32_t end, const uint8_
     if (size < UDP_HEADER || size > end - at)
         return WEIR_REASON_bad_header;
     bool ipv4 = addresses_size == 8;
+    if (WEIR_UNLIKELY(is_martian(addresses, ipv4)))
+        return WEIR_REASON_martian_source;
     if (load16(udp + 6) == 0) {
         if (!ipv4)
             return WEIR_REASON_bad_checksum;

@@ -35,6 +35,7 @@ const char *const weir_xdp_verdict_names[WEIR_XDP_VERDICTS] = {
     [WEIR_XDP_NO_SOCKET] = "no_socket",
     [WEIR_XDP_REDIRECTED] = "redirected",
     [WEIR_XDP_DENIED] = "denied",
+    [WEIR_XDP_MARTIAN] = "martian",
     [WEIR_XDP_MALFORMED] = "malformed",
     [WEIR_XDP_FRAGMENT] = "fragments",
     [WEIR_XDP_LIMITED] = "limited"};

@@ -2,7 +2,7 @@
  *
  *   frame -> Ethernet, up to two VLAN tags -> IPv4 or IPv6 -> UDP port of ours?
  *     no  -> PASSED
- *     yes -> DENIED -> MALFORMED -> FRAGMENT -> LIMITED -> REDIRECTED or NO_SOCKET
+ *     yes -> DENIED -> MARTIAN -> MALFORMED -> FRAGMENT -> LIMITED -> REDIRECTED or NO_SOCKET
  *
  * The first verdict that fits, in this order, is the frame's. A frame whose port cannot be read
  * (a later fragment, extension headers, a header cut short) is not known to be ours and passes.
@@ -221,6 +221,26 @@ denied(const struct packet *packet, const struct weir_xdp_config *config)
     return action != NULL && *action == WEIR_XDP_DENY;
 }
 
+/* Sources that the kernel refuses of a network, and the worker too (net.c): of IPv4 0.0.0.0, 127/8,
+ * 224/4, 255.255.255.255; of IPv6 ::, ::1, ff00::/8, and IPv4 inside it (::ffff:0:0/96), which
+ * would be taken for a sender of IPv4 (RFC 1122 3.2.1.3, RFC 4291 2.5 and 2.7, RFC 6890). */
+static __always_inline bool
+martian(const struct packet *packet)
+{
+    const __u8 *source = packet->source.address;
+    __u32 words[4];
+    __builtin_memcpy(words, source, sizeof words);
+    if (!packet->v6)
+        return words[3] == 0 || words[3] == 0xffffffff || source[12] == 127 ||
+               (source[12] & 0xf0) == 224;
+    if (source[0] == 0xff)
+        return true;
+    if (words[0] != 0 || words[1] != 0)
+        return false;
+    return words[2] == bpf_htonl(0xffff) ||
+           (words[2] == 0 && (words[3] == 0 || words[3] == bpf_htonl(1)));
+}
+
 /* A fragment's UDP length is that of the whole, so it is not looked at. */
 static __always_inline bool
 malformed(const struct packet *packet)
@@ -278,6 +298,8 @@ weir_xdp(struct xdp_md *context)
         return count(WEIR_XDP_PASSED, XDP_PASS);
     if (denied(&packet, config))
         return count(WEIR_XDP_DENIED, XDP_DROP);
+    if (martian(&packet))
+        return count(WEIR_XDP_MARTIAN, XDP_DROP);
     if (malformed(&packet))
         return count(WEIR_XDP_MALFORMED, XDP_DROP);
     if (packet.fragment)

@@ -22,6 +22,7 @@ enum weir_xdp_verdict {
     WEIR_XDP_NO_SOCKET,  /* ours, and no AF_XDP socket sits on its queue: to the kernel */
     WEIR_XDP_REDIRECTED, /* to the AF_XDP socket */
     WEIR_XDP_DENIED,     /* the most specific rule for its source says deny */
+    WEIR_XDP_MARTIAN,    /* no sender can have its source address */
     WEIR_XDP_MALFORMED,  /* lengths that contradict each other or the frame */
     WEIR_XDP_FRAGMENT,
     WEIR_XDP_LIMITED,    /* its source's bucket is empty */

@@ -119,8 +119,8 @@ class XdpInstance(Instance):
 def fates(counters):
     """What became of the datagrams that the program met: each in one of these."""
     return (counters["received"] + counters["xsk_dropped"] + counters["xsk_ring_full"] +
-            counters["xdp_denied"] + counters["xdp_malformed"] + counters["xdp_fragments"] +
-            counters["xdp_limited"])
+            counters["xdp_denied"] + counters["xdp_martian"] + counters["xdp_malformed"] +
+            counters["xdp_fragments"] + counters["xdp_limited"])
 
 
 def finish(sender):
@@ -177,8 +177,8 @@ def bench(proto, *options):
     assert done.returncode == 0, done.stderr + done.stdout
     report = json.loads(done.stdout)
     lost = sum(report[name] for name in (
-        "interface_drops", "socket_drops", "xsk_dropped", "xsk_ring_full", "xdp_denied", "xdp_malformed",
-        "xdp_fragments", "xdp_limited", "xdp_no_socket"))
+        "interface_drops", "socket_drops", "xsk_dropped", "xsk_ring_full", "xdp_denied",
+        "xdp_martian", "xdp_malformed", "xdp_fragments", "xdp_limited", "xdp_no_socket"))
     assert report["frames_sent"] == report["frames_received"] + lost > 100, report
     assert report["frames_unaccounted"] == report["ledger_residual"] == 0, report
     assert report["durable"] == report["queryable"] > 0, report

@@ -1,6 +1,7 @@
 /* Frames are made by hand, field by field; checksums come from a slow twin of weir_net_sum. */
 #include "dataplane/net.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -168,6 +169,40 @@ test_good_frames_name_their_sender(void **state)
     weir_net_peer(&frame, &peer);
     assert_memory_equal(peer.address, f.bytes + f.ip + 8, sizeof peer.address);
     assert_int_equal(peer.port, 40000);
+}
+
+static void
+check_source(bool ipv4, const char *text, unsigned reason)
+{
+    struct built f = ipv4 ? ipv4_frame(1, 0, "m v=1\n") : ipv6_frame("m v=1\n");
+    uint8_t *addresses = f.bytes + f.ip + (ipv4 ? 12 : 8);
+    assert_int_equal(inet_pton(ipv4 ? AF_INET : AF_INET6, text, addresses), 1);
+    if (ipv4)
+        seal_ipv4(&f);
+    seal_udp(&f, addresses, ipv4 ? 8 : 32);
+    if (verify(&f, false, false).reason != reason)
+        fail_msg("%s: reason %u, expected %u", text, verify(&f, false, false).reason, reason);
+}
+
+static void
+test_sources_that_no_sender_can_have_are_refused(void **state)
+{
+    (void)state;
+    static const char *const martian4[] = {"0.0.0.0", "127.0.0.1", "127.255.255.255", "224.0.0.1",
+        "239.255.255.255", "255.255.255.255"};
+    static const char *const martian6[] = {"::", "::1", "ff02::1", "ff00::", "::ffff:192.0.2.1"};
+    static const char *const sound4[] = {"126.255.255.255", "128.0.0.1", "223.255.255.255",
+        "1.0.0.0", "240.0.0.1"};
+    static const char *const sound6[] = {"::2", "::1:0:1", "fe80::1", "2001:db8::1",
+        "64:ff9b::192.0.2.1", "1::", "::fffe:192.0.2.1"};
+    for (size_t i = 0; i < sizeof martian4 / sizeof *martian4; i++)
+        check_source(true, martian4[i], WEIR_REASON_martian_source);
+    for (size_t i = 0; i < sizeof martian6 / sizeof *martian6; i++)
+        check_source(false, martian6[i], WEIR_REASON_martian_source);
+    for (size_t i = 0; i < sizeof sound4 / sizeof *sound4; i++)
+        check_source(true, sound4[i], WEIR_NET_OK);
+    for (size_t i = 0; i < sizeof sound6 / sizeof *sound6; i++)
+        check_source(false, sound6[i], WEIR_NET_OK);
 }
 
 static void
@@ -383,6 +418,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_frames_give_their_payload),
         cmocka_unit_test(test_good_frames_name_their_sender),
+        cmocka_unit_test(test_sources_that_no_sender_can_have_are_refused),
         cmocka_unit_test(test_ethernet_padding_is_left_out),
         cmocka_unit_test(test_udp_shorter_than_its_ip_payload_is_cut_to_its_length),
         cmocka_unit_test(test_checksum_zero_means_none_over_ipv4_only),

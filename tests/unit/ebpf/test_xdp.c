@@ -154,6 +154,7 @@ verdict_of(const char *what, const struct frame *frame)
         [WEIR_XDP_NO_SOCKET] = XDP_PASS,
         [WEIR_XDP_REDIRECTED] = XDP_REDIRECT,
         [WEIR_XDP_DENIED] = XDP_DROP,
+        [WEIR_XDP_MARTIAN] = XDP_DROP,
         [WEIR_XDP_MALFORMED] = XDP_DROP,
         [WEIR_XDP_FRAGMENT] = XDP_DROP,
         [WEIR_XDP_LIMITED] = XDP_DROP};
@@ -280,6 +281,31 @@ test_frames_without_a_socket_on_their_queue_go_to_the_kernel(void **state)
     for (int i = 0; i < 3000 && verdict_of("socket going", &frame) != WEIR_XDP_NO_SOCKET; i++)
         nanosleep(&nap, NULL);
     expect("socket gone", (struct shape){0}, WEIR_XDP_NO_SOCKET);
+}
+
+static void
+test_sources_that_no_sender_can_have_are_dropped(void **state)
+{
+    (void)state;
+    static const char *const martian4[] = {"0.0.0.0", "127.0.0.1", "127.255.255.255", "224.0.0.1",
+        "239.255.255.255", "255.255.255.255"};
+    static const char *const martian6[] = {"::", "::1", "ff02::1", "ff00::", "::ffff:192.0.2.1"};
+    static const char *const sound4[] = {"126.255.255.255", "128.0.0.1", "223.255.255.255",
+        "1.0.0.0", "240.0.0.1"};
+    static const char *const sound6[] = {"::2", "::1:0:1", "fe80::1", "2001:db8::1",
+        "64:ff9b::192.0.2.1", "1::", "::fffe:192.0.2.1"};
+    put_socket();
+    for (size_t i = 0; i < sizeof martian4 / sizeof *martian4; i++) {
+        expect(martian4[i], (struct shape){.source = martian4[i]}, WEIR_XDP_MARTIAN);
+        expect(martian4[i], (struct shape){.source = martian4[i], .port = PORT + 1},
+            WEIR_XDP_PASSED);
+    }
+    for (size_t i = 0; i < sizeof martian6 / sizeof *martian6; i++)
+        expect(martian6[i], (struct shape){.v6 = true, .source = martian6[i]}, WEIR_XDP_MARTIAN);
+    for (size_t i = 0; i < sizeof sound4 / sizeof *sound4; i++)
+        expect(sound4[i], (struct shape){.source = sound4[i]}, WEIR_XDP_REDIRECTED);
+    for (size_t i = 0; i < sizeof sound6 / sizeof *sound6; i++)
+        expect(sound6[i], (struct shape){.v6 = true, .source = sound6[i]}, WEIR_XDP_REDIRECTED);
 }
 
 static void
@@ -437,7 +463,7 @@ test_a_source_has_its_burst_and_no_more(void **state)
         judged++;
     }
     expect("malformed takes no token", (struct shape){.udp_length_off = 1}, WEIR_XDP_MALFORMED);
-    struct shape v6 = {.v6 = true, .source = "::ffff:192.0.2.200"};
+    struct shape v6 = {.v6 = true, .source = "2001:db8::200"};
     expect("another family", v6, WEIR_XDP_REDIRECTED);
     change("limit off");
     expect("no limit", (struct shape){0}, WEIR_XDP_REDIRECTED);
@@ -536,6 +562,7 @@ test_cost_is_printed(void **state)
 static const struct CMUnitTest tests[] = {
     TEST(test_frames_for_our_ports_are_redirected),
     TEST(test_frames_without_a_socket_on_their_queue_go_to_the_kernel),
+    TEST(test_sources_that_no_sender_can_have_are_dropped),
     TEST(test_everything_else_passes),
     TEST(test_frames_cut_short_pass_or_are_malformed),
     TEST(test_lengths_that_contradict_are_malformed),
