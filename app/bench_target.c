@@ -3,6 +3,7 @@
 #include "app/bench_conditions.h"
 #include "app/bench_cpu.h"
 #include "app/bench_feed.h"
+#include "app/programs.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/escape.h"
@@ -224,12 +225,9 @@ static _Noreturn void
 child_exec(const struct weir_bench_target *target, const char *config)
 {
     char self[WEIR_CONFIG_PATH_MAX];
-    ssize_t used = readlink("/proc/self/exe", self, sizeof self - 32);
-    if (used > 0) {
-        self[used] = '\0';
-        char *slash = strrchr(self, '/');
-        snprintf(slash != NULL ? slash + 1 : self, 32, "weir-dataplane");
-    }
+    if (weir_programs_private(self, sizeof self - 32) != WEIR_OK)
+        _exit(127);
+    snprintf(self + strlen(self), 32, "/weir-dataplane");
     char parent[16];
     char shared[16];
     snprintf(parent, sizeof parent, "%d", (int)getppid());

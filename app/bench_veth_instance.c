@@ -1,6 +1,7 @@
 #include "app/bench_veth_parts.h"
 
 #include "app/bench_target.h"
+#include "app/programs.h"
 #include "base/clock.h"
 #include "base/shared.h"
 
@@ -46,22 +47,16 @@ weir_veth_disk_check(const struct weir_veth_options *options)
 enum weir_err
 weir_veth_find_programs(struct weir_veth *run)
 {
-    char program[sizeof run->programs];
-    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (size <= 0)
-        return weir_fail(WEIR_IO, errno, "readlink /proc/self/exe");
-    program[size] = '\0';
-    char *slash = strrchr(program, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    memcpy(run->programs, program, sizeof program);
-    return WEIR_OK;
+    enum weir_err err = weir_programs_own(run->program, sizeof run->program - sizeof "/weir");
+    if (err != WEIR_OK)
+        return err;
+    strcat(run->program, "/weir");
+    return weir_programs_private(run->programs, sizeof run->programs);
 }
 
 enum weir_err
 weir_veth_instance_start(struct weir_veth *run)
 {
-    char program[WEIR_CONFIG_PATH_MAX + 16];
     char ports[WEIR_BENCH_FRAMES_PAIRS_MAX][64] = {"none"};
     const char *arguments[ARGUMENTS_MAX] = {NULL};
     char listener[32];
@@ -69,7 +64,6 @@ weir_veth_instance_start(struct weir_veth *run)
     char log_size[24];
     char buffer[24];
     const struct weir_veth_options *options = run->options;
-    snprintf(program, sizeof program, "%s/weir", run->programs);
     for (uint32_t i = 0; i < options->pairs && !options->socket; i++)
         snprintf(ports[i], sizeof ports[i], "net_af_xdp%u,iface=%s", i,
             weir_bench_frames_interface(run->frames, i));
@@ -100,7 +94,7 @@ weir_veth_instance_start(struct weir_veth *run)
         if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != own)
             _exit(127);
         (void)dup2(STDERR_FILENO, STDOUT_FILENO); /* ours is the report's */
-        execv(program, (char *const *)(uintptr_t)arguments);
+        execv(run->program, (char *const *)(uintptr_t)arguments);
         _exit(127);
     }
     return WEIR_OK;

@@ -58,7 +58,8 @@ struct weir_veth_snapshot {
 struct weir_veth {
     const struct weir_veth_options *options;
     uint16_t port; /* of the listener: another for each process */
-    char programs[WEIR_CONFIG_PATH_MAX];
+    char program[WEIR_CONFIG_PATH_MAX];  /* weir */
+    char programs[WEIR_CONFIG_PATH_MAX]; /* folder of what it loads */
     pid_t pid; /* weir run */
     int shared_fd;
     struct weir_shared *shared;

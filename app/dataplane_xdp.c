@@ -1,5 +1,7 @@
 #include "app/dataplane_xdp.h"
 
+#include "app/programs.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <linux/ethtool.h>
@@ -52,13 +54,9 @@ static enum weir_err
 find_object(char *out, size_t size)
 {
     char program[WEIR_CONFIG_PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length <= 0)
-        return weir_fail(WEIR_IO, errno, "readlink /proc/self/exe");
-    program[length] = '\0';
-    char *slash = strrchr(program, '/');
-    if (slash != NULL)
-        *slash = '\0';
+    enum weir_err err = weir_programs_own(program, sizeof program);
+    if (err != WEIR_OK)
+        return err;
     snprintf(out, size, "%s/" WEIR_XDP_OBJECT, program);
     if (access(out, R_OK) != 0)
         return weir_fail(WEIR_UNSUPPORTED, errno, "AF_XDP ports need %s, which a build without "

@@ -3,6 +3,7 @@
 #include "app/doubts.h"
 #include "app/instance.h"
 #include "app/lasts.h"
+#include "app/programs.h"
 #include "app/process_figures.h"
 #include "app/supervisor_filter.h"
 #include "base/clock.h"
@@ -105,14 +106,7 @@ find_programs(struct supervisor *supervisor, const char *given)
         snprintf(out, sizeof supervisor->programs, "%s", given);
         return WEIR_OK;
     }
-    ssize_t size = readlink("/proc/self/exe", out, sizeof supervisor->programs - 1);
-    if (size <= 0)
-        return weir_fail(WEIR_IO, errno, "readlink /proc/self/exe");
-    out[size] = '\0';
-    char *slash = strrchr(out, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    return WEIR_OK;
+    return weir_programs_private(out, sizeof supervisor->programs);
 }
 
 static enum weir_err

@@ -1,0 +1,21 @@
+/* programs: where the programs and BPF objects lie that weir itself starts and loads.
+ *
+ * They are nobody's to start by hand, so they are installed in a folder of their own
+ * (libexecdir/weir) and not beside weir. In a build directory all lie together.
+ *
+ * Threads: any; no state
+ * Errors:  WEIR_IO
+ */
+#ifndef WEIR_APP_PROGRAMS_H
+#define WEIR_APP_PROGRAMS_H
+
+#include "base/err.h"
+
+/* The folder of this program. */
+enum weir_err weir_programs_own(char *out, size_t size) WEIR_MUST_USE;
+
+/* The folder of the others: this program's own where weir-dataplane lies there, else the private
+ * one, found from where this program is. */
+enum weir_err weir_programs_private(char *out, size_t size) WEIR_MUST_USE;
+
+#endif
