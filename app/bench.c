@@ -13,11 +13,11 @@
 #include "app/bench_veth.h"
 #include "app/commands.h"
 #include "app/words.h"
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/escape.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +31,18 @@
 #define TIME_LEAD_MS 1000
 /* Reading back is begun anew where a segment was released meanwhile. */
 #define RECYCLE_TRIES 10
+
+/* Says why there is no measurement, and keeps it for the JSON. */
+static bool __attribute__((format(printf, 2, 3)))
+fail(struct weir_bench_report *report, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(report->failed, sizeof report->failed, format, args);
+    va_end(args);
+    weir_line_print(stderr, "weir bench: %s", report->failed);
+    return false;
+}
 
 static uint64_t
 ended_samples(const struct weir_ledger_sum *sum)
@@ -58,21 +70,24 @@ all_ended(const struct weir_bench_target *target, const struct weir_ledger_sum *
 
 /* Waits until all `offered` samples of this dataplane's life have ended. */
 static bool
-wait_durable(struct weir_bench_target *target, uint64_t offered, struct weir_ledger_sum *sum)
+wait_durable(struct weir_bench_target *target, uint64_t offered,
+    struct weir_bench_report *report, struct weir_ledger_sum *sum)
 {
     int64_t limit_ns = weir_mono_ns() + DURABLE_WAIT_NS;
     do {
         if (!weir_bench_target_ledger(target, sum))
-            return false;
+            return fail(report, "the ledger cannot be read");
         if (all_ended(target, sum, offered))
             return true;
-    } while (weir_mono_ns() < limit_ns && weir_bench_target_alive(target));
-    fprintf(stderr, "weir bench: %" PRIu64 " of %" PRIu64 " samples ended in time\n",
-        ended_samples(sum), offered);
-    return false;
+    } while (weir_mono_ns() < limit_ns && weir_bench_target_alive(target) &&
+             weir_bench_target_refuses(target) == NULL);
+    const char *refuses = weir_bench_target_refuses(target);
+    return fail(report, "%" PRIu64 " of %" PRIu64 " samples ended%s%s", ended_samples(sum),
+        offered, refuses != NULL ? ": " : " in time", refuses != NULL ? refuses : "");
 }
 
-/* Sends packets until done() says so; counts samples. */
+/* Sends whole passes, and where there is a time, on until that or until the log is nearly full;
+ * counts samples. */
 static uint64_t
 send_pass(struct weir_bench_target *target, struct weir_bench_load *load, uint32_t workers,
     uint64_t passes, int64_t until_ns)
@@ -80,7 +95,8 @@ send_pass(struct weir_bench_target *target, struct weir_bench_load *load, uint32
     uint64_t sent = 0;
     for (;;) {
         uint64_t pass = weir_bench_load_passes(load);
-        if (pass >= passes && (until_ns == 0 || weir_mono_ns() >= until_ns))
+        if (pass >= passes && (until_ns == 0 || weir_mono_ns() >= until_ns ||
+                                  weir_bench_target_nearly_full(target)))
             return sent;
         for (int i = 0; i < 64 && (i == 0 || until_ns != 0 ||
                                    weir_bench_load_passes(load) == pass);
@@ -127,11 +143,11 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
         uint64_t before = report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
         weir_bench_load_restart(load, *time_ms);
         if (!send_definitions(target, load))
-            return false;
+            return fail(report, "the dataplane took no definitions");
         uint64_t pass_sent = send_pass(target, load, options->cores, 1, 0);
         *time_ms += 2 * step_ms;
         *sent += pass_sent;
-        if (!wait_durable(target, *sent, &report->before))
+        if (!wait_durable(target, *sent, report, &report->before))
             return false;
         rejected = before + pass_sent - report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
         missed = report->before.total.counter[WEIR_COUNTER_raw_misses] - last_missed;
@@ -145,10 +161,8 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
     report->warm_series = weir_bench_target_series(target) - known;
     if (report->warm_seconds == 0)
         report->warm_seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
-    if (rejected > 0)
-        fprintf(stderr, "weir bench: %" PRIu64 " sample%s of the last warm-up pass refused\n",
-            rejected, weir_plural(rejected));
-    return rejected == 0;
+    return rejected == 0 || fail(report, "%" PRIu64 " sample%s of the last warm-up pass refused",
+                                rejected, weir_plural(rejected));
 }
 
 /* Nanoseconds a sample, on packets that nobody gets; of a load of its own, whose numbers count. */
@@ -181,20 +195,17 @@ read_worker_seconds(const struct weir_bench_target *target,
 /* The first pass of which nothing can have been released: all its times are later than any in a
  * released frame. */
 static bool
-find_pass_kept(const struct weir_bench_target *target, struct weir_bench_run *run)
+find_pass_kept(const struct weir_bench_target *target, struct weir_bench_run *run,
+    struct weir_bench_report *report)
 {
     int64_t released_ms;
-    if (weir_bench_target_released_ms(target, &released_ms) != WEIR_OK) {
-        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
-        return false;
-    }
+    if (weir_bench_target_released_ms(target, &released_ms) != WEIR_OK)
+        return fail(report, "%s", weir_err_detail());
     run->pass_first = released_ms < run->start_ms
         ? 0
         : (uint64_t)((released_ms - run->start_ms) / run->step_ms) + 1;
-    if (run->pass_first < run->passes)
-        return true;
-    fprintf(stderr, "weir bench: --recycle is too small: the log holds no whole pass\n");
-    return false;
+    return run->pass_first < run->passes ||
+        fail(report, "--recycle is too small: the log holds no whole pass");
 }
 
 /* Until nothing was released while it was read, so that both sides speak of the same log: a
@@ -208,21 +219,20 @@ read_recycled(struct weir_bench_target *target, struct weir_bench_run *run,
     run->all_times = true;
     for (int tries = 0; tries < RECYCLE_TRIES; tries++) {
         uint64_t first = weir_bench_target_first(target);
-        if (!weir_bench_target_ledger(target, settled) || !find_pass_kept(target, run))
+        if (!weir_bench_target_ledger(target, settled))
+            return fail(report, "the ledger cannot be read");
+        if (!find_pass_kept(target, run, report))
             return false;
-        if (weir_bench_check(run, &report->found) != WEIR_OK) {
-            weir_line_print(stderr, "weir bench: %s", weir_err_detail());
-            return false;
-        }
+        if (weir_bench_check(run, &report->found) != WEIR_OK)
+            return fail(report, "%s", weir_err_detail());
         if (!weir_bench_target_ledger(target, &later))
-            return false;
+            return fail(report, "the ledger cannot be read");
         if (weir_bench_target_first(target) == first &&
             later.total.counter[WEIR_COUNTER_log_samples_recycled] ==
                 settled->total.counter[WEIR_COUNTER_log_samples_recycled])
             return true;
     }
-    fprintf(stderr, "weir bench: the log is recycled on and on\n");
-    return false;
+    return fail(report, "the log is recycled on and on");
 }
 
 static bool
@@ -231,10 +241,8 @@ read_back(struct weir_bench_target *target, const struct weir_bench_options *opt
 {
     if (options->recycle != 0)
         return read_recycled(target, run, report);
-    bool ok = weir_bench_check(run, &report->found) == WEIR_OK;
-    if (!ok)
-        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
-    return ok;
+    return weir_bench_check(run, &report->found) == WEIR_OK ||
+        fail(report, "%s", weir_err_detail());
 }
 
 /* What lies between two readings of everything; `sent` samples came before. */
@@ -245,10 +253,8 @@ measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
 {
     struct weir_bench_intervals *intervals;
     struct weir_ledger *ledger = weir_bench_target_shared_ledger(target);
-    if (weir_bench_intervals_start(ledger, &intervals) != WEIR_OK) {
-        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
-        return false;
-    }
+    if (weir_bench_intervals_start(ledger, &intervals) != WEIR_OK)
+        return fail(report, "%s", weir_err_detail());
     weir_bench_load_restart(load, time_ms);
     uint64_t end_before = weir_bench_target_end(target);
     report->datagrams_before = weir_bench_target_datagrams(target);
@@ -256,11 +262,12 @@ measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
     read_worker_seconds(target, options, report->worker_seconds);
     int64_t own_ns = weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     int64_t start_ns = weir_mono_ns();
-    report->offered = send_pass(target, load, options->cores, 1,
-        start_ns + (int64_t)(options->seconds * 1e9));
+    int64_t until_ns = start_ns + (int64_t)(options->seconds * 1e9);
+    report->offered = send_pass(target, load, options->cores, 1, until_ns);
+    report->ended_early = weir_bench_target_nearly_full(target) && weir_mono_ns() < until_ns;
     report->generator_cpu_seconds =
         (double)(weir_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own_ns) / 1e9;
-    bool ok = wait_durable(target, sent + report->offered, &report->after);
+    bool ok = wait_durable(target, sent + report->offered, report, &report->after);
     report->seconds = (double)(weir_mono_ns() - start_ns) / 1e9;
     report->cpu_seconds = weir_bench_target_cpu_seconds(target) - cpu;
     read_worker_seconds(target, options, report->worker_seconds);
@@ -281,10 +288,8 @@ measure(struct weir_bench_target *target, const struct weir_bench_options *optio
         time_ms = newest_ms;
     time_ms = weir_bench_time_whole_ms(options->proto, time_ms);
     struct weir_bench_load *load;
-    if (weir_bench_load_new(options->proto, options->series, time_ms, step_ms, &load) != WEIR_OK) {
-        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
-        return false;
-    }
+    if (weir_bench_load_new(options->proto, options->series, time_ms, step_ms, &load) != WEIR_OK)
+        return fail(report, "%s", weir_err_detail());
     uint64_t sent = 0;
     report->generator_ns = generator_cost(options);
     bool ok = warm_up(target, load, options, &time_ms, step_ms, report, &sent);
@@ -339,6 +344,41 @@ source_is_veth(int argc, char **argv)
     return false;
 }
 
+/* Room for the log: what was given, or what the fastest machine measured would write. */
+static struct weir_bench_room
+room_of(const struct weir_bench_options *options)
+{
+    struct weir_bench_room room = {.series = options->series,
+        .log_bytes = (uint64_t)(options->seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
+            options->series * 300 + (UINT64_C(1) << 30)};
+    if (options->log_bytes != 0) {
+        room.log_bytes = options->log_bytes;
+        room.segment_bytes = WEIR_BENCH_SEGMENT_BYTES;
+    } else if (options->recycle != 0) {
+        room.log_bytes = options->recycle;
+        room.recycles = true;
+    }
+    return room;
+}
+
+static bool
+open_target(const struct weir_bench_options *options, struct weir_bench_report *report,
+    struct weir_bench_target **target)
+{
+    const struct weir_bench_room room = room_of(options);
+    uint64_t need = room.log_bytes + (room.recycles ? options->series * 300 : 0);
+    if (weir_bench_target_prepare(options->data, need) != WEIR_OK ||
+        weir_bench_target_open(options->data, options->source, options->proto,
+            options->filled ? FILLED_SLOTS : 0, options->cores, &room, target) != WEIR_OK)
+        return fail(report, "%s", weir_err_detail());
+    if (options->recycle != 0 && weir_bench_target_end(*target) != 0)
+        return fail(report, "--recycle: %s holds a log already", options->data);
+    weir_bench_target_filled(*target, options->filled);
+    if (options->payload_max != 0)
+        weir_bench_target_payload(*target, options->payload_max);
+    return true;
+}
+
 int
 weir_command_bench(int argc, char **argv)
 {
@@ -354,39 +394,19 @@ weir_command_bench(int argc, char **argv)
     }
     if (options.emit > 0)
         return emit_lines(&options);
-    uint64_t need = (uint64_t)(options.seconds + 2) * RATE_BOUND * SAMPLE_BYTES_BOUND +
-                    options.series * 300 + (UINT64_C(1) << 30);
-    if (options.recycle != 0)
-        need = options.recycle + options.series * 300;
-    const struct weir_bench_room room = {.series = options.series,
-        .log_bytes = options.recycle != 0 ? options.recycle : need,
-        .recycles = options.recycle != 0};
-    struct weir_bench_target *target;
-    if (weir_bench_target_prepare(options.data) != WEIR_OK ||
-        weir_bench_target_check_disk(options.data, need) != WEIR_OK ||
-        weir_bench_target_open(options.data, options.source, options.proto,
-            options.filled ? FILLED_SLOTS : 0, options.cores,
-            &room, &target) != WEIR_OK) {
-        weir_line_print(stderr, "weir bench: %s", weir_err_detail());
-        return EXIT_FAILURE;
-    }
-    if (options.recycle != 0 && weir_bench_target_end(target) != 0) {
-        weir_line_print(stderr, "weir bench: --recycle: %s holds a log already", options.data);
-        (void)weir_bench_target_close(target);
-        return EXIT_FAILURE;
-    }
-    weir_bench_target_filled(target, options.filled);
-    if (options.payload_max != 0)
-        weir_bench_target_payload(target, options.payload_max);
     struct weir_bench_report *report = calloc(1, sizeof *report);
-    WEIR_ASSERT(report != NULL);
-    bool ok = measure(target, &options, report);
-    if (ok) {
-        json_t *out = weir_bench_report_json(&options, report, target);
-        weir_bench_print(out, options.json);
-        json_decref(out);
+    if (report == NULL) {
+        fprintf(stderr, "weir bench: no memory for the report\n");
+        return EXIT_FAILURE;
     }
-    bool clean = weir_bench_target_close(target);
+    struct weir_bench_target *target = NULL;
+    bool ok = open_target(&options, report, &target) && measure(target, &options, report);
+    json_t *out = ok ? weir_bench_report_json(&options, report, target)
+                     : weir_bench_report_failed_json(&options, report->failed);
+    if (ok || options.json)
+        weir_bench_print(out, options.json);
+    json_decref(out);
+    bool clean = target != NULL && weir_bench_target_close(target);
     bool right = ok && clean && report->found.mismatched == 0 &&
                  weir_bench_residual(report) == 0 &&
                  weir_bench_datagrams_unaccounted(report) == 0 &&

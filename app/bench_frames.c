@@ -7,6 +7,9 @@
 #include "dataplane/net.h"
 #include "ebpf/generator.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
 #include <inttypes.h>
 #include <net/if.h>
 #include <sched.h>
@@ -117,7 +120,9 @@ put16(uint8_t *at, unsigned value)
 static void
 lay_out_headers(uint8_t *headers, uint16_t port)
 {
-    static const uint8_t addresses[8] = {198, 51, 100, 1, 198, 51, 100, 2};
+    uint8_t addresses[8];
+    inet_pton(AF_INET, WEIR_BENCH_FRAMES_SOURCE, addresses);
+    inet_pton(AF_INET, WEIR_BENCH_FRAMES_ADDRESS, addresses + 4);
     uint8_t *ip_header = headers + ETHERNET;
     memset(headers, 0, HEADERS);
     memcpy(headers, "\2\0\0\0\0\2\2\0\0\0\0\1", 12); /* to MAC_NEAR */
@@ -158,6 +163,31 @@ seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)
     return size > WEIR_GEN_FRAME_MIN ? size : WEIR_GEN_FRAME_MIN;
 }
 
+/* Frames that come from an address of this machine are dropped by its kernel, and counted nowhere;
+ * an address of theirs elsewhere would take them. */
+static enum weir_err
+check_addresses(void)
+{
+    struct ifaddrs *all;
+    enum weir_err err = WEIR_OK;
+    if (getifaddrs(&all) != 0)
+        return weir_fail(WEIR_IO, errno, "look at the interfaces");
+    for (const struct ifaddrs *at = all; at != NULL && err == WEIR_OK; at = at->ifa_next) {
+        char text[INET_ADDRSTRLEN];
+        if (at->ifa_addr == NULL || at->ifa_addr->sa_family != AF_INET)
+            continue;
+        const struct sockaddr_in *address = (const struct sockaddr_in *)at->ifa_addr;
+        inet_ntop(AF_INET, &address->sin_addr, text, sizeof text);
+        if (strcmp(text, WEIR_BENCH_FRAMES_SOURCE) == 0 ||
+            strcmp(text, WEIR_BENCH_FRAMES_ADDRESS) == 0)
+            err = weir_fail(WEIR_INVALID, 0, "this machine has %s on %s, which --socket needs for "
+                "its frames: take it away, or run in a network namespace (unshare -n)", text,
+                at->ifa_name);
+    }
+    freeifaddrs(all);
+    return err;
+}
+
 static volatile sig_atomic_t interrupted;
 
 static void
@@ -172,6 +202,9 @@ weir_bench_frames_new(const char *programs, uint16_t port, bool addressed, uint3
     struct weir_bench_frames **out)
 {
     char object[WEIR_CONFIG_PATH_MAX + 32];
+    enum weir_err err = addressed ? check_addresses() : WEIR_OK;
+    if (err != WEIR_OK)
+        return err;
     struct weir_bench_frames *frames = calloc(1, sizeof *frames);
     if (frames == NULL)
         return weir_fail(WEIR_NOMEM, 0, "frames");
@@ -182,7 +215,7 @@ weir_bench_frames_new(const char *programs, uint16_t port, bool addressed, uint3
     frames->addressed = addressed;
     frames->pair_count = pairs;
     snprintf(object, sizeof object, "%s/" WEIR_GEN_OBJECT, programs);
-    enum weir_err err = weir_generator_new(object, &frames->generator);
+    err = weir_generator_new(object, &frames->generator);
     for (uint32_t i = 0; i < pairs && err == WEIR_OK; i++)
         err = make_link(frames, i);
     if (err != WEIR_OK) {

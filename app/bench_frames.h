@@ -23,6 +23,7 @@
 
 struct weir_bench_frames;
 
+#define WEIR_BENCH_FRAMES_SOURCE "198.51.100.1"  /* where frames come from */
 #define WEIR_BENCH_FRAMES_ADDRESS "198.51.100.2" /* where frames go (TEST-NET-2) */
 
 /* Makes that many pairs (1, 2 or 4) and loads the generator, whose object lies in `programs`.

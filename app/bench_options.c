@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define LOG_BYTES_MIN (8 * WEIR_BENCH_SEGMENT_BYTES)
 #define RECYCLE_BYTES_MIN (4 * WEIR_SEGMENT_BYTES_DEFAULT)
 #define VETH_VALUES 2 /* options with a value that are for --source veth alone */
 
@@ -41,6 +42,9 @@ weir_usage_bench(FILE *out)
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
           "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n"
+          "  --log-bytes BYTES  the log may grow by so much, in place of what the fastest machine\n"
+          "                  measured would need. A run that comes near it ends early, and its\n"
+          "                  JSON says so\n"
           "  --recycle BYTES the log stays at that size, its oldest segments are recycled: a\n"
           "                  long run needs no more disk. DIR must hold no log. What it holds\n"
           "                  in the end is counted against what was stored and not released\n",
@@ -74,6 +78,8 @@ check_together(const struct weir_bench_options *options)
         wrong = "--filled is for --cores";
     else if (options->cores > 1 && options->proto == WEIR_BENCH_WEIR)
         wrong = "--cores above 1: weir packets are taken by the first worker alone";
+    else if (options->recycle != 0 && options->log_bytes != 0)
+        wrong = "--log-bytes and --recycle: the log grows, or it is recycled";
     else if (options->payload_max > 0 && options->source != WEIR_BENCH_UDP)
         wrong = "--payload is for --source udp and veth";
     else if (options->payload_max > 0 && options->proto == WEIR_BENCH_WEIR)
@@ -99,7 +105,7 @@ enum weir_err
 weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
 {
     const char *source = NULL, *proto = NULL, *series = NULL, *seconds = NULL, *cores = NULL;
-    const char *emit = NULL, *recycle = NULL, *payload = NULL, *of_veth[VETH_VALUES] = {NULL};
+    const char *emit = NULL, *recycle = NULL, *log_bytes = NULL, *payload = NULL, *of_veth[VETH_VALUES] = {NULL};
     bool socket = false;
     *out = (struct weir_bench_options){
         .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
@@ -108,6 +114,7 @@ weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
         {.name = "series", .text = &series}, {.name = "seconds", .text = &seconds},
         {.name = "cores", .text = &cores}, {.name = "emit", .text = &emit},
         {.name = "recycle", .text = &recycle},
+        {.name = "log-bytes", .text = &log_bytes},
         {.name = "filled", .flag = &out->filled}, {.name = "json", .flag = &out->json},
         {.name = "rate", .text = &of_veth[0]}, {.name = "pairs", .text = &of_veth[1]},
         {.name = "payload", .text = &payload}, {.name = "socket", .flag = &socket}, {0}};
@@ -129,6 +136,9 @@ weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
     if (err == WEIR_OK)
         err = weir_bench_value_count("recycle", recycle, RECYCLE_BYTES_MIN, UINT64_MAX / 2,
             &out->recycle);
+    if (err == WEIR_OK)
+        err = weir_bench_value_count("log-bytes", log_bytes, LOG_BYTES_MIN, UINT64_MAX / 2,
+            &out->log_bytes);
     if (err == WEIR_OK)
         err = weir_bench_value_count("payload", payload, WEIR_BENCH_PACKET_MAX,
             WEIR_BENCH_UDP_PAYLOAD_MAX, &payload_max);

@@ -85,13 +85,20 @@ weir_usage_bench_overload(FILE *out)
         out);
 }
 
+/* Keeps why the run ends, to be told once. */
+static bool
+fail(const char *why)
+{
+    (void)!weir_fail(WEIR_IO, 0, "%s", why);
+    return false;
+}
+
 static bool
 look(struct bench *bench)
 {
     if (weir_bench_target_ledger_now(bench->target, bench->sum))
         return true;
-    fprintf(stderr, "weir bench: the ledger cannot be read\n");
-    return false;
+    return fail("the ledger cannot be read");
 }
 
 static bool
@@ -160,13 +167,20 @@ offer(struct bench *bench, bool churn)
     return true;
 }
 
+static bool
+no_room(struct bench *bench)
+{
+    const char *refuses = weir_bench_target_refuses(bench->target);
+    return fail(refuses != NULL ? refuses : "the dataplane has ended");
+}
+
 /* Offers until `passes` passes are done, waiting for room. */
 static bool
 offer_passes(struct bench *bench, uint64_t passes)
 {
     while (weir_bench_load_passes(bench->load) < passes) {
         if (weir_bench_target_reserve(bench->target) == NULL)
-            return false;
+            return no_room(bench);
         offer(bench, false);
     }
     return true;
@@ -189,12 +203,13 @@ wait_ended(struct bench *bench)
     int64_t limit_ns = weir_mono_ns() + END_WAIT_NS;
     do {
         if (!weir_bench_target_ledger(bench->target, bench->sum))
-            return false;
+            return fail("the ledger cannot be read");
         if (ended(bench))
             return true;
-    } while (weir_mono_ns() < limit_ns && weir_bench_target_alive(bench->target));
-    fprintf(stderr, "weir bench: not all packets ended in time\n");
-    return false;
+    } while (weir_mono_ns() < limit_ns && weir_bench_target_alive(bench->target) &&
+             weir_bench_target_refuses(bench->target) == NULL);
+    const char *refuses = weir_bench_target_refuses(bench->target);
+    return fail(refuses != NULL ? refuses : "not all packets ended in time");
 }
 
 /* Offers so many new series, waiting for room, and takes the rate at which they are defined. */
@@ -205,7 +220,7 @@ define_new(struct bench *bench, uint64_t count)
     int64_t start_ns = weir_mono_ns();
     for (uint64_t i = 0; i < count; i += PACKET_LINES) {
         if (weir_bench_target_reserve(bench->target) == NULL)
-            return false;
+            return no_room(bench);
         offer(bench, true);
     }
     if (!wait_ended(bench))
@@ -248,8 +263,7 @@ warm_up(struct bench *bench)
         stored = now;
         misses = missed;
     }
-    fprintf(stderr, "weir bench: samples are still refused after %d passes\n", WARM_PASSES_MAX);
-    return false;
+    return fail("samples of known series are still refused after the last warm-up pass");
 }
 
 /* Offers as much as there is room for. */
@@ -260,7 +274,7 @@ run_peak(struct bench *bench)
     while (weir_mono_ns() < end_ns) {
         for (int i = 0; i < BURST; i++) {
             if (weir_bench_target_reserve(bench->target) == NULL)
-                return false;
+                return no_room(bench);
             offer(bench, false);
         }
     }
@@ -395,9 +409,7 @@ peak_phase(struct bench *bench)
     report_phase(bench, "peak", &before, &after, NULL);
     json_t *phase = json_array_get(bench->phases, json_array_size(bench->phases) - 1);
     bench->peak = json_real_value(json_object_get(phase, "durable_per_sec"));
-    if (bench->peak <= 0)
-        fprintf(stderr, "weir bench: nothing was durable at the peak\n");
-    return bench->peak > 0;
+    return bench->peak > 0 || fail("nothing was durable at the peak");
 }
 
 static double
@@ -472,7 +484,7 @@ check_sums(const struct bench *bench, json_t *out)
             json_integer(sum->residual[unit]));
     }
     if (!closed)
-        fprintf(stderr, "weir bench: without a name: packets %" PRId64 ", samples %" PRId64 "\n",
+        (void)!weir_fail(WEIR_CORRUPT, 0, "without a name: packets %" PRId64 ", samples %" PRId64,
             unnamed, unnamed_samples);
     return closed;
 }
@@ -560,8 +572,7 @@ start(struct bench *bench)
     int64_t time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
     const struct weir_bench_room room = {
         .series = options->series + CHURN_SERIES_MAX, .log_bytes = need};
-    if (weir_bench_target_prepare(options->data) != WEIR_OK ||
-        weir_bench_target_check_disk(options->data, need) != WEIR_OK ||
+    if (weir_bench_target_prepare(options->data, need) != WEIR_OK ||
         weir_bench_target_open(options->data, options->source, WEIR_BENCH_INFLUX, RING_SLOTS, 0,
             &room, &bench->target) != WEIR_OK)
         return false;
@@ -586,11 +597,12 @@ weir_bench_overload(int argc, char **argv)
     }
     json_t *out = json_object(), *sums = json_object();
     bench.sum = calloc(1, sizeof *bench.sum);
-    WEIR_ASSERT(bench.sum != NULL && out != NULL && sums != NULL);
-    bool ok = start(&bench);
-    if (!ok)
+    bool ok = bench.sum != NULL || fail("no memory for the report");
+    ok = ok && start(&bench) && run(&bench, sums);
+    if (!ok) {
         weir_line_print(stderr, "weir bench: %s", weir_err_detail());
-    ok = ok && run(&bench, sums);
+        json_object_set_new(out, "failed", json_string(weir_err_detail()));
+    }
     json_object_set_new(out, "source", json_string(weir_bench_source_names[bench.options.source]));
     json_object_set_new(out, "series", json_integer((json_int_t)bench.options.series));
     json_object_set_new(out, "phases", bench.phases);

@@ -29,6 +29,7 @@ struct weir_bench_options {
     uint32_t payload_max; /* of a datagram; 0: a packet each */
     bool json;
     uint64_t emit; /* lines to print instead of measuring */
+    uint64_t log_bytes; /* that the log may grow by; 0: what the fastest machine would need */
     uint64_t recycle; /* bytes of the log, whose oldest segments are then recycled; 0: it grows */
 };
 
@@ -51,7 +52,12 @@ struct weir_bench_report {
     struct weir_bench_found found;
     struct weir_ledger_sum settled; /* with --recycle: of what found has found */
     json_t *intervals;     /* weir_bench_intervals_stop's; owned */
+    bool ended_early;      /* the log was nearly full before the time was over */
+    char failed[512];      /* why there is no measurement; "" where there is */
 };
+
+/* Segments of a log whose room was given. */
+#define WEIR_BENCH_SEGMENT_BYTES (UINT64_C(16) << 20)
 
 /* argv[0] is the first option. WEIR_INVALID: not understood, or they do not go together. */
 enum weir_err weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
@@ -60,6 +66,8 @@ enum weir_err weir_bench_options_parse(int argc, char **argv, struct weir_bench_
 /* The caller releases it. */
 json_t *weir_bench_report_json(const struct weir_bench_options *options,
     const struct weir_bench_report *report, const struct weir_bench_target *target);
+/* The same of a run that failed: what was asked for, and why there is no more. */
+json_t *weir_bench_report_failed_json(const struct weir_bench_options *options, const char *why);
 /* What the ledger misses at the end, over all units. */
 uint64_t weir_bench_residual(const struct weir_bench_report *report);
 /* Datagrams that were sent in this dataplane's life, and neither received nor counted as lost by

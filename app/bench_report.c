@@ -186,16 +186,32 @@ report_log(const struct weir_bench_report *report, json_t *out)
     json_object_set_new(out, "syncs",
         json_integer((json_int_t)DELTA(report, counter[WEIR_COUNTER_syncs])));
     json_object_set_new(out, "fsync", json_true());
+    json_object_set_new(out, "ended_early", json_boolean(report->ended_early));
+}
+
+static json_t *
+asked_json(const struct weir_bench_options *options)
+{
+    json_t *out = json_object();
+    json_object_set_new(out, "source", json_string(weir_bench_source_names[options->source]));
+    json_object_set_new(out, "proto", json_string(weir_bench_proto_names[options->proto]));
+    json_object_set_new(out, "series", json_integer((json_int_t)options->series));
+    return out;
+}
+
+json_t *
+weir_bench_report_failed_json(const struct weir_bench_options *options, const char *why)
+{
+    json_t *out = asked_json(options);
+    json_object_set_new(out, "failed", json_string(why));
+    return out;
 }
 
 json_t *
 weir_bench_report_json(const struct weir_bench_options *options,
     const struct weir_bench_report *report, const struct weir_bench_target *target)
 {
-    json_t *out = json_object();
-    json_object_set_new(out, "source", json_string(weir_bench_source_names[options->source]));
-    json_object_set_new(out, "proto", json_string(weir_bench_proto_names[options->proto]));
-    json_object_set_new(out, "series", json_integer((json_int_t)options->series));
+    json_t *out = asked_json(options);
     report_samples(options, report, target, out);
     report_rates(options, report, out);
     json_object_set_new(out, "ledger_residual",

@@ -32,6 +32,7 @@
 #define FRAME_RING_BYTES (UINT64_C(512) << 20)
 #define OPEN_WAIT_NS (INT64_C(120) * 1000000000)
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
+#define SPARE_BYTES_MAX (UINT64_C(512) << 20)
 #define TMPFS_MAGIC_NUMBER 0x01021994
 /* Of one series, canonical, at most: it is all taken at start, and 100 M series are many. */
 #define LABEL_BYTES_INFLUX 96
@@ -55,6 +56,7 @@ struct weir_bench_target {
     bool reaped;
     struct weir_shared *shared;
     struct weir_bench_feed *feed;
+    uint64_t log_limit; /* offset near which the log is full; UINT64_MAX where it recycles */
 };
 
 static void
@@ -63,18 +65,8 @@ path_in(char *out, size_t size, const char *data, const char *name)
     snprintf(out, size, "%s/%s", data, name);
 }
 
-enum weir_err
-weir_bench_target_prepare(const char *data)
-{
-    char run[WEIR_CONFIG_PATH_MAX + 8];
-    path_in(run, sizeof run, data, "run");
-    if ((mkdir(data, 0755) != 0 && errno != EEXIST) || (mkdir(run, 0755) != 0 && errno != EEXIST))
-        return weir_fail(WEIR_IO, errno, "make %s", run);
-    return WEIR_OK;
-}
-
-enum weir_err
-weir_bench_target_check_disk(const char *data, uint64_t need)
+static enum weir_err
+check_disk(const char *data, uint64_t need)
 {
     struct statfs kind;
     struct statvfs room;
@@ -87,6 +79,22 @@ weir_bench_target_check_disk(const char *data, uint64_t need)
         return weir_fail(WEIR_INVALID, 0, "%s has %" PRIu64 " MiB free, this run may need %" PRIu64,
             data, free_bytes >> 20, need >> 20);
     return WEIR_OK;
+}
+
+enum weir_err
+weir_bench_target_prepare(const char *data, uint64_t need)
+{
+    char run[WEIR_CONFIG_PATH_MAX + 8];
+    path_in(run, sizeof run, data, "run");
+    bool made = mkdir(data, 0755) == 0;
+    if (!made && errno != EEXIST)
+        return weir_fail(WEIR_IO, errno, "make %s", data);
+    enum weir_err err = check_disk(data, need);
+    if (err == WEIR_OK && mkdir(run, 0755) != 0 && errno != EEXIST)
+        err = weir_fail(WEIR_IO, errno, "make %s", run);
+    if (err != WEIR_OK && made)
+        (void)rmdir(data);
+    return err;
 }
 
 static enum weir_err
@@ -191,6 +199,8 @@ write_config(const struct weir_bench_target *target, const struct weir_bench_roo
     config->prefault = true;
     config->log_size_max = room->log_bytes + (room->recycles ? 0 : there);
     config->log_full = room->recycles ? WEIR_CONFIG_RECYCLE : WEIR_CONFIG_REFUSE;
+    if (room->segment_bytes != 0)
+        config->log_segment_bytes = room->segment_bytes;
     path_in(path, size, data, "run/bench.yaml");
     FILE *file = err == WEIR_OK ? fopen(path, "w") : NULL;
     if (err == WEIR_OK && file == NULL)
@@ -283,6 +293,13 @@ start(struct weir_bench_target *target, const char *config)
     return err;
 }
 
+/* Of the log: the segment made ahead, and what is still under way when the generator stops. */
+static uint64_t
+spare_bytes(uint64_t log_bytes)
+{
+    return log_bytes / 4 < SPARE_BYTES_MAX ? log_bytes / 4 : SPARE_BYTES_MAX;
+}
+
 enum weir_err
 weir_bench_target_open(const char *data, enum weir_bench_source source,
     enum weir_bench_proto proto, uint32_t ring_slots, uint32_t workers,
@@ -311,6 +328,10 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
         err = write_config(target, room, path, sizeof path);
     if (err == WEIR_OK)
         err = start(target, path);
+    if (err == WEIR_OK)
+        target->log_limit = room->recycles
+            ? UINT64_MAX
+            : weir_bench_target_end(target) + room->log_bytes - spare_bytes(room->log_bytes);
     if (err != WEIR_OK) {
         char kept[256];
         snprintf(kept, sizeof kept, "%s", weir_err_detail());
@@ -373,10 +394,29 @@ weir_bench_target_reserve(struct weir_bench_target *target)
 {
     uint8_t *slot;
     for (uint64_t tries = 1; (slot = weir_bench_feed_reserve(target->feed)) == NULL; tries++) {
-        if (tries % (1 << 20) == 0 && !weir_bench_target_alive(target))
+        if (tries % (1 << 20) == 0 &&
+            (!weir_bench_target_alive(target) || weir_bench_target_refuses(target) != NULL))
             return NULL;
     }
     return slot;
+}
+
+bool
+weir_bench_target_nearly_full(const struct weir_bench_target *target)
+{
+    return weir_bench_target_end(target) >= target->log_limit;
+}
+
+const char *
+weir_bench_target_refuses(const struct weir_bench_target *target)
+{
+    /* relaxed: a hint; who misses it looks again */
+    uint32_t state = atomic_load_explicit(&target->shared->state, memory_order_relaxed);
+    if (state == WEIR_INGEST_IO_ERROR)
+        return "a write to the log failed";
+    if (state == WEIR_INGEST_DISK_FULL && target->log_limit != UINT64_MAX)
+        return "the log is full: --log-bytes gives it more, --recycle lets it turn over";
+    return NULL;
 }
 
 uint8_t *

@@ -16,14 +16,14 @@
 
 struct weir_bench_target;
 
-/* Makes the data directory where it is missing. */
-enum weir_err weir_bench_target_prepare(const char *data) WEIR_MUST_USE;
-/* WEIR_INVALID for what would make a figure a lie, memory for a disk, or less than need bytes. */
-enum weir_err weir_bench_target_check_disk(const char *data, uint64_t need) WEIR_MUST_USE;
+/* Makes the data directory where it is missing. WEIR_INVALID for what would make a figure a lie,
+ * memory for a disk, or less than need bytes: then nothing is left there. */
+enum weir_err weir_bench_target_prepare(const char *data, uint64_t need) WEIR_MUST_USE;
 /* Room beyond what the directory holds. */
 struct weir_bench_room {
     uint64_t series;
     uint64_t log_bytes;
+    uint64_t segment_bytes; /* 0: as by default */
     bool recycles; /* log_bytes are all there is: beyond them the oldest segments are recycled */
 };
 /* Starts weir-dataplane on data, fed by source, with this room, and waits until ingest is open.
@@ -38,8 +38,12 @@ bool weir_bench_target_close(struct weir_bench_target *target);
 
 /* Packets go to this worker's ring from now on. */
 void weir_bench_target_select(struct weir_bench_target *target, uint32_t worker);
+/* Has the log nearly all that it may have? What is under way has room still. */
+bool weir_bench_target_nearly_full(const struct weir_bench_target *target);
+/* Why ingest refuses what comes, and will go on to; NULL while it does not. */
+const char *weir_bench_target_refuses(const struct weir_bench_target *target);
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes; waits for it. NULL when the dataplane has
- * died. */
+ * died, or refuses. */
 uint8_t *weir_bench_target_reserve(struct weir_bench_target *target);
 /* The same, and NULL where there is none now. */
 uint8_t *weir_bench_target_try_reserve(struct weir_bench_target *target);

@@ -65,6 +65,11 @@ warm_up(struct weir_veth *run)
         struct weir_veth_snapshot now;
         if (err == WEIR_OK)
             err = send_passes(run, rate, 1, 0, &now);
+        if (err == WEIR_OK && weir_veth_received(&run->before, &now) == 0 &&
+            weir_veth_lost(&run->before, &now) == 0)
+            err = weir_fail(WEIR_IO, 0, "of %" PRIu64 " frames none arrived, and none was counted "
+                "as lost: does a firewall or a route of this machine drop them?",
+                now.sent.frames - run->before.sent.frames);
         if (err != WEIR_OK)
             return err;
         missed = now.ledger.total.counter[WEIR_COUNTER_raw_misses] -
@@ -215,6 +220,12 @@ weir_bench_veth(int argc, char **argv)
         json_decref(out);
     } else {
         weir_line_print(stderr, "weir bench: %s", weir_err_detail());
+        json_t *out = json_object();
+        json_object_set_new(out, "source", json_string("veth"));
+        json_object_set_new(out, "failed", json_string(weir_err_detail()));
+        if (options.json)
+            weir_bench_print(out, true);
+        json_decref(out);
     }
     weir_veth_instance_stop(&run);
     if (run.frames != NULL)

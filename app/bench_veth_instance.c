@@ -39,9 +39,7 @@ log_bytes_of(const struct weir_veth_options *options)
 enum weir_err
 weir_veth_disk_check(const struct weir_veth_options *options)
 {
-    enum weir_err err = weir_bench_target_prepare(options->data);
-    return err == WEIR_OK ? weir_bench_target_check_disk(options->data, log_bytes_of(options))
-                          : err;
+    return weir_bench_target_prepare(options->data, log_bytes_of(options));
 }
 
 enum weir_err

@@ -63,6 +63,10 @@ weir_veth_settle(struct weir_veth *run, struct weir_veth_snapshot *now)
     do {
         if (weir_mono_ns() > limit_ns || !weir_veth_instance_lives(run))
             return weir_fail(WEIR_IO, 0, "what was sent did not come to an end in time");
+        /* relaxed: a hint; who misses it looks again */
+        if (atomic_load_explicit(&run->shared->state, memory_order_relaxed) ==
+            WEIR_INGEST_DISK_FULL)
+            return weir_fail(WEIR_FULL, 0, "the log is full: it has no room for this rate");
         read = weir_ledger_read(&run->shared->ledger, &now->ledger) == WEIR_OK;
         if (read && now->ledger.total.unit[WEIR_UNIT_SAMPLES].stored != before) {
             before = now->ledger.total.unit[WEIR_UNIT_SAMPLES].stored;

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ def bench(proto, series, *options):
     assert report["proto"] == proto, report
     assert report["offered"] == report["received"] == report["durable"] == report["queryable"] \
         >= series, report
+    assert report["ended_early"] is False, report
     assert report["ledger_residual"] == report["mismatched"] == report["missing"] == 0, report
     assert report["compared"] > 0, report
     return report
@@ -88,6 +90,61 @@ def test_a_recycled_log_holds_what_was_stored_and_not_released():
             break
     assert report["log_samples_recycled"] > 0, report
     assert report["queryable"] < report["durable"], report
+
+
+def test_a_run_that_comes_near_the_end_of_its_room_ends_early_and_says_so():
+    size = 128 << 20
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as data:
+        done = run(data, "weir", 12000, "--seconds", "600", "--log-bytes", str(size))
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert sum(e.stat().st_size for e in segments_of(data)) <= size
+    report = json.loads(done.stdout)
+    assert report["ended_early"] is True, report
+    assert report["offered"] == report["durable"] == report["queryable"], report
+    assert report["ledger_residual"] == report["mismatched"] == report["missing"] == 0, report
+
+
+def check_failed(done, why):
+    assert done.returncode == 1 and why in done.stderr, (done.returncode, done.stderr[-2000:])
+    assert why in json.loads(done.stdout)["failed"], done.stdout
+
+
+def test_a_run_that_fills_its_log_says_so_at_once():
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as data:
+        # the definitions alone take more
+        done = run(data, "weir", 1000000, "--seconds", "1", "--log-bytes", str(128 << 20))
+    check_failed(done, "the log is full")
+
+
+def test_a_run_in_memory_is_refused_and_leaves_nothing():
+    data = f"/dev/shm/weir-bench-{os.getpid()}"
+    check_failed(run(data, "weir", 12000), "tmpfs")
+    assert not os.path.exists(data)
+    done = subprocess.run([WEIR, "bench", "--overload", "--json", "--data", data],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    check_failed(done, "tmpfs")
+    assert not os.path.exists(data)
+
+
+def in_a_network(*commands):
+    """Runs shell commands in a network namespace of their own, ended with it."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
+        raise tap.Skip("needs root, unshare and ip")
+    done = subprocess.run(["unshare", "-n", "sh", "-c", " && ".join(commands)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if "unshare failed" in done.stderr or "Operation not permitted" in done.stderr:
+        raise tap.Skip("no network namespace can be made here")
+    return done
+
+
+def test_frames_whose_address_is_taken_are_refused():
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="weir-bench-") as data:
+        for address in ("198.51.100.1", "198.51.100.2"):
+            done = in_a_network(
+                "ip link set lo up", f"ip address add {address}/32 dev lo",
+                f"{WEIR} bench --source veth --socket --series 1200 --seconds 1 --rate 1000 "
+                f"--json --data {data}")
+            check_failed(done, f"{address} on lo")
 
 
 if __name__ == "__main__":
