@@ -105,7 +105,8 @@ enum weir_err
 weir_bench_options_parse(int argc, char **argv, struct weir_bench_options *out)
 {
     const char *source = NULL, *proto = NULL, *series = NULL, *seconds = NULL, *cores = NULL;
-    const char *emit = NULL, *recycle = NULL, *log_bytes = NULL, *payload = NULL, *of_veth[VETH_VALUES] = {NULL};
+    const char *emit = NULL, *recycle = NULL, *log_bytes = NULL;
+    const char *payload = NULL, *of_veth[VETH_VALUES] = {NULL};
     bool socket = false;
     *out = (struct weir_bench_options){
         .source = WEIR_BENCH_RING, .proto = WEIR_BENCH_INFLUX, .series = 1000000, .seconds = 10};
