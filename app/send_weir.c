@@ -133,6 +133,15 @@ await_acks(struct work *work, const struct channel *channel, uint64_t unacked_ma
         return weir_fail(WEIR_IO, 0, "no acknowledgement in %g s: does %s speak the weir protocol?",
             patience_ms(work) / 1e3, work->options->tcp);
     int status = weir_client_status(channel->client);
+    if (err == -ESTALE && status == WEIR_WIRE_OLD_EPOCH)
+        return weir_fail(WEIR_IO, 0, "%s has met epoch %u of sender %llu, and refuses %u, which is "
+            "older: look at this machine's clock, or `weir senders forget %llu`",
+            work->options->tcp, weir_client_epoch_met(channel->client),
+            (unsigned long long)work->sender, work->epoch, (unsigned long long)work->sender);
+    if (err == -ESTALE)
+        return weir_fail(WEIR_IO, 0, "%s refuses epoch %u of sender %llu: it is more than an hour "
+            "ahead of its clock; look at this machine's", work->options->tcp, work->epoch,
+            (unsigned long long)work->sender);
     if (err == -ETIME && status == WEIR_WIRE_DISK_FULL)
         return weir_fail(WEIR_FULL, 0, "the log of %s is full: what it has not "
             "acknowledged may not be durable; raise log.size_max or make room, and send it again",

@@ -30,6 +30,12 @@
 #define WEIR_MARK_TEMPLATE_SERIES_MAX 16384
 #define WEIR_MARK_FORGOTTEN_MAX 4096
 
+/* Bits of template_hash, which nothing else has a use for there. In a sequence: no sample of the
+ * channel was accepted so far. In an entry of a forgotten channel: whatever was said of it is to be
+ * forgotten too, and it is not remembered. */
+#define WEIR_MARK_UNDELIVERED 1u
+#define WEIR_MARK_ERASED 1u
+
 enum weir_mark_type { WEIR_MARK_SEQUENCE = 1, WEIR_MARK_TEMPLATE = 2, WEIR_MARK_FORGOTTEN = 3 };
 
 struct weir_mark {
@@ -38,7 +44,7 @@ struct weir_mark {
     uint32_t bytes; /* of the entry with this head */
     uint64_t sender;
     uint32_t epoch;         /* of the sender */
-    uint32_t template_hash; /* the rest of a sequence mark is 0 */
+    uint32_t template_hash; /* of a template; else bits of above */
     uint64_t sequence;      /* highest number met; of the defining packet, for a template */
 };
 _Static_assert(sizeof(struct weir_mark) == 32, "the head's size is part of the format");

@@ -147,6 +147,11 @@ static enum weir_err
 add_forgotten(struct weir_marks_fold *fold, const struct weir_mark *mark)
 {
     struct weir_fold_channel *known = find(fold, mark->sender, mark->channel);
+    if ((mark->template_hash & WEIR_MARK_ERASED) != 0) {
+        if (known != NULL)
+            leave(fold, known);
+        return WEIR_OK;
+    }
     if (mark->epoch == 0 && (known == NULL || known->forgotten != 0)) {
         next_place(fold, 0, 0); /* of one that came back */
         return WEIR_OK;
@@ -182,6 +187,7 @@ channel_of(struct weir_marks_fold *fold, const struct weir_mark *mark,
     } else {
         struct weir_fold_channel fresh = {
             .sender = mark->sender, .epoch = mark->epoch, .channel = mark->channel};
+        fresh.delivered = known != NULL;
         if (known != NULL && known->epoch >= mark->epoch) {
             fresh.epoch = known->epoch;
             fresh.highest = known->highest;
@@ -215,6 +221,7 @@ static enum weir_err
 set_sequence(struct weir_fold_channel *channel, const struct weir_mark *mark)
 {
     const uint8_t *window = (const uint8_t *)(mark + 1);
+    channel->delivered |= (mark->template_hash & WEIR_MARK_UNDELIVERED) == 0;
     channel->highest = mark->sequence;
     if (mark->bytes == sizeof *mark || nothing_missing(window)) {
         drop_window(channel);

@@ -13,6 +13,8 @@
 #include "base/marks_fold.h"
 #include "base/number_runs.h"
 
+#include <stdbool.h>
+
 struct weir_fold_template {
     uint64_t sequence; /* of the packet that began it */
     struct weir_number_runs numbers;
@@ -30,6 +32,7 @@ struct weir_fold_channel {
     uint16_t channel;
     uint8_t template_count;
     uint8_t template_capacity;
+    bool delivered; /* some sequence said so, or it was remembered */
 };
 
 struct weir_fold_name {

@@ -84,6 +84,8 @@ write_sequence(const struct weir_fold_channel *channel, struct output *output)
     uint8_t *body;
     if (channel->window != NULL)
         mark.bytes = WEIR_MARK_BYTES_MAX;
+    if (!channel->delivered)
+        mark.template_hash = WEIR_MARK_UNDELIVERED;
     enum weir_err err = put_head(output, &mark, &body);
     if (channel->window != NULL)
         memcpy(body, channel->window, WEIR_MARK_WINDOW_BYTES);

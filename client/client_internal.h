@@ -39,6 +39,8 @@ struct weir_client {
     uint8_t ack[32];
     size_t ack_used;
     uint16_t status;     /* of the last acknowledgement */
+    bool stale;          /* this connection refused our epoch */
+    uint32_t epoch_met;  /* the newest one that Weir knows of us, as far as it said so */
     bool heard;          /* an acknowledgement, on any connection so far */
     bool strange;        /* bytes on this connection that are none, before any was heard */
     uint32_t template_count;

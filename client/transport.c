@@ -120,6 +120,7 @@ weir_client_connect(struct weir_client *client)
     int err = client->options.emit != NULL ? 0 : open_socket(&client->options, &client->fd);
     if (err == 0) {
         client->strange = false;
+        client->stale = false;
         weir_client_repeat_soon(client);
     }
     if (err == 0 && client->kept != NULL) {
@@ -186,6 +187,9 @@ take_ack(struct weir_client *client)
     client->strange = false;
     client->status = ack.status;
     client->rejected = ack.rejected;
+    client->stale = ack.status == WEIR_WIRE_OLD_EPOCH || ack.status == WEIR_WIRE_EPOCH_AHEAD;
+    if (ack.status == WEIR_WIRE_OLD_EPOCH)
+        client->epoch_met = ack.epoch;
     if (ack.epoch == client->epoch && ack.channel == client->options.channel &&
         ack.sequence > client->acked && ack.sequence <= client->sequence) {
         client->acked = ack.sequence;

@@ -358,7 +358,9 @@ weir_client_flush(struct weir_client *client)
         client->repeat_ms =
             now_ms() + REPEAT_MS * 4 / 5 + (int64_t)(next_random(client) % (REPEAT_MS * 2 / 5));
     }
-    return err == 0 && client->sequence > 0 ? heartbeat(client, false) : err;
+    if (err == 0 && client->sequence > 0)
+        err = heartbeat(client, false);
+    return client->stale ? -ESTALE : err;
 }
 
 uint64_t
@@ -377,6 +379,12 @@ bool
 weir_client_heard(const struct weir_client *client)
 {
     return client->heard;
+}
+
+uint32_t
+weir_client_epoch_met(const struct weir_client *client)
+{
+    return client->epoch_met;
 }
 
 int
@@ -399,16 +407,16 @@ weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms)
     if (client->strange)
         weir_client_listen(client); /* Weir may have come since */
     while (unacked_max == 0 && (err = packet_end(client, &client->values)) == -EAGAIN &&
-        now_ms() < until && !client->strange)
+        now_ms() < until && !client->strange && !client->stale)
         weir_client_pause(client);
     while (err == 0 && client->kept != NULL && client->sequence - client->acked > unacked_max &&
-        !client->strange) {
+        !client->strange && !client->stale) {
         if (now_ms() >= until)
             err = -ETIME;
         else
             weir_client_pause(client);
     }
-    return client->strange ? -EPROTO : err;
+    return client->strange ? -EPROTO : client->stale ? -ESTALE : err;
 }
 
 int

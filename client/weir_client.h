@@ -62,20 +62,24 @@ int weir_client_add_values(struct weir_client *client, uint16_t id, size_t first
     const double *values, size_t count, int64_t time_ms);
 
 /* Sends what was added; repeats definitions when they are due; reads acknowledgements; makes a
- * broken connection anew. Call it each interval. */
+ * broken connection anew. Call it each interval. -ESTALE as of weir_client_wait. */
 int weir_client_flush(struct weir_client *client);
 
 /* Waits up to wait_ms until at most unacked_max packets lack their acknowledgement (TCP; over UDP
  * there is none to wait for). 0 sends what was added first, and waits for all. -ETIME where they
- * did not come; -EPROTO at once where what came on the last connection is no acknowledgement, and
- * none has come before: this is not Weir, or its port for another protocol. The next connection,
- * which this makes too when its time has come, may find Weir. */
+ * did not come; -ESTALE at once where Weir refuses the epoch, and weir_client_status tells why:
+ * OLD_EPOCH, it has met weir_client_epoch_met(), or EPOCH_AHEAD of its clock. A new client with
+ * another epoch is wanted then. -EPROTO at once where what came on the last connection is no
+ * acknowledgement, and none has come before: this is not Weir, or its port for another protocol.
+ * The next connection, which this makes too when its time has come, may find Weir. */
 int weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms);
 /* Whether any acknowledgement has come (TCP). */
 bool weir_client_heard(const struct weir_client *client);
 /* Status of the last acknowledgement (TCP), an enum weir_wire_status: with a full disk or a log
  * that failed, Weir refuses packets and does not acknowledge them; they are sent again. */
 int weir_client_status(const struct weir_client *client);
+/* The newest epoch of this sender and channel that Weir has met; 0 where it has not said. */
+uint32_t weir_client_epoch_met(const struct weir_client *client);
 
 /* Numbers used; up to which one all is durable (TCP); records that Weir refused on all connections
  * so far (TCP), but for second copies of what it had. */

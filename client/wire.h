@@ -79,6 +79,10 @@ enum weir_wire_status {
     WEIR_WIRE_DISK_FULL = 1, /* what is not acknowledged may be sent again later */
     WEIR_WIRE_IO_ERROR = 2,
     WEIR_WIRE_BAD_PACKET = 3, /* the connection is closed behind this */
+    /* packets were refused: an epoch below the newest one met, which is in `epoch` then; an epoch
+     * more than an hour ahead of the clock. sequence says nothing. */
+    WEIR_WIRE_OLD_EPOCH = 4,
+    WEIR_WIRE_EPOCH_AHEAD = 5,
 };
 
 /* What Weir says on a TCP connection, whenever there is news. */

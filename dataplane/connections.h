@@ -52,6 +52,10 @@ struct weir_connection {
     /* the weir protocol: see port_tcp.c */
     bool wire;
     bool tell;         /* a refusal by the log's state is to be told */
+    /* a refusal of an epoch is to be told: struct weir_packet, refused_status; 0: none */
+    uint8_t epoch_status;
+    uint16_t epoch_channel;
+    uint32_t epoch;
     bool acking;       /* in the port's list of those that are owed an acknowledgement */
     uint32_t acking_at;
     uint8_t unsent;    /* bytes of `rest`, the end of an acknowledgement that found no room */

@@ -48,6 +48,10 @@ struct weir_packet {
     /* of the last weir packet taken; epoch 0: none */
     uint32_t ack_epoch;
     uint16_t ack_channel;
+    /* of the last weir packet refused for its epoch; status 0: none */
+    uint8_t refused_status; /* enum weir_wire_status */
+    uint16_t refused_channel;
+    uint32_t refused_epoch; /* the newest one met, or the one that lies ahead */
     bool broken;           /* a stream that cannot be followed any further */
     /* What is left waits for the registrar: a stream's port keeps it, and reads no more of the
      * stream, until resume. */

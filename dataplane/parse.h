@@ -52,7 +52,8 @@ struct weir_run {
     const uint8_t *values;   /* as on the wire, not aligned */
     const uint8_t *offsets;  /* NULL where all samples have time_ms */
     uint32_t count;
-    void *channel;           /* struct weir_channel */
+    void *channel;           /* struct weir_channel; NULL where the packet was refused */
+    uint64_t sender;         /* of a packet that was refused */
     uint64_t sequence;
     const uint8_t *list;     /* of a definition: its unknown series; NULL where it goes as text */
     uint32_t list_bytes;
@@ -70,6 +71,7 @@ struct weir_parsed {
     uint64_t sequence_gaps;
     uint32_t sequence_reorderings;
     uint32_t sequence_duplicates;
+    uint32_t sequence_jumps;
     struct weir_run runs[WEIR_WIRE_RECORDS_MAX]; /* of weir records, by index of the record */
     struct weir_record records[WEIR_RECORDS_MAX];
     struct weir_point points[WEIR_POINTS_MAX];
@@ -179,6 +181,7 @@ weir_parsed_reset(struct weir_parsed *parsed)
     parsed->sequence_gaps = 0;
     parsed->sequence_reorderings = 0;
     parsed->sequence_duplicates = 0;
+    parsed->sequence_jumps = 0;
     for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
         parsed->samples_rejected[reason] = 0;
 }

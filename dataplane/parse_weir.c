@@ -186,6 +186,7 @@ refuse_all(struct run *run, uint8_t reason)
         at = align_up(at);
         struct weir_wire_record record = weir_wire_load_record(run->data + at);
         run->out->runs[run->out->record_count].channel = NULL;
+        run->out->runs[run->out->record_count].sender = run->header.sender;
         add_record(run, run->data + at, record.length, samples_of(&record), reason);
         at += record.length;
     }
@@ -265,6 +266,7 @@ take_group(struct run *run, struct weir_channel *channel, const uint8_t *data,
         if (record->type == WEIR_WIRE_GROUP_OFFSETS)
             group->offsets = group->values + record->count * sizeof(double);
         reason = group_time(run, group, load64(data + sizeof *record));
+        channel->delivered |= reason == WEIR_REASON_NONE;
     }
     add_record(run, data, record->length, record->count, reason);
 }
@@ -300,8 +302,11 @@ take_records(struct run *run, struct weir_channel *channel)
             take_definition(run, channel, data, &record);
         } else {
             uint64_t last = (uint64_t)load64(data + sizeof record);
-            weir_channel_told(channel, last, record.flags == WEIR_WIRE_BYE,
-                &run->out->sequence_gaps);
+            if (weir_channel_told(channel, last, record.flags == WEIR_WIRE_BYE,
+                    &run->out->sequence_gaps)) {
+                weir_senders_jumped(run->context->senders, channel);
+                run->out->sequence_jumps++;
+            }
             run->out->runs[run->out->record_count] = (struct weir_run){.kind = WEIR_RUN_EMPTY};
             add_record(run, data, record.length, 0, WEIR_REASON_NONE);
         }
@@ -319,6 +324,10 @@ number_packet(struct run *run, struct weir_channel *channel)
     switch (weir_channel_meet(channel, run->header.sequence, &out->sequence_gaps)) {
     case WEIR_SEQUENCE_NEW:
         return WEIR_REASON_NONE;
+    case WEIR_SEQUENCE_JUMP:
+        weir_senders_jumped(run->context->senders, channel);
+        out->sequence_jumps++;
+        return WEIR_REASON_NONE;
     case WEIR_SEQUENCE_LATE:
         out->sequence_reorderings++;
         return WEIR_REASON_NONE;
@@ -329,6 +338,57 @@ number_packet(struct run *run, struct weir_channel *channel)
         break;
     }
     return WEIR_REASON_number_passed;
+}
+
+/* An epoch is a time, for most senders that of their start: it may lie ahead of the clock as far as
+ * a sample may. */
+static bool
+epoch_ahead(const struct run *run, uint32_t epoch)
+{
+    return (int64_t)epoch * 1000 > run->context->time_max_ms;
+}
+
+/* The packet's channel, in the packet's epoch; NULL with *reason where it is refused. */
+static struct weir_channel *
+enter_channel(struct run *run, struct weir_channel *channel, uint8_t *reason)
+{
+    const struct weir_parse_context *context = run->context;
+    const struct weir_wire_header *header = &run->header;
+    const struct weir_peer *peer = &run->packet->peer;
+    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&context->trusted, peer);
+    struct weir_owner source = weir_owner_source(peer);
+    if (epoch_ahead(run, header->epoch)) {
+        *reason = WEIR_REASON_epoch_ahead;
+        run->packet->refused_status = WEIR_WIRE_EPOCH_AHEAD;
+        run->packet->refused_epoch = header->epoch;
+        run->packet->refused_channel = header->channel;
+        return NULL;
+    }
+    if (channel == NULL)
+        channel = weir_senders_admit(context->senders, header, counted ? &source : NULL,
+            &run->out->sequence_gaps, reason);
+    if (channel == NULL)
+        return NULL;
+    /* one of a clock that was wrong, or that an earlier program took, counts no more */
+    if (header->epoch < channel->epoch &&
+        !(epoch_ahead(run, channel->epoch) &&
+            weir_channel_heal(context->senders, channel, header->epoch))) {
+        *reason = WEIR_REASON_old_epoch;
+        run->packet->refused_status = WEIR_WIRE_OLD_EPOCH;
+        run->packet->refused_epoch = channel->epoch;
+        run->packet->refused_channel = header->channel;
+        return NULL;
+    }
+    if (header->epoch > channel->epoch)
+        weir_channel_restart(context->senders, channel, header->epoch);
+    return channel;
+}
+
+/* What only says that it is there leaves no trace in the log. */
+static bool
+is_worth_a_mark(const struct run *run, const struct weir_channel *channel)
+{
+    return channel->delivered || channel->template_count > 0 || run->has_groups;
 }
 
 /* False where the packet has to wait for the registrar; nothing has changed then. */
@@ -345,25 +405,21 @@ take_packet(struct run *run)
         return false;
     }
     uint8_t reason = context->refusal;
-    if (reason == WEIR_REASON_NONE && channel == NULL) {
-        channel = weir_senders_take(context->senders, header->sender, header->channel,
-            header->epoch, &run->out->sequence_gaps);
-        reason = channel == NULL ? WEIR_REASON_senders_full : WEIR_REASON_NONE;
-    }
-    if (reason == WEIR_REASON_NONE && header->epoch < channel->epoch)
-        reason = WEIR_REASON_old_epoch;
+    if (reason == WEIR_REASON_NONE)
+        channel = enter_channel(run, channel, &reason);
     if (reason != WEIR_REASON_NONE) {
         refuse_all(run, reason);
         return true;
     }
-    if (header->epoch > channel->epoch)
-        weir_channel_restart(context->senders, channel, header->epoch);
     reason = number_packet(run, channel);
-    weir_senders_dirty(context->senders, channel);
     if (reason != WEIR_REASON_NONE)
         refuse_all(run, reason);
     else
         take_records(run, channel);
+    if (WEIR_LIKELY(is_worth_a_mark(run, channel)))
+        weir_senders_dirty(context->senders, channel);
+    else
+        weir_senders_seen(context->senders, channel);
     run->packet->ack_epoch = channel->epoch;
     run->packet->ack_channel = channel->channel;
     run->packet->ack_sequence = weir_channel_complete(channel);

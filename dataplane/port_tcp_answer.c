@@ -66,6 +66,21 @@ send_or_keep(struct weir_port_tcp *tcp, struct weir_connection *connection, cons
     return !broken;
 }
 
+/* Tells that packets were refused for their epoch. */
+static void
+send_epoch_status(struct weir_port_tcp *tcp, struct weir_connection *connection)
+{
+    const struct weir_wire_ack ack = {.magic = WEIR_WIRE_ACK_MAGIC,
+        .status = connection->epoch_status,
+        .channel = connection->epoch_channel,
+        .epoch = connection->epoch,
+        .rejected = connection->rejected};
+    if (connection->epoch_status == 0 || connection->unsent > 0)
+        return;
+    connection->epoch_status = 0;
+    (void)send_or_keep(tcp, connection, &ack, sizeof ack);
+}
+
 /* Behind one that waits for room the newest follows, which says as much as those between. */
 void
 weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connection, uint16_t status)
@@ -114,7 +129,12 @@ weir_tcp_note_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
             .channel = packet->ack_channel};
         connection->worker_batch = packet->ack_batch;
     }
-    if (connection->tell || connection->ack[1].batch != 0) {
+    if (packet->refused_status != 0) {
+        connection->epoch_status = packet->refused_status;
+        connection->epoch_channel = packet->refused_channel;
+        connection->epoch = packet->refused_epoch;
+    }
+    if (connection->tell || connection->ack[1].batch != 0 || connection->epoch_status != 0) {
         acking_add(tcp, connection);
         tcp->changed = true;
     }
@@ -173,6 +193,9 @@ answer_wire(struct weir_port_tcp *tcp, struct weir_connection *connection, bool 
         return; /* until its sender reads, or others need its place */
     if (!given_up && !(durable && connection->unsettled == 0))
         return;
+    send_epoch_status(tcp, connection);
+    if (connection->unsent > 0)
+        return;
     for (int i = 0; i < 2 && durable; i++)
         if (connection->ack[i].batch != 0)
             connection->acked = connection->ack[i];
@@ -215,7 +238,8 @@ acknowledge(struct weir_port_tcp *tcp, const struct weir_progress *progress)
         if (more || connection->tell)
             weir_tcp_send_ack(tcp, connection, wire_status(tcp));
         connection->tell = false;
-        if (connection->ack[0].batch == 0)
+        send_epoch_status(tcp, connection);
+        if (connection->ack[0].batch == 0 && connection->epoch_status == 0)
             weir_tcp_forget_ack(tcp, connection);
     }
 }

@@ -1,5 +1,6 @@
 #include "dataplane/senders.h"
 
+#include "base/metrics.h"
 #include "dataplane/senders_internal.h"
 
 #define WINDOW WEIR_WIRE_WINDOW
@@ -8,6 +9,13 @@ static size_t
 slots_bytes(uint32_t slots)
 {
     return (size_t)slots * sizeof(struct weir_channel);
+}
+
+static size_t
+sides_bytes(uint32_t slots)
+{
+    _Static_assert(64 * sizeof(struct weir_channel_side) % WEIR_CACHE_LINE == 0, "whole lines");
+    return (size_t)slots * sizeof(struct weir_channel_side);
 }
 
 /* A power of two with at least a quarter of the slots free at channels_max. */
@@ -23,8 +31,9 @@ slots_for(uint32_t channels_max)
 size_t
 weir_senders_footprint(uint32_t channels_max, uint64_t template_bytes)
 {
-    return WEIR_SENDERS_HEAD + slots_bytes(slots_for(channels_max)) +
-        2 * weir_shares_footprint(channels_max) + weir_blocks_footprint(template_bytes);
+    uint32_t slots = slots_for(channels_max);
+    return WEIR_SENDERS_HEAD + slots_bytes(slots) + sides_bytes(slots) +
+        4 * weir_shares_footprint(channels_max) + weir_blocks_footprint(template_bytes);
 }
 
 struct weir_senders *
@@ -38,6 +47,11 @@ weir_senders_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
     senders->channels = (struct weir_channel *)((uint8_t *)memory + WEIR_SENDERS_HEAD);
     uint8_t *rest = (uint8_t *)senders->channels + slots_bytes(senders->slots);
     size_t shares = weir_shares_footprint(channels_max);
+    senders->sides = (struct weir_channel_side *)(void *)rest;
+    rest += sides_bytes(senders->slots);
+    senders->channel_sources = weir_shares_init(rest, channels_max, channels_max, key);
+    senders->channel_senders = weir_shares_init(rest + shares, channels_max, channels_max, key);
+    rest += 2 * shares;
     uint64_t units = template_bytes / WEIR_BLOCK_UNIT;
     senders->template_sources = weir_shares_init(rest, units, channels_max, key);
     senders->template_senders = weir_shares_init(rest + shares, units, channels_max, key);
@@ -103,15 +117,56 @@ weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channe
     }
     if (known)
         weir_senders_known_again(senders, sender, channel);
+    bool remembered = known;
     known = known && before.epoch >= epoch;
     senders->channel_count++;
     slot->sender = sender;
     slot->channel = channel;
     slot->last_seen_s = senders->now_s;
+    slot->delivered = remembered; /* nobody else is */
+    slot->logged = remembered;
+    senders->sides[slot - senders->channels] = (struct weir_channel_side){.met_s = senders->now_s,
+        .source_share = weir_shares_add(senders->channel_sources, NULL, 1),
+        .sender_share = weir_shares_add(senders->channel_senders, NULL, 1)};
     weir_channel_restart(senders, slot, known ? before.epoch : epoch);
     if (known)
         begin_at(slot, before.highest);
     return slot;
+}
+
+struct weir_channel *
+weir_senders_admit(struct weir_senders *senders, const struct weir_wire_header *header,
+    const struct weir_owner *source, uint64_t *gaps, uint8_t *reason)
+{
+    struct weir_owner id = weir_owner_sender(header->sender);
+    const struct weir_owner *sender = source != NULL ? &id : NULL;
+    if (!weir_shares_allow(senders->channel_sources, source, 1) ||
+        !weir_shares_allow(senders->channel_senders, sender, 1)) {
+        *reason = WEIR_REASON_over_share;
+        return NULL;
+    }
+    struct weir_channel *channel =
+        weir_senders_take(senders, header->sender, header->channel, header->epoch, gaps);
+    if (channel == NULL) {
+        *reason = WEIR_REASON_senders_full;
+        return NULL;
+    }
+    struct weir_channel_side *side = &senders->sides[channel - senders->channels];
+    weir_shares_remove(senders->channel_sources, side->source_share, 1);
+    weir_shares_remove(senders->channel_senders, side->sender_share, 1);
+    side->source_share = weir_shares_add(senders->channel_sources, source, 1);
+    side->sender_share = weir_shares_add(senders->channel_senders, sender, 1);
+    return channel;
+}
+
+bool
+weir_channel_heal(struct weir_senders *senders, struct weir_channel *channel, uint32_t epoch)
+{
+    if (channel->pending > 0 || !weir_senders_may_forget(senders))
+        return false;
+    weir_senders_erase(senders, channel->sender, channel->channel, channel->epoch);
+    weir_channel_restart(senders, channel, epoch);
+    return true;
 }
 
 void
@@ -139,6 +194,22 @@ set_seen(struct weir_channel *channel, uint64_t number, bool value)
     *word = value ? *word | bit : *word & ~bit;
 }
 
+/* The number before the first one that may still come. */
+static uint64_t
+settled_through(const struct weir_channel *channel)
+{
+    uint64_t left = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
+    return left > channel->given_up ? left : channel->given_up;
+}
+
+static void
+count_gaps(struct weir_channel *channel, uint64_t lost, uint64_t *gaps)
+{
+    uint64_t room = WEIR_CHANNEL_COUNT_MAX - channel->gaps;
+    channel->gaps += lost < room ? lost : room;
+    *gaps += lost;
+}
+
 /* Moves the window up to `to`; the numbers on the way have not come yet. */
 static void
 advance(struct weir_channel *channel, uint64_t to, uint64_t *gaps)
@@ -157,19 +228,51 @@ advance(struct weir_channel *channel, uint64_t to, uint64_t *gaps)
         set_seen(channel, channel->highest, false);
     }
     channel->highest = to;
-    channel->gaps += lost;
-    *gaps += lost;
+    count_gaps(channel, lost, gaps);
+}
+
+void
+weir_channel_give_up(struct weir_channel *channel, uint64_t *gaps)
+{
+    uint64_t lost = 0;
+    for (uint64_t number = settled_through(channel); number < channel->highest; number++)
+        lost += !seen(channel, number + 1);
+    channel->given_up = channel->highest;
+    count_gaps(channel, lost, gaps);
+}
+
+/* A number that far away is of a sender that went on from another place, or of nobody: neither a
+ * long outage nor a spoofed packet keeps the next number out. */
+static bool
+is_far(const struct weir_channel *channel, uint64_t number)
+{
+    uint64_t away = number > channel->highest ? number - channel->highest
+                                              : channel->highest - number;
+    return away > WEIR_SEQUENCE_FAR;
+}
+
+/* The numbers begin behind `before`, where they do not go on from the highest one. True where they
+ * had begun elsewhere. */
+static bool
+begin_anew(struct weir_channel *channel, uint64_t number, uint64_t before, uint64_t *gaps)
+{
+    bool first = channel->highest == 0;
+    if (WEIR_LIKELY(first ? number <= WINDOW : !is_far(channel, number)))
+        return false;
+    if (!first)
+        weir_channel_give_up(channel, gaps);
+    begin_at(channel, before);
+    return !first;
 }
 
 enum weir_sequence
 weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gaps)
 {
-    if (channel->highest == 0 && sequence > WINDOW)
-        begin_at(channel, sequence - 1);
+    bool jumped = begin_anew(channel, sequence, sequence - 1, gaps);
     if (WEIR_LIKELY(sequence > channel->highest)) {
         advance(channel, sequence, gaps);
         set_seen(channel, sequence, true);
-        return WEIR_SEQUENCE_NEW;
+        return WEIR_UNLIKELY(jumped) ? WEIR_SEQUENCE_JUMP : WEIR_SEQUENCE_NEW;
     }
     if (channel->highest - sequence >= WINDOW)
         return WEIR_SEQUENCE_OLD;
@@ -184,29 +287,15 @@ weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gap
     return WEIR_SEQUENCE_LATE;
 }
 
-/* The number before the first one that may still come. */
-static uint64_t
-settled_through(const struct weir_channel *channel)
-{
-    uint64_t left = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
-    return left > channel->given_up ? left : channel->given_up;
-}
-
-void
+bool
 weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps)
 {
-    if (channel->highest == 0 && last > WINDOW)
-        begin_at(channel, last);
+    bool jumped = begin_anew(channel, last, last, gaps);
     if (last > channel->highest)
         advance(channel, last, gaps);
-    if (!bye)
-        return;
-    uint64_t lost = 0;
-    for (uint64_t number = settled_through(channel); number < channel->highest; number++)
-        lost += !seen(channel, number + 1);
-    channel->given_up = channel->highest;
-    channel->gaps += lost;
-    *gaps += lost;
+    if (bye)
+        weir_channel_give_up(channel, gaps);
+    return jumped;
 }
 
 uint64_t
@@ -224,14 +313,40 @@ weir_channel_complete(const struct weir_channel *channel)
 }
 
 void
+weir_senders_jumped(struct weir_senders *senders, const struct weir_channel *channel)
+{
+    senders->sides[channel - senders->channels].jumps++;
+}
+
+void
+weir_senders_seen(struct weir_senders *senders, struct weir_channel *channel)
+{
+    channel->last_seen_s = senders->now_s;
+}
+
+void
 weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel)
 {
+    uint32_t slot = (uint32_t)(channel - senders->channels);
     channel->last_seen_s = senders->now_s;
     if (channel->dirty)
         return;
     WEIR_ASSERT(senders->dirty_count < WEIR_SENDERS_DIRTY_MAX);
     channel->dirty = true;
-    senders->dirty[senders->dirty_count++] = (uint32_t)(channel - senders->channels);
+    senders->sides[slot].dirty_at = senders->dirty_count;
+    senders->dirty[senders->dirty_count++] = slot;
+}
+
+void
+weir_channel_clean(struct weir_senders *senders, struct weir_channel *channel)
+{
+    if (!channel->dirty)
+        return;
+    uint32_t at = senders->sides[channel - senders->channels].dirty_at;
+    uint32_t last = senders->dirty[--senders->dirty_count];
+    senders->dirty[at] = last;
+    senders->sides[last].dirty_at = at;
+    channel->dirty = false;
 }
 
 uint32_t
@@ -248,6 +363,7 @@ mark_sequence(const struct weir_channel *channel, struct weir_batch *batch)
         .bytes = sizeof mark,
         .sender = channel->sender,
         .epoch = channel->epoch,
+        .template_hash = channel->delivered ? 0 : WEIR_MARK_UNDELIVERED,
         .sequence = channel->highest};
     if (weir_channel_complete(channel) != channel->highest)
         mark.bytes += WEIR_MARK_WINDOW_BYTES;
@@ -276,9 +392,12 @@ weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
     }
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
         struct weir_channel *channel = &senders->channels[senders->dirty[i]];
+        channel->logged = true;
         channel->dirty = !weir_templates_mark(senders, channel, batch);
-        if (channel->dirty)
+        if (channel->dirty) {
+            senders->sides[senders->dirty[i]].dirty_at = left;
             senders->dirty[left++] = senders->dirty[i];
+        }
     }
     senders->dirty_count = left;
 }
@@ -296,6 +415,7 @@ restore_channel(struct weir_senders *senders, const struct weir_mark *mark)
         return NULL;
     if (mark->epoch > channel->epoch)
         weir_channel_restart(senders, channel, mark->epoch);
+    channel->logged = true;
     return channel;
 }
 
@@ -317,6 +437,7 @@ weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t 
             weir_template_restore(senders, channel, mark, series_count);
             continue;
         }
+        channel->delivered |= (mark->template_hash & WEIR_MARK_UNDELIVERED) == 0;
         channel->highest = mark->sequence;
         channel->given_up = 0;
         memset(channel->seen, 0xff, sizeof channel->seen);

@@ -68,6 +68,8 @@ struct weir_channel {
     uint32_t pending;   /* definitions that the registrar has not answered */
     bool dirty;
     bool listed;        /* among the worst */
+    bool delivered;     /* a sample of it was accepted */
+    bool logged;        /* the log may speak of it */
     uint32_t last_seen_s; /* monotonic, as senders_internal.h has it */
     uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
     uint64_t given_up; /* numbers up to this that have not come are gaps, or were before our time */
@@ -77,9 +79,14 @@ struct weir_channel {
 };
 _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lines");
 
-/* What became of a number. */
-enum weir_sequence { WEIR_SEQUENCE_NEW, WEIR_SEQUENCE_LATE, WEIR_SEQUENCE_DUPLICATE,
-    WEIR_SEQUENCE_OLD };
+/* A number that is further away than this, ahead or behind, is a new beginning. */
+#define WEIR_SEQUENCE_FAR (UINT64_C(1) << 20)
+/* Where a channel's own counts stop: JSON numbers are exact up to here. */
+#define WEIR_CHANNEL_COUNT_MAX (UINT64_C(1) << 53)
+
+/* What became of a number. JUMP is NEW, and the numbers begin with it. */
+enum weir_sequence { WEIR_SEQUENCE_NEW, WEIR_SEQUENCE_JUMP, WEIR_SEQUENCE_LATE,
+    WEIR_SEQUENCE_DUPLICATE, WEIR_SEQUENCE_OLD };
 
 struct weir_senders;
 
@@ -95,6 +102,16 @@ struct weir_channel *weir_senders_find(struct weir_senders *senders, uint64_t se
  * others are invalid then, *gaps grows by what it was missing. NULL where none is idle. */
 struct weir_channel *weir_senders_take(struct weir_senders *senders, uint64_t sender,
     uint16_t channel, uint32_t epoch, uint64_t *gaps);
+/* As above for a packet of a sender: where the table is more than half full, only as long as
+ * neither its source nor its id holds the share of it. source: NULL for one that no share bounds.
+ * NULL with *reason. */
+struct weir_channel *weir_senders_admit(struct weir_senders *senders,
+    const struct weir_wire_header *header, const struct weir_owner *source, uint64_t *gaps,
+    uint8_t *reason);
+/* Forgets the channel's epoch, because it lies in the future, also in the log: it begins anew with
+ * this one. False where the log has no room for that now. */
+bool weir_channel_heal(struct weir_senders *senders, struct weir_channel *channel,
+    uint32_t epoch);
 /* A newer epoch begins: numbers from 1, no templates. */
 void weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel,
     uint32_t epoch);
@@ -102,8 +119,9 @@ void weir_channel_restart(struct weir_senders *senders, struct weir_channel *cha
 /* Enters a number; *gaps grows by the numbers that leave the window without having come. */
 enum weir_sequence weir_channel_meet(struct weir_channel *channel, uint64_t sequence,
     uint64_t *gaps);
-/* A heartbeat: all numbers up to last were used. bye: what has not come will not come. */
-void weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps);
+/* A heartbeat: all numbers up to last were used. bye: what has not come will not come. True where
+ * the numbers begin anew. */
+bool weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps);
 /* The largest number up to which all have come or were given up. */
 uint64_t weir_channel_complete(const struct weir_channel *channel);
 
@@ -130,6 +148,10 @@ void weir_template_enter(struct weir_senders *senders, struct weir_template *tem
 /* Bytes that templates take of those that there are. */
 uint64_t weir_templates_used(const struct weir_senders *senders);
 
+/* Its numbers began anew. */
+void weir_senders_jumped(struct weir_senders *senders, const struct weir_channel *channel);
+/* The channel was heard of, and no more. */
+void weir_senders_seen(struct weir_senders *senders, struct weir_channel *channel);
 /* Marks a channel as changed since its last mark. */
 void weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel);
 uint32_t weir_senders_dirty_count(const struct weir_senders *senders);

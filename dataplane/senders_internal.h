@@ -1,6 +1,7 @@
 /* senders_internal: what senders.c and templates.c share.
  *
- *   | head | channels, open addressing | shares of templates | blocks of templates |
+ *   | head | channels, open addressing | what packets do not need of them | shares of channels
+ *   | shares of templates | blocks of templates |
  */
 #ifndef WEIR_DATAPLANE_SENDERS_INTERNAL_H
 #define WEIR_DATAPLANE_SENDERS_INTERNAL_H
@@ -19,6 +20,15 @@ struct weir_forgotten {
     uint16_t channel;
 };
 
+/* Of the channel in the slot of the same index: what its packets do not need. */
+struct weir_channel_side {
+    uint32_t source_share; /* of the table of channels, as the next one: base/shares.h */
+    uint32_t sender_share;
+    uint32_t met_s;    /* when it was met; 0: by recovery */
+    uint32_t dirty_at; /* its place in `dirty`, where it is that */
+    uint32_t jumps;    /* of its numbers, since the dataplane started */
+};
+
 /* Orders channels by what they lost. */
 struct weir_loss {
     uint64_t gaps;
@@ -29,6 +39,9 @@ struct weir_loss {
 struct weir_senders {
     const struct weir_hash_key *key;
     struct weir_channel *channels;
+    struct weir_channel_side *sides;
+    struct weir_shares *channel_sources;
+    struct weir_shares *channel_senders;
     struct weir_blocks blocks; /* of templates */
     struct weir_shares *template_sources; /* units of memory by source and by sender */
     struct weir_shares *template_senders;
@@ -44,12 +57,14 @@ struct weir_senders {
     uint64_t forgotten_count;  /* so far; the last ones are in the ring */
     uint64_t forgotten_marked; /* of which a batch has the mark */
     struct weir_forgotten forgotten[WEIR_FORGOTTEN_MAX];
+    uint32_t erased_count; /* channels of which the log is to forget all; the next batch says so */
+    struct weir_forgotten erased[WEIR_FORGOTTEN_BATCH];
     struct weir_senders_view *view;
     uint32_t worst_count;
     uint32_t worst[WEIR_SENDERS_ROWS]; /* slots of the channels with most gaps, then duplicates */
     struct weir_loss worst_least;      /* no channel in worst has less; 0 while there is room */
 };
-#define WEIR_SENDERS_HEAD (192u << 10)
+#define WEIR_SENDERS_HEAD (256u << 10)
 _Static_assert(sizeof(struct weir_senders) <= WEIR_SENDERS_HEAD, "the head fits");
 
 _Static_assert(WEIR_SENDERS_DIRTY_MAX * WEIR_MARK_BYTES_MAX +
@@ -64,6 +79,17 @@ uint32_t weir_channel_home(const struct weir_senders *senders, uint64_t sender, 
 /* Forgets an idle channel, which moves others; *gaps grows by what it was missing. False where
  * none was found now. */
 bool weir_senders_make_room(struct weir_senders *senders, uint64_t *gaps);
+/* Whether the next batch has room for one more channel that was forgotten or erased. */
+bool weir_senders_may_forget(const struct weir_senders *senders);
+/* The log forgets the channel, whatever it says so far; weir_senders_may_forget was true. */
+void weir_senders_erase(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+    uint32_t epoch);
+/* What has not come of its numbers will not come: it becomes gaps. */
+void weir_channel_give_up(struct weir_channel *channel, uint64_t *gaps);
+/* Takes the channel out of the table, which moves others. */
+void weir_channel_leave(struct weir_senders *senders, struct weir_channel *channel);
+/* The list of changed channels goes on without it. */
+void weir_channel_clean(struct weir_senders *senders, struct weir_channel *channel);
 /* What is remembered of a channel. */
 bool weir_senders_remembered(struct weir_senders *senders, uint64_t sender, uint16_t channel,
     struct weir_forgotten *out);

@@ -180,6 +180,7 @@ weir_worker_count_parsed(struct weir_worker *worker)
     counter[WEIR_COUNTER_sequence_gaps] += parsed->sequence_gaps;
     counter[WEIR_COUNTER_sequence_reorderings] += parsed->sequence_reorderings;
     counter[WEIR_COUNTER_sequence_duplicates] += parsed->sequence_duplicates;
+    counter[WEIR_COUNTER_sequence_jumps] += parsed->sequence_jumps;
 }
 
 /* True when the whole burst is done; false where it has to wait for an empty batch. */

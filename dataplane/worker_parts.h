@@ -101,6 +101,7 @@ struct weir_worker {
     uint8_t labels[WEIR_WORKER_LABELS_BYTES];
     struct weir_definitions definitions; /* of the packet being worked on */
     struct weir_refusals templates_full, templates_over_share;
+    struct weir_refusals senders_full, senders_over_share;
 };
 
 static inline struct weir_ledger_unit *
@@ -153,7 +154,7 @@ bool weir_worker_wire_work(struct weir_worker *worker);
 
 /* worker_full.c */
 void weir_worker_full_begin(struct weir_worker *worker);
-void weir_worker_template_refused(struct weir_worker *worker, const struct weir_run *run,
+void weir_worker_wire_refused(struct weir_worker *worker, const struct weir_run *run,
     uint8_t reason);
 void weir_worker_full_look(struct weir_worker *worker);
 

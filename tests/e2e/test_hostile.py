@@ -4,11 +4,15 @@ Strangers send from 127.0.0.2 and further addresses, honest senders from 127.0.0
 trusted, so that the shares of the tables act on all of them (base/shares.h).
 """
 import json
+import os
 import socket
+import subprocess
 import sys
+import time
 
 import tap
-from instance import Instance, parse_ok, wait_for
+import wire
+from instance import BIN, PATIENCE, Instance, free_port, parse_ok, wait_for
 
 STRANGER, ANOTHER = "127.0.0.2", "127.0.0.3"
 
@@ -17,7 +21,11 @@ class Target(Instance):
     """Trusts nobody, and is small enough to be filled quickly."""
 
     def __init__(self, *options, **named):
-        super().__init__("--trusted-sources", "none", *options, **named)
+        self.weir_udp = free_port(socket.SOCK_DGRAM)
+        self.weir_tcp = free_port()
+        super().__init__("--weir-udp", f"127.0.0.1:{self.weir_udp}",
+                         "--weir-tcp", f"127.0.0.1:{self.weir_tcp}",
+                         "--trusted-sources", "none", *options, **named)
 
     def say(self, payload, source, port=None):
         """Sends over TCP from a source address and returns (accepted, rejected)."""
@@ -29,6 +37,32 @@ class Target(Instance):
             while piece := sender.recv(4096):
                 answer += piece
         return parse_ok(answer)[:2]
+
+    def datagrams(self, packets, source):
+        """Sends weir packets over UDP, and waits until all are received."""
+        received = lambda: self.ledger()[0].get(("packets", "received"), 0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind((source, 0))
+            for at in range(0, len(packets), 200):
+                piece = packets[at:at + 200]
+                before = received()
+                for packet in piece:
+                    sender.sendto(packet, ("127.0.0.1", self.weir_udp))
+                wait_for(lambda: received() >= before + len(piece), "packets are received")
+
+    def acks(self, payload, source="127.0.0.1"):
+        """Sends weir packets over TCP and returns its acknowledgements."""
+        with socket.create_connection(("127.0.0.1", self.weir_tcp), 60, (source, 0)) as sender:
+            sender.sendall(payload)
+            sender.shutdown(socket.SHUT_WR)
+            answer = b""
+            while piece := sender.recv(4096):
+                answer += piece
+        assert len(answer) % 32 == 0, answer
+        return [wire.ACK.unpack(answer[at:at + 32]) for at in range(0, len(answer), 32)]
+
+    def counter(self, name):
+        return sum(v for k, v in self.metrics().items() if k.startswith(f"weir_{name}_total"))
 
     def degraded(self):
         return self.json("/healthz")["degraded"]
@@ -96,6 +130,112 @@ def test_idle_connections_of_a_trusted_source_make_room():
         assert closed > 0, values
         for sender in idle:
             sender.close()
+
+
+def now_ms():
+    return int(time.time()) * 1000
+
+
+def delivers(weir, sender, source="127.0.0.1"):
+    """Whether a sample of this sender is taken and acknowledged over TCP."""
+    last = weir.acks(sender.define() + sender.values(now_ms(), [1.0] * sender.count), source)[-1]
+    return last[1] == 0 and last[3] == sender.epoch and last[5] == sender.sequence
+
+
+def heartbeats(sender, count):
+    return [wire.packet(sender, 1, 1, [wire.heartbeat(1)], channel=channel, flags=1)
+            for channel in range(count)]
+
+
+def test_heartbeats_of_a_stranger_keep_no_sender_out_and_leave_no_trace():
+    with Target("--channels-max", "400") as weir:
+        old = wire.Sender(1, count=3)
+        assert delivers(weir, old)
+        weir.datagrams(heartbeats(666, 400), STRANGER)  # one id: half of the table
+        weir.datagrams([p for i in range(300) for p in heartbeats(1000 + i, 1)], STRANGER)
+        assert weir.reason("records", "rejected", "over_share") > 0
+        text = f"event=over_share table=channels who={STRANGER}"
+        wait_for(lambda: text in weir.log(), "the event")
+        assert "senders_full" in weir.degraded(), weir.degraded()
+        for i in range(20):
+            assert delivers(weir, wire.Sender(100 + i, count=3))
+        assert delivers(weir, old)
+        weir.stop()
+        weir.start()
+        assert weir.json("/healthz")["ingest"] == "open"
+        assert delivers(weir, old)
+        wait_for(lambda: weir.json("/api/v1/senders")["channels"] == 21, "only who delivered is known")
+
+
+def test_channels_without_samples_of_a_trusted_source_make_room():
+    with Target("--channels-max", "100", "--trusted-sources", "127.0.0.0/8") as weir:
+        old = wire.Sender(1, count=3)
+        assert delivers(weir, old)
+        weir.datagrams(heartbeats(666, 400), STRANGER)
+        assert weir.reason("records", "rejected", "senders_full") > 0
+        new = wire.Sender(2, count=3)
+        wait_for(lambda: delivers(weir, new), "a new sender gets in within seconds")
+        assert delivers(weir, old)
+        wait_for(lambda: "event=senders_full table=channels who=127.0.0.2" in weir.log(), "event")
+
+
+def test_epoch_from_a_far_clock_is_refused_and_keeps_no_later_one_out():
+    with Target() as weir:
+        now = int(time.time())
+        sender = wire.Sender(5, epoch=now, count=2)
+        far = wire.Sender(5, epoch=2147483647, count=2)
+        assert delivers(weir, sender)
+        weir.datagrams([far.close(False), far.define()], STRANGER)
+        assert weir.reason("records", "rejected", "epoch_ahead") == 2
+        ack = weir.acks(far.define() + far.values(now_ms(), [1.0, 2.0]), STRANGER)[0]
+        assert (ack[1], ack[3]) == (5, 2147483647), ack
+        assert delivers(weir, sender)
+        weir.stop()
+        weir.start()
+        assert delivers(weir, sender)
+        assert delivers(weir, wire.Sender(5, epoch=now + 10, count=2))
+        ack = weir.acks(sender.values(now_ms(), [1.0, 2.0]))[0]
+        assert (ack[1], ack[3]) == (4, now + 10), ack  # an older epoch, and the one it was met with
+
+
+def test_weir_send_says_that_its_epoch_is_too_old():
+    with Target() as weir:
+        assert delivers(weir, wire.Sender(77, epoch=int(time.time()) + 3000, count=1))
+        done = subprocess.run([os.path.join(BIN, "weir"), "send", "--proto", "weir", "--sender", "77",
+                               "--tcp", f"127.0.0.1:{weir.weir_tcp}"], input="m v=1\n",
+                              capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 1, done
+        assert "of sender 77, and refuses" in done.stderr, done.stderr
+        assert "weir senders forget 77" in done.stderr, done.stderr
+
+
+def test_numbers_far_away_neither_block_a_sender_nor_spoil_a_counter():
+    with Target() as weir:
+        sender = wire.Sender(42, epoch=5, count=1)
+        assert delivers(weir, sender)
+        gaps = [weir.counter("sequence_gaps")]
+        for number in (2**64 - 1, 2**63, 1 << 40):
+            spoofed = wire.packet(42, 5, number, [wire.group(1, 7, 0, [2.0])], base_ms=now_ms())
+            weir.datagrams([spoofed], STRANGER)
+            gaps.append(weir.counter("sequence_gaps"))
+            assert delivers(weir, sender), number
+            gaps.append(weir.counter("sequence_gaps"))
+        assert gaps == sorted(gaps) and gaps[-1] < 1000, gaps
+        assert weir.counter("sequence_jumps") == 6
+        # one row with a number of 64 bits breaks no table
+        weir.datagrams([wire.packet(42, 5, 2**64 - 1, [wire.group(1, 7, 0, [2.0])],
+                                    base_ms=now_ms())], STRANGER)
+        lossy = wire.Sender(43, epoch=5, count=1)
+        weir.datagrams([lossy.define()], ANOTHER)
+        lossy.sequence = 9
+        weir.datagrams([lossy.values(now_ms(), [1.0]), lossy.close()], ANOTHER)
+        def table():
+            done = subprocess.run([os.path.join(BIN, "weir"), "senders", "--http",
+                                   f"127.0.0.1:{weir.http}"], capture_output=True, text=True,
+                                  timeout=PATIENCE)
+            assert done.returncode == 0, done
+            return done.stdout
+        wait_for(lambda: " 43 " in table(), "the sender that lost packets is in the table")
 
 
 if __name__ == "__main__":

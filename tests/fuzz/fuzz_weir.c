@@ -245,6 +245,7 @@ take(const uint8_t *data, size_t size, bool final)
     CHECK(packet.broken == answer.bad);
     CHECK(parsed.waits == answer.waits);
     CHECK(parsed.sequence_gaps == answer.gaps);
+    CHECK(parsed.sequence_jumps == answer.jumps);
     CHECK(parsed.sequence_reorderings == answer.reorderings);
     CHECK(parsed.sequence_duplicates == answer.duplicates);
     CHECK(answer.sample_count <= bound);
@@ -270,7 +271,10 @@ mend(uint8_t *packet, size_t size, uint8_t control)
         bool group = size > sizeof header && packet[sizeof header] <= WEIR_WIRE_GROUP_OFFSETS;
         header.flags = group ? 0 : WEIR_WIRE_UNNUMBERED;
         header.epoch = 1 + header.epoch % 2;
+        uint8_t far = (uint8_t)(header.sequence >> 56);
         header.sequence = next_number[header.sender][header.channel];
+        if (far % 8 == 1) /* about as far as a new beginning is */
+            header.sequence += WEIR_SEQUENCE_FAR - 2 + far / 64;
     }
     memcpy(packet, &header, sizeof header);
     header.crc = twin_weir_checksum(packet, size);
@@ -317,6 +321,7 @@ begin(uint8_t limits)
         .series = series,
         .definitions = &definitions};
     lists = (limits & 4) == 0;
+    weir_senders_now(senders, 0); /* no channel grows old enough to make room */
     twin = twin_weir_new(CHANNELS_MAX, context.time_min_ms, context.time_max_ms);
     memset(real_of, 0, sizeof real_of);
     memset(twin_of, 0, sizeof twin_of);

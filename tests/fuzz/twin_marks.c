@@ -140,6 +140,8 @@ put_entry(struct draw *draw, uint8_t *out)
         .sender = pick(draw, draw->senders),
         .epoch = (uint32_t)(draw->epochs - pick(draw, 5) / 3),
         .sequence = 1 + pick(draw, 5000)};
+    if (type != WEIR_MARK_TEMPLATE && pick(draw, 4) == 0)
+        mark->template_hash = 1 + (uint32_t)pick(draw, 3); /* the lowest bit has a meaning */
     if (pick(draw, 40) == 0)
         mark->epoch = (uint32_t)pick(draw, 4);
     if (type == WEIR_MARK_TEMPLATE)
@@ -209,6 +211,7 @@ compare_channel(struct weir_senders *whole, struct weir_senders *folded, uint64_
         return;
     CHECK(a->epoch == b->epoch);
     CHECK(a->highest == b->highest);
+    CHECK(a->delivered == b->delivered);
     uint64_t first = a->highest > WEIR_WIRE_WINDOW ? a->highest - WEIR_WIRE_WINDOW : 0;
     for (uint64_t n = first; n < a->highest; n++)
         CHECK(come(a, n + 1) == come(b, n + 1));

@@ -8,6 +8,7 @@
 
 #define HEADER 64
 #define WINDOW 1024
+#define FAR (UINT64_C(1) << 20)
 #define TEMPLATES 64
 #define CHANNELS 8
 #define PACKET_MAX 65472
@@ -341,12 +342,29 @@ raise(struct channel *channel, uint64_t highest, uint64_t *gaps)
         judge(channel, highest - WINDOW, gaps);
 }
 
+/* Numbers begin behind `before` where `number` does not go on from those before: where it is the
+ * first one and past the window, or further than FAR from the highest. */
+static void
+begin_where(struct channel *channel, uint64_t number, uint64_t before,
+    struct twin_weir_answer *answer)
+{
+    bool ahead = number > channel->highest;
+    uint64_t away = ahead ? number - channel->highest : channel->highest - number;
+    if (channel->highest == 0 ? number <= WINDOW : away <= FAR)
+        return;
+    if (channel->highest != 0) {
+        judge(channel, channel->highest, &answer->gaps);
+        answer->jumps++;
+    }
+    channel->met_count = 0;
+    channel->highest = channel->judged = before;
+}
+
 /* The reason by which a numbered packet is refused, or none. */
 static uint8_t
 meet(struct channel *channel, uint64_t number, struct twin_weir_answer *answer)
 {
-    if (channel->highest == 0 && number > WINDOW)
-        channel->highest = channel->judged = number - 1;
+    begin_where(channel, number, number - 1, answer);
     if (number <= channel->highest) {
         if (channel->highest - number >= WINDOW)
             return WEIR_REASON_number_passed;
@@ -365,13 +383,12 @@ meet(struct channel *channel, uint64_t number, struct twin_weir_answer *answer)
 }
 
 static void
-told(struct channel *channel, uint64_t last, bool bye, uint64_t *gaps)
+told(struct channel *channel, uint64_t last, bool bye, struct twin_weir_answer *answer)
 {
-    if (channel->highest == 0 && last > WINDOW)
-        channel->highest = channel->judged = last;
-    raise(channel, last, gaps);
+    begin_where(channel, last, last, answer);
+    raise(channel, last, &answer->gaps);
     if (bye)
-        judge(channel, channel->highest, gaps);
+        judge(channel, channel->highest, &answer->gaps);
 }
 
 bool
@@ -646,7 +663,7 @@ take_record(struct twin_weir *twin, struct channel *channel, const struct header
             out->reason = WEIR_REASON_templates_full;
         break;
     default:
-        told(channel, number_at(record->data + 16, 8), record->flags == 1, &answer->gaps);
+        told(channel, number_at(record->data + 16, 8), record->flags == 1, answer);
     }
 }
 
@@ -657,6 +674,8 @@ enter(struct twin_weir *twin, const struct header *header, uint8_t refusal,
 {
     if (refusal != WEIR_REASON_NONE)
         return refusal;
+    if ((int64_t)header->epoch * 1000 > twin->time_max)
+        return WEIR_REASON_epoch_ahead;
     *channel = find_channel(twin, header->sender, header->channel);
     if (*channel == NULL)
         *channel = make_channel(twin, header->sender, header->channel, header->epoch);

@@ -39,7 +39,7 @@ struct twin_weir_answer {
     struct twin_weir_record records[255];
     uint32_t sample_count;
     struct twin_weir_sample samples[TWIN_WEIR_SAMPLES];
-    uint64_t gaps, reorderings, duplicates;
+    uint64_t gaps, reorderings, duplicates, jumps;
 };
 
 struct twin_weir_state {

@@ -203,6 +203,44 @@ test_who_answers_something_else_may_be_followed_by_weir(void **state)
     assert_int_equal(weir_client_acked(t.client), 1);
 }
 
+/* The client has ended the connection, and makes the next one. */
+static void
+accept_next(void)
+{
+    close(t.fd);
+    t.client->attempt_ms = 0;
+    weir_client_listen(t.client);
+    t.fd = accept(t.listener, NULL, NULL);
+    assert_true(t.fd >= 0);
+}
+
+static void
+refuse_epoch(uint16_t status, uint32_t epoch)
+{
+    const struct weir_wire_ack ack = {
+        .magic = WEIR_WIRE_ACK_MAGIC, .status = status, .epoch = epoch};
+    assert_int_equal(__real_send(t.fd, &ack, sizeof ack, 0), sizeof ack);
+}
+
+static void
+test_epoch_that_weir_refuses_ends_the_waiting_until_weir_takes_it(void **state)
+{
+    (void)state;
+    assert_int_equal(add(1), 0);
+    refuse_epoch(WEIR_WIRE_OLD_EPOCH, 9);
+    assert_int_equal(weir_client_wait(t.client, 0, 60000), -ESTALE);
+    assert_int_equal(weir_client_status(t.client), WEIR_WIRE_OLD_EPOCH);
+    assert_int_equal(weir_client_epoch_met(t.client), 9);
+    accept_next();
+    refuse_epoch(WEIR_WIRE_EPOCH_AHEAD, 1);
+    assert_int_equal(weir_client_wait(t.client, 0, 60000), -ESTALE);
+    assert_int_equal(weir_client_status(t.client), WEIR_WIRE_EPOCH_AHEAD);
+    accept_next();
+    acknowledge(1); /* it was told to forget this sender */
+    assert_int_equal(weir_client_flush(t.client), 0);
+    assert_int_equal(weir_client_wait(t.client, 0, 60000), 0);
+}
+
 static void
 test_waiting_makes_the_connection_that_follows_a_stranger(void **state)
 {
@@ -240,6 +278,7 @@ main(void)
         TEST(test_a_connection_that_fails_at_its_definitions_doubles_the_pause_once),
         TEST(test_who_answers_something_else_is_not_weir),
         TEST(test_who_answers_something_else_may_be_followed_by_weir),
+        TEST(test_epoch_that_weir_refuses_ends_the_waiting_until_weir_takes_it),
         TEST(test_waiting_makes_the_connection_that_follows_a_stranger),
         TEST(test_definitions_are_repeated_soon_on_each_connection),
     };

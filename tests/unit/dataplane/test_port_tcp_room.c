@@ -34,6 +34,7 @@ static struct {
     struct weir_prefix trusted;
     ssize_t send_room; /* bytes that the port may send; below 0: all */
     uint64_t sequence; /* of the last packet of the weir protocol */
+    uint8_t refuses;   /* status by which it refuses the packets' epoch */
     size_t packets;
 } t;
 
@@ -96,6 +97,12 @@ work(void)
         packets[i].batch = 1;
         if (packets[i].proto != WEIR_PROTO_WEIR)
             continue;
+        if (t.refuses != 0) {
+            packets[i].refused_status = t.refuses;
+            packets[i].refused_epoch = 99;
+            packets[i].refused_channel = 3;
+            continue;
+        }
         packets[i].ack_epoch = 7;
         packets[i].ack_sequence = ++t.sequence;
         packets[i].ack_batch = t.sequence;
@@ -446,6 +453,44 @@ test_last_acknowledgement_waits_for_room_before_the_end(void **state)
     open_port(1, 1, WEIR_PROTO_WEIR, ALWAYS, "127.0.0.0/8"); /* for the teardown */
 }
 
+static void
+test_refusal_of_an_epoch_is_told_once_a_round_and_before_the_end(void **state)
+{
+    (void)state;
+    uint8_t bytes[64];
+    struct weir_wire_ack ack;
+    const uint8_t packet[64] = {0};
+    open_port(4, 1, WEIR_PROTO_WEIR, ALWAYS, "127.0.0.0/8");
+    int fd = dial_from(OTHER, 0);
+    t.refuses = WEIR_WIRE_OLD_EPOCH;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(__real_send(fd, packet, sizeof packet, MSG_NOSIGNAL), sizeof packet);
+        work_until_quiet();
+    }
+    t.port->ops->progress(t.port, &t.progress);
+    t.port->ops->progress(t.port, &t.progress);
+    read_exactly(fd, bytes, 32);
+    memcpy(&ack, bytes, sizeof ack);
+    assert_int_equal(ack.status, WEIR_WIRE_OLD_EPOCH);
+    assert_int_equal(ack.epoch, 99);
+    assert_int_equal(ack.channel, 3);
+    assert_int_equal(ack.sequence, 0);
+    t.refuses = WEIR_WIRE_EPOCH_AHEAD;
+    assert_int_equal(__real_send(fd, packet, sizeof packet, MSG_NOSIGNAL), sizeof packet);
+    shutdown(fd, SHUT_WR);
+    work_until_quiet();
+    for (int i = 0; i < 10 && counter(WEIR_COUNTER_connections_closed) == 0; i++) {
+        t.port->ops->progress(t.port, &t.progress);
+        atomic_store(&t.progress.durable_batch[WEIR_PRODUCER_WORKER(0)], 1);
+    }
+    read_exactly(fd, bytes, 64);
+    memcpy(&ack, bytes, sizeof ack);
+    assert_int_equal(ack.status, WEIR_WIRE_EPOCH_AHEAD);
+    memcpy(&ack, bytes + 32, sizeof ack);
+    assert_int_equal(ack.status, WEIR_WIRE_OK);
+    close(fd);
+}
+
 int
 main(void)
 {
@@ -461,6 +506,7 @@ main(void)
         T(test_out_of_descriptors_an_idle_connection_makes_room),
         T(test_acknowledgement_cut_for_want_of_room_goes_on_where_it_was_cut),
         T(test_last_acknowledgement_waits_for_room_before_the_end),
+        T(test_refusal_of_an_epoch_is_told_once_a_round_and_before_the_end),
     };
     return cmocka_run_group_tests_name("port_tcp_room", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "client/weir_client.h"
 #include "dataplane/group_append.h"
 #include "dataplane/parse_weir.h"
+#include "dataplane/senders_internal.h"
 #include "stages_fixture.h"
 
 #include <setjmp.h>
@@ -99,8 +100,60 @@ test_first_number_far_from_one_is_where_numbers_begin(void **state)
     assert_int_equal(weir_channel_meet(channel, (1u << 20) + 5000, &gaps), WEIR_SEQUENCE_NEW);
     weir_channel_told(channel, (1u << 20) + 5000, true, &gaps);
     assert_int_equal(gaps, 4999);
-    assert_int_equal(weir_channel_meet(channel, UINT64_MAX, &gaps), WEIR_SEQUENCE_NEW);
-    assert_int_equal(weir_channel_meet(channel, UINT64_MAX - 1, &gaps), WEIR_SEQUENCE_LATE);
+    free(senders);
+}
+
+static void
+test_number_far_away_is_a_new_beginning_and_keeps_no_other_out(void **state)
+{
+    (void)state;
+    const uint64_t far = WEIR_SEQUENCE_FAR;
+    struct weir_senders *senders = senders_new();
+    uint64_t gaps = 0;
+    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+    for (uint64_t number = 1; number <= 2000; number++)
+        assert_int_equal(weir_channel_meet(channel, number, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, 2003, &gaps), WEIR_SEQUENCE_NEW);
+    /* somebody sends the last number there is, in the sender's name */
+    assert_int_equal(weir_channel_meet(channel, UINT64_MAX, &gaps), WEIR_SEQUENCE_JUMP);
+    assert_int_equal(gaps, 2); /* 2001 and 2002 */
+    assert_int_equal(weir_channel_meet(channel, UINT64_MAX, &gaps), WEIR_SEQUENCE_DUPLICATE);
+    assert_int_equal(weir_channel_complete(channel), UINT64_MAX);
+    /* the sender goes on */
+    assert_int_equal(weir_channel_meet(channel, 2004, &gaps), WEIR_SEQUENCE_JUMP);
+    assert_int_equal(weir_channel_meet(channel, 2005, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, 2003, &gaps), WEIR_SEQUENCE_OLD);
+    assert_int_equal(gaps, 2);
+    /* up to 2^20 away is an outage, whose packets are counted; what is further is none */
+    assert_int_equal(weir_channel_meet(channel, 2005 + far, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, 2006 + 2 * far, &gaps), WEIR_SEQUENCE_JUMP);
+    assert_int_equal(gaps, 2 + far - 1);
+    assert_int_equal(weir_channel_meet(channel, 2006 + far, &gaps), WEIR_SEQUENCE_OLD);
+    assert_int_equal(weir_channel_meet(channel, 2005 + far, &gaps), WEIR_SEQUENCE_JUMP);
+    /* heartbeats too */
+    assert_true(weir_channel_told(channel, UINT64_MAX, true, &gaps));
+    assert_true(weir_channel_told(channel, 7, false, &gaps));
+    assert_int_equal(weir_channel_meet(channel, 8, &gaps), WEIR_SEQUENCE_NEW);
+    assert_false(weir_channel_told(channel, 8, false, &gaps));
+    assert_true(weir_channel_told(channel, 9 + far, false, &gaps));
+    assert_int_equal(gaps, 2 + far - 1);
+    free(senders);
+}
+
+static void
+test_gaps_of_a_channel_stay_numbers_that_json_holds(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_new();
+    uint64_t gaps = 0;
+    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+    channel->gaps = WEIR_CHANNEL_COUNT_MAX - 5;
+    (void)weir_channel_meet(channel, 1, &gaps);
+    (void)weir_channel_told(channel, 100000, true, &gaps);
+    assert_int_equal(gaps, 99999);
+    assert_int_equal(channel->gaps, WEIR_CHANNEL_COUNT_MAX);
+    (void)weir_channel_told(channel, 200000, true, &gaps);
+    assert_int_equal(channel->gaps, WEIR_CHANNEL_COUNT_MAX);
     free(senders);
 }
 
@@ -227,6 +280,7 @@ test_only_an_idle_channel_makes_room_and_its_gaps_are_counted(void **state)
         struct weir_channel *channel = weir_senders_take(senders, sender, 0, 1, &gaps);
         weir_channel_meet(channel, 1, &gaps);
         weir_channel_meet(channel, 5, &gaps); /* 2, 3 and 4 are missing */
+        channel->delivered = true;
         weir_senders_dirty(senders, channel);
     }
     tick(senders, 10 + 7200);
@@ -238,6 +292,7 @@ test_only_an_idle_channel_makes_room_and_its_gaps_are_counted(void **state)
     weir_channel_told(said_bye, 5, true, &gaps);
     assert_int_equal(gaps, 3);
     assert_non_null(weir_senders_take(senders, 99, 0, 1, &gaps));
+    weir_senders_find(senders, 99, 0)->delivered = true;
     assert_null(weir_senders_find(senders, 3, 0));
     assert_int_equal(gaps, 3); /* none a second time */
     tick(senders, 10 + 3600);
@@ -259,6 +314,7 @@ test_a_channel_that_comes_back_goes_on_where_it_was(void **state)
     for (uint64_t sender = 0; sender < CHANNELS; sender++) {
         struct weir_channel *channel = weir_senders_take(senders, sender, 0, 5, &gaps);
         weir_channel_meet(channel, 10, &gaps);
+        channel->delivered = true;
     }
     tick(senders, 1 + 3600);
     for (uint64_t sender = 50; sender < 50 + CHANNELS; sender++)
@@ -296,6 +352,7 @@ test_gaps_are_exact_whoever_makes_room(void **state)
             uint64_t missing = next_random(&random) % 5 == 0 ? next_random(&random) % 3 : 0;
             struct weir_channel *channel = weir_senders_take(senders, sender, 2, 1, &gaps);
             assert_non_null(channel);
+            channel->delivered = true;
             if (bye) {
                 weir_channel_told(channel, sent[sender], true, &gaps);
             } else {
@@ -322,6 +379,125 @@ test_gaps_are_exact_whoever_makes_room(void **state)
         free(senders);
         free(after);
     }
+}
+
+/* ---- channels without samples, and shares ---- */
+
+static const struct weir_owner nobody_special = {.high = 1, .kind = 1};
+
+/* The next packet of a sender, from a source; the channel, or NULL with *reason. */
+static struct weir_channel *
+admit(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+    const struct weir_owner *source, uint8_t *reason)
+{
+    uint64_t gaps = 0;
+    const struct weir_wire_header header = {.sender = sender, .channel = channel, .epoch = 1};
+    *reason = WEIR_REASON_NONE;
+    struct weir_channel *found = weir_senders_find(senders, sender, channel);
+    return found != NULL ? found : weir_senders_admit(senders, &header, source, &gaps, reason);
+}
+
+static void
+test_channels_that_never_delivered_make_room_and_leave_no_trace(void **state)
+{
+    (void)state;
+    enum { ROOM = 48 };
+    struct weir_senders *senders = senders_of(ROOM), *after = senders_of(ROOM);
+    struct weir_batch *batch = batch_new();
+    uint8_t reason;
+    tick(senders, 1);
+    for (uint64_t sender = 0; sender < ROOM; sender++) {
+        struct weir_channel *channel = admit(senders, sender, 0, NULL, &reason);
+        assert_non_null(channel);
+        channel->delivered = sender < 8;
+        channel->highest = 5;
+        if (sender < 16) /* eight of those without samples have sent packets with numbers */
+            weir_senders_dirty(senders, channel);
+        else
+            weir_senders_seen(senders, channel);
+    }
+    tick(senders, 2);
+    assert_null(admit(senders, 1000, 0, NULL, &reason)); /* they are too young */
+    assert_int_equal(reason, WEIR_REASON_senders_full);
+    push_marks(senders, after, batch);
+    assert_int_equal(after->channel_count, 16);
+    tick(senders, 3);
+    for (uint64_t sender = 1000; sender < 1000 + ROOM - 8; sender++) {
+        struct weir_channel *channel = admit(senders, sender, 0, NULL, &reason);
+        assert_non_null(channel);
+        channel->delivered = true;
+        weir_senders_dirty(senders, channel);
+    }
+    assert_null(admit(senders, 2000, 0, NULL, &reason));
+    for (uint64_t sender = 0; sender < 8; sender++)
+        assert_non_null(weir_senders_find(senders, sender, 0));
+    assert_int_equal(senders->forgotten_count, 0); /* that is for those who come back */
+    push_marks(senders, after, batch);
+    assert_int_equal(after->channel_count, ROOM);
+    for (uint64_t sender = 8; sender < ROOM; sender++)
+        assert_null(weir_senders_find(after, sender, 0));
+    batch_free(batch);
+    free(senders);
+    free(after);
+}
+
+static void
+test_sender_and_source_hold_their_shares_of_the_channels(void **state)
+{
+    (void)state;
+    enum { ROOM = 96 };
+    struct weir_senders *senders = senders_of(ROOM);
+    struct weir_owner source = {.high = 7, .kind = 1};
+    uint8_t reason;
+    uint32_t taken = 0;
+    tick(senders, 1);
+    for (uint16_t channel = 0; channel < ROOM; channel++) /* one id from many sources */
+        taken += admit(senders, 666, channel,
+            &(struct weir_owner){.high = 100 + channel, .kind = 1}, &reason) != NULL;
+    assert_int_equal(taken, ROOM / 2 + 1);
+    assert_int_equal(reason, WEIR_REASON_over_share);
+    for (uint64_t sender = 1; sender <= ROOM; sender++) /* many ids from one source */
+        taken += admit(senders, sender, 0, &source, &reason) != NULL;
+    assert_int_equal(taken, ROOM / 2 + 1 + ROOM / 8);
+    assert_int_equal(reason, WEIR_REASON_over_share);
+    assert_non_null(admit(senders, 5000, 0, &nobody_special, &reason));
+    assert_non_null(admit(senders, 666, 500, NULL, &reason)); /* trusted */
+    /* those that leave leave their share */
+    tick(senders, 10);
+    for (uint64_t sender = 6000; sender < 6000 + 2 * ROOM; sender++)
+        (void)admit(senders, sender, 0, NULL, &reason);
+    assert_int_equal(weir_shares_used(senders->channel_sources), senders->channel_count);
+    assert_int_equal(weir_shares_held(senders->channel_sources, &source), 0);
+    struct weir_owner id = weir_owner_sender(666);
+    assert_int_equal(weir_shares_held(senders->channel_senders, &id), 0);
+    free(senders);
+}
+
+static void
+test_epoch_that_lay_ahead_is_forgotten_over_restarts_too(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_new(), *after = senders_new();
+    struct weir_batch *batch = batch_new();
+    uint64_t gaps = 0;
+    tick(senders, 1);
+    struct weir_channel *channel = weir_senders_take(senders, 4, 1, 2147483647, &gaps);
+    channel->delivered = true;
+    (void)weir_channel_meet(channel, 70, &gaps);
+    weir_senders_dirty(senders, channel);
+    push_marks(senders, after, batch);
+    assert_int_equal(weir_senders_find(after, 4, 1)->epoch, 2147483647);
+    assert_true(weir_channel_heal(senders, channel, 1700000000));
+    (void)weir_channel_meet(channel, 1, &gaps);
+    weir_senders_dirty(senders, channel);
+    push_marks(senders, after, batch);
+    const struct weir_channel *healed = weir_senders_find(after, 4, 1);
+    assert_int_equal(healed->epoch, 1700000000);
+    assert_int_equal(healed->highest, 1);
+    assert_true(healed->delivered);
+    batch_free(batch);
+    free(senders);
+    free(after);
 }
 
 /* ---- marks ---- */
@@ -612,6 +788,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_window_agrees_with_a_list_of_all_numbers),
         cmocka_unit_test(test_first_number_far_from_one_is_where_numbers_begin),
+        cmocka_unit_test(test_number_far_away_is_a_new_beginning_and_keeps_no_other_out),
+        cmocka_unit_test(test_gaps_of_a_channel_stay_numbers_that_json_holds),
+        cmocka_unit_test(test_channels_that_never_delivered_make_room_and_leave_no_trace),
+        cmocka_unit_test(test_sender_and_source_hold_their_shares_of_the_channels),
+        cmocka_unit_test(test_epoch_that_lay_ahead_is_forgotten_over_restarts_too),
         cmocka_unit_test(test_the_channels_with_most_gaps_are_in_the_view),
         cmocka_unit_test(test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says),
         cmocka_unit_test(test_only_an_idle_channel_makes_room_and_its_gaps_are_counted),
