@@ -18,6 +18,7 @@ int weir_command_doctor(int argc, char **argv);
 int weir_command_send(int argc, char **argv);
 int weir_command_query(int argc, char **argv);
 int weir_command_senders(int argc, char **argv);
+int weir_command_rejected(int argc, char **argv);
 int weir_command_bench(int argc, char **argv);
 int weir_command_filter(int argc, char **argv);
 
@@ -27,6 +28,7 @@ void weir_usage_doctor(FILE *out);
 void weir_usage_send(FILE *out);
 void weir_usage_query(FILE *out);
 void weir_usage_senders(FILE *out);
+void weir_usage_rejected(FILE *out);
 void weir_usage_bench(FILE *out);
 void weir_usage_filter(FILE *out);
 

@@ -266,6 +266,8 @@ registrar_take(struct weir_dataplane *dataplane)
         .ledger = &dataplane->shared->ledger,
         .counts = &dataplane->registrar_counts.counts,
         .degraded = &dataplane->shared->degraded,
+        .rejected = &dataplane->shared->rejected,
+        .keep_rejected = config->keep_rejected,
         .worker_count = dataplane->topology.worker_count,
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
         .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000,
@@ -330,6 +332,8 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         .ledger = &dataplane->shared->ledger,
         .counts = &dataplane->worker_counts[index].counts,
         .degraded = &dataplane->shared->degraded,
+        .rejected = &dataplane->shared->rejected,
+        .keep_rejected = config->keep_rejected,
         .batches = dataplane->producers[producer].batches,
         .empties = dataplane->producers[producer].empties,
         .chunks = dataplane->lanes.workers[index].chunks,
@@ -448,8 +452,10 @@ weir_dataplane_open(const struct weir_dataplane_options *options, struct weir_da
         err = weir_shared_map(options->shared_fd, &dataplane->shared);
     if (err == WEIR_OK)
         err = weir_shared_reset(options->shared_fd, dataplane->shared);
-    if (err == WEIR_OK)
+    if (err == WEIR_OK) {
+        weir_dataplane_name_listeners(dataplane);
         err = take_all(dataplane);
+    }
     if (err != WEIR_OK) {
         weir_dataplane_close(dataplane);
         return err;

@@ -92,6 +92,8 @@ enum weir_err weir_dataplane_memory(struct weir_dataplane *dataplane, size_t byt
 enum weir_err weir_dataplane_eal_open(struct weir_dataplane *dataplane) WEIR_MUST_USE;
 enum weir_err weir_dataplane_ports_open(struct weir_dataplane *dataplane,
     struct weir_worker_options *worker) WEIR_MUST_USE;
+/* Where /metrics and weir rejected find the listeners' names. */
+void weir_dataplane_name_listeners(struct weir_dataplane *dataplane);
 
 /* app/dataplane_checkpoint.c: the log is open; the thread runs from start to stop. */
 enum weir_err weir_dataplane_checkpoint_open(struct weir_dataplane *dataplane,

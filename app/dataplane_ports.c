@@ -87,6 +87,17 @@ open_ethdevs(struct weir_dataplane *dataplane, struct weir_worker_options *worke
     return WEIR_OK;
 }
 
+_Static_assert(WEIR_CONFIG_LISTENERS_MAX < WEIR_REJECTED_LISTENERS, "each has a place");
+
+void
+weir_dataplane_name_listeners(struct weir_dataplane *dataplane)
+{
+    const struct weir_config *config = &dataplane->config;
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        weir_config_listener_name(&config->listeners[i],
+            dataplane->shared->rejected.listeners[i + 1], WEIR_REJECTED_LISTENER_NAME_MAX);
+}
+
 /* Clients that speak HTTP to a line's port are told where HTTP is. */
 static void
 tell_http(const struct weir_config *config, struct weir_port *port)
@@ -122,6 +133,7 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < config->listener_count; i++) {
         struct weir_listen listen = listen_of(config, &config->listeners[i]);
+        listen.listener = (uint8_t)(i + 1);
         bool is_tcp = listen.transport == WEIR_CONFIG_TCP;
         if (!is_tcp) {
             listen.bound_fd = dataplane->udp_fds[udp_count];

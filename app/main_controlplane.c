@@ -284,6 +284,7 @@ run(const struct options *options)
         struct weir_api_options api = {.base = base, .listen_fd = http_fd,
             .address = config->http_address, .port = config->http_port,
             .threads = weir_api_threads(cores_allowed()), .shared = source.shared,
+            .admin = config->api_admin,
             .open = open_reader, .opened = say_ready, .limits_now = limits_now,
             .open_context = &source, .limits = limits_of(config)};
         err = serve(base, &api);

@@ -33,6 +33,8 @@ static const struct command commands[] = {
     {"query", "ask a running instance", weir_command_query, weir_usage_query},
     {"senders", "which channels of the weir protocol lose packets", weir_command_senders,
         weir_usage_senders},
+    {"rejected", "the last lines and packets that were refused", weir_command_rejected,
+        weir_usage_rejected},
     {"filter", "show and change the rules in front of AF_XDP ports", weir_command_filter,
         weir_usage_filter},
     {"bench", "measure what this machine makes durable and readable", weir_command_bench,

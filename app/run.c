@@ -1,4 +1,5 @@
 /* weir run and weir check: what begins with a configuration. */
+#include "app/check_lines.h"
 #include "app/commands.h"
 #include "app/doubts.h"
 #include "app/supervisor.h"
@@ -7,6 +8,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Tests put small programs in the children's place. */
 #define PROGRAMS_VARIABLE "WEIR_PROGRAMS"
@@ -57,6 +59,8 @@ print_doubt(const char *text)
 int
 weir_command_check(int argc, char **argv)
 {
+    if (argc > 0 && strcmp(argv[0], "lines") == 0)
+        return weir_command_check_lines(argc - 1, argv + 1);
     static struct weir_config config;
     if (!load("check", &config, argc, argv))
         return WEIR_EXIT_CONFIG;
@@ -79,9 +83,12 @@ weir_usage_run(FILE *out)
 void
 weir_usage_check(FILE *out)
 {
-    fprintf(out, "usage: weir check [OPTIONS]\n\n"
+    fprintf(out, "usage: weir check [OPTIONS]\n"
+                 "       weir check lines FILE [OPTIONS]\n\n"
                  "Checks the options of weir run (and the file of --config), and prints the\n"
                  "configuration that would be used, as YAML, and as comments the threads,\n"
                  "cores and memory that follow from it. Exit code 2: not valid.\n\n");
     weir_config_usage(out);
+    fprintf(out, "\n");
+    weir_usage_check_lines(out);
 }

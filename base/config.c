@@ -69,6 +69,8 @@ const struct config_key config_keys[] = {
         "channels of senders of the weir protocol"},
     {"ingest.trusted_sources", CONFIG_SOURCES, AT(trusted_sources), 0, 0, NULL, "trusted-sources",
         "NET,NET", "senders that no share of a table bounds, or none"},
+    {"ingest.keep_rejected", CONFIG_BOOL, AT(keep_rejected), 0, 0, NULL, "keep-rejected",
+        "true|false", "keep the last refused lines, for weir rejected"},
     {"series.max", CONFIG_U64, AT(series_max), 1, UINT64_C(1) << 32, NULL, "series-max", "N",
         "series the table holds"},
     {"series.label_bytes", CONFIG_SIZE, AT(series_label_bytes), MIB, 4 * TIB, NULL,
@@ -91,6 +93,8 @@ const struct config_key config_keys[] = {
         "query-samples-max", "N", "samples one query may read"},
     {"query.timeout", CONFIG_MS32, AT(query_timeout_ms), 1, 3600000, NULL, "query-timeout",
         "TIME", "longest time of one query"},
+    {"api.admin", CONFIG_BOOL, AT(api_admin), 0, 0, NULL, "api-admin", "true|false",
+        "answer /api/v1/rejected to other machines too"},
     {"log_level", CONFIG_CHOICE, AT(log_level), 0, 0, levels, "log-level",
         "debug|info|warn|error", "events below this level are not printed"},
 };
@@ -129,6 +133,7 @@ weir_config_init(struct weir_config *config)
     config->rate_max = 1000000;
     config->udp_buffer_bytes = 16 * MIB;
     config->channels_max = 65536;
+    config->keep_rejected = true;
     config->tcp_connections_max = 1024;
     for (size_t i = 0; i < sizeof loopback / sizeof loopback[0]; i++)
         config->trusted_sources[config->trusted_source_count++] = loopback[i];

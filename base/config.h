@@ -70,6 +70,7 @@ struct weir_config {
     uint32_t channels_max;       /* of senders of the weir protocol */
     struct weir_prefix trusted_sources[WEIR_CONFIG_SOURCES_MAX]; /* no share bounds them */
     uint32_t trusted_source_count;
+    bool keep_rejected;          /* the last refused lines, not counts alone */
     uint64_t log_size_max;
     uint8_t log_full;            /* enum weir_config_full: what happens at log_size_max */
     uint64_t log_segment_bytes;
@@ -82,6 +83,7 @@ struct weir_config {
     uint64_t query_points_max;
     uint64_t query_samples_max;
     uint32_t query_timeout_ms;
+    bool api_admin;              /* what shows senders' own text answers other machines too */
     uint8_t log_level;           /* enum weir_level */
     struct weir_config_origin origin; /* last: no part of what is configured */
 };
@@ -105,6 +107,9 @@ void weir_config_usage(FILE *out);
 enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
 /* What a checked configuration may, but is hardly meant to, say; NULL where there is nothing. */
 const char *weir_config_doubt(const struct weir_config *config);
+
+/* "influx-udp 127.0.0.1:8089" */
+void weir_config_listener_name(const struct weir_config_listener *listener, char *out, size_t size);
 
 /* ingest.trusted_sources, borrowed from config. */
 struct weir_prefixes weir_config_trusted(const struct weir_config *config);

@@ -393,3 +393,12 @@ config_nearest(const char *word, const char *const *candidates, size_t count)
     }
     return nearest;
 }
+
+void
+weir_config_listener_name(const struct weir_config_listener *listener, char *out, size_t size)
+{
+    char address[80];
+    config_address_text(listener->address, listener->port, address, sizeof address);
+    snprintf(out, size, "%s-%s %s", config_protos[listener->proto],
+        config_transports[listener->transport], address);
+}

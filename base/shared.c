@@ -28,13 +28,12 @@ weir_shared_new(uint64_t ring_bytes, int *fd)
     int made = memfd_create("weir", 0);
     if (made < 0)
         return weir_fail(WEIR_IO, errno, "memfd_create");
-    struct weir_shared fields = {.magic = WEIR_SHARED_MAGIC,
-        .bytes = bytes,
-        .frame_ring_at = header_bytes(),
-        .frame_ring_bytes = bytes - header_bytes()};
+    /* the first fields; the others are zero */
+    const uint64_t fields[4] = {
+        WEIR_SHARED_MAGIC, bytes, header_bytes(), bytes - header_bytes()};
+    _Static_assert(offsetof(struct weir_shared, frame_ring_bytes) == 3 * sizeof fields[0], "");
     if (ftruncate(made, (off_t)bytes) != 0 ||
-        pwrite(made, &fields, offsetof(struct weir_shared, epoch), 0) !=
-            (ssize_t)offsetof(struct weir_shared, epoch)) {
+        pwrite(made, fields, sizeof fields, 0) != (ssize_t)sizeof fields) {
         enum weir_err err = weir_fail(WEIR_IO, errno, "shared region of %llu bytes",
             (unsigned long long)bytes);
         close(made);

@@ -17,6 +17,7 @@
 #include "base/ledger.h"
 #include "base/live.h"
 #include "base/processes.h"
+#include "base/rejected.h"
 #include "base/senders_view.h"
 
 #define WEIR_SHARED_FD 3
@@ -63,6 +64,7 @@ struct weir_shared {
     _Atomic uint64_t latency_sum_us;
     struct weir_heartbeats heartbeats; /* written by the dataplane's threads */
     struct weir_degraded degraded;     /* as these */
+    struct weir_rejected_table rejected; /* written by registrar and workers */
     char simd[16];      /* path the parsers chose, for /metrics and bench */
     char io_backend[16]; /* "io_uring" or "sync" */
     struct weir_ledger ledger;

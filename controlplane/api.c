@@ -9,6 +9,7 @@
 #include "controlplane/landing.h"
 #include "controlplane/listen.h"
 #include "controlplane/query.h"
+#include "controlplane/rejected.h"
 #include "controlplane/senders.h"
 
 #include <event2/event.h>
@@ -155,6 +156,35 @@ handle_senders(struct weir_api *api, struct weir_http_request *request)
     weir_text_fini(&text);
     respond_error(request, (struct refusal){.status = WEIR_STATUS_UNAVAILABLE, .retry_after_s = 1},
         weir_err_detail());
+}
+
+/* It shows what senders wrote: for people on this machine, or whoever api.admin lets in. */
+static void
+handle_rejected(struct weir_api *api, struct weir_http_request *request)
+{
+    struct weir_http_span query = weir_http_request_head(request)->query;
+    struct refusal refusal = {.status = WEIR_STATUS_BAD_REQUEST};
+    struct weir_params params = {.bytes = NULL};
+    struct weir_text text;
+    if (!api->options.admin && !weir_http_request_is_local(request)) {
+        refusal.status = WEIR_STATUS_FORBIDDEN;
+        respond_error(request, refusal,
+            "only clients on this machine may read refused lines, unless api.admin is true");
+        return;
+    }
+    weir_text_init(&text, TEXT_MAX);
+    enum weir_err err = weir_params_init(&params, query.at, query.size);
+    if (err == WEIR_OK)
+        err = weir_rejected_write(api->options.shared, &params, &text);
+    weir_params_fini(&params);
+    if (err == WEIR_OK) {
+        respond_text(request, WEIR_STATUS_OK, JSON, &text);
+        return;
+    }
+    weir_text_fini(&text);
+    if (err == WEIR_AGAIN || err == WEIR_NOMEM)
+        refusal = (struct refusal){.status = WEIR_STATUS_UNAVAILABLE, .retry_after_s = 1};
+    respond_error(request, refusal, weir_err_detail());
 }
 
 static void
@@ -367,7 +397,7 @@ on_request(void *context, struct weir_http_request *request)
         void (*handle)(struct weir_api *api, struct weir_http_request *request);
     } pages[] = {{"/", handle_landing}, {"/metrics", handle_metrics}, {"/healthz", handle_health},
         {"/-/healthy", handle_healthy}, {"/-/ready", handle_ready},
-        {"/api/v1/senders", handle_senders}};
+        {"/api/v1/senders", handle_senders}, {"/api/v1/rejected", handle_rejected}};
     struct weir_api *api = context;
     const struct weir_http_head *head = weir_http_request_head(request);
     bool reads = head->method == WEIR_HTTP_GET || head->method == WEIR_HTTP_HEAD;

@@ -30,6 +30,7 @@ struct weir_api_options {
     uint32_t threads;    /* of queries; weir_api_threads() */
     struct weir_limits limits;
     struct weir_shared *shared; /* NULL on a stopped instance */
+    bool admin;          /* /api/v1/rejected answers other machines too */
     weir_pool_open_fn *open;    /* called by the pool's threads */
     /* Also by them, once the port is open and a reader is, so that queries answer. May be NULL. */
     weir_pool_opened_fn *opened;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "controlplane/health.h"
+#include "controlplane/rejected.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -367,6 +368,7 @@ weir_exposition_write(const struct weir_exposition *from, struct weir_text *text
         if (err != WEIR_OK)
             return err;
         write_processes(text, &from->shared->processes);
+        weir_rejected_write_counts(from->shared, text);
     }
     write_degraded(text, from);
     write_queries(text, from->queries);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/peer.h"
 #include "controlplane/call.h"
 #include "controlplane/text.h"
 
@@ -455,6 +456,25 @@ bound_connections(struct weir_http *http)
         return;
     http->refusals_max = room > 7 ? (uint32_t)room / 4 : 1;
     http->connections_max = room > http->refusals_max ? (uint32_t)room - http->refusals_max : 1;
+}
+
+bool
+weir_http_request_is_local(const struct weir_http_request *request)
+{
+    static const struct weir_prefix loopback[] = {
+        {.address = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
+        {.address = {[15] = 1}, .bits = 128}};
+    static const struct weir_prefixes prefixes = {loopback, 2};
+    struct evhttp_connection *from = evhttp_request_get_connection(request->from);
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t size = sizeof address;
+    struct weir_peer peer;
+    if (from == NULL ||
+        getpeername(bufferevent_getfd(evhttp_connection_get_bufferevent(from)),
+            (struct sockaddr *)&address, &size) != 0)
+        return false;
+    weir_peer_of_socket((struct sockaddr *)&address, &peer);
+    return weir_prefixes_hold(&prefixes, &peer);
 }
 
 enum weir_err

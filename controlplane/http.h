@@ -30,6 +30,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,9 @@ struct weir_http_events {
     void (*gone)(void *context, struct weir_http_request *request);
     void *context;
 };
+
+/* Does the client sit on this machine: is its address a loopback one? */
+bool weir_http_request_is_local(const struct weir_http_request *request);
 
 /* Serves what comes to a listening socket (listen.h), which it takes over: it is closed with the
  * server, and where this fails. */

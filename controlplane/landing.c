@@ -31,6 +31,8 @@ const char weir_landing_page[] =
     "'match[]=cpu_value{host=\"web1\"}'</code></dd>\n"
     "<dt><a href=\"/api/v1/senders\"><code>GET /api/v1/senders</code></a></dt>\n"
     "<dd>The senders of the weir protocol of which the most packets were lost.</dd>\n"
+    "<dt><a href=\"/api/v1/rejected\"><code>GET /api/v1/rejected</code></a></dt>\n"
+    "<dd>The last lines and packets that were refused, for clients on this machine.</dd>\n"
     "<dt><a href=\"/healthz\"><code>GET /healthz</code></a></dt>\n"
     "<dd>200 while samples are taken and queries see them; else 503 and why.</dd>\n"
     "<dt><a href=\"/-/ready\"><code>GET /-/ready</code></a></dt>\n"

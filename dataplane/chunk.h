@@ -73,6 +73,7 @@ struct weir_chunk {
     struct weir_settlement settlements[WEIR_CHUNK_LINES_MAX];
     uint32_t peer_count; /* one for each run of lines with one sender */
     struct weir_peer peers[WEIR_CHUNK_LINES_MAX];
+    uint8_t listeners[WEIR_CHUNK_LINES_MAX]; /* beside each of them */
     /* lines, then slack that the scanners may read */
     alignas(8) uint8_t lines[WEIR_CHUNK_BYTES + WEIR_PACKET_SLACK];
 };

@@ -33,6 +33,7 @@ struct weir_connection {
     uint32_t kept;     /* bytes of incomplete records */
     uint32_t touched;  /* bytes of the region that may have pages */
     uint8_t listener;
+    uint64_t position; /* bytes of it that were consumed */
     bool spoke;        /* has ever sent a whole record */
     struct weir_peer peer;
     uint32_t share;    /* of the table, its sender's: base/shares.h */

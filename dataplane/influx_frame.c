@@ -70,25 +70,34 @@ weir_influx_end(const struct weir_influx_decoder *decoder, enum weir_influx_resu
     return true;
 }
 
-/* Walks over a record's parts. OK or what stopped it. */
+/* Walks over a record's parts. OK or what stopped it, and where. */
 static enum weir_influx_result
-walk(struct weir_influx_decoder *decoder)
+walk(struct weir_influx_decoder *decoder, size_t *stopped_at)
 {
     struct weir_slice name, value;
     struct weir_influx_field field;
     union weir_influx_value number;
     int64_t time;
     enum weir_influx_result result = weir_influx_measurement(decoder, &name);
-    if (result != WEIR_INFLUX_OK)
-        return result;
-    while ((result = weir_influx_tag(decoder, &name, &value)) == WEIR_INFLUX_OK)
-        ;
+    if (result == WEIR_INFLUX_OK) {
+        while ((result = weir_influx_tag(decoder, &name, &value)) == WEIR_INFLUX_OK)
+            ;
+        result = result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
+    }
+    while (result == WEIR_INFLUX_OK) {
+        result = weir_influx_field(decoder, &field);
+        if (result == WEIR_INFLUX_OK && weir_influx_value(&field, &number) != WEIR_INFLUX_OK) {
+            *stopped_at = (size_t)(field.value.data - decoder->data);
+            return WEIR_INFLUX_BAD;
+        }
+    }
+    *stopped_at = decoder->at;
     if (result != WEIR_INFLUX_END)
         return result;
-    while ((result = weir_influx_field(decoder, &field)) == WEIR_INFLUX_OK)
-        if (weir_influx_value(&field, &number) != WEIR_INFLUX_OK)
-            return WEIR_INFLUX_BAD;
-    return result == WEIR_INFLUX_END ? weir_influx_time(decoder, &time) : result;
+    result = weir_influx_time(decoder, &time);
+    if (result == WEIR_INFLUX_BAD && decoder->section != WEIR_INFLUX_AT_END)
+        *stopped_at = decoder->at;
+    return result;
 }
 
 size_t
@@ -96,13 +105,23 @@ weir_influx_frame(const uint8_t *data, size_t size, size_t at, bool final)
 {
     struct weir_influx_decoder decoder = weir_influx_window(data, size, at, final);
     enum weir_influx_result result = weir_influx_begin(&decoder);
-    size_t end;
+    size_t end, stopped_at;
     uint8_t reason;
     if (result == WEIR_INFLUX_OK)
-        result = walk(&decoder);
+        result = walk(&decoder, &stopped_at);
     if (!weir_influx_end(&decoder, result, size, at, &end, &reason))
         return at;
     bool more_of_it = reason == WEIR_REASON_line_too_long && end == size && !final &&
         data[size - 1] != '\n';
     return more_of_it ? at : end;
+}
+
+size_t
+weir_influx_refused_at(const uint8_t *data, size_t size, size_t at)
+{
+    struct weir_influx_decoder decoder = weir_influx_window(data, size, at, true);
+    size_t stopped_at = at;
+    if (weir_influx_begin(&decoder) == WEIR_INFLUX_OK)
+        (void)walk(&decoder, &stopped_at);
+    return decoder.string_at != 0 ? decoder.string_at - 1 : stopped_at;
 }

@@ -17,6 +17,10 @@
  * the grammar refuses ends where Weir's listeners let it end. */
 size_t weir_influx_frame(const uint8_t *data, size_t size, size_t at, bool final);
 
+/* Where the grammar refuses the record that begins at `at`: the byte that it did not expect, the
+ * value that is none, or the quote that opens a string which is never closed. */
+size_t weir_influx_refused_at(const uint8_t *data, size_t size, size_t at);
+
 /* A decoder for the line at `at`. It sees the longest line and one byte more: a line that needs
  * what lies behind is refused, whether that has been received or not, so the result does not
  * depend on where a stream is cut. */

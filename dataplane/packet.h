@@ -28,6 +28,7 @@ struct weir_packet {
     uint32_t size;
     uint8_t proto;     /* enum weir_proto */
     uint8_t time_unit; /* enum weir_time_unit */
+    uint8_t listener;  /* place in the configuration, counted from 1; 0: none */
     bool final;        /* a datagram, or the last stretch of a stream: its end ends a record */
     bool stream;       /* of a connection: a last line without newline may have been cut */
     /* A line too long is being discarded: set by the parser where data ends inside it, and handed
@@ -38,6 +39,7 @@ struct weir_packet {
     uint64_t receive_tsc;
     void *owner;       /* the port's own */
     struct weir_peer peer; /* the sender's address; zero where the port has none */
+    uint64_t position; /* of data in its connection; 0 for a datagram */
 
     /* outcome, filled by the worker before release */
     uint32_t consumed; /* bytes of complete records; the rest comes again, longer */

@@ -87,6 +87,7 @@ struct weir_listen {
     uint8_t proto;     /* enum weir_proto */
     uint8_t transport; /* 0 UDP, 1 TCP */
     uint8_t time_unit;
+    uint8_t listener;  /* as weir_packet.listener */
     char address[64];  /* numeric IPv4 or IPv6 address */
     uint16_t port;     /* host order; 0 takes a free one, see weir_port_bound */
     bool v6_only;      /* [::] takes no IPv4 */

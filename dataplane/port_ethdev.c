@@ -62,6 +62,7 @@ struct port_ethdev {
     struct {
         uint8_t proto;
         uint8_t time_unit;
+        uint8_t listener;
     } listeners[WEIR_LISTENERS_MAX];
     uint8_t listener_by_port[1 << 16]; /* index into listeners, or NO_LISTENER */
     struct weir_backlog backlog; /* where the port collects */
@@ -187,6 +188,7 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             .size = frame->payload_size,
             .proto = ethdev->listeners[listener].proto,
             .time_unit = ethdev->listeners[listener].time_unit,
+            .listener = ethdev->listeners[listener].listener,
             .final = true,
             .receive_ms = ethdev->stamps[i].ms,
             .receive_tsc = ethdev->stamps[i].tsc,
@@ -290,6 +292,7 @@ index_listeners(struct port_ethdev *ethdev, const struct weir_listen *listens, s
     for (size_t i = 0; i < count; i++) {
         ethdev->listeners[i].proto = listens[i].proto;
         ethdev->listeners[i].time_unit = listens[i].time_unit;
+        ethdev->listeners[i].listener = listens[i].listener;
         uint8_t *entry = &ethdev->listener_by_port[listens[i].port];
         uint8_t other = *entry == NO_LISTENER ? (uint8_t)i : *entry;
         if (ethdev->listeners[other].proto != listens[i].proto ||

@@ -185,6 +185,8 @@ hand_on(struct weir_port_tcp *tcp, struct weir_connection *connection, uint32_t 
         .size = size,
         .proto = listener->proto,
         .time_unit = listener->time_unit,
+        .listener = listener->listener,
+        .position = connection->position,
         .final = connection->ended,
         .stream = true,
         .skip_line = connection->skip_line,
@@ -404,6 +406,7 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
         WEIR_ASSERT(connection->handed && packet->consumed <= packet->size);
         connection->handed = false;
         connection->skip_line = packet->skip_line;
+        connection->position += packet->consumed;
         connection->accepted += packet->accepted;
         connection->rejected += packet->rejected;
         connection->unsettled += packet->deferred;
@@ -490,7 +493,10 @@ listener_open(struct weir_port_tcp *tcp, const struct weir_listen *listen_at)
         return err;
     uint32_t index = tcp->listener_count++;
     tcp->listeners[index] = (struct weir_tcp_listener){
-        .fd = fd, .proto = listen_at->proto, .time_unit = listen_at->time_unit};
+        .fd = fd,
+        .proto = listen_at->proto,
+        .time_unit = listen_at->time_unit,
+        .listener = listen_at->listener};
     if (listen(fd, LISTEN_BACKLOG) != 0 || watch(tcp, EPOLL_CTL_ADD, fd, EPOLLIN, index) != 0)
         return weir_fail(errno == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errno, "listen on %s port %u",
             listen_at->address, listen_at->port);

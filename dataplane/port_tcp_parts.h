@@ -23,6 +23,7 @@ struct weir_tcp_listener {
     int fd;
     uint8_t proto;
     uint8_t time_unit;
+    uint8_t listener; /* as weir_packet.listener */
     uint32_t open; /* connections */
     char name[WEIR_SOCKET_NAME_MAX];
     struct weir_refusals full, over_share;

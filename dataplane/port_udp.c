@@ -33,6 +33,7 @@ struct port_udp {
     int fd;
     uint8_t proto;
     uint8_t time_unit;
+    uint8_t listener;
     uint32_t drops_seen; /* the kernel's count, which wraps */
     uint8_t *buffers;
     struct iovec vectors[WEIR_BURST_MAX];
@@ -74,6 +75,7 @@ udp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
             .size = udp->messages[i].msg_len,
             .proto = udp->proto,
             .time_unit = udp->time_unit,
+            .listener = udp->listener,
             .final = true,
             .receive_ms = now_ms,
             .receive_tsc = now_tsc};
@@ -174,6 +176,7 @@ weir_port_udp_open(const struct weir_listen *listen, uint64_t receive_buffer_byt
     udp->fd = -1;
     udp->proto = listen->proto;
     udp->time_unit = listen->time_unit;
+    udp->listener = listen->listener;
     enum weir_err err = take_buffers(udp);
     if (err == WEIR_OK && listen->bound_fd != 0)
         udp->fd = listen->bound_fd;

@@ -17,6 +17,8 @@ weir_registrar_new(const struct weir_registrar_options *options, struct weir_reg
     if (registrar == NULL)
         return weir_fail(WEIR_NOMEM, 0, "registrar of %zu bytes", sizeof *registrar);
     registrar->options = *options;
+    weir_rejecter_init(&registrar->rejecter, options->rejected, WEIR_PRODUCER_REGISTRAR,
+        options->keep_rejected);
     registrar->definitions_pushed = weir_series_count(options->series);
     weir_registrar_shares_begin(registrar);
     registrar->more_ticks = (uint64_t)(weir_tsc_hz() * 1e-9 * (double)options->more_chunks_ns);

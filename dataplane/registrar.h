@@ -32,6 +32,7 @@
 #include "base/degraded.h"
 #include "base/ledger.h"
 #include "base/progress.h"
+#include "base/rejected.h"
 #include "base/ring.h"
 #include "base/sample.h"
 #include "base/shares.h"
@@ -56,6 +57,8 @@ struct weir_registrar_options {
     struct weir_ledger *ledger;
     struct weir_counts *counts; /* published as block WEIR_BLOCK_REGISTRAR */
     struct weir_degraded *degraded; /* may be NULL */
+    struct weir_rejected_table *rejected; /* may be NULL */
+    bool keep_rejected;             /* texts of refused records, not counts alone */
     struct weir_ring *batches;  /* registrar -> writer */
     struct weir_ring *empties;  /* writer -> registrar */
     struct weir_registrar_worker workers[WEIR_WORKERS_MAX];

@@ -294,6 +294,7 @@ weir_registrar_line_take(struct weir_registrar *registrar)
     work->defines_refused = 0;
     work->reason = WEIR_REASON_no_sample_accepted;
     weir_registrar_owner_find(registrar);
+    work->listener = work->line.peer < chunk->peer_count ? chunk->listeners[work->line.peer] : 0;
     uint8_t refused = weir_progress_refusal(registrar->options.progress);
     if (refused != WEIR_REASON_NONE)
         samples_reject(registrar,
@@ -345,6 +346,7 @@ line_finish(struct weir_registrar *registrar)
         settle(work, true, registrar->batch->number);
     } else {
         weir_registrar_reject(registrar, WEIR_UNIT_RECORDS, 1, work->reason);
+        weir_registrar_line_rejected(registrar);
         settle(work, false, 0);
     }
     work->in_line = false;

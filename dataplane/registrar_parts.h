@@ -3,6 +3,7 @@
  *   registrar.c       the stage: rounds, chunks, batches, what is published
  *   registrar_line.c  one line of a chunk: its points' series defined, its samples appended
  *   registrar_shares.c  whose series are defined where room is short
+ *   registrar_rejects.c what is kept of refused lines
  *
  * Threads: the registrar's
  */
@@ -38,6 +39,7 @@ struct weir_registrar_work {
     uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
 
     struct weir_peer peer;   /* the line's sender */
+    uint8_t listener;        /* that it came by */
     bool owned;              /* its series count for */
     struct weir_owner owner;
 
@@ -61,6 +63,7 @@ struct weir_registrar {
     uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
     struct weir_spell table_full;
+    struct weir_rejecter rejecter;
     struct weir_refusals over_share;
     struct weir_registrar_work work;
     struct weir_line_labels line_labels; /* of work.line */
@@ -114,6 +117,9 @@ bool weir_registrar_line_work(struct weir_registrar *registrar);
  * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
  * series of definitions in the counter definitions_refused. */
 void weir_registrar_tell_table_full(const struct weir_spell *spell, enum weir_spell_news news);
+
+/* registrar_rejects.c: notes the line at hand, of which nothing was accepted. */
+void weir_registrar_line_rejected(struct weir_registrar *registrar);
 
 /* registrar_shares.c: */
 /* The series that there are already. */

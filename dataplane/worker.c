@@ -47,6 +47,8 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
         options->ports[i]->index = i + 1;
         options->ports[i]->worker = options->index;
     }
+    weir_rejecter_init(&worker->rejecter, options->rejected,
+        WEIR_PRODUCER_WORKER(options->index), options->keep_rejected);
     weir_parsed_reset(options->parsed);
     *out = worker;
     return WEIR_OK;
@@ -117,8 +119,10 @@ weir_worker_batch_push(struct weir_worker *worker)
 }
 
 void
-weir_worker_record_reject(struct weir_worker *worker, uint32_t samples, enum weir_reason reason)
+weir_worker_record_reject(struct weir_worker *worker, const struct weir_record *record,
+    uint32_t samples, enum weir_reason reason)
 {
+    const struct weir_packet *packet = &worker->packets[worker->packet_at];
     struct weir_ledger_unit *records = weir_worker_unit(worker, WEIR_UNIT_RECORDS);
     records->received++;
     records->rejected[reason]++;
@@ -126,6 +130,8 @@ weir_worker_record_reject(struct weir_worker *worker, uint32_t samples, enum wei
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->rejected[reason] += samples;
     /* the sender is not told of a second copy: nothing of it is lost */
     worker->packets[worker->packet_at].rejected += reason != WEIR_REASON_duplicate;
+    weir_rejecter_count(&worker->rejecter, packet->listener, reason);
+    weir_worker_rejected(worker, packet, record, reason, NULL);
 }
 
 /* A packet ends in the batch, in the chunk, or refused: see docs/design/pipeline.md. One that was

@@ -19,6 +19,7 @@
 #include "base/degraded.h"
 #include "base/ledger.h"
 #include "base/progress.h"
+#include "base/rejected.h"
 #include "base/ring.h"
 #include "base/sample.h"
 #include "dataplane/chunk.h"
@@ -41,6 +42,8 @@ struct weir_worker_options {
     struct weir_ledger *ledger;
     struct weir_counts *counts; /* the ports count here too */
     struct weir_degraded *degraded; /* may be NULL */
+    struct weir_rejected_table *rejected; /* may be NULL */
+    bool keep_rejected;             /* texts of refused records, not counts alone */
     struct weir_ring *batches;  /* worker -> writer */
     struct weir_ring *empties;  /* writer -> worker */
     struct weir_ring *chunks;   /* worker -> registrar */

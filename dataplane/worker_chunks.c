@@ -127,8 +127,11 @@ static uint16_t
 peer_put(struct weir_chunk *chunk, const struct weir_packet *packet)
 {
     const struct weir_peer *last = &chunk->peers[chunk->peer_count - (chunk->peer_count > 0)];
-    if (chunk->peer_count == 0 || memcmp(last, &packet->peer, sizeof *last) != 0)
+    if (chunk->peer_count == 0 || memcmp(last, &packet->peer, sizeof *last) != 0 ||
+        chunk->listeners[chunk->peer_count - 1] != packet->listener) {
+        chunk->listeners[chunk->peer_count] = packet->listener;
         chunk->peers[chunk->peer_count++] = packet->peer;
+    }
     return (uint16_t)(chunk->peer_count - 1);
 }
 
@@ -157,7 +160,7 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
     size_t size = resolved ? head + run->list_bytes : sizeof text + record->size;
     size_t bytes = weir_chunk_line_bytes(size);
     if (!chunk_open(worker, bytes)) {
-        weir_worker_record_reject(worker, 0, WEIR_REASON_define_backlog);
+        weir_worker_record_reject(worker, record, 0, WEIR_REASON_define_backlog);
         return;
     }
     struct weir_chunk *chunk = worker->chunk;
@@ -236,7 +239,8 @@ weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *r
         size = record->size;
     size_t bytes = weir_chunk_line_bytes(size);
     if (!chunk_open(worker, bytes)) {
-        weir_worker_record_reject(worker, record->point_count, WEIR_REASON_define_backlog);
+        weir_worker_record_reject(worker, record, record->point_count,
+            WEIR_REASON_define_backlog);
         return;
     }
     struct weir_chunk *chunk = worker->chunk;

@@ -6,6 +6,7 @@
  *   worker_wire.c     packets of the weir protocol; those that wait are set aside
  *   worker_chunks.c   what goes to the registrar and comes back
  *   worker_full.c     what is reported of tables that have no room
+ *   worker_rejects.c  what is kept of refused records
  *
  * Threads: the worker's
  */
@@ -76,6 +77,7 @@ struct weir_worker {
     bool burst_full;          /* in the last round */
     int64_t known_ns;         /* time of the last round with samples of known series */
     uint32_t resolve_tries;   /* left, see worker_resolve.c */
+    struct weir_rejecter rejecter;
 
     /* the burst being worked on */
     struct weir_port *port;
@@ -136,11 +138,17 @@ weir_worker_is_wire(const struct weir_worker *worker, const struct weir_packet *
 void weir_worker_publish(struct weir_worker *worker);
 bool weir_worker_batch_open(struct weir_worker *worker);
 void weir_worker_batch_push(struct weir_worker *worker);
-void weir_worker_record_reject(struct weir_worker *worker, uint32_t samples,
-    enum weir_reason reason);
+/* Refuses a record: the one way to do so. */
+void weir_worker_record_reject(struct weir_worker *worker, const struct weir_record *record,
+    uint32_t samples, enum weir_reason reason);
 void weir_worker_packet_end(struct weir_worker *worker, uint32_t consumed);
 void weir_worker_spans_reset(struct weir_worker *worker);
 void weir_worker_count_parsed(struct weir_worker *worker);
+
+/* worker_rejects.c */
+/* Notes a record that was refused, or will be by the registrar, which does not see its text. */
+void weir_worker_rejected(struct weir_worker *worker, const struct weir_packet *packet,
+    const struct weir_record *record, uint8_t reason, const char *detail);
 
 /* worker_records.c */
 void weir_worker_parse_more(struct weir_worker *worker);

@@ -86,11 +86,11 @@ static bool
 record_divert(struct weir_worker *worker, const struct weir_record *record, uint32_t state)
 {
     if (record->reason != WEIR_REASON_NONE)
-        weir_worker_record_reject(worker, 0, record->reason);
+        weir_worker_record_reject(worker, record, 0, record->reason);
     else if (WEIR_UNLIKELY(state == WEIR_INGEST_DISK_FULL))
-        weir_worker_record_reject(worker, record->point_count, WEIR_REASON_disk_full);
+        weir_worker_record_reject(worker, record, record->point_count, WEIR_REASON_disk_full);
     else if (WEIR_UNLIKELY(state == WEIR_INGEST_IO_ERROR))
-        weir_worker_record_reject(worker, record->point_count, WEIR_REASON_io_error);
+        weir_worker_record_reject(worker, record, record->point_count, WEIR_REASON_io_error);
     else if (WEIR_UNLIKELY(!all_known(worker, record)))
         weir_worker_record_defer(worker, record);
     else

@@ -18,7 +18,7 @@ record_label(struct weir_worker *worker, const struct weir_packet *packet,
     struct weir_line_labels *line = &worker->line_labels;
     const struct weir_point *points = worker->options.parsed->points;
     enum weir_err begun = WEIR_AGAIN;
-    bool room = true;
+    bool room = true, refused = false;
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
         struct weir_worker_resolve *resolve = &worker->resolves[i];
         if (worker->numbers[i] != WEIR_RAW_UNKNOWN)
@@ -34,8 +34,13 @@ record_label(struct weir_worker *worker, const struct weir_packet *packet,
             begun = protocol->labels_begin(line, record->text, record->size);
         /* what has no labels the registrar refuses by name */
         if (begun != WEIR_OK ||
-            protocol->labels_field(line, points[i].field, labels, &size) != WEIR_OK)
+            protocol->labels_field(line, points[i].field, labels, &size) != WEIR_OK) {
+            if (!refused)
+                weir_worker_rejected(worker, packet, record, WEIR_REASON_bad_labels,
+                    weir_err_detail());
+            refused = true;
             continue;
+        }
         *resolve = (struct weir_worker_resolve){
             .fingerprint = weir_series_fingerprint(worker->options.series, labels, size),
             .labels_at = worker->labels_used,

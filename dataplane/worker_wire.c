@@ -17,7 +17,7 @@ take_runs(struct weir_worker *worker)
         const struct weir_run *run = &parsed->runs[worker->record_at];
         worker->records_seen++;
         if (record->reason != WEIR_REASON_NONE) {
-            weir_worker_record_reject(worker, 0, record->reason);
+            weir_worker_record_reject(worker, record, 0, record->reason);
             weir_worker_wire_refused(worker, run, record->reason);
         } else if (run->kind == WEIR_RUN_DEFINITION) {
             weir_worker_definition_defer(worker, record, run);
