@@ -13,15 +13,31 @@
 /* Tests put small programs in the children's place. */
 #define PROGRAMS_VARIABLE "WEIR_PROGRAMS"
 
+static const char *running; /* the command, for what is said of mistakes */
+
+static void
+print_mistake(const char *text)
+{
+    weir_line_print(stderr, "weir %s: %s", running, text);
+}
+
+/* False where there are mistakes: all of them are printed. */
 static bool
 load(const char *command, struct weir_config *config, int argc, char **argv)
 {
+    struct weir_config_mistakes mistakes = {.say = print_mistake};
+    running = command;
     weir_config_init(config);
-    if (weir_config_arguments(config, argc, argv) == WEIR_OK &&
-        weir_config_check(config) == WEIR_OK)
-        return true;
-    weir_line_print(stderr, "weir %s: %s", command, weir_err_detail());
-    return false;
+    config->origin.mistakes = &mistakes;
+    enum weir_err err = weir_config_arguments(config, argc, argv);
+    /* values that do not fit each other may follow from those that were not read */
+    if (err == WEIR_OK)
+        err = weir_config_check(config);
+    config->origin.mistakes = NULL;
+    /* how many there were, or what ended the loading beside them */
+    if (err != WEIR_OK && strcmp(weir_err_detail(), "1 mistake") != 0)
+        print_mistake(weir_err_detail());
+    return err == WEIR_OK;
 }
 
 int
@@ -77,7 +93,7 @@ weir_usage_run(FILE *out)
         "Runs an instance until SIGTERM or Ctrl-C. Without options it listens on 127.0.0.1:\n"
         "HTTP 9880, Influx UDP 8089, Graphite TCP 2003, and keeps its data in ./weir-data.\n\n");
     weir_config_usage(out);
-    fprintf(out, "\nsizes: 64MiB, 16GiB; times: 200ms, 10s, 7d; addresses are numeric\n");
+    fprintf(out, "\nsizes: 64MiB, 16GiB; times: 200ms, 10s, 7d, 2w, 1y; addresses are numeric\n");
 }
 
 void

@@ -7,6 +7,7 @@
 #include "app/process_figures.h"
 #include "app/supervisor_filter.h"
 #include "base/clock.h"
+#include "base/config_keys.h"
 #include "base/escape.h"
 #include "base/event.h"
 #include "base/process.h"
@@ -371,17 +372,29 @@ child_ready(const struct supervisor *supervisor, int which)
                WEIR_INGEST_STARTING;
 }
 
+/* Where one asks, and where one sends to. */
 static void
 announce(struct supervisor *supervisor)
 {
-    char url[128];
+    const struct weir_config *config = supervisor->config;
+    char address[128];
+    char listeners[WEIR_CONFIG_LISTENERS_MAX * 96] = "";
+    size_t used = 0;
     supervisor->announced = true;
     bool http = supervisor->children[CONTROLPLANE].wanted;
-    weir_line_print(stdout, "weir is ready: %s (data in %s, pid %d)",
-        http ? printable_http(supervisor, url, sizeof url) : "no HTTP API",
-        supervisor->config->data, (int)getpid());
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        const struct weir_config_listener *listener = &config->listeners[i];
+        config_address_text(listener->address, listener->port, address, sizeof address);
+        used += (size_t)snprintf(listeners + used, sizeof listeners - used, ", %s %s %s",
+            config_protos[listener->proto], config_transports[listener->transport], address);
+    }
+    weir_line_print(stdout, "weir is ready: %s%s (data in %s, pid %d)",
+        http ? printable_http(supervisor, address, sizeof address) : "no HTTP API", listeners,
+        config->data, (int)getpid());
     fflush(stdout);
 }
+_Static_assert(sizeof ", graphite udp [0000:0000:0000:0000:0000:0000:255.255.255.255]:65535" <= 96,
+    "room for every listener");
 
 /* Looks whether children have become ready. True when all are. */
 static bool

@@ -238,6 +238,27 @@ fail_place(const struct weir_config *config, uint32_t line, const char *path, co
     return weir_fail(WEIR_INVALID, 0, "%s: %s", path, text);
 }
 
+enum weir_err
+config_mistake(const struct weir_config *config, enum weir_err err)
+{
+    struct weir_config_mistakes *mistakes = config->origin.mistakes;
+    if (err != WEIR_INVALID || mistakes == NULL)
+        return err;
+    mistakes->say(weir_err_detail());
+    mistakes->count++;
+    return WEIR_OK;
+}
+
+enum weir_err
+config_mistakes_end(const struct weir_config *config)
+{
+    const struct weir_config_mistakes *mistakes = config->origin.mistakes;
+    if (mistakes == NULL || mistakes->count == 0)
+        return WEIR_OK;
+    return weir_fail(WEIR_INVALID, 0, "%u mistake%s", mistakes->count,
+        mistakes->count == 1 ? "" : "s");
+}
+
 #define FAIL_KEY(config, path, ...)                                                             \
     fail_place(config, key_line(config, path), path, config_key_find(path)->option, __VA_ARGS__)
 
@@ -319,11 +340,17 @@ check_cores(const struct weir_config *config)
 }
 
 static enum weir_err
-check_sizes(const struct weir_config *config)
+check_ring(const struct weir_config *config)
 {
     if (config->frame_ring_bytes != 0 && config->frame_ring_bytes < FRAME_RING_MIN)
         return FAIL_KEY(config, "ingest.frame_ring", "%llu bytes, at least 32MiB",
             (unsigned long long)config->frame_ring_bytes);
+    return WEIR_OK;
+}
+
+static enum weir_err
+check_log(const struct weir_config *config)
+{
     if (config->log_segment_bytes % 4096 != 0)
         return FAIL_KEY(config, "log.segment_size", "no multiple of 4KiB");
     if (config->log_size_max < 2 * config->log_segment_bytes)
@@ -338,25 +365,35 @@ check_sizes(const struct weir_config *config)
                 stands_over(config, "log.size_max", "log.segment_size")),
             "recycle needs a log.size_max of four times log.segment_size (%llu bytes)",
             (unsigned long long)config->log_segment_bytes);
+    return WEIR_OK;
+}
+
+static enum weir_err
+check_intervals(const struct weir_config *config)
+{
     if (config->ack_interval_ms > config->flush_interval_ms)
         return FAIL_KEY(config, stands_over(config, "ingest.ack_interval", "ingest.flush_interval"),
             "ingest.ack_interval is longer than ingest.flush_interval");
     return WEIR_OK;
 }
 
+static enum weir_err
+check_data(const struct weir_config *config)
+{
+    return config->data[0] == '\0' ? FAIL_KEY(config, "data", "no directory named") : WEIR_OK;
+}
+
 enum weir_err
 weir_config_check(const struct weir_config *config)
 {
-    if (config->data[0] == '\0')
-        return FAIL_KEY(config, "data", "no directory named");
-    enum weir_err err = check_sizes(config);
-    if (err == WEIR_OK)
-        err = check_listeners(config);
-    if (err == WEIR_OK)
-        err = check_ports(config);
-    if (err == WEIR_OK)
-        err = check_cores(config);
-    return err;
+    static enum weir_err (*const checks[])(const struct weir_config *) = {check_data, check_ring,
+        check_log, check_intervals, check_listeners, check_ports, check_cores};
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        enum weir_err err = config_mistake(config, checks[i](config));
+        if (err != WEIR_OK)
+            return err;
+    }
+    return config_mistakes_end(config);
 }
 
 const char *

@@ -38,7 +38,12 @@ struct weir_config_listener {
 /* Where values came from, for the errors of weir_config_check. */
 #define WEIR_CONFIG_KEYS_MAX 64
 #define WEIR_CONFIG_LINE_OPTION UINT32_MAX /* the command line; 0: the defaults */
+struct weir_config_mistakes {
+    void (*say)(const char *text); /* each one, with its place */
+    unsigned count;
+};
 struct weir_config_origin {
+    struct weir_config_mistakes *mistakes; /* borrowed; NULL: the first mistake ends the loading */
     char file[WEIR_CONFIG_PATH_MAX];             /* that lines are of */
     uint32_t key_lines[WEIR_CONFIG_KEYS_MAX];    /* by place in config_keys */
     uint32_t listener_lines[WEIR_CONFIG_LISTENERS_MAX];
@@ -91,12 +96,13 @@ struct weir_config {
 /* The embedded defaults. */
 void weir_config_init(struct weir_config *config);
 
-/* Reads a YAML file over config. Unknown keys, wrong types and bad values are errors. */
+/* Reads a YAML file over config. Unknown keys, wrong types and bad values are errors. Where
+ * origin.mistakes is set they are said and counted instead, but for a file that is no YAML. */
 enum weir_err weir_config_load(struct weir_config *config, const char *path) WEIR_MUST_USE;
 
 /* Applies command-line options (--data DIR, --http ADDR:PORT, --influx-udp ADDR:PORT, ...;
  * --config is loaded first, wherever it stands). Naming any listener replaces all defaults.
- * argv[0] is the first option. WEIR_INVALID names the option. */
+ * argv[0] is the first option. WEIR_INVALID names the option, or follows from counted mistakes. */
 enum weir_err weir_config_arguments(struct weir_config *config, int argc, char **argv)
     WEIR_MUST_USE;
 /* The options' help, one line each. */

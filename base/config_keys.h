@@ -78,6 +78,13 @@ void config_list_clear(struct weir_config *config, enum config_kind kind);
 /* "ADDR:PORT", brackets where the address is IPv6, or "none". out holds 80 bytes. */
 void config_address_text(const char *address, uint16_t port, char *out, size_t size);
 
+/* Of a mistake that others may stand beside: says and counts it, and is WEIR_OK, where the
+ * configuration collects them; else returns err. */
+enum weir_err config_mistake(const struct weir_config *config, enum weir_err err) WEIR_MUST_USE;
+
+/* WEIR_INVALID where mistakes were counted. */
+enum weir_err config_mistakes_end(const struct weir_config *config) WEIR_MUST_USE;
+
 /* The candidate nearest to word by edits, where it is near enough to be meant; else NULL. */
 const char *config_nearest(const char *word, const char *const *candidates, size_t count);
 

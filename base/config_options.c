@@ -256,11 +256,12 @@ weir_config_arguments(struct weir_config *config, int argc, char **argv)
         const char *value;
         err = next_option(&options, name, &value);
         if (err == WEIR_OK)
-            err = apply_option(&options, name, value);
+            err = config_mistake(config, apply_option(&options, name, value));
     }
-    if (err == WEIR_OK)
-        config_scale_labels(config, options.named);
-    return err;
+    if (err != WEIR_OK)
+        return err;
+    config_scale_labels(config, options.named);
+    return config_mistakes_end(config);
 }
 
 static void
@@ -271,20 +272,42 @@ usage_line(FILE *out, const char *option, const char *argument, const char *help
     fprintf(out, "  %-38s %s\n", left, help);
 }
 
+static void
+usage_key(FILE *out, const struct config_key *key)
+{
+    if (key->option != NULL)
+        usage_line(out, key->option, key->argument, key->help);
+    if (key->kind != CONFIG_LISTENERS)
+        return;
+    usage_line(out, "influx-udp ADDR:PORT[,unit=U]", "", "listener; also influx-tcp,");
+    fprintf(out, "  %-38s %s\n", "", "graphite-udp, graphite-tcp, weir-udp, weir-tcp;");
+    fprintf(out, "  %-38s %s\n", "", "repeatable. Naming one replaces all others.");
+    fprintf(out, "  %-38s %s\n", "", "U: auto, s, ms, us, ns");
+}
+
+/* With --config what one needs to begin with. */
+static bool
+comes_first(const struct config_key *key)
+{
+    static const char *const options[] = {"data", "http", "series-max", "log-size-max"};
+    if (key->kind == CONFIG_LISTENERS)
+        return true;
+    for (size_t i = 0; i < sizeof options / sizeof options[0] && key->option != NULL; i++)
+        if (strcmp(key->option, options[i]) == 0)
+            return true;
+    return false;
+}
+
 void
 weir_config_usage(FILE *out)
 {
     usage_line(out, "config", "FILE", "configuration file; options stand over it");
-    for (size_t i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        if (key->option != NULL)
-            usage_line(out, key->option, key->argument, key->help);
-        if (key->kind != CONFIG_LISTENERS)
-            continue;
-        usage_line(out, "influx-udp ADDR:PORT[,unit=U]", "", "listener; also influx-tcp,");
-        fprintf(out, "  %-38s %s\n", "", "graphite-udp, graphite-tcp, weir-udp, weir-tcp;");
-        fprintf(out, "  %-38s %s\n", "", "repeatable. Naming one replaces all others.");
-        fprintf(out, "  %-38s %s\n", "", "U: auto, s, ms, us, ns");
+    for (int first = 1; first >= 0; first--) {
+        for (size_t i = 0; i < config_key_count; i++)
+            if (comes_first(&config_keys[i]) == (first == 1))
+                usage_key(out, &config_keys[i]);
+        if (first == 1)
+            fprintf(out, "\nFor all others the defaults will do:\n");
     }
     usage_line(out, "no-huge", "", "no huge pages");
 }

@@ -13,11 +13,12 @@ struct unit {
     uint64_t factor;
 };
 
-/* Largest first: printing takes the first that divides. */
+/* Largest first: printing takes the first that divides. A year has 365 days. */
 static const struct unit size_units[] = {{"TiB", UINT64_C(1) << 40}, {"GiB", UINT64_C(1) << 30},
     {"MiB", UINT64_C(1) << 20}, {"KiB", UINT64_C(1) << 10}, {"B", 1}, {NULL, 0}};
-static const struct unit time_units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000},
-    {"s", 1000}, {"ms", 1}, {NULL, 0}};
+static const struct unit time_units[] = {{"y", UINT64_C(365) * 86400000}, {"w", 7 * 86400000},
+    {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+#define PRINTED_TIME_UNITS (time_units + 2) /* 7d stays 7d */
 
 static void *
 field(struct weir_config *config, const struct config_key *key)
@@ -69,7 +70,7 @@ config_parse_count(const char *text, uint64_t least, uint64_t most, uint64_t *ou
 static void
 unit_text(uint64_t value, const struct unit *units, char *out, size_t size)
 {
-    const struct unit *unit = units;
+    const struct unit *unit = units == time_units ? PRINTED_TIME_UNITS : units;
     while (unit[1].name != NULL && (value == 0 || value % unit->factor != 0))
         unit++;
     snprintf(out, size, "%" PRIu64 "%s", value / unit->factor, unit->name);
@@ -87,8 +88,9 @@ parse_united(const char *text, const struct unit *units, const struct config_key
     const struct unit *unit = units;
     while (unit->name != NULL && strcmp(unit->name, end) != 0)
         unit++;
-    if (unit->name == NULL && value != 0)
-        return weir_fail(WEIR_INVALID, 0, "'%s' is no %s", text, what);
+    if (unit->name == NULL && value != 0 && *end == '\0')
+        return weir_fail(WEIR_INVALID, 0, "'%s' has no unit; add a unit: %s%s", text, text,
+            units == time_units ? "s" : "MiB");
     if (unit->name == NULL && *end != '\0')
         return weir_fail(WEIR_INVALID, 0, "'%s' is no %s", text, what);
     uint64_t factor = unit->name != NULL ? unit->factor : 1;
@@ -214,7 +216,7 @@ set_number(struct weir_config *config, const struct config_key *key, const char 
     else if (key->kind == CONFIG_SIZE || key->kind == CONFIG_MIB)
         err = parse_united(text, size_units, key, "size like 64MiB or 16GiB", &value);
     else
-        err = parse_united(text, time_units, key, "time like 200ms, 10s, 2h or 7d", &value);
+        err = parse_united(text, time_units, key, "time like 200ms, 10s, 2h, 7d, 2w or 1y", &value);
     if (err != WEIR_OK)
         return err;
     if (key->kind == CONFIG_U64 || key->kind == CONFIG_SIZE || key->kind == CONFIG_MS64)

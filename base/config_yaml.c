@@ -166,6 +166,7 @@ load_listener(struct loader *loader, const yaml_node_t *node)
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
          pair < node->data.mapping.pairs.top; pair++) {
         enum weir_err err = load_listener_field(loader, pair, &listener, &seen);
+        err = config_mistake(loader->config, err);
         if (err != WEIR_OK)
             return err;
     }
@@ -204,6 +205,7 @@ load_list(struct loader *loader, const struct config_key *key, const yaml_node_t
     for (const yaml_node_item_t *item = node->data.sequence.items.start;
          item < node->data.sequence.items.top; item++) {
         enum weir_err err = load_item(loader, key, node_of(loader, *item));
+        err = config_mistake(loader->config, err);
         if (err != WEIR_OK)
             return err;
     }
@@ -250,6 +252,7 @@ load_section(struct loader *loader, const char *name, const yaml_node_t *node)
         enum weir_err err = entry_key(loader, pair, name, path);
         if (err == WEIR_OK)
             err = load_key(loader, pair, path);
+        err = config_mistake(loader->config, err);
         if (err != WEIR_OK)
             return err;
     }
@@ -272,6 +275,7 @@ load_root(struct loader *loader)
             err = load_section(loader, path, node_of(loader, pair->value));
         else if (err == WEIR_OK)
             err = load_key(loader, pair, path);
+        err = config_mistake(loader->config, err);
         if (err != WEIR_OK)
             return err;
     }

@@ -214,6 +214,7 @@ test_supervisor_starts_says_ready_and_stops_in_order(void **state)
     (void)state;
     supervisor = start();
     wait_for("output", "weir is ready: http://127.0.0.1:");
+    wait_for("output", ", influx udp 127.0.0.1:8089, graphite tcp 127.0.0.1:2003 (data in ");
     assert_int_equal(wait_pid("supervisor", 0), supervisor);
     kill(supervisor, SIGTERM);
     assert_int_equal(wait_exit(supervisor), 0);

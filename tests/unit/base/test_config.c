@@ -207,7 +207,8 @@ test_config_file_errors_name_file_line_and_key(void **state)
         {"series:\n  max: -1\n", ":2: series.max: ", "no whole number"},
         {"series:\n  max: [1]\n", ":2: series.max: ", "single value"},
         {"series: 4\n", ":1: series: ", "section"},
-        {"log:\n  size_max: 16\n", ":2: log.size_max: ", "no size like"},
+        {"log:\n  size_max: 16\n", ":2: log.size_max: ", "add a unit: 16MiB"},
+        {"retention:\n  raw: 10\n", ":2: retention.raw: ", "add a unit: 10s"},
         {"log:\n  size_max: 16GB\n", ":2: log.size_max: ", "no size like"},
         {"log:\n  size_max: 99999999999TiB\n", ":2: log.size_max: ", "out of range"},
         {"log:\n  io: fast\n", ":2: log.io: ", "none of auto, io_uring, sync"},
@@ -389,6 +390,72 @@ test_config_doubts_what_receives_nothing(void **state)
     }
 }
 
+static char said[4096];
+
+static void
+note_mistake(const char *text)
+{
+    size_t used = strlen(said);
+    snprintf(said + used, sizeof said - used, "%s\n", text);
+}
+
+static enum weir_err
+collect(struct weir_config *config, unsigned *count, const char *const *options, size_t size)
+{
+    struct weir_config_mistakes mistakes = {.say = note_mistake};
+    weir_config_init(config);
+    said[0] = '\0';
+    config->origin.mistakes = &mistakes;
+    enum weir_err err = arguments(config, options, size);
+    if (err == WEIR_OK)
+        err = weir_config_check(config);
+    *count = mistakes.count;
+    return err;
+}
+
+static void
+test_config_says_all_mistakes_at_once(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    unsigned count;
+    write_file("http: 9880\nseries: {max: 0, maximum: 1}\nlog:\n  size_max: 16\n  io: sync\n"
+               "listeners:\n  - {proto: influx, transport: sctp, address: x}\n"
+               "dataplane: {cores: [a, b]}\n");
+    const char *const options[] = {"--config", path, "--workers", "99", "--what", "1"};
+    assert_int_equal(collect(&config, &count, options, COUNT(options)), WEIR_INVALID);
+    assert_string_equal(weir_err_detail(), "10 mistakes");
+    static const char *const parts[] = {":1: http: ", ":2: series.max: ", ":2: series.maximum: ",
+        ":4: log.size_max: ", ":7: listeners.transport: ", ":7: listeners.address: ",
+        ":8: dataplane.cores: 'a'", ":8: dataplane.cores: 'b'", "--workers: ", "--what"};
+    for (size_t i = 0; i < COUNT(parts); i++)
+        if (strstr(said, parts[i]) == NULL)
+            fail_msg("%s is not said in %s", parts[i], said);
+    assert_int_equal(count, COUNT(parts));
+    /* and of values that do not fit each other */
+    write_file("ingest: {frame_ring: 1MiB, ack_interval: 1s}\nlog: {size_max: 64MiB}\n"
+               "ports: [nonsense]\n");
+    assert_int_equal(collect(&config, &count, options, 2), WEIR_INVALID);
+    assert_int_equal(count, 4);
+    write_file("data: a\n");
+    assert_int_equal(collect(&config, &count, options, 2), WEIR_OK);
+    assert_int_equal(count, 0);
+}
+
+static void
+test_config_takes_weeks_and_years(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    const char *const weeks[] = {"--retention-raw", "2w"};
+    const char *const years[] = {"--retention-raw", "1y"};
+    assert_int_equal(arguments(&config, weeks, 2), WEIR_OK);
+    assert_int_equal(config.retention_raw_ms, UINT64_C(14) * 86400000);
+    assert_int_equal(arguments(&config, years, 2), WEIR_OK);
+    assert_int_equal(config.retention_raw_ms, UINT64_C(365) * 86400000);
+}
+
 static void
 test_config_file_that_is_a_directory_is_refused_as_one(void **state)
 {
@@ -427,6 +494,8 @@ main(void)
         cmocka_unit_test(test_config_check_names_the_option),
         cmocka_unit_test(test_config_check_names_the_key_of_a_value_nobody_gave),
         cmocka_unit_test(test_config_doubts_what_receives_nothing),
+        cmocka_unit_test(test_config_says_all_mistakes_at_once),
+        cmocka_unit_test(test_config_takes_weeks_and_years),
         cmocka_unit_test(test_config_file_that_is_a_directory_is_refused_as_one),
         cmocka_unit_test(test_config_frame_ring_follows_rate_unless_named),
     };
