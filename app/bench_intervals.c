@@ -73,6 +73,7 @@ sample(void *argument)
     bool ok = read_sum(intervals, &intervals->sums[at]);
     while (ok) {
         nanosleep(&pause, NULL);
+        /* acquire pairs with the release in weir_bench_intervals_stop */
         if (__atomic_load_n(&intervals->stopping, __ATOMIC_ACQUIRE))
             break;
         struct weir_ledger_sum *before = &intervals->sums[at], *after = &intervals->sums[!at];
@@ -119,6 +120,7 @@ percentile(const struct weir_bench_intervals *intervals, unsigned percent)
 json_t *
 weir_bench_intervals_stop(struct weir_bench_intervals *intervals)
 {
+    /* release pairs with the acquire in sample */
     __atomic_store_n(&intervals->stopping, true, __ATOMIC_RELEASE);
     (void)pthread_join(intervals->thread, NULL); /* a thread of ours, joined once: cannot fail */
     if (intervals->count > 0)

@@ -264,6 +264,7 @@ wait_open(struct weir_bench_target *target)
 {
     int64_t limit_ns = weir_mono_ns() + OPEN_WAIT_NS;
     while (weir_mono_ns() < limit_ns) {
+        /* acquire pairs with the release in announce (app/dataplane.c) */
         if (atomic_load_explicit(&target->shared->epoch, memory_order_acquire) != 0)
             return WEIR_OK;
         if (!weir_bench_target_alive(target))
@@ -492,7 +493,8 @@ weir_bench_target_ahead(const struct weir_bench_target *target)
 uint64_t
 weir_bench_target_first(const struct weir_bench_target *target)
 {
-    /* acquire: what is read of the ledger and the log afterwards is no older */
+    /* acquire pairs with the release in follow_release (storage/writer.c): what is read of the
+     * ledger and the log afterwards is no older */
     return atomic_load_explicit(&target->shared->log_first_offset, memory_order_acquire);
 }
 

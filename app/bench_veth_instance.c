@@ -120,6 +120,7 @@ weir_veth_instance_wait_open(struct weir_veth *run)
                 run->shared_fd = fd;
             else
                 close(fd);
+        /* acquire pairs with the release in announce (app/dataplane.c) */
         } else if (atomic_load_explicit(&run->shared->epoch, memory_order_acquire) != 0) {
             return WEIR_OK;
         }

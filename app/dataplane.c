@@ -419,7 +419,8 @@ announce(struct weir_dataplane *dataplane)
     atomic_store(&shared->state, WEIR_INGEST_OPEN);
     atomic_store(&dataplane->progress.state, WEIR_INGEST_OPEN);
     atomic_store(&dataplane->progress.durable_offset, weir_log_durable(dataplane->log));
-    /* release pairs with readers' acquire load: all of the above is seen with the epoch */
+    /* release pairs with the acquire loads of epoch in readers, control plane and supervisor: all
+     * of the above is seen with it */
     atomic_store_explicit(&shared->epoch, dataplane->recovery.dataplane_epoch,
         memory_order_release);
     weir_event(WEIR_INFO, "ingest_open", "epoch=%" PRIu64 " threads=%u simd=%s hash=%s io=%s "
@@ -484,6 +485,7 @@ weir_dataplane_close(struct weir_dataplane *dataplane)
     for (uint32_t i = 0; i < dataplane->region_count; i++)
         weir_memory_unmap(dataplane->regions[i].memory, dataplane->regions[i].bytes);
     if (dataplane->shared != NULL) {
+        /* release pairs with readers' acquire of epoch: nothing of this life is in flight */
         atomic_store_explicit(&dataplane->shared->epoch, 0, memory_order_release);
         weir_shared_unmap(dataplane->shared);
     }

@@ -77,6 +77,7 @@ weir_dataplane_checkpoint_stop(struct weir_dataplane *dataplane)
     struct weir_dataplane_checkpoint *checkpoint = &dataplane->checkpoint;
     if (checkpoint->checkpointer == NULL)
         return;
+    /* release pairs with the acquire in checkpoint_main */
     atomic_store_explicit(&checkpoint->stop, true, memory_order_release);
     pthread_join(checkpoint->handle, NULL);
 }

@@ -134,9 +134,12 @@ phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
         if (!*dataplane->stop)
             return;
         *stopped_ns = weir_mono_ns();
-        atomic_store(&dataplane->shared->state, WEIR_INGEST_STOPPING);
+        /* relaxed: it carries no data */
+        atomic_store_explicit(&dataplane->shared->state, WEIR_INGEST_STOPPING,
+            memory_order_relaxed);
         weir_event(WEIR_INFO, "stopping", "reason=signal");
     } else if (weir_mono_ns() - *stopped_ns < limit_ns) {
+        /* acquire pairs with the release of drained in thread_round */
         for (uint32_t i = 0; i < dataplane->topology.thread_count; i++)
             if (atomic_load_explicit(&dataplane->threads[i].drained, memory_order_acquire) !=
                 (uint32_t)phase)
@@ -149,6 +152,7 @@ phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
     }
     if (phase == RUN)
         phase = WORKERS;
+    /* release pairs with the acquire in phase_of */
     atomic_store_explicit(&dataplane->phase, phase, memory_order_release);
 }
 

@@ -105,7 +105,8 @@ blocks(int thread, int signal_number)
 static bool
 call_thread(int thread)
 {
-    uint32_t before = atomic_load_explicit(&threads_done, memory_order_acquire);
+    /* relaxed: only this thread calls others, one after the other */
+    uint32_t before = atomic_load_explicit(&threads_done, memory_order_relaxed);
     /* one that begins has all of them blocked for a moment; one that ended has no file any more */
     for (int looks = 0; blocks(thread, CALL_SIGNAL); looks++) {
         if (looks == BLOCKED_LOOKS)
@@ -115,6 +116,7 @@ call_thread(int thread)
     if (syscall(SYS_tgkill, getpid(), thread, CALL_SIGNAL) != 0)
         return errno == ESRCH;
     int64_t until = weir_mono_ns() + THREAD_WAIT_NS;
+    /* acquire pairs with the release in the called thread: threads_failed is seen */
     while (atomic_load_explicit(&threads_done, memory_order_acquire) == before) {
         if (weir_mono_ns() > until)
             return false;

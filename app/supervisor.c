@@ -313,8 +313,9 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
         supervisor->hangs = false;
         /* release pairs with readers' acquire: what the dead one held in flight is gone */
         atomic_store_explicit(&supervisor->shared->epoch, 0, memory_order_release);
+        /* relaxed: it carries no data */
         atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
-            memory_order_release);
+            memory_order_relaxed);
     } else {
         /* relaxed: read by this thread alone until the next control plane sets it. The number may
          * come again, and would be taken for the new one's word. */
@@ -361,14 +362,15 @@ static bool
 child_ready(const struct supervisor *supervisor, int which)
 {
     if (which == CONTROLPLANE) {
-        /* its own word, since the port may be another process's; acquire pairs with its release */
+        /* its own word, since the port may be another process's; acquire pairs with the release in
+         * say_ready (app/main_controlplane.c) */
         uint32_t pid = atomic_load_explicit(&supervisor->shared->http_pid, memory_order_acquire);
         return pid == (uint32_t)supervisor->children[which].pid;
     }
-    /* acquire pairs with the dataplane's release when ingest opens; a full disk or a closed log
-     * is an answer too, which /healthz explains */
+    /* acquire pairs with the release in announce (app/dataplane.c), before which state was set; a
+     * full disk or a closed log is an answer too, which /healthz explains */
     return atomic_load_explicit(&supervisor->shared->epoch, memory_order_acquire) != 0 &&
-           atomic_load_explicit(&supervisor->shared->state, memory_order_acquire) !=
+           atomic_load_explicit(&supervisor->shared->state, memory_order_relaxed) !=
                WEIR_INGEST_STARTING;
 }
 

@@ -17,11 +17,11 @@
 #define WEIR_PRODUCERS_MAX (1 + WEIR_WORKERS_MAX)
 
 struct weir_progress {
-    /* release here pairs with acquire in weir_progress_durable */
+    /* the release in publish_stored (storage/writer.c) pairs with the acquire in
+     * weir_progress_durable */
     alignas(WEIR_CACHE_LINE) _Atomic uint64_t durable_batch[WEIR_PRODUCERS_MAX];
+    /* stored before the cursors that it covers; relaxed, as all below, which carry no data */
     _Atomic uint64_t durable_offset;
-    /* definitions below this number are in batches the writer has taken */
-    _Atomic uint64_t definitions_taken;
     /* the writer waits for definitions below this number: the registrar flushes at once */
     _Atomic uint64_t definitions_wanted;
     /* bit w: a sender of worker w waits for an answer; set and cleared by that worker */
@@ -32,6 +32,7 @@ struct weir_progress {
 static inline bool
 weir_progress_durable(const struct weir_progress *progress, uint32_t producer, uint64_t batch)
 {
+    /* acquire pairs with the release in publish_stored (storage/writer.c) */
     return atomic_load_explicit(&progress->durable_batch[producer], memory_order_acquire) >= batch;
 }
 

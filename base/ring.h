@@ -102,6 +102,8 @@ weir_ring_pop(struct weir_ring *ring)
 static inline size_t
 weir_ring_count(const struct weir_ring *ring)
 {
+    /* head first, so that tail is not behind it: acquire keeps the order. Both pair with the
+     * releases in weir_ring_pop and weir_ring_push. */
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
     return (size_t)(tail - head);

@@ -71,8 +71,10 @@ weir_shared_unmap(struct weir_shared *shared)
 enum weir_err
 weir_shared_reset(int fd, struct weir_shared *shared)
 {
-    /* release pairs with readers' acquire load of epoch: 0 is seen before any page is gone */
-    atomic_store_explicit(&shared->epoch, 0, memory_order_release);
+    atomic_store_explicit(&shared->epoch, 0, memory_order_relaxed);
+    /* pairs with the acquire fences in weir_frame_ring_copy and weir_frame_ring_descriptor, behind
+     * which epoch is loaded again: who has read what is gone from here on sees 0 */
+    atomic_thread_fence(memory_order_release);
     size_t fields = offsetof(struct weir_shared, epoch);
     memset((char *)shared + fields, 0, header_bytes() - fields);
     if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)shared->frame_ring_at,

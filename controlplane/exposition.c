@@ -339,7 +339,7 @@ write_control(struct weir_text *text, const struct weir_exposition *from)
 static enum weir_err
 write_dataplane(struct weir_text *text, struct weir_shared *shared)
 {
-    /* acquire pairs with the release of epoch */
+    /* acquire pairs with the release in announce (app/dataplane.c) */
     uint64_t epoch = atomic_load_explicit(&shared->epoch, memory_order_acquire);
     write_value(text, "weir_epoch", "gauge", "Dataplane epoch; 0 while it starts.", epoch);
     write_value(text, "weir_ingest_state", "gauge", "0 starting, 1 open, 2 disk full, 3 device "
@@ -351,7 +351,9 @@ write_dataplane(struct weir_text *text, struct weir_shared *shared)
     if (sum == NULL)
         return weir_fail(WEIR_NOMEM, 0, "ledger");
     enum weir_err err = weir_ledger_read(&shared->ledger, sum);
-    if (err == WEIR_OK && atomic_load_explicit(&shared->epoch, memory_order_acquire) == epoch) {
+    /* relaxed, behind the acquires of the ledger's words, which pair with the fence in
+     * weir_shared_reset */
+    if (err == WEIR_OK && atomic_load_explicit(&shared->epoch, memory_order_relaxed) == epoch) {
         write_ledger(text, sum);
         write_counters(text, sum);
     }

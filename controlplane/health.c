@@ -28,7 +28,7 @@ ingest_health(struct weir_shared *shared)
 {
     if (shared == NULL)
         return (struct health){"no_dataplane", "no dataplane belongs to this process"};
-    /* acquire pairs with the release of epoch in weir_shared_reset and at the end of start */
+    /* acquire pairs with the release in announce (app/dataplane.c) */
     if (atomic_load_explicit(&shared->epoch, memory_order_acquire) == 0)
         return (struct health){"starting", "the dataplane is starting"};
     uint32_t state = atomic_load_explicit(&shared->state, memory_order_relaxed);
@@ -140,7 +140,7 @@ weir_health_write(const struct weir_exposition *from, struct weir_text *text)
     write_degraded_list(from, text);
     if (from->shared != NULL)
         weir_text_format(text, ",\"epoch\":%" PRIu64,
-            atomic_load_explicit(&from->shared->epoch, memory_order_acquire));
+            atomic_load_explicit(&from->shared->epoch, memory_order_relaxed)); /* a figure */
     write_damage(from, text);
     weir_text_puts(text, "}\n");
     return worst.reason == NULL ? WEIR_STATUS_OK : WEIR_STATUS_UNAVAILABLE;

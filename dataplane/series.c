@@ -100,6 +100,7 @@ weir_series_narrow(struct weir_series *series, struct weir_hash128 mask)
 uint64_t
 weir_series_count(const struct weir_series *series)
 {
+    /* acquire pairs with the release of count where a series is appended: its labels are there */
     return atomic_load_explicit(&series->count, memory_order_acquire);
 }
 

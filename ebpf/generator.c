@@ -87,6 +87,7 @@ static void *
 send_all(void *argument)
 {
     struct weir_generator *generator = argument;
+    /* acquire pairs with the release in weir_generator_stop */
     while (!__atomic_load_n(&generator->stopping, __ATOMIC_ACQUIRE)) {
         struct xdp_md context = {.data_end = WEIR_GEN_FRAME_MAX};
         LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = generator->frame,
@@ -95,6 +96,7 @@ send_all(void *argument)
             .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
         int failed = bpf_prog_test_run_opts(generator->program_fd, &opts);
         if (failed != 0 && failed != -EINTR) {
+            /* release pairs with the acquire in weir_generator_failed */
             __atomic_store_n(&generator->failed, -failed, __ATOMIC_RELEASE);
             break;
         }
@@ -135,6 +137,8 @@ struct weir_gen_slot *
 weir_generator_reserve(struct weir_generator *generator)
 {
     struct weir_gen_state *state = generator->state;
+    /* acquire: the slot is filled after the program (weir_gen.bpf.c) has read it, which it does
+     * before it counts sent */
     if (state->filled - __atomic_load_n(&state->sent, __ATOMIC_ACQUIRE) == WEIR_GEN_SLOTS)
         return NULL;
     return &generator->slots[state->filled % WEIR_GEN_SLOTS];
@@ -145,24 +149,27 @@ weir_generator_commit(struct weir_generator *generator, uint32_t size)
 {
     struct weir_gen_state *state = generator->state;
     generator->slots[state->filled % WEIR_GEN_SLOTS].size = size;
+    /* release pairs with the volatile load of filled in weir_gen.bpf.c, which reads the slot only
+     * where it depends on that */
     __atomic_store_n(&state->filled, state->filled + 1, __ATOMIC_RELEASE);
 }
 
 uint64_t
 weir_generator_sent(const struct weir_generator *generator)
 {
-    return __atomic_load_n(&generator->state->sent, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&generator->state->sent, __ATOMIC_RELAXED); /* a figure */
 }
 
 uint64_t
 weir_generator_refused(const struct weir_generator *generator)
 {
-    return __atomic_load_n(&generator->state->refused, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&generator->state->refused, __ATOMIC_RELAXED); /* a figure */
 }
 
 int
 weir_generator_failed(const struct weir_generator *generator)
 {
+    /* acquire pairs with the release in send_all */
     return __atomic_load_n(&generator->failed, __ATOMIC_ACQUIRE);
 }
 
@@ -182,6 +189,7 @@ weir_generator_stop(struct weir_generator *generator)
         return;
     const struct sched_param none = {0};
     (void)pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
+    /* release pairs with the acquire in send_all */
     __atomic_store_n(&generator->stopping, true, __ATOMIC_RELEASE);
     /* a signal that comes before the call is lost on it: again, until the thread has ended */
     struct timespec pause = {.tv_nsec = 1000000};

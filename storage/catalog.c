@@ -33,8 +33,8 @@ first_of(const struct weir_catalog *catalog)
 {
     if (catalog->shared == NULL)
         return catalog->first;
-    /* acquire pairs with the log writer's release: no file was recycled before it was stored. The
-     * first dataplane of an instance may not have stored it yet. */
+    /* acquire pairs with the release in follow_release (storage/writer.c): no file was recycled
+     * before it was stored. The first dataplane of an instance may not have stored it yet. */
     uint64_t first =
         atomic_load_explicit(&catalog->shared->log_first_offset, memory_order_acquire);
     return first > catalog->first ? first : catalog->first;
@@ -359,7 +359,8 @@ walk_files(struct weir_catalog *catalog, uint64_t until, uint64_t durable)
 static uint64_t
 durable_of(const struct weir_catalog *catalog)
 {
-    /* acquire pairs with the log writer's release: what is below it is in the files */
+    /* acquire pairs with the release in publish_log (storage/writer.c): what is below it is in the
+     * files */
     return atomic_load_explicit(&catalog->shared->durable_offset, memory_order_acquire);
 }
 
@@ -434,7 +435,7 @@ weir_catalog_refresh(struct weir_catalog *catalog)
     if (catalog->shared == NULL)
         return walk_files(catalog, UINT64_MAX, UINT64_MAX);
     drop_released(catalog, first_of(catalog));
-    /* acquire pairs with the dataplane's release when its region is ready */
+    /* acquire pairs with the release in announce (app/dataplane.c): the region is ready */
     uint64_t epoch = atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire);
     if (epoch == 0)
         return WEIR_AGAIN; /* it starts, or died: what is known stays true, more may be durable */
@@ -444,10 +445,11 @@ weir_catalog_refresh(struct weir_catalog *catalog)
     }
     enum weir_err err = walk_ring(catalog);
     uint64_t durable = durable_of(catalog);
-    /* a restart meanwhile may have zeroed what was read; then next time */
     if (err != WEIR_OK)
         return err;
-    if (atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire) != epoch)
+    /* A restart meanwhile may have zeroed what was read; then next time. The acquires of what was
+     * read stand before this load; they pair with the fence in weir_shared_reset. */
+    if (atomic_load_explicit(&catalog->shared->epoch, memory_order_relaxed) != epoch)
         return WEIR_AGAIN;
     return walk_files(catalog, durable, durable);
 }

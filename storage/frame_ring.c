@@ -134,6 +134,7 @@ weir_frame_ring_memory(struct weir_frame_ring *ring, void **memory, size_t *size
 uint64_t
 weir_frame_ring_published(const struct weir_frame_ring *ring)
 {
+    /* acquire pairs with the release in weir_frame_ring_publish */
     return atomic_load_explicit(&ring->published, memory_order_acquire);
 }
 

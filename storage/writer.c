@@ -49,12 +49,9 @@ weir_writer_new(const struct weir_writer_options *options, struct weir_writer **
     writer->definitions_taken = options->definitions_through;
     writer->state = WEIR_INGEST_OPEN;
     writer->tsc_per_us = weir_tsc_hz() / 1e6;
-    struct weir_progress *progress = options->progress;
-    /* release pairs with producers' acquire loads of both */
-    atomic_store_explicit(&progress->definitions_taken, options->definitions_through,
-        memory_order_release);
-    atomic_store_explicit(&progress->durable_offset, weir_log_durable(options->log),
-        memory_order_release);
+    /* relaxed: workers start later, and their start orders it */
+    atomic_store_explicit(&options->progress->durable_offset, weir_log_durable(options->log),
+        memory_order_relaxed);
     publish_ledger(writer); /* what recovery counted shows before anything is written */
     *out = writer;
     return WEIR_OK;
@@ -68,10 +65,11 @@ tell_state(struct weir_writer *writer, enum weir_ingest_state state)
         &writer->options.shared->state, &writer->options.progress->state};
     for (size_t i = 0; i < 2; i++) {
         uint32_t seen = atomic_load_explicit(places[i], memory_order_relaxed);
-        /* release pairs with the acquire of those who refuse by it */
+        /* relaxed: it carries no data. Those who refuse by it (weir_progress_refusal) or tell it
+         * (/healthz) load it relaxed. */
         if (seen != WEIR_INGEST_STOPPING)
             atomic_compare_exchange_strong_explicit(places[i], &seen, state,
-                memory_order_release, memory_order_relaxed);
+                memory_order_relaxed, memory_order_relaxed);
     }
     writer->state = state;
 }
@@ -135,8 +133,8 @@ want_definitions(struct weir_writer *writer, uint64_t through)
 {
     _Atomic uint64_t *wanted = &writer->options.progress->definitions_wanted;
     if (through > atomic_load_explicit(wanted, memory_order_relaxed))
-        /* release pairs with the registrar's acquire load */
-        atomic_store_explicit(wanted, through, memory_order_release);
+        /* relaxed: it carries no data, and the registrar loads it relaxed (flush_due) */
+        atomic_store_explicit(wanted, through, memory_order_relaxed);
 }
 
 /* May the batch be written: is every series in it defined by now, or by itself? */
@@ -172,12 +170,8 @@ take_batch(struct weir_writer *writer, uint32_t index)
         leave_disk_full(writer);
     }
     hold(writer, batch, index, in_log);
-    if (batch->definition_count != 0) {
+    if (batch->definition_count != 0)
         writer->definitions_taken = batch->definition_first + batch->definition_count;
-        /* release pairs with producers' acquire loads */
-        atomic_store_explicit(&writer->options.progress->definitions_taken,
-            writer->definitions_taken, memory_order_release);
-    }
     release_batch(writer, producer);
     return WEIR_OK;
 }
@@ -231,7 +225,7 @@ count_latency(struct weir_writer *writer, const struct weir_log_done *done)
          bound *= 2)
         bucket++;
     struct weir_shared *shared = writer->options.shared;
-    /* single writer: readers only want each word whole */
+    /* relaxed, single writer: readers only want each word whole */
     atomic_fetch_add_explicit(&shared->latency_buckets[bucket], done->samples,
         memory_order_relaxed);
     atomic_fetch_add_explicit(&shared->latency_sum_us, (uint64_t)(us * done->samples),
@@ -273,11 +267,13 @@ publish_log(struct weir_writer *writer, int64_t time_max_ms)
         atomic_store_explicit(&shared->durable_time_ms, time_max_ms, memory_order_relaxed);
     atomic_store_explicit(&shared->appended_offset, weir_log_end(log), memory_order_relaxed);
     atomic_store_explicit(&shared->log_bytes, weir_log_bytes(log), memory_order_relaxed);
-    /* release pairs with readers' acquire: the descriptors below it are published */
+    /* release pairs with the acquire in durable_of (storage/catalog.c): the descriptors below it
+     * are published */
     atomic_store_explicit(&shared->durable_offset, durable, memory_order_release);
-    /* before the batch cursors: who sees a batch durable sees an offset that covers it */
+    /* relaxed: the release of the batch cursors in publish_stored follows. Who sees a batch durable
+     * sees an offset that covers it. */
     atomic_store_explicit(&writer->options.progress->durable_offset, durable,
-        memory_order_release);
+        memory_order_relaxed);
 }
 
 /* Ledger and offsets first, the cursors that let acks go last. */
@@ -375,7 +371,8 @@ follow_release(struct weir_writer *writer)
 {
     if (!weir_log_follow_release(writer->options.log))
         return;
-    /* release pairs with readers' acquire: who reads a recycled file sees that it is released */
+    /* release pairs with the acquire in first_of (storage/catalog.c): who reads a recycled file
+     * sees that it is released */
     atomic_store_explicit(&writer->options.shared->log_first_offset,
         weir_log_first(writer->options.log), memory_order_release);
     publish_ledger(writer);
