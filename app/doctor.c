@@ -47,15 +47,32 @@ finding_json(const struct weir_finding *finding)
         bad ? finding->means : NULL, "remedy", bad ? finding->remedy : NULL);
 }
 
+static bool
+read_config(struct weir_config *config, const char *file, const char *data)
+{
+    weir_config_init(config);
+    if (file != NULL && weir_config_load(config, file) != WEIR_OK)
+        return false;
+    if (data != NULL)
+        snprintf(config->data, sizeof config->data, "%s", data);
+    return weir_config_check(config) == WEIR_OK;
+}
+
 int
 weir_command_doctor(int argc, char **argv)
 {
-    const char *data = "weir-data";
+    static struct weir_config config;
+    const char *data = NULL;
+    const char *file = NULL;
     bool as_json = false;
     int words = 0;
     const struct weir_option options[] = {{"data", &data, NULL, NULL},
-        {"json", NULL, &as_json, NULL}, {NULL, NULL, NULL, NULL}};
+        {"config", &file, NULL, NULL}, {"json", NULL, &as_json, NULL}, {NULL, NULL, NULL, NULL}};
     if (weir_options_parse(options, argc, argv, NULL, &words) != WEIR_OK) {
+        weir_line_print(stderr, "weir doctor: %s", weir_err_detail());
+        return WEIR_EXIT_USAGE;
+    }
+    if (!read_config(&config, file, data)) {
         weir_line_print(stderr, "weir doctor: %s", weir_err_detail());
         return WEIR_EXIT_USAGE;
     }
@@ -63,7 +80,7 @@ weir_command_doctor(int argc, char **argv)
     bool failed = false;
     for (size_t i = 0; i < weir_check_count; i++) {
         struct weir_finding finding = {.name = weir_checks[i].name};
-        weir_checks[i].look(&finding, data);
+        weir_checks[i].look(&finding, &config);
         failed = failed || finding.state == WEIR_FINDING_FAIL;
         if (as_json)
             json_array_append_new(list, finding_json(&finding));
@@ -81,7 +98,8 @@ weir_command_doctor(int argc, char **argv)
 void
 weir_usage_doctor(FILE *out)
 {
-    fprintf(out, "usage: weir doctor [--data DIR] [--json]\n\n"
-                 "Looks at this machine. ok: as good as it gets. warn: Weir runs, but slower or\n"
+    fprintf(out, "usage: weir doctor [--config FILE] [--data DIR] [--json]\n\n"
+                 "Looks at this machine, and whether it suits the configuration: the addresses of\n"
+                 "its listeners, and DATA, where it writes 4 KiB a few times. ok: as good as it gets. warn: Weir runs, but slower or\n"
                  "with less; it says what to do. fail: Weir cannot run; exit code 1.\n");
 }

@@ -6,6 +6,8 @@
 #ifndef WEIR_APP_DOCTOR_H
 #define WEIR_APP_DOCTOR_H
 
+#include "base/config.h"
+
 #include <stddef.h>
 
 enum weir_finding_state { WEIR_FINDING_OK, WEIR_FINDING_WARN, WEIR_FINDING_FAIL };
@@ -20,7 +22,7 @@ struct weir_finding {
 
 struct weir_check {
     const char *name;
-    void (*look)(struct weir_finding *finding, const char *data);
+    void (*look)(struct weir_finding *finding, const struct weir_config *config);
 };
 
 extern const struct weir_check weir_checks[];

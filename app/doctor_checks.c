@@ -1,6 +1,8 @@
 #include "app/doctor.h"
 
 #include "app/capability.h"
+#include "app/doctor_parts.h"
+#include "app/machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +21,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* A small file, as text; "" where it cannot be read. Takes no memory: what is found missing is not
- * to be this program's own want of it. */
-static void
-read_file(const char *path, char *out, size_t size)
+void
+weir_doctor_read(const char *path, char *out, size_t size)
 {
     size_t used = 0;
     ssize_t got = 0;
@@ -38,17 +38,17 @@ read_file(const char *path, char *out, size_t size)
 static void
 read_line(const char *path, char *out, size_t size)
 {
-    read_file(path, out, size);
+    weir_doctor_read(path, out, size);
     out[strcspn(out, "\n")] = '\0';
 }
 
 /* The number behind a name in a file of "name: number" lines; 0 if missing. */
-static uint64_t
-read_field(const char *path, const char *name)
+uint64_t
+weir_doctor_field(const char *path, const char *name)
 {
     char text[8192];
     size_t size = strlen(name);
-    read_file(path, text, sizeof text);
+    weir_doctor_read(path, text, sizeof text);
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, name, size) == 0 && line[size] == ':')
@@ -58,9 +58,9 @@ read_field(const char *path, const char *name)
 }
 
 static void
-look_cpu(struct weir_finding *finding, const char *data)
+look_cpu(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     finding->means = "parsing and hashing take the portable paths: right, but slower";
     finding->remedy = "a CPU with AVX2 and PCLMULQDQ; in a virtual machine pass the host's CPU on";
 #if defined(__x86_64__)
@@ -77,9 +77,9 @@ look_cpu(struct weir_finding *finding, const char *data)
 }
 
 static void
-look_cores(struct weir_finding *finding, const char *data)
+look_cores(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     cpu_set_t set;
     int allowed = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     char quota[128];
@@ -99,27 +99,27 @@ look_cores(struct weir_finding *finding, const char *data)
 }
 
 static void
-look_memory(struct weir_finding *finding, const char *data)
+look_memory(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
-    uint64_t available = read_field("/proc/meminfo", "MemAvailable") >> 10;
-    char limit[64];
-    read_line("/sys/fs/cgroup/memory.max", limit, sizeof limit);
-    uint64_t most = limit[0] != '\0' && strcmp(limit, "max") != 0
-                        ? strtoull(limit, NULL, 10) >> 20 : available;
+    (void)config;
+    uint64_t available = weir_doctor_field("/proc/meminfo", "MemAvailable") >> 10;
+    uint64_t most = weir_machine_cgroup_bytes("") >> 20;
+    bool limited = most < (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+    char limit[64] = "none";
+    if (limited)
+        snprintf(limit, sizeof limit, "%llu MiB", (unsigned long long)most);
     finding->means = "the default sizes (1 M series, 115 MiB of recent frames) want about 1 GiB";
     finding->remedy = "lower series.max and ingest.rate_max, or give it more";
     weir_finding_set(finding,
         available >= 1024 && most >= 1024 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
-        "%llu MiB available, cgroup limit %s", (unsigned long long)available,
-        limit[0] == '\0' || strcmp(limit, "max") == 0 ? "none" : limit);
+        "%llu MiB available, cgroup limit %s", (unsigned long long)available, limit);
 }
 
 static void
-look_huge_pages(struct weir_finding *finding, const char *data)
+look_huge_pages(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
-    uint64_t unused = read_field("/proc/meminfo", "HugePages_Free");
+    (void)config;
+    uint64_t unused = weir_doctor_field("/proc/meminfo", "HugePages_Free");
     char transparent[128], shared[128];
     read_line("/sys/kernel/mm/transparent_hugepage/enabled", transparent, sizeof transparent);
     read_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", shared, sizeof shared);
@@ -129,14 +129,14 @@ look_huge_pages(struct weir_finding *finding, const char *data)
                       "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
     weir_finding_set(finding, unused > 0 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
         "%llu free of %llu, transparent: %s, of shared memory: %s", (unsigned long long)unused,
-        (unsigned long long)read_field("/proc/meminfo", "HugePages_Total"),
+        (unsigned long long)weir_doctor_field("/proc/meminfo", "HugePages_Total"),
         transparent[0] != '\0' ? transparent : "none", shared[0] != '\0' ? shared : "none");
 }
 
 static void
-look_memory_lock(struct weir_finding *finding, const char *data)
+look_memory_lock(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     struct rlimit limit = {0};
     getrlimit(RLIMIT_MEMLOCK, &limit);
     bool enough = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= (UINT64_C(256) << 20) ||
@@ -152,9 +152,9 @@ look_memory_lock(struct weir_finding *finding, const char *data)
 }
 
 static void
-look_open_files(struct weir_finding *finding, const char *data)
+look_open_files(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     struct rlimit limit = {0};
     getrlimit(RLIMIT_NOFILE, &limit);
     finding->means = "TCP connections run out of descriptors";
@@ -166,9 +166,9 @@ look_open_files(struct weir_finding *finding, const char *data)
 
 /* Really makes a ring: kernels, containers and sysctls each have their own way to forbid it. */
 static void
-look_io_uring(struct weir_finding *finding, const char *data)
+look_io_uring(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     struct io_uring_params params = {0};
     int fd = (int)syscall(__NR_io_uring_setup, 8, &params);
     int errnum = errno;
@@ -186,9 +186,9 @@ look_io_uring(struct weir_finding *finding, const char *data)
 }
 
 static void
-look_capabilities(struct weir_finding *finding, const char *data)
+look_capabilities(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     bool admin = weir_capability_held(CAP_NET_ADMIN);
     bool raw = weir_capability_held(CAP_NET_RAW);
     bool all = weir_capability_held(CAP_SYS_ADMIN);
@@ -205,9 +205,9 @@ look_capabilities(struct weir_finding *finding, const char *data)
 
 /* Makes the packet socket that the af_packet driver needs. */
 static void
-look_packet_socket(struct weir_finding *finding, const char *data)
+look_packet_socket(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     finding->means = "DPDK's af_packet port cannot be opened here";
     finding->remedy = "run as root; or listen on kernel sockets (--port none)";
@@ -225,9 +225,9 @@ look_packet_socket(struct weir_finding *finding, const char *data)
 
 /* Asks the kernel for a map of one entry, the least that XDP needs. */
 static void
-look_bpf(struct weir_finding *finding, const char *data)
+look_bpf(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     union bpf_attr attr;
     memset(&attr, 0, sizeof attr);
     attr.map_type = BPF_MAP_TYPE_ARRAY;
@@ -250,9 +250,9 @@ look_bpf(struct weir_finding *finding, const char *data)
 }
 
 static void
-look_clock(struct weir_finding *finding, const char *data)
+look_clock(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     char source[64];
     read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", source,
         sizeof source);
@@ -265,9 +265,9 @@ look_clock(struct weir_finding *finding, const char *data)
 }
 
 static void
-look_udp_buffer(struct weir_finding *finding, const char *data)
+look_udp_buffer(struct weir_finding *finding, const struct weir_config *config)
 {
-    (void)data;
+    (void)config;
     char most[64];
     read_line("/proc/sys/net/core/rmem_max", most, sizeof most);
     uint64_t bytes = strtoull(most, NULL, 10);
@@ -279,60 +279,6 @@ look_udp_buffer(struct weir_finding *finding, const char *data)
         weir_capability_held(CAP_NET_ADMIN) ? ", lifted by CAP_NET_ADMIN" : "");
 }
 
-/* The nearest directory that is there: DATA itself may be made later. */
-static void
-existing_directory(const char *data, char *out, size_t size)
-{
-    snprintf(out, size, "%s", data);
-    while (access(out, F_OK) != 0) {
-        char *slash = strrchr(out, '/');
-        if (slash == NULL) {
-            snprintf(out, size, ".");
-            return;
-        }
-        slash[slash == out ? 1 : 0] = '\0';
-        if (slash == out)
-            return;
-    }
-}
-
-static bool
-direct_write_works(const char *directory)
-{
-    static const _Alignas(4096) uint8_t page[4096];
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return false;
-    bool works = pwrite(fd, page, sizeof page, 0) == sizeof page && fdatasync(fd) == 0;
-    close(fd);
-    return works;
-}
-
-static void
-look_data(struct weir_finding *finding, const char *data)
-{
-    char directory[1024];
-    struct statfs status;
-    existing_directory(data, directory, sizeof directory);
-    if (statfs(directory, &status) != 0 || access(directory, W_OK) != 0) {
-        finding->means = "nothing can be kept there";
-        finding->remedy = "name another directory with --data, or change its owner";
-        weir_finding_set(finding, WEIR_FINDING_FAIL, "%s: %s", directory, strerror(errno));
-        return;
-    }
-    uint64_t free_gib = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize >> 30;
-    bool in_memory = status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
-    bool direct = direct_write_works(directory);
-    finding->means = in_memory ? "a file system in memory: a power cut loses all"
-                               : !direct ? "the page cache stands between: more CPU, uneven times"
-                                         : "less than log.size_max allows: disk_full comes first";
-    finding->remedy = "a directory on ext4 or XFS with 16 GiB free, or a smaller log.size_max";
-    weir_finding_set(finding,
-        !in_memory && direct && free_gib >= 16 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
-        "%s: %llu GiB free, %s, O_DIRECT %s", directory, (unsigned long long)free_gib,
-        in_memory ? "in memory" : "on a device", direct ? "works" : "does not work");
-}
-
 const struct weir_check weir_checks[] = {
     {"cpu", look_cpu},
     {"cores", look_cores},
@@ -341,8 +287,12 @@ const struct weir_check weir_checks[] = {
     {"memory_lock", look_memory_lock},
     {"open_files", look_open_files},
     {"clock", look_clock},
+    {"clock_sync", weir_look_clock_sync},
+    {"swap", weir_look_swap},
     {"io_uring", look_io_uring},
-    {"data", look_data},
+    {"data", weir_look_data},
+    {"data_sync", weir_look_data_sync},
+    {"ports", weir_look_ports},
     {"capabilities", look_capabilities},
     {"dpdk_port", look_packet_socket},
     {"xdp", look_bpf},

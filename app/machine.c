@@ -1,5 +1,6 @@
 #include "app/machine.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,18 +10,28 @@
 
 #define PATH_SIZE 4096
 
+/* A file's begin, as text; "" where it cannot be read. Allocates nothing: want of memory is not to
+ * lift a limit of memory. */
+static void
+read_text(const char *path, char *out, size_t size)
+{
+    size_t used = 0;
+    ssize_t got = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && used < size - 1 && (got = read(fd, out + used, size - 1 - used)) > 0)
+        used += (size_t)got;
+    if (fd >= 0)
+        close(fd);
+    out[used] = '\0';
+}
+
 /* A number in a file of its own; UINT64_MAX where it is "max" or not there. */
 static uint64_t
 read_limit(const char *path)
 {
-    char text[64] = "";
+    char text[64];
     char *end;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return UINT64_MAX;
-    if (fgets(text, sizeof text, file) == NULL)
-        text[0] = '\0';
-    fclose(file);
+    read_text(path, text, sizeof text);
     unsigned long long value = strtoull(text, &end, 10);
     return end == text ? UINT64_MAX : value;
 }
@@ -55,7 +66,6 @@ line_bytes(const char *root, char *line)
         return UINT64_MAX;
     *controllers++ = '\0';
     *path++ = '\0';
-    path[strcspn(path, "\n")] = '\0';
     bool second = controllers[0] == '\0';
     if (!second && strcmp(controllers, "memory") != 0)
         return UINT64_MAX;
@@ -66,18 +76,17 @@ line_bytes(const char *root, char *line)
 uint64_t
 weir_machine_cgroup_bytes(const char *root)
 {
-    char line[PATH_SIZE];
+    char path[PATH_SIZE];
+    char groups[PATH_SIZE];
+    char *rest = groups;
     uint64_t least = UINT64_MAX;
-    snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
-    FILE *file = fopen(line, "re");
-    if (file == NULL)
-        return UINT64_MAX;
-    while (fgets(line, sizeof line, file) != NULL) {
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    read_text(path, groups, sizeof groups);
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
         uint64_t bytes = line_bytes(root, line);
         if (bytes < least)
             least = bytes;
     }
-    fclose(file);
     return least;
 }
 

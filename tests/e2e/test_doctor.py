@@ -1,0 +1,98 @@
+"""weir doctor: what it says of the place, the clock and the addresses of a configuration."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(__file__))
+import tap
+from instance import BIN, SCRATCH, Instance, free_port
+
+
+def doctor(*options):
+    """Exit code, findings by name, standard error."""
+    done = subprocess.run([os.path.join(BIN, "weir"), "doctor", "--json", *options],
+                          capture_output=True, text=True)
+    found = json.loads(done.stdout) if done.stdout else []
+    return done.returncode, {finding["check"]: finding for finding in found}, done.stderr
+
+
+class Place:
+    """A folder for data, and a configuration whose addresses are free."""
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="weir-e2e-doctor-", dir=SCRATCH)
+        self.config = os.path.join(self.folder, "weir.yaml")
+        self.udp = free_port(socket.SOCK_DGRAM)
+        self.tcp = free_port()
+        self.http = free_port()
+        with open(self.config, "w") as file:
+            file.write(f"data: {self.folder}/data\nhttp: 127.0.0.1:{self.http}\nlisteners:\n"
+                       f"  - {{proto: influx, transport: udp, address: 127.0.0.1:{self.udp}}}\n"
+                       f"  - {{proto: graphite, transport: tcp, address: 127.0.0.1:{self.tcp}}}\n")
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def test_doctor_names_addresses_that_others_have():
+    with Place() as place:
+        code, found, _ = doctor("--config", place.config)
+        assert found["ports"]["state"] == "ok", found["ports"]
+        assert code == 0, found
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, \
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, \
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as http:
+            udp.bind(("127.0.0.1", place.udp))
+            tcp.bind(("127.0.0.1", place.tcp))
+            tcp.listen()
+            http.bind(("127.0.0.1", place.http))
+            http.listen()
+            code, found, _ = doctor("--config", place.config)
+        assert code == 1 and found["ports"]["state"] == "fail", found["ports"]
+        for word in (f"udp 127.0.0.1:{place.udp}", f"tcp 127.0.0.1:{place.tcp}",
+                     f"http 127.0.0.1:{place.http}", "Address already in use"):
+            assert word in found["ports"]["found"], found["ports"]
+
+
+def test_doctor_does_not_take_an_instance_of_ours_for_another_program():
+    with Instance() as weir:
+        code, found, _ = doctor("--config", os.path.join(weir.data, "run", "weir.yaml"))
+        assert found["ports"]["state"] == "ok", found["ports"]
+        assert "an instance runs on" in found["ports"]["found"], found["ports"]
+
+
+def test_doctor_names_the_file_system_and_how_long_a_sync_takes():
+    with Place() as place:
+        found = doctor("--config", place.config)[1]
+        name = subprocess.run(["findmnt", "-nro", "FSTYPE", "-T", place.folder],
+                              capture_output=True, text=True).stdout.split()
+        assert not name or f" {name[-1]}" in found["data"]["found"], (name, found["data"])
+        assert place.folder in found["data_sync"]["found"], found["data_sync"]
+        assert " ms (median of " in found["data_sync"]["found"], found["data_sync"]
+        assert sorted(os.listdir(place.folder)) == ["weir.yaml"]  # nothing is left behind
+
+
+def test_doctor_knows_swap_and_whether_the_clock_is_set():
+    found = doctor("--data", SCRATCH)[1]
+    with open("/proc/swaps") as file:
+        swaps = len(file.read().splitlines()) > 1
+    assert (found["swap"]["state"] == "ok") != swaps, found["swap"]
+    assert "synchronised" in found["clock_sync"]["found"], found["clock_sync"]
+
+
+def test_doctor_refuses_a_bad_configuration():
+    with Place() as place:
+        with open(place.config, "a") as file:
+            file.write("log:\n  size_max: 1\n")
+        code, found, said = doctor("--config", place.config)
+        assert code == 2 and not found, (code, found)
+        assert f"{place.config}:7: log.size_max: " in said, said
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__])
