@@ -100,6 +100,7 @@ weir_usage_doctor(FILE *out)
 {
     fprintf(out, "usage: weir doctor [--config FILE] [--data DIR] [--json]\n\n"
                  "Looks at this machine, and whether it suits the configuration: the addresses of\n"
-                 "its listeners, and DATA, where it writes 4 KiB a few times. ok: as good as it gets. warn: Weir runs, but slower or\n"
-                 "with less; it says what to do. fail: Weir cannot run; exit code 1.\n");
+                 "its listeners, and DATA, where it writes 4 KiB a few times.\n\n"
+                 "ok: as good as it gets. warn: Weir runs, but slower or with less; it says what\n"
+                 "to do. fail: Weir cannot run; exit code 1.\n");
 }

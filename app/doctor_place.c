@@ -54,8 +54,8 @@ weir_look_swap(struct weir_finding *finding, const struct weir_config *config)
     if (total == 0)
         weir_finding_set(finding, WEIR_FINDING_OK, "none");
     else
-        weir_finding_set(finding, WEIR_FINDING_WARN, "%" PRIu64 " MiB, %" PRIu64 " MiB of them used",
-            total, total - unused);
+        weir_finding_set(finding, WEIR_FINDING_WARN, "%" PRIu64 " MiB, %" PRIu64
+            " MiB of them used", total, total - unused);
 }
 
 /* The nearest directory that is there: DATA itself may be made later. */
