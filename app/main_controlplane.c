@@ -158,7 +158,7 @@ static struct weir_limits
 limits_of(const struct weir_config *config)
 {
     return (struct weir_limits){config->query_series_max, config->query_points_max,
-        config->query_samples_max, config->query_timeout_ms};
+        config->query_samples_max, config->query_timeout_ms, config->http_answers_max};
 }
 
 /* Before each query: the limits of a configuration that was changed since our start. */
@@ -287,7 +287,9 @@ run(const struct options *options)
             .threads = weir_api_threads(cores_allowed()), .shared = source.shared,
             .admin = config->api_admin,
             .open = open_reader, .opened = say_ready, .limits_now = limits_now,
-            .open_context = &source, .limits = limits_of(config)};
+            .open_context = &source, .limits = limits_of(config),
+            .answers_max = config->http_answers_max, .hosts = config->http_hosts,
+            .host_count = config->http_host_count, .trusted = weir_config_trusted(config)};
         err = serve(base, &api);
         event_base_free(base);
     }

@@ -34,8 +34,12 @@ static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 
 const struct config_key config_keys[] = {
     {"data", CONFIG_PATH, AT(data), 0, 0, NULL, "data", "DIR", "directory of everything kept"},
-    {"http", CONFIG_HTTP, AT(http_address), 0, 0, NULL, "http", "ADDR:PORT",
+    {"http.address", CONFIG_HTTP, AT(http_address), 0, 0, NULL, "http", "ADDR:PORT",
         "HTTP API, or none"},
+    {"http.hosts", CONFIG_HOSTS, AT(http_hosts), 0, 0, NULL, "http-hosts", "NAME,NAME",
+        "names by which HTTP requests may ask for this machine"},
+    {"http.answers_max", CONFIG_SIZE, AT(http_answers_max), MIB, TIB, NULL, "http-answers-max",
+        "SIZE", "memory for HTTP answers that clients have not read yet"},
     {"listeners", CONFIG_LISTENERS, AT(listeners), 0, 0, NULL, NULL, NULL, NULL},
     {"ipv6_only", CONFIG_BOOL, AT(ipv6_only), 0, 0, NULL, "ipv6-only", "true|false",
         "[::] takes IPv6 alone, no IPv4"},
@@ -116,6 +120,7 @@ weir_config_init(struct weir_config *config)
     strcpy(config->data, "weir-data");
     strcpy(config->http_address, "127.0.0.1");
     config->http_port = 9880;
+    config->http_answers_max = 64 * MIB;
     config->listeners[0] = (struct weir_config_listener){.proto = WEIR_CONFIG_INFLUX,
         .transport = WEIR_CONFIG_UDP,
         .port = 8089,
@@ -296,10 +301,10 @@ check_listeners(const struct weir_config *config)
         const struct weir_config_listener *a = &config->listeners[i];
         if (a->transport == WEIR_CONFIG_TCP && a->port == config->http_port &&
             strcmp(a->address, config->http_address) == 0) {
-            if (rank(config->origin.listener_lines[i]) >= rank(key_line(config, "http")))
+            if (rank(config->origin.listener_lines[i]) >= rank(key_line(config, "http.address")))
                 return fail_listener(config, i, "the HTTP API's already");
-            return FAIL_KEY(config, "http", "%s port %u is a listener's already", a->address,
-                a->port);
+            return FAIL_KEY(config, "http.address", "%s port %u is a listener's already",
+                a->address, a->port);
         }
         for (uint32_t j = 0; j < i; j++) {
             const struct weir_config_listener *b = &config->listeners[j];

@@ -18,6 +18,8 @@
 #define WEIR_CONFIG_PORTS_MAX 8
 #define WEIR_CONFIG_SOURCES_MAX 64
 #define WEIR_CONFIG_PATH_MAX 1024
+#define WEIR_CONFIG_HOSTS_MAX 16
+#define WEIR_CONFIG_HOST_SIZE 256 /* a DNS name is shorter */
 
 /* as enum weir_proto */
 enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE, WEIR_CONFIG_WEIR };
@@ -54,6 +56,9 @@ struct weir_config {
     char data[WEIR_CONFIG_PATH_MAX];
     char http_address[64];
     uint16_t http_port; /* 0: no HTTP */
+    char http_hosts[WEIR_CONFIG_HOSTS_MAX][WEIR_CONFIG_HOST_SIZE]; /* controlplane/http_host.h */
+    uint32_t http_host_count;
+    uint64_t http_answers_max; /* bytes */
     struct weir_config_listener listeners[WEIR_CONFIG_LISTENERS_MAX];
     uint32_t listener_count;
     bool ipv6_only; /* [::] takes no IPv4 */

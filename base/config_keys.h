@@ -15,6 +15,7 @@ enum config_kind {
     CONFIG_LISTENERS,
     CONFIG_PORTS,
     CONFIG_CORES,
+    CONFIG_HOSTS,
     CONFIG_SOURCES,
     CONFIG_BOOL,
     CONFIG_U32,
@@ -67,6 +68,7 @@ enum weir_err config_parse_choice(const char *text, const char *const *names, ui
 /* Decimal, underscores between digits allowed, within least and most. */
 enum weir_err config_parse_count(const char *text, uint64_t least, uint64_t most, uint64_t *out)
     WEIR_MUST_USE;
+enum weir_err config_add_host(struct weir_config *config, const char *text) WEIR_MUST_USE;
 enum weir_err config_add_core(struct weir_config *config, const char *text) WEIR_MUST_USE;
 enum weir_err config_add_port(struct weir_config *config, const char *text) WEIR_MUST_USE;
 enum weir_err config_add_listener(struct weir_config *config,

@@ -160,6 +160,24 @@ apply_sources(struct weir_config *config, const char *value)
     return err;
 }
 
+/* weir.example.com,.example.org or none */
+static enum weir_err
+apply_hosts(struct weir_config *config, const char *value)
+{
+    char list[WEIR_CONFIG_HOSTS_MAX * WEIR_CONFIG_HOST_SIZE];
+    if (strlen(value) >= sizeof list)
+        return weir_fail(WEIR_INVALID, 0, "the list is too long");
+    strcpy(list, value);
+    config_list_clear(config, CONFIG_HOSTS);
+    if (strcmp(list, "none") == 0)
+        return WEIR_OK;
+    char *rest = list;
+    enum weir_err err = WEIR_OK;
+    for (char *item; err == WEIR_OK && (item = strsep(&rest, ",")) != NULL;)
+        err = config_add_host(config, item);
+    return err;
+}
+
 static const struct config_key *
 find_option(const char *name)
 {
@@ -198,6 +216,8 @@ apply_key(struct options *options, const struct config_key *key, const char *val
         return apply_cores(options->config, value);
     if (key->kind == CONFIG_SOURCES)
         return apply_sources(options->config, value);
+    if (key->kind == CONFIG_HOSTS)
+        return apply_hosts(options->config, value);
     return config_key_set(options->config, key, value);
 }
 

@@ -292,6 +292,9 @@ config_list_clear(struct weir_config *config, enum config_kind kind)
     } else if (kind == CONFIG_PORTS) {
         memset(config->ports, 0, sizeof config->ports);
         config->port_count = 0;
+    } else if (kind == CONFIG_HOSTS) {
+        memset(config->http_hosts, 0, sizeof config->http_hosts);
+        config->http_host_count = 0;
     } else if (kind == CONFIG_SOURCES) {
         memset(config->trusted_sources, 0, sizeof config->trusted_sources);
         config->trusted_source_count = 0;
@@ -299,6 +302,27 @@ config_list_clear(struct weir_config *config, enum config_kind kind)
         memset(config->cores, 0, sizeof config->cores);
         config->core_count = 0;
     }
+}
+
+/* "*", ".example.com" for what is below it, or a name. */
+enum weir_err
+config_add_host(struct weir_config *config, const char *text)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t size = strlen(text);
+    if (config->http_host_count == WEIR_CONFIG_HOSTS_MAX)
+        return weir_fail(WEIR_INVALID, 0, "more than %d names", WEIR_CONFIG_HOSTS_MAX);
+    bool name = size > 0 && size < WEIR_CONFIG_HOST_SIZE && strspn(text, allowed) == size &&
+        strstr(text, "..") == NULL && strcmp(text, ".") != 0;
+    if (!name && strcmp(text, "*") != 0)
+        return weir_fail(WEIR_INVALID, 0,
+            "'%s' is no name like weir.example.com, .example.com for all below it, or *", text);
+    char *host = config->http_hosts[config->http_host_count++];
+    memset(host, 0, WEIR_CONFIG_HOST_SIZE);
+    for (size_t i = 0; i < size; i++) /* names are equal whatever their case */
+        host[i] = (char)tolower((unsigned char)text[i]);
+    return WEIR_OK;
 }
 
 enum weir_err

@@ -188,6 +188,7 @@ load_item(struct loader *loader, const struct config_key *key, const yaml_node_t
         return WEIR_INVALID;
     enum weir_err err = key->kind == CONFIG_PORTS ? config_add_port(loader->config, text)
         : key->kind == CONFIG_SOURCES             ? config_add_source(loader->config, text)
+        : key->kind == CONFIG_HOSTS               ? config_add_host(loader->config, text)
                                                   : config_add_core(loader->config, text);
     if (err != WEIR_OK)
         return fail_value(loader, node, key->path);
@@ -216,7 +217,15 @@ static bool
 is_list(const struct config_key *key)
 {
     return key->kind == CONFIG_LISTENERS || key->kind == CONFIG_PORTS ||
-           key->kind == CONFIG_CORES || key->kind == CONFIG_SOURCES;
+           key->kind == CONFIG_CORES || key->kind == CONFIG_SOURCES ||
+           key->kind == CONFIG_HOSTS;
+}
+
+/* `http: ADDR:PORT` is short for the section with its address alone. */
+static const struct config_key *
+find_key(const char *path)
+{
+    return config_key_find(strcmp(path, "http") == 0 ? "http.address" : path);
 }
 
 static enum weir_err
@@ -224,7 +233,7 @@ load_key(struct loader *loader, const yaml_node_pair_t *pair, const char *path)
 {
     const yaml_node_t *at = node_of(loader, pair->key);
     const yaml_node_t *node = node_of(loader, pair->value);
-    const struct config_key *key = config_key_find(path);
+    const struct config_key *key = find_key(path);
     if (key == NULL)
         return fail_unknown(loader, at, path);
     if (loader->named[key - config_keys])
@@ -271,7 +280,9 @@ load_root(struct loader *loader)
     for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top; pair++) {
         enum weir_err err = entry_key(loader, pair, "", path);
-        if (err == WEIR_OK && is_section(path))
+        bool is_short = err == WEIR_OK && find_key(path) != NULL &&
+            node_of(loader, pair->value)->type == YAML_SCALAR_NODE;
+        if (err == WEIR_OK && is_section(path) && !is_short)
             err = load_section(loader, path, node_of(loader, pair->value));
         else if (err == WEIR_OK)
             err = load_key(loader, pair, path);
@@ -384,11 +395,14 @@ print_list(const struct weir_config *config, const struct config_key *key, const
     fprintf(out, "%s: [", name);
     uint32_t count = key->kind == CONFIG_PORTS ? config->port_count
         : key->kind == CONFIG_SOURCES          ? config->trusted_source_count
+        : key->kind == CONFIG_HOSTS            ? config->http_host_count
                                                : config->core_count;
     for (uint32_t i = 0; i < count; i++) {
         fputs(i > 0 ? ", " : "", out);
         if (key->kind == CONFIG_PORTS)
             print_quoted(config->ports[i], out);
+        else if (key->kind == CONFIG_HOSTS)
+            print_quoted(config->http_hosts[i], out);
         else if (key->kind == CONFIG_SOURCES)
             print_source(&config->trusted_sources[i], out);
         else

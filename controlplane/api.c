@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "controlplane/catalog.h"
+#include "controlplane/encoding.h"
 #include "controlplane/exposition.h"
 #include "controlplane/health.h"
 #include "controlplane/http.h"
@@ -63,8 +64,9 @@ respond_text(struct weir_http_request *request, int status, const char *type,
         weir_text_clear(text);
         weir_error_write(text, false, status, "not enough memory for this answer", NULL, 0);
     }
+    bool gzip = weir_http_request_head(request)->gzip && weir_text_gzip(text, NULL, NULL);
     weir_http_respond(request, &(struct weir_http_response){.status = status,
-        .content_type = type, .data = text->data, .size = text->size,
+        .content_type = type, .data = text->data, .size = text->size, .gzip = gzip,
         .retry_after_s = status == WEIR_STATUS_UNAVAILABLE ? 1 : 0});
 }
 
@@ -194,7 +196,20 @@ handle_landing(struct weir_api *api, struct weir_http_request *request)
     (void)api;
     weir_text_init(&text, TEXT_MAX);
     weir_text_puts(&text, weir_landing_page);
-    respond_text(request, WEIR_STATUS_OK, HTML, &text);
+    bool gzip = weir_http_request_head(request)->gzip && weir_text_gzip(&text, NULL, NULL);
+    weir_http_respond(request, &(struct weir_http_response){
+        .status = text.full ? WEIR_STATUS_INTERNAL : WEIR_STATUS_OK, .content_type = HTML,
+        .data = text.data, .size = text.size, .gzip = gzip,
+        .security_policy = weir_landing_policy});
+}
+
+/* Browsers ask for it beside each page. */
+static void
+handle_icon(struct weir_api *api, struct weir_http_request *request)
+{
+    (void)api;
+    weir_http_respond(request,
+        &(struct weir_http_response){.status = WEIR_STATUS_NO_CONTENT, .content_type = PLAIN});
 }
 
 static void
@@ -297,6 +312,7 @@ handle_query(struct weir_api *api, struct weir_http_request *request, enum weir_
     }
     query->job.run = with->run;
     query->job.prometheus = with->prometheus;
+    query->job.gzip = weir_http_request_head(request)->gzip;
     query->job.user = query;
     query->endpoint = endpoint;
     query->request = request;
@@ -331,7 +347,7 @@ finish_query(struct weir_api *api, struct query *query)
             weir_mono_ns() - query->job.submitted_ns);
         weir_http_respond(query->request, &(struct weir_http_response){
             .status = query->job.status, .content_type = JSON, .data = query->job.answer.data,
-            .size = query->job.answer.size,
+            .size = query->job.answer.size, .gzip = query->job.gzip,
             .retry_after_s = query->job.status == WEIR_STATUS_UNAVAILABLE ? 1 : 0});
         query->job.answer = (struct weir_text){0}; /* the server's now */
     }
@@ -389,6 +405,14 @@ endpoint_of(struct weir_http_span path)
     return WEIR_ENDPOINT_COUNT;
 }
 
+/* What tells how the instance is is answered whatever else goes on. */
+static bool
+is_vital(const struct weir_http_head *head)
+{
+    return path_is(head->path, "/healthz") || path_is(head->path, "/metrics") ||
+        path_is(head->path, "/-/ready") || path_is(head->path, "/-/healthy");
+}
+
 static void
 on_request(void *context, struct weir_http_request *request)
 {
@@ -397,7 +421,8 @@ on_request(void *context, struct weir_http_request *request)
         void (*handle)(struct weir_api *api, struct weir_http_request *request);
     } pages[] = {{"/", handle_landing}, {"/metrics", handle_metrics}, {"/healthz", handle_health},
         {"/-/healthy", handle_healthy}, {"/-/ready", handle_ready},
-        {"/api/v1/senders", handle_senders}, {"/api/v1/rejected", handle_rejected}};
+        {"/favicon.ico", handle_icon}, {"/api/v1/senders", handle_senders},
+        {"/api/v1/rejected", handle_rejected}};
     struct weir_api *api = context;
     const struct weir_http_head *head = weir_http_request_head(request);
     bool reads = head->method == WEIR_HTTP_GET || head->method == WEIR_HTTP_HEAD;
@@ -437,16 +462,18 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
         return weir_fail(WEIR_NOMEM, 0, "api");
     api->options = *options;
     (void)weir_tsc_hz(); /* the first call measures; /metrics is not to wait for it */
-    struct weir_http_events events = {on_request, on_gone, api};
+    struct weir_http_options http = {.events = {on_request, on_gone, is_vital, api},
+        .trusted = options->trusted, .answers_max = options->answers_max};
+    weir_http_hosts_init(&http.hosts, options->hosts, options->host_count);
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,
         .limits = options->limits, .open = options->open, .opened = options->opened,
         .limits_now = options->limits_now, .open_context = options->open_context};
-    int fd = options->listen_fd;
-    enum weir_err err =
-        fd > 0 ? WEIR_OK : weir_http_listen(options->address, options->port, false, &fd);
+    http.listen_fd = options->listen_fd;
+    enum weir_err err = http.listen_fd > 0
+        ? WEIR_OK : weir_http_listen(options->address, options->port, false, &http.listen_fd);
     /* the port before the pool: `opened` says that both are there */
     if (err == WEIR_OK)
-        err = weir_http_open(options->base, fd, &events, &api->http);
+        err = weir_http_open(options->base, &http, &api->http);
     if (err == WEIR_OK)
         err = weir_pool_new(&pool, &api->pool);
     if (err == WEIR_OK) {

@@ -10,6 +10,8 @@
 #ifndef WEIR_CONTROLPLANE_API_H
 #define WEIR_CONTROLPLANE_API_H
 
+#include "base/config.h"
+#include "base/peer.h"
 #include "base/shared.h"
 #include "controlplane/pool.h"
 
@@ -29,6 +31,10 @@ struct weir_api_options {
     uint16_t port;       /* 0: any */
     uint32_t threads;    /* of queries; weir_api_threads() */
     struct weir_limits limits;
+    uint64_t answers_max; /* http.answers_max */
+    const char (*hosts)[WEIR_CONFIG_HOST_SIZE]; /* http.hosts; borrowed, as the next */
+    uint32_t host_count;
+    struct weir_prefixes trusted; /* sources that no share bounds */
     struct weir_shared *shared; /* NULL on a stopped instance */
     bool admin;          /* /api/v1/rejected answers other machines too */
     weir_pool_open_fn *open;    /* called by the pool's threads */

@@ -15,9 +15,9 @@ size_t
 weir_call_answer_max(const struct weir_limits *limits)
 {
     uint64_t points = limits->points_max;
-    if (points > (SIZE_MAX - LABELS_BYTES) / POINT_BYTES)
-        return SIZE_MAX;
-    return LABELS_BYTES + points * POINT_BYTES;
+    uint64_t bytes = points > (SIZE_MAX - LABELS_BYTES) / POINT_BYTES
+        ? SIZE_MAX : LABELS_BYTES + points * POINT_BYTES;
+    return limits->answer_max != 0 && limits->answer_max < bytes ? limits->answer_max : bytes;
 }
 
 /* errorType of Prometheus's API. */
@@ -140,6 +140,9 @@ weir_call_full(struct weir_call *call, const char *remedy)
     if (call->answer.no_memory)
         weir_call_fail_err(call, weir_fail(WEIR_NOMEM, 0, "answer of more than %zu bytes",
             call->answer.size));
+    else if (call->answer.size_max == call->limits->answer_max)
+        weir_call_limit(call, "http.answers_max", call->limits->answer_max,
+            "the answer grew too large: %s", remedy);
     else
         weir_call_limit(call, "query.points_max", call->limits->points_max,
             "the answer grew too large: %s", remedy);
@@ -158,6 +161,13 @@ weir_call_check(void *context)
         "series; the limit is query.timeout = %" PRIu32 "ms", call->limits->timeout_ms);
     put_error(call, WEIR_STATUS_LIMIT, message, "query.timeout", call->limits->timeout_ms);
     return WEIR_LIMIT;
+}
+
+enum weir_err
+weir_call_check_cancelled(void *context)
+{
+    const struct weir_call *call = context;
+    return atomic_load_explicit(call->cancelled, memory_order_relaxed) ? WEIR_END : WEIR_OK;
 }
 
 enum weir_err

@@ -20,6 +20,7 @@
 /* Statuses of this API; RFC 9110 says what they mean. */
 enum weir_status {
     WEIR_STATUS_OK = 200,
+    WEIR_STATUS_NO_CONTENT = 204,
     WEIR_STATUS_BAD_REQUEST = 400,
     WEIR_STATUS_FORBIDDEN = 403,
     WEIR_STATUS_NOT_FOUND = 404,
@@ -29,6 +30,7 @@ enum weir_status {
     WEIR_STATUS_URI_SIZE = 414,
     WEIR_STATUS_MEDIA_TYPE = 415,
     WEIR_STATUS_EXPECTATION = 417,
+    WEIR_STATUS_MISDIRECTED = 421,
     WEIR_STATUS_LIMIT = 422,
     WEIR_STATUS_HEADER_SIZE = 431,
     WEIR_STATUS_INTERNAL = 500,
@@ -37,12 +39,13 @@ enum weir_status {
     WEIR_STATUS_VERSION = 505,
 };
 
-/* Settings query.* of weir.yaml. */
+/* Settings of weir.yaml. */
 struct weir_limits {
     uint32_t series_max;
     uint64_t points_max;
     uint64_t samples_max;
     uint32_t timeout_ms;
+    uint64_t answer_max; /* http.answers_max: an answer has to fit in there; 0: no bound */
 };
 
 #define WEIR_CALL_WARNING_MAX 256
@@ -66,7 +69,7 @@ struct weir_call {
     struct weir_text answer;
 };
 
-/* Bytes an answer may take under these limits: 64 a point, and room for labels. */
+/* Bytes an answer may take under these limits: 64 a point, and room for labels, or answer_max. */
 size_t weir_call_answer_max(const struct weir_limits *limits);
 
 /* Puts an error in the place of the answer. */
@@ -90,6 +93,9 @@ void weir_call_fail_err(struct weir_call *call, enum weir_err err);
  * error is in place then). Reads the clock: call it once every some dozen steps. A
  * weir_reader_check_fn. */
 enum weir_err weir_call_check(void *call) WEIR_MUST_USE;
+
+/* WEIR_END where the asker is gone; an answer that is there is not spoilt for want of time. */
+enum weir_err weir_call_check_cancelled(void *call) WEIR_MUST_USE;
 
 /* Samples or series between checks: a look at the clock costs 25 ns and a series more. */
 #define WEIR_CALL_CHECK_INTERVAL 64

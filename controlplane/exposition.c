@@ -320,6 +320,15 @@ write_control(struct weir_text *text, const struct weir_exposition *from)
         http->connections_total);
     write_value(text, "weir_http_connections_refused_total", "counter",
         "HTTP connections refused at the limit.", http->connections_refused);
+    write_header(text, "weir_http_connections_cut_total", "counter",
+        "HTTP connections closed to make room, or because an answer was not read in time.");
+    weir_text_format(text, "weir_http_connections_cut_total{reason=\"idle\"} %" PRIu64 "\n"
+        "weir_http_connections_cut_total{reason=\"slow\"} %" PRIu64 "\n",
+        http->connections_cut_idle, http->connections_cut_slow);
+    write_value(text, "weir_http_answers_bytes", "gauge",
+        "Answers that their clients have not read yet.", http->answers_bytes);
+    write_value(text, "weir_http_answers_refused_total", "counter",
+        "Answers refused for want of room.", http->answers_refused);
     write_value(text, "weir_http_clients_gone_total", "counter",
         "HTTP requests whose client did not wait for the answer.", http->gone);
     write_value(text, "weir_queries_waiting", "gauge", "Queries in the queue.",

@@ -1,9 +1,9 @@
-#include "controlplane/http.h"
-
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/peer.h"
 #include "controlplane/call.h"
+#include "controlplane/encoding.h"
+#include "controlplane/http_parts.h"
 #include "controlplane/text.h"
 
 #include <arpa/inet.h>
@@ -11,6 +11,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <poll.h>
@@ -23,49 +24,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NS_PER_MS INT64_C(1000000)
 #define ERROR_SIZE_MAX 4096
+/* Of an answer that says nothing else: nothing it holds is run or loaded, or framed by another. */
+#define SECURITY_POLICY "default-src 'none'; frame-ancestors 'none'"
 /* All sixteen bits: also a method that evhttp does not know (its bit 15) gets our 405, and not a
  * page of evhttp's. */
 #define METHODS_ALL 0xffff
 
-enum state { READING, HANDLING, WRITING, ENDED };
-
-struct connection;
-
-struct weir_http_request {
-    struct connection *connection;
-    struct evhttp_request *from; /* NULL where there is no request */
-    struct weir_http_head head;
-    bool last; /* close after the answer: where the next request begins is in doubt */
-    void *user;
-};
-
-struct connection {
-    struct weir_http *http;
-    struct connection *next;
-    struct bufferevent *socket; /* evhttp's; the reference of ours is released by release */
-    enum state state;
-    bool refused;     /* past the bound: is told so, and closed */
-    int64_t begun_ns; /* first byte of the request at hand; 0: none yet */
-    int64_t since_ns; /* the client's side was seen shut, or the connection ended; 0: not yet */
-    struct weir_http_request request;
-};
-
-struct weir_http {
-    struct evhttp *server;
-    struct evconnlistener *listener; /* the server's */
-    struct event *tick;
-    struct weir_http_events events;
-    struct connection *connections;
-    uint32_t refusals; /* of them: refused */
-    uint32_t connections_max; /* and refusals_max: as the limit of open files allows */
-    uint32_t refusals_max;
-    struct weir_http_stats stats;
-};
-
 static void
-forget_request(struct connection *connection)
+forget_request(struct weir_http_connection *connection)
 {
     connection->request = (struct weir_http_request){.connection = connection};
 }
@@ -73,20 +40,29 @@ forget_request(struct connection *connection)
 static void
 free_answer(const void *data, size_t size, void *context)
 {
-    (void)size;
-    (void)context;
+    weir_http_unhold(context, size);
     free((void *)(uintptr_t)data);
+}
+
+static void
+enter(struct weir_http_connection *connection, enum weir_http_state state)
+{
+    connection->state = state;
+    connection->state_ns = weir_mono_ns();
 }
 
 /* The answer is with the kernel: what follows is another request. */
 static void
 on_complete(struct evhttp_request *from, void *context)
 {
-    struct connection *connection = context;
+    struct weir_http_connection *connection = context;
     (void)from;
     bool more = evbuffer_get_length(bufferevent_get_input(connection->socket)) > 0;
-    connection->state = READING;
-    connection->begun_ns = more ? weir_mono_ns() : 0;
+    enter(connection, READING);
+    connection->begun_ns = more ? connection->state_ns : 0;
+    connection->answer_size = 0;
+    connection->line_seen = false;
+    weir_http_look_at_line(connection);
 }
 
 static void
@@ -94,11 +70,19 @@ add_headers(const struct weir_http_request *request, const struct weir_http_resp
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request->from);
     char number[24];
-    evhttp_add_header(headers, "Content-Type", response->content_type);
-    snprintf(number, sizeof number, "%zu", response->size);
-    evhttp_add_header(headers, "Content-Length", number);
+    if (response->status != WEIR_STATUS_NO_CONTENT) {
+        evhttp_add_header(headers, "Content-Type", response->content_type);
+        snprintf(number, sizeof number, "%zu", response->size);
+        evhttp_add_header(headers, "Content-Length", number);
+    }
+    if (response->gzip)
+        evhttp_add_header(headers, "Content-Encoding", "gzip");
+    /* of every answer, since it would be another for another client */
+    evhttp_add_header(headers, "Vary", "Accept-Encoding");
     evhttp_add_header(headers, "Cache-Control", "no-store");
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    evhttp_add_header(headers, "Content-Security-Policy",
+        response->security_policy != NULL ? response->security_policy : SECURITY_POLICY);
     if (response->allow != NULL)
         evhttp_add_header(headers, "Allow", response->allow);
     if (response->retry_after_s > 0) {
@@ -109,24 +93,39 @@ add_headers(const struct weir_http_request *request, const struct weir_http_resp
         evhttp_add_header(headers, "Connection", "close");
 }
 
-void
-weir_http_respond(struct weir_http_request *request, const struct weir_http_response *response)
+/* Hands the body to evhttp, without a copy. False where memory is short: the client sees the answer
+ * cut. */
+static bool
+add_body(struct weir_http_request *request, const struct weir_http_response *response)
 {
-    struct connection *connection = request->connection;
+    struct evbuffer *out = evhttp_request_get_output_buffer(request->from);
+    struct weir_http_held *held = weir_http_hold(request->connection, response->size);
+    if (held == NULL) {
+        free(response->data);
+        return false;
+    }
+    if (evbuffer_add_reference(out, response->data, response->size, free_answer, held) == 0)
+        return true;
+    free_answer(response->data, response->size, held);
+    return false;
+}
+
+static void
+send_answer(struct weir_http_request *request, const struct weir_http_response *response)
+{
+    struct weir_http_connection *connection = request->connection;
     struct evhttp_request *from = request->from;
-    struct evbuffer *out = evhttp_request_get_output_buffer(from);
-    WEIR_ASSERT(connection->state == HANDLING);
     bool open = evhttp_request_get_connection(from) != NULL;
-    bool body = response->size > 0 && request->head.method != WEIR_HTTP_HEAD;
-    if (!body ||
-        evbuffer_add_reference(out, response->data, response->size, free_answer, NULL) != 0) {
-        request->last |= body; /* out of memory: the client sees the answer cut */
+    if (response->size > 0 && request->head.method != WEIR_HTTP_HEAD) {
+        connection->answer_size = response->size;
+        request->last |= !add_body(request, response);
+    } else {
         free(response->data);
     }
     connection->http->stats.gone += !open;
     connection->http->stats.responses[response->status / 100 % 6] += open;
     add_headers(request, response);
-    connection->state = WRITING;
+    enter(connection, WRITING);
     connection->since_ns = 0;
     forget_request(connection);
     evhttp_request_set_on_complete_cb(from, on_complete, connection);
@@ -142,23 +141,41 @@ refuse(struct weir_http_request *request, int status, const char *reason)
     struct weir_text text;
     weir_text_init(&text, ERROR_SIZE_MAX);
     weir_error_write(&text, false, status, reason, NULL, 0);
-    request->last = true;
-    weir_http_respond(request, &(struct weir_http_response){.status = status,
+    send_answer(request, &(struct weir_http_response){.status = status,
         .content_type = "application/json", .data = text.data, .size = text.size,
         .retry_after_s = status == WEIR_STATUS_UNAVAILABLE ? 1 : 0});
 }
 
+void
+weir_http_respond(struct weir_http_request *request, const struct weir_http_response *response)
+{
+    struct weir_http_connection *connection = request->connection;
+    struct weir_http *http = connection->http;
+    WEIR_ASSERT(connection->state == HANDLING);
+    bool body = response->size > 0 && request->head.method != WEIR_HTTP_HEAD;
+    if (!body || response->size <= WEIR_HTTP_SMALL || http->options.events.vital(&request->head) ||
+        weir_http_make_room(connection, response->size)) {
+        send_answer(request, response);
+        return;
+    }
+    free(response->data);
+    http->stats.answers_refused++;
+    refuse(request, WEIR_STATUS_UNAVAILABLE, "too many answers wait for slow readers, or too many "
+        "of this client's: ask for less, or come back; the limit is http.answers_max");
+}
+
 /* The request under way has nobody to answer. */
 static void
-abandon(struct connection *connection)
+abandon(struct weir_http_connection *connection)
 {
     struct weir_http *http = connection->http;
     struct evhttp_request *from = connection->request.from;
     struct evhttp_connection *open = evhttp_request_get_connection(from);
     http->stats.gone++;
-    http->events.gone(http->events.context, &connection->request);
+    http->options.events.gone(http->options.events.context, &connection->request);
     forget_request(connection);
-    connection->state = WRITING;
+    enter(connection, WRITING);
+    connection->open = NULL;
     if (open != NULL)
         evhttp_connection_free(open); /* and its request */
     else
@@ -186,6 +203,19 @@ span_of(const char *text)
     return (struct weir_http_span){text != NULL ? text : "", text != NULL ? strlen(text) : 0};
 }
 
+static bool
+wants_gzip(struct evhttp_request *from)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(from);
+    const struct evkeyval *header;
+    struct weir_codings codings;
+    weir_codings_init(&codings);
+    for (header = headers->tqh_first; header != NULL; header = header->next.tqe_next)
+        if (strcasecmp(header->key, "Accept-Encoding") == 0)
+            weir_codings_add(&codings, header->value);
+    return weir_codings_want_gzip(&codings);
+}
+
 static void
 read_head(struct evhttp_request *from, struct weir_http_head *head)
 {
@@ -197,44 +227,16 @@ read_head(struct evhttp_request *from, struct weir_http_head *head)
     head->query = span_of(evhttp_uri_get_query(uri));
     head->content_type = span_of(type);
     head->content_type.size = strcspn(head->content_type.at, "; \t");
+    head->minor_version = from->minor;
+    head->gzip = wants_gzip(from);
 }
 
-/* evhttp takes requests whose end another reader might see elsewhere, by which requests are
- * smuggled past a proxy (RFC 9112, section 11.2). Returns the status to refuse them with, or 0. */
-static int
-check_framing(struct weir_http_request *request, const char **reason)
-{
-    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->from);
-    const struct evkeyval *header;
-    int lengths = 0;
-    int codings = 0;
-    for (header = headers->tqh_first; header != NULL; header = header->next.tqe_next) {
-        *reason = "a header's name is empty or holds a blank";
-        if (header->key[0] == '\0' || strpbrk(header->key, " \t") != NULL)
-            return WEIR_STATUS_BAD_REQUEST;
-        lengths += strcasecmp(header->key, "Content-Length") == 0;
-        if (strcasecmp(header->key, "Transfer-Encoding") != 0)
-            continue;
-        codings++;
-        *reason = "of transfer codings this server knows only chunked";
-        if (strcasecmp(header->value, "chunked") != 0)
-            return WEIR_STATUS_NOT_IMPLEMENTED;
-    }
-    *reason = "the length of the body is given more than once";
-    if (lengths + codings > 1)
-        return WEIR_STATUS_BAD_REQUEST;
-    /* evhttp reads no body with some methods, and would take it for the next request */
-    enum weir_http_method method = request->head.method;
-    request->last = lengths + codings > 0 && method != WEIR_HTTP_GET && method != WEIR_HTTP_POST;
-    return 0;
-}
-
-static struct connection *
+static struct weir_http_connection *
 connection_of(const struct weir_http *http, struct evhttp_request *from)
 {
     const struct bufferevent *socket =
         evhttp_connection_get_bufferevent(evhttp_request_get_connection(from));
-    struct connection *connection = http->connections;
+    struct weir_http_connection *connection = http->connections;
     while (connection != NULL && connection->socket != socket)
         connection = connection->next;
     return connection;
@@ -245,7 +247,7 @@ static void
 on_request(struct evhttp_request *from, void *context)
 {
     struct weir_http *http = context;
-    struct connection *connection = connection_of(http, from);
+    struct weir_http_connection *connection = connection_of(http, from);
     const char *reason;
     if (connection == NULL) { /* there was no memory to record it */
         evhttp_send_error(from, HTTP_SERVUNAVAIL, NULL);
@@ -254,44 +256,64 @@ on_request(struct evhttp_request *from, void *context)
     struct weir_http_request *request = &connection->request;
     WEIR_ASSERT(connection->state == READING && request->from == NULL);
     request->from = from;
-    connection->state = HANDLING;
+    enter(connection, HANDLING);
     connection->begun_ns = 0;
+    connection->open = evhttp_request_get_connection(from);
+    weir_http_identify(connection);
     read_head(from, &request->head);
-    int status = check_framing(request, &reason);
-    if (connection->refused)
-        refuse(request, WEIR_STATUS_UNAVAILABLE, "too many connections");
-    else if (strlen(evhttp_request_get_uri(from)) > WEIR_HTTP_URI_MAX)
-        refuse(request, WEIR_STATUS_URI_SIZE, "the URI is longer than 8192 bytes");
-    else if (status != 0)
+    /* evhttp answers in the version it has read: one that is none, or later, is answered in 1.1 */
+    from->major = 1;
+    if (!connection->line_good || from->minor > 1)
+        from->minor = 1;
+    int status = weir_http_check_request(request, &reason);
+    if (status != 0) {
+        request->last = true; /* where the next request begins is in doubt */
         refuse(request, status, reason);
+        return;
+    }
+    request->last |= weir_http_refused(connection);
+    if (weir_http_refused(connection) && !http->options.events.vital(&request->head))
+        refuse(request, WEIR_STATUS_UNAVAILABLE, "too many connections");
     else
-        http->events.handle(http->events.context, request);
+        http->options.events.handle(http->options.events.context, request);
 }
 
 static void
 on_input(struct evbuffer *input, const struct evbuffer_cb_info *change, void *context)
 {
-    struct connection *connection = context;
+    struct weir_http_connection *connection = context;
     (void)input;
-    if (connection->state == READING && connection->begun_ns == 0 && change->n_added > 0)
+    if (connection->state != READING || change->n_added == 0)
+        return;
+    if (connection->begun_ns == 0)
         connection->begun_ns = weir_mono_ns();
+    weir_http_identify(connection);
+    weir_http_look_at_line(connection);
 }
 
 /* Has evhttp let go of the connection? It frees the bufferevent then, which clears the callbacks
  * at once and all else with our reference. */
-static bool
-has_ended(const struct connection *connection)
+bool
+weir_http_has_ended(const struct weir_http_connection *connection)
 {
     bufferevent_event_cb on_event;
     bufferevent_getcb(connection->socket, NULL, NULL, &on_event, NULL);
     return on_event == NULL;
 }
 
+void
+weir_http_drop_output(struct weir_http_connection *connection)
+{
+    struct evbuffer *output = bufferevent_get_output(connection->socket);
+    evbuffer_unfreeze(output, 1); /* the bufferevent alone takes from it otherwise */
+    evbuffer_drain(output, evbuffer_get_length(output));
+}
+
 /* POLLRDHUP where the client has shut its side, POLLERR or POLLHUP where the connection broke.
  * RULE: poll and not an event with EV_CLOSED: libevent 2.1 does not report a reset as EV_CLOSED,
  * and would spin on it. */
 static short
-client_state(const struct connection *connection)
+client_state(const struct weir_http_connection *connection)
 {
     struct pollfd look = {.fd = bufferevent_getfd(connection->socket), .events = POLLRDHUP};
     return look.fd >= 0 && poll(&look, 1, 0) > 0 ? look.revents : 0;
@@ -299,7 +321,7 @@ client_state(const struct connection *connection)
 
 /* Is the client of the request under way gone? */
 static bool
-client_gone(struct connection *connection, int64_t now_ns)
+client_gone(struct weir_http_connection *connection, int64_t now_ns)
 {
     short state = client_state(connection);
     if ((state & (POLLERR | POLLHUP)) != 0)
@@ -308,32 +330,39 @@ client_gone(struct connection *connection, int64_t now_ns)
         return false;
     if (connection->since_ns == 0)
         connection->since_ns = now_ns;
-    return now_ns - connection->since_ns >= WEIR_HTTP_HALF_CLOSED_MS * NS_PER_MS;
+    return now_ns - connection->since_ns >= WEIR_HTTP_HALF_CLOSED_MS * WEIR_HTTP_NS_PER_MS;
 }
 
 static bool
-linger(struct connection *connection, int64_t now_ns)
+linger(struct weir_http_connection *connection, int64_t now_ns)
 {
     struct evbuffer *input = bufferevent_get_input(connection->socket);
     if (connection->state != ENDED)
         connection->since_ns = now_ns;
     connection->state = ENDED;
     evbuffer_drain(input, evbuffer_get_length(input));
-    return client_state(connection) == 0 && bufferevent_getfd(connection->socket) >= 0 &&
-        now_ns - connection->since_ns < WEIR_HTTP_LINGER_MS * NS_PER_MS;
+    weir_http_drop_output(connection);
+    return !connection->leaving && client_state(connection) == 0 &&
+        bufferevent_getfd(connection->socket) >= 0 &&
+        now_ns - connection->since_ns < WEIR_HTTP_LINGER_MS * WEIR_HTTP_NS_PER_MS;
 }
 
 /* Looks after one connection. False where its record can go. */
 static bool
-tend(struct connection *connection, int64_t now_ns)
+tend(struct weir_http_connection *connection, int64_t now_ns)
 {
     if (connection->state == HANDLING &&
-        (has_ended(connection) || client_gone(connection, now_ns)))
+        (weir_http_has_ended(connection) || client_gone(connection, now_ns)))
         abandon(connection);
-    if (has_ended(connection))
+    if (weir_http_has_ended(connection))
         return linger(connection, now_ns);
-    int64_t limit_ns = connection->refused ? WEIR_HTTP_REFUSAL_MS * NS_PER_MS
-                                           : WEIR_HTTP_REQUEST_S * 1000 * NS_PER_MS;
+    if (weir_http_too_slow(connection, now_ns)) {
+        weir_http_cut(connection);
+        return false;
+    }
+    bool refused = weir_http_refused(connection);
+    int64_t limit_ns = refused ? WEIR_HTTP_REFUSAL_MS * WEIR_HTTP_NS_PER_MS
+                               : WEIR_HTTP_REQUEST_S * 1000 * WEIR_HTTP_NS_PER_MS;
     if (connection->state == READING && connection->begun_ns != 0 &&
         now_ns - connection->begun_ns >= limit_ns)
         /* evhttp meets the end of the connection and closes it */
@@ -342,11 +371,14 @@ tend(struct connection *connection, int64_t now_ns)
 }
 
 static void
-release(struct connection *connection)
+release(struct weir_http_connection *connection)
 {
     struct weir_http *http = connection->http;
-    http->refusals -= connection->refused;
+    http->reserves -= connection->reserve;
+    http->leaving -= connection->leaving;
     http->stats.connections--;
+    weir_http_forget_owner(connection);
+    weir_http_drop_output(connection); /* now: libevent frees the buffer later */
     evbuffer_remove_cb(bufferevent_get_input(connection->socket), on_input, connection);
     bufferevent_decref(connection->socket);
     free(connection);
@@ -356,9 +388,9 @@ static void
 tend_all(struct weir_http *http)
 {
     int64_t now_ns = weir_mono_ns();
-    struct connection **link = &http->connections;
+    struct weir_http_connection **link = &http->connections;
     while (*link != NULL) {
-        struct connection *connection = *link;
+        struct weir_http_connection *connection = *link;
         if (tend(connection, now_ns)) {
             link = &connection->next;
         } else {
@@ -376,8 +408,15 @@ on_tick(evutil_socket_t fd, short what, void *context)
     (void)what;
     tend_all(http);
     /* it was paused at a bound, or where descriptors ran out */
-    if (http->refusals < http->refusals_max)
+    if (http->reserves < http->reserves_max)
         evconnlistener_enable(http->listener);
+}
+
+/* Connections that take a place. */
+static uint64_t
+places(const struct weir_http *http)
+{
+    return http->stats.connections - http->reserves - http->leaving;
 }
 
 /* A connection was accepted: makes the bufferevent that evhttp serves it with. NULL where memory is
@@ -387,9 +426,9 @@ on_accept(struct event_base *base, void *context)
 {
     struct weir_http *http = context;
     http->stats.connections_total++;
-    if (http->stats.connections >= http->connections_max)
+    if (places(http) >= http->connections_max)
         tend_all(http);
-    struct connection *connection = calloc(1, sizeof *connection);
+    struct weir_http_connection *connection = calloc(1, sizeof *connection);
     struct bufferevent *socket = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     if (connection == NULL || socket == NULL) {
         free(connection);
@@ -397,15 +436,16 @@ on_accept(struct event_base *base, void *context)
             bufferevent_free(socket);
         return NULL;
     }
-    bool refused = http->stats.connections - http->refusals >= http->connections_max;
-    *connection = (struct connection){.http = http, .socket = socket, .refused = refused,
-        .begun_ns = refused ? weir_mono_ns() : 0, .next = http->connections};
+    bool reserve = places(http) >= http->connections_max && !weir_http_make_place(http);
+    *connection = (struct weir_http_connection){.http = http, .socket = socket,
+        .reserve = reserve, .begun_ns = reserve ? weir_mono_ns() : 0, .next = http->connections};
+    enter(connection, READING);
     forget_request(connection);
     http->connections = connection;
     http->stats.connections++;
-    http->stats.connections_refused += refused;
-    http->refusals += refused;
-    if (http->refusals >= http->refusals_max)
+    http->stats.connections_refused += reserve;
+    http->reserves += reserve;
+    if (http->reserves >= http->reserves_max)
         evconnlistener_disable(http->listener);
     bufferevent_incref(socket);
     bufferevent_setwatermark(socket, EV_READ, 0, WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX);
@@ -449,13 +489,13 @@ bound_connections(struct weir_http *http)
     struct rlimit files;
     rlim_t room = ALL;
     http->connections_max = WEIR_HTTP_CONNECTIONS_MAX;
-    http->refusals_max = WEIR_HTTP_REFUSALS_MAX;
+    http->reserves_max = WEIR_HTTP_REFUSALS_MAX;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
         room = files.rlim_cur > WEIR_HTTP_FILES ? files.rlim_cur - WEIR_HTTP_FILES : 0;
     if (room >= ALL)
         return;
-    http->refusals_max = room > 7 ? (uint32_t)room / 4 : 1;
-    http->connections_max = room > http->refusals_max ? (uint32_t)room - http->refusals_max : 1;
+    http->reserves_max = room > 7 ? (uint32_t)room / 4 : 1;
+    http->connections_max = room > http->reserves_max ? (uint32_t)room - http->reserves_max : 1;
 }
 
 bool
@@ -478,26 +518,27 @@ weir_http_request_is_local(const struct weir_http_request *request)
 }
 
 enum weir_err
-weir_http_open(struct event_base *base, int listen_fd, const struct weir_http_events *events,
+weir_http_open(struct event_base *base, const struct weir_http_options *options,
     struct weir_http **out)
 {
     const struct timeval interval = {.tv_usec = WEIR_HTTP_TICK_MS * 1000};
     struct weir_http *http = calloc(1, sizeof *http);
     if (http == NULL) {
-        close(listen_fd);
+        close(options->listen_fd);
         return weir_fail(WEIR_NOMEM, 0, "http server");
     }
-    http->events = *events;
+    http->options = *options;
     bound_connections(http);
     http->server = evhttp_new(base);
     http->tick = event_new(base, -1, EV_PERSIST, on_tick, http);
-    enum weir_err err;
-    if (http->server == NULL || http->tick == NULL || event_add(http->tick, &interval) != 0) {
-        close(listen_fd);
+    enum weir_err err = weir_http_room_init(http);
+    if (err == WEIR_OK && (http->server == NULL || http->tick == NULL ||
+            event_add(http->tick, &interval) != 0))
         err = weir_fail(WEIR_NOMEM, 0, "http server");
-    } else {
-        err = listen_on(http, base, listen_fd);
-    }
+    if (err == WEIR_OK)
+        err = listen_on(http, base, options->listen_fd);
+    else
+        close(options->listen_fd);
     if (err != WEIR_OK) {
         weir_http_close(http);
         return err;
@@ -525,19 +566,20 @@ weir_http_port(const struct weir_http *http)
 void
 weir_http_close(struct weir_http *http)
 {
-    for (struct connection *connection = http->connections; connection != NULL;
+    for (struct weir_http_connection *connection = http->connections; connection != NULL;
          connection = connection->next)
         if (connection->state == HANDLING)
             abandon(connection);
     if (http->server != NULL)
         evhttp_free(http->server);
     while (http->connections != NULL) {
-        struct connection *connection = http->connections;
+        struct weir_http_connection *connection = http->connections;
         http->connections = connection->next;
         release(connection);
     }
     if (http->tick != NULL)
         event_free(http->tick);
+    weir_http_room_fini(http);
     free(http);
 }
 
@@ -572,4 +614,5 @@ void
 weir_http_read_stats(const struct weir_http *http, struct weir_http_stats *stats)
 {
     *stats = http->stats;
+    stats->answers_bytes = http->held;
 }

@@ -1,5 +1,10 @@
 #include "controlplane/landing.h"
 
+/* A test holds the hash equal to the style's. */
+const char weir_landing_policy[] = "default-src 'none'; img-src 'self'; "
+    "style-src 'sha256-11BlJI7W54qiPjzTK+YmmandNeXFuWK68MmzWSvrNSc='; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 const char weir_landing_page[] =
     "<!doctype html>\n"
     "<html lang=\"en\">\n"

@@ -6,5 +6,7 @@
 #define WEIR_CONTROLPLANE_LANDING_H
 
 extern const char weir_landing_page[];
+/* Its Content-Security-Policy: nothing but the page's own style, by its hash. */
+extern const char weir_landing_policy[];
 
 #endif

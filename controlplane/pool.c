@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "controlplane/encoding.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -195,6 +196,8 @@ run_job(struct worker *worker, struct weir_job *job)
             weir_err_detail());
     else
         run_endpoint(job, &call);
+    job->gzip = job->gzip && weir_text_gzip(&call.answer, weir_call_check_cancelled, &call);
+    weir_text_trim(&call.answer);
     job->status = call.status;
     job->late = late && !cancelled;
     job->answer = call.answer;

@@ -26,6 +26,7 @@ struct weir_job {
     struct weir_params params;
     char *label;         /* of the path; NULL where there is none */
     bool prometheus;
+    bool gzip;           /* the asker takes gzip; once done: the answer is in gzip */
     void *user;          /* the event loop's */
     int64_t submitted_ns;
     _Atomic bool cancelled;

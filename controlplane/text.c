@@ -57,6 +57,16 @@ reserve(struct weir_text *text, size_t more)
 }
 
 void
+weir_text_trim(struct weir_text *text)
+{
+    char *data = text->size > 0 ? realloc(text->data, text->size) : NULL;
+    if (data == NULL) /* empty, or it stays as it is */
+        return;
+    text->data = data;
+    text->capacity = text->size;
+}
+
+void
 weir_text_append(struct weir_text *text, const void *bytes, size_t size)
 {
     if (size == 0 || !reserve(text, size))

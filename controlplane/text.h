@@ -28,6 +28,9 @@ void weir_text_fini(struct weir_text *text);
 /* Forgets what was written, so that an error can take the place of half an answer. */
 void weir_text_clear(struct weir_text *text);
 
+/* Gives back memory behind the text: it may be as much again. */
+void weir_text_trim(struct weir_text *text);
+
 void weir_text_append(struct weir_text *text, const void *bytes, size_t size);
 void weir_text_puts(struct weir_text *text, const char *string);
 void weir_text_format(struct weir_text *text, const char *format, ...)

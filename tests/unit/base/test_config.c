@@ -104,7 +104,8 @@ test_config_print_loads_back_to_the_same(void **state)
         "--pin", "false", "--no-huge", "--series-max", "12_345", "--log-size-max", "1025MiB",
         "--flush-interval", "1500ms", "--retention-raw", "36h", "--io", "sync", "--log-level",
         "debug", "--workers", "1", "--eal-memory", "1GiB", "--frame-ring", "40MiB",
-        "--trusted-sources", "10.0.0.0/8,2001:db8::/33,192.0.2.7"};
+        "--trusted-sources", "10.0.0.0/8,2001:db8::/33,192.0.2.7", "--http-hosts",
+        "*,.a.example,b", "--http-answers-max", "7MiB"};
     if (arguments(&config, options, COUNT(options)) != WEIR_OK)
         fail_msg("%s", weir_err_detail());
     print_and_load(&config);
@@ -198,6 +199,15 @@ test_config_file_errors_name_file_line_and_key(void **state)
         {"http: 127.0.0.1:0\n", ":1: http: ", "no port"},
         {"http: 127.0.0.1\n", ":1: http: ", "no address"},
         {"http: ::1:80\n", ":1: http: ", "no numeric address"},
+        {"http: [1]\n", ":1: http: ", "section"},
+        {"http:\n  address: 127.0.0.1\n", ":2: http.address: ", "no address"},
+        {"http:\n  hosts: weir\n", ":2: http.hosts: ", "a list"},
+        {"http: {hosts: ['a b']}\n", ":1: http.hosts: ", "'a b' is no name like"},
+        {"http: {hosts: ['*.example']}\n", ":1: http.hosts: ", "no name like"},
+        {"http: {hosts: ['weir:9880']}\n", ":1: http.hosts: ", "no name like"},
+        {"http: {hosts: ['']}\n", ":1: http.hosts: ", "no name like"},
+        {"http: {answers_max: 1KiB}\n", ":1: http.answers_max: ", "at least 1MiB"},
+        {"http: {adress: none}\n", ":1: http.adress: ", "is http.address meant?"},
         {"series:\n  maximum: 4\n", ":2: series.maximum: ", "is series.max meant?"},
         {"serie:\n  max: 4\n", ":1: serie: ", "is series meant?"},
         {"zzzzzzzzzz: 4\n", ":1: zzzzzzzzzz: ", "unknown key"},
@@ -249,6 +259,37 @@ test_config_file_errors_name_file_line_and_key(void **state)
 }
 
 static void
+test_config_http_is_an_address_or_a_section(void **state)
+{
+    (void)state;
+    struct weir_config config;
+    weir_config_init(&config);
+    write_file("http: 127.0.0.1:1\n");
+    assert_int_equal(weir_config_load(&config, path), WEIR_OK);
+    assert_int_equal(config.http_port, 1);
+    write_file("http: none\n");
+    assert_int_equal(weir_config_load(&config, path), WEIR_OK);
+    assert_int_equal(config.http_port, 0);
+    write_file("http:\n  address: 127.0.0.1:2\n  hosts: [Weir.Example, .Below.Example, '*']\n"
+        "  answers_max: 8MiB\n");
+    assert_int_equal(weir_config_load(&config, path), WEIR_OK);
+    assert_int_equal(config.http_port, 2);
+    assert_int_equal(config.http_host_count, 3);
+    assert_string_equal(config.http_hosts[0], "weir.example");
+    assert_string_equal(config.http_hosts[1], ".below.example");
+    assert_string_equal(config.http_hosts[2], "*");
+    assert_int_equal(config.http_answers_max, 8 << 20);
+    const char *const options[] = {"--http-hosts", "a.example,b.example"};
+    assert_int_equal(arguments(&config, options, 2), WEIR_OK);
+    assert_int_equal(config.http_host_count, 2);
+    assert_string_equal(config.http_hosts[1], "b.example");
+    const char *const none[] = {"--http-hosts", "none"};
+    assert_int_equal(arguments(&config, none, 2), WEIR_OK);
+    assert_int_equal(config.http_host_count, 0);
+    assert_int_equal(config.http_hosts[0][0], 0);
+}
+
+static void
 test_config_option_errors_name_the_option(void **state)
 {
     (void)state;
@@ -263,6 +304,7 @@ test_config_option_errors_name_the_option(void **state)
         {"--cores", "5-3", "--cores: 3 is out of range"},
         {"--trusted-sources", "10.0.0.0/8,host", "--trusted-sources: 'host' is no prefix like"},
         {"--trusted-sources", "", "--trusted-sources: '' is no prefix like"},
+        {"--http-hosts", "a,,b", "--http-hosts: '' is no name like"},
         {"--no-huge=yes", NULL, "--no-huge: takes no value"},
         {"--data", NULL, "--data: a value is missing"},
         {"data", "x", "'data' is no option"},
@@ -285,7 +327,8 @@ test_config_check_names_file_line_and_key(void **state)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"\nhttp: 127.0.0.1:2003\n", ":2: http: 127.0.0.1 port 2003 is a listener's already"},
+        {"\nhttp: 127.0.0.1:2003\n",
+            ":2: http.address: 127.0.0.1 port 2003 is a listener's already"},
         {"http: 127.0.0.1:1\n"
          "listeners: [{proto: influx, transport: tcp, address: 127.0.0.1:1}]\n",
             ":2: listeners: tcp 127.0.0.1 port 1 is the HTTP API's already"},
@@ -489,6 +532,7 @@ main(void)
         cmocka_unit_test(test_config_trusts_loopback_unless_told_otherwise),
         cmocka_unit_test(test_config_options_stand_over_the_file_wherever_it_is_named),
         cmocka_unit_test(test_config_file_errors_name_file_line_and_key),
+        cmocka_unit_test(test_config_http_is_an_address_or_a_section),
         cmocka_unit_test(test_config_option_errors_name_the_option),
         cmocka_unit_test(test_config_check_names_file_line_and_key),
         cmocka_unit_test(test_config_check_names_the_option),
