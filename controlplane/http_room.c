@@ -30,7 +30,7 @@ weir_http_room_init(struct weir_http *http)
     weir_hash_key_init(key, seed);
     memory += sizeof *key;
     http->connection_shares =
-        weir_shares_init(memory, WEIR_HTTP_CONNECTIONS_MAX, OWNERS_MAX, key);
+        weir_shares_init(memory, http->connections_max, OWNERS_MAX, key);
     http->answer_shares =
         weir_shares_init(memory + size, http->options.answers_max, OWNERS_MAX, key);
     return WEIR_OK;
