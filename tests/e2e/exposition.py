@@ -72,7 +72,6 @@ def parse(body):
             assert NAME.fullmatch(name) and said, line
             assert not re.search(r"\\(?![\\n])", said), f"a stray backslash: {line}"
             assert name not in families, f"HELP twice, or a family in two places: {line}"
-            assert open_family is None or open_family.samples, f"no sample: {open_family.name}"
             open_family = families[name] = Family(name, said)
         elif line.startswith("# TYPE "):
             name, _, kind = line[len("# TYPE "):].partition(" ")
@@ -87,7 +86,6 @@ def parse(body):
             assert belongs(open_family, name), f"{line} among {open_family.name}"
             assert (name, labels) not in open_family.samples, f"twice: {line}"
             open_family.samples[name, labels] = value
-    assert open_family.samples, f"no sample: {open_family.name}"
     for family in families.values():
         check_family(family)
     return families
