@@ -418,16 +418,23 @@ number_of(const json_t *object, const char *name)
     return json_number_value(json_object_get(object, name));
 }
 
-/* Says where a phase was not what its name promises. */
+/* Says where a phase was not what its name promises, and names it in the report. */
 static void
-tell_doubts(const json_t *phase, const char *name, double times, bool churn)
+tell_doubts(json_t *phase, const char *name, double times, bool churn)
 {
+    json_t *doubts = json_array();
     double offered = number_of(phase, "offered_of_peak");
     double durable = number_of(phase, "durable_of_peak");
-    if (offered < REACHED_LEAST * times)
+    bool fell_short = offered < REACHED_LEAST * times, disturbed = durable > DISTURBED_LEAST;
+    if (fell_short)
+        json_array_append_new(doubts, json_string("offered"));
+    if (disturbed)
+        json_array_append_new(doubts, json_string("peak"));
+    json_object_set_new(phase, "doubts", doubts);
+    if (fell_short)
         fprintf(stderr, "weir bench: phase %s offered %.2f times the peak, not %.1f: the "
             "generator came no further\n", name, offered, times);
-    if (durable > DISTURBED_LEAST)
+    if (disturbed)
         fprintf(stderr, "weir bench: phase %s made %.2f times the peak durable: the peak was "
             "disturbed, and no multiple of it is what it says\n", name, durable);
     if (churn && json_object_get(phase, "new_offered_per_sec") == NULL)

@@ -26,7 +26,6 @@
 
 #define PORT 8089
 #define PAYLOAD 64
-#define REPEAT 200000
 
 static struct bpf_object *object;
 static struct weir_xdp *xdp;
@@ -134,15 +133,13 @@ build(const struct shape *shape)
 }
 
 static uint32_t
-run(const struct frame *frame, int repeat, uint32_t *nanoseconds)
+run(const struct frame *frame)
 {
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame->bytes, .data_size_in = frame->size,
-        .repeat = repeat);
+        .repeat = 1);
     int failed = bpf_prog_test_run_opts(weir_xdp_program_fd(xdp), &opts);
     if (failed != 0)
         fail_msg("the kernel refuses to run the program: %s", strerror(-failed));
-    if (nanoseconds != NULL)
-        *nanoseconds = opts.duration;
     return opts.retval;
 }
 
@@ -161,7 +158,7 @@ verdict_of(const char *what, const struct frame *frame)
     uint64_t before[WEIR_XDP_VERDICTS];
     uint64_t after[WEIR_XDP_VERDICTS];
     assert_int_equal(weir_xdp_verdicts(xdp, before), WEIR_OK);
-    uint32_t action = run(frame, 1, NULL);
+    uint32_t action = run(frame);
     assert_int_equal(weir_xdp_verdicts(xdp, after), WEIR_OK);
     uint64_t moved = 0;
     int verdict = 0;
@@ -531,32 +528,6 @@ test_as_many_rules_as_promised_fit(void **state)
     expect("a new one", (struct shape){.source = "11.0.0.0"}, WEIR_XDP_DENIED);
 }
 
-static void
-print_cost(const char *what, struct shape shape)
-{
-    uint32_t nanoseconds = 0;
-    struct frame frame = build(&shape);
-    (void)run(&frame, REPEAT, &nanoseconds);
-    print_message("# %-28s %u ns a packet\n", what, nanoseconds);
-}
-
-/* Printed, not asserted: the machine is shared. */
-static void
-test_cost_is_printed(void **state)
-{
-    (void)state;
-    put_socket();
-    print_cost("passed", (struct shape){.port = 9});
-    print_cost("redirected", (struct shape){0});
-    print_cost("redirected, IPv6, two tags", (struct shape){.v6 = true, .tags = 2});
-    change("limit 10000000 10000000");
-    print_cost("redirected, limit", (struct shape){0});
-    change("limit off");
-    change("deny 10.0.0.0/8");
-    print_cost("redirected, one rule", (struct shape){0});
-    print_cost("denied", (struct shape){.source = "10.0.0.1"});
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, load, unload)
 
 static const struct CMUnitTest tests[] = {
@@ -573,7 +544,6 @@ static const struct CMUnitTest tests[] = {
     TEST(test_tokens_come_back_at_the_rate),
     TEST(test_ports_are_what_was_set_last),
     TEST(test_as_many_rules_as_promised_fit),
-    TEST(test_cost_is_printed),
 };
 
 /* Says what is missing here, or NULL. */
