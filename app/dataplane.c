@@ -102,12 +102,12 @@ key_load(struct weir_dataplane *dataplane)
     if (err == WEIR_OK) {
         err = weir_io_read(dataplane->io, file, seed, sizeof seed, 0);
         weir_io_close(dataplane->io, file);
-        if (err == WEIR_END)
-            err = weir_fail(WEIR_CORRUPT, 0, "%s is shorter than %zu bytes", path, sizeof seed);
-    } else if (err == WEIR_NOT_FOUND) {
-        if (log_exists(dataplane))
+    }
+    if (err == WEIR_NOT_FOUND || err == WEIR_END) { /* damaged is lost */
+        if (err == WEIR_END || log_exists(dataplane))
             weir_event(WEIR_WARN, "key_lost",
-                "file=\"%s\" effect=\"made anew with the fingerprints; data stays served\"", path);
+                "file=\"%s\" damaged=%d effect=\"made anew with the fingerprints; data stays "
+                "served\"", path, (int)(err == WEIR_END));
         if (getentropy(seed, sizeof seed) != 0)
             return weir_fail(WEIR_IO, errno, "getentropy");
         err = weir_io_replace(dataplane->io, path, seed, sizeof seed);
@@ -182,7 +182,8 @@ log_open(struct weir_dataplane *dataplane)
         found->first_offset, found->end_offset, found->frames, found->definitions,
         found->bytes_torn, found->frames_corrupt, found->dataplane_epoch,
         (weir_mono_ns() - start_ns) / 1000000);
-    return weir_dataplane_checkpoint_open(dataplane, directory);
+    err = weir_dataplane_epoch_open(dataplane, directory);
+    return err == WEIR_OK ? weir_dataplane_checkpoint_open(dataplane, directory) : err;
 }
 
 static enum weir_err
@@ -416,8 +417,8 @@ announce(struct weir_dataplane *dataplane)
     atomic_store(&shared->appended_offset, weir_log_end(dataplane->log));
     atomic_store(&shared->durable_time_ms, dataplane->recovery.time_max_ms);
     atomic_store(&shared->log_bytes, weir_log_bytes(dataplane->log));
-    atomic_store(&shared->state, WEIR_INGEST_OPEN);
-    atomic_store(&dataplane->progress.state, WEIR_INGEST_OPEN);
+    atomic_store(&shared->state, weir_writer_state(dataplane->writer));
+    atomic_store(&dataplane->progress.state, weir_writer_state(dataplane->writer));
     atomic_store(&dataplane->progress.durable_offset, weir_log_durable(dataplane->log));
     /* release pairs with the acquire loads of epoch in readers, control plane and supervisor: all
      * of the above is seen with it */
@@ -476,6 +477,7 @@ weir_dataplane_close(struct weir_dataplane *dataplane)
     if (dataplane->registrar != NULL)
         weir_registrar_free(dataplane->registrar);
     weir_dataplane_checkpoint_close(dataplane);
+    weir_dataplane_epoch_close(dataplane);
     if (dataplane->log != NULL)
         weir_log_close(dataplane->log);
     if (dataplane->io != NULL)

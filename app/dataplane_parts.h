@@ -9,9 +9,11 @@
 #include "dataplane/registrar.h"
 #include "dataplane/worker.h"
 #include "storage/checkpointer.h"
+#include "storage/epoch_keeper.h"
 #include "storage/writer.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #define WEIR_DATAPLANE_REGIONS_MAX 1024
 
@@ -48,6 +50,16 @@ struct weir_dataplane_checkpoint {
     _Atomic bool stop; /* set by the main thread */
 };
 
+/* Beside the topology's threads too. */
+struct weir_dataplane_epoch {
+    char directory[WEIR_CONFIG_PATH_MAX + 16];
+    struct weir_io *io;
+    struct weir_epoch_keeper keeper;
+    pthread_t handle;
+    bool started;
+    sem_t stop; /* posted by the main thread */
+};
+
 struct weir_dataplane {
     struct weir_config config;
     struct weir_topology topology;
@@ -56,6 +68,7 @@ struct weir_dataplane {
     struct weir_log *log;
     struct weir_log_recovery recovery;
     struct weir_dataplane_checkpoint checkpoint;
+    struct weir_dataplane_epoch epoch;
     struct weir_hash_key *key; /* in memory of its own, which no core dump holds */
     struct weir_series *series;
     uint64_t series_found; /* in the log, by recovery */
@@ -101,5 +114,12 @@ enum weir_err weir_dataplane_checkpoint_open(struct weir_dataplane *dataplane,
 void weir_dataplane_checkpoint_close(struct weir_dataplane *dataplane);
 enum weir_err weir_dataplane_checkpoint_start(struct weir_dataplane *dataplane) WEIR_MUST_USE;
 void weir_dataplane_checkpoint_stop(struct weir_dataplane *dataplane);
+
+/* app/dataplane_epoch.c: the same. */
+enum weir_err weir_dataplane_epoch_open(struct weir_dataplane *dataplane,
+    const char *directory) WEIR_MUST_USE;
+void weir_dataplane_epoch_close(struct weir_dataplane *dataplane);
+enum weir_err weir_dataplane_epoch_start(struct weir_dataplane *dataplane) WEIR_MUST_USE;
+void weir_dataplane_epoch_stop(struct weir_dataplane *dataplane);
 
 #endif

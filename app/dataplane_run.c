@@ -323,6 +323,8 @@ threads_start(struct weir_dataplane *dataplane, uint32_t *started)
         else
             err = weir_fail(WEIR_NOMEM, failed, "thread %s", thread->plan->name);
     }
+    if (err == WEIR_OK)
+        err = weir_dataplane_epoch_start(dataplane);
     return err == WEIR_OK ? weir_dataplane_checkpoint_start(dataplane) : err;
 }
 
@@ -338,6 +340,7 @@ weir_dataplane_run(struct weir_dataplane *dataplane, const volatile sig_atomic_t
         atomic_store_explicit(&dataplane->phase, END, memory_order_release);
     for (uint32_t i = 1; i < started; i++)
         pthread_join(dataplane->threads[i].handle, NULL);
+    weir_dataplane_epoch_stop(dataplane);
     if (err == WEIR_OK)
         weir_dataplane_checkpoint_stop(dataplane); /* the last frames may have waited for it */
     for (uint32_t i = 0; i < dataplane->topology.thread_count; i++)

@@ -53,6 +53,8 @@ struct weir_log {
     char directory[PATH_MAX];
     bool failed;
     uint64_t dataplane_epoch;
+    bool epoch_due; /* the epoch file of this opening found no room yet: nothing may be appended */
+    int64_t epoch_retry_ns;
     uint64_t segment_bytes;
     uint64_t end;     /* of what was appended */
     uint64_t durable; /* of what is durable */
@@ -125,6 +127,16 @@ begin_epoch(struct weir_log *log)
             .segment_bytes = log->segment_bytes,
             .dataplane_epoch = log->dataplane_epoch,
             .durable_offset = log->durable});
+}
+
+/* A device without room: later, and nothing is appended until then. */
+static enum weir_err
+try_epoch(struct weir_log *log)
+{
+    enum weir_err err = begin_epoch(log);
+    log->epoch_due = err == WEIR_FULL;
+    log->epoch_retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
+    return err == WEIR_FULL ? WEIR_OK : err;
 }
 
 /* Goes on in the segment where the log ends; at a boundary the next one is made. */
@@ -217,7 +229,7 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
     log->release.segment_bytes = log->segment_bytes;
     tell_whole(log);
     if (err == WEIR_OK)
-        err = begin_epoch(log);
+        err = try_epoch(log);
     return err == WEIR_OK ? open_current(log) : err;
 }
 
@@ -345,6 +357,8 @@ make_room(struct weir_log *log, size_t bound)
 {
     if (log->failed)
         return weir_fail(WEIR_IO, 0, "the log is closed after a device error");
+    if (log->epoch_due)
+        return weir_fail(WEIR_FULL, 0, "no room for %s/epoch", log->directory);
     if (bound > log->segment_bytes)
         return weir_fail(WEIR_LIMIT, 0, "a frame of %zu bytes is larger than a segment (%" PRIu64
             ")", bound, log->segment_bytes);
@@ -480,6 +494,10 @@ prepare_segment(struct weir_log *log)
 {
     if (log->failed)
         return;
+    if (log->epoch_due && weir_mono_ns() >= log->epoch_retry_ns && try_epoch(log) != WEIR_OK) {
+        (void)close_on_error(log, weir_err_errno(), "epoch");
+        return;
+    }
     tell_whole(log);
     tell_wanted(log);
     if (segment_left(log) <= log->segment_bytes / 2 &&
@@ -533,6 +551,12 @@ weir_log_poll(struct weir_log *log, int64_t wait_ns, struct weir_log_done *done,
     if (log->failed)
         return weir_fail(WEIR_IO, 0, "the log is closed after a device error");
     return WEIR_OK;
+}
+
+bool
+weir_log_waits_for_room(const struct weir_log *log)
+{
+    return log->epoch_due;
 }
 
 size_t
@@ -611,7 +635,7 @@ weir_log_close(struct weir_log *log)
     if (log == NULL)
         return;
     drain(log);
-    if (!log->failed && begin_epoch(log) != WEIR_OK)
+    if (!log->failed && !log->epoch_due && begin_epoch(log) != WEIR_OK)
         weir_event(WEIR_WARN, "epoch_not_written", "reason=\"%s\"", weir_err_detail());
     if (log->current.file >= 0)
         weir_io_close(log->options.io, log->current.file);

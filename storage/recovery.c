@@ -33,6 +33,8 @@ struct recovery {
     uint8_t *marks;          /* of the checkpoint */
     uint64_t watermark;      /* highest proof of durability so far */
     uint64_t content_end;    /* behind the last byte that was written by this log's end */
+    bool counted;            /* a header did, below the epoch file's durable offset */
+    bool epoch_known;
     struct weir_chain chain; /* behind the walk */
     struct weir_definer definer;
     struct stretch *pending; /* in log order; [head, tail) */
@@ -121,6 +123,7 @@ walk_frame(struct recovery *recovery, const struct weir_frame_header *header, ui
         return weir_fail(WEIR_NOMEM, 0, "list of frames above the watermark");
     *stretch = (struct stretch){.offset = offset, .bytes = header->bytes, .header = *header};
     weir_chain_take(&recovery->chain, header);
+    recovery->counted |= !recovery->epoch_known || offset < recovery->epoch.durable_offset;
     if (recovery->content_end < offset + header->bytes)
         recovery->content_end = offset + header->bytes;
     if (header->dataplane_epoch > recovery->out->told.dataplane_epoch)
@@ -296,6 +299,7 @@ read_epoch(struct recovery *recovery)
                 weir_err_detail());
         return WEIR_OK;
     }
+    recovery->epoch_known = err == WEIR_OK;
     recovery->watermark = recovery->epoch.durable_offset;
     recovery->out->told.dataplane_epoch = recovery->epoch.dataplane_epoch;
     return err;
@@ -381,6 +385,24 @@ remove_behind(struct recovery *recovery)
     return err;
 }
 
+/* Files that were swapped, or are another log's, look like damage from end to end, and the log would
+ * go on in the middle of them. Where the epoch file is lost too all of them would be a torn tail; in
+ * a log that was recycled bytes prove nothing then. */
+static enum weir_err
+check_counted(const struct recovery *recovery)
+{
+    const struct weir_log_options *options = recovery->options;
+    uint64_t begin = recovery->out->told.first_offset;
+    uint64_t durable = recovery->epoch.durable_offset;
+    if (!recovery->epoch_known && recovery->checkpoint.first_index == 0)
+        durable = recovery->content_end;
+    if (recovery->counted || durable <= begin)
+        return WEIR_OK;
+    return weir_fail(WEIR_CORRUPT, 0,
+        "%s: no frame lies at its place between %" PRIu64 " and %" PRIu64
+        ": were segments renamed, or are they another log's?", options->directory, begin, durable);
+}
+
 static enum weir_err
 recover(struct recovery *recovery)
 {
@@ -390,6 +412,8 @@ recover(struct recovery *recovery)
         err = hand_over_marks(recovery);
     if (err == WEIR_OK)
         err = walk(recovery);
+    if (err == WEIR_OK)
+        err = check_counted(recovery);
     uint64_t durable = recovery->watermark;
     if (err == WEIR_OK)
         err = accept_tail(recovery);

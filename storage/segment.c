@@ -166,6 +166,11 @@ recycle(struct weir_segment_next *next, const char *path)
             next->file = file;
             return WEIR_OK;
         }
+        if (err == WEIR_INVALID) { /* a folder or a FIFO: a person's to remove */
+            weir_event(WEIR_WARN, "segment_not_recycled", "reason=\"%s\"", weir_err_detail());
+            next->oldest++;
+            continue;
+        }
         if (err != WEIR_NOT_FOUND && err != WEIR_CORRUPT)
             return err;
         if (recount(next) != WEIR_OK) /* a file less than there should be */

@@ -79,7 +79,8 @@ check_middle(struct weir_segment_reader *reader, uint64_t index)
 {
     uint64_t size = 0;
     enum weir_err err = size_of(reader, index, &size);
-    bool missing = err == WEIR_NOT_FOUND; /* removed since it was listed */
+    /* removed since it was listed, or something that is no file: of either there are no bytes */
+    bool missing = err == WEIR_NOT_FOUND || err == WEIR_INVALID;
     if (err != WEIR_OK && !missing)
         return err;
     if (size == reader->segment_bytes)
@@ -126,7 +127,7 @@ guess_size(struct weir_segment_reader *reader)
     for (size_t i = 0; i + 1 < reader->listed && err == WEIR_OK; i++) {
         uint64_t size = 0;
         err = size_of(reader, reader->indexes[i], &size);
-        if (err == WEIR_NOT_FOUND)
+        if (err == WEIR_NOT_FOUND || err == WEIR_INVALID)
             err = WEIR_OK;
         if (size % WEIR_IO_ALIGN == 0 && size > reader->segment_bytes)
             reader->segment_bytes = size;
@@ -262,13 +263,13 @@ read_short(struct weir_segment_reader *reader, uint64_t at, uint8_t *data, size_
     return there == 0 ? WEIR_OK : weir_io_read(reader->io, reader->file, data, there, at);
 }
 
-/* A missing file is all zeros, and so is what lies behind the end of a short one: no frame checks
+/* A missing file is all zeros, one in whose place lies a folder or a FIFO too, and so is what lies behind the end of a short one: no frame checks
  * out there, so that whoever reads meets it as damage. */
 static enum weir_err
 read_at(struct weir_segment_reader *reader, uint64_t offset, void *data, size_t size)
 {
     enum weir_err err = open_segment(reader, offset / reader->segment_bytes);
-    if (err == WEIR_NOT_FOUND) {
+    if (err == WEIR_NOT_FOUND || err == WEIR_INVALID) {
         memset(data, 0, size);
         return WEIR_OK;
     }

@@ -3,7 +3,8 @@
  * Threads: one
  * Memory:  a window of 1 MiB and the largest frame asked for
  * Errors:  what a file before the last does not hold reads as zeros and is listed in damages;
- *          WEIR_CORRUPT for a last one of a wrong size
+ *          WEIR_CORRUPT for a last one of a wrong size, WEIR_INVALID for one that is no regular
+ *          file
  * Limits:  WEIR_SEGMENTS_MISSING_MAX files
  */
 #ifndef WEIR_STORAGE_SEGMENT_READER_H

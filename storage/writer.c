@@ -38,25 +38,6 @@ publish_ledger(struct weir_writer *writer)
         writer->options.counts);
 }
 
-enum weir_err
-weir_writer_new(const struct weir_writer_options *options, struct weir_writer **out)
-{
-    WEIR_ASSERT(options->producer_count >= 1 && options->producer_count <= WEIR_PRODUCERS_MAX);
-    struct weir_writer *writer = calloc(1, sizeof *writer);
-    if (writer == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "log writer");
-    writer->options = *options;
-    writer->definitions_taken = options->definitions_through;
-    writer->state = WEIR_INGEST_OPEN;
-    writer->tsc_per_us = weir_tsc_hz() / 1e6;
-    /* relaxed: workers start later, and their start orders it */
-    atomic_store_explicit(&options->progress->durable_offset, weir_log_durable(options->log),
-        memory_order_relaxed);
-    publish_ledger(writer); /* what recovery counted shows before anything is written */
-    *out = writer;
-    return WEIR_OK;
-}
-
 /* Tells producers and readers, unless the process is stopping: that stays. */
 static void
 tell_state(struct weir_writer *writer, enum weir_ingest_state state)
@@ -92,6 +73,29 @@ leave_disk_full(struct weir_writer *writer)
     weir_event(WEIR_INFO, "disk_full_over", "log_bytes=%llu",
         (unsigned long long)weir_log_bytes(writer->options.log));
     tell_state(writer, WEIR_INGEST_OPEN);
+}
+
+enum weir_err
+weir_writer_new(const struct weir_writer_options *options, struct weir_writer **out)
+{
+    WEIR_ASSERT(options->producer_count >= 1 && options->producer_count <= WEIR_PRODUCERS_MAX);
+    struct weir_writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "log writer");
+    writer->options = *options;
+    writer->definitions_taken = options->definitions_through;
+    writer->state = WEIR_INGEST_OPEN;
+    writer->tsc_per_us = weir_tsc_hz() / 1e6;
+    /* relaxed: workers start later, and their start orders it */
+    atomic_store_explicit(&options->progress->durable_offset, weir_log_durable(options->log),
+        memory_order_relaxed);
+    publish_ledger(writer); /* what recovery counted shows before anything is written */
+    if (weir_log_waits_for_room(options->log)) {
+        (void)weir_fail(WEIR_FULL, 0, "no room for the log's epoch file");
+        enter_disk_full(writer);
+    }
+    *out = writer;
+    return WEIR_OK;
 }
 
 static void
@@ -394,8 +398,11 @@ weir_writer_run_once(struct weir_writer *writer, int64_t wait_ns)
     bool closed = err == WEIR_IO || err == WEIR_LIMIT;
     size_t work = taken;
     if (!closed) {
+        bool waited = weir_log_waits_for_room(writer->options.log);
         work += poll_log(writer, taken != 0 ? 0 : wait_ns, &err);
         closed = err == WEIR_IO;
+        if (waited && !closed && !weir_log_waits_for_room(writer->options.log))
+            leave_disk_full(writer);
     }
     /* an idle round's polling is nobody's cost */
     if (work != 0)
@@ -404,6 +411,12 @@ weir_writer_run_once(struct weir_writer *writer, int64_t wait_ns)
     if (closed)
         work += enter_io_error(writer);
     return work;
+}
+
+enum weir_ingest_state
+weir_writer_state(const struct weir_writer *writer)
+{
+    return writer->state;
 }
 
 bool

@@ -263,13 +263,17 @@ def test_a_start_that_cannot_succeed_is_not_tried_again():
             refused("interface nosuch", "--port", "net_af_xdp0,iface=nosuch")
             if os.path.exists(os.path.join(BIN, "weir_xdp.bpf.o")):
                 refused("the driver of interface lo ", "--port", "net_af_xdp0,iface=lo")
-        key = os.path.join(weir.data, "key")
-        os.rename(key, key + ".kept")
-        with open(key, "w") as file:
+        log = os.path.join(weir.data, "log", "0", "%016x.seg" % 0)
+        os.rename(log, log + ".kept")
+        os.mkfifo(log)  # which an open would wait for
+        refused("is no regular file")
+        os.unlink(log)
+        os.rename(log + ".kept", log)
+        with open(os.path.join(weir.data, "key"), "w") as file:
             file.write("short")
-        refused("key is shorter than 32 bytes")
-        os.rename(key + ".kept", key)
         weir.start()
+        assert "event=key_lost" in weir.log()
+        assert os.path.getsize(os.path.join(weir.data, "key")) == 32
         assert len(weir.raw("m_f", now, now + 1)) == 30
 
 

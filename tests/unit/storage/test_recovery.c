@@ -542,6 +542,70 @@ test_recovery_refuses_a_log_whose_end_is_missing(void **state)
     assert_non_null(strstr(weir_err_detail(), "missing"));
 }
 
+/* What lies in the way of a segment is as if it were missing; at the end a person must decide. */
+static void
+test_recovery_is_not_held_up_by_what_is_no_regular_file(void **state)
+{
+    (void)state;
+    make_log(12);
+    assert_true(image.count >= 3);
+    for (int kind = 0; kind < 4; kind++)
+        for (uint64_t i = 0; i < image.count; i++) {
+            uint64_t end = 0;
+            uint64_t frames = frames_outside(i, &end);
+            put_image();
+            unlink(segment_path(i));
+            if (kind == 0)
+                assert_int_equal(mkfifo(segment_path(i), 0600), 0);
+            else if (kind == 1)
+                assert_int_equal(mkdir(segment_path(i), 0700), 0);
+            else
+                assert_int_equal(symlink(kind == 2 ? "/dev/zero"
+                                                   : strrchr(segment_path(i), '/') + 1,
+                                     segment_path(i)), 0); /* the last: a link to itself */
+            if ((i + 1) * SEGMENT <= watermark(SIZE_MAX)) {
+                check_goes_on(frames, end);
+            } else {
+                assert_int_equal(fixture_open(), WEIR_INVALID);
+                assert_non_null(strstr(weir_err_detail(), "no regular file"));
+            }
+            if (kind == 1)
+                assert_int_equal(rmdir(segment_path(i)), 0);
+            else
+                unlink(segment_path(i));
+        }
+}
+
+/* Segments that changed names, or are another log's: not one frame lies at its place. */
+static void
+test_recovery_refuses_segments_that_were_swapped_and_writes_nothing(void **state)
+{
+    (void)state;
+    make_log(12);
+    assert_true(image.count >= 3);
+    put_image();
+    image.epoch.durable_offset = image.headers[image.frames - 1].offset;
+    for (int epoch = 0; epoch < 2; epoch++) {
+        if (epoch == 0)
+            assert_int_equal(
+                weir_epoch_write(fixture.io, fixture.directory, image.epoch), WEIR_OK);
+        else
+            unlink(epoch_path());
+        for (size_t i = 0; i < image.count; i++)
+            write_file(segment_path(i), image.segments[(i + 1) % image.count], SEGMENT);
+        assert_int_equal(fixture_open(), WEIR_CORRUPT);
+        assert_non_null(strstr(weir_err_detail(), "no frame lies at its place"));
+        for (size_t i = 0; i < image.count; i++) {
+            uint8_t there[SEGMENT];
+            read_file(segment_path(i), there, sizeof there);
+            assert_memory_equal(there, image.segments[(i + 1) % image.count], SEGMENT);
+        }
+    }
+    put_image(); /* and renamed back */
+    assert_int_equal(fixture_open(), WEIR_OK);
+    assert_int_equal(fixture.recovery.frames_corrupt, 0);
+}
+
 static void
 test_recovery_refuses_a_stray_segment_far_away(void **state)
 {
@@ -665,6 +729,8 @@ main(void)
         TEST(test_recovery_contains_a_short_segment_before_the_last),
         TEST(test_recovery_makes_a_damaged_segment_whole_where_the_log_goes_on),
         TEST(test_recovery_refuses_a_log_whose_end_is_missing),
+        TEST(test_recovery_is_not_held_up_by_what_is_no_regular_file),
+        TEST(test_recovery_refuses_segments_that_were_swapped_and_writes_nothing),
         TEST(test_recovery_refuses_a_stray_segment_far_away),
         TEST(test_recovery_remakes_a_segment_whose_making_was_cut_short),
         TEST(test_recovery_skips_whole_pages_of_garbage_below_the_watermark),
