@@ -3,10 +3,12 @@
 #include "app/bench_conditions.h"
 #include "app/bench_cpu.h"
 #include "app/bench_feed.h"
+#include "app/locks.h"
 #include "app/programs.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/escape.h"
+#include "base/replace.h"
 #include "base/shared.h"
 #include "storage/checkpoint.h"
 #include "storage/log.h"
@@ -47,6 +49,7 @@ static const enum weir_config_proto protos[WEIR_BENCH_PROTOS] = {
 struct weir_bench_target {
     char data[WEIR_CONFIG_PATH_MAX];
     int lock_fd;
+    int data_fd; /* the lock on DATA itself; -1 where there is none */
     int shared_fd;
     enum weir_bench_source source;
     enum weir_bench_proto proto;
@@ -317,10 +320,13 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
     char path[WEIR_CONFIG_PATH_MAX + 32];
     path_in(path, sizeof path, data, "lock");
     enum weir_err err = WEIR_OK;
-    target->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (target->lock_fd < 0)
-        err = weir_fail(WEIR_IO, errno, "open %s", path);
-    else if (flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
+    target->lock_fd = target->data_fd = -1;
+    err = weir_locks_folder(data, &target->data_fd);
+    if (err == WEIR_OK)
+        err = weir_open_regular(path, O_RDWR | O_CREAT, 0640, &target->lock_fd);
+    if (err == WEIR_OK && flock(target->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        err = WEIR_BUSY;
+    if (err == WEIR_BUSY)
         err = weir_fail(WEIR_BUSY, 0, "%s is in use by a running instance", data);
     if (err == WEIR_OK)
         err = weir_bench_feed_new(source, proto, ring_slots, workers > 0 ? workers : 1,
@@ -378,6 +384,8 @@ weir_bench_target_close(struct weir_bench_target *target)
         weir_shared_unmap(target->shared);
     if (target->lock_fd >= 0)
         close(target->lock_fd);
+    if (target->data_fd >= 0)
+        close(target->data_fd);
     if (target->shared_fd >= 0)
         close(target->shared_fd);
     free(target);

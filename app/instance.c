@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A dataplane whose supervisor died flushes within a second; the rest is for a slow disk. */
-#define FLUSH_WAIT_NS INT64_C(6000000000)
 /* Whoever may look at processes may read their pids. */
 #define PID_MODE 0644
 #define CONFIG_MODE 0640
@@ -57,50 +55,6 @@ make_log_directory(const char *data)
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/log", data);
     return make_directories(path);
-}
-
-/* Opens path and locks it. wait_ns: how long to wait for a holder. */
-static enum weir_err
-lock_file(const char *path, int64_t wait_ns, int *out)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return weir_fail(WEIR_IO, errno, "open %s", path);
-    int64_t until = weir_mono_ns() + wait_ns;
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int errnum = errno;
-        if (errnum == EWOULDBLOCK && weir_mono_ns() < until) {
-            usleep(2000);
-            continue;
-        }
-        close(fd);
-        if (errnum != EWOULDBLOCK)
-            return weir_fail(WEIR_IO, errnum, "lock %s", path);
-        return weir_fail(WEIR_BUSY, 0, "%s", path);
-    }
-    *out = fd;
-    return WEIR_OK;
-}
-
-static enum weir_err
-take_locks(struct weir_instance *instance)
-{
-    const char *data = instance->config->data;
-    char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s/lock", data);
-    enum weir_err err = lock_file(path, 0, &instance->lock_fd);
-    if (err == WEIR_BUSY)
-        return weir_fail(WEIR_BUSY, 0,
-            "data: another instance runs on %s (its pid is in %s/supervisor.pid); give this one "
-            "a --data of its own", data, instance->run);
-    if (err != WEIR_OK)
-        return err;
-    snprintf(path, sizeof path, "%s/dataplane.lock", instance->run);
-    err = lock_file(path, FLUSH_WAIT_NS, &instance->dataplane_lock_fd);
-    if (err == WEIR_BUSY)
-        return weir_fail(WEIR_BUSY, 0, "data: a dataplane of an earlier instance still writes to "
-            "%s", data);
-    return err;
 }
 
 static enum weir_err
@@ -159,7 +113,7 @@ enum weir_err
 weir_instance_open(struct weir_instance *instance, const struct weir_config *config)
 {
     *instance = (struct weir_instance){
-        .config = config, .config_fd = -1, .lock_fd = -1, .dataplane_lock_fd = -1};
+        .config = config, .config_fd = -1};
     snprintf(instance->run, sizeof instance->run, "%s/run", config->data);
     enum weir_err err = check_owner(config->data);
     if (err == WEIR_OK)
@@ -168,14 +122,12 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
     if (err == WEIR_OK)
         err = make_log_directory(config->data);
     if (err == WEIR_OK)
-        err = take_locks(instance);
-    if (err == WEIR_OK)
-        err = weir_instance_write_config(instance);
+        err = weir_locks_take(&instance->locks, config->data);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_instance_write_config(instance);
     if (err != WEIR_OK) {
-        if (instance->dataplane_lock_fd >= 0)
-            close(instance->dataplane_lock_fd);
-        if (instance->lock_fd >= 0)
-            close(instance->lock_fd);
+        weir_locks_release(&instance->locks);
         return err;
     }
     /* what a killed instance left behind */
@@ -191,8 +143,7 @@ weir_instance_close(struct weir_instance *instance)
     weir_instance_set_pid(instance, "dataplane", 0);
     weir_instance_set_pid(instance, "controlplane", 0);
     weir_instance_set_pid(instance, "supervisor", 0);
-    close(instance->dataplane_lock_fd);
-    close(instance->lock_fd);
+    weir_locks_release(&instance->locks);
 }
 
 void

@@ -1,8 +1,6 @@
 /* instance: the files by which an instance is known on its machine.
  *
- *   DATA/lock                held by the supervisor while it runs
- *   DATA/run/dataplane.lock  held by the dataplane, so that a new supervisor waits for the flush
- *                            of one whose supervisor was killed
+ *   DATA/lock, DATA/run/dataplane.lock  app/locks.h
  *   DATA/run/weir.yaml       the effective configuration, as its processes read it
  *   DATA/run/<process>.pid
  *
@@ -12,6 +10,7 @@
 #ifndef WEIR_APP_INSTANCE_H
 #define WEIR_APP_INSTANCE_H
 
+#include "app/locks.h"
 #include "base/config.h"
 
 #include <sys/types.h>
@@ -21,11 +20,10 @@ struct weir_instance {
     char run[WEIR_CONFIG_PATH_MAX + 8];
     char config_path[WEIR_CONFIG_PATH_MAX + 32];
     int config_fd; /* its memory, where the device had no room for it; else -1 */
-    int lock_fd;
-    int dataplane_lock_fd; /* close-on-exec; the dataplane's child clears it before exec */
+    struct weir_locks locks;
 };
 
-/* Makes DATA and DATA/run, takes both locks, writes the effective configuration. */
+/* Makes DATA and DATA/run, takes the locks, writes the effective configuration. */
 enum weir_err weir_instance_open(struct weir_instance *instance,
     const struct weir_config *config) WEIR_MUST_USE;
 /* Removes the pid files and gives the locks back. */

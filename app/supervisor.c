@@ -32,6 +32,7 @@
 #define MS INT64_C(1000000) /* nanoseconds */
 #define POLL_NS (10 * MS)   /* while something is not ready yet */
 #define IDLE_NS (1000 * MS) /* else; a signal ends it */
+#define LOCKS_NS (1000 * MS)
 /* So that each idle round publishes. */
 #define PUBLISH_NS (900 * MS)
 /* A child that lived this long is restarted at once when it dies; one that did not waits, longer
@@ -83,6 +84,7 @@ struct supervisor {
     int signal_fd;
     bool announced;
     bool hangs; /* the dataplane, as was said last */
+    int64_t locks_due_ns; /* next look at them */
     int64_t published_ns; /* the processes' figures */
     int64_t stopping_ns; /* 0: running */
     int exit_code;
@@ -194,7 +196,7 @@ static void
 hand_over_udp(struct supervisor *supervisor, char *out, size_t size)
 {
     size_t at = 0;
-    fcntl(supervisor->instance.dataplane_lock_fd, F_SETFD, 0);
+    weir_locks_inherit(&supervisor->instance.locks);
     out[0] = '\0';
     for (uint32_t i = 0; i < supervisor->udp_count && at < size; i++) {
         int fd = supervisor->udp_fds[i];
@@ -540,6 +542,21 @@ wait_events(struct supervisor *supervisor, int64_t wait_ns)
         weir_supervisor_filter_serve(&supervisor->filter);
 }
 
+/* Nobody else may write to DATA, and nothing may be written to another folder in its place: where
+ * that is no longer sure, the instance ends. */
+static void
+watch_locks(struct supervisor *supervisor)
+{
+    int64_t now = weir_mono_ns();
+    if (now < supervisor->locks_due_ns)
+        return;
+    supervisor->locks_due_ns = now + LOCKS_NS;
+    if (weir_locks_watch(&supervisor->instance.locks) == WEIR_OK)
+        return;
+    weir_event(WEIR_ERROR, "data_lost", "reason=\"%s\"", weir_err_detail());
+    begin_stop(supervisor, EXIT_FAILURE);
+}
+
 static void
 supervise(struct supervisor *supervisor)
 {
@@ -555,6 +572,7 @@ supervise(struct supervisor *supervisor)
         bool all = watch_children(supervisor);
         watch_heartbeat(supervisor);
         publish_processes(supervisor);
+        watch_locks(supervisor);
         wait_events(supervisor, all ? IDLE_NS : POLL_NS);
     }
 }

@@ -430,6 +430,51 @@ test_writer_tells_readers_what_is_released_before_its_file_is_recycled(void **st
     assert_int_equal(sum.residual[WEIR_UNIT_SAMPLES], 0);
 }
 
+/* The epoch file of this opening found no room: what is there is read, nothing is taken until there
+ * is room, and then it goes on by itself, whether or not anybody sends. */
+static void
+test_writer_of_a_log_that_opened_without_room_is_full_and_goes_on_by_itself(void **state)
+{
+    (void)state;
+    push(0, 5, 1, 1);
+    run_until_idle();
+    weir_writer_free(writer);
+    fixture_close();
+    struct fault fault = {"replace", -ENOSPC};
+    weir_io_set_fault(fixture.io, fault_hook, &fault);
+    assert_int_equal(fixture_open(), WEIR_OK);
+    assert_int_equal(fixture.recovery.frames, 1);
+    assert_true(weir_log_waits_for_room(fixture.log));
+    fill_batch(1, 5, 1, 0);
+    assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
+    struct weir_writer_options options = {.log = fixture.log,
+        .shared = shared,
+        .counts = &fixture.counts,
+        .progress = &progress,
+        .producer_count = PRODUCERS,
+        .definitions_through = 1};
+    for (uint32_t p = 0; p < PRODUCERS; p++)
+        options.producers[p] =
+            (struct weir_writer_producer){full_rings[p], empty_rings[p], edge_of(p)};
+    assert_int_equal(weir_writer_new(&options, &writer), WEIR_OK);
+    assert_int_equal(weir_writer_state(writer), WEIR_INGEST_DISK_FULL);
+    assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_DISK_FULL);
+    weir_writer_run_once(writer, 0);
+    assert_int_equal(atomic_load(&progress.state), WEIR_INGEST_DISK_FULL);
+    weir_io_set_fault(fixture.io, NULL, NULL);
+    for (int tries = 0; weir_writer_state(writer) != WEIR_INGEST_OPEN; tries++) {
+        assert_true(tries < 10000);
+        weir_writer_run_once(writer, 0);
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_OPEN);
+    assert_false(weir_log_waits_for_room(fixture.log));
+    push(1, 5, 1, 0);
+    run_until_idle();
+    assert_int_equal(weir_log_durable(fixture.log), weir_log_end(fixture.log));
+    assert_true(weir_log_end(fixture.log) > fixture.recovery.end_offset);
+}
+
 int
 main(void)
 {
@@ -440,6 +485,7 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_writer_stores_an_empty_batch_behind_those_before_it, set_up_held, tear_down),
         TEST(test_writer_keeps_batches_while_the_disk_is_full_and_goes_on_by_itself),
+        TEST(test_writer_of_a_log_that_opened_without_room_is_full_and_goes_on_by_itself),
         TEST(test_writer_drops_by_name_when_a_write_fails),
         TEST(test_writer_drops_by_name_when_a_sync_fails),
         TEST(test_writer_leaves_the_stopping_state_alone),
