@@ -1,8 +1,8 @@
 /* locks: one instance a DATA, whatever becomes of the files in it.
  *
  *   DATA, DATA/lock                    held by the supervisor while it runs
- *   DATA/log, DATA/run/dataplane.lock  held by the dataplane, so that a new supervisor waits for the
- *                                      flush of one whose supervisor was killed
+ *   DATA/log, DATA/run/dataplane.lock  held by the dataplane, so that a new supervisor waits for
+ *                                      the flush of one whose supervisor was killed
  *
  * The locks proper are on the folders: nobody can remove those while a log lies in them. The files
  * are for file systems that lock no folders (NFS), and for programs from before there was a lock on

@@ -70,8 +70,8 @@ struct weir_log_recovery {
 enum weir_err weir_log_open(const struct weir_log_options *options, struct weir_log **out,
     struct weir_log_recovery *recovery) WEIR_MUST_USE;
 
-/* A device without room for the epoch file is no reason to refuse reads: the log opens all the same.
- * Appends are refused with WEIR_FULL, and polls try the file again, until it is written. */
+/* A device without room for the epoch file is no reason to refuse reads: the log opens all the
+ * same. Appends are refused with WEIR_FULL, and polls try the file again, until it is written. */
 bool weir_log_waits_for_room(const struct weir_log *log);
 
 /* A frame that has become durable, in log order. */

@@ -385,9 +385,9 @@ remove_behind(struct recovery *recovery)
     return err;
 }
 
-/* Files that were swapped, or are another log's, look like damage from end to end, and the log would
- * go on in the middle of them. Where the epoch file is lost too all of them would be a torn tail; in
- * a log that was recycled bytes prove nothing then. */
+/* Files that were swapped, or are another log's, look like damage from end to end, and the log
+ * would go on in the middle of them. Where the epoch file is lost too all of them would be a torn
+ * tail; in a log that was recycled bytes prove nothing then. */
 static enum weir_err
 check_counted(const struct recovery *recovery)
 {

@@ -263,8 +263,9 @@ read_short(struct weir_segment_reader *reader, uint64_t at, uint8_t *data, size_
     return there == 0 ? WEIR_OK : weir_io_read(reader->io, reader->file, data, there, at);
 }
 
-/* A missing file is all zeros, one in whose place lies a folder or a FIFO too, and so is what lies behind the end of a short one: no frame checks
- * out there, so that whoever reads meets it as damage. */
+/* A missing file is all zeros, one in whose place lies a folder or a FIFO too, and so is what lies
+ * behind the end of a short one: no frame checks out there, so that whoever reads meets it as
+ * damage. */
 static enum weir_err
 read_at(struct weir_segment_reader *reader, uint64_t offset, void *data, size_t size)
 {
