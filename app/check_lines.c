@@ -116,8 +116,9 @@ tell(struct check *check, const struct weir_record *record, enum weir_reason rea
         from = line_at = (size_t)(newline + 1 - check->data);
         line++;
     }
-    printf("%s:%" PRIu64 ":%zu: %s: %s\n    ", check->name, line, at - line_at + 1,
+    weir_line_print(stdout, "%s:%" PRIu64 ":%zu: %s: %s", check->name, line, at - line_at + 1,
         weir_reason_names[reason], detail);
+    printf("    ");
     size_t shown = record->size < SHOWN_BYTES ? record->size : SHOWN_BYTES;
     weir_escape_print(WEIR_ESCAPE_TERMINAL, record->text, shown, stdout);
     printf("%s\n", shown < record->size ? "..." : "");
@@ -223,10 +224,10 @@ run(struct check *check, const char *path, bool any_time)
         .time_min_ms = any_time ? INT64_MIN : now_ms - RETENTION_MS,
         .time_max_ms = any_time ? INT64_MAX : now_ms + FUTURE_MS};
     check_all(check);
-    printf("%s: %" PRIu64 " line%s, %" PRIu64 " refused\n", path, check->records,
+    weir_line_print(stdout, "%s: %" PRIu64 " line%s, %" PRIu64 " refused", path, check->records,
         weir_plural(check->records), check->refused);
     if (check->strings > 0)
-        printf("%s: %" PRIu64 " string field%s, which Weir does not store\n", path,
+        weir_line_print(stdout, "%s: %" PRIu64 " string field%s, which Weir does not store", path,
             check->strings, weir_plural(check->strings));
     return check->refused > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

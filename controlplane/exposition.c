@@ -51,7 +51,9 @@ weir_query_counts_add_time(struct weir_query_times *times, int64_t duration_ns)
 static void
 write_header(struct weir_text *text, const char *name, const char *type, const char *help)
 {
-    weir_text_format(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    weir_text_format(text, "# HELP %s ", name);
+    weir_text_escape(text, WEIR_ESCAPE_HELP, help, strlen(help));
+    weir_text_format(text, "\n# TYPE %s %s\n", name, type);
 }
 
 static void
@@ -273,10 +275,15 @@ write_build(struct weir_text *text, const struct weir_shared *shared)
     write_header(text, "weir_build_info", "gauge",
         "Version, and the paths chosen on this machine.");
     weir_text_puts(text, "weir_build_info{version=\"" WEIR_VERSION "\"");
-    if (shared != NULL)
-        weir_text_format(text, ",simd=\"%.*s\",io_backend=\"%.*s\"",
-            (int)strnlen(shared->simd, sizeof shared->simd), shared->simd,
-            (int)strnlen(shared->io_backend, sizeof shared->io_backend), shared->io_backend);
+    if (shared != NULL) {
+        weir_text_puts(text, ",simd=\"");
+        weir_text_escape(text, WEIR_ESCAPE_LABEL, shared->simd,
+            strnlen(shared->simd, sizeof shared->simd));
+        weir_text_puts(text, "\",io_backend=\"");
+        weir_text_escape(text, WEIR_ESCAPE_LABEL, shared->io_backend,
+            strnlen(shared->io_backend, sizeof shared->io_backend));
+        weir_text_puts(text, "\"");
+    }
     weir_text_puts(text, "} 1\n");
 }
 

@@ -117,7 +117,9 @@ weir_ready_write(const struct weir_exposition *from, struct weir_text *text)
         weir_text_puts(text, "Weir is ready.\n");
         return WEIR_STATUS_OK;
     }
-    weir_text_format(text, "Weir is not ready: %s: %s\n", worst.reason, worst.message);
+    weir_text_format(text, "Weir is not ready: %s: ", worst.reason);
+    weir_text_escape(text, WEIR_ESCAPE_TERMINAL, worst.message, strlen(worst.message));
+    weir_text_puts(text, "\n");
     return WEIR_STATUS_UNAVAILABLE;
 }
 

@@ -21,10 +21,12 @@ _Static_assert(COPY_STEP <= WEIR_PACKET_SLACK, "the last piece of a packet may b
 _Static_assert(WEIR_DEFINITION_LIST_BYTES > 2 * POINT_BYTES_MAX, "and some lists before it");
 _Static_assert(WEIR_SERIES_UNKNOWN == WEIR_RAW_UNKNOWN, "a template's number is a point's");
 
+/* A zero byte would cut a name short wherever it is a parameter, a key or a string. */
 static bool
 text_valid(const struct weir_label *label)
 {
-    return weir_utf8_valid(label->name, label->name_size) &&
+    return memchr(label->name, 0, label->name_size) == NULL &&
+        weir_utf8_valid(label->name, label->name_size) &&
         weir_utf8_valid(label->value, label->value_size);
 }
 
@@ -40,7 +42,8 @@ collect(const uint8_t *list, size_t size, struct weir_label *labels, size_t *cou
             return weir_fail(WEIR_LIMIT, 0, "more than %d labels beside the name",
                 WEIR_TAGS_COUNT_MAX);
         if (!text_valid(&label))
-            return weir_fail(WEIR_INVALID, 0, "a label that is not UTF-8");
+            return weir_fail(WEIR_INVALID, 0,
+                "a label that is not UTF-8, or a zero byte in its name");
         labels[(*count)++] = label;
     }
     return err == WEIR_END ? WEIR_OK : err;

@@ -476,6 +476,8 @@ series_text(const struct record *record, uint32_t index, uint8_t *text, size_t *
             return false;
         if (i > 0 && by_name(label - 1, label) == 0)
             return false;
+        if (memchr(label->name, 0, label->name_size) != NULL)
+            return false;
         if (!is_utf8(label->name, label->name_size) || !is_utf8(label->value, label->value_size))
             return false;
         named |= label->name_size == 8 && memcmp(label->name, "__name__", 8) == 0;
