@@ -101,22 +101,6 @@ walk(struct weir_influx_decoder *decoder, size_t *stopped_at)
 }
 
 size_t
-weir_influx_frame(const uint8_t *data, size_t size, size_t at, bool final)
-{
-    struct weir_influx_decoder decoder = weir_influx_window(data, size, at, final);
-    enum weir_influx_result result = weir_influx_begin(&decoder);
-    size_t end, stopped_at;
-    uint8_t reason;
-    if (result == WEIR_INFLUX_OK)
-        result = walk(&decoder, &stopped_at);
-    if (!weir_influx_end(&decoder, result, size, at, &end, &reason))
-        return at;
-    bool more_of_it = reason == WEIR_REASON_line_too_long && end == size && !final &&
-        data[size - 1] != '\n';
-    return more_of_it ? at : end;
-}
-
-size_t
 weir_influx_refused_at(const uint8_t *data, size_t size, size_t at)
 {
     struct weir_influx_decoder decoder = weir_influx_window(data, size, at, true);

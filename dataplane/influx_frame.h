@@ -1,7 +1,6 @@
 /* influx_frame: where a record of Influx line protocol ends, good or refused.
  *
- * docs/format/influx.md, "Where a record ends", is the rule. The parser and whoever cuts a text at
- * records (`weir send --udp`) use the same functions.
+ * docs/format/influx.md, "Where a record ends", is the rule.
  *
  * Threads: any; no state
  * Memory:  none
@@ -11,11 +10,6 @@
 #define WEIR_DATAPLANE_INFLUX_FRAME_H
 
 #include "dataplane/influx_line.h"
-
-/* Returns the position behind the record, comment or blank line that begins at `at`, which is below
- * size; `at` itself where the text is too short to tell, only where it is not final. A record that
- * the grammar refuses ends where Weir's listeners let it end. */
-size_t weir_influx_frame(const uint8_t *data, size_t size, size_t at, bool final);
 
 /* Where the grammar refuses the record that begins at `at`: the byte that it did not expect, the
  * value that is none, or the quote that opens a string which is never closed. */

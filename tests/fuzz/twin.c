@@ -1,7 +1,6 @@
 #include "tests/fuzz/twin.h"
 
 #include "base/sample.h"
-#include "dataplane/influx_frame.h"
 #include "dataplane/influx_usual.h"
 
 #include <stdarg.h>
@@ -228,33 +227,6 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
     return true;
 }
 
-/* weir_influx_frame cuts the text where the records lie that the twin has found. */
-static bool
-frames_agree(const struct twin *twin)
-{
-    uint8_t *memory = take_memory(twin->size + WEIR_PACKET_SLACK);
-    size_t next = 0, at = 0;
-    if (twin->size > 0)
-        memcpy(memory, twin->text, twin->size);
-    memset(memory + twin->size, '7', WEIR_PACKET_SLACK);
-    while (at < twin->size) {
-        size_t end = weir_influx_frame(memory, twin->size, at, true);
-        if (end <= at || end > twin->size)
-            break;
-        const struct twin_record *record = &twin->records[next];
-        if (next < twin->record_count && record->start >= at && record->start < end) {
-            if (record->reason != WEIR_REASON_line_too_long && record->start + record->size > end)
-                break;
-            next++;
-        }
-        at = end;
-    }
-    free(memory);
-    return (at == twin->size && next == twin->record_count) ||
-        differs("frames: at %zu of %zu, %zu of %zu records", at, twin->size, next,
-            twin->record_count);
-}
-
 /* As a datagram, whole; as a connection's bytes, cut at three places. */
 static bool
 twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text,
@@ -295,8 +267,7 @@ twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8
         };
         parse_stream(&weir_protocols[proto], &twin, places, count, &out);
         good = same_outcome(&twin, &out, proto)
-            && labels_well_formed(&weir_protocols[proto], &twin, &out)
-            && (proto != WEIR_PROTO_INFLUX || frames_agree(&twin));
+            && labels_well_formed(&weir_protocols[proto], &twin, &out);
         if (!good)
             differs("with %zu cuts: %zu %zu %zu of %zu", count, places[0], places[1], places[2],
                 size);

@@ -390,26 +390,23 @@ test_influx_last_line_of_a_stream_needs_newline_or_timestamp(void **unused)
     assert_int_equal(parsed.point_count, 1);
 }
 
+/* What each record of a mixed text is, and the place that is told as the wrong one. */
 static void
-test_influx_frames_end_where_the_parser_ends_records(void **unused)
+test_influx_refused_records_tell_their_place(void **unused)
 {
     (void)unused;
-    static const char *const pieces[] = {"m s=\"first\nsecond\",v=7 1\n", "# comment\n", "\n",
-        "m v=1\r\n", "m s=\"open 1\n", "bad\n", "m v=oops,s=\"a\n", "b\" 1\n",
-        "m s=\"\\\"\n\" 1\n", "m v=2"};
-    static char text[1024];
-    size_t count = sizeof pieces / sizeof pieces[0], used = 0, at = 0;
-    for (size_t i = 0; i < count; i++)
-        used += (size_t)sprintf(text + used, "%s", pieces[i]);
-    for (size_t i = 0; i < count; i++) {
-        at = weir_influx_frame((const uint8_t *)text, used, at, true);
-        size_t wanted = 0;
-        for (size_t k = 0; k <= i; k++)
-            wanted += strlen(pieces[k]);
-        assert_int_equal(at, wanted);
+    static const struct {
+        const char *text;
+        size_t at;
+    } cases[] = {{"m,k= v=1\n", 4}, {"m v=12x 1\n", 4}, {"m v=1,w=oops,s=\"a\nb\" 1\n", 8},
+        {"m s=\"open 1\nm v=1\n", 4}, {"m v=1 12a\n", 8}, {"m v=1 9223372036854775808\n", 6},
+        {"m\n", 1}, {"m,k=a\x01 v=1\n", 5}, {"m s=\"a\"b\n", 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t text[128] = {0};
+        size_t size = strlen(cases[i].text);
+        memcpy(text, cases[i].text, size);
+        assert_int_equal(weir_influx_refused_at(text, size, 0), cases[i].at);
     }
-    assert_int_equal(weir_influx_frame((const uint8_t *)"m s=\"a\n", 7, 0, false), 0);
-    assert_int_equal(weir_influx_frame((const uint8_t *)"m v=1", 5, 0, false), 0);
 }
 
 static void
@@ -473,7 +470,7 @@ main(void)
         cmocka_unit_test(test_influx_open_quote_of_a_stream_is_settled_by_64_kib),
         cmocka_unit_test(test_influx_closed_string_hides_its_newlines_in_a_bad_line_too),
         cmocka_unit_test(test_influx_last_line_of_a_stream_needs_newline_or_timestamp),
-        cmocka_unit_test(test_influx_frames_end_where_the_parser_ends_records),
+        cmocka_unit_test(test_influx_refused_records_tell_their_place),
         cmocka_unit_test(test_influx_raw_key_depends_on_key_bytes_and_field_only),
         cmocka_unit_test(test_influx_call_stops_at_its_targets),
     };
