@@ -32,7 +32,8 @@ struct weir_chunk_line {
     uint16_t samples; /* points of the line, as the ledger counts them */
     uint16_t defines; /* series of a definition, which has no samples; 0 for a line */
     uint16_t peer;    /* of its sender, in the chunk's list */
-    int64_t receive_ms;
+    int64_t receive_ms : 46;
+    uint64_t text_size : 18; /* bytes that came, which bound what they may define */
 };
 _Static_assert(sizeof(struct weir_chunk_line) == 24, "");
 _Static_assert(WEIR_CHUNK_LINES_MAX <= UINT16_MAX, "a line's peer fits");

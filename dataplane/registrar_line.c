@@ -9,6 +9,12 @@
 /* Half of a core's first level: a packet's definition has some thirty series. */
 #define PREFETCH_MAX 256
 #define NS_PER_MS 1000000
+/* A line repeats its common labels for each of its series: one of 64 KiB could have 100 MiB of them
+ * logged. So a byte that came makes the log take so many for new series at most; 16 more are left
+ * for their samples and marks. A datagram of 1,400 bytes cannot reach it. The least is for the name
+ * of labels that stand for less in the text. */
+#define DEFINE_BYTES_PER_BYTE 48
+#define DEFINE_BYTES_MIN 128
 
 static void
 sample_append(struct weir_registrar *registrar, struct weir_batch *batch)
@@ -118,7 +124,15 @@ weir_registrar_tell_table_full(const struct weir_spell *spell, enum weir_spell_n
         weir_event(WEIR_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
 }
 
-/* As weir_series_define_at, where the sender may define one more; WEIR_LIMIT where it may not. */
+/* Bytes that a definition takes in the log. */
+static size_t
+logged_bytes(size_t labels_size)
+{
+    return sizeof(uint32_t) + labels_size;
+}
+
+/* As weir_series_define_at, where the sender may define one more; WEIR_LIMIT where it may not, or
+ * WEIR_AGAIN where the line has defined as much as it may. */
 static enum weir_err
 series_define(struct weir_registrar *registrar, struct weir_hash128 fingerprint,
     const uint8_t *labels, size_t size)
@@ -126,19 +140,26 @@ series_define(struct weir_registrar *registrar, struct weir_hash128 fingerprint,
     struct weir_registrar_work *work = &registrar->work;
     struct weir_series *series = registrar->options.series;
     enum weir_err err;
-    if (!weir_registrar_may_define(registrar, size)) {
+    bool within = logged_bytes(size) <= work->define_bytes;
+    if (!within || !weir_registrar_may_define(registrar, size)) {
         err = weir_series_resolve_at(series, fingerprint, labels, size, &work->number);
-        return err == WEIR_NOT_FOUND ? WEIR_LIMIT : err;
+        return err != WEIR_NOT_FOUND ? err : within ? WEIR_LIMIT : WEIR_AGAIN;
     }
     err = weir_series_define_at(series, fingerprint, labels, size, &work->number, &work->is_new);
-    if (work->is_new)
+    if (work->is_new) {
         weir_registrar_count_defined(registrar, size);
+        work->define_bytes -= logged_bytes(size);
+    }
     return err;
 }
 
 static void
 define_refused(struct weir_registrar *registrar, enum weir_err err)
 {
+    if (err == WEIR_AGAIN) {
+        samples_reject(registrar, 1, WEIR_REASON_define_limit);
+        return;
+    }
     if (err == WEIR_LIMIT) {
         weir_registrar_tell_over_share(registrar);
         samples_reject(registrar, 1, WEIR_REASON_over_share);
@@ -292,6 +313,7 @@ weir_registrar_line_take(struct weir_registrar *registrar)
     work->samples_accepted = 0;
     work->samples_rejected = 0;
     work->defines_refused = 0;
+    work->define_bytes = DEFINE_BYTES_MIN + DEFINE_BYTES_PER_BYTE * (uint64_t)work->line.text_size;
     work->reason = WEIR_REASON_no_sample_accepted;
     weir_registrar_owner_find(registrar);
     work->listener = work->line.peer < chunk->peer_count ? chunk->listeners[work->line.peer] : 0;

@@ -36,6 +36,7 @@ struct weir_registrar_work {
     uint32_t samples_accepted; /* of the line */
     uint32_t samples_rejected;
     uint32_t defines_refused;  /* series of a definition */
+    uint64_t define_bytes;     /* that the log may still take for new series of the line */
     uint8_t reason; /* of the rejected ones; WEIR_REASON_no_sample_accepted where they differ */
 
     struct weir_peer peer;   /* the line's sender */

@@ -170,7 +170,8 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
         .resolved = resolved,
         .defines = (uint16_t)run->count,
         .peer = peer_put(chunk, packet),
-        .receive_ms = packet->receive_ms};
+        .receive_ms = packet->receive_ms,
+        .text_size = record->size};
     uint8_t *at = chunk->lines + chunk->used;
     text.list_count = resolved ? (uint16_t)run->list_count : 0;
     memcpy(at, &line, sizeof line);
@@ -251,7 +252,8 @@ weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *r
         .resolved = resolved,
         .samples = (uint16_t)record->point_count,
         .peer = peer_put(chunk, packet),
-        .receive_ms = packet->receive_ms};
+        .receive_ms = packet->receive_ms,
+        .text_size = record->size};
     uint8_t *at = chunk->lines + chunk->used;
     memcpy(at, &line, sizeof line);
     if (resolved)

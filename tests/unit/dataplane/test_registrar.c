@@ -93,6 +93,7 @@ static struct {
     struct weir_peer peer; /* who sends the next lines */
     struct weir_prefix trusted;
     void *shares[2];
+    uint32_t text_size; /* of lines to come; 0: large */
 } t;
 
 static int
@@ -150,7 +151,8 @@ line_of(uint32_t source, const void *text, size_t size, unsigned samples, bool r
         .samples = (uint16_t)samples,
         .resolved = resolved,
         .peer = (uint16_t)(t.chunk->peer_count - 1),
-        .receive_ms = 1234};
+        .receive_ms = 1234,
+        .text_size = t.text_size != 0 ? t.text_size : 200000};
     memcpy(t.chunk->lines + t.chunk->used, &header, sizeof header);
     memcpy(t.chunk->lines + t.chunk->used + sizeof header, text, size);
     t.chunk->used += (uint32_t)weir_chunk_line_bytes(size);
@@ -903,6 +905,28 @@ sent_from(uint8_t last, const char *text, unsigned words, bool resolved)
 }
 
 static void
+test_a_line_defines_no_more_than_its_bytes_allow(void **state)
+{
+    (void)state;
+    enum { TEXT = 1000, WITHIN = 48 * TEXT / LONG_LABEL };
+    static const char words[] = "La Lb Lc Ld Le Lf Lg Lh Li Lj";
+    t.text_size = TEXT;
+    stages_give_batch(stages.empties);
+    for (uint32_t defined = WITHIN; defined < 10 + WITHIN; defined += WITHIN) {
+        line(5, words, 10);
+        send_chunk(1);
+        weir_registrar_run_once(t.registrar);
+        uint32_t now = defined < 10 ? defined : 10;
+        assert_int_equal(stages.counts.counter[WEIR_COUNTER_series_defined], now);
+    }
+    assert_true(weir_registrar_flush(t.registrar));
+    struct weir_batch *batch = take_batch();
+    uint64_t refused = rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_define_limit);
+    assert_true(WITHIN > 1 && WITHIN < 10 && refused > 0);
+    assert_int_equal(batch->count % 10, 10 - refused % 10);
+}
+
+static void
 test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full(void **state)
 {
     (void)state;
@@ -955,6 +979,7 @@ main(void)
         TEST(test_registrar_counts_what_the_worker_counted),
         TEST(test_registrar_tells_once_that_the_table_is_full),
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),
+        TEST(test_a_line_defines_no_more_than_its_bytes_allow),
         TEST(test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full),
         TEST(test_registrar_leaves_a_source_its_share_of_the_memory_for_labels),
         TEST(test_registrar_defines_points_and_says_their_numbers),
