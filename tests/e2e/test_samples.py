@@ -73,7 +73,7 @@ def test_an_answer_means_queryable():
 def test_answer_counts_records_not_comments():
     with Instance() as weir:
         text = (b"# comment\n\nm,a=b f=1\nm,a=b f=\nm,a=b s=\"text\",f=2\nm,a=b s=\"only text\"\r\n"
-                b"m,a=b last=3")
+                b"m,a=b last=3\n")
         assert parse_ok(weir.send_tcp(text))[:2] == (3, 2)
         assert parse_ok(weir.send_tcp(b""))[:2] == (0, 0)
         assert parse_ok(weir.send_tcp(b"# only a comment\n"))[:2] == (0, 0)
@@ -110,8 +110,8 @@ def test_line_of_64_kib_and_longer():
     with Instance() as weir:
         fits = b'm f=1,s="' + b"x" * 60000 + b'"'
         long = b'm f=1,s="' + b"x" * 200000 + b'"'
-        assert parse_ok(weir.send_tcp(fits + b"\nm f=2"))[:2] == (2, 0)
-        assert parse_ok(weir.send_tcp(long + b"\nm f=2"))[:2] == (1, 1)
+        assert parse_ok(weir.send_tcp(fits + b"\nm f=2\n"))[:2] == (2, 0)
+        assert parse_ok(weir.send_tcp(long + b"\nm f=2\n"))[:2] == (1, 1)
         assert weir.reason("records", "rejected", "line_too_long") == 1
 
 
@@ -133,7 +133,7 @@ def test_first_contact_over_tcp_is_held_back_and_not_refused():
 
 def test_labels_and_series_endpoints():
     with Instance() as weir:
-        assert parse_ok(weir.send_tcp(b"m,host=a,dc=x f=1\nm,host=b f=1\nn value=1"))[:2] == (3, 0)
+        assert parse_ok(weir.send_tcp(b"m,host=a,dc=x f=1\nm,host=b f=1\nn value=1\n"))[:2] == (3, 0)
         assert json.loads(weir.get("/api/v1/labels")[1]) == {
             "status": "success", "data": ["__name__", "dc", "host"]}
         assert json.loads(weir.get("/api/v1/label/host/values")[1])["data"] == ["a", "b"]
