@@ -205,9 +205,14 @@ write_config(const struct weir_bench_target *target, const struct weir_bench_roo
     if (room->segment_bytes != 0)
         config->log_segment_bytes = room->segment_bytes;
     path_in(path, size, data, "run/bench.yaml");
-    FILE *file = err == WEIR_OK ? fopen(path, "w") : NULL;
-    if (err == WEIR_OK && file == NULL)
-        err = weir_fail(WEIR_IO, errno, "write %s", path);
+    int fd = -1;
+    if (err == WEIR_OK)
+        err = weir_open_regular(path, O_WRONLY | O_CREAT | O_TRUNC, 0640, &fd);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (fd >= 0 && file == NULL) {
+        err = weir_fail(WEIR_NOMEM, errno, "write %s", path);
+        close(fd);
+    }
     if (file != NULL) {
         weir_config_print(config, file);
         if (fclose(file) != 0)
