@@ -1,5 +1,7 @@
-/* Everything of ours that reads bytes of an HTTP client: parameters, selectors, times, durations;
- * and the JSON that answers are made of. The first byte chooses. */
+/* Everything of ours that reads bytes of an HTTP client: parameters, selectors, times, durations,
+ * Accept-Encoding, Host; and the JSON and gzip that answers are made of. The first byte chooses. */
+#include "controlplane/encoding.h"
+#include "controlplane/http_host.h"
 #include "controlplane/params.h"
 #include "controlplane/selector.h"
 #include "controlplane/text.h"
@@ -9,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -72,12 +75,125 @@ try_json(const char *bytes, size_t size)
     weir_text_fini(&text);
 }
 
+static char *
+copy(const char *bytes, size_t size)
+{
+    char *text = malloc(size + 1);
+    WEIR_ASSERT(text != NULL);
+    memcpy(text, bytes, size);
+    text[size] = '\0';
+    return text;
+}
+
+/* One member of the list, without the comma: a coding, and a weight in thousandths. False where it
+ * makes no sense. The obvious way: pieces are cut out and looked at whole. */
+static bool
+twin_member(char *member, char **coding, int *weight)
+{
+    char *parameter = strchr(member, ';');
+    *weight = 1000;
+    if (parameter != NULL) {
+        *parameter++ = '\0';
+        parameter += strspn(parameter, " \t");
+        size_t size = strlen(parameter);
+        while (size > 0 && strchr(" \t", parameter[size - 1]) != NULL)
+            parameter[--size] = '\0';
+        if (strncasecmp(parameter, "q=", 2) != 0)
+            return false;
+        char *digits = parameter + 2;
+        size_t count = strlen(digits);
+        if (count == 0 || count > 5 || (digits[0] != '0' && digits[0] != '1') ||
+            (count > 1 && digits[1] != '.') ||
+            (count > 2 && strspn(digits + 2, "0123456789") != count - 2))
+            return false;
+        char padded[6] = "0.000";
+        memcpy(padded, digits, count);
+        padded[1] = '.';
+        *weight = (padded[0] - '0') * 1000 + atoi(padded + 2);
+        if (*weight > 1000)
+            return false;
+    }
+    member += strspn(member, " \t");
+    size_t size = strlen(member);
+    while (size > 0 && strchr(" \t", member[size - 1]) != NULL)
+        member[--size] = '\0';
+    *coding = member;
+    return size > 0;
+}
+
+static void
+try_encoding(const char *bytes, size_t size)
+{
+    char *text = copy(bytes, size);
+    struct weir_codings codings;
+    struct weir_codings twin;
+    weir_codings_init(&codings);
+    weir_codings_init(&twin);
+    weir_codings_add(&codings, text);
+    char *rest = text;
+    for (char *member; (member = strsep(&rest, ",")) != NULL;) {
+        char *coding;
+        int weight;
+        if (!twin_member(member, &coding, &weight))
+            continue;
+        if (strcasecmp(coding, "gzip") == 0 || strcasecmp(coding, "x-gzip") == 0)
+            twin.gzip = weight;
+        if (strcasecmp(coding, "identity") == 0)
+            twin.identity = weight;
+        if (strcmp(coding, "*") == 0)
+            twin.any = weight;
+    }
+    WEIR_ASSERT(memcmp(&codings, &twin, sizeof twin) == 0);
+    free(text);
+}
+
+/* A host that is ours without any name is an address or localhost; and what a longer list of names
+ * lets through is never less. */
+static void
+try_host(const char *bytes, size_t size)
+{
+    static const char listed[][WEIR_CONFIG_HOST_SIZE] = {"weir.example", ".below.example"};
+    static const char any[][WEIR_CONFIG_HOST_SIZE] = {"*"};
+    char *text = copy(bytes, size);
+    struct weir_http_hosts hosts = {.count = 0};
+    enum weir_host_verdict bare = weir_http_host_check(&hosts, text);
+    if (bare == WEIR_HOST_OURS) {
+        bool numeric = text[strspn(text, "0123456789.:")] == '\0';
+        WEIR_ASSERT(numeric || text[0] == '[' || strncasecmp(text, "localhost", 9) == 0);
+    }
+    hosts.names = listed;
+    hosts.count = 2;
+    enum weir_host_verdict named = weir_http_host_check(&hosts, text);
+    hosts.names = any;
+    hosts.count = 1;
+    enum weir_host_verdict all = weir_http_host_check(&hosts, text);
+    WEIR_ASSERT((bare == WEIR_HOST_INVALID) == (named == WEIR_HOST_INVALID));
+    WEIR_ASSERT((bare == WEIR_HOST_INVALID) == (all == WEIR_HOST_INVALID));
+    WEIR_ASSERT(bare != WEIR_HOST_OURS || named == WEIR_HOST_OURS);
+    WEIR_ASSERT(all != WEIR_HOST_OTHER);
+    free(text);
+}
+
+/* What is packed is smaller. */
+static void
+try_gzip(const char *bytes, size_t size)
+{
+    struct weir_text text;
+    weir_text_init(&text, 8 * size + 8);
+    for (int i = 0; i < 8; i++)
+        weir_text_append(&text, bytes, size);
+    size_t before = text.size;
+    bool packed = weir_text_gzip(&text, NULL, NULL);
+    WEIR_ASSERT(packed ? text.size < before : text.size == before);
+    weir_text_fini(&text);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const tries[])(const char *, size_t) = {try_params, try_selector, try_times,
-        try_json};
+        try_json, try_encoding, try_host, try_gzip};
     if (size > 0)
-        tries[data[0] % 4]((const char *)data + 1, size - 1);
+        tries[data[0] % (sizeof tries / sizeof tries[0])]((const char *)data + 1, size - 1);
     return 0;
 }
