@@ -238,5 +238,44 @@ def test_numbers_far_away_neither_block_a_sender_nor_spoil_a_counter():
         wait_for(lambda: " 43 " in table(), "the sender that lost packets is in the table")
 
 
+def test_stranger_with_idle_http_connections_costs_nobody_an_answer():
+    with Target() as weir:
+        strangers = []
+        for _ in range(320):
+            client = socket.socket()
+            client.bind((STRANGER, 0))
+            client.settimeout(60)
+            client.connect(("127.0.0.1", weir.http))
+            strangers.append(client)
+        # health is answered at once, everything else as soon as one of them may go
+        assert weir.get("/healthz")[0] == 200 and weir.get("/-/ready")[0] == 200
+        wait_for(lambda: weir.get("/api/v1/labels")[0] == 200, "queries are answered")
+        for client in strangers:
+            client.close()
+
+
+def test_stranger_who_reads_no_answers_leaves_room_for_those_of_others():
+    with Target("--http-answers-max", "16MiB") as weir:
+        for at in range(4):
+            assert weir.say(b"".join(b"long,i=%d,l=%s v=1\n" % (i, b"x" * 1200) for i in
+                                     range(at * 1000, at * 1000 + 1000)), "127.0.0.1") == (1000, 0)
+        path = "/api/v1/series?match[]=long_v"
+        status, body = weir.get(path)
+        assert status == 200 and len(body) > 4 << 20, (status, len(body))
+        strangers = []
+        for _ in range(20):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.bind((STRANGER, 0))
+            client.connect(("127.0.0.1", weir.http))
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            strangers.append(client)
+        wait_for(lambda: weir.counter("http_answers_refused") > 0, "the stranger has had its share")
+        assert weir.metrics()["weir_http_answers_bytes"] <= 16 << 20
+        wait_for(lambda: weir.get(path)[0] == 200, "somebody else is answered")
+        for client in strangers:
+            client.close()
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])
