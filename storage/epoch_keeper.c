@@ -27,8 +27,8 @@ failed(struct weir_epoch_keeper *keeper, enum weir_err err, int64_t now_ns)
 bool
 weir_epoch_keeper_run_once(struct weir_epoch_keeper *keeper, int64_t now_ns)
 {
-    /* acquire pairs with the log writer's release: what is below is durable */
-    uint64_t durable = atomic_load_explicit(keeper->durable, memory_order_acquire);
+    /* relaxed: the number alone is used, and the log writer stores it after the sync */
+    uint64_t durable = atomic_load_explicit(keeper->durable, memory_order_relaxed);
     if (durable != keeper->seen) {
         keeper->seen = durable;
         keeper->seen_ns = now_ns;
