@@ -261,12 +261,14 @@ def test_a_crowd_of_connections_with_few_descriptors_is_answered_or_closed():
 
 
 def test_less_memory_than_is_planned_is_said_before_the_start():
-    for name, limit in (("RLIMIT_AS", resource.RLIMIT_AS),):
-        check = subprocess.run([os.path.join(BIN, "weir"), "check"], capture_output=True, text=True,
-                               preexec_fn=lambda limit=limit: resource.setrlimit(limit, (
-                                   220 << 20, 220 << 20)))
-        assert check.returncode == 0, check
-        assert f"{name} (ulimit -v) allows 220 MiB" in check.stderr, check.stderr
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (220 << 20, 220 << 20))
+    check = subprocess.run([os.path.join(BIN, "weir"), "check"], capture_output=True, text=True,
+                           preexec_fn=limit)
+    if "Sanitizer" in check.stderr:
+        raise tap.Skip("a sanitizer's shadow is larger than the limit")
+    assert check.returncode == 0, check
+    assert "RLIMIT_AS (ulimit -v) allows 220 MiB" in check.stderr, check.stderr
 
 
 # both families
