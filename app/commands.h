@@ -21,6 +21,7 @@ int weir_command_senders(int argc, char **argv);
 int weir_command_rejected(int argc, char **argv);
 int weir_command_bench(int argc, char **argv);
 int weir_command_filter(int argc, char **argv);
+int weir_command_reload(int argc, char **argv);
 
 void weir_usage_run(FILE *out);
 void weir_usage_check(FILE *out);
@@ -31,5 +32,6 @@ void weir_usage_senders(FILE *out);
 void weir_usage_rejected(FILE *out);
 void weir_usage_bench(FILE *out);
 void weir_usage_filter(FILE *out);
+void weir_usage_reload(FILE *out);
 
 #endif

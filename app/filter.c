@@ -1,4 +1,4 @@
-/* weir filter: rules of the XDP program, through the supervisor of a running instance. */
+/* weir filter and weir reload: what the supervisor of a running instance is asked for. */
 #include "app/commands.h"
 #include "app/options.h"
 #include "app/supervisor_filter.h"
@@ -74,6 +74,21 @@ ask(int fd, const char *line)
     return err;
 }
 
+/* Exit code of the command. */
+static int
+ask_supervisor(const char *command, const char *data, const char *line)
+{
+    int fd;
+    signal(SIGPIPE, SIG_IGN); /* a supervisor that waits no longer is an error to be told */
+    enum weir_err err = connect_to(data, &fd);
+    if (err == WEIR_OK)
+        err = ask(fd, line);
+    if (err == WEIR_OK)
+        return EXIT_SUCCESS;
+    weir_line_print(stderr, "weir %s: %s", command, weir_err_detail());
+    return err == WEIR_INVALID ? WEIR_EXIT_USAGE : EXIT_FAILURE;
+}
+
 int
 weir_command_filter(int argc, char **argv)
 {
@@ -100,15 +115,31 @@ weir_command_filter(int argc, char **argv)
         weir_usage_filter(stderr);
         return WEIR_EXIT_USAGE;
     }
-    signal(SIGPIPE, SIG_IGN); /* a supervisor that waits no longer is an error to be told */
-    int fd;
-    enum weir_err err = connect_to(data, &fd);
-    if (err == WEIR_OK)
-        err = ask(fd, line);
-    if (err == WEIR_OK)
-        return EXIT_SUCCESS;
-    weir_line_print(stderr, "weir filter: %s", weir_err_detail());
-    return err == WEIR_INVALID ? WEIR_EXIT_USAGE : EXIT_FAILURE;
+    return ask_supervisor("filter", data, line);
+}
+
+int
+weir_command_reload(int argc, char **argv)
+{
+    static struct weir_config config; /* for the default directory */
+    weir_config_init(&config);
+    const char *data = config.data;
+    int count = 0;
+    const struct weir_option options[] = {{.name = "data", .text = &data}, {0}};
+    if (weir_options_parse(options, argc, argv, NULL, &count) == WEIR_OK)
+        return ask_supervisor("reload", data, "reload");
+    weir_line_print(stderr, "weir reload: %s", weir_err_detail());
+    return WEIR_EXIT_USAGE;
+}
+
+void
+weir_usage_reload(FILE *out)
+{
+    fprintf(out,
+        "usage: weir reload [--data DIR]\n\n"
+        "Has the instance on DIR read its configuration anew, as SIGHUP does, and says which keys\n"
+        "hold from now on and which need a restart. A file with a mistake changes nothing: exit\n"
+        "code 2.\n");
 }
 
 void

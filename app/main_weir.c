@@ -35,6 +35,8 @@ static const struct command commands[] = {
         weir_usage_senders},
     {"rejected", "the last lines and packets that were refused", weir_command_rejected,
         weir_usage_rejected},
+    {"reload", "have a running instance read its configuration anew", weir_command_reload,
+        weir_usage_reload},
     {"filter", "show and change the rules in front of AF_XDP ports", weir_command_filter,
         weir_usage_filter},
     {"bench", "measure what this machine makes durable and readable", weir_command_bench,

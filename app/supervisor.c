@@ -503,17 +503,26 @@ reload(struct supervisor *supervisor, struct weir_config_changes *changes)
     return WEIR_OK;
 }
 
+/* By SIGHUP, or for `weir reload`, whose answer goes to out. */
 static void
-tell_reload(struct supervisor *supervisor)
+tell_reload(void *context, FILE *out)
 {
     struct weir_config_changes changes = {0};
-    /* errors, since they answer whoever sent the signal */
-    if (reload(supervisor, &changes) != WEIR_OK)
+    if (reload(context, &changes) != WEIR_OK) {
         weir_event(WEIR_ERROR, "reload_refused", "reason=\"%s\"", weir_err_detail());
-    else
-        weir_event(WEIR_INFO, "reloaded", "taken=\"%s\"", changes.taken);
-    if (changes.needs_restart[0] != '\0')
+        if (out != NULL)
+            fprintf(out, "error %s\n", weir_err_detail());
+        return;
+    }
+    bool waits = changes.needs_restart[0] != '\0';
+    weir_event(WEIR_INFO, "reloaded", "taken=\"%s\"", changes.taken);
+    if (waits)
         weir_event(WEIR_WARN, "reload_needs_restart", "keys=\"%s\"", changes.needs_restart);
+    if (out == NULL)
+        return;
+    fprintf(out, "ok\ntaken: %s\n", changes.taken[0] != '\0' ? changes.taken : "nothing");
+    if (waits)
+        fprintf(out, "needs a restart: %s\n", changes.needs_restart);
 }
 
 static void
@@ -523,7 +532,7 @@ take_signal(struct supervisor *supervisor, uint32_t number)
         weir_event(WEIR_INFO, "stopping", "signal=%u", number);
         begin_stop(supervisor, EXIT_SUCCESS);
     } else if (number == SIGHUP && supervisor->stopping_ns == 0) {
-        tell_reload(supervisor);
+        tell_reload(supervisor, NULL);
     }
 }
 
@@ -653,6 +662,8 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
         /* an address in use may be free the next time, and so may the data */
         return err != WEIR_BUSY && weir_error_lasts(err) ? WEIR_EXIT_CONFIG : EXIT_FAILURE;
     }
+    supervisor.filter.reload = tell_reload;
+    supervisor.filter.reload_context = &supervisor;
     bind_udp(&supervisor);
     supervise(&supervisor);
     weir_supervisor_filter_detach(&supervisor.filter);

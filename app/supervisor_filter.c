@@ -239,6 +239,8 @@ answer(struct weir_supervisor_filter *filter, int client, const char *line)
         fprintf(out, "error one line of printable ASCII is expected\n");
     else if (strcmp(line, "show") == 0)
         show(filter, out);
+    else if (strcmp(line, "reload") == 0 && filter->reload != NULL)
+        filter->reload(filter->reload_context, out);
     else if (change(filter, line) != WEIR_OK)
         fprintf(out, "error %s\n", weir_err_detail());
     else if (filter->af_xdp)

@@ -1,10 +1,12 @@
-/* supervisor_filter: the supervisor's socket for `weir filter`, and the XDP maps behind it.
+/* supervisor_filter: the supervisor's socket for `weir filter` and `weir reload`, and the XDP maps
+ * behind it.
  *
  *   DATA/run/supervisor.sock  one line in, an answer out, closed; mode 0600
  *   DATA/filter.rules         the rules, as lines; written before a change is answered
  *
- * A line is `show` or one of ebpf/rules.h. The answer's first line is `ok` or `error REASON`;
- * behind the ok of show come the ports with their verdicts, and the rules.
+ * A line is `show`, `reload` or one of ebpf/rules.h. The answer's first line is `ok` or
+ * `error REASON`; behind the ok of show come the ports with their verdicts, and the rules, behind
+ * that of reload which keys hold from now on.
  *
  * Threads: the supervisor's
  * Memory:  one struct of the caller
@@ -42,6 +44,8 @@ struct weir_supervisor_filter {
     char rules_path[WEIR_CONFIG_PATH_MAX + 32];
     char pins[WEIR_XDP_PINS_MAX];
     struct weir_rules rules;
+    void (*reload)(void *context, FILE *out); /* writes the answer to `reload`; NULL: none */
+    void *reload_context;
 };
 
 enum weir_err weir_supervisor_filter_open(struct weir_supervisor_filter *filter,

@@ -105,6 +105,28 @@ def test_hangup_with_a_bad_file_is_refused_whole():
     os.unlink(path)
 
 
+def test_reload_says_what_came_of_it():
+    weir = Instance()
+    path = configured(weir, "query: {series_max: 10}\n")
+
+    def reload():
+        done = subprocess.run([os.path.join(BIN, "weir"), "reload", "--data", weir.data],
+                              capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    with weir:
+        assert reload() == (0, "taken: nothing\n")
+        write(path, "query: {series_max: 2}\nseries: {max: 77}\n")
+        assert reload() == (0, "taken: query.series_max\nneeds a restart: series.max "
+                               "series.label_bytes\n")
+        write(path, "query:\n  series_max: none\n")
+        code, said = reload()
+        assert code == 2 and f"{path}:2: query.series_max: " in said, (code, said)
+    code, said = reload()
+    assert code == 1 and "no instance answers" in said, (code, said)
+    os.unlink(path)
+
+
 def test_hangup_of_every_process_by_name_ends_none():
     with Instance() as weir:
         pids = [weir.pid(name) for name in SERVERS]
