@@ -35,6 +35,7 @@ struct recovery {
     uint64_t content_end;    /* behind the last byte that was written by this log's end */
     bool counted;            /* a header did, below the epoch file's durable offset */
     bool epoch_known;
+    bool lone_frame; /* all that was durable is one frame, and that is damaged */
     struct weir_chain chain; /* behind the walk */
     struct weir_definer definer;
     struct stretch *pending; /* in log order; [head, tail) */
@@ -147,10 +148,23 @@ has_content(const struct recovery *recovery, uint64_t offset, const uint8_t *pag
     return err == WEIR_OK || err == WEIR_UNSUPPORTED;
 }
 
+/* Is the damaged page at the log's beginning the header of the only durable frame? Of magic, place
+ * and size a flipped bit spares two. */
+static bool
+is_lone_frame(const struct recovery *recovery, uint64_t offset, const uint8_t *page)
+{
+    struct weir_frame_header header;
+    memcpy(&header, page, sizeof header);
+    return (header.magic == WEIR_FRAME_MAGIC) + (header.offset == offset) +
+        (header.bytes == recovery->epoch.durable_offset - offset) >= 2;
+}
+
 /* One step of WEIR_FRAME_ALIGN without a header: begins a gap or makes the last one longer. */
 static enum weir_err
 walk_gap(struct recovery *recovery, uint64_t offset, const uint8_t *page)
 {
+    if (offset == recovery->out->told.first_offset && recovery->epoch_known)
+        recovery->lone_frame = is_lone_frame(recovery, offset, page);
     if (has_content(recovery, offset, page))
         recovery->content_end = offset + WEIR_FRAME_ALIGN;
     struct stretch *last =
@@ -396,7 +410,7 @@ check_counted(const struct recovery *recovery)
     uint64_t durable = recovery->epoch.durable_offset;
     if (!recovery->epoch_known && recovery->checkpoint.first_index == 0)
         durable = recovery->content_end;
-    if (recovery->counted || durable <= begin)
+    if (recovery->counted || recovery->lone_frame || durable <= begin)
         return WEIR_OK;
     return weir_fail(WEIR_CORRUPT, 0,
         "%s: no frame lies at its place between %" PRIu64 " and %" PRIu64

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/crc.h"
 #include "storage/epoch.h"
 #include "tests/unit/storage/log_fixture.h"
 
@@ -606,6 +607,35 @@ test_recovery_refuses_segments_that_were_swapped_and_writes_nothing(void **state
     assert_int_equal(fixture.recovery.frames_corrupt, 0);
 }
 
+/* Nothing counts either, but it is plain what happened: damage, and contained. */
+static void
+test_recovery_contains_damage_to_the_only_frame(void **state)
+{
+    (void)state;
+    assert_int_equal(fixture_open(), WEIR_OK);
+    fill_batch(1, 5, 0, 5);
+    append();
+    settle();
+    take_image();
+    fixture_close();
+    image.epoch.durable_offset = PAGE;
+    image.epoch.crc = weir_crc32c(0, &image.epoch, offsetof(struct weir_epoch, crc));
+    pristine = image;
+    for (size_t bit = 0; bit < 8 * sizeof(struct weir_frame_header); bit++) {
+        image = pristine;
+        image_at(0)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        put_image();
+        assert_int_equal(fixture_open(), WEIR_OK);
+        assert_int_equal(fixture.recovery.frames_corrupt, 1);
+        assert_int_equal(fixture.recovery.end_offset, PAGE);
+        fixture_close();
+    }
+    image = pristine;
+    memset(image_at(0), 0, PAGE);
+    put_image();
+    assert_int_equal(fixture_open(), WEIR_CORRUPT);
+}
+
 static void
 test_recovery_refuses_a_stray_segment_far_away(void **state)
 {
@@ -731,6 +761,7 @@ main(void)
         TEST(test_recovery_refuses_a_log_whose_end_is_missing),
         TEST(test_recovery_is_not_held_up_by_what_is_no_regular_file),
         TEST(test_recovery_refuses_segments_that_were_swapped_and_writes_nothing),
+        TEST(test_recovery_contains_damage_to_the_only_frame),
         TEST(test_recovery_refuses_a_stray_segment_far_away),
         TEST(test_recovery_remakes_a_segment_whose_making_was_cut_short),
         TEST(test_recovery_skips_whole_pages_of_garbage_below_the_watermark),
