@@ -196,9 +196,13 @@ handle_landing(struct weir_api *api, struct weir_http_request *request)
     (void)api;
     weir_text_init(&text, TEXT_MAX);
     weir_text_puts(&text, weir_landing_page);
+    if (text.full) {
+        respond_text(request, WEIR_STATUS_OK, HTML, &text);
+        return;
+    }
     bool gzip = weir_http_request_head(request)->gzip && weir_text_gzip(&text, NULL, NULL);
     weir_http_respond(request, &(struct weir_http_response){
-        .status = text.full ? WEIR_STATUS_INTERNAL : WEIR_STATUS_OK, .content_type = HTML,
+        .status = WEIR_STATUS_OK, .content_type = HTML,
         .data = text.data, .size = text.size, .gzip = gzip,
         .security_policy = weir_landing_policy});
 }

@@ -51,6 +51,8 @@ weir_error_write(struct weir_text *text, bool prometheus, int status, const char
     if (setting != NULL && !prometheus)
         weir_text_format(text, ",\"setting\":\"%s\",\"limit\":%" PRIu64, setting, value);
     weir_text_puts(text, "}\n");
+    if (text->full) /* no half an error: its status says enough */
+        weir_text_clear(text);
 }
 
 static void

@@ -93,8 +93,7 @@ add_headers(const struct weir_http_request *request, const struct weir_http_resp
         evhttp_add_header(headers, "Connection", "close");
 }
 
-/* Hands the body to evhttp, without a copy. False where memory is short: the client sees the answer
- * cut. */
+/* Hands the body to evhttp, without a copy. False, and the body is gone, where memory is short. */
 static bool
 add_body(struct weir_http_request *request, const struct weir_http_response *response)
 {
@@ -110,18 +109,21 @@ add_body(struct weir_http_request *request, const struct weir_http_response *res
     return false;
 }
 
+/* A body for which there is no memory leaves 503 without one. */
 static void
 send_answer(struct weir_http_request *request, const struct weir_http_response *response)
 {
+    static const struct weir_http_response bare = {.status = WEIR_STATUS_UNAVAILABLE,
+        .content_type = "application/json", .retry_after_s = 1};
     struct weir_http_connection *connection = request->connection;
     struct evhttp_request *from = request->from;
     bool open = evhttp_request_get_connection(from) != NULL;
-    if (response->size > 0 && request->head.method != WEIR_HTTP_HEAD) {
-        connection->answer_size = response->size;
-        request->last |= !add_body(request, response);
-    } else {
+    if (response->size == 0 || request->head.method == WEIR_HTTP_HEAD)
         free(response->data);
-    }
+    else if (add_body(request, response))
+        connection->answer_size = response->size;
+    else
+        response = &bare;
     connection->http->stats.gone += !open;
     connection->http->stats.responses[response->status / 100 % 6] += open;
     add_headers(request, response);

@@ -192,8 +192,10 @@ weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
     uint64_t **numbers, size_t *number_count)
 {
     (void)reader;
-    *numbers = calloc(series_count + 1, sizeof **numbers);
     *number_count = 0;
+    *numbers = calloc(series_count + 1, sizeof **numbers);
+    if (*numbers == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "fake selection");
     for (size_t i = 0; i < series_count; i++) {
         bool all = true;
         for (size_t k = 0; k < count; k++)
