@@ -1,5 +1,6 @@
 #include "base/rejected.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -152,6 +153,43 @@ test_a_slot_that_is_being_written_or_makes_no_sense_is_passed_over(void **state)
     assert_string_equal(weir_rejected_listener(table, 1), "-");
 }
 
+#define ROUNDS 20000
+
+/* Each record has one letter in all of its text, and that letter as its position. */
+static void *
+write_letters(void *unused)
+{
+    static const struct weir_peer peer;
+    uint8_t text[WEIR_REJECTED_TEXT_MAX];
+    (void)unused;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        memset(text, 'a' + i % 26, sizeof text);
+        struct weir_refusal refusal = {.reason = WEIR_REASON_bad_line, .peer = &peer,
+            .position = 'a' + i % 26, .text = text, .size = sizeof text};
+        /* within one minute of the first event */
+        weir_rejecter_keep(&rejecter, &refusal, SECOND_NS);
+    }
+    return NULL;
+}
+
+static void
+test_a_reader_beside_a_writer_sees_whole_records(void **state)
+{
+    (void)state;
+    pthread_t writer;
+    size_t seen = 0;
+    assert_int_equal(pthread_create(&writer, NULL, write_letters, NULL), 0);
+    for (int round = 0; round < 200 || seen == 0; round++) {
+        size_t count = read_all();
+        for (size_t i = 0; i < count; i++)
+            for (size_t k = 0; k < WEIR_REJECTED_TEXT_MAX; k++)
+                assert_int_equal(list[i].text[k], list[i].position);
+        seen += count;
+    }
+    pthread_join(writer, NULL);
+    assert_int_equal(read_all(), WEIR_REJECTED_SLOTS);
+}
+
 int
 main(void)
 {
@@ -164,6 +202,7 @@ main(void)
         TEST(test_texts_are_not_kept_where_the_setting_says_so),
         TEST(test_without_a_table_nothing_is_noted),
         TEST(test_a_slot_that_is_being_written_or_makes_no_sense_is_passed_over),
+        TEST(test_a_reader_beside_a_writer_sees_whole_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
