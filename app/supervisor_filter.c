@@ -230,11 +230,13 @@ change_done(const char *line)
 static void
 answer(struct weir_supervisor_filter *filter, int client, const char *line)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (out == NULL)
+    static const char short_of[] = "error out of memory: weir filter show says what holds\n";
+    static char text[ANSWER_BYTES]; /* a stream that grows may drop a part unsaid */
+    FILE *out = fmemopen(text, sizeof text, "w");
+    if (out == NULL) { /* nothing was done yet */
+        (void)!send(client, short_of, sizeof short_of - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         return;
+    }
     if (line == NULL)
         fprintf(out, "error one line of printable ASCII is expected\n");
     else if (strcmp(line, "show") == 0)
@@ -247,9 +249,11 @@ answer(struct weir_supervisor_filter *filter, int client, const char *line)
         fprintf(out, "ok\n");
     else
         fprintf(out, "ok\n%s; no AF_XDP port is configured to apply it\n", change_done(line));
-    if (fclose(out) == 0)
-        (void)!send(client, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    free(text);
+    bool whole = fflush(out) == 0 && ferror(out) == 0;
+    long size = ftell(out);
+    (void)!send(client, whole ? text : short_of, whole ? (size_t)size : sizeof short_of - 1,
+        MSG_DONTWAIT | MSG_NOSIGNAL);
+    fclose(out);
 }
 
 /* A place for one more client: a free one, or that of the client which has been silent for the

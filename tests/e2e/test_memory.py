@@ -157,6 +157,7 @@ def test_supervisor_that_starts_without_memory_says_so():
                 weir.start(wait=False)
                 wait_for(lambda: weir.process.poll() is not None or is_open(weir), "open, or ended")
                 if weir.process.poll() is None:
+                    check_filter(weir)
                     assert end(weir) == 0, weir.log()
                 else:
                     assert weir.process.returncode in (1, 2), weir.log()
@@ -166,6 +167,19 @@ def test_supervisor_that_starts_without_memory_says_so():
         finally:
             weir.__exit__(*sys.exc_info())
     print(f"# weir run: {n - 1} allocations")
+
+
+def check_filter(weir):
+    """The supervisor's answers to weir filter are whole, or say that memory is short."""
+    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    for command in (["deny", "192.0.2.1"], ["show"]):
+        done = subprocess.run([os.path.join(BIN, "weir"), "filter", *command, "--data", weir.data],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE,
+                              env=plain, check=False)
+        if done.returncode != 0:
+            assert b"memory" in done.stderr, done
+        elif command == ["show"]:
+            assert b"no AF_XDP port" in done.stdout, done
 
 
 def is_open(weir):
