@@ -99,13 +99,27 @@ weir_worker_take_settled(struct weir_worker *worker)
     return taken;
 }
 
+/* Chunks that the burst at hand leaves to others: who cannot be held back leaves those that must be
+ * free before the others are listened to. A flood of datagrams would keep their known series out
+ * too. */
+static uint32_t
+chunks_left_to_others(const struct weir_worker *worker)
+{
+    if (worker->port->ops->settle != NULL)
+        return 0;
+    for (uint32_t i = 0; i < worker->options.port_count; i++)
+        if (worker->options.ports[i]->ops->settle != NULL)
+            return WEIR_WORKER_CHUNKS_IN_HAND;
+    return 0;
+}
+
 /* Opens a chunk with room for bytes; a fuller one is pushed first. */
 static bool
 chunk_open(struct weir_worker *worker, size_t bytes)
 {
     if (worker->chunk != NULL && WEIR_CHUNK_BYTES - worker->chunk->used >= bytes)
         return true;
-    if (worker->chunk_free_count == 0)
+    if (worker->chunk_free_count <= chunks_left_to_others(worker))
         return false;
     if (worker->chunk != NULL)
         weir_worker_chunk_push(worker);

@@ -516,6 +516,36 @@ test_unknown_lines_are_refused_when_no_chunk_is_left(void **state)
 }
 
 static void
+test_datagrams_of_new_series_leave_room_to_senders_that_wait(void **state)
+{
+    (void)state;
+    struct played_port streams = {.port = t.port.port};
+    t.port.port.ops = &mute_ops;
+    weir_worker_free(t.worker);
+    t.options.ports[1] = &streams.port;
+    t.options.port_count = 2;
+    assert_int_equal(weir_worker_new(&t.options, &t.worker), WEIR_OK);
+    define("known_f");
+    for (int round = 0; round < 2 * WEIR_CHUNKS; round++) {
+        t.texts = 0;
+        ready("unknown f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+    }
+    assert_true(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog) > 0);
+    ready("new f=1 " NOW_TEXT "\nknown f=1 " NOW_TEXT, true);
+    streams.ready[0] = t.port.ready[0];
+    streams.ready[0].source = weir_source(2, 7);
+    streams.ready_count = 1;
+    t.port.ready_count = 0;
+    weir_worker_run_once(t.worker);
+    assert_int_equal(streams.released_count, 1);
+    assert_int_equal(streams.released[0].accepted, 1);
+    assert_int_equal(streams.released[0].deferred, 1);
+    weir_worker_free(t.worker); /* while its ports are there */
+    t.worker = NULL;
+}
+
+static void
 test_senders_that_wait_are_held_back_while_the_registrar_lags(void **state)
 {
     (void)state;
@@ -960,6 +990,8 @@ main(void)
             test_settlements_reach_the_port_and_chunks_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_unknown_lines_are_refused_when_no_chunk_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_datagrams_of_new_series_leave_room_to_senders_that_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_senders_that_wait_are_held_back_while_the_registrar_lags, setup, teardown),
         cmocka_unit_test_setup_teardown(
