@@ -1,4 +1,5 @@
 /* weir rejected: the last lines and packets that were refused. */
+#include "app/answer.h"
 #include "app/commands.h"
 #include "app/net.h"
 #include "app/options.h"
@@ -56,12 +57,12 @@ print_row(json_t *row)
 static enum weir_err
 print_rows(const char *body, size_t size)
 {
-    json_error_t error;
     size_t i;
     json_t *row;
-    json_t *answer = json_loadb(body, size, JSON_ALLOW_NUL, &error);
-    if (answer == NULL)
-        return weir_fail(WEIR_IO, 0, "the answer is no JSON: %s", error.text);
+    json_t *answer;
+    enum weir_err err = weir_answer_read(body, size, &answer);
+    if (err != WEIR_OK)
+        return err;
     json_t *rows = json_object_get(answer, "rejected");
     json_array_foreach(rows, i, row)
         print_row(row);

@@ -86,6 +86,9 @@ def test_commands_that_ask_an_instance():
         lines = b"".join(b"memory,n=%d v=%d %d\n" % (i % 6, i, (start + i // 6) * 10**9)
                          for i in range(12))
         assert weir.send_tcp(lines).startswith(b"ok 12 0 ")
+        lines_path = os.path.join(weir.data, "lines")
+        with open(lines_path, "wb") as file:
+            file.write(lines)
         each_failure(["weir", "query", "--http", asked, "--agg", "raw", "--from", f"{start}",
                       "--to", f"{start + 10}", "memory_v"])
         each_failure(["weir", "query", "--http", asked, "--series", "memory_v"])
@@ -94,10 +97,9 @@ def test_commands_that_ask_an_instance():
                       f"{start + 60}", "memory_v"])
         each_failure(["weir", "senders", "--http", asked])
         each_failure(["weir", "filter", "show", "--data", weir.data])
+        each_failure(["weir", "rejected", "--http", asked])
+        each_failure(["weir", "check", "lines", lines_path, "--proto", "influx"])
         tcp = f"127.0.0.1:{weir.influx_tcp}"
-        lines_path = os.path.join(weir.data, "lines")
-        with open(lines_path, "wb") as file:
-            file.write(lines)
         each_failure(["weir", "send", "--tcp", tcp, lines_path], same=False)
         each_failure(["weir", "send", "--proto", "weir", "--tcp", wire, lines_path], same=False)
         each_failure(["weir", "send", "--tcp", tcp, "--generate", "1000"], same=False)
