@@ -213,6 +213,8 @@ senders_take(struct weir_dataplane *dataplane)
             weir_senders_init(memory, channels_max, template_bytes, dataplane->key);
     if (err == WEIR_OK)
         weir_senders_watch(dataplane->senders, &dataplane->shared->senders);
+    if (err == WEIR_OK)
+        weir_senders_serve(dataplane->senders, &dataplane->shared->senders_mail);
     return err;
 }
 

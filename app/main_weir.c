@@ -31,7 +31,7 @@ static const struct command commands[] = {
         weir_command_doctor, weir_usage_doctor},
     {"send", "send lines, or generated ones, by UDP or TCP", weir_command_send, weir_usage_send},
     {"query", "ask a running instance", weir_command_query, weir_usage_query},
-    {"senders", "which channels of the weir protocol lose packets", weir_command_senders,
+    {"senders", "channels of the weir protocol, what they lose; forget some", weir_command_senders,
         weir_usage_senders},
     {"rejected", "the last lines and packets that were refused", weir_command_rejected,
         weir_usage_rejected},

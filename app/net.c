@@ -163,6 +163,7 @@ struct question {
     uint16_t port;
     const char *http;
     const char *target;
+    const char *method;
     int limit_ms;
     int64_t until_ns;
     int fd;
@@ -199,8 +200,9 @@ ask(struct question *question)
         return err;
     bool v6 = strchr(question->host, ':') != NULL;
     int size = asprintf(&request,
-        "GET %s HTTP/1.0\r\nHost: %s%s%s:%u\r\nUser-Agent: weir\r\nAccept: */*\r\n\r\n",
-        question->target, v6 ? "[" : "", question->host, v6 ? "]" : "", question->port);
+        "%s %s HTTP/1.0\r\nHost: %s%s%s:%u\r\nUser-Agent: weir\r\nAccept: */*\r\n\r\n",
+        question->method, question->target, v6 ? "[" : "", question->host, v6 ? "]" : "",
+        question->port);
     if (size < 0) {
         err = weir_fail(WEIR_NOMEM, 0, "request");
     } else {
@@ -219,6 +221,7 @@ check_life(const struct question *question)
     char byte;
     struct question life = *question;
     life.target = "/healthz";
+    life.method = "GET";
     enum weir_err err = ask(&life);
     if (err != WEIR_OK)
         return err;
@@ -342,6 +345,7 @@ enum weir_err
 weir_net_http_get(const struct weir_net_request *request, int *status, char **body, size_t *size)
 {
     struct question question = {.http = request->http, .target = request->target,
+        .method = request->method != NULL ? request->method : "GET",
         .limit_ms = request->limit_ms != 0 ? request->limit_ms : WEIR_NET_ANSWER_MS};
     question.until_ns = weir_mono_ns() + (int64_t)question.limit_ms * 1000000;
     enum weir_err err = read_http(request->http, &question);

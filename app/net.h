@@ -41,6 +41,7 @@ int weir_net_left_ms(int64_t until_ns);
 struct weir_net_request {
     const char *http;   /* ADDR:PORT, NAME:PORT or a URL without path: http://NAME[:PORT] */
     const char *target; /* path and query */
+    const char *method; /* NULL: GET */
     int limit_ms;       /* for the whole answer; 0: WEIR_NET_ANSWER_MS */
 };
 /* GET. Besides limit_ms, what is silent has to answer /healthz on another connection: a query may

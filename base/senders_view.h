@@ -27,9 +27,10 @@ struct weir_senders_row {
     uint64_t gaps;
     uint64_t duplicates;
     uint64_t reorderings;
+    uint64_t jumps; /* of its numbers */
     int64_t last_seen_ms; /* when the second began in which it was seen last */
 };
-_Static_assert(sizeof(struct weir_senders_row) == 64, "a row is words");
+_Static_assert(sizeof(struct weir_senders_row) == 72, "a row is words");
 
 struct weir_senders_rows {
     uint64_t channels; /* known, with and without losses */

@@ -18,6 +18,7 @@
 #include "base/live.h"
 #include "base/processes.h"
 #include "base/rejected.h"
+#include "base/senders_mail.h"
 #include "base/senders_view.h"
 
 #define WEIR_SHARED_FD 3
@@ -69,6 +70,7 @@ struct weir_shared {
     char io_backend[16]; /* "io_uring" or "sync" */
     struct weir_ledger ledger;
     struct weir_senders_view senders; /* written by the worker that takes the weir protocol */
+    struct weir_senders_mail senders_mail; /* questions of the control plane to that worker */
 };
 
 /* Bytes of a region with a frame ring of ring_bytes. */

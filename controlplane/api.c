@@ -12,6 +12,7 @@
 #include "controlplane/query.h"
 #include "controlplane/rejected.h"
 #include "controlplane/senders.h"
+#include "controlplane/senders_asks.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct weir_api {
     struct weir_api_options options;
     struct weir_http *http;
     struct weir_pool *pool;
+    struct weir_asks *asks;
     struct event *done;
     struct weir_query_counts counts;
 };
@@ -147,17 +149,46 @@ handle_ready(struct weir_api *api, struct weir_http_request *request)
 }
 
 static void
-handle_senders(struct weir_api *api, struct weir_http_request *request)
+on_asked(void *context, struct weir_http_request *request, enum weir_err err,
+    struct weir_text *text)
 {
-    struct weir_text text;
-    weir_text_init(&text, TEXT_MAX);
-    if (weir_senders_write(api->options.shared, &text) == WEIR_OK) {
-        respond_text(request, WEIR_STATUS_OK, JSON, &text);
+    (void)context;
+    if (err == WEIR_OK) {
+        respond_text(request, WEIR_STATUS_OK, JSON, text);
+        *text = (struct weir_text){.data = NULL}; /* the server's now */
         return;
     }
-    weir_text_fini(&text);
     respond_error(request, (struct refusal){.status = WEIR_STATUS_UNAVAILABLE, .retry_after_s = 1},
         weir_err_detail());
+}
+
+/* DELETE is for people on this machine, or whoever api.admin lets in; a page in a browser cannot
+ * send it here without asking first, which nobody answers. */
+static void
+handle_senders(struct weir_api *api, struct weir_http_request *request)
+{
+    const struct weir_http_head *head = weir_http_request_head(request);
+    bool forget = head->method == WEIR_HTTP_DELETE;
+    struct refusal refusal = {.status = WEIR_STATUS_BAD_REQUEST};
+    struct weir_params params = {.bytes = NULL};
+    struct weir_senders_question question;
+    if (forget && !api->options.admin && !weir_http_request_is_local(request)) {
+        refusal.status = WEIR_STATUS_FORBIDDEN;
+        respond_error(request, refusal,
+            "only clients on this machine may forget senders, unless api.admin is true");
+        return;
+    }
+    enum weir_err err = weir_params_init(&params, head->query.at, head->query.size);
+    if (err == WEIR_OK)
+        err = weir_senders_read_params(&params, forget, weir_wall_ms(), &question);
+    weir_params_fini(&params);
+    if (err == WEIR_OK) {
+        weir_asks_put(api->asks, request, &question);
+        return;
+    }
+    if (err == WEIR_NOMEM)
+        refusal = (struct refusal){.status = WEIR_STATUS_UNAVAILABLE, .retry_after_s = 1};
+    respond_error(request, refusal, weir_err_detail());
 }
 
 /* It shows what senders wrote: for people on this machine, or whoever api.admin lets in. */
@@ -372,8 +403,10 @@ on_done(evutil_socket_t fd, short what, void *context)
 static void
 on_gone(void *context, struct weir_http_request *request)
 {
+    struct weir_api *api = context;
     struct query *query = weir_http_request_user(request);
-    (void)context;
+    if (weir_asks_gone(api->asks, request))
+        return;
     WEIR_ASSERT(query != NULL); /* everything else is answered at once */
     query->request = NULL;
     weir_job_cancel(&query->job);
@@ -434,10 +467,13 @@ on_request(void *context, struct weir_http_request *request)
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
         if (!path_is(head->path, pages[i].path))
             continue;
-        if (reads)
+        bool deletes = pages[i].handle == handle_senders;
+        method.allow = deletes ? "GET, HEAD, DELETE" : "GET, HEAD";
+        if (reads || (deletes && head->method == WEIR_HTTP_DELETE))
             pages[i].handle(api, request);
         else
-            respond_error(request, method, "this path answers GET and HEAD");
+            respond_error(request, method, deletes ? "this path answers GET, HEAD and DELETE"
+                                                   : "this path answers GET and HEAD");
         return;
     }
     enum weir_endpoint endpoint = endpoint_of(head->path);
@@ -478,6 +514,10 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     /* the port before the pool: `opened` says that both are there */
     if (err == WEIR_OK)
         err = weir_http_open(options->base, &http, &api->http);
+    const struct weir_asks_options asks = {.base = options->base, .shared = options->shared,
+        .done = on_asked, .context = api};
+    if (err == WEIR_OK)
+        err = weir_asks_new(&asks, &api->asks);
     if (err == WEIR_OK)
         err = weir_pool_new(&pool, &api->pool);
     if (err == WEIR_OK) {
@@ -506,6 +546,8 @@ weir_api_close(struct weir_api *api, int wait_ms)
 {
     if (api->http != NULL)
         weir_http_close(api->http);
+    weir_asks_free(api->asks);
+    api->asks = NULL;
     if (api->done != NULL)
         event_free(api->done);
     if (api->pool != NULL) {

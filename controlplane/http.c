@@ -194,6 +194,8 @@ method_of(struct evhttp_request *from)
         return WEIR_HTTP_HEAD;
     case EVHTTP_REQ_POST:
         return WEIR_HTTP_POST;
+    case EVHTTP_REQ_DELETE:
+        return WEIR_HTTP_DELETE;
     default:
         return WEIR_HTTP_OTHER;
     }

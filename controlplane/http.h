@@ -109,7 +109,8 @@ uint16_t weir_http_port(const struct weir_http *http);
 /* Closes every connection, telling `gone` for requests under way. */
 void weir_http_close(struct weir_http *http);
 
-enum weir_http_method { WEIR_HTTP_GET, WEIR_HTTP_HEAD, WEIR_HTTP_POST, WEIR_HTTP_OTHER };
+enum weir_http_method { WEIR_HTTP_GET, WEIR_HTTP_HEAD, WEIR_HTTP_POST, WEIR_HTTP_DELETE,
+    WEIR_HTTP_OTHER };
 
 struct weir_http_span {
     const char *at; /* not zero terminated */

@@ -355,6 +355,12 @@ weir_senders_dirty_count(const struct weir_senders *senders)
     return senders->dirty_count;
 }
 
+bool
+weir_senders_owe_marks(const struct weir_senders *senders)
+{
+    return senders->dirty_count + senders->erased_count > 0;
+}
+
 static void
 mark_sequence(const struct weir_channel *channel, struct weir_batch *batch)
 {

@@ -21,6 +21,7 @@
 #include "base/hash.h"
 #include "base/marks.h"
 #include "base/sample.h"
+#include "base/senders_mail.h"
 #include "base/senders_view.h"
 #include "base/shares.h"
 #include "client/wire.h"
@@ -155,6 +156,8 @@ void weir_senders_seen(struct weir_senders *senders, struct weir_channel *channe
 /* Marks a channel as changed since its last mark. */
 void weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel);
 uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
+/* Whether a batch has something to say of channels, of those that are no more too. */
+bool weir_senders_owe_marks(const struct weir_senders *senders);
 /* Writes the marks of all dirty channels into the batch, which has none yet, then their changed
  * templates as far as there is room; what found none stays dirty. */
 void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
@@ -162,6 +165,10 @@ void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
 void weir_senders_now(struct weir_senders *senders, int64_t mono_ns);
 /* Once a second: the same, and the view of the worst. Both clocks are read now, the wall first. */
 void weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms);
+/* Where the control plane asks. */
+void weir_senders_serve(struct weir_senders *senders, struct weir_senders_mail *mail);
+/* Once a round: a piece of what was asked. True where there was something to do, or is. */
+bool weir_senders_work(struct weir_senders *senders, int64_t mono_ns);
 /* Where weir_senders_tick publishes; NULL: nowhere. */
 void weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view);
 /* Recovery: takes over one frame's marks, which checked out. Entries that contradict themselves

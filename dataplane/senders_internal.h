@@ -36,6 +36,17 @@ struct weir_loss {
     uint64_t reorderings;
 };
 
+/* What the control plane asks, being worked on: see senders_list.c. */
+struct weir_senders_desk {
+    struct weir_senders_mail *mail; /* NULL: nobody asks */
+    uint64_t number;                /* of the question */
+    uint64_t at;                    /* slot or channel that is next */
+    int64_t due_ns;                 /* when the next piece may be done */
+    bool busy;
+    struct weir_senders_question question;
+    struct weir_senders_answer answer;
+};
+
 struct weir_senders {
     const struct weir_hash_key *key;
     struct weir_channel *channels;
@@ -59,6 +70,8 @@ struct weir_senders {
     struct weir_forgotten forgotten[WEIR_FORGOTTEN_MAX];
     uint32_t erased_count; /* channels of which the log is to forget all; the next batch says so */
     struct weir_forgotten erased[WEIR_FORGOTTEN_BATCH];
+    struct weir_senders_desk desk;
+    int64_t wall_of_zero_ms; /* where the monotonic clock began, as of the last tick */
     struct weir_senders_view *view;
     uint32_t worst_count;
     uint32_t worst[WEIR_SENDERS_ROWS]; /* slots of the channels with most gaps, then duplicates */
@@ -98,6 +111,11 @@ void weir_senders_known_again(struct weir_senders *senders, uint64_t sender, uin
 /* Writes what was forgotten since the last batch, ahead of all other marks. */
 void weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch);
 void weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark);
+/* What is told of a channel. */
+struct weir_senders_row weir_senders_row_of(const struct weir_senders *senders,
+    const struct weir_channel *channel);
+int64_t weir_senders_seen_ms(const struct weir_senders *senders,
+    const struct weir_channel *channel);
 /* Takes a channel out of the list of the worst. */
 void weir_worst_drop(struct weir_senders *senders, struct weir_channel *channel);
 /* Enters a channel among the worst where it belongs there. */

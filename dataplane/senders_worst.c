@@ -69,27 +69,37 @@ weir_senders_now(struct weir_senders *senders, int64_t mono_ns)
         senders->started_s = senders->now_s;
 }
 
+int64_t
+weir_senders_seen_ms(const struct weir_senders *senders, const struct weir_channel *channel)
+{
+    return senders->wall_of_zero_ms + ((int64_t)channel->last_seen_s - 1) * 1000;
+}
+
+struct weir_senders_row
+weir_senders_row_of(const struct weir_senders *senders, const struct weir_channel *channel)
+{
+    return (struct weir_senders_row){.sender = channel->sender,
+        .channel = channel->channel,
+        .epoch = channel->epoch,
+        .highest = channel->highest,
+        .gaps = channel->gaps,
+        .duplicates = channel->duplicates,
+        .reorderings = channel->reorderings,
+        .jumps = senders->sides[channel - senders->channels].jumps,
+        .last_seen_ms = weir_senders_seen_ms(senders, channel)};
+}
+
 void
 weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms)
 {
-    /* where the monotonic clock began, no later */
-    int64_t wall_of_zero_ms = wall_ms - (mono_ns + 999999) / 1000000;
+    senders->wall_of_zero_ms = wall_ms - (mono_ns + 999999) / 1000000; /* no later */
     weir_senders_now(senders, mono_ns);
     senders->looks = 0;
     if (senders->view == NULL)
         return;
     struct weir_senders_rows rows = {
         .channels = senders->channel_count, .count = senders->worst_count};
-    for (uint32_t i = 0; i < senders->worst_count; i++) {
-        const struct weir_channel *channel = &senders->channels[senders->worst[i]];
-        rows.rows[i] = (struct weir_senders_row){.sender = channel->sender,
-            .channel = channel->channel,
-            .epoch = channel->epoch,
-            .highest = channel->highest,
-            .gaps = channel->gaps,
-            .duplicates = channel->duplicates,
-            .reorderings = channel->reorderings,
-            .last_seen_ms = wall_of_zero_ms + ((int64_t)channel->last_seen_s - 1) * 1000};
-    }
+    for (uint32_t i = 0; i < senders->worst_count; i++)
+        rows.rows[i] = weir_senders_row_of(senders, &senders->channels[senders->worst[i]]);
     weir_senders_view_publish(senders->view, &rows);
 }

@@ -260,7 +260,7 @@ flush_due(struct weir_worker *worker)
 {
     size_t flushed = 0;
     bool marks_owed = worker->options.senders != NULL &&
-        weir_senders_dirty_count(worker->options.senders) > 0;
+        weir_senders_owe_marks(worker->options.senders);
     if ((worker->packets_owed > 0 || marks_owed) && worker->batch == NULL)
         weir_worker_batch_open(worker);
     if (worker->batch != NULL &&
@@ -401,6 +401,8 @@ weir_worker_run_once(struct weir_worker *worker)
     if (worker->options.senders != NULL)
         weir_senders_now(worker->options.senders, worker->now_ns);
     size_t work = weir_worker_take_settled(worker);
+    if (worker->options.senders != NULL)
+        work += weir_senders_work(worker->options.senders, worker->now_ns);
     bool stalled = worker->port != NULL && !burst_work(worker);
     size_t received = 0;
     stalled = stalled || !aside_work(worker, &received);
@@ -453,7 +455,7 @@ weir_worker_drain(struct weir_worker *worker)
     return worker->drain_rounds == 0 && worker->port == NULL && worker->batch == NULL &&
            worker->chunk == NULL &&
            (worker->options.senders == NULL ||
-               weir_senders_dirty_count(worker->options.senders) == 0) &&
+               !weir_senders_owe_marks(worker->options.senders)) &&
            worker->packets_owed == 0 && worker->packets_aside == 0 &&
            worker->chunk_free_count == WEIR_CHUNKS;
 }

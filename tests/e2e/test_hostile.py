@@ -277,5 +277,52 @@ def test_stranger_who_reads_no_answers_leaves_room_for_those_of_others():
             client.close()
 
 
+def test_all_senders_are_listed_in_pages_and_a_sender_is_forgotten_for_good():
+    with Target("--channels-max", "2000") as weir:
+        ids = set(range(1000, 1300))
+        packets = []
+        for i in sorted(ids):
+            sender = wire.Sender(i, epoch=9, channel=i % 3, count=1, name="same")
+            packets += [sender.define()]
+        weir.datagrams(packets, "127.0.0.1")
+        sender = wire.Sender(7, epoch=int(time.time()) + 3000, count=1)
+        assert delivers(weir, sender)
+        wait_for(lambda: weir.json("/api/v1/senders")["channels"] == 301, "the channels are known")
+        seen, after = [], None
+        while True:
+            page = weir.json("/api/v1/senders?limit=50" + (f"&after={after}" if after else ""))
+            assert len(page["senders"]) <= 50
+            seen += [(int(row["sender"]), row["channel"]) for row in page["senders"]]
+            after = page["next"]
+            if after is None:
+                break
+        assert sorted(seen) == sorted([(i, i % 3) for i in ids] + [(7, 0)]), len(seen)
+        rows = weir.json("/api/v1/senders?sender=1007")["senders"]
+        assert [row["sender"] for row in rows] == ["1007"] and rows[0]["last_seen"] > 0, rows
+        assert weir.json("/api/v1/senders?silent=1h")["senders"] == []
+        for bad in ("limit=0", "limit=x", "sender=-1", "after=1&after=2", "page=3", "silent=soon"):
+            assert weir.get("/api/v1/senders?" + bad)[0] == 400, bad
+
+        def command(*words, code=0):
+            done = subprocess.run([os.path.join(BIN, "weir"), "senders", "--http",
+                                   f"127.0.0.1:{weir.http}", *words], capture_output=True,
+                                  text=True, timeout=PATIENCE)
+            assert done.returncode == code, done
+            return done.stdout + done.stderr
+        assert "301 channels known, 301 of them listed, 10 shown" in command("--limit", "10")
+        assert "1 of them asked for" in command("--sender", "1010")
+        assert "no channel of sender 5555" in command("forget", "5555", code=2)
+        late = wire.Sender(7, epoch=int(time.time()), count=1)
+        assert weir.acks(late.define() + late.values(now_ms(), [1.0]))[0][1] == 4
+        assert "1 channel of sender 7 forgotten" in command("forget", "7")
+        late.sequence = 0  # what was refused comes again
+        assert delivers(weir, late)
+        weir.kill("dataplane")
+        weir.stop()
+        weir.start()
+        assert delivers(weir, late)
+        assert weir.json("/api/v1/senders?sender=7")["senders"][0]["epoch"] == late.epoch
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])

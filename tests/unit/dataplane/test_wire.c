@@ -500,6 +500,117 @@ test_epoch_that_lay_ahead_is_forgotten_over_restarts_too(void **state)
     free(after);
 }
 
+/* ---- what the control plane asks ---- */
+
+/* Asks, and has the worker work until the answer is there. Returns how many rounds that took. */
+static int
+asked(struct weir_senders *senders, const struct weir_senders_question *question,
+    struct weir_senders_answer *answer)
+{
+    static struct weir_senders_mail mail;
+    static int64_t now_ns;
+    weir_senders_serve(senders, &mail);
+    uint64_t number = weir_senders_ask(&mail, question);
+    for (int rounds = 1; rounds < 1000; rounds++) {
+        (void)weir_senders_work(senders, now_ns += SECOND_NS / 500);
+        if (weir_senders_answered(&mail, number, answer))
+            return rounds;
+    }
+    return -1;
+}
+
+static void
+test_pages_hold_every_channel_once(void **state)
+{
+    (void)state;
+    enum { ROOM = 5000, MANY = 3000 };
+    static struct weir_senders_answer answer;
+    static bool listed[MANY];
+    struct weir_senders *senders = senders_of(ROOM);
+    uint64_t gaps = 0;
+    memset(listed, 0, sizeof listed);
+    tick(senders, 1);
+    for (uint64_t sender = 0; sender < MANY; sender++)
+        (void)weir_senders_take(senders, sender, 3, 1, &gaps);
+    struct weir_senders_question question = {
+        .kind = WEIR_SENDERS_LIST, .rows_max = 100, .seen_until_ms = INT64_MAX};
+    int pages = 0, rounds;
+    do {
+        assert_in_range(rounds = asked(senders, &question, &answer), 1, 5);
+        assert_in_range(answer.count, 0, 100);
+        assert_int_equal(answer.channels, MANY);
+        for (uint64_t i = 0; i < answer.count; i++) {
+            assert_false(listed[answer.rows[i].sender]);
+            listed[answer.rows[i].sender] = true;
+        }
+        question.from = answer.next;
+        pages++;
+    } while (answer.next != WEIR_SENDERS_END);
+    assert_in_range(pages, MANY / 100, MANY / 100 + 1);
+    for (int i = 0; i < MANY; i++)
+        assert_true(listed[i]);
+    question = (struct weir_senders_question){.kind = WEIR_SENDERS_LIST, .rows_max = 100,
+        .sender = 77, .one_sender = 1, .seen_until_ms = INT64_MAX};
+    (void)asked(senders, &question, &answer);
+    assert_int_equal(answer.count, 1);
+    assert_int_equal(answer.rows[0].sender, 77);
+    question.seen_until_ms = NOW_MS - 1000000; /* it was seen later */
+    (void)asked(senders, &question, &answer);
+    assert_int_equal(answer.count, 0);
+    /* what is no question has an empty answer, and a page past the end too */
+    (void)asked(senders, &(struct weir_senders_question){.kind = 99}, &answer);
+    assert_int_equal(answer.count, 0);
+    (void)asked(senders, &(struct weir_senders_question){.kind = WEIR_SENDERS_LIST,
+        .from = UINT64_MAX - 1, .rows_max = UINT64_MAX}, &answer);
+    assert_int_equal(answer.count, 0);
+    free(senders);
+}
+
+static void
+test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too(void **state)
+{
+    (void)state;
+    enum { ROOM = 4000, OWN = 1500 };
+    static struct weir_senders_answer answer;
+    struct weir_senders *senders = senders_of(ROOM), *after = senders_of(ROOM);
+    struct weir_batch *batch = batch_new();
+    uint64_t gaps = 0;
+    tick(senders, 1);
+    for (uint16_t channel = 0; channel < OWN; channel++)
+        for (uint64_t sender = 1; sender <= 2; sender++) {
+            struct weir_channel *own = weir_senders_take(senders, sender, channel, 50, &gaps);
+            own->delivered = true;
+            own->pending = sender == 1 && channel == 700; /* the registrar has a definition */
+            (void)weir_channel_meet(own, 9, &gaps);
+            weir_senders_dirty(senders, own);
+        }
+    push_marks(senders, after, batch);
+    assert_int_equal(after->channel_count, 2 * OWN);
+    const struct weir_senders_question question = {.kind = WEIR_SENDERS_FORGET, .sender = 1};
+    static struct weir_senders_mail mail;
+    weir_senders_serve(senders, &mail);
+    uint64_t number = weir_senders_ask(&mail, &question);
+    int64_t now_ns = 0;
+    for (int i = 0; i < 100; i++) /* waits for the definition */
+        (void)weir_senders_work(senders, now_ns += SECOND_NS);
+    assert_false(weir_senders_answered(&mail, number, &answer));
+    weir_senders_find(senders, 1, 700)->pending = 0;
+    for (int i = 0; i < 300 && !weir_senders_answered(&mail, number, &answer); i++) {
+        (void)weir_senders_work(senders, now_ns += SECOND_NS);
+        if (weir_senders_owe_marks(senders)) /* a batch holds 1,024 of them */
+            push_marks(senders, after, batch);
+    }
+    assert_int_equal(answer.channels, OWN);
+    push_marks(senders, after, batch);
+    assert_int_equal(senders->channel_count, OWN);
+    assert_int_equal(after->channel_count, OWN);
+    assert_int_equal(weir_senders_take(after, 1, 4, 7, &gaps)->epoch, 7);
+    assert_int_equal(weir_senders_find(after, 2, 4)->highest, 9);
+    batch_free(batch);
+    free(senders);
+    free(after);
+}
+
 /* ---- marks ---- */
 
 static void
@@ -792,6 +903,8 @@ main(void)
         cmocka_unit_test(test_gaps_of_a_channel_stay_numbers_that_json_holds),
         cmocka_unit_test(test_channels_that_never_delivered_make_room_and_leave_no_trace),
         cmocka_unit_test(test_sender_and_source_hold_their_shares_of_the_channels),
+        cmocka_unit_test(test_pages_hold_every_channel_once),
+        cmocka_unit_test(test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too),
         cmocka_unit_test(test_epoch_that_lay_ahead_is_forgotten_over_restarts_too),
         cmocka_unit_test(test_the_channels_with_most_gaps_are_in_the_view),
         cmocka_unit_test(test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says),
