@@ -451,6 +451,7 @@ def test_strangers_at_the_supervisors_socket_change_nothing():
                 for piece in pieces:
                     client.sendall(piece)
                     time.sleep(0.5 if len(pieces) > 1 else 0)  # a slow one is heard to its end
+                client.shutdown(socket.SHUT_WR)  # half a line ends here, and is answered
                 return client.recv(4096)
         silent = socket.socket(socket.AF_UNIX)
         silent.connect(path)
