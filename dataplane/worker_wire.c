@@ -65,7 +65,8 @@ static bool
 must_queue(const struct weir_worker *worker, const struct weir_packet *packet,
     struct weir_wire_header *header)
 {
-    if (packet->size - worker->byte_at < sizeof *header)
+    if (WEIR_LIKELY(weir_aside_count(worker->aside) == 0) ||
+        packet->size - worker->byte_at < sizeof *header)
         return false;
     memcpy(header, packet->data + worker->byte_at, sizeof *header);
     return worker->context.refusal == WEIR_REASON_NONE && !weir_worker_is_aside(worker) &&
