@@ -109,6 +109,20 @@ add_body(struct weir_http_request *request, const struct weir_http_response *res
     return false;
 }
 
+/* Of statuses whose phrase libevent does not know; NULL: it does. */
+static const char *
+phrase_of(int status)
+{
+    switch (status) {
+    case WEIR_STATUS_MISDIRECTED:
+        return "Misdirected Request";
+    case WEIR_STATUS_LIMIT:
+        return "Unprocessable Content";
+    default:
+        return NULL;
+    }
+}
+
 /* A body for which there is no memory leaves 503 without one. */
 static void
 send_answer(struct weir_http_request *request, const struct weir_http_response *response)
@@ -131,7 +145,8 @@ send_answer(struct weir_http_request *request, const struct weir_http_response *
     connection->since_ns = 0;
     forget_request(connection);
     evhttp_request_set_on_complete_cb(from, on_complete, connection);
-    evhttp_send_reply(from, response->status, NULL, NULL); /* frees it where it is not open */
+    /* frees the request where it is not open */
+    evhttp_send_reply(from, response->status, phrase_of(response->status), NULL);
     /* evhttp would read on, and drop the answer of a client that has shut its sending side */
     if (open)
         bufferevent_disable(connection->socket, EV_READ);

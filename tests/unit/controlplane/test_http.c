@@ -171,6 +171,7 @@ test_http_answers_requests_for_its_own_hosts_alone(void **state)
             check_error(answer.status, "the Host header ");
     }
     ask_error("GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", 421, "http.hosts");
+    assert_memory_equal(answer.bytes, "HTTP/1.1 421 Misdirected Request\r\n", 34);
     check_alive();
 }
 
