@@ -44,6 +44,14 @@ add_head(struct list *list, enum weir_mark_type type, uint64_t sender, uint32_t 
     list->size += sizeof *list->last;
 }
 
+/* The sequence of a channel of which no sample was accepted. */
+static void
+add_undelivered(struct list *list, uint64_t sender, uint32_t epoch, uint64_t sequence)
+{
+    add_head(list, WEIR_MARK_SEQUENCE, sender, epoch, sequence);
+    list->last->template_hash = WEIR_MARK_UNDELIVERED;
+}
+
 static void
 add_window(struct list *list, uint8_t byte)
 {
@@ -154,6 +162,33 @@ test_a_newer_epoch_begins_without_templates(void **state)
 }
 
 static void
+test_a_channel_that_delivered_once_has_delivered(void **state)
+{
+    (void)state;
+    struct list marks = list_new(), expected = list_new();
+    add_undelivered(&marks, 5, 2, 7);
+    add_undelivered(&marks, 6, 2, 7);
+    add_head(&marks, WEIR_MARK_SEQUENCE, 6, 2, 8);
+    add_undelivered(&marks, 6, 3, 1); /* of a newer epoch */
+    add_undelivered(&expected, 5, 2, 7);
+    add_head(&expected, WEIR_MARK_SEQUENCE, 6, 3, 1);
+    expect(&marks, &expected);
+}
+
+static void
+test_an_erased_channel_leaves_nothing(void **state)
+{
+    (void)state;
+    struct list marks = list_new(), expected = list_new();
+    add_head(&marks, WEIR_MARK_SEQUENCE, 5, 2, 7);
+    add_head(&marks, WEIR_MARK_SEQUENCE, 6, 2, 9);
+    add_head(&marks, WEIR_MARK_FORGOTTEN, 5, 2, 7);
+    marks.last->template_hash = WEIR_MARK_ERASED;
+    add_head(&expected, WEIR_MARK_SEQUENCE, 6, 2, 9);
+    expect(&marks, &expected);
+}
+
+static void
 test_pieces_of_a_template_become_one_entry(void **state)
 {
     (void)state;
@@ -187,7 +222,7 @@ test_a_template_with_holes_has_an_entry_for_each_stretch(void **state)
     add_run(&marks, 70, 1);
     add_head(&marks, WEIR_MARK_TEMPLATE, 5, 2, 3);
     add_body(&marks, 78, (struct weir_mark_template){4, 10, 8, 1}); /* no number at all */
-    add_head(&expected, WEIR_MARK_SEQUENCE, 5, 2, 0);
+    add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_MARK_TEMPLATE, 5, 2, 3);
     add_body(&expected, 77, (struct weir_mark_template){3, 10, 1, 2});
     add_run(&expected, 40, 2);
@@ -211,7 +246,7 @@ test_a_template_is_replaced_by_the_newer_packet_alone(void **state)
     add_head(&marks, WEIR_MARK_TEMPLATE, 5, 2, 9);
     add_body(&marks, 78, body);
     add_run(&marks, 5, 2);
-    add_head(&expected, WEIR_MARK_SEQUENCE, 5, 2, 0);
+    add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_MARK_TEMPLATE, 5, 2, 10);
     add_body(&expected, 77, body);
     add_run(&expected, 1, 2);
@@ -224,7 +259,7 @@ test_a_template_is_replaced_by_the_newer_packet_alone(void **state)
     add_head(&marks, WEIR_MARK_TEMPLATE, 5, 2, 10);
     add_body(&marks, 77, longer); /* the same hash, another total */
     add_run(&marks, 5, 1);
-    add_head(&expected, WEIR_MARK_SEQUENCE, 5, 2, 0);
+    add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_MARK_TEMPLATE, 5, 2, 10);
     add_body(&expected, 77, (struct weir_mark_template){3, 3, 0, 1});
     add_run(&expected, 5, 1);
@@ -271,7 +306,7 @@ test_the_last_forgotten_channels_are_remembered(void **state)
     add_body(&marks, 77, (struct weir_mark_template){3, 0, 0, 0});
     for (uint64_t i = 2; i <= WEIR_MARK_FORGOTTEN_MAX; i++)
         add_head(&expected, WEIR_MARK_FORGOTTEN, i, 2, 100 + i);
-    add_head(&expected, WEIR_MARK_SEQUENCE, 0, 2, 0);
+    add_undelivered(&expected, 0, 2, 0);
     add_head(&expected, WEIR_MARK_SEQUENCE, 1, 2, 101);
     expect(&marks, &expected);
 }
@@ -281,7 +316,7 @@ test_a_channel_has_so_many_templates(void **state)
 {
     (void)state;
     struct list marks = list_new(), expected = list_new();
-    add_head(&expected, WEIR_MARK_SEQUENCE, 5, 2, 0);
+    add_undelivered(&expected, 5, 2, 0);
     for (uint16_t i = 0; i <= WEIR_MARK_TEMPLATES_MAX; i++) {
         const struct weir_mark_template body = {i, 2, 0, 2};
         add_head(&marks, WEIR_MARK_TEMPLATE, 5, 2, 10);
@@ -305,7 +340,7 @@ test_series_that_were_not_defined_are_passed_over(void **state)
     add_head(&marks, WEIR_MARK_TEMPLATE, 5, 2, 3);
     add_body(&marks, 77, (struct weir_mark_template){3, 3, 0, 3});
     add_run(&marks, 40, 3);
-    add_head(&expected, WEIR_MARK_SEQUENCE, 5, 2, 0);
+    add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_MARK_TEMPLATE, 5, 2, 3);
     add_body(&expected, 77, (struct weir_mark_template){3, 3, 0, 2});
     add_run(&expected, 40, 2);
@@ -419,6 +454,8 @@ main(void)
         cmocka_unit_test(test_nothing_folds_to_no_list),
         cmocka_unit_test(test_the_last_sequence_of_the_newest_epoch_stays),
         cmocka_unit_test(test_a_newer_epoch_begins_without_templates),
+        cmocka_unit_test(test_a_channel_that_delivered_once_has_delivered),
+        cmocka_unit_test(test_an_erased_channel_leaves_nothing),
         cmocka_unit_test(test_pieces_of_a_template_become_one_entry),
         cmocka_unit_test(test_a_template_with_holes_has_an_entry_for_each_stretch),
         cmocka_unit_test(test_a_template_is_replaced_by_the_newer_packet_alone),
