@@ -240,7 +240,7 @@ receive_some(const struct question *question, char *data, size_t room, size_t *g
     for (;;) {
         int left_ms = weir_net_left_ms(question->until_ns);
         if (left_ms == 0)
-            return weir_fail(WEIR_IO, 0, "%s has not finished its answer in %g s (--timeout)",
+            return weir_fail(WEIR_IO, 0, "%s has not finished its answer in %g s",
                 question->http, question->limit_ms / 1e3);
         struct pollfd wait = {.fd = question->fd, .events = POLLIN};
         int ready = poll(&wait, 1, left_ms < WEIR_NET_SILENCE_MS ? left_ms : WEIR_NET_SILENCE_MS);

@@ -158,7 +158,7 @@ def test_query_waits_for_nobody_without_limit():
     http = f"127.0.0.1:{listener.getsockname()[1]}"
     done = weir_command("query", "--http", http, "--timeout", "300ms", "mem")
     assert (done.returncode, done.stderr) == (1, f"weir query: {http} has not finished its answer "
-                                                 "in 0.3 s (--timeout)\n"), done
+                                                 "in 0.3 s\n"), done
     done = weir_command("query", "--http", http, "mem")
     assert done.returncode == 1 and "does not speak HTTP; it says 'e" in done.stderr, done
     done = weir_command("query", "--http", http, "mem")
