@@ -418,6 +418,8 @@ def test_every_thread_but_the_supervisors_loses_all_capabilities():
         given_up(weir, "controlplane")
         assert weir.log().count("event=sandbox process=dataplane") == 1
         assert weir.log().count("event=sandbox process=controlplane") == 1
+        # the ring of the log took its restrictions, and works with them
+        assert "ring_unrestricted" not in weir.log()
         # and so do those that are started again
         weir.replace("dataplane")
         weir.replace("controlplane")
