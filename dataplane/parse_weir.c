@@ -348,26 +348,34 @@ epoch_ahead(const struct run *run, uint32_t epoch)
     return (int64_t)epoch * 1000 > run->context->time_max_ms;
 }
 
+/* A channel for a packet of one that is not known; NULL with *reason where it gets no place. */
+static struct weir_channel *
+admit(struct run *run, uint8_t *reason)
+{
+    const struct weir_parse_context *context = run->context;
+    const struct weir_peer *peer = &run->packet->peer;
+    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&context->trusted, peer);
+    struct weir_owner source = weir_owner_source(peer);
+    return weir_senders_admit(context->senders, &run->header, counted ? &source : NULL,
+        &run->out->sequence_gaps, reason);
+}
+
 /* The packet's channel, in the packet's epoch; NULL with *reason where it is refused. */
 static struct weir_channel *
 enter_channel(struct run *run, struct weir_channel *channel, uint8_t *reason)
 {
     const struct weir_parse_context *context = run->context;
     const struct weir_wire_header *header = &run->header;
-    const struct weir_peer *peer = &run->packet->peer;
-    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&context->trusted, peer);
-    struct weir_owner source = weir_owner_source(peer);
-    if (epoch_ahead(run, header->epoch)) {
+    if (WEIR_UNLIKELY(epoch_ahead(run, header->epoch))) {
         *reason = WEIR_REASON_epoch_ahead;
         run->packet->refused_status = WEIR_WIRE_EPOCH_AHEAD;
         run->packet->refused_epoch = header->epoch;
         run->packet->refused_channel = header->channel;
         return NULL;
     }
-    if (channel == NULL)
-        channel = weir_senders_admit(context->senders, header, counted ? &source : NULL,
-            &run->out->sequence_gaps, reason);
-    if (channel == NULL)
+    if (WEIR_UNLIKELY(channel == NULL))
+        channel = admit(run, reason);
+    if (WEIR_UNLIKELY(channel == NULL))
         return NULL;
     /* one of a clock that was wrong, or that an earlier program took, counts no more */
     if (header->epoch < channel->epoch &&
