@@ -184,6 +184,23 @@ def check_filter(weir):
             assert b"no AF_XDP port" in done.stdout, done
 
 
+def test_reload_without_memory_says_so_and_changes_nothing():
+    for n in (25, 60, 150):  # of some 250 behind those of the start
+        weir = Instance()
+        try:
+            with Faulty(f"weir:memory:{n}") as fault:
+                weir.start()
+                plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+                done = subprocess.run([os.path.join(BIN, "weir"), "reload", "--data", weir.data],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=plain,
+                                      timeout=PATIENCE, check=False)
+                assert done.returncode == (2 if fault.failed() else 0), done
+                assert not fault.failed() or b"memory" in done.stderr, done
+                assert end(weir) == 0, weir.log()
+        finally:
+            weir.__exit__(*sys.exc_info())
+
+
 def is_open(weir):
     try:
         return weir.get("/healthz", timeout=10)[0] == 200
