@@ -266,5 +266,24 @@ def test_every_command_is_harmless_with_arguments_of_any_bytes():
     assert all(finding["found"] for finding in found), found
 
 
+def test_a_configuration_holds_each_path_or_refuses_it():
+    with Instance() as weir:  # for a folder that goes with it
+        for odd in ('a"b\\c', "c1\u0085\u009b", "bidi\u202e", "wave\U0001f30a", "x: [y] #z"):
+            path = os.path.join(weir.data, odd)
+            printed = command("check", "--data", path)
+            assert printed.returncode == 0, printed
+            harmless(printed.stdout)
+            file = os.path.join(weir.data, "printed.yaml")
+            with open(file, "wb") as out:
+                out.write(printed.stdout)
+            again = command("check", "--config", file)
+            assert again.returncode == 0 and again.stdout == printed.stdout, again
+        for bad in (b"/tmp/\xff", b"/tmp/\xed\xa0\x80"):
+            done = command("check", "--data", bad)
+            assert done.returncode == 2 and b"the path is not UTF-8" in done.stderr, done
+        done = command("check", "--port", b"net_\xff")
+        assert done.returncode == 2 and b"not UTF-8" in done.stderr, done
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])
