@@ -12,6 +12,10 @@ import time
 
 import tap
 import wire
+from hostile_weir import (test_definitions_of_a_stranger_hold_up_no_one,
+                          test_many_new_agents_at_once_are_all_taken,
+                          test_no_packet_has_much_more_written_to_the_log_than_it_has_bytes,
+                          test_templates_of_a_stranger_leave_room_for_those_of_others)
 from instance import BIN, PATIENCE, Instance, free_port, parse_ok, wait_for
 
 STRANGER, ANOTHER = "127.0.0.2", "127.0.0.3"

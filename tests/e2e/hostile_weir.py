@@ -1,15 +1,14 @@
 """Hostile senders of the weir protocol: what one of them sends costs nobody else his samples, his
 templates, or the disk.
 
-Strangers send from 127.0.0.2, honest senders from 127.0.0.1; no source is trusted.
+Its tests run with those of test_hostile.py. Strangers send from 127.0.0.2, honest senders from
+127.0.0.1; no source is trusted.
 """
 import json
 import socket
-import sys
 import threading
 import time
 
-import tap
 import wire
 from instance import Instance, free_port, parse_ok, wait_for
 
@@ -96,6 +95,22 @@ def test_definitions_of_a_stranger_hold_up_no_one():
         assert weir.reason("records", "rejected", "no_template") <= (
             weir.reason("records", "rejected", "template_backlog") +
             values.get("weir_socket_drops_total", 0))
+
+
+def test_many_new_agents_at_once_are_all_taken():
+    """Each says hello in two datagrams; each hundred of them has an address of its own."""
+    with Target() as weir:
+        agents = 1500
+        for first in range(0, agents, 100):
+            before = weir.received()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+                agent.bind((f"127.1.0.{first // 100 + 1}", 0))
+                for number in range(first, first + 100):
+                    for packet in hello(50000 + number, 0):
+                        agent.sendto(packet, ("127.0.0.1", weir.weir_udp))
+            wait_for(lambda: weir.received() >= before + 200, "the packets are received")
+        wait_for(lambda: weir.ledger()[0].get(("samples", "stored"), 0) == agents,
+                 "the first value of each agent is stored")
 
 
 def test_templates_of_a_stranger_leave_room_for_those_of_others():
@@ -205,7 +220,3 @@ def test_no_packet_has_much_more_written_to_the_log_than_it_has_bytes():
             print(f"# {kind}: {size} bytes, {written:.0f} written in {frames:.0f} frames, "
                   f"{(written - 4096 * frames) / size:.1f} a byte")
             assert written <= 64 * size + 4096 * frames, kind
-
-
-if __name__ == "__main__":
-    tap.main(sys.modules[__name__])
