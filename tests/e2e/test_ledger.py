@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import threading
 import time
 
 import tap
-from instance import BIN, PATIENCE, SCRATCH, Instance, parse_ok, wait_for
+from instance import BIN, NIGHTLY, PATIENCE, SCRATCH, Instance, parse_ok, wait_for
 
 
 def flood_lines(seed, count):
@@ -94,6 +95,35 @@ def test_ledger_closes_at_every_read_under_flood():
         for reason in ("bad_line", "time_past", "no_sample_accepted", "bad_labels"):
             assert weir.reason("records", "rejected", reason) > 0, reason
         assert weir.reason("samples", "rejected", "unsupported_type") > 0
+
+
+def test_ledger_closes_at_a_stop_in_the_middle_of_a_flood():
+    stop, pause = threading.Event(), random.Random(5)
+
+    def sender_of(seed):
+        while not stop.is_set():
+            try:
+                flood(weir, seed, stop)
+            except OSError:
+                time.sleep(0.005)  # between two lives
+    with Instance() as weir:
+        senders = [threading.Thread(target=sender_of, args=(seed,)) for seed in range(2)]
+        for sender in senders:
+            sender.start()
+        try:
+            for _ in range(200 if NIGHTLY else 8):
+                wait_for(lambda: weir.ledger()[0].get(("samples", "received"), 0) > 1000, "a flood")
+                time.sleep(pause.random() / 50)
+                seen = len(weir.log())
+                assert weir.stop() == 0
+                said = re.findall(r"event=ledger unit=(\w+) .* in_flight=(\d+) residual=(-?\d+)",
+                                  weir.log()[seen:])
+                assert said == [(unit, "0", "0") for unit in ("packets", "records", "samples")], said
+                weir.start()
+        finally:
+            stop.set()
+            for sender in senders:
+                sender.join()
 
 
 def test_ledger_closes_when_the_table_is_full():
