@@ -58,6 +58,9 @@ weir_open_regular(const char *path, int flags, mode_t mode, int *fd)
     if (opened < 0)
         return fail("open", path);
     if (fstat(opened, &status) == 0 && S_ISREG(status.st_mode)) {
+        /* O_NONBLOCK was for the open alone. Where it stays and the device cannot write without
+         * waiting (dm-crypt, FUSE), io_uring of some kernels completes each write with EAGAIN. */
+        (void)fcntl(opened, F_SETFL, fcntl(opened, F_GETFL) & ~O_NONBLOCK);
         *fd = opened;
         return WEIR_OK;
     }

@@ -34,8 +34,8 @@ enum weir_err weir_replace(const char *path, const void *data, size_t size, mode
 /* Makes names in the folder of a path durable. */
 enum weir_err weir_replace_sync_folder(const char *path) WEIR_MUST_USE;
 
-/* Opens a file of ours for reading: a regular file, or WEIR_INVALID. Never waits, as an open of a
- * FIFO would. WEIR_NOT_FOUND where there is none. */
+/* Opens a file of ours, flags and mode as of open(2): a regular file, or WEIR_INVALID. Never waits,
+ * as an open of a FIFO would. WEIR_NOT_FOUND where there is none. */
 enum weir_err weir_open_regular(const char *path, int flags, mode_t mode, int *fd) WEIR_MUST_USE;
 
 /* Fault injection of the tests: called before each step ("open", "write", "sync", "rename",

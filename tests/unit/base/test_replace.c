@@ -208,6 +208,17 @@ test_open_refuses_what_is_no_regular_file_and_does_not_wait(void **state)
     close(fd);
 }
 
+static void
+test_opened_file_waits_for_its_device_as_any_other(void **state)
+{
+    (void)state;
+    int fd = -1;
+    assert_int_equal(weir_open_regular(path, O_RDWR | O_CREAT, 0600, &fd), WEIR_OK);
+    assert_int_equal(fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ACCMODE), O_RDWR);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -221,6 +232,7 @@ main(void)
         TEST(test_replace_sets_the_mode_whatever_the_umask),
         TEST(test_replace_is_not_held_up_by_what_lies_in_the_way),
         TEST(test_open_refuses_what_is_no_regular_file_and_does_not_wait),
+        TEST(test_opened_file_waits_for_its_device_as_any_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
