@@ -172,6 +172,9 @@ call_threads(void)
         return 0;
     while (call_new_threads(&called, &missed) > 0)
         continue;
+    /* a thread that was too late has the signal still to come, and its default ends the process */
+    if (missed > 0)
+        before.sa_handler = SIG_IGN;
     (void)sigaction(CALL_SIGNAL, &before, NULL);
     return missed + atomic_load_explicit(&threads_failed, memory_order_relaxed);
 }

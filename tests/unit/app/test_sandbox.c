@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CREATE_RULESET 444 /* asks for the version */
@@ -207,6 +208,45 @@ test_data_below_a_closed_folder_stays_reachable(void **state)
     assert_int_equal(status, 0);
 }
 
+static int in_kernel[2]; /* a byte when the thread is about to enter the kernel */
+
+/* Waits in the kernel, where no signal reaches it, until its child ends. */
+static void *
+thread_in_kernel(void *argument)
+{
+    int *told = argument;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        const struct timespec long_enough = {.tv_sec = 3};
+        (void)!write(told[1], "x", 1);
+        nanosleep(&long_enough, NULL);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    return NULL;
+}
+
+/* A thread that the sandbox does not reach in time is left out, and gets its signal later. */
+static void
+test_thread_that_is_reached_too_late_does_not_end_the_process(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte;
+        pthread_t thread;
+        if (pipe2(in_kernel, O_CLOEXEC) != 0 ||
+            pthread_create(&thread, NULL, thread_in_kernel, in_kernel) != 0 ||
+            read(in_kernel[0], &byte, 1) != 1)
+            _exit(254);
+        enter();
+        _exit(pthread_join(thread, NULL));
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -214,6 +254,9 @@ main(void)
         cmocka_unit_test_setup_teardown(test_every_thread_opens_no_file_but_those_it_needs,
             make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_data_below_a_closed_folder_stays_reachable,
+            make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(
+            test_thread_that_is_reached_too_late_does_not_end_the_process,
             make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
