@@ -19,7 +19,8 @@ bool
 weir_senders_asked(struct weir_senders_mail *mail, uint64_t *seen,
     struct weir_senders_question *out)
 {
-    uint64_t *to = (uint64_t *)out;
+    struct weir_senders_question question;
+    uint64_t *to = (uint64_t *)&question;
     /* acquire pairs with the last release in weir_senders_ask */
     uint64_t number = atomic_load_explicit(&mail->asked, memory_order_acquire);
     if (number == *seen || number % 2 != 0)
@@ -28,6 +29,7 @@ weir_senders_asked(struct weir_senders_mail *mail, uint64_t *seen,
         to[i] = atomic_load_explicit(&mail->question[i], memory_order_acquire);
     if (atomic_load_explicit(&mail->asked, memory_order_relaxed) != number)
         return false; /* another one is being written: it comes next time */
+    *out = question; /* whole, or not at all: the worker may be at work on the last one */
     *seen = number;
     return true;
 }

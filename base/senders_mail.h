@@ -53,7 +53,8 @@ uint64_t weir_senders_ask(struct weir_senders_mail *mail,
 bool weir_senders_answered(struct weir_senders_mail *mail, uint64_t number,
     struct weir_senders_answer *out);
 
-/* Worker: the question, where it is another than number `seen`, which it becomes. */
+/* Worker: the question, where it is another than number `seen`, which it becomes. Where there is
+ * none, out stays as it is. */
 bool weir_senders_asked(struct weir_senders_mail *mail, uint64_t *seen,
     struct weir_senders_question *out);
 void weir_senders_reply(struct weir_senders_mail *mail, uint64_t number,
