@@ -377,10 +377,10 @@ weir_definition_settled(const struct weir_parse_context *context, const uint8_t 
     const uint8_t *body = data + sizeof text;
     struct weir_wire_record record = weir_wire_load_record(body);
     struct weir_channel *channel = weir_senders_find(context->senders, text.sender, text.channel);
-    if (channel == NULL || channel->epoch != text.epoch)
-        return;
-    WEIR_ASSERT(channel->pending > 0);
+    WEIR_ASSERT(channel != NULL && channel->pending > 0); /* it stays while one is pending */
     channel->pending--;
+    if (channel->epoch != text.epoch)
+        return;
     weir_senders_dirty(context->senders, channel);
     struct weir_template *template =
         weir_channel_template(context->senders, channel, record.template_id);

@@ -176,7 +176,6 @@ weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel,
     channel->epoch = epoch;
     channel->highest = 0;
     channel->given_up = 0;
-    channel->pending = 0;
     memset(channel->seen, 0xff, sizeof channel->seen); /* nothing below 1 is missing */
 }
 

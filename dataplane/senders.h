@@ -66,7 +66,7 @@ struct weir_channel {
     uint16_t channel;
     uint16_t template_count;
     uint32_t templates; /* block of the first; 0 none */
-    uint32_t pending;   /* definitions that the registrar has not answered */
+    uint32_t pending;   /* definitions, of all its epochs, that the registrar has not answered */
     bool dirty;
     bool listed;        /* among the worst */
     bool delivered;     /* a sample of it was accepted */

@@ -252,6 +252,38 @@ test_an_answer_to_a_replaced_definition_changes_nothing(void **state)
     assert_int_equal(t.channel->pending, 0);
 }
 
+/* Else the answer would meet a channel that another packet of that epoch has begun anew. */
+static void
+test_a_channel_is_not_forgotten_before_definitions_of_its_earlier_epochs_are_answered(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b"};
+    static struct weir_senders_answer answer;
+    static struct weir_senders_mail mail;
+    struct weir_senders *senders = t.context.senders;
+    put_definition(3, 30, "j", names, 2);
+    struct weir_run run = apply();
+    uint8_t *sent = deferred(&run, true);
+    define_list(sent, run.list_count);
+    weir_channel_restart(senders, t.channel, EPOCH + 1);
+    assert_int_equal(t.channel->pending, 1);
+    weir_senders_serve(senders, &mail);
+    uint64_t number = weir_senders_ask(&mail,
+        &(struct weir_senders_question){.kind = WEIR_SENDERS_FORGET, .sender = SENDER});
+    int64_t now_ns = 0;
+    for (int i = 0; i < 100; i++)
+        (void)weir_senders_work(senders, now_ns += 1000000000);
+    assert_false(weir_senders_answered(&mail, number, &answer));
+    weir_definition_settled(&t.context, sent);
+    free(sent);
+    assert_int_equal(t.channel->pending, 0);
+    assert_null(weir_channel_template(senders, t.channel, 3));
+    for (int i = 0; i < 100; i++)
+        (void)weir_senders_work(senders, now_ns += 1000000000);
+    assert_true(weir_senders_answered(&mail, number, &answer));
+    assert_int_equal(answer.channels, 1);
+}
+
 /* 1,000 series with 4,000 bytes of common labels: what they take does not fit a list. */
 static void
 test_a_definition_too_large_for_a_list_goes_as_it_came(void **state)
@@ -453,6 +485,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_numbers_of_a_list_come_back_into_the_template),
         TEST(test_an_answer_to_a_replaced_definition_changes_nothing),
+        TEST(test_a_channel_is_not_forgotten_before_definitions_of_its_earlier_epochs_are_answered),
         TEST(test_a_definition_too_large_for_a_list_goes_as_it_came),
         TEST(test_a_list_that_overflows_leaves_the_one_before_it_alone),
         TEST(test_a_series_has_64_labels_beside_its_name),
