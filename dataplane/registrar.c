@@ -106,6 +106,28 @@ chunk_take(struct weir_registrar *registrar, uint32_t index)
     registrar->work = (struct weir_registrar_work){.chunk = chunk, .worker = index};
 }
 
+/* The chunk's packets end in the open batch, which has something of them. */
+static void
+chunk_packets(struct weir_registrar *registrar)
+{
+    struct weir_chunk *chunk = registrar->work.chunk;
+    if (chunk->packets == 0)
+        return; /* they ended in one that was pushed in the middle of the chunk */
+    WEIR_ASSERT(weir_registrar_batch_has_content(registrar));
+    registrar->batch->packets += chunk->packets;
+    chunk->packets = 0;
+}
+
+/* Pushes the batch that has content, also in the middle of a chunk: of the chunk's other lines
+ * perhaps none is accepted. */
+static void
+flush(struct weir_registrar *registrar)
+{
+    if (registrar->work.chunk != NULL && registrar->work.accepted > 0)
+        chunk_packets(registrar);
+    weir_registrar_batch_push(registrar);
+}
+
 /* Gives the chunk back. What was rejected is published first, so that no sender is told of it
  * before the ledger shows it. */
 static void
@@ -114,8 +136,7 @@ chunk_finish(struct weir_registrar *registrar)
     struct weir_registrar_work *work = &registrar->work;
     struct weir_chunk *chunk = work->chunk;
     if (work->accepted > 0) {
-        WEIR_ASSERT(weir_registrar_batch_has_content(registrar));
-        registrar->batch->packets += chunk->packets;
+        chunk_packets(registrar);
     } else {
         weir_registrar_reject(registrar, WEIR_UNIT_PACKETS, chunk->packets,
             WEIR_REASON_nothing_accepted);
@@ -220,7 +241,7 @@ weir_registrar_run_once(struct weir_registrar *registrar)
     weir_refusals_look(&registrar->over_share, registrar->now_ns);
     size_t flushed = 0;
     if (flush_due(registrar)) {
-        weir_registrar_batch_push(registrar);
+        flush(registrar);
         flushed = 1;
     }
     if (registrar->changed)
@@ -232,7 +253,7 @@ bool
 weir_registrar_flush(struct weir_registrar *registrar)
 {
     if (weir_registrar_batch_has_content(registrar))
-        weir_registrar_batch_push(registrar);
+        flush(registrar);
     return registrar->work.chunk == NULL;
 }
 

@@ -844,6 +844,32 @@ test_registrar_with_a_limit_takes_a_chunk_in_several_rounds(void **state)
     closed();
 }
 
+/* The first line's batch leaves while the chunk is under way; nothing of the others is taken. */
+static void
+test_registrar_flushes_in_the_middle_of_a_chunk_of_which_the_rest_is_refused(void **state)
+{
+    (void)state;
+    stages_give_batch(stages.empties);
+    line(7, "a b", 2);
+    line(7, "!", 1);
+    line(7, "!", 1);
+    send_chunk(3);
+    weir_registrar_limit(t.registrar, 1);
+    atomic_store(&stages.progress.definitions_wanted, 2);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 2); /* a line and a batch */
+    struct weir_batch *batch = take_batch();
+    assert_non_null(batch);
+    assert_int_equal(batch->packets, 3);
+    assert_int_equal(batch->records, 1);
+    assert_false(weir_registrar_idle(t.registrar));
+    weir_registrar_limit(t.registrar, 0);
+    assert_int_equal(weir_registrar_run_once(t.registrar), 2);
+    expect_settlement(take_settled(), 0, 7, 1, 2, 1);
+    assert_true(weir_registrar_idle(t.registrar));
+    closed();
+    assert_int_equal(stages.sum->in_flight[WEIR_UNIT_PACKETS], 0);
+}
+
 /* What is written on standard error between the two goes into text. */
 static int captured[2];
 
@@ -972,6 +998,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_registrar_logs_the_definition_with_the_first_sample),
         TEST(test_registrar_with_a_limit_takes_a_chunk_in_several_rounds),
+        TEST(test_registrar_flushes_in_the_middle_of_a_chunk_of_which_the_rest_is_refused),
         TEST(test_registrar_does_not_define_a_series_twice),
         TEST(test_registrar_settles_each_run_of_a_source),
         TEST(test_registrar_keeps_a_record_for_its_good_samples),
