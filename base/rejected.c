@@ -100,6 +100,7 @@ weir_rejecter_keep(struct weir_rejecter *rejecter, const struct weir_refusal *re
         return;
     struct weir_rejected what = {.time_ms = weir_wall_ms(),
         .position = refusal->position,
+        .order = rejecter->order++,
         .size = (uint32_t)refusal->size,
         .reason = refusal->reason,
         .listener = refusal->listener,
@@ -119,9 +120,11 @@ weir_rejecter_keep(struct weir_rejecter *rejecter, const struct weir_refusal *re
 static int
 newest_first(const void *a, const void *b)
 {
-    int64_t x = ((const struct weir_rejected *)a)->time_ms;
-    int64_t y = ((const struct weir_rejected *)b)->time_ms;
-    return x > y ? -1 : x < y;
+    const struct weir_rejected *x = a, *y = b;
+    if (x->time_ms != y->time_ms)
+        return x->time_ms > y->time_ms ? -1 : 1;
+    /* many are refused within a millisecond */
+    return x->order > y->order ? -1 : x->order < y->order;
 }
 
 /* The bytes come from another process: what they say is bounded before it is used. */

@@ -37,6 +37,7 @@
 struct weir_rejected {
     int64_t time_ms;
     uint64_t position; /* of its first byte in its datagram or connection */
+    uint64_t order;    /* of those of its producer: the later, the higher */
     uint32_t size;     /* of the record; 0 where its text is not known */
     uint16_t text_size;
     uint8_t reason;    /* enum weir_reason */
@@ -76,6 +77,7 @@ struct weir_rejecter {
     struct weir_rejected_table *table; /* NULL: nothing is noted */
     uint32_t producer;
     bool keep;                         /* texts too, not counts alone */
+    uint64_t order;                    /* of the next one kept */
     struct weir_rejecter_reason {
         int64_t filled_ns; /* when tokens were last added */
         int64_t told_ns;   /* when the event was; 0 never */
@@ -106,6 +108,21 @@ weir_rejecter_count(struct weir_rejecter *rejecter, uint8_t listener, uint8_t re
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
         memory_order_relaxed);
     rejecter->reasons[reason].untold++;
+}
+
+/* This producer keeps a record that another one counts: its events tell of it. */
+static inline void
+weir_rejecter_meet(struct weir_rejecter *rejecter, uint8_t reason)
+{
+    rejecter->reasons[reason].untold++;
+}
+
+/* The record just counted was kept by another producer, whose events tell of it. */
+static inline void
+weir_rejecter_unmeet(struct weir_rejecter *rejecter, uint8_t reason)
+{
+    if (rejecter->table != NULL)
+        rejecter->reasons[reason].untold--;
 }
 
 /* Copies what is kept into out, the newest first; returns how many. Room for max. */

@@ -26,7 +26,8 @@
 struct weir_chunk_line {
     uint32_t size;
     uint32_t source;
-    uint8_t proto;
+    uint8_t proto : 7;
+    uint8_t kept : 1; /* its labels are bad, and the worker has kept it as refused */
     uint8_t time_unit : 7;
     uint8_t resolved : 1; /* a list of points, not text; of a definition: see parse_weir.h */
     uint16_t samples; /* points of the line, as the ledger counts them */

@@ -43,14 +43,23 @@ put_labels(struct text *text, const uint8_t *labels, size_t size)
     put(text, "}", 1);
 }
 
-/* The first point of a line that came as a list. */
+/* The first point with labels of a line that came as a list; NULL where all are of known series. */
 static const struct weir_chunk_point *
-first_point(const struct weir_registrar_work *work)
+first_labelled(const struct weir_registrar_work *work)
 {
     const uint8_t *list = work->text;
-    if (work->line.defines > 0)
+    uint32_t count = work->line.samples;
+    if (work->line.defines > 0) {
         list += sizeof(struct weir_definition_text) + sizeof(struct weir_wire_record);
-    return (const struct weir_chunk_point *)(const void *)list;
+        count = 1;
+    }
+    for (; count > 0; count--) {
+        const struct weir_chunk_point *point = (const void *)list;
+        if (point->labels_size > 0)
+            return point;
+        list += weir_chunk_point_bytes(0);
+    }
+    return NULL;
 }
 
 void
@@ -60,11 +69,12 @@ weir_registrar_line_rejected(struct weir_registrar *registrar)
     struct text text = {.size = 0};
     char detail[WEIR_REJECTED_DETAIL_MAX] = "";
     bool is_definition = work->line.defines > 0;
-    const struct weir_chunk_point *point = work->line.resolved ? first_point(work) : NULL;
+    const struct weir_chunk_point *point = work->line.resolved ? first_labelled(work) : NULL;
     weir_rejecter_count(&registrar->rejecter, work->listener, work->reason);
-    /* the worker, which found no labels, has kept the line itself */
-    if (point != NULL && !is_definition && point->labels_size == 0)
+    if (work->line.kept && work->reason == WEIR_REASON_bad_labels) {
+        weir_rejecter_unmeet(&registrar->rejecter, work->reason);
         return;
+    }
     if (!weir_rejecter_token(&registrar->rejecter, work->reason, registrar->now_ns))
         return;
     struct weir_refusal refusal = {.reason = work->reason,
@@ -74,14 +84,14 @@ weir_registrar_line_rejected(struct weir_registrar *registrar)
         .detail = detail};
     if (work->reason == WEIR_REASON_bad_labels || work->reason == WEIR_REASON_table_full)
         snprintf(detail, sizeof detail, "%s", weir_err_detail());
-    if (point != NULL && point->labels_size > 0) {
+    if (point != NULL) {
         put_labels(&text, (const uint8_t *)(point + 1), point->labels_size);
         refusal.text = text.bytes;
         refusal.size = text.size;
-    } else if (!is_definition) {
+    } else if (!is_definition && !work->line.resolved) {
         refusal.text = work->text;
         refusal.size = work->line.size;
-    } else {
+    } else if (is_definition) {
         snprintf(detail, sizeof detail, "definition of %u series", work->line.defines);
     }
     weir_rejecter_keep(&registrar->rejecter, &refusal, registrar->now_ns);

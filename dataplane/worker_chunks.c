@@ -180,7 +180,7 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
     struct weir_chunk *chunk = worker->chunk;
     const struct weir_chunk_line line = {.size = (uint32_t)size,
         .source = packet->source,
-        .proto = packet->proto,
+        .proto = packet->proto & 0x7f,
         .resolved = resolved,
         .defines = (uint16_t)run->count,
         .peer = peer_put(chunk, packet),
@@ -243,6 +243,16 @@ put_points(const struct weir_worker *worker, const struct weir_record *record, u
     }
 }
 
+/* Has the record been kept as refused, for the labels of a point? */
+static bool
+has_refused(const struct weir_worker *worker, const struct weir_record *record)
+{
+    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++)
+        if (worker->numbers[i] == WEIR_RAW_UNKNOWN && worker->resolves[i].refused)
+            return true;
+    return false;
+}
+
 /* The whole line goes to the registrar. */
 void
 weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *record)
@@ -261,7 +271,8 @@ weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *r
     struct weir_chunk *chunk = worker->chunk;
     struct weir_chunk_line line = {.size = (uint32_t)size,
         .source = packet->source,
-        .proto = packet->proto,
+        .proto = packet->proto & 0x7f,
+        .kept = !resolved && has_refused(worker, record),
         .time_unit = packet->time_unit & 0x7f,
         .resolved = resolved,
         .samples = (uint16_t)record->point_count,

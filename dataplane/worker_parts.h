@@ -46,7 +46,8 @@ struct weir_worker_span {
 struct weir_worker_resolve {
     struct weir_hash128 fingerprint;
     uint32_t labels_at;   /* in the worker's labels */
-    uint32_t labels_size; /* 0: none kept */
+    uint32_t labels_size : 31; /* 0: none kept */
+    uint32_t refused : 1;      /* they are bad, and the line has been kept as refused */
 };
 
 struct weir_worker {

@@ -24,6 +24,7 @@ record_label(struct weir_worker *worker, const struct weir_packet *packet,
         if (worker->numbers[i] != WEIR_RAW_UNKNOWN)
             continue;
         resolve->labels_size = 0;
+        resolve->refused = false;
         room = room && worker->resolving_count < WEIR_WORKER_RESOLVES_MAX &&
             WEIR_WORKER_LABELS_BYTES - worker->labels_used >= WEIR_LABELS_BYTES_MAX;
         if (!room)
@@ -35,16 +36,19 @@ record_label(struct weir_worker *worker, const struct weir_packet *packet,
         /* what has no labels the registrar refuses by name */
         if (begun != WEIR_OK ||
             protocol->labels_field(line, points[i].field, labels, &size) != WEIR_OK) {
-            if (!refused)
+            if (!refused) {
+                weir_rejecter_meet(&worker->rejecter, WEIR_REASON_bad_labels);
                 weir_worker_rejected(worker, packet, record, WEIR_REASON_bad_labels,
                     weir_err_detail());
+            }
             refused = true;
+            resolve->refused = true;
             continue;
         }
         *resolve = (struct weir_worker_resolve){
             .fingerprint = weir_series_fingerprint(worker->options.series, labels, size),
             .labels_at = worker->labels_used,
-            .labels_size = (uint32_t)size};
+            .labels_size = (uint32_t)size & 0x7fffffff};
         weir_series_prefetch(worker->options.series, resolve->fingerprint);
         worker->labels_used += (uint32_t)size;
         worker->resolving[worker->resolving_count++] = i;
@@ -115,8 +119,10 @@ static void
 record_resolve_known(struct weir_worker *worker, const struct weir_packet *packet,
     const struct weir_record *record)
 {
-    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++)
+    for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
         worker->resolves[i].labels_size = 0; /* of an earlier burst */
+        worker->resolves[i].refused = false;
+    }
     if (worker->resolve_tries > 0)
         record_resolve(worker, packet, record);
 }

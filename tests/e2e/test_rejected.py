@@ -110,10 +110,20 @@ def test_refusals_of_labels_times_and_room_say_more():
         lines = [f"m,a=1,a=2 v=1 {NOW}", "m" + "".join(f",t{i}=x" for i in range(65)) + " v=1",
                  "m v=1 5"]
         assert parse_ok(weir.send_tcp("\n".join(lines + [""]).encode()))[:2] == (0, 3)
+        assert [r["text"][:5] for r in rejected(weir)] == ["m v=1", "m,t0=", "m,a=1"], rejected(weir)
+        assert "count=0" not in weir.log(), weir.log()
+        assert [r["text"][:5] for r in rejected(weir)] == ["m v=1", "m,t0=", "m,a=1"], rejected(weir)
+        assert "count=0" not in weir.log(), weir.log()
         rows = {r.get("detail", r["reason"]): r for r in rejected(weir)}
         assert rows["label a given twice"]["text"] == lines[0], rows
         assert rows["more than 64 tags"]["position"] == len(lines[0]) + 1, rows
         assert rows["time_past"]["text"] == "m v=1 5", rows
+        assert parse_ok(weir.send_tcp(b"weir_lost,a=1 definition=1\n"))[:2] == (0, 1)
+        row = rejected(weir, reason="bad_labels")[0]
+        assert row["detail"] == "the name weir_lost_definition is reserved", row
+        assert parse_ok(weir.send_tcp(b"weir_lost,a=1 definition=1\n"))[:2] == (0, 1)
+        row = rejected(weir, reason="bad_labels")[0]
+        assert row["detail"] == "the name weir_lost_definition is reserved", row
         many = "".join(f"full,h=h{i} v=1 {NOW}\n" for i in range(1500))
         assert parse_ok(weir.send_tcp(many.encode()))[1] >= 500
         row = rejected(weir, reason="table_full")[0]

@@ -86,6 +86,20 @@ test_a_long_text_is_cut_and_its_size_is_told(void **state)
     assert_int_equal(list[0].text_size, WEIR_REJECTED_TEXT_MAX);
 }
 
+static void
+test_of_those_in_one_millisecond_the_last_comes_first(void **state)
+{
+    (void)state;
+    /* of two reasons, which lie apart; the clock may go on in between, but never back */
+    assert_true(reject(WEIR_REASON_time_past, "1", SECOND_NS));
+    assert_true(reject(WEIR_REASON_bad_line, "2", SECOND_NS));
+    assert_true(reject(WEIR_REASON_bad_line, "3", SECOND_NS));
+    assert_true(reject(WEIR_REASON_time_past, "4", SECOND_NS));
+    assert_int_equal(read_all(), 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(list[i].text[0], '4' - i);
+}
+
 /* A million bad lines in a second: each is counted, a few are kept. */
 static void
 test_a_flood_is_counted_and_sampled(void **state)
@@ -197,6 +211,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_refused_record_is_read_as_it_was_written),
         TEST(test_a_long_text_is_cut_and_its_size_is_told),
+        TEST(test_of_those_in_one_millisecond_the_last_comes_first),
         TEST(test_a_flood_is_counted_and_sampled),
         TEST(test_a_flood_of_one_reason_pushes_out_no_other),
         TEST(test_texts_are_not_kept_where_the_setting_says_so),
