@@ -42,7 +42,7 @@ fail(const char *what, const char *path)
         err = WEIR_FULL;
     else if (errnum == ENOENT)
         err = WEIR_NOT_FOUND;
-    else if (errnum == EMFILE || errnum == ENFILE)
+    else if (errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM)
         err = WEIR_NOMEM;
     return weir_fail(err, errnum, "%s %s", what, path);
 }

@@ -40,8 +40,9 @@ ingest_health(struct weir_shared *shared)
     case WEIR_INGEST_OPEN:
         return (struct health){0};
     case WEIR_INGEST_DISK_FULL:
-        return (struct health){"disk_full", "log.size_max is reached or the device is full: "
-            "samples are refused, queries answer; it resumes by itself when there is room"};
+        return (struct health){"disk_full", "log.size_max is reached, the device is full, or "
+            "there is no descriptor or memory for the log's next file (event=segment_not_made says "
+            "which): samples are refused, queries answer; it resumes by itself when there is room"};
     case WEIR_INGEST_IO_ERROR:
         return (struct health){"io_error", "a write to the log failed: samples are refused, "
             "queries answer; check the device, then restart"};

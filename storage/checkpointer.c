@@ -288,7 +288,7 @@ static void
 failed(struct weir_checkpointer *checkpointer, enum weir_err err)
 {
     struct weir_release *release = checkpointer->options.release;
-    bool again = err == WEIR_FULL || err == WEIR_NOMEM;
+    bool again = weir_io_is_short(err);
     bool told = again &&
         atomic_load_explicit(&release->state, memory_order_relaxed) == WEIR_RELEASE_FAILING;
     if (!told) /* once, not at every try */

@@ -17,7 +17,7 @@ weir_epoch_keeper_init(struct weir_epoch_keeper *keeper, const char *directory,
 static void
 failed(struct weir_epoch_keeper *keeper, enum weir_err err, int64_t now_ns)
 {
-    keeper->stopped = err != WEIR_FULL && err != WEIR_NOMEM;
+    keeper->stopped = !weir_io_is_short(err);
     if (keeper->failures++ == 0 || keeper->stopped) /* once, not at every try */
         weir_event(WEIR_WARN, "epoch_not_written", "retry=%s reason=\"%s\"",
             keeper->stopped ? "no" : "yes", weir_err_detail());

@@ -64,6 +64,17 @@ size_t weir_io_reap(struct weir_io *io, struct weir_io_completion *out, size_t m
  * clears it), or -1. */
 int weir_io_wait_fd(struct weir_io *io);
 
+/* err of an errno value: WEIR_FULL for no space, WEIR_NOT_FOUND, WEIR_NOMEM where no descriptor
+ * or memory is left, else WEIR_IO. */
+enum weir_err weir_io_err(int errnum);
+/* Whether an operation failed for want of space, descriptors or memory: the device is well, and the
+ * same operation may succeed later. */
+static inline bool
+weir_io_is_short(enum weir_err err)
+{
+    return err == WEIR_FULL || err == WEIR_NOMEM;
+}
+
 /* Synchronous. */
 enum weir_err weir_io_open(struct weir_io *io, const char *path, unsigned flags,
     weir_io_file *out) WEIR_MUST_USE;

@@ -79,8 +79,4 @@ enum weir_err weir_io_file_rename(const char *from, const char *to);
 enum weir_err weir_io_file_unlink(const char *path);
 enum weir_err weir_io_file_list(const char *path, char ***names, size_t *count);
 
-/* err of an errno value: WEIR_FULL for no space, WEIR_NOT_FOUND, WEIR_NOMEM where no descriptor
- * or memory is left, else WEIR_IO. */
-enum weir_err weir_io_err(int errnum);
-
 #endif

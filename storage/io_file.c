@@ -58,7 +58,7 @@ weir_io_file_size(weir_io_file file, uint64_t *bytes)
 {
     struct stat status;
     if (fstat(file, &status) != 0)
-        return weir_fail(WEIR_IO, errno, "fstat");
+        return weir_fail(weir_io_err(errno), errno, "fstat");
     *bytes = (uint64_t)status.st_size;
     return WEIR_OK;
 }

@@ -129,14 +129,14 @@ begin_epoch(struct weir_log *log)
             .durable_offset = log->durable});
 }
 
-/* A device without room: later, and nothing is appended until then. */
+/* Without room, descriptors or memory: later, and nothing is appended until then. */
 static enum weir_err
 try_epoch(struct weir_log *log)
 {
     enum weir_err err = begin_epoch(log);
-    log->epoch_due = err == WEIR_FULL;
+    log->epoch_due = weir_io_is_short(err);
     log->epoch_retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
-    return err == WEIR_FULL ? WEIR_OK : err;
+    return log->epoch_due ? WEIR_OK : err;
 }
 
 /* Goes on in the segment where the log ends; at a boundary the next one is made. */
@@ -329,7 +329,8 @@ advance_segment(struct weir_log *log)
         return WEIR_AGAIN; /* frames of the segment before the last are still under way */
     want_segment(log);
     if (log->next.state == WEIR_SEGMENT_FULL)
-        return weir_fail(WEIR_FULL, 0, "no room for log segment %016" PRIx64, log->next.index);
+        return weir_fail(WEIR_FULL, 0, "no room for log segment %016" PRIx64 ": %s",
+            log->next.index, log->next.reason);
     if (log->next.state == WEIR_SEGMENT_FAILED)
         return close_on_error(log, EIO, "segment_prepare");
     if (log->next.state != WEIR_SEGMENT_READY)

@@ -3,8 +3,8 @@
  * Owns:    segment files DATA/log/<stream>/<index>.seg (docs/format/log.md)
  * Threads: one writer thread
  * Memory:  taken at open; frames are encoded straight into the frame ring
- * Errors:  WEIR_AGAIN come back after poll; WEIR_FULL size_max or no space on the device, resumes
- *          by itself; WEIR_IO closed until reopened
+ * Errors:  WEIR_AGAIN come back after poll; WEIR_FULL size_max, or no space, descriptor or memory
+ *          for the next file, resumes by itself; WEIR_IO closed until reopened
  * Limits:  WEIR_LOG_INFLIGHT_MAX frames in flight
  *
  * Appends refuse with WEIR_LIMIT a batch that no segment would hold. At size_max the oldest
@@ -70,8 +70,9 @@ struct weir_log_recovery {
 enum weir_err weir_log_open(const struct weir_log_options *options, struct weir_log **out,
     struct weir_log_recovery *recovery) WEIR_MUST_USE;
 
-/* A device without room for the epoch file is no reason to refuse reads: the log opens all the
- * same. Appends are refused with WEIR_FULL, and polls try the file again, until it is written. */
+/* Want of room, descriptors or memory for the epoch file is no reason to refuse reads: the log
+ * opens all the same. Appends are refused with WEIR_FULL, and polls try the file again, until it is
+ * written. */
 bool weir_log_waits_for_room(const struct weir_log *log);
 
 /* A frame that has become durable, in log order. */

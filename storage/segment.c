@@ -96,11 +96,13 @@ take_back(struct weir_segment_next *next, const char *path)
 static void
 abandon(struct weir_segment_next *next, enum weir_err err, const char *path)
 {
-    if (err != WEIR_FULL || next->state != WEIR_SEGMENT_FULL) /* once, not at every retry */
-        weir_event(err == WEIR_FULL ? WEIR_WARN : WEIR_ERROR, "segment_not_made",
-            "reason=\"%s\"", weir_err_detail());
+    bool again = weir_io_is_short(err);
+    if (!again || next->state != WEIR_SEGMENT_FULL) /* once, not at every retry */
+        weir_event(again ? WEIR_WARN : WEIR_ERROR, "segment_not_made", "reason=\"%s\"",
+            weir_err_detail());
+    snprintf(next->reason, sizeof next->reason, "%s", weir_err_detail());
     take_back(next, path);
-    next->state = err == WEIR_FULL ? WEIR_SEGMENT_FULL : WEIR_SEGMENT_FAILED;
+    next->state = again ? WEIR_SEGMENT_FULL : WEIR_SEGMENT_FAILED;
     next->retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
 }
 
@@ -208,7 +210,7 @@ create(struct weir_segment_next *next, const char *path)
     return weir_io_allocate(next->io, path, next->file, next->segment_bytes);
 }
 
-/* A new file up to size_max; a released one there, and where the device has no room for another. */
+/* A new file up to size_max; a released one there, and where the last try found no room. */
 static void
 make(struct weir_segment_next *next)
 {
@@ -269,10 +271,9 @@ weir_segment_completed(struct weir_segment_next *next, int result)
     if (result < 0) {
         char path[PATH_MAX];
         weir_log_segment_path(next->directory, next->index, path, sizeof path);
-        /* space can run out here too where blocks are copied on write */
-        abandon(next, weir_fail(result == -ENOSPC || result == -EDQUOT ? WEIR_FULL : WEIR_IO,
-                          -result, "prepare %s", path),
-            path);
+        /* space can run out here too where blocks are copied on write. Another try makes the file
+         * anew, so a failed sync is not followed by a second one of the same file. */
+        abandon(next, weir_fail(weir_io_err(-result), -result, "prepare %s", path), path);
         return;
     }
     if (next->state == WEIR_SEGMENT_SYNCING) {

@@ -3,12 +3,13 @@
  * Owns:    the next segment's file until it is taken
  * Threads: the log writer's
  * Memory:  a slice of zeros, taken at init
- * Errors:  a device error makes the state FAILED; for want of space it is FULL and tries again
+ * Errors:  a device error makes the state FAILED; for want of space, descriptors or memory it is
+ *          FULL and tries again
  *
  *            want                slices written            synced
  *   NONE ----------> ZEROING ----------------> SYNCING ------------> READY --take--> NONE
  *     |                |                                               step: advances
- *     +---> FULL <-----+  no space, or size_max;  after RETRY back to NONE's edge
+ *     +---> FULL <-----+  weir_io_is_short, or size_max;  after RETRY back to NONE's edge
  *     |
  *     +---> READY    at size_max, or without space: by renaming the oldest released file
  *     +---> WAITING  at size_max, while a release is under way; back to NONE's edge at each want
@@ -53,6 +54,7 @@ struct weir_segment_next {
     uint64_t zeroed; /* bytes written */
     bool busy;       /* an operation is in flight */
     int64_t retry_ns;
+    char reason[256]; /* of FULL and FAILED */
     uint8_t *zeros;
 };
 

@@ -7,6 +7,7 @@
 #include "tests/unit/storage/log_fixture.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
@@ -423,36 +424,104 @@ test_log_is_full_at_size_max_and_resumes_when_a_segment_goes(void **state)
     assert_int_equal(weir_log_bytes(fixture.log), 3 * SEGMENT);
 }
 
+/* What is short for a while: space, descriptors of the process or of the machine, memory. */
+static const int shortages[] = {ENOSPC, EMFILE, ENFILE, ENOMEM};
+#define SHORTAGES (sizeof shortages / sizeof shortages[0])
+
+/* The log is full by name with the fault, and goes on by itself without. */
 static void
-test_log_is_full_without_space_and_resumes_by_itself(void **state)
+check_resumes(const char *operation, int errnum, uint64_t *n)
 {
-    (void)state;
-    fill_batch(1, 1, 0, 1);
-    append();
-    struct fault fault = {"allocate", -ENOSPC, 0, 0};
+    struct fault fault = {operation, -errnum, 0, 0};
     weir_io_set_fault(fixture.io, fault_hook, &fault);
-    uint64_t more = fill_up(2);
-    assert_int_equal(more + 1, SEGMENT / PAGE);
+    *n += fill_up(*n);
+    assert_true(fault.seen > 0);
+    assert_non_null(strstr(weir_err_detail(), strerror(errnum)));
     struct stat status;
-    assert_int_not_equal(stat(segment_path(1), &status), 0); /* nothing half-made stays */
-    settle();
+    assert_int_equal((*n - 1) % (SEGMENT / PAGE), 0);
+    uint64_t index = (*n - 1) / (SEGMENT / PAGE);
+    assert_int_not_equal(stat(segment_path(index), &status), 0); /* nothing half-made stays */
     weir_io_set_fault(fixture.io, NULL, NULL);
+    fill_batch(*n, 1, 0, *n == 1);
     append_patiently();
+    ++*n;
     settle();
-    assert_int_equal(read_back(weir_log_durable(fixture.log)), more + 2);
+    assert_int_equal(read_back(weir_log_durable(fixture.log)), *n - 1);
 }
 
 static void
-test_log_opens_though_the_first_segment_cannot_be_made(void **state)
+test_log_is_full_while_a_segment_cannot_be_made_and_resumes_by_itself(void **state)
+{
+    static const char *const operations[] = {"open", "allocate"};
+    uint64_t n = 1;
+    (void)state;
+    for (size_t i = 0; i < SHORTAGES; i++)
+        for (size_t k = 0; k < 2; k++)
+            check_resumes(operations[k], shortages[i], &n);
+}
+
+/* Nothing is in the log: what is written and synced is the segment. */
+static void
+test_log_is_full_while_a_segment_cannot_be_prepared_and_resumes_by_itself(void **state)
+{
+    static const char *const operations[] = {"write", "sync"};
+    (void)state;
+    for (size_t i = 0; i < SHORTAGES; i++) {
+        for (size_t k = 0; k < 2; k++) {
+            uint64_t n = 1;
+            check_resumes(operations[k], shortages[i], &n);
+            tear_down(state);
+            set_up(state);
+        }
+    }
+}
+
+/* The kernel's own refusal, at each call that needs a descriptor in turn. */
+static void
+test_log_without_descriptors_is_full_and_resumes_by_itself(void **state)
+{
+    uint64_t n = 1;
+    struct rlimit before, few;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (rlim_t left = 0; left < 2; left++) { /* with one the file opens, and its folder does not */
+        fill_batch(n, 1, 0, n == 1);
+        append();
+        n++;
+        settle();
+        int fd = open("/dev/null", O_RDONLY);
+        assert_true(fd >= 0);
+        close(fd);
+        few = (struct rlimit){(rlim_t)fd + left, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        n += fill_up(n);
+        assert_non_null(strstr(weir_err_detail(), strerror(EMFILE)));
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        fill_batch(n, 1, 0, 0);
+        append_patiently();
+        n++;
+        settle();
+        assert_int_equal(read_back(weir_log_durable(fixture.log)), n - 1);
+    }
+}
+
+/* The epoch file of this opening waits for a descriptor or memory, as it does for space. */
+static void
+test_log_opens_without_its_epoch_file_and_takes_frames_once_it_is_written(void **state)
 {
     (void)state;
-    struct fault fault = {"allocate", -ENOSPC, 0, 0};
-    weir_io_set_fault(fixture.io, fault_hook, &fault);
-    fill_batch(1, 1, 0, 1);
-    assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
-    weir_io_set_fault(fixture.io, NULL, NULL);
-    append_patiently();
-    settle();
+    for (size_t i = 0; i < SHORTAGES; i++) {
+        fixture_close();
+        struct fault fault = {"replace", -shortages[i], 0, 0};
+        weir_io_set_fault(fixture.io, fault_hook, &fault);
+        assert_int_equal(fixture_open(), WEIR_OK);
+        assert_true(weir_log_waits_for_room(fixture.log));
+        fill_batch(1 + i, 1, 0, i == 0);
+        assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
+        weir_io_set_fault(fixture.io, NULL, NULL);
+        append_patiently();
+        settle();
+    }
 }
 
 int
@@ -484,8 +553,10 @@ main(void)
         BOTH(test_log_closes_for_good_when_a_write_fails),
         BOTH(test_log_closes_for_good_when_a_sync_fails),
         BOTH(test_log_is_full_at_size_max_and_resumes_when_a_segment_goes),
-        BOTH(test_log_is_full_without_space_and_resumes_by_itself),
-        BOTH(test_log_opens_though_the_first_segment_cannot_be_made),
+        BOTH(test_log_is_full_while_a_segment_cannot_be_made_and_resumes_by_itself),
+        BOTH(test_log_is_full_while_a_segment_cannot_be_prepared_and_resumes_by_itself),
+        BOTH(test_log_without_descriptors_is_full_and_resumes_by_itself),
+        BOTH(test_log_opens_without_its_epoch_file_and_takes_frames_once_it_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

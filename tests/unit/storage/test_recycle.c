@@ -655,6 +655,60 @@ test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
     assert_int_equal(files_there(), CAPACITY);
 }
 
+/* Refuses the named operation of the log for the moment. */
+static int
+log_refusal(void *context, const char *operation, uint64_t offset, size_t size)
+{
+    (void)context, (void)offset, (void)size;
+    if (refusal.operation != NULL && strcmp(operation, refusal.operation) == 0)
+        return -refusal.errnum;
+    crash.renames += strcmp(operation, "rename") == 0;
+    return 0;
+}
+
+/* Appends batches, with the checkpointer beside it, until an append has the wanted answer. */
+static void
+append_in_turn(enum weir_err wanted)
+{
+    enum weir_err err = WEIR_AGAIN;
+    fill_batch(1, 5, 0, 0);
+    for (int tries = 0; err != wanted; tries++) {
+        assert_true(tries < 100000);
+        err = weir_log_append(fixture.log, &batch);
+        assert_true(err == wanted || err == WEIR_AGAIN || err == WEIR_OK);
+        assert_int_equal(round_of_both(), WEIR_OK);
+    }
+}
+
+static void
+test_log_that_can_take_no_released_file_for_now_is_full_and_goes_on_by_itself(void **state)
+{
+    static const char *const operations[] = {"open", "size", "rename"};
+    static const int errnums[] = {ENOSPC, EMFILE, ENFILE, ENOMEM};
+    (void)state;
+    assert_int_equal(open_recycling(), WEIR_OK);
+    weir_io_set_fault(fixture.io, log_refusal, NULL);
+    uint64_t renames = 0;
+    for (size_t i = 0; i < sizeof errnums / sizeof errnums[0]; i++) {
+        for (size_t k = 0; k < sizeof operations / sizeof operations[0]; k++) {
+            refusal.operation = NULL;
+            while (crash.renames == renames) /* it has had its size, and recycles */
+                append_in_turn(WEIR_OK);
+            refusal.operation = operations[k];
+            refusal.errnum = errnums[i];
+            append_in_turn(WEIR_FULL);
+            assert_non_null(strstr(weir_err_detail(), strerror(errnums[i])));
+            refusal.operation = NULL;
+            usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
+            renames = crash.renames;
+        }
+    }
+    while (crash.renames == renames)
+        append_in_turn(WEIR_OK);
+    assert_int_equal(files_there(), CAPACITY);
+    assert_int_equal(weir_log_bytes(fixture.log), CAPACITY * SEGMENT);
+}
+
 static void
 test_checkpoint_is_given_up_where_the_instance_stops(void **state)
 {
@@ -1660,6 +1714,7 @@ main(void)
         TEST(test_file_that_is_gone_since_it_was_listed_stops_no_checkpoint),
         TEST(test_checkpointer_stops_for_good_after_a_device_error),
         TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
+        TEST(test_log_that_can_take_no_released_file_for_now_is_full_and_goes_on_by_itself),
         TEST(test_checkpoint_is_given_up_where_the_instance_stops),
         TEST(test_log_too_small_to_be_recycled_is_refused_by_name),
         TEST(test_log_that_loses_what_is_not_durable_does_not_end_where_it_begins),

@@ -265,10 +265,9 @@ fault_hook(void *context, const char *operation, uint64_t offset, size_t size)
 }
 
 static void
-test_writer_keeps_batches_while_the_disk_is_full_and_goes_on_by_itself(void **state)
+test_writer_keeps_batches_while_the_log_has_no_room_and_goes_on_by_itself(void **state)
 {
-    (void)state;
-    struct fault fault = {"allocate", -ENOSPC};
+    struct fault fault = {"allocate", -*(const int *)*state};
     weir_io_set_fault(fixture.io, fault_hook, &fault);
     push(0, 1, 1, 1);
     push(1, 4, 1, 0);
@@ -479,12 +478,19 @@ int
 main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define SHORT(errnum) \
+    {"test_writer_keeps_batches_while_the_log_has_no_room_and_goes_on_by_itself_" #errnum, \
+        test_writer_keeps_batches_while_the_log_has_no_room_and_goes_on_by_itself, set_up, \
+        tear_down, &(int){errnum}}
     const struct CMUnitTest tests[] = {
         TEST(test_writer_stores_batches_and_gives_them_back),
         TEST(test_writer_holds_a_batch_back_until_its_series_are_defined),
         cmocka_unit_test_setup_teardown(
             test_writer_stores_an_empty_batch_behind_those_before_it, set_up_held, tear_down),
-        TEST(test_writer_keeps_batches_while_the_disk_is_full_and_goes_on_by_itself),
+        SHORT(ENOSPC),
+        SHORT(EMFILE),
+        SHORT(ENFILE),
+        SHORT(ENOMEM),
         TEST(test_writer_of_a_log_that_opened_without_room_is_full_and_goes_on_by_itself),
         TEST(test_writer_drops_by_name_when_a_write_fails),
         TEST(test_writer_drops_by_name_when_a_sync_fails),
