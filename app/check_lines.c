@@ -137,7 +137,7 @@ check_labels(struct check *check, const struct weir_record *record)
         const struct weir_point *point = &check->parsed.points[record->point_first + i];
         err = protocol->labels_field(&check->labels, point->field, labels, &size);
         if (err == WEIR_OK && weir_labels_reserved(labels, size))
-            err = weir_fail(WEIR_INVALID, 0, "the name %s is reserved", WEIR_LOST_NAME);
+            err = WEIR_INVALID;
     }
     if (err != WEIR_OK)
         tell(check, record, WEIR_REASON_bad_labels, weir_err_detail());

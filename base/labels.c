@@ -88,9 +88,12 @@ bool
 weir_labels_reserved(const uint8_t *labels, size_t size)
 {
     struct weir_label name;
-    return weir_labels_find(labels, size, WEIR_NAME_LABEL, &name) &&
+    bool reserved = weir_labels_find(labels, size, WEIR_NAME_LABEL, &name) &&
         name.value_size == sizeof WEIR_LOST_NAME - 1 &&
         memcmp(name.value, WEIR_LOST_NAME, sizeof WEIR_LOST_NAME - 1) == 0;
+    if (reserved)
+        (void)!weir_fail(WEIR_INVALID, 0, "the name %s is reserved", WEIR_LOST_NAME);
+    return reserved;
 }
 
 enum weir_err

@@ -52,7 +52,7 @@ enum weir_err weir_labels_next(const uint8_t *labels, size_t size, size_t *at,
 bool weir_labels_find(const uint8_t *labels, size_t size, const char *name,
     struct weir_label *out);
 
-/* Is the metric name one that only the log gives? */
+/* Is the metric name one that only the log gives? weir_err_detail() says so then. */
 bool weir_labels_reserved(const uint8_t *labels, size_t size);
 
 /* Appends one definition to a list of *used bytes. WEIR_FULL where capacity does not hold it. */
