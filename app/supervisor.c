@@ -26,6 +26,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -479,6 +480,17 @@ stop_children(struct supervisor *supervisor)
     return dataplane->pid == 0 && controlplane->pid == 0;
 }
 
+/* A pipe was read when the instance started. It would be found empty now, or hold us up. */
+static enum weir_err
+check_readable_again(const char *file)
+{
+    struct stat status;
+    if (file[0] == '\0' || stat(file, &status) != 0 || S_ISREG(status.st_mode))
+        return WEIR_OK; /* one that is not there the loading names */
+    return weir_fail(WEIR_INVALID, 0, "%s is no regular file: it can be read at the start alone",
+        file);
+}
+
 /* Follows the configuration as its options and its file say now. Children that run read the values
  * in the shared region, those that start later the file of the instance. */
 static enum weir_err
@@ -486,8 +498,10 @@ reload(struct supervisor *supervisor, struct weir_config_changes *changes)
 {
     static struct weir_config wanted;
     weir_config_init(&wanted);
-    enum weir_err err = weir_config_arguments(&wanted, supervisor->options->argc,
-        supervisor->options->argv);
+    enum weir_err err = check_readable_again(supervisor->config->origin.file);
+    if (err == WEIR_OK)
+        err = weir_config_arguments(&wanted, supervisor->options->argc,
+            supervisor->options->argv);
     if (err == WEIR_OK)
         err = weir_config_check(&wanted);
     if (err == WEIR_OK)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -102,6 +103,21 @@ def test_hangup_with_a_bad_file_is_refused_whole():
         write(path, "query: {series_max: 3}\n")
         hang_up(weir, 'reloaded taken="query.series_max"')
         assert weir.get("/healthz")[0] == 200
+    os.unlink(path)
+
+
+def test_hangup_does_not_wait_for_a_configuration_from_a_pipe():
+    weir = Instance()
+    path = weir.data + ".pipe"
+    os.mkfifo(path)
+    weir.options += ["--config", path]
+    writer = threading.Thread(target=write, args=(path, "query: {series_max: 10}\n"))
+    writer.start()
+    with weir:
+        writer.join()
+        hang_up(weir, f'reload_refused reason="{path} is no regular file')
+        with open(os.path.join(weir.data, "run", "weir.yaml")) as file:
+            assert "series_max: 10\n" in file.read()
     os.unlink(path)
 
 
