@@ -1,6 +1,5 @@
 #include "app/bench_intervals.h"
 
-
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>

@@ -21,24 +21,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-void
-weir_doctor_read(const char *path, char *out, size_t size)
-{
-    size_t used = 0;
-    ssize_t got = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && used < size - 1 && (got = read(fd, out + used, size - 1 - used)) > 0)
-        used += (size_t)got;
-    if (fd >= 0)
-        close(fd);
-    out[got < 0 ? 0 : used] = '\0';
-}
-
-/* First line of it, without its newline. */
+/* First line of a small file, without its newline; "" where it cannot be read. */
 static void
 read_line(const char *path, char *out, size_t size)
 {
-    weir_doctor_read(path, out, size);
+    weir_machine_read(path, out, size);
     out[strcspn(out, "\n")] = '\0';
 }
 
@@ -48,7 +35,7 @@ weir_doctor_field(const char *path, const char *name)
 {
     char text[8192];
     size_t size = strlen(name);
-    weir_doctor_read(path, text, sizeof text);
+    weir_machine_read(path, text, sizeof text);
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, name, size) == 0 && line[size] == ':')

@@ -6,10 +6,6 @@
 
 #include <stdint.h>
 
-/* A file's begin, as text; "" where it cannot be read. Allocates nothing: what is found missing is
- * not to be this program's own want of memory. */
-void weir_doctor_read(const char *path, char *out, size_t size);
-
 /* The number behind a name in a file of "name: number" lines; 0 if missing. */
 uint64_t weir_doctor_field(const char *path, const char *name);
 

@@ -1,5 +1,6 @@
 /* Checks of `weir doctor`: where the data lie, the clock that stamps them, where they come in. */
 #include "app/doctor_parts.h"
+#include "app/machine.h"
 
 #include "base/clock.h"
 #include "base/config_keys.h"
@@ -96,7 +97,7 @@ file_system_name(const char *directory, const struct statfs *status, char out[32
     char device[32] = "";
     char *rest = mounts;
     snprintf(out, 32, "type %#lx", (unsigned long)status->f_type);
-    weir_doctor_read("/proc/self/mountinfo", mounts, sizeof mounts);
+    weir_machine_read("/proc/self/mountinfo", mounts, sizeof mounts);
     if (stat(directory, &place) == 0)
         snprintf(device, sizeof device, "%u:%u", major(place.st_dev), minor(place.st_dev));
     for (char *line; (line = strsep(&rest, "\n")) != NULL;) {

@@ -10,10 +10,8 @@
 
 #define PATH_SIZE 4096
 
-/* A file's begin, as text; "" where it cannot be read. Allocates nothing: want of memory is not to
- * lift a limit of memory. */
-static void
-read_text(const char *path, char *out, size_t size)
+void
+weir_machine_read(const char *path, char *out, size_t size)
 {
     size_t used = 0;
     ssize_t got = 0;
@@ -22,7 +20,7 @@ read_text(const char *path, char *out, size_t size)
         used += (size_t)got;
     if (fd >= 0)
         close(fd);
-    out[used] = '\0';
+    out[got < 0 ? 0 : used] = '\0';
 }
 
 /* A number in a file of its own; UINT64_MAX where it is "max" or not there. */
@@ -31,7 +29,7 @@ read_limit(const char *path)
 {
     char text[64];
     char *end;
-    read_text(path, text, sizeof text);
+    weir_machine_read(path, text, sizeof text);
     unsigned long long value = strtoull(text, &end, 10);
     return end == text ? UINT64_MAX : value;
 }
@@ -81,7 +79,7 @@ weir_machine_cgroup_bytes(const char *root)
     char *rest = groups;
     uint64_t least = UINT64_MAX;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    read_text(path, groups, sizeof groups);
+    weir_machine_read(path, groups, sizeof groups);
     for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
         uint64_t bytes = line_bytes(root, line);
         if (bytes < least)

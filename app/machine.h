@@ -6,7 +6,12 @@
 #ifndef WEIR_APP_MACHINE_H
 #define WEIR_APP_MACHINE_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+/* A file's begin, as text; "" where it cannot be read. Allocates nothing: want of memory is neither
+ * to lift a limit of memory nor to pass for what the machine lacks. */
+void weir_machine_read(const char *path, char *out, size_t size);
 
 struct weir_machine_memory {
     uint64_t bytes;    /* the least of what the three below allow */

@@ -98,19 +98,13 @@ const struct config_key config_keys[] = {
     {"query.timeout", CONFIG_MS32, AT(query_timeout_ms), 1, 3600000, NULL, "query-timeout",
         "TIME", "longest time of one query"},
     {"api.admin", CONFIG_BOOL, AT(api_admin), 0, 0, NULL, "api-admin", "true|false",
-        "answer /api/v1/rejected to other machines too"},
+        "let other machines read refused lines, and forget senders"},
     {"log_level", CONFIG_CHOICE, AT(log_level), 0, 0, levels, "log-level",
         "debug|info|warn|error", "events below this level are not printed"},
 };
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 _Static_assert(sizeof config_keys / sizeof config_keys[0] <= WEIR_CONFIG_KEYS_MAX,
     "a line for every key");
-
-/* 127.0.0.0/8 and ::1 */
-static const struct weir_prefix loopback[] = {
-    {.address = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
-    {.address = {[15] = 1}, .bits = 128},
-};
 
 void
 weir_config_init(struct weir_config *config)
@@ -140,8 +134,9 @@ weir_config_init(struct weir_config *config)
     config->channels_max = 65536;
     config->keep_rejected = true;
     config->tcp_connections_max = 1024;
-    for (size_t i = 0; i < sizeof loopback / sizeof loopback[0]; i++)
-        config->trusted_sources[config->trusted_source_count++] = loopback[i];
+    config->trusted_source_count = weir_prefixes_loopback.count;
+    memcpy(config->trusted_sources, weir_prefixes_loopback.list,
+        weir_prefixes_loopback.count * sizeof config->trusted_sources[0]);
     config->log_size_max = 16 * GIB;
     config->log_segment_bytes = 64 * MIB;
     config->flush_interval_ms = 200;

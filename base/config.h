@@ -133,10 +133,12 @@ bool weir_config_v6_only(const struct weir_config *config, enum weir_config_tran
 /* Bytes of the frame ring: as configured, or 15 s at rate_max with 8 bytes a sample. */
 uint64_t weir_config_frame_ring_bytes(const struct weir_config *config);
 
+/* Room for the names of all keys. */
+#define WEIR_CONFIG_KEYS_TEXT (WEIR_CONFIG_KEYS_MAX * 26)
 /* What a changed configuration comes to: keys parted by blanks; "" where there is none. */
 struct weir_config_changes {
-    char taken[512];         /* the running instance follows them at once */
-    char needs_restart[512]; /* it keeps its own value until it is started again */
+    char taken[WEIR_CONFIG_KEYS_TEXT];         /* the running instance follows them at once */
+    char needs_restart[WEIR_CONFIG_KEYS_TEXT]; /* it keeps its own until it is started again */
 };
 /* Gives running the values of wanted that may change while an instance runs. Both are checked;
  * where running would not be valid with them it is WEIR_INVALID and unchanged. */

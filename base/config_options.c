@@ -142,39 +142,23 @@ apply_cores(struct weir_config *config, const char *value)
     return WEIR_OK;
 }
 
-/* 127.0.0.0/8,::1 or none */
+/* "127.0.0.0/8,::1", "weir.example.com,.example.org", or "none" */
 static enum weir_err
-apply_sources(struct weir_config *config, const char *value)
-{
-    char list[WEIR_CONFIG_SOURCES_MAX * WEIR_PEER_TEXT_MAX];
-    if (strlen(value) >= sizeof list)
-        return weir_fail(WEIR_INVALID, 0, "the list is too long");
-    strcpy(list, value);
-    config_list_clear(config, CONFIG_SOURCES);
-    if (strcmp(list, "none") == 0)
-        return WEIR_OK;
-    char *rest = list;
-    enum weir_err err = WEIR_OK;
-    for (char *item; err == WEIR_OK && (item = strsep(&rest, ",")) != NULL;)
-        err = config_add_source(config, item);
-    return err;
-}
-
-/* weir.example.com,.example.org or none */
-static enum weir_err
-apply_hosts(struct weir_config *config, const char *value)
+apply_list(struct weir_config *config, enum config_kind kind, const char *value)
 {
     char list[WEIR_CONFIG_HOSTS_MAX * WEIR_CONFIG_HOST_SIZE];
+    _Static_assert(sizeof list >= WEIR_CONFIG_SOURCES_MAX * WEIR_PEER_TEXT_MAX, "prefixes fit too");
     if (strlen(value) >= sizeof list)
         return weir_fail(WEIR_INVALID, 0, "the list is too long");
     strcpy(list, value);
-    config_list_clear(config, CONFIG_HOSTS);
+    config_list_clear(config, kind);
     if (strcmp(list, "none") == 0)
         return WEIR_OK;
     char *rest = list;
     enum weir_err err = WEIR_OK;
     for (char *item; err == WEIR_OK && (item = strsep(&rest, ",")) != NULL;)
-        err = config_add_host(config, item);
+        err = kind == CONFIG_HOSTS ? config_add_host(config, item)
+                                   : config_add_source(config, item);
     return err;
 }
 
@@ -214,10 +198,8 @@ apply_key(struct options *options, const struct config_key *key, const char *val
         return apply_port(options, value);
     if (key->kind == CONFIG_CORES)
         return apply_cores(options->config, value);
-    if (key->kind == CONFIG_SOURCES)
-        return apply_sources(options->config, value);
-    if (key->kind == CONFIG_HOSTS)
-        return apply_hosts(options->config, value);
+    if (key->kind == CONFIG_SOURCES || key->kind == CONFIG_HOSTS)
+        return apply_list(options->config, key->kind, value);
     return config_key_set(options->config, key, value);
 }
 

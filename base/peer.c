@@ -8,6 +8,13 @@
 #define IPV4_AT 12 /* of the mapped address */
 #define IPV4_BITS_BEFORE 96
 
+static const struct weir_prefix loopback[] = {
+    {.address = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
+    {.address = {[15] = 1}, .bits = 128},
+};
+const struct weir_prefixes weir_prefixes_loopback = {
+    loopback, sizeof loopback / sizeof loopback[0]};
+
 /* The address alone; out holds INET6_ADDRSTRLEN bytes. */
 static void
 address_text(const uint8_t address[16], char *out)

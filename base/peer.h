@@ -69,6 +69,9 @@ struct weir_prefixes {
     uint32_t count;
 };
 
+/* 127.0.0.0/8 and ::1: this machine. */
+extern const struct weir_prefixes weir_prefixes_loopback;
+
 /* True where one of the prefixes holds the address. A peer that does not exist is in none. */
 bool weir_prefixes_hold(const struct weir_prefixes *prefixes, const struct weir_peer *peer);
 

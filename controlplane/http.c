@@ -520,10 +520,6 @@ bound_connections(struct weir_http *http)
 bool
 weir_http_request_is_local(const struct weir_http_request *request)
 {
-    static const struct weir_prefix loopback[] = {
-        {.address = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
-        {.address = {[15] = 1}, .bits = 128}};
-    static const struct weir_prefixes prefixes = {loopback, 2};
     struct evhttp_connection *from = evhttp_request_get_connection(request->from);
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof address;
@@ -533,7 +529,7 @@ weir_http_request_is_local(const struct weir_http_request *request)
             (struct sockaddr *)&address, &size) != 0)
         return false;
     weir_peer_of_socket((struct sockaddr *)&address, &peer);
-    return weir_prefixes_hold(&prefixes, &peer);
+    return weir_prefixes_hold(&weir_prefixes_loopback, &peer);
 }
 
 enum weir_err
