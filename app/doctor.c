@@ -47,15 +47,29 @@ finding_json(const struct weir_finding *finding)
         bad ? finding->means : NULL, "remedy", bad ? finding->remedy : NULL);
 }
 
+static void
+print_mistake(const char *text)
+{
+    weir_line_print(stderr, "weir doctor: %s", text);
+}
+
+/* False where there are mistakes: all of them are printed, as weir check does. */
 static bool
 read_config(struct weir_config *config, const char *file, const char *data)
 {
+    struct weir_config_mistakes mistakes = {.say = print_mistake};
     weir_config_init(config);
-    if (file != NULL && weir_config_load(config, file) != WEIR_OK)
-        return false;
-    if (data != NULL)
-        snprintf(config->data, sizeof config->data, "%s", data);
-    return weir_config_check(config) == WEIR_OK;
+    config->origin.mistakes = &mistakes;
+    enum weir_err err = file != NULL ? weir_config_load(config, file) : WEIR_OK;
+    if (err == WEIR_OK && mistakes.count == 0) {
+        if (data != NULL)
+            snprintf(config->data, sizeof config->data, "%s", data);
+        err = weir_config_check(config);
+    }
+    config->origin.mistakes = NULL;
+    if (err != WEIR_OK && mistakes.count == 0)
+        print_mistake(weir_err_detail());
+    return err == WEIR_OK && mistakes.count == 0;
 }
 
 int
@@ -72,10 +86,8 @@ weir_command_doctor(int argc, char **argv)
         weir_line_print(stderr, "weir doctor: %s", weir_err_detail());
         return WEIR_EXIT_USAGE;
     }
-    if (!read_config(&config, file, data)) {
-        weir_line_print(stderr, "weir doctor: %s", weir_err_detail());
+    if (!read_config(&config, file, data))
         return WEIR_EXIT_USAGE;
-    }
     json_t *list = json_array();
     bool failed = false;
     for (size_t i = 0; i < weir_check_count; i++) {
@@ -100,7 +112,8 @@ weir_usage_doctor(FILE *out)
 {
     fprintf(out, "usage: weir doctor [--config FILE] [--data DIR] [--json]\n\n"
                  "Looks at this machine, and whether it suits the configuration: the addresses of\n"
-                 "its listeners, and DATA, where it writes 4 KiB a few times.\n\n"
+                 "its listeners, the memory and files it plans with, and DATA, where it writes\n"
+                 "4 KiB a few times.\n\n"
                  "ok: as good as it gets. warn: Weir runs, but slower or with less; it says what\n"
                  "to do. fail: Weir cannot run; exit code 1.\n");
 }

@@ -15,7 +15,7 @@ enum weir_finding_state { WEIR_FINDING_OK, WEIR_FINDING_WARN, WEIR_FINDING_FAIL 
 struct weir_finding {
     const char *name;
     enum weir_finding_state state;
-    char found[256];
+    char found[512];
     const char *means;  /* shown where it is not ok */
     const char *remedy;
 };

@@ -2,6 +2,7 @@
 
 #include "app/capability.h"
 #include "app/doctor_parts.h"
+#include "app/doubts.h"
 #include "app/machine.h"
 
 #include <errno.h>
@@ -100,6 +101,33 @@ look_memory(struct weir_finding *finding, const struct weir_config *config)
     weir_finding_set(finding,
         available >= 1024 && most >= 1024 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
         "%llu MiB available, cgroup limit %s", (unsigned long long)available, limit);
+}
+
+static char first_doubt[256];
+static unsigned doubt_count;
+
+static void
+note_doubt(const char *text)
+{
+    if (doubt_count++ == 0)
+        snprintf(first_doubt, sizeof first_doubt, "%s", text);
+}
+
+/* Does what the configuration plans with fit this machine? */
+static void
+look_plan(struct weir_finding *finding, const struct weir_config *config)
+{
+    doubt_count = 0;
+    weir_doubts(config, note_doubt);
+    finding->means = "weir run starts with event=doubtful_configuration";
+    finding->remedy = "weir check prints all of it, and the plan";
+    if (doubt_count == 0)
+        weir_finding_set(finding, WEIR_FINDING_OK, "memory, open files and file sizes suffice");
+    else if (doubt_count == 1)
+        weir_finding_set(finding, WEIR_FINDING_WARN, "%s", first_doubt);
+    else
+        weir_finding_set(finding, WEIR_FINDING_WARN, "%s; and %u more", first_doubt,
+            doubt_count - 1);
 }
 
 static void
@@ -270,6 +298,7 @@ const struct weir_check weir_checks[] = {
     {"cpu", look_cpu},
     {"cores", look_cores},
     {"memory", look_memory},
+    {"plan", look_plan},
     {"huge_pages", look_huge_pages},
     {"memory_lock", look_memory_lock},
     {"open_files", look_open_files},

@@ -120,7 +120,8 @@ weir_look_data(struct weir_finding *finding, const struct weir_config *config)
         weir_finding_set(finding, WEIR_FINDING_FAIL, "%s: %s", directory, strerror(errno));
         return;
     }
-    uint64_t free_gib = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize >> 30;
+    uint64_t bytes = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize;
+    bool room = bytes >= config->log_size_max;
     bool in_memory = status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
     bool direct = direct_write_works(directory);
     char name[32];
@@ -128,10 +129,10 @@ weir_look_data(struct weir_finding *finding, const struct weir_config *config)
     finding->means = in_memory ? "a file system in memory: a power cut loses all"
                                : !direct ? "the page cache stands between: more CPU, uneven times"
                                          : "less than log.size_max allows: disk_full comes first";
-    finding->remedy = "a directory on ext4 or XFS with 16 GiB free, or a smaller log.size_max";
+    finding->remedy = "a directory on ext4 or XFS with that much free, or a smaller log.size_max";
     weir_finding_set(finding,
-        !in_memory && direct && free_gib >= 16 ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
-        "%s: %llu GiB free on %s%s, O_DIRECT %s", directory, (unsigned long long)free_gib, name,
+        !in_memory && direct && room ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
+        "%s: %llu GiB free on %s%s, O_DIRECT %s", directory, (unsigned long long)(bytes >> 30), name,
         in_memory ? " in memory" : "", direct ? "works" : "does not work");
 }
 
@@ -221,8 +222,7 @@ try_listener(const struct weir_config *config, const struct weir_config_listener
 }
 
 struct taken {
-    char text[200]; /* those that cannot be had, and why the last one cannot */
-    int errnum;
+    char text[400]; /* those that cannot be had, and why */
 };
 
 static void
@@ -231,9 +231,8 @@ note_taken(struct taken *taken, const char *what, const char *address, uint16_t 
     char name[80];
     size_t used = strlen(taken->text);
     config_address_text(address, port, name, sizeof name);
-    snprintf(taken->text + used, sizeof taken->text - used, "%s%s %s", used > 0 ? ", " : "", what,
-        name);
-    taken->errnum = weir_err_errno();
+    snprintf(taken->text + used, sizeof taken->text - used, "%s%s %s: %s", used > 0 ? "; " : "",
+        what, name, strerror(weir_err_errno()));
 }
 
 void
@@ -264,6 +263,5 @@ weir_look_ports(struct weir_finding *finding, const struct weir_config *config)
         weir_finding_set(finding, WEIR_FINDING_OK, "%u listeners%s: all addresses can be had",
             config->listener_count, config->http_port != 0 ? " and HTTP" : "");
     else
-        weir_finding_set(finding, WEIR_FINDING_FAIL, "%s: %s", taken.text,
-            strerror(taken.errnum));
+        weir_finding_set(finding, WEIR_FINDING_FAIL, "%s", taken.text);
 }

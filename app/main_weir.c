@@ -25,7 +25,7 @@ static void usage_version(FILE *out);
 static const struct command commands[] = {
     {"run", "run an instance: receive, store and answer until told to stop", weir_command_run,
         weir_usage_run},
-    {"check", "check a configuration and print the effective one", weir_command_check,
+    {"check", "check a configuration and print the effective one; check lines of a file", weir_command_check,
         weir_usage_check},
     {"doctor", "say what this machine offers, and what to do about what it lacks",
         weir_command_doctor, weir_usage_doctor},
@@ -51,7 +51,7 @@ print_help(FILE *out)
     fprintf(out, "weir: a metrics ingestion appliance\n\n"
                  "usage: weir COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < COUNT(commands); i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\nweir COMMAND --help says the same as weir help COMMAND.\n");
 }
 

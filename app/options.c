@@ -60,7 +60,7 @@ weir_options_parse(const struct weir_option *options, int argc, char **argv, con
             *option->flag = true;
         if (!takes_value)
             continue;
-        if (value == NULL && i + 1 < argc)
+        if (value == NULL && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
             value = argv[++i];
         enum weir_err err = set_value(option, value);
         if (err != WEIR_OK)

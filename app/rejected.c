@@ -29,8 +29,9 @@ print_row(json_t *row)
     struct tm utc;
     char stamp[32] = "?";
     if (gmtime_r(&seen, &utc) != NULL)
-        strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &utc);
-    printf("%s  ", stamp);
+        strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+    double seconds = json_number_value(json_object_get(row, "time"));
+    printf("%s.%03dZ  ", stamp, (int)((seconds - (double)seen) * 1000 + 0.5));
     print_text(row, "reason");
     printf("  ");
     print_text(row, "listener");
@@ -129,12 +130,12 @@ weir_usage_rejected(FILE *out)
 {
     fprintf(out,
         "usage: weir rejected [OPTIONS]\n\n"
-        "Prints the last lines and packets that were refused, the newest first: when, why, by\n"
-        "which listener, from whom, where in the datagram or connection, and its first bytes. Of\n"
+        "Prints the last lines and packets that were refused, the newest first: when (UTC), why,\n"
+        "by which listener, from whom, where in the datagram or connection, and its first bytes. Of\n"
         "each reason the last few are kept. It answers on the instance's machine only, unless\n"
         "api.admin is true.\n\n"
         "  --reason REASON    only these (docs/metrics.md names them)\n"
-        "  --limit N          so many (default 20)\n"
+        "  --limit N          so many (default 20, at most 400)\n"
         "  --http ADDR:PORT   where the instance answers (default 127.0.0.1:9880)\n"
         "  --json             the answer as it came\n");
 }

@@ -174,11 +174,12 @@ add_record(void *context, const struct weir_record *record)
 {
     struct sender *sender = context;
     size_t size = record->size + 1;
-    bool bad = record->reason != WEIR_REASON_NONE;
+    enum weir_reason reason = weir_send_records_refusal(&sender->records, record);
+    bool bad = reason != WEIR_REASON_NONE;
     enum weir_err err = WEIR_OK;
     if (bad)
-        weir_send_records_tell(&sender->records, record, weir_reason_names[record->reason]);
-    if (size > sizeof sender->buffer || record->reason == WEIR_REASON_line_too_long) {
+        weir_send_records_tell(&sender->records, record, weir_reason_names[reason]);
+    if (size > sizeof sender->buffer || reason == WEIR_REASON_line_too_long) {
         if (!bad)
             weir_send_records_tell(&sender->records, record, "fits no datagram");
         return WEIR_OK;

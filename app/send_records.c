@@ -21,6 +21,25 @@ weir_send_records_init(struct weir_send_records *records, const uint8_t *seed, b
         .refusal = WEIR_REASON_NONE};
 }
 
+/* A record that the parser takes may still have labels that are refused. */
+enum weir_reason
+weir_send_records_refusal(struct weir_send_records *records, const struct weir_record *record)
+{
+    uint8_t labels[WEIR_LABELS_BYTES_MAX];
+    size_t size;
+    if (record->reason != WEIR_REASON_NONE)
+        return record->reason;
+    enum weir_err err =
+        records->protocol->labels_begin(&records->labels, record->text, record->size);
+    for (uint32_t i = 0; i < record->point_count && err == WEIR_OK; i++) {
+        const struct weir_point *point = &records->parsed.points[record->point_first + i];
+        err = records->protocol->labels_field(&records->labels, point->field, labels, &size);
+        if (err == WEIR_OK && weir_labels_reserved(labels, size))
+            return WEIR_REASON_bad_labels;
+    }
+    return err == WEIR_OK ? WEIR_REASON_NONE : WEIR_REASON_bad_labels;
+}
+
 void
 weir_send_records_tell(struct weir_send_records *records, const struct weir_record *record,
     const char *reason)

@@ -26,6 +26,7 @@ struct weir_send_records {
     bool skip_line;
     size_t used; /* bytes of the block */
     uint8_t block[WEIR_SEND_BLOCK_BYTES + WEIR_PACKET_SLACK];
+    struct weir_line_labels labels;
     struct weir_parsed parsed; /* what the record's points are in */
 };
 
@@ -39,6 +40,9 @@ void weir_send_records_init(struct weir_send_records *records, const uint8_t *se
 enum weir_err weir_send_records_read(struct weir_send_records *records,
     struct weir_send_source *source, weir_send_record_fn *take, void *context,
     bool *final) WEIR_MUST_USE;
+/* Why Weir would refuse a record of those read last, or WEIR_REASON_NONE. */
+enum weir_reason weir_send_records_refusal(struct weir_send_records *records,
+    const struct weir_record *record);
 /* Counts a record as refused, and says so on standard error where it is one of the first. */
 void weir_send_records_tell(struct weir_send_records *records, const struct weir_record *record,
     const char *reason);

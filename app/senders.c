@@ -197,7 +197,7 @@ forget(const char *http, const char *sender)
     uint64_t forgotten = count_of(answer, "forgotten");
     json_decref(answer);
     if (forgotten == 0)
-        return weir_fail(WEIR_INVALID, 0, "no channel of sender %s is known", sender);
+        return weir_fail(WEIR_NOT_FOUND, 0, "no channel of sender %s is known", sender);
     printf("%" PRIu64 " channel%s of sender %s forgotten\n", forgotten, weir_plural(forgotten),
         sender);
     return WEIR_OK;

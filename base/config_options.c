@@ -25,7 +25,7 @@ fail_option(const char *option)
 }
 
 /* Takes the next argument apart: --name, --name=value or --name value (where it takes one). name
- * holds 64 bytes. value is NULL where none follows. */
+ * holds 64 bytes. value is NULL where none follows: another option is none. */
 static enum weir_err
 next_option(struct options *options, char *name, const char **value)
 {
@@ -43,7 +43,8 @@ next_option(struct options *options, char *name, const char **value)
     *value = NULL;
     if (equals != NULL)
         *value = equals + 1;
-    else if (strcmp(name, "no-huge") != 0 && options->at < options->argc)
+    else if (strcmp(name, "no-huge") != 0 && options->at < options->argc &&
+             strncmp(options->argv[options->at], "--", 2) != 0)
         *value = options->argv[options->at++];
     return WEIR_OK;
 }
@@ -236,10 +237,9 @@ load_file(struct weir_config *config, int argc, char **argv)
     while (options.at < argc) {
         char name[64];
         const char *value;
-        enum weir_err err = next_option(&options, name, &value);
-        if (err != WEIR_OK)
-            return err;
-        if (strcmp(name, "config") != 0 || value == NULL)
+        /* what makes no sense is said when the options are applied */
+        if (next_option(&options, name, &value) != WEIR_OK || strcmp(name, "config") != 0 ||
+            value == NULL)
             continue;
         if (path != NULL)
             return weir_fail(WEIR_INVALID, 0, "--config: named twice");
@@ -258,7 +258,8 @@ weir_config_arguments(struct weir_config *config, int argc, char **argv)
         const char *value;
         err = next_option(&options, name, &value);
         if (err == WEIR_OK)
-            err = config_mistake(config, apply_option(&options, name, value));
+            err = apply_option(&options, name, value);
+        err = config_mistake(config, err);
     }
     if (err != WEIR_OK)
         return err;

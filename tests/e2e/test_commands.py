@@ -239,6 +239,12 @@ def test_send_tells_what_is_refused_over_udp():
         assert "\x1b" not in done.stderr + done.stdout, done
         assert len(stored_over_udp(weir, "good_v", 300)) == 300  # none lost to a neighbour
         wait_for(lambda: weir.reason("records", "rejected", "bad_line") == 2, "they are counted")
+        # the parser takes these two, and their labels are refused
+        twice = f"m,a=1,a=2 v=1 {now}\nweir_lost definition=1\nfine v=1 {now}\n"
+        done = weir_command("send", "--udp", f"127.0.0.1:{weir.influx_udp}", data=twice)
+        assert done.returncode == 1 and "2 records of these Weir refuses" in done.stderr, done
+        assert f"refused, bad_labels: m,a=1,a=2 v=1 {now}\n" in done.stderr, done
+        assert stored_over_udp(weir, "fine_v", 1) == [1]
         done = weir_command("send", "--udp", f"127.0.0.1:{weir.influx_udp}", "--proto", "graphite",
                             data=f"a.b 1 {now}\nbad\n")
         assert done.returncode == 1 and "refused, bad_line: bad\n" in done.stderr, done

@@ -85,13 +85,38 @@ def test_doctor_knows_swap_and_whether_the_clock_is_set():
     assert "synchronised" in found["clock_sync"]["found"], found["clock_sync"]
 
 
+def test_doctor_says_why_each_address_cannot_be_had():
+    with Place() as place:
+        with open(place.config) as file:
+            text = file.read()
+        with open(place.config, "w") as file:  # an address of documentation is no machine's
+            file.write(text.replace(f"127.0.0.1:{place.udp}", f"203.0.113.77:{place.udp}"))
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+            tcp.bind(("127.0.0.1", place.tcp))
+            tcp.listen()
+            found = doctor("--config", place.config)[1]["ports"]["found"]
+    assert found == (f"udp 203.0.113.77:{place.udp}: Cannot assign requested address; "
+                     f"tcp 127.0.0.1:{place.tcp}: Address already in use"), found
+
+
+def test_doctor_judges_the_plan_and_the_room_of_the_configuration():
+    with Place() as place:
+        assert doctor("--config", place.config)[1]["plan"]["state"] == "ok"
+        with open(place.config, "a") as file:
+            file.write("series:\n  max: 2000000000\nlog:\n  size_max: 1024TiB\n")
+        found = doctor("--config", place.config)[1]
+        assert found["plan"]["state"] == "warn" and "memory" in found["plan"]["found"], found["plan"]
+        assert found["data"]["state"] == "warn", found["data"]
+
+
 def test_doctor_refuses_a_bad_configuration():
     with Place() as place:
         with open(place.config, "a") as file:
-            file.write("log:\n  size_max: 1\n")
+            file.write("log:\n  size_max: 1\nlog_level: loud\n")
         code, found, said = doctor("--config", place.config)
         assert code == 2 and not found, (code, found)
         assert f"{place.config}:7: log.size_max: " in said, said
+        assert f"{place.config}:8: log_level: " in said, said
 
 
 if __name__ == "__main__":

@@ -318,7 +318,7 @@ def test_all_senders_are_listed_in_pages_and_a_sender_is_forgotten_for_good():
             return done.stdout + done.stderr
         assert "301 channels known, 301 of them listed, 10 shown" in command("--limit", "10")
         assert "1 of them asked for" in command("--sender", "1010")
-        assert "no channel of sender 5555" in command("forget", "5555", code=2)
+        assert "no channel of sender 5555" in command("forget", "5555", code=1)
         late = wire.Sender(7, epoch=int(time.time()), count=1)
         assert weir.acks(late.define() + late.values(now_ms(), [1.0]))[0][1] == 4
         assert "1 channel of sender 7 forgotten" in command("forget", "7")

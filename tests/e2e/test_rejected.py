@@ -90,6 +90,7 @@ def test_a_bad_line_is_found_on_every_protocol_and_port():
         code, text = command(weir, "rejected")
         assert code == 0 and text.count("from 127.0.0.1:") == 6, text
         assert "\x1b" not in text and "bad v=\\x1b[31m" in text, text
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z  bad_", text), text
         code, text = command(weir, "rejected", "--reason", "bad_packet", "--limit", "1", "--json")
         assert code == 0 and len(json.loads(text)["rejected"]) == 1, text
         assert len(re.findall("event=rejected ", weir.log())) >= 2, weir.log()

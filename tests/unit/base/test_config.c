@@ -475,6 +475,12 @@ test_config_says_all_mistakes_at_once(void **state)
         if (strstr(said, parts[i]) == NULL)
             fail_msg("%s is not said in %s", parts[i], said);
     assert_int_equal(count, COUNT(parts));
+    /* an option that is not known, or has no value, takes no other one away */
+    const char *const words[] = {"--what", "--data", "--workers", "99", "word"};
+    assert_int_equal(collect(&config, &count, words, COUNT(words)), WEIR_INVALID);
+    assert_string_equal(said, "unknown option --what\n--data: a value is missing\n"
+                              "--workers: 99 is out of range, at least 0 and at most 16\n"
+                              "'word' is no option (they begin with --)\n");
     /* and of values that do not fit each other */
     write_file("ingest: {frame_ring: 1MiB, ack_interval: 1s}\nlog: {size_max: 64MiB}\n"
                "ports: [nonsense]\n");
