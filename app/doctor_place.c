@@ -132,7 +132,8 @@ weir_look_data(struct weir_finding *finding, const struct weir_config *config)
     finding->remedy = "a directory on ext4 or XFS with that much free, or a smaller log.size_max";
     weir_finding_set(finding,
         !in_memory && direct && room ? WEIR_FINDING_OK : WEIR_FINDING_WARN,
-        "%s: %llu GiB free on %s%s, O_DIRECT %s", directory, (unsigned long long)(bytes >> 30), name,
+        "%s: %llu GiB free on %s%s, O_DIRECT %s", directory,
+        (unsigned long long)(bytes >> 30), name,
         in_memory ? " in memory" : "", direct ? "works" : "does not work");
 }
 

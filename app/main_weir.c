@@ -25,8 +25,8 @@ static void usage_version(FILE *out);
 static const struct command commands[] = {
     {"run", "run an instance: receive, store and answer until told to stop", weir_command_run,
         weir_usage_run},
-    {"check", "check a configuration and print the effective one; check lines of a file", weir_command_check,
-        weir_usage_check},
+    {"check", "check a configuration and print the effective one; check lines of a file",
+        weir_command_check, weir_usage_check},
     {"doctor", "say what this machine offers, and what to do about what it lacks",
         weir_command_doctor, weir_usage_doctor},
     {"send", "send lines, or generated ones, by UDP or TCP", weir_command_send, weir_usage_send},

@@ -131,8 +131,8 @@ weir_usage_rejected(FILE *out)
     fprintf(out,
         "usage: weir rejected [OPTIONS]\n\n"
         "Prints the last lines and packets that were refused, the newest first: when (UTC), why,\n"
-        "by which listener, from whom, where in the datagram or connection, and its first bytes. Of\n"
-        "each reason the last few are kept. It answers on the instance's machine only, unless\n"
+        "by which listener, from whom, where in the datagram or connection, and its first bytes.\n"
+        "Of each reason the last few are kept. It answers on the instance's machine only, unless\n"
         "api.admin is true.\n\n"
         "  --reason REASON    only these (docs/metrics.md names them)\n"
         "  --limit N          so many (default 20, at most 400)\n"

@@ -172,15 +172,6 @@ define_refused(struct weir_registrar *registrar, enum weir_err err)
     samples_reject(registrar, 1, WEIR_REASON_table_full);
 }
 
-/* Labels that a line may not have. */
-static enum weir_err
-labels_allowed(const uint8_t *labels, size_t size)
-{
-    if (weir_labels_reserved(labels, size))
-        return weir_fail(WEIR_INVALID, 0, "the name %s is reserved", WEIR_LOST_NAME);
-    return WEIR_OK;
-}
-
 /* Number of the next point; a refused one is counted and passed over. */
 static void
 point_define(struct weir_registrar *registrar)
@@ -201,7 +192,7 @@ point_define(struct weir_registrar *registrar)
     }
     if (work->resolved != NULL) {
         const uint8_t *labels = (const uint8_t *)(work->resolved + 1);
-        if (labels_allowed(labels, work->resolved->labels_size) != WEIR_OK) {
+        if (weir_labels_reserved(labels, work->resolved->labels_size)) {
             samples_reject(registrar, 1, WEIR_REASON_bad_labels);
             return;
         }
@@ -210,7 +201,7 @@ point_define(struct weir_registrar *registrar)
     } else {
         size_t size;
         if (text_labels(registrar, &size) != WEIR_OK ||
-            labels_allowed(registrar->labels, size) != WEIR_OK) {
+            weir_labels_reserved(registrar->labels, size)) {
             samples_reject(registrar, 1, WEIR_REASON_bad_labels);
             return;
         }
