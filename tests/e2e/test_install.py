@@ -44,6 +44,18 @@ def test_only_weir_is_installed_for_people_to_start():
         assert set(os.listdir(folder)) == wanted, os.listdir(folder)
 
 
+def test_an_agent_is_built_with_the_installed_client_library():
+    with Installed() as it:
+        agent = os.path.join(it.tree, "agent")
+        source = ("#include <weir_client.h>\n"
+                  "int main(void) { struct weir_client_options o = {.address = \"127.0.0.1\"};\n"
+                  "return (int)o.port + (weir_client_close == 0); }\n")
+        subprocess.run(["gcc", "-std=c11", "-x", "c", "-", "-o", agent, "-I",
+                        it.names["weir_client.h"], "-L", it.names["libweir_client.a"],
+                        "-lweir_client"], input=source, text=True, check=True)
+        assert subprocess.run([agent]).returncode == 0
+
+
 def test_installed_weir_runs_from_where_it_was_put():
     with Installed() as it:
         with Instance(binaries=it.names["weir"]) as weir:
