@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whoever may look at processes may read their pids. */
+/* Every user may read pids: every user may list processes. */
 #define PID_MODE 0644
 #define CONFIG_MODE 0640
 #define PATH_SIZE (WEIR_CONFIG_PATH_MAX + 64)

@@ -263,7 +263,7 @@ receive_some(const struct question *question, char *data, size_t room, size_t *g
 
 static const char http_begin[] = "HTTP/1.";
 
-/* What came so far cannot become an answer of HTTP. */
+/* True where these first bytes cannot begin an answer of HTTP. */
 static bool
 is_strange(const char *data, size_t size)
 {

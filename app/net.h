@@ -37,7 +37,7 @@ enum weir_err weir_net_send(int fd, const void *data, size_t size) WEIR_MUST_USE
 /* Milliseconds from now to a time of weir_mono_ns, at least 0. */
 int weir_net_left_ms(int64_t until_ns);
 
-/* What is asked of an instance's HTTP API. */
+/* A request to an instance's HTTP API. */
 struct weir_net_request {
     const char *http;   /* ADDR:PORT, NAME:PORT or a URL without path: http://NAME[:PORT] */
     const char *target; /* path and query */

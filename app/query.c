@@ -68,7 +68,7 @@ append_parameter(struct target *target, const char *name, const char *value)
         append_bytes(target, name, value, strlen(value));
 }
 
-/* What the words choose: a metric or a selector, and labels behind it. */
+/* The choice that the words make: a metric or a selector, then labels. */
 struct choice {
     struct weir_selector selector; /* owns what its matches point to */
     struct weir_match matches[WEIR_SELECTOR_MATCHES_MAX + WORDS_MAX];

@@ -52,7 +52,7 @@ struct __attribute__((packed)) path_beneath {
 #define THREADS_MAX 256
 #define CALL_SIGNAL (SIGRTMIN + 3)
 
-/* What each thread carries out; set before the first does. */
+/* Each thread carries this out. It is set before the first one does. */
 static struct {
     struct __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
     int ruleset_fd; /* -1: no Landlock here */

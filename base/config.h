@@ -135,7 +135,7 @@ uint64_t weir_config_frame_ring_bytes(const struct weir_config *config);
 
 /* Room for the names of all keys. */
 #define WEIR_CONFIG_KEYS_TEXT (WEIR_CONFIG_KEYS_MAX * 26)
-/* What a changed configuration comes to: keys parted by blanks; "" where there is none. */
+/* Keys of a changed configuration, parted by blanks; "" where there is none. */
 struct weir_config_changes {
     char taken[WEIR_CONFIG_KEYS_TEXT];         /* the running instance follows them at once */
     char needs_restart[WEIR_CONFIG_KEYS_TEXT]; /* it keeps its own until it is started again */

@@ -1,4 +1,4 @@
-/* What a running instance follows of a changed configuration, and what needs a restart. */
+/* A running instance follows some keys of a changed configuration. Others need a restart. */
 #include "base/config_keys.h"
 
 #include <stdlib.h>

@@ -14,7 +14,7 @@
  *   HTML      &quot; \     kept               U+FFFD    U+FFFD     U+FFFD      text and attributes
  *
  * TERMINAL and QUOTED tell every byte string from every other one. A selector reads QUOTED back to
- * the same bytes. What reads JSON or LOGFMT gets the same text for all that is UTF-8. HTML turns
+ * the same bytes. A reader of JSON or LOGFMT gets the same text for all that is UTF-8. HTML turns
  * & < > and ' into references besides. "bidi" are the characters that turn the direction of text
  * (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069) and the separators U+2028, U+2029.
  *
@@ -47,7 +47,7 @@ enum weir_escape {
 size_t weir_escape_next(enum weir_escape kind, const uint8_t *bytes, size_t size,
     char out[WEIR_ESCAPED_MAX], size_t *used);
 
-/* Renders size bytes into out, zero terminated. What does not fit is cut between two characters.
+/* Renders size bytes into out, zero terminated. A text too long is cut between two characters.
  * Returns the length of what was written. room is at least 1. */
 size_t weir_escape_into(enum weir_escape kind, const void *bytes, size_t size, char *out,
     size_t room);

@@ -65,7 +65,7 @@ struct arguments {
     va_list list;
 };
 
-/* What the format itself says, or a number. */
+/* Text of the format itself, or a number. */
 static void
 put(struct line *line, const char *text, size_t size)
 {

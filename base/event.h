@@ -33,7 +33,7 @@ void weir_event_emit(struct weir_event_site *site, enum weir_level level, const 
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* weir_event(WEIR_WARN, "disk_full", "free_bytes=%llu reason=%s", n, reason);
- * What %s prints is one value of logfmt, whatever it holds: it is escaped, and set in quotes where
+ * %s prints one value of logfmt, whatever bytes it holds: it is escaped, and set in quotes where
  * it needs them and the format has none. %.*s takes bytes that are not zero terminated; else
  * flags, width and precision are those of numbers. */
 #define weir_event(level, event, ...) \

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Who was started without standard descriptors must not get a lock file or a socket in the place
- * of one: events would be written into it. */
+/* A program that was started without standard descriptors must not get a lock file or a socket in
+ * the place of one: events would be written into it. */
 static void
 open_standard(void)
 {

@@ -61,7 +61,7 @@ struct weir_rejected_table {
                                    [WEIR_REJECTED_SLOTS];
 };
 
-/* What a producer says of a record it refuses. */
+/* A producer's report of a record it refuses. */
 struct weir_refusal {
     uint8_t reason;
     uint8_t listener;

@@ -6,10 +6,10 @@
  *   more than half of it used          an owner may hold WEIR_SHARE_PART of the table: an eighth
  *
  * An owner is a source address (of IPv6 its /64, which one machine may have whole) or a sender id
- * of the weir protocol. Whoever is trusted (`ingest.trusted_sources`), and what has no sender, is
- * counted to nobody: it uses the table and has no bound.
+ * of the weir protocol. Entries of trusted sources (`ingest.trusted_sources`), and those without a
+ * sender, are counted to nobody: they use the table and have no bound.
  *
- * Who adds an entry keeps its share, and gives it back with the same weight. An owner without
+ * The caller keeps the share of an entry, and gives it back with the same weight. An owner without
  * weight is forgotten. Where more owners are there than owners_max, the further ones hold one
  * share together.
  *

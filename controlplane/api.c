@@ -126,7 +126,7 @@ handle_health(struct weir_api *api, struct weir_http_request *request)
     respond_text(request, status, JSON, &text);
 }
 
-/* Whoever gets this answer talks to a live process: there is nothing else to look at. */
+/* The answer itself shows that the process lives: there is nothing else to look at. */
 static void
 handle_healthy(struct weir_api *api, struct weir_http_request *request)
 {
@@ -442,7 +442,7 @@ endpoint_of(struct weir_http_span path)
     return WEIR_ENDPOINT_COUNT;
 }
 
-/* What tells how the instance is is answered whatever else goes on. */
+/* Paths that report on the instance are answered however much else goes on. */
 static bool
 is_vital(const struct weir_http_head *head)
 {

@@ -61,9 +61,9 @@ struct weir_call {
     const _Atomic bool *cancelled;
     uint64_t samples_read;
     bool prometheus; /* errors in the envelope of Prometheus's API */
-    /* What the asker has to know besides: the answer may lack samples. Empty: nothing. */
+    /* A warning for the client: the answer may lack samples. Empty: none. */
     char warning[WEIR_CALL_WARNING_MAX];
-    /* What was asked and nothing here knows, or what there is none of. Empty: nothing. */
+    /* Names the part of the question that is not known here. Empty: none. */
     char hint[WEIR_CALL_WARNING_MAX];
     int status;      /* enum weir_status */
     struct weir_text answer;

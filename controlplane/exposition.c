@@ -349,7 +349,7 @@ write_control(struct weir_text *text, const struct weir_exposition *from)
         "passed over, each time.", from->pool.blocks_corrupt);
 }
 
-/* What belongs to the dataplane. A region that is being reset is no ledger, and one whose writer
+/* The dataplane's part. A region that is being reset is no ledger, and one whose writer
  * stands still in the middle of a publication has no consistent read: the ledger is left out then,
  * and all else is said. */
 static enum weir_err

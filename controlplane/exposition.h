@@ -23,7 +23,7 @@ enum weir_endpoint {
 };
 extern const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT];
 
-/* What became of a query. */
+/* Outcome of a query. */
 enum weir_outcome {
     WEIR_OUTCOME_ANSWERED,
     WEIR_OUTCOME_CLIENT_ERROR, /* the request makes no sense: the client's mistake */

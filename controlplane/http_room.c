@@ -9,7 +9,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-/* Whoever holds connections or answers has one: connections, and those past the bound. */
+/* An owner has a connection at least: so many, with those past the bound. */
 #define OWNERS_MAX (WEIR_HTTP_CONNECTIONS_MAX + WEIR_HTTP_REFUSALS_MAX)
 
 enum weir_err

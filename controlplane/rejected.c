@@ -7,7 +7,7 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 400 /* of escaped texts at most 1.6 KiB each, an answer is within 1 MiB */
 
-/* What is asked for. */
+/* The parameters of a request. */
 struct filter {
     size_t limit;
     uint32_t reason; /* WEIR_REASON_COUNT: all */

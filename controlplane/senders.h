@@ -9,7 +9,7 @@
 #include "controlplane/params.h"
 #include "controlplane/text.h"
 
-/* What a request asks: to forget, or a page; rows_max is that of the whole page. WEIR_INVALID. */
+/* Reads a request: to forget, or a page; rows_max is that of the whole page. WEIR_INVALID. */
 enum weir_err weir_senders_read_params(const struct weir_params *params, bool forget,
     int64_t now_ms, struct weir_senders_question *out) WEIR_MUST_USE;
 /* The answer up to its list of channels, with those that lost the most. WEIR_AGAIN where there is

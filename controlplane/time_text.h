@@ -17,7 +17,7 @@
 
 /* Reads RFC 3339 (2026-11-21T05:00:00.5+01:00), also without zone (UTC), seconds or time of day
  * (2026-11-21); a distance from now_ms with a unit (-1h, now-90m, now+5m, now); or Unix seconds
- * (1700000000, -1.25). What is finer than a millisecond rounds up, so that both `from <= time` and
+ * (1700000000, -1.25). Parts of a millisecond round up, because then both `from <= time` and
  * `time < to` keep their meaning for times in whole milliseconds. A space in place of a sign is
  * taken as the + that form decoding made a space of. */
 enum weir_err weir_time_parse(const char *text, int64_t now_ms, int64_t *time_ms) WEIR_MUST_USE;

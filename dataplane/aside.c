@@ -14,7 +14,7 @@
 _Static_assert(AREA_BYTES >= DATAGRAM_MAX + WEIR_PACKET_SLACK, "the largest one fits");
 _Static_assert((HEADS & (HEADS - 1)) == 0, "a mask");
 
-/* Places in the three arrays count from 1; 0 is none. What is free is chained by `next`. */
+/* Places in the three arrays count from 1; 0 is none. Free places are chained by `next`. */
 struct datagram {
     uint32_t next;  /* of its queue */
     uint32_t unit;  /* the first of its bytes */

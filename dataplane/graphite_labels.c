@@ -27,7 +27,7 @@ is_word(struct token token, const char *word)
     return token.size == strlen(word) && memcmp(token.data, word, token.size) == 0;
 }
 
-/* What carbon demands of a tag. */
+/* Carbon's rules for a tag. */
 static bool
 tag_valid(struct token tag, struct token value)
 {

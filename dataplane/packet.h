@@ -55,7 +55,7 @@ struct weir_packet {
     uint16_t refused_channel;
     uint32_t refused_epoch; /* the newest one met, or the one that lies ahead */
     bool broken;           /* a stream that cannot be followed any further */
-    /* What is left waits for the registrar: a stream's port keeps it, and reads no more of the
+    /* The rest waits for the registrar: a stream's port keeps it, and reads no more of the
      * stream, until resume. */
     bool waits;
     uint64_t ack_sequence; /* all numbers up to it have come */

@@ -392,7 +392,7 @@ enter_channel(struct run *run, struct weir_channel *channel, uint8_t *reason)
     return channel;
 }
 
-/* What only says that it is there leaves no trace in the log. */
+/* A channel that sends nothing but heartbeats leaves no trace in the log. */
 static bool
 is_worth_a_mark(const struct run *run, const struct weir_channel *channel)
 {

@@ -35,8 +35,8 @@ _Static_assert(sizeof(struct weir_definition_text) == 24, "a whole number of wor
 _Static_assert(WEIR_WIRE_TEMPLATE_SERIES_MAX <= UINT16_MAX, "a list's count fits");
 
 /* Lists of a packet's definitions, or numbers of groups whose template is in pieces. 1,500
- * series of usual labels fill a chunk; a packet has up to twice as many. What finds no room
- * goes to the registrar as it came. */
+ * series of usual labels fill a chunk; a packet has up to twice as many. A definition without
+ * room goes to the registrar as it came. */
 #define WEIR_DEFINITION_LIST_BYTES (512u << 10)
 
 struct weir_definitions {

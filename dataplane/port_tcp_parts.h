@@ -2,8 +2,8 @@
  *
  *   port_tcp.c         the port: listeners, connections, what is read and handed on
  *   port_tcp_answer.c  what senders are told, and when
- *   port_tcp_http.c    what HTTP clients are told here
- *   port_tcp_room.c    who gets a place in the table, and who makes room
+ *   port_tcp_http.c    the answer to HTTP clients
+ *   port_tcp_room.c    places in the table of connections
  *
  * Threads: the port's worker
  */

@@ -1,4 +1,4 @@
-/* Who gets a place in the table of connections, and who makes room.
+/* Places in the table of connections: which connection gets one, and which makes room.
  *
  * Each listener has a reserve: together they are a quarter of the table, and no other listener's
  * connections fill it. A source holds no more than its share (base/shares.h). Where there is no

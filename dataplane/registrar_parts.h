@@ -3,7 +3,7 @@
  *   registrar.c       the stage: rounds, chunks, batches, what is published
  *   registrar_line.c  one line of a chunk: its points' series defined, its samples appended
  *   registrar_shares.c  whose series are defined where room is short
- *   registrar_rejects.c what is kept of refused lines
+ *   registrar_rejects.c refused lines, kept for weir rejected
  *
  * Threads: the registrar's
  */

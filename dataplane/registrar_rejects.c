@@ -1,4 +1,4 @@
-/* What is kept of refused lines: base/rejected.h. */
+/* Keeps refused lines: base/rejected.h. */
 #include "dataplane/registrar_parts.h"
 
 #include "dataplane/parse_weir.h"

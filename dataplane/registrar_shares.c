@@ -1,6 +1,6 @@
 /* Whose series the registrar defines, while the series table or its memory for labels is more than
- * half full: see base/shares.h. Series live for ever, so that a share is never given back. Who has
- * defined those that recovery found is not known: they are nobody's. */
+ * half full: see base/shares.h. Series live for ever: a share is never given back. The log does not
+ * say who defined a series: those that recovery found are nobody's. */
 #include "dataplane/registrar_parts.h"
 
 #define NS_PER_MS 1000000

@@ -85,7 +85,7 @@ _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lin
 /* Where a channel's own counts stop: JSON numbers are exact up to here. */
 #define WEIR_CHANNEL_COUNT_MAX (UINT64_C(1) << 53)
 
-/* What became of a number. JUMP is NEW, and the numbers begin with it. */
+/* Verdict on a number. JUMP is NEW, and the numbers begin with it. */
 enum weir_sequence { WEIR_SEQUENCE_NEW, WEIR_SEQUENCE_JUMP, WEIR_SEQUENCE_LATE,
     WEIR_SEQUENCE_DUPLICATE, WEIR_SEQUENCE_OLD };
 

@@ -98,7 +98,7 @@ weir_senders_erase(struct weir_senders *senders, uint64_t sender, uint16_t chann
         (struct weir_forgotten){.sender = sender, .epoch = epoch, .channel = channel};
 }
 
-/* What was missing of it becomes gaps. In recovery (now_s is 0) the log need not be told. */
+/* Its missing numbers become gaps. In recovery (now_s is 0) the log need not be told. */
 static void
 forget(struct weir_senders *senders, struct weir_channel *channel, uint64_t *gaps)
 {
@@ -190,7 +190,7 @@ weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch)
     senders->erased_count = 0;
 }
 
-/* Whatever was said of the channel so far is no more. */
+/* All entries of the channel so far count no more. */
 static void
 erased_restore(struct weir_senders *senders, struct weir_channel *channel,
     struct weir_forgotten *before)

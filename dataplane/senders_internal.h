@@ -36,7 +36,7 @@ struct weir_loss {
     uint64_t reorderings;
 };
 
-/* What the control plane asks, being worked on: see senders_list.c. */
+/* The control plane's question, being worked on: see senders_list.c. */
 struct weir_senders_desk {
     struct weir_senders_mail *mail; /* NULL: nobody asks */
     uint64_t number;                /* of the question */
@@ -97,7 +97,7 @@ bool weir_senders_may_forget(const struct weir_senders *senders);
 /* The log forgets the channel, whatever it says so far; weir_senders_may_forget was true. */
 void weir_senders_erase(struct weir_senders *senders, uint64_t sender, uint16_t channel,
     uint32_t epoch);
-/* What has not come of its numbers will not come: it becomes gaps. */
+/* Its missing numbers will not come: they become gaps. */
 void weir_channel_give_up(struct weir_channel *channel, uint64_t *gaps);
 /* Takes the channel out of the table, which moves others. */
 void weir_channel_leave(struct weir_senders *senders, struct weir_channel *channel);
@@ -111,7 +111,7 @@ void weir_senders_known_again(struct weir_senders *senders, uint64_t sender, uin
 /* Writes what was forgotten since the last batch, ahead of all other marks. */
 void weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch);
 void weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark);
-/* What is told of a channel. */
+/* A row of the view, and of pages. */
 struct weir_senders_row weir_senders_row_of(const struct weir_senders *senders,
     const struct weir_channel *channel);
 int64_t weir_senders_seen_ms(const struct weir_senders *senders,

@@ -14,7 +14,7 @@
 _Static_assert(sizeof(struct weir_template) == WEIR_BLOCK_UNIT, "a template's head is a unit");
 _Static_assert(WEIR_WIRE_TEMPLATE_SERIES_MAX < UINT16_MAX, "indexes and their end fit");
 
-/* Who asks for memory. */
+/* A request for memory, and for whom it counts. */
 struct claim {
     struct weir_senders *senders;
     struct weir_template *template;

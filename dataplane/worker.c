@@ -362,7 +362,8 @@ weir_worker_follow(struct weir_worker *worker, int64_t retention_ms, int64_t flu
     worker->options.ack_interval_ns = ack_interval_ns;
 }
 
-/* What was set aside and may go on, ahead of what is new. False where a burst is unfinished. */
+/* Works on datagrams that were set aside and may go on, ahead of new ones. False where a burst is
+ * unfinished. */
 static bool
 aside_work(struct weir_worker *worker, size_t *received)
 {
@@ -460,9 +461,8 @@ weir_worker_drain(struct weir_worker *worker)
            worker->chunk_free_count == WEIR_CHUNKS;
 }
 
-/* What a stop in the middle of a burst leaves there: the records that were parsed and not taken,
- * and the packets. One of which records were taken ends with them; of the others nobody knows what
- * is in them. */
+/* Drops by name the rest of a burst at a stop: records that were parsed and not taken, and packets.
+ * A packet of which records were taken ends with them. The records of the others are not known. */
 static void
 drop_burst(struct weir_worker *worker)
 {

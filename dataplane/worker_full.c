@@ -1,4 +1,4 @@
-/* What is reported of tables of the weir protocol that have no room. */
+/* Reports tables of the weir protocol that have no room. */
 #include "dataplane/worker_parts.h"
 
 #define NS_PER_MS 1000000

@@ -5,8 +5,8 @@
  *   worker_resolve.c  series of points that the raw cache does not know
  *   worker_wire.c     packets of the weir protocol; those that wait are set aside
  *   worker_chunks.c   what goes to the registrar and comes back
- *   worker_full.c     what is reported of tables that have no room
- *   worker_rejects.c  what is kept of refused records
+ *   worker_full.c     reports of tables that have no room
+ *   worker_rejects.c  refused records, kept for weir rejected
  *
  * Threads: the worker's
  */

@@ -1,4 +1,4 @@
-/* What is kept of refused records: base/rejected.h. */
+/* Keeps refused records: base/rejected.h. */
 #include "dataplane/worker_parts.h"
 
 #include <inttypes.h>

@@ -274,8 +274,8 @@ publish_log(struct weir_writer *writer, int64_t time_max_ms)
     /* release pairs with the acquire in durable_of (storage/catalog.c): the descriptors below it
      * are published */
     atomic_store_explicit(&shared->durable_offset, durable, memory_order_release);
-    /* relaxed: the release of the batch cursors in publish_stored follows. Who sees a batch durable
-     * sees an offset that covers it. */
+    /* relaxed: the release of the batch cursors in publish_stored follows. A thread that sees a
+     * batch durable sees an offset that covers it. */
     atomic_store_explicit(&writer->options.progress->durable_offset, durable,
         memory_order_relaxed);
 }
