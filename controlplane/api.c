@@ -349,6 +349,10 @@ handle_query(struct weir_api *api, struct weir_http_request *request, enum weir_
     query->job.prometheus = with->prometheus;
     query->job.gzip = weir_http_request_head(request)->gzip;
     query->job.user = query;
+    const struct weir_owner *owner = weir_http_request_owner(request);
+    query->job.has_owner = owner != NULL;
+    if (owner != NULL)
+        query->job.owner = *owner;
     query->endpoint = endpoint;
     query->request = request;
     enum weir_err err = start_query(api, request, query);
@@ -359,7 +363,7 @@ handle_query(struct weir_api *api, struct weir_http_request *request, enum weir_
     query_free(query);
     if (err == WEIR_FULL) {
         api->counts.outcomes[endpoint][WEIR_OUTCOME_REFUSED]++;
-        respond_error(request, refusal, "too many queries are waiting: try again in a second");
+        respond_error(request, refusal, weir_err_detail());
         return;
     }
     if (err != WEIR_NOMEM)

@@ -5,7 +5,8 @@
  * Memory:  a reader each query thread (about 135 MB for a million series of 85 label bytes);
  *          answers bounded by query.points_max
  * Errors:  JSON with a reason; 503 with Retry-After where the queue is full
- * Limits:  WEIR_API_QUEUE_MAX queries waiting
+ * Limits:  WEIR_API_QUEUE_MAX queries waiting; once half of the places are taken, an eighth of them
+ *          of one source
  */
 #ifndef WEIR_CONTROLPLANE_API_H
 #define WEIR_CONTROLPLANE_API_H

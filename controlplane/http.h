@@ -76,6 +76,7 @@
 
 struct event_base;
 struct weir_http;
+struct weir_owner;
 struct weir_http_request; /* valid from handle until respond or gone */
 
 struct weir_http_head;
@@ -90,6 +91,8 @@ struct weir_http_events {
     void *context;
 };
 
+/* The source of the request, for shares; NULL where none bounds it: it is trusted, or unknown. */
+const struct weir_owner *weir_http_request_owner(const struct weir_http_request *request);
 /* Does the client sit on this machine: is its address a loopback one? */
 bool weir_http_request_is_local(const struct weir_http_request *request);
 

@@ -93,7 +93,7 @@ int weir_http_check_request(struct weir_http_request *request, const char **reas
 /* Looks for the first line of the request at hand among what has come. */
 void weir_http_look_at_line(struct weir_http_connection *connection);
 
-/* http_room.c */
+/* http_room.c: also weir_http_request_owner */
 enum weir_err weir_http_room_init(struct weir_http *http) WEIR_MUST_USE;
 void weir_http_room_fini(struct weir_http *http);
 /* Finds out who the client is, once its address is known, and whether it has its share. */

@@ -48,6 +48,12 @@ owner_of(const struct weir_http_connection *connection)
     return connection->has_owner ? &connection->owner : NULL;
 }
 
+const struct weir_owner *
+weir_http_request_owner(const struct weir_http_request *request)
+{
+    return owner_of(request->connection);
+}
+
 void
 weir_http_identify(struct weir_http_connection *connection)
 {

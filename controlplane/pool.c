@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "controlplane/encoding.h"
+#include "controlplane/queue.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -39,9 +40,7 @@ struct weir_pool {
     struct weir_pool_options options;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct weir_job *first; /* waiting, oldest first */
-    struct weir_job **last;
-    uint32_t waiting;
+    struct weir_queue *queue; /* those waiting */
     struct weir_job *done;
     struct weir_job **done_last;
     bool stopping;
@@ -62,21 +61,27 @@ next_job(struct worker *worker)
     struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
     struct weir_job *job = NULL;
     pthread_mutex_lock(&pool->lock);
-    while (!pool->stopping && (pool->first == NULL || worker->reader == NULL))
+    while (!pool->stopping && (weir_queue_count(pool->queue) == 0 || worker->reader == NULL))
         if (pthread_cond_timedwait(&pool->wake, &pool->lock, &until) == ETIMEDOUT)
             break;
-    int64_t waited_ns = pool->first != NULL ? weir_mono_ns() - pool->first->submitted_ns : 0;
-    if (pool->first != NULL && !pool->stopping &&
+    const struct weir_job *first = weir_queue_first(pool->queue);
+    int64_t waited_ns = first != NULL ? weir_mono_ns() - first->submitted_ns : 0;
+    if (first != NULL && !pool->stopping &&
         (worker->reader != NULL || waited_ns > WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS)) {
-        job = pool->first;
-        pool->first = job->next;
-        if (pool->first == NULL)
-            pool->last = &pool->first;
-        pool->waiting--;
+        job = weir_queue_pop(pool->queue);
         worker->job = job;
     }
     pthread_mutex_unlock(&pool->lock);
     return job;
+}
+
+/* Under the lock. */
+static void
+push_done(struct weir_pool *pool, struct weir_job *job)
+{
+    job->next = NULL;
+    *pool->done_last = job;
+    pool->done_last = &job->next;
 }
 
 static void
@@ -86,9 +91,7 @@ finish_job(struct worker *worker, struct weir_job *job)
     uint64_t one = 1;
     pthread_mutex_lock(&pool->lock);
     worker->job = NULL;
-    job->next = NULL;
-    *pool->done_last = job;
-    pool->done_last = &job->next;
+    push_done(pool, job);
     pthread_mutex_unlock(&pool->lock);
     ssize_t written = write(pool->done_fd, &one, sizeof one);
     (void)written; /* fails only at 2^64 - 1, and is readable then */
@@ -262,8 +265,13 @@ weir_pool_new(const struct weir_pool_options *options, struct weir_pool **out)
     if (pool == NULL)
         return weir_fail(WEIR_NOMEM, 0, "query pool");
     pool->options = *options;
-    pool->last = &pool->first;
     pool->done_last = &pool->done;
+    pool->done_fd = -1;
+    enum weir_err err = weir_queue_new(options->queue_max, &pool->queue);
+    if (err != WEIR_OK) {
+        free(pool);
+        return err;
+    }
     pthread_mutex_init(&pool->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -271,8 +279,7 @@ weir_pool_new(const struct weir_pool_options *options, struct weir_pool **out)
     pthread_cond_init(&pool->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pool->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum weir_err err = pool->done_fd < 0 ? weir_fail(WEIR_IO, errno, "eventfd")
-                                          : start_threads(pool);
+    err = pool->done_fd < 0 ? weir_fail(WEIR_IO, errno, "eventfd") : start_threads(pool);
     if (err == WEIR_OK)
         *out = pool;
     else if (weir_pool_stop(pool, STOP_MS))
@@ -288,12 +295,8 @@ weir_pool_stop(struct weir_pool *pool, int wait_ms)
     for (uint32_t i = 0; i < pool->started; i++)
         if (pool->workers[i].job != NULL)
             weir_job_cancel(pool->workers[i].job);
-    *pool->done_last = pool->first;
-    if (pool->first != NULL)
-        pool->done_last = pool->last;
-    pool->first = NULL;
-    pool->last = &pool->first;
-    pool->waiting = 0;
+    for (struct weir_job *job; (job = weir_queue_pop(pool->queue)) != NULL;)
+        push_done(pool, job);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
     int64_t until_ns = weir_clock_ns(CLOCK_REALTIME) + wait_ms * NS_PER_MS;
@@ -313,25 +316,18 @@ weir_pool_free(struct weir_pool *pool)
         close(pool->done_fd);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
+    weir_queue_free(pool->queue);
     free(pool);
 }
 
 enum weir_err
 weir_pool_submit(struct weir_pool *pool, struct weir_job *job)
 {
-    enum weir_err err = WEIR_OK;
     job->submitted_ns = weir_mono_ns();
-    job->next = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->waiting >= pool->options.queue_max) {
-        err = WEIR_FULL;
-    } else {
-        *pool->last = job;
-        pool->last = &job->next;
-        pool->waiting++;
-        /* all: a thread whose reader is not open yet leaves the job to others */
+    enum weir_err err = weir_queue_push(pool->queue, job);
+    if (err == WEIR_OK) /* all: a thread whose reader is not open yet leaves the job to others */
         pthread_cond_broadcast(&pool->wake);
-    }
     pthread_mutex_unlock(&pool->lock);
     return err;
 }
@@ -364,7 +360,7 @@ weir_pool_read_state(struct weir_pool *pool, struct weir_pool_state *state)
 {
     *state = (struct weir_pool_state){.durable_offset = UINT64_MAX, .series = UINT64_MAX};
     pthread_mutex_lock(&pool->lock);
-    state->waiting = pool->waiting;
+    state->waiting = weir_queue_count(pool->queue);
     for (uint32_t i = 0; i < pool->started; i++) {
         const struct worker *worker = &pool->workers[i];
         state->running += worker->job != NULL;

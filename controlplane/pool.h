@@ -3,7 +3,8 @@
  * Owns:    threads, readers, the queue of jobs and the list of finished ones
  * Threads: submit, done, cancel and stop from the event loop; a job runs on one query thread
  * Memory:  jobs are the caller's; a reader each thread (storage/reader.h)
- * Errors:  WEIR_FULL where the queue is full: answer 503 and let the client come back
+ * Errors:  WEIR_FULL where the queue has no place, or none for this source (queue.h): answer 503
+ *          with the detail and let the client come back
  * Limits:  WEIR_POOL_THREADS_MAX threads
  *
  * Readers are opened by the threads, so that the process serves at once; jobs wait meanwhile, and
@@ -15,6 +16,7 @@
 #ifndef WEIR_CONTROLPLANE_POOL_H
 #define WEIR_CONTROLPLANE_POOL_H
 
+#include "base/shares.h"
 #include "controlplane/call.h"
 
 #define WEIR_POOL_THREADS_MAX 8
@@ -28,12 +30,16 @@ struct weir_job {
     bool prometheus;
     bool gzip;           /* the asker takes gzip; once done: the answer is in gzip */
     void *user;          /* the event loop's */
+    bool has_owner;      /* it has a source that shares bound */
+    struct weir_owner owner;
     int64_t submitted_ns;
     _Atomic bool cancelled;
     int status;          /* once done */
     bool late;           /* it waited too long in the queue, and was not begun */
     struct weir_text answer;
     struct weir_job *next;
+    uint64_t round;      /* the queue's, as the next */
+    uint32_t share;
 };
 
 typedef enum weir_err weir_pool_open_fn(void *context, struct weir_reader **out);

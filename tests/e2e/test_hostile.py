@@ -284,6 +284,45 @@ def test_stranger_who_reads_no_answers_leaves_room_for_those_of_others():
             client.close()
 
 
+def test_stranger_with_many_queries_leaves_room_for_those_of_others():
+    with Target() as weir:
+        begin = now_ms() - 400_000
+        lines = b"".join(b"busy v=%d %d000000\n" % (i % 7, begin + i) for i in range(400_000))
+        assert weir.say(lines, "127.0.0.1") == (400_000, 0)
+        ask = (f"/api/v1/metrics/query?metric=busy_v&from={begin // 1000}"
+               f"&to={begin // 1000 + 400}&step=1")
+        request = f"GET {ask} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        assert weir.get(ask)[0] == 200
+        strangers = []
+        for _ in range(100):  # more than the queue has places, and fewer than its share of sockets
+            client = socket.create_connection(("127.0.0.1", weir.http), 60, (STRANGER, 0))
+            strangers.append((client, client.makefile("rb")))
+        refused = 0
+        for _ in range(5):
+            for client, _ in strangers:
+                client.sendall(request)
+            status, body = weir.get(ask)
+            assert status == 200, (status, body)
+            for _, answers in strangers:
+                status = int(answers.readline().split()[1])
+                length = 0
+                retry = False
+                while (line := answers.readline().strip()):
+                    name, value = line.split(b": ", 1)
+                    length = int(value) if name == b"Content-Length" else length
+                    retry |= name == b"Retry-After"
+                body = answers.read(length)
+                if status != 200:
+                    assert status == 503 and retry and b"queries of this source" in body, body
+                    refused += 1
+        assert refused > 0
+        assert weir.metrics()[
+            'weir_queries_total{endpoint="query",outcome="refused"}'] == refused
+        for client, answers in strangers:
+            answers.close()
+            client.close()
+
+
 def test_all_senders_are_listed_in_pages_and_a_sender_is_forgotten_for_good():
     with Target("--channels-max", "2000") as weir:
         ids = set(range(1000, 1300))

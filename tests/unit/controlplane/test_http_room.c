@@ -4,6 +4,9 @@
 #define LARGE "GET /api/v1/label/x/values HTTP/1.1\r\nHost: x\r\n\r\n"
 #define LARGE_ANSWER ((uint64_t)LARGE_COUNT * HUGE_BYTES) /* a little more */
 #define QUERY "GET /api/v1/metrics/query?metric=cpu&from=0&to=60 HTTP/1.1\r\nHost: x\r\n\r\n"
+/* Runs until its client is gone, or fake_endless is false again. */
+#define ENDLESS \
+    "GET /api/v1/metrics/query?metric=cpu&from=0&to=60&agg=last HTTP/1.1\r\nHost: x\r\n\r\n"
 
 static int fds[WEIR_HTTP_CONNECTIONS_MAX];
 
@@ -32,6 +35,21 @@ ask_once(const char *request)
     return answered;
 }
 
+/* Connects from another address of this machine. */
+static int
+dial_from(const char *source)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(server.port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_true(fd >= 0);
+    assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
 static double
 metric(const char *name)
 {
@@ -45,6 +63,17 @@ metric(const char *name)
 }
 
 static void
+await_metric_below(const char *name, double most)
+{
+    for (int i = 0; i < WAIT_MS / 10; i++) {
+        if (metric(name) <= most)
+            return;
+        usleep(10000);
+    }
+    fail_msg("%s stays above %g", name, most);
+}
+
+static void
 await_metric(const char *name, double least)
 {
     for (int i = 0; i < WAIT_MS / 10; i++) {
@@ -53,6 +82,111 @@ await_metric(const char *name, double least)
         usleep(10000);
     }
     fail_msg("%s stays below %g", name, least);
+}
+
+static int
+start_among_strangers(void **state)
+{
+    server.bounds_us = true;
+    return start(state);
+}
+
+/* A stranger has the query threads and all of the queue that it can get, and one query more. */
+static void
+fill_queue(int *strangers, int count)
+{
+    fake_endless = true;
+    for (int i = 0; i < count; i++) {
+        strangers[i] = dial_from("127.0.0.2");
+        send_text(strangers[i], ENDLESS);
+        if (i < THREADS)
+            await_scans(i + 1);
+        else if (i < count - 1)
+            await_metric("weir_queries_waiting", i + 1 - THREADS);
+    }
+}
+
+#define HALF (WEIR_API_QUEUE_MAX / 2 + 1) /* what one source may have while nobody else asks */
+
+static void
+test_room_in_the_queue_is_left_for_queries_of_others(void **state)
+{
+    enum { STRANGERS = THREADS + HALF + 1 };
+    int strangers[STRANGERS], others[WEIR_API_QUEUE_MAX / WEIR_SHARE_PART];
+    int other_count = (int)(sizeof others / sizeof others[0]);
+    (void)state;
+    check_alive();
+    fill_queue(strangers, STRANGERS);
+    assert_true(read_answer(strangers[STRANGERS - 1], true));
+    check_error(503, "too many queries of this source are waiting");
+    assert_non_null(strstr(answer.bytes, "Retry-After: 1\r\n"));
+    assert_int_equal((int)metric("weir_queries_total{endpoint=\"query\",outcome=\"refused\"}"), 1);
+    /* the share of another source is an eighth now */
+    for (int i = 0; i < other_count; i++) {
+        others[i] = dial_from("127.0.0.3");
+        send_text(others[i], ENDLESS);
+    }
+    await_metric("weir_queries_waiting", HALF + other_count);
+    int more = dial_from("127.0.0.3");
+    send_text(more, ENDLESS);
+    assert_true(read_answer(more, true));
+    check_error(503, "too many queries of this source are waiting");
+    fake_endless = false;
+    for (int i = 0; i < STRANGERS - 1 + other_count; i++) {
+        int fd = i < STRANGERS - 1 ? strangers[i] : others[i - STRANGERS + 1];
+        assert_true(read_answer(fd, true));
+        assert_int_equal(answer.status, 200);
+        close(fd);
+    }
+    close(strangers[STRANGERS - 1]);
+    /* shares are given back */
+    send_text(more, ENDLESS);
+    assert_true(read_answer(more, true));
+    assert_int_equal(answer.status, 200);
+    close(more);
+}
+
+/* The next thread that is free runs it, however many of the stranger's have waited longer. */
+static void
+test_room_in_the_queue_goes_to_sources_in_turn(void **state)
+{
+    enum { STRANGERS = THREADS + 10 };
+    int strangers[STRANGERS];
+    (void)state;
+    check_alive();
+    fill_queue(strangers, STRANGERS);
+    await_metric("weir_queries_waiting", STRANGERS - THREADS);
+    int other = dial_from("127.0.0.3");
+    send_text(other, "GET /api/v1/labels HTTP/1.1\r\nHost: x\r\n\r\n");
+    await_metric("weir_queries_waiting", STRANGERS - THREADS + 1);
+    close(strangers[0]); /* its first waiting one came before, and is due in the same round */
+    await_metric_below("weir_queries_waiting", STRANGERS - THREADS + 0.5);
+    close(strangers[1]);
+    assert_true(read_answer(other, true));
+    assert_int_equal(answer.status, 200);
+    close(other);
+    fake_endless = false;
+    for (int i = 2; i < STRANGERS; i++) {
+        assert_true(read_answer(strangers[i], true));
+        close(strangers[i]);
+    }
+}
+
+static void
+test_room_in_the_queue_is_all_for_trusted_sources(void **state)
+{
+    enum { TRUSTED = THREADS + WEIR_API_QUEUE_MAX };
+    int trusted[TRUSTED];
+    (void)state;
+    check_alive();
+    fill_queue(trusted, TRUSTED);
+    await_metric("weir_queries_waiting", WEIR_API_QUEUE_MAX);
+    fake_endless = false;
+    for (int i = 0; i < TRUSTED; i++) {
+        assert_true(read_answer(trusted[i], true));
+        assert_int_equal(answer.status, 200);
+        close(trusted[i]);
+    }
 }
 
 /* All places are taken, and none of those who have them asks anything. */
@@ -229,6 +363,12 @@ main(void)
             test_room_of_answers_is_shared_between_sources, start_with_share, stop),
         cmocka_unit_test_setup_teardown(
             test_room_of_connections_is_shared_between_sources, start_with_share, stop),
+        cmocka_unit_test_setup_teardown(
+            test_room_in_the_queue_is_left_for_queries_of_others, start_among_strangers, stop),
+        cmocka_unit_test_setup_teardown(
+            test_room_in_the_queue_goes_to_sources_in_turn, start_among_strangers, stop),
+        cmocka_unit_test_setup_teardown(
+            test_room_in_the_queue_is_all_for_trusted_sources, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
