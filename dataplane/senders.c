@@ -336,12 +336,68 @@ weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel)
     senders->dirty[senders->dirty_count++] = slot;
 }
 
+/* ---- channels whose templates found no room in a batch, in a list through their sides ---- */
+
+static struct weir_channel_side *
+side_at(struct weir_senders *senders, uint32_t place)
+{
+    return &senders->sides[place - 1];
+}
+
+/* The neighbours of a place of the list name another one. */
+static void
+owing_link(struct weir_senders *senders, const struct weir_channel_side *side, uint32_t next,
+    uint32_t previous)
+{
+    if (side->owing_previous != 0)
+        side_at(senders, side->owing_previous)->owing_next = next;
+    else
+        senders->owing_first = next;
+    if (side->owing_next != 0)
+        side_at(senders, side->owing_next)->owing_previous = previous;
+    else
+        senders->owing_last = previous;
+}
+
+static void
+owing_add(struct weir_senders *senders, uint32_t slot)
+{
+    struct weir_channel_side *side = &senders->sides[slot];
+    if (side->owes)
+        return;
+    side->owes = true;
+    side->owing_next = 0;
+    side->owing_previous = senders->owing_last;
+    owing_link(senders, side, slot + 1, slot + 1);
+    senders->owing_count++;
+}
+
+static void
+owing_remove(struct weir_senders *senders, uint32_t slot)
+{
+    struct weir_channel_side *side = &senders->sides[slot];
+    if (!side->owes)
+        return;
+    side->owes = false;
+    owing_link(senders, side, side->owing_next, side->owing_previous);
+    senders->owing_count--;
+}
+
+void
+weir_channel_owing_moved(struct weir_senders *senders, uint32_t slot)
+{
+    if (senders->sides[slot].owes)
+        owing_link(senders, &senders->sides[slot], slot + 1, slot + 1);
+}
+
 void
 weir_channel_clean(struct weir_senders *senders, struct weir_channel *channel)
 {
+    uint32_t slot = (uint32_t)(channel - senders->channels);
+    owing_remove(senders, slot);
     if (!channel->dirty)
         return;
-    uint32_t at = senders->sides[channel - senders->channels].dirty_at;
+    uint32_t at = senders->sides[slot].dirty_at;
     uint32_t last = senders->dirty[--senders->dirty_count];
     senders->dirty[at] = last;
     senders->sides[last].dirty_at = at;
@@ -357,7 +413,7 @@ weir_senders_dirty_count(const struct weir_senders *senders)
 bool
 weir_senders_owe_marks(const struct weir_senders *senders)
 {
-    return senders->dirty_count + senders->erased_count > 0;
+    return senders->dirty_count + senders->erased_count + senders->owing_count > 0;
 }
 
 static void
@@ -385,26 +441,39 @@ mark_sequence(const struct weir_channel *channel, struct weir_batch *batch)
     batch->mark_bytes += mark.bytes;
 }
 
+/* Templates that are owed, each channel in its turn: who has more of them than there is room for
+ * goes to the end. */
+static void
+mark_owed(struct weir_senders *senders, struct weir_batch *batch)
+{
+    bool room = true;
+    for (uint32_t left = senders->owing_count; left > 0 && room; left--) {
+        uint32_t slot = senders->owing_first - 1;
+        owing_remove(senders, slot);
+        room = weir_templates_mark(senders, &senders->channels[slot], batch);
+        if (!room)
+            owing_add(senders, slot);
+    }
+}
+
 void
 weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
 {
     WEIR_ASSERT(batch->mark_bytes == 0);
-    uint32_t left = 0;
     weir_forgotten_mark(senders, batch);
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
         mark_sequence(&senders->channels[senders->dirty[i]], batch);
         weir_worst_note(senders, &senders->channels[senders->dirty[i]]);
     }
+    mark_owed(senders, batch);
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
         struct weir_channel *channel = &senders->channels[senders->dirty[i]];
         channel->logged = true;
-        channel->dirty = !weir_templates_mark(senders, channel, batch);
-        if (channel->dirty) {
-            senders->sides[senders->dirty[i]].dirty_at = left;
-            senders->dirty[left++] = senders->dirty[i];
-        }
+        channel->dirty = false;
+        if (!weir_templates_mark(senders, channel, batch))
+            owing_add(senders, senders->dirty[i]);
     }
-    senders->dirty_count = left;
+    senders->dirty_count = 0;
 }
 
 /* The channel an entry speaks of, in the entry's epoch; NULL where a later one has begun. */

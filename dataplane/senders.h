@@ -12,8 +12,10 @@
  *      |
  *      +-> template (id, hash) -> extents -> series numbers by index, UNKNOWN where not defined
  *
- * A channel that changed is dirty until its mark, and those templates that changed, have been
- * written into a batch: so what a frame says of numbers and what it holds of samples agree.
+ * A channel that changed is dirty until its mark has been written into a batch, together with those
+ * of its templates that changed, as far as there is room: so what a frame says of numbers and what
+ * it holds of samples agree. What found no room is owed, in turn, by the batches that follow: many
+ * templates keep no channel dirty.
  */
 #ifndef WEIR_DATAPLANE_SENDERS_H
 #define WEIR_DATAPLANE_SENDERS_H
@@ -158,8 +160,9 @@ void weir_senders_dirty(struct weir_senders *senders, struct weir_channel *chann
 uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
 /* Whether a batch has something to say of channels, of those that are no more too. */
 bool weir_senders_owe_marks(const struct weir_senders *senders);
-/* Writes the marks of all dirty channels into the batch, which has none yet, then their changed
- * templates as far as there is room; what found none stays dirty. */
+/* Writes the marks of all dirty channels into the batch, which has none yet, then changed
+ * templates as far as there is room: those that were owed before, then those of the dirty channels.
+ * No channel is dirty then; what found no room is owed. */
 void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
 /* The time by which channels are seen and idle, in whole seconds. Once a round. */
 void weir_senders_now(struct weir_senders *senders, int64_t mono_ns);

@@ -53,6 +53,7 @@ remove_slot(struct weir_senders *senders, uint32_t hole)
         senders->sides[hole] = senders->sides[at];
         if (channels[at].dirty)
             senders->dirty[senders->sides[at].dirty_at] = hole;
+        weir_channel_owing_moved(senders, hole);
         for (uint32_t i = 0; channels[at].listed && i < senders->worst_count; i++)
             if (senders->worst[i] == at)
                 senders->worst[i] = hole;

@@ -27,6 +27,8 @@ struct weir_channel_side {
     uint32_t met_s;    /* when it was met; 0: by recovery */
     uint32_t dirty_at; /* its place in `dirty`, where it is that */
     uint32_t jumps;    /* of its numbers, since the dataplane started */
+    bool owes;         /* it is in the list of those whose templates found no room in a batch */
+    uint32_t owing_next, owing_previous; /* slots + 1 of its neighbours there; 0 none */
 };
 
 /* Orders channels by what they lost. */
@@ -61,6 +63,8 @@ struct weir_senders {
     uint32_t channel_count;
     uint32_t dirty_count;
     uint32_t dirty[WEIR_SENDERS_DIRTY_MAX];
+    uint32_t owing_first, owing_last; /* slots + 1 of channels that owe templates; 0 none */
+    uint32_t owing_count;
     uint32_t now_s;     /* monotonic, of the second that runs, + 1; 0 before the first tick */
     uint32_t started_s; /* of the first tick */
     uint32_t hand;      /* slot at which the search for an idle channel goes on */
@@ -101,7 +105,10 @@ void weir_senders_erase(struct weir_senders *senders, uint64_t sender, uint16_t 
 void weir_channel_give_up(struct weir_channel *channel, uint64_t *gaps);
 /* Takes the channel out of the table, which moves others. */
 void weir_channel_leave(struct weir_senders *senders, struct weir_channel *channel);
-/* The list of changed channels goes on without it. */
+/* The channel from one slot is in another one now, with its side: so the list of those that owe
+ * marks says. */
+void weir_channel_owing_moved(struct weir_senders *senders, uint32_t slot);
+/* The lists of channels that owe marks go on without it. */
 void weir_channel_clean(struct weir_senders *senders, struct weir_channel *channel);
 /* What is remembered of a channel. */
 bool weir_senders_remembered(struct weir_senders *senders, uint64_t sender, uint16_t channel,

@@ -267,7 +267,7 @@ test_marks_without_room_come_with_the_next_batch(void **state)
         enter(senders, tell(senders, channel, told, NULL), told);
     }
     weir_senders_dirty(senders, channel);
-    while (weir_senders_dirty_count(senders) > 0) {
+    while (weir_senders_owe_marks(senders)) {
         weir_senders_mark(senders, batch);
         weir_senders_restore(after, batch->marks, batch->mark_bytes, SERIES_BELIEVED);
         weir_batch_reset(batch);

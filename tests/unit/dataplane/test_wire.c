@@ -613,6 +613,62 @@ test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too(void **sta
 
 /* ---- marks ---- */
 
+/* Forty channels whose templates fill several batches, and a few that have little to say. */
+static void
+test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed(void **state)
+{
+    (void)state;
+    enum { OWING = 40, SERIES = 12000, FEW = 5 };
+    const uint64_t room = 8u << 20;
+    struct weir_senders *before =
+        weir_senders_init(zeroed(weir_senders_footprint(64, room)), 64, room, &key);
+    struct weir_senders *after =
+        weir_senders_init(zeroed(weir_senders_footprint(64, room)), 64, room, &key);
+    struct weir_batch *batch = batch_new();
+    uint64_t gaps = 0;
+    uint32_t batches = 0;
+    for (uint64_t sender = 1; sender <= OWING + FEW; sender++) {
+        struct weir_channel *channel = weir_senders_take(before, sender, 0, 5, &gaps);
+        const uint16_t count = sender <= OWING ? SERIES : 1;
+        struct weir_wire_record record = {
+            .template_id = 4, .template_hash = 77, .count = count, .total = count};
+        uint8_t reason = WEIR_REASON_COUNT;
+        struct weir_template *template =
+            weir_channel_define(before, channel, &record, 3, NULL, &reason);
+        assert_non_null(template);
+        for (uint32_t i = 0; i < count; i++) /* no two of them follow each other */
+            weir_template_enter(before, template, i, sender + 2 * (uint64_t)(count - i));
+        weir_senders_dirty(before, channel);
+    }
+    while (weir_senders_owe_marks(before)) {
+        weir_senders_mark(before, batch);
+        assert_int_equal(weir_senders_dirty_count(before), 0);
+        weir_senders_restore(after, batch->marks, batch->mark_bytes, UINT64_MAX);
+        weir_batch_reset(batch);
+        if (batches++ == 0) /* one that owes is forgotten; one that owes has news */
+            weir_channel_leave(before, weir_senders_find(before, OWING, 0));
+        if (batches == 2)
+            weir_senders_dirty(before, weir_senders_find(before, OWING - 1, 0));
+        assert_in_range(batches, 1, 100);
+    }
+    assert_in_range(batches, 3, 100);
+    for (uint64_t sender = 1; sender <= OWING + FEW; sender++) {
+        if (sender == OWING)
+            continue;
+        const struct weir_channel *back = weir_senders_find(after, sender, 0);
+        assert_non_null(back);
+        const struct weir_template *again = weir_channel_template(after, back, 4);
+        assert_non_null(again);
+        assert_int_equal(again->unknown, 0);
+        for (uint32_t i = 0; i < again->total; i++)
+            assert_int_equal(weir_template_number(after, again, i),
+                sender + 2 * (uint64_t)(again->total - i));
+    }
+    batch_free(batch);
+    free(before);
+    free(after);
+}
+
 static void
 test_marks_bring_back_windows_and_templates(void **state)
 {
@@ -912,6 +968,8 @@ main(void)
         cmocka_unit_test(test_a_channel_that_comes_back_goes_on_where_it_was),
         cmocka_unit_test(test_gaps_are_exact_whoever_makes_room),
         cmocka_unit_test(test_marks_bring_back_windows_and_templates),
+        cmocka_unit_test(
+            test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed),
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
         cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),
         cmocka_unit_test(test_groups_become_runs_of_their_series),
