@@ -8,10 +8,15 @@
 #include "tests/unit/storage/temp_dir.h"
 
 #include <errno.h>
+#include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define BLOCK WEIR_IO_ALIGN
 
@@ -307,6 +312,43 @@ test_io_direct_falls_back_where_the_file_system_refuses(void **state)
     assert_int_equal(weir_io_unlink(io, path), WEIR_OK);
 }
 
+/* The ring's descriptor, by what the process has open. */
+static int
+find_ring(void)
+{
+    char path[64], target[64];
+    for (int fd = 0; fd < 256; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t size = readlink(path, target, sizeof target - 1);
+        target[size > 0 ? size : 0] = '\0';
+        if (strcmp(target, "anon_inode:[io_uring]") == 0)
+            return fd;
+    }
+    return -1;
+}
+
+/* Whoever takes the process over cannot have the ring open files or sockets: it takes no operation
+ * and no registration that the log does not need. */
+static void
+test_ring_in_use_takes_no_other_registration(void **state)
+{
+    if (*(const enum weir_io_backend *)*state != WEIR_IO_URING)
+        skip();
+    int results[1] = {1}, event = eventfd(0, EFD_CLOEXEC);
+    weir_io_file file = open_file("r", WEIR_IO_WRITE | WEIR_IO_CREATE);
+    assert_int_equal(weir_io_write(io, file, buffer, BLOCK, 0, 0), WEIR_OK);
+    reap(1, results);
+    assert_int_equal(results[0], 0);
+    int ring = find_ring();
+    assert_true(ring >= 0);
+    assert_true(syscall(SYS_io_uring_register, ring, IORING_REGISTER_PERSONALITY, NULL, 0) < 0);
+    assert_int_equal(errno, EACCES);
+    assert_true(syscall(SYS_io_uring_register, ring, IORING_REGISTER_EVENTFD_ASYNC, &event, 1) < 0);
+    assert_int_equal(errno, EACCES);
+    close(event);
+    weir_io_close(io, file);
+}
+
 int
 main(void)
 {
@@ -329,6 +371,7 @@ main(void)
         BOTH(test_io_replace_leaves_the_new_content_or_the_old),
         BOTH(test_io_lists_names_in_order),
         BOTH(test_io_direct_falls_back_where_the_file_system_refuses),
+        BOTH(test_ring_in_use_takes_no_other_registration),
     };
     if (!have_uring) /* the kernel forbids it: the other half of the tests is all there is */
         uring = WEIR_IO_SYNC;
