@@ -93,7 +93,7 @@ struct weir_config {
     uint64_t query_points_max;
     uint64_t query_samples_max;
     uint32_t query_timeout_ms;
-    bool api_admin;              /* what shows senders' own text answers other machines too */
+    bool api_admin;              /* other machines may read refused lines and forget senders */
     uint8_t log_level;           /* enum weir_level */
     struct weir_config_origin origin; /* last: no part of what is configured */
 };

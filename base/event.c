@@ -167,6 +167,8 @@ put_format(struct line *line, const char *format, struct arguments *args)
         at = read_spec(at, spec, &precision, &longs, args);
         if (*at == 's') {
             const char *value = va_arg(args->list, const char *);
+            if (value == NULL)
+                value = "(null)"; /* as printf does: an event is no place to end */
             put_value(line, value, precision < 0 ? strlen(value)
                                                  : strnlen(value, (size_t)precision));
         } else if (*at != '\0' && strchr("diuxXoeEfFgG", *at) != NULL) {

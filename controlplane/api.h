@@ -37,7 +37,7 @@ struct weir_api_options {
     uint32_t host_count;
     struct weir_prefixes trusted; /* sources that no share bounds */
     struct weir_shared *shared; /* NULL on a stopped instance */
-    bool admin;          /* /api/v1/rejected answers other machines too */
+    bool admin;          /* other machines may read refused lines and forget senders */
     weir_pool_open_fn *open;    /* called by the pool's threads */
     /* Also by them, once the port is open and a reader is, so that queries answer. May be NULL. */
     weir_pool_opened_fn *opened;

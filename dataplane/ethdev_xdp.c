@@ -109,6 +109,15 @@ count_since(struct weir_counts *counts, enum weir_counter counter, uint64_t now,
     *seen = now;
 }
 
+/* Once: kernels before 5.19 may refuse maps to a process without capabilities. */
+static void
+tell_unread(struct weir_ethdev_xdp *xdp)
+{
+    if (!xdp->unread_told)
+        weir_event(WEIR_WARN, "xdp_not_counted", "reason=\"%s\"", weir_err_detail());
+    xdp->unread_told = true;
+}
+
 void
 weir_ethdev_xdp_statistics(struct weir_ethdev_xdp *xdp, struct weir_counts *counts)
 {
@@ -125,6 +134,8 @@ weir_ethdev_xdp_statistics(struct weir_ethdev_xdp *xdp, struct weir_counts *coun
     if (weir_xdp_verdicts(xdp->xdp, verdicts) == WEIR_OK)
         for (int i = 0; i < WEIR_XDP_VERDICTS; i++)
             count_since(counts, counters[i], verdicts[i], &xdp->verdicts_seen[i]);
+    else
+        tell_unread(xdp);
     struct weir_xsk_counts now = xsk_counts(&xdp->sockets);
     struct weir_xsk_counts *seen = &xdp->xsk_seen;
     count_since(counts, WEIR_COUNTER_xsk_dropped, now.dropped, &seen->dropped);
