@@ -1,5 +1,6 @@
 """GET /metrics as Prometheus reads it, to the letter."""
 import os
+import re
 import sys
 import time
 
@@ -109,6 +110,18 @@ def test_each_process_has_its_figures():
         weir.replace("dataplane")
         wait_for(lambda: (published(weir) or found)["dataplane"]["process_start_time_seconds"]
                  > before, "figures of the new one")
+
+
+def test_metrics_that_a_script_or_page_names_are_there():
+    """scripts/run waits until samples are stored, by a name in /metrics."""
+    with Instance() as weir:
+        there = set(re.findall(r"^# TYPE (\w+)", weir.get("/metrics")[1].decode(), re.M))
+    with open(os.path.join(ROOT, "scripts/run")) as file:
+        names = set(re.findall(r"/\^(weir_\w+)", file.read()))
+    assert names, "scripts/run reads no metric"
+    with open(os.path.join(ROOT, "docs/api.md")) as file:
+        names |= set(re.findall(r"`((?:weir|process)_[a-z_]+)[`{]", file.read()))
+    assert names <= there, names - there
 
 
 if __name__ == "__main__":
