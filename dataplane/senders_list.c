@@ -49,32 +49,51 @@ list_some(struct weir_senders *senders)
     return false;
 }
 
-/* A channel with definitions on their way is left for the next round: their answer would meet
- * another one. */
+/* The log forgets a channel that is known: one with definitions on their way is left for the next
+ * round, since their answer would meet another one. */
+static bool
+forget_channel(struct weir_senders *senders, uint16_t number)
+{
+    uint64_t sender = senders->desk.question.sender;
+    struct weir_channel *channel = weir_senders_find(senders, sender, number);
+    if (channel == NULL)
+        return true;
+    if (channel->pending > 0 || !weir_senders_may_forget(senders))
+        return false;
+    weir_senders_erase(senders, sender, number, channel->epoch);
+    weir_channel_leave(senders, channel);
+    senders->desk.answer.channels++;
+    return true;
+}
+
+/* ... and one that made room. */
+static bool
+forget_remembered(struct weir_senders *senders, struct weir_forgotten *entry)
+{
+    if (entry->epoch == 0 || entry->sender != senders->desk.question.sender)
+        return true;
+    if (!weir_senders_may_forget(senders))
+        return false;
+    weir_senders_erase(senders, entry->sender, entry->channel, entry->epoch);
+    entry->epoch = 0;
+    senders->desk.answer.channels++;
+    return true;
+}
+
+/* First the channels that are known, by number, then what is remembered of others. */
 static bool
 forget_some(struct weir_senders *senders)
 {
+    const uint64_t end = CHANNELS_SENDER + WEIR_FORGOTTEN_MAX;
     struct weir_senders_desk *desk = &senders->desk;
-    for (int i = 0; i < PIECE_CHANNELS && desk->at < CHANNELS_SENDER; i++, desk->at++) {
-        struct weir_forgotten before;
-        uint64_t sender = desk->question.sender;
-        uint16_t number = (uint16_t)desk->at;
-        struct weir_channel *channel = weir_senders_find(senders, sender, number);
-        bool remembered = senders->forgotten_count > 0 && channel == NULL &&
-            weir_senders_remembered(senders, sender, number, &before);
-        if (channel == NULL && !remembered)
-            continue;
-        if ((channel != NULL && channel->pending > 0) || !weir_senders_may_forget(senders))
+    for (int i = 0; i < PIECE_CHANNELS && desk->at < end; i++, desk->at++) {
+        bool done = desk->at < CHANNELS_SENDER
+            ? forget_channel(senders, (uint16_t)desk->at)
+            : forget_remembered(senders, &senders->forgotten[desk->at - CHANNELS_SENDER]);
+        if (!done)
             return false;
-        weir_senders_erase(senders, sender, number,
-            channel != NULL ? channel->epoch : before.epoch);
-        if (channel != NULL)
-            weir_channel_leave(senders, channel);
-        else
-            weir_senders_known_again(senders, sender, number);
-        desk->answer.channels++;
     }
-    return desk->at == CHANNELS_SENDER;
+    return desk->at == end;
 }
 
 static void

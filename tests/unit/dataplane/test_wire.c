@@ -611,6 +611,36 @@ test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too(void **sta
     free(after);
 }
 
+static void
+test_a_sender_whose_channels_made_room_is_forgotten_too(void **state)
+{
+    (void)state;
+    static struct weir_senders_answer answer;
+    static struct weir_senders_mail mail;
+    struct weir_senders *senders = senders_of(64);
+    struct weir_forgotten entry;
+    uint64_t gaps = 0;
+    for (uint16_t channel = 0; channel < 3; channel++)
+        for (uint64_t sender = 1; sender <= 2; sender++)
+            weir_forgotten_restore(senders,
+                &(struct weir_mark){.type = WEIR_MARK_FORGOTTEN, .channel = channel,
+                    .bytes = sizeof(struct weir_mark), .sender = sender, .epoch = 5,
+                    .sequence = 9});
+    tick(senders, 1);
+    assert_int_equal(weir_senders_take(senders, 1, 2, 4, &gaps)->epoch, 5); /* known again */
+    weir_senders_serve(senders, &mail);
+    uint64_t number = weir_senders_ask(&mail,
+        &(struct weir_senders_question){.kind = WEIR_SENDERS_FORGET, .sender = 1});
+    int64_t now_ns = 0;
+    for (int i = 0; i < 300 && !weir_senders_answered(&mail, number, &answer); i++)
+        (void)weir_senders_work(senders, now_ns += SECOND_NS);
+    assert_int_equal(answer.channels, 3);
+    assert_false(weir_senders_remembered(senders, 1, 0, &entry));
+    assert_true(weir_senders_remembered(senders, 2, 0, &entry));
+    assert_int_equal(weir_senders_take(senders, 1, 1, 4, &gaps)->epoch, 4);
+    free(senders);
+}
+
 /* ---- marks ---- */
 
 /* Forty channels whose templates fill several batches, and a few that have little to say. */
@@ -961,6 +991,7 @@ main(void)
         cmocka_unit_test(test_sender_and_source_hold_their_shares_of_the_channels),
         cmocka_unit_test(test_pages_hold_every_channel_once),
         cmocka_unit_test(test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too),
+        cmocka_unit_test(test_a_sender_whose_channels_made_room_is_forgotten_too),
         cmocka_unit_test(test_epoch_that_lay_ahead_is_forgotten_over_restarts_too),
         cmocka_unit_test(test_the_channels_with_most_gaps_are_in_the_view),
         cmocka_unit_test(test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says),
