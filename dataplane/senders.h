@@ -145,7 +145,7 @@ const uint64_t *weir_template_run(const struct weir_senders *senders,
 /* The number of a series of the template, or WEIR_SERIES_UNKNOWN. */
 uint64_t weir_template_number(const struct weir_senders *senders,
     const struct weir_template *template, uint32_t index);
-/* Enters a number where none is known yet; weir_channel_define has made room for it. */
+/* Enters a number where none is known yet and weir_channel_define has made room for it. */
 void weir_template_enter(struct weir_senders *senders, struct weir_template *template,
     uint32_t index, uint64_t number);
 /* Bytes that templates take of those that there are. */

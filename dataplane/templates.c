@@ -323,13 +323,15 @@ cover(struct claim *claim, uint32_t first, uint32_t end)
     return merge(claim, place, stop - place, low, high) || fill_holes(claim, first, end);
 }
 
-/* The number of an index that an extent holds; learnt: the log does not know it yet. */
+/* The number of an index that an extent holds; learnt: the log does not know it yet. An index that
+ * none holds was told to a template that has been replaced and told again in part since. */
 static void
 set_number(const struct weir_senders *senders, struct weir_template *template, uint32_t index,
     uint64_t number, bool learnt)
 {
     const struct weir_extent *extent = extent_of(senders, template, index);
-    WEIR_ASSERT(extent != NULL);
+    if (extent == NULL)
+        return;
     index -= extent->first;
     uint64_t *place = numbers_of(senders, extent) + index;
     template->unknown -= *place == WEIR_SERIES_UNKNOWN;

@@ -230,6 +230,26 @@ test_template_told_whole_lies_in_one_piece(void **state)
     free(senders);
 }
 
+/* The registrar's answer may find its template replaced and told again in part by then. */
+static void
+test_number_of_a_series_that_is_no_longer_told_is_left_out(void **state)
+{
+    (void)state;
+    const struct told whole = {1, 5, 200, 0, 10}, other = {1, 6, 200, 0, 10};
+    const struct told again = {1, 5, 200, 100, 1};
+    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(senders, 1);
+    assert_non_null(tell(senders, channel, whole, NULL));
+    assert_non_null(tell(senders, channel, other, NULL));
+    struct weir_template *template = tell(senders, channel, again, NULL);
+    enter(senders, template, whole);
+    enter(senders, template, again);
+    assert_int_equal(weir_template_number(senders, template, 3), WEIR_SERIES_UNKNOWN);
+    assert_int_equal(weir_template_number(senders, template, 100), number_for(100));
+    assert_int_equal(template->unknown, 199);
+    free(senders);
+}
+
 static void
 test_definition_in_many_packets_writes_each_number_once(void **state)
 {
@@ -350,6 +370,7 @@ main(void)
         cmocka_unit_test(
             test_series_told_in_any_order_have_their_numbers_and_marks_say_each_once),
         cmocka_unit_test(test_template_told_whole_lies_in_one_piece),
+        cmocka_unit_test(test_number_of_a_series_that_is_no_longer_told_is_left_out),
         cmocka_unit_test(test_definition_in_many_packets_writes_each_number_once),
         cmocka_unit_test(test_marks_without_room_come_with_the_next_batch),
         cmocka_unit_test(test_no_source_and_no_sender_holds_more_than_its_share),
