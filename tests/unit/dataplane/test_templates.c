@@ -41,8 +41,8 @@ struct told {
 };
 
 static struct weir_template *
-tell(struct weir_senders *senders, struct weir_channel *channel, struct told told,
-    const struct weir_owner *source)
+tell_at(struct weir_senders *senders, struct weir_channel *channel, struct told told,
+    uint64_t sequence, const struct weir_owner *source)
 {
     const struct weir_wire_record record = {.template_id = told.id,
         .template_hash = told.hash,
@@ -51,9 +51,16 @@ tell(struct weir_senders *senders, struct weir_channel *channel, struct told tol
         .count = told.count};
     uint8_t reason = WEIR_REASON_COUNT;
     struct weir_template *template =
-        weir_channel_define(senders, channel, &record, told.hash, source, &reason);
+        weir_channel_define(senders, channel, &record, sequence, source, &reason);
     assert_true((template == NULL) == (reason != WEIR_REASON_COUNT));
     return template;
+}
+
+static struct weir_template *
+tell(struct weir_senders *senders, struct weir_channel *channel, struct told told,
+    const struct weir_owner *source)
+{
+    return tell_at(senders, channel, told, told.hash, source);
 }
 
 static uint64_t
@@ -241,7 +248,7 @@ test_number_of_a_series_that_is_no_longer_told_is_left_out(void **state)
     struct weir_channel *channel = channel_of(senders, 1);
     assert_non_null(tell(senders, channel, whole, NULL));
     assert_non_null(tell(senders, channel, other, NULL));
-    struct weir_template *template = tell(senders, channel, again, NULL);
+    struct weir_template *template = tell_at(senders, channel, again, 7, NULL);
     enter(senders, template, whole);
     enter(senders, template, again);
     assert_int_equal(weir_template_number(senders, template, 3), WEIR_SERIES_UNKNOWN);
