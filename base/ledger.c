@@ -126,20 +126,42 @@ unit_residual(const struct weir_ledger_unit *unit, uint64_t in_flight)
 }
 
 enum weir_err
-weir_ledger_read(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
+weir_ledger_read_now(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
 {
-    for (int attempt = 0; attempt < READ_TRIES; attempt++) {
-        if (!read_once(ledger, sum)) {
-            const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
-            nanosleep(&pause, NULL);
+    if (!read_once(ledger, sum))
+        return weir_fail(WEIR_AGAIN, 0, "a stage is in the middle of a publication");
+    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
+        sum->in_flight[unit] += sum->total.unit[unit].held;
+        sum->residual[unit] = unit_residual(&sum->total.unit[unit], sum->in_flight[unit]);
+    }
+    return WEIR_OK;
+}
+
+bool
+weir_ledger_read_counters(struct weir_ledger *ledger, uint64_t counters[WEIR_COUNTER_COUNT])
+{
+    struct weir_counts counts;
+    bool all = true;
+    memset(counters, 0, WEIR_COUNTER_COUNT * sizeof *counters);
+    for (int i = 0; i < WEIR_BLOCKS_MAX; i++) {
+        if (!block_read(&ledger->blocks[i], &counts)) {
+            all = false;
             continue;
         }
-        for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
-            sum->in_flight[unit] += sum->total.unit[unit].held;
-            sum->residual[unit] =
-                unit_residual(&sum->total.unit[unit], sum->in_flight[unit]);
-        }
-        return WEIR_OK;
+        for (int counter = 0; counter < WEIR_COUNTER_COUNT; counter++)
+            counters[counter] += counts.counter[counter];
+    }
+    return all;
+}
+
+enum weir_err
+weir_ledger_read(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
+{
+    const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
+    for (int attempt = 0; attempt < READ_TRIES; attempt++) {
+        if (weir_ledger_read_now(ledger, sum) == WEIR_OK)
+            return WEIR_OK;
+        nanosleep(&pause, NULL);
     }
     return weir_fail(WEIR_AGAIN, 0, "the ledger moved during %d reads", READ_TRIES);
 }

@@ -25,6 +25,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum weir_unit { WEIR_UNIT_PACKETS, WEIR_UNIT_RECORDS, WEIR_UNIT_SAMPLES, WEIR_UNIT_COUNT };
@@ -103,8 +104,15 @@ struct weir_ledger_sum {
     int64_t residual[WEIR_UNIT_COUNT];     /* 0 where the ledger closes */
 };
 
-/* Reads blocks and edges. Sleeps while a stage stands still in the middle of a publication,
- * for a second at most, then WEIR_AGAIN. sum is large (tens of KiB). */
+/* Reads blocks and edges, and waits for nobody: WEIR_AGAIN where a stage stands in the middle of a
+ * publication, or moved. sum is large (tens of KiB). */
+enum weir_err weir_ledger_read_now(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
+    WEIR_MUST_USE;
+/* Sums the counters of the stages whose blocks can be read now. False where that is not all. */
+bool weir_ledger_read_counters(struct weir_ledger *ledger, uint64_t counters[WEIR_COUNTER_COUNT]);
+
+/* As weir_ledger_read_now, but sleeps while a stage stands still in the middle of a publication,
+ * for a second at most, then WEIR_AGAIN. */
 enum weir_err weir_ledger_read(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
     WEIR_MUST_USE;
 

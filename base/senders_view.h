@@ -2,7 +2,7 @@
  *
  * Threads: one worker publishes, anyone reads
  * Memory:  the caller's; zero bytes are a valid empty view
- * Errors:  WEIR_AGAIN while a publication stands still in the middle
+ * Errors:  WEIR_AGAIN while a publication stands still in the middle; a read does not wait for it
  * Limits:  WEIR_SENDERS_ROWS rows
  */
 #ifndef WEIR_BASE_SENDERS_VIEW_H

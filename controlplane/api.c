@@ -11,6 +11,7 @@
 #include "controlplane/listen.h"
 #include "controlplane/query.h"
 #include "controlplane/rejected.h"
+#include "controlplane/scrapes.h"
 #include "controlplane/senders.h"
 #include "controlplane/senders_asks.h"
 
@@ -32,6 +33,7 @@ struct weir_api {
     struct weir_http *http;
     struct weir_pool *pool;
     struct weir_asks *asks;
+    struct weir_scrapes *scrapes;
     struct event *done;
     struct weir_query_counts counts;
 };
@@ -93,26 +95,38 @@ respond_error(struct weir_http_request *request, struct refusal refusal, const c
 static void
 read_exposition(struct weir_api *api, struct weir_exposition *from)
 {
-    from->shared = api->options.shared;
+    *from = (struct weir_exposition){.shared = api->options.shared};
     from->queries = &api->counts;
     weir_http_read_stats(api->http, &from->http);
     weir_pool_read_state(api->pool, &from->pool);
 }
 
-static void
-handle_metrics(struct weir_api *api, struct weir_http_request *request)
+/* As weir_scrapes_options wants it. */
+static bool
+answer_metrics(void *context, struct weir_http_request *request, bool last)
 {
     struct weir_exposition from;
     struct weir_text text;
     weir_text_init(&text, TEXT_MAX);
-    read_exposition(api, &from);
-    if (weir_exposition_write(&from, &text) == WEIR_OK) {
+    read_exposition(context, &from);
+    from.without_ledger = last;
+    enum weir_err err = weir_exposition_write(&from, &text);
+    if (err == WEIR_OK) {
         respond_text(request, WEIR_STATUS_OK, EXPOSITION, &text);
-        return;
+        return true;
     }
     weir_text_fini(&text);
+    if (err == WEIR_AGAIN && !last)
+        return false;
     respond_error(request, (struct refusal){.status = WEIR_STATUS_UNAVAILABLE, .retry_after_s = 1},
         weir_err_detail());
+    return true;
+}
+
+static void
+handle_metrics(struct weir_api *api, struct weir_http_request *request)
+{
+    weir_scrapes_put(api->scrapes, request);
 }
 
 static void
@@ -409,7 +423,7 @@ on_gone(void *context, struct weir_http_request *request)
 {
     struct weir_api *api = context;
     struct query *query = weir_http_request_user(request);
-    if (weir_asks_gone(api->asks, request))
+    if (weir_asks_gone(api->asks, request) || weir_scrapes_gone(api->scrapes, request))
         return;
     WEIR_ASSERT(query != NULL); /* everything else is answered at once */
     query->request = NULL;
@@ -522,6 +536,10 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
         .done = on_asked, .context = api};
     if (err == WEIR_OK)
         err = weir_asks_new(&asks, &api->asks);
+    const struct weir_scrapes_options scrapes = {.base = options->base, .answer = answer_metrics,
+        .context = api};
+    if (err == WEIR_OK)
+        err = weir_scrapes_new(&scrapes, &api->scrapes);
     if (err == WEIR_OK)
         err = weir_pool_new(&pool, &api->pool);
     if (err == WEIR_OK) {
@@ -552,6 +570,8 @@ weir_api_close(struct weir_api *api, int wait_ms)
         weir_http_close(api->http);
     weir_asks_free(api->asks);
     api->asks = NULL;
+    weir_scrapes_free(api->scrapes);
+    api->scrapes = NULL;
     if (api->done != NULL)
         event_free(api->done);
     if (api->pool != NULL) {

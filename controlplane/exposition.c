@@ -349,11 +349,11 @@ write_control(struct weir_text *text, const struct weir_exposition *from)
         "passed over, each time.", from->pool.blocks_corrupt);
 }
 
-/* The dataplane's part. A region that is being reset is no ledger, and one whose writer
- * stands still in the middle of a publication has no consistent read: the ledger is left out then,
- * and all else is said. */
+/* The dataplane's part. A region that is being reset is no ledger: it is left out. One whose writer
+ * stands still in the middle of a publication has no consistent read: WEIR_AGAIN, or without_ledger
+ * all else is said. */
 static enum weir_err
-write_dataplane(struct weir_text *text, struct weir_shared *shared)
+write_dataplane(struct weir_text *text, struct weir_shared *shared, bool without_ledger)
 {
     /* acquire pairs with the release in announce (app/dataplane.c) */
     uint64_t epoch = atomic_load_explicit(&shared->epoch, memory_order_acquire);
@@ -366,7 +366,11 @@ write_dataplane(struct weir_text *text, struct weir_shared *shared)
     struct weir_ledger_sum *sum = malloc(sizeof *sum);
     if (sum == NULL)
         return weir_fail(WEIR_NOMEM, 0, "ledger");
-    enum weir_err err = weir_ledger_read(&shared->ledger, sum);
+    enum weir_err err = weir_ledger_read_now(&shared->ledger, sum);
+    if (err != WEIR_OK && !without_ledger) {
+        free(sum);
+        return err;
+    }
     /* relaxed, behind the acquires of the ledger's words, which pair with the fence in
      * weir_shared_reset */
     if (err == WEIR_OK && atomic_load_explicit(&shared->epoch, memory_order_relaxed) == epoch) {
@@ -382,7 +386,7 @@ enum weir_err
 weir_exposition_write(const struct weir_exposition *from, struct weir_text *text)
 {
     if (from->shared != NULL) {
-        enum weir_err err = write_dataplane(text, from->shared);
+        enum weir_err err = write_dataplane(text, from->shared, from->without_ledger);
         if (err != WEIR_OK)
             return err;
         write_processes(text, &from->shared->processes);

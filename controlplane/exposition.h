@@ -2,7 +2,7 @@
  *
  * Threads: the event loop's
  * Memory:  the answer
- * Errors:  WEIR_NOMEM
+ * Errors:  WEIR_NOMEM; WEIR_AGAIN where the ledger cannot be read now
  *
  * Everything in base/metrics.def is here under its name there; nanoseconds as seconds.
  */
@@ -56,6 +56,7 @@ struct weir_exposition {
     const struct weir_query_counts *queries;
     struct weir_http_stats http;
     struct weir_pool_state pool;
+    bool without_ledger; /* write the rest where the ledger cannot be read now */
 };
 
 enum weir_err weir_exposition_write(const struct weir_exposition *from, struct weir_text *text)

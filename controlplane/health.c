@@ -64,16 +64,17 @@ reader_health(const struct weir_pool_state *pool)
     return (struct health){0};
 }
 
-/* Damage does not make the instance unhealthy, but somebody has to know. */
+/* Damage does not make the instance unhealthy, but somebody has to know. Health waits for nobody:
+ * where a stage stands in the middle of a publication its counters are missing, and the answer says
+ * so. */
 static void
 write_damage(const struct weir_exposition *from, struct weir_text *text)
 {
-    uint64_t frames = 0, definitions = 0;
-    static struct weir_ledger_sum sum; /* the event loop's: damage is told also without memory */
-    if (from->shared != NULL && weir_ledger_read(&from->shared->ledger, &sum) == WEIR_OK) {
-        frames = sum.total.counter[WEIR_COUNTER_log_frames_corrupt];
-        definitions = sum.total.counter[WEIR_COUNTER_definitions_lost];
-    }
+    uint64_t counters[WEIR_COUNTER_COUNT] = {0};
+    if (from->shared != NULL && !weir_ledger_read_counters(&from->shared->ledger, counters))
+        weir_text_puts(text, ",\"ledger\":\"unreadable\"");
+    uint64_t frames = counters[WEIR_COUNTER_log_frames_corrupt];
+    uint64_t definitions = counters[WEIR_COUNTER_definitions_lost];
     if (frames != 0 || definitions != 0 || from->pool.blocks_corrupt != 0)
         weir_text_format(text, ",\"damage\":{\"frames_corrupt\":%" PRIu64
             ",\"definitions_lost\":%" PRIu64 ",\"blocks_corrupt\":%" PRIu64 "}", frames,

@@ -51,7 +51,7 @@ weir_senders_write_head(struct weir_shared *shared, struct weir_text *text)
 {
     struct weir_senders_rows rows;
     if (!weir_senders_view_published(&shared->senders))
-        return weir_fail(WEIR_AGAIN, 0, "not published yet: try again in a second");
+        return weir_fail(WEIR_NOT_FOUND, 0, "not published yet: try again in a second");
     enum weir_err err = weir_senders_view_read(&shared->senders, &rows);
     if (err != WEIR_OK)
         return err;

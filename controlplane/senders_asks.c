@@ -92,6 +92,8 @@ work_on(struct weir_asks *asks, struct ask *ask)
         enum weir_err err = ask->question.kind == WEIR_SENDERS_LIST
             ? weir_senders_write_head(asks->options.shared, &ask->text)
             : WEIR_OK;
+        if (err == WEIR_AGAIN && weir_mono_ns() < ask->until_ns)
+            return false; /* the dataplane writes it just now */
         if (err != WEIR_OK) {
             weir_text_clear(&ask->text);
             finish(asks, err);

@@ -102,7 +102,24 @@ test_ledger_reader_gives_up_on_a_block_left_half_written(void **state)
 {
     (void)state;
     atomic_store(&ledger->blocks[WEIR_BLOCK_REGISTRAR].sequence, 5);
+    assert_int_equal(weir_ledger_read_now(ledger, sum), WEIR_AGAIN);
     assert_int_equal(weir_ledger_read(ledger, sum), WEIR_AGAIN);
+}
+
+static void
+test_ledger_counters_are_those_of_the_stages_that_can_be_read(void **state)
+{
+    uint64_t counters[WEIR_COUNTER_COUNT];
+    (void)state;
+    worker.counter[WEIR_COUNTER_syncs] = 3;
+    writer.counter[WEIR_COUNTER_syncs] = 4;
+    publish_both();
+    assert_int_equal(weir_ledger_read_now(ledger, sum), WEIR_OK);
+    assert_true(weir_ledger_read_counters(ledger, counters));
+    assert_int_equal(counters[WEIR_COUNTER_syncs], 7);
+    atomic_store(&ledger->blocks[WEIR_BLOCK_WORKER].sequence, 5);
+    assert_false(weir_ledger_read_counters(ledger, counters));
+    assert_int_equal(counters[WEIR_COUNTER_syncs], 4);
 }
 
 static void
@@ -124,6 +141,7 @@ main(void)
         TEST(test_ledger_counts_an_item_wherever_it_is),
         TEST(test_ledger_shows_one_lost_sample_as_residual_one),
         TEST(test_ledger_reader_gives_up_on_a_block_left_half_written),
+        TEST(test_ledger_counters_are_those_of_the_stages_that_can_be_read),
         TEST(test_ledger_reader_gives_up_where_an_edge_has_not_the_item),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -699,6 +699,80 @@ test_health_names_what_the_instance_is_degraded_by(void **state)
     assert_int_equal(answer.status, 200);
 }
 
+/* Health tells what can be read of it; metrics come when all can be. Those who ask do not wait for
+ * each other. */
+static void
+test_health_does_not_wait_while_a_stage_stands_in_a_publication(void **state)
+{
+    struct weir_counts counts = {0};
+    bool seen = false;
+    (void)state;
+    check_alive();
+    counts.counter[WEIR_COUNTER_log_frames_corrupt] = 2;
+    weir_ledger_publish(&server.shared->ledger.blocks[WEIR_BLOCK_WRITER], &counts);
+    _Atomic uint64_t *sequence = &server.shared->ledger.blocks[WEIR_BLOCK_WORKER].sequence;
+    for (int tries = 0; !seen; tries++) { /* again where this machine held us up for long */
+        assert_true(tries < 100);
+        atomic_store(sequence, 1);
+        int scrapes = dial();
+        send_text(scrapes, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        for (int i = 0; i < 20; i++) {
+            get("/healthz");
+            assert_int_equal(answer.status, 200);
+            assert_non_null(strstr(answer.body, ",\"ledger\":\"unreadable\""));
+            assert_non_null(strstr(answer.body, "\"damage\":{\"frames_corrupt\":2,"));
+        }
+        struct pollfd look = {scrapes, POLLIN, 0};
+        bool waits = poll(&look, 1, 0) == 0;
+        atomic_store(sequence, 2);
+        assert_true(read_answer(scrapes, true));
+        assert_int_equal(answer.status, 200);
+        seen = waits && strstr(answer.body, "weir_ledger_total{") != NULL;
+        close(scrapes);
+    }
+    get("/healthz");
+    assert_null(strstr(answer.body, "\"ledger\""));
+}
+
+static void
+test_health_does_not_wait_while_the_list_of_senders_is_being_published(void **state)
+{
+    bool waits = false;
+    (void)state;
+    check_alive();
+    for (int tries = 0; !waits; tries++) { /* again where this machine held us up for long */
+        assert_true(tries < 100);
+        atomic_store(&server.shared->senders.sequence, 3);
+        int asker = dial();
+        send_text(asker, "GET /api/v1/senders HTTP/1.1\r\nHost: x\r\n\r\n");
+        for (int i = 0; i < 20; i++)
+            check_alive();
+        struct pollfd look = {asker, POLLIN, 0};
+        waits = poll(&look, 1, 0) == 0;
+        atomic_store(&server.shared->senders.sequence, 4);
+        close(asker);
+    }
+}
+
+static void
+test_metrics_leave_the_ledger_out_where_a_stage_stands_in_a_publication(void **state)
+{
+    (void)state;
+    check_alive();
+    atomic_store(&server.shared->ledger.blocks[WEIR_BLOCK_WORKER].sequence, 1);
+    int gone = dial(); /* who does not wait is forgotten */
+    send_text(gone, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    struct linger reset = {1, 0};
+    setsockopt(gone, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(gone);
+    get("/metrics");
+    assert_int_equal(answer.status, 200);
+    assert_null(strstr(answer.body, "weir_ledger_total{"));
+    assert_non_null(strstr(answer.body, "\nweir_epoch 7\n"));
+    send_text(dial(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    check_alive(); /* the server ends while it waits */
+}
+
 static void
 test_metrics_expose_the_ledger(void **state)
 {
@@ -834,6 +908,9 @@ main(void)
         T(test_http_outlives_a_crowd),
         T(test_health_names_the_reason),
         T(test_health_names_what_the_instance_is_degraded_by),
+        T(test_health_does_not_wait_while_a_stage_stands_in_a_publication),
+        T(test_health_does_not_wait_while_the_list_of_senders_is_being_published),
+        T(test_metrics_leave_the_ledger_out_where_a_stage_stands_in_a_publication),
         T(test_metrics_expose_the_ledger),
         T(test_metrics_class_queries_by_whose_fault_it_was),
         T(test_metrics_without_a_dataplane_say_what_is_left),
