@@ -491,19 +491,44 @@ check_readable_again(const char *file)
         file);
 }
 
+static char first_mistake[400];
+
+static void
+note_mistake(const char *text)
+{
+    if (first_mistake[0] == '\0')
+        snprintf(first_mistake, sizeof first_mistake, "%s", text);
+}
+
+/* The configuration as file and options are now; the detail names the first mistake. */
+static enum weir_err
+read_again(const struct weir_supervisor_options *options, struct weir_config *wanted)
+{
+    struct weir_config_mistakes mistakes = {.say = note_mistake};
+    first_mistake[0] = '\0';
+    weir_config_init(wanted);
+    wanted->origin.mistakes = &mistakes;
+    enum weir_err err = weir_config_arguments(wanted, options->argc, options->argv);
+    if (err == WEIR_OK)
+        err = weir_config_check(wanted);
+    wanted->origin.mistakes = NULL;
+    if (err == WEIR_OK || mistakes.count == 0)
+        return err;
+    if (mistakes.count == 1)
+        return weir_fail(WEIR_INVALID, 0, "%s", first_mistake);
+    return weir_fail(WEIR_INVALID, 0, "%s; and %u more, which weir check names", first_mistake,
+        mistakes.count - 1);
+}
+
 /* Follows the configuration as its options and its file say now. Children that run read the values
  * in the shared region, those that start later the file of the instance. */
 static enum weir_err
 reload(struct supervisor *supervisor, struct weir_config_changes *changes)
 {
     static struct weir_config wanted;
-    weir_config_init(&wanted);
     enum weir_err err = check_readable_again(supervisor->config->origin.file);
     if (err == WEIR_OK)
-        err = weir_config_arguments(&wanted, supervisor->options->argc,
-            supervisor->options->argv);
-    if (err == WEIR_OK)
-        err = weir_config_check(&wanted);
+        err = read_again(supervisor->options, &wanted);
     if (err == WEIR_OK)
         err = weir_config_take_live(supervisor->config, &wanted, changes);
     if (err != WEIR_OK)

@@ -200,6 +200,13 @@ def stored_over_udp(weir, metric, count):
     return wait_for(look, f"{count} samples of {metric}")
 
 
+def test_the_page_of_the_configuration_has_the_options_as_weir_prints_them():
+    printed = weir_command("run", "--help").stdout
+    options = printed[printed.index("  --config"):printed.index("\nsizes: ")]
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/configuration.md")) as page:
+        assert f"```\n{options}```\n" in page.read(), options
+
+
 def test_send_ends_datagrams_between_records():
     with Instance() as weir:
         now = int(time.time())

@@ -98,6 +98,9 @@ def test_hangup_with_a_bad_file_is_refused_whole():
         hang_up(weir, f'reload_refused reason="{path}:3: log.size_max: ')
         with open(os.path.join(weir.data, "run", "weir.yaml")) as file:
             assert "series_max: 10\n" in file.read()
+        write(path, "query: {series_max: x}\nlog:\n  size_max: 1\nlog_level: loud\n")
+        hang_up(weir, f'reload_refused reason="{path}:1: query.series_max: ')
+        says(weir, "'x' is no whole number; and 2 more, which weir check names")
         os.unlink(path)
         hang_up(weir, f'reload_refused reason="{path}: No such file', 1)
         write(path, "query: {series_max: 3}\n")
