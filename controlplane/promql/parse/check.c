@@ -148,7 +148,8 @@ check_info(struct weir_promql_parser *parser, struct weir_promql_node *node)
         return;
     struct weir_promql_node *second = node->call.arguments.nodes[1];
     if (second->type != WEIR_PROMQL_TYPE_VECTOR)
-        REPORT(parser, node->at, "expected type instant vector in call to function \"info\", got %s",
+        REPORT(parser, node->at,
+            "expected type instant vector in call to function \"info\", got %s",
             weir_promql_type_text(second->type));
     if (second->kind != WEIR_PROMQL_NODE_VECTOR)
         weir_promql_error(parser, second->at, "expected label selectors only");

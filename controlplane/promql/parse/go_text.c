@@ -281,39 +281,51 @@ all_digits(const char *text, unsigned base)
     return *text != '\0' && *end == '\0' && *text != '-' && *text != '+';
 }
 
-const char *
-weir_promql_number(struct weir_promql_text token, double *out)
+static const char *
+read_hexadecimal(const char *text, double *out)
 {
-    char small[128], *text = small;
+    errno = 0;
+    unsigned long long value = strtoull(text, NULL, 16);
+    *out = (double)value;
+    return all_digits(text, 16) && errno == 0 && value <= INT64_MAX ? NULL : "invalid syntax";
+}
+
+/* A leading zero means octal where all digits allow it. */
+static const char *
+read_decimal(const char *text, double *out)
+{
+    errno = 0;
+    if (text[0] == '0' && all_digits(text, 8)) {
+        unsigned long long value = strtoull(text, NULL, 8);
+        if (errno == 0 && value <= INT64_MAX) {
+            *out = (double)value;
+            return NULL;
+        }
+    }
+    *out = strtod(text, NULL);
+    return isinf(*out) && strncasecmp(text, "inf", 3) != 0 ? "value out of range" : NULL;
+}
+
+enum weir_err
+weir_promql_number(struct weir_promql_arena *arena, struct weir_promql_text token, double *out,
+    const char **problem)
+{
     *out = 0;
-    if (memchr(token.data, '_', token.size) != NULL && !underscores_fit(token.data, token.size))
-        return "invalid syntax";
-    if (token.size >= sizeof small && (text = malloc(token.size + 1)) == NULL)
-        return "out of memory";
+    *problem = NULL;
+    if (memchr(token.data, '_', token.size) != NULL && !underscores_fit(token.data, token.size)) {
+        *problem = "invalid syntax";
+        return WEIR_OK;
+    }
+    char *text = weir_promql_arena_alloc(arena, token.size + 1);
+    if (text == NULL)
+        return WEIR_NOMEM;
     size_t used = 0;
     for (uint32_t i = 0; i < token.size; i++)
         if (token.data[i] != '_')
             text[used++] = token.data[i];
-    text[used] = '\0';
-    const char *problem = NULL;
     bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-    errno = 0;
-    if (hex) {
-        unsigned long long value = strtoull(text + 2, NULL, 16);
-        if (!all_digits(text + 2, 16) || errno != 0 || value > INT64_MAX)
-            problem = "invalid syntax";
-        *out = (double)value;
-    } else if (text[0] == '0' && all_digits(text, 8)
-        && (errno = 0, strtoull(text, NULL, 8) <= INT64_MAX) && errno == 0) {
-        *out = (double)strtoull(text, NULL, 8);
-    } else {
-        *out = strtod(text, NULL);
-        if (isinf(*out) && strncasecmp(text, "inf", 3) != 0)
-            problem = "value out of range";
-    }
-    if (text != small)
-        free(text);
-    return problem;
+    *problem = hex ? read_hexadecimal(text + 2, out) : read_decimal(text, out);
+    return WEIR_OK;
 }
 
 /* Units from the longest on; each may occur once, in this order. */

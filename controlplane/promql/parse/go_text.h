@@ -51,8 +51,9 @@ const char *weir_promql_rune_name(struct weir_promql_arena *arena, int32_t rune)
 enum weir_err weir_promql_unquote(struct weir_promql_arena *arena, struct weir_promql_text token,
     struct weir_promql_text *out) WEIR_MUST_USE;
 
-/* Reads a number token. Returns NULL, or what is wrong with it ("invalid syntax"). */
-const char *weir_promql_number(struct weir_promql_text token, double *out);
+/* Reads a number token. *problem is NULL, or what is wrong ("invalid syntax"). WEIR_NOMEM. */
+enum weir_err weir_promql_number(struct weir_promql_arena *arena, struct weir_promql_text token,
+    double *out, const char **problem) WEIR_MUST_USE;
 /* Reads a duration token, in ns. *problem is NULL or the message. WEIR_NOMEM. */
 enum weir_err weir_promql_duration(struct weir_promql_arena *arena, struct weir_promql_text token,
     int64_t *out_ns, const char **problem) WEIR_MUST_USE;

@@ -5,8 +5,8 @@
  *
  * Threads: any, an arena each
  * Memory:  all in the caller's arena; nothing is kept elsewhere
- * Errors:  WEIR_INVALID with at least one error in the result; WEIR_LIMIT likewise; WEIR_NOMEM where
- *          malloc fails or the arena's limit is reached
+ * Errors:  WEIR_INVALID with at least one error in the result; WEIR_LIMIT likewise; WEIR_NOMEM
+ *          where malloc fails or the arena's limit is reached
  * Limits:  WEIR_PROMQL_TEXT_MAX, WEIR_PROMQL_HEIGHT_MAX, WEIR_PROMQL_LABELS_MAX,
  *          WEIR_PROMQL_ERRORS_MAX
  */

@@ -199,7 +199,10 @@ weir_promql_literal_value(struct weir_promql_parser *parser, bool *duration)
             weir_promql_error(parser, item.at, problem);
         return (double)(ns / 1000000000) + (double)(ns % 1000000000) / 1e9;
     }
-    problem = weir_promql_number(item.text, &value);
+    if (weir_promql_number(parser->arena, item.text, &value, &problem) != WEIR_OK) {
+        parser->stopped = WEIR_NOMEM;
+        return 0;
+    }
     if (problem != NULL) {
         const char *shown = weir_promql_quoted(parser->arena, item.text);
         weir_promql_error(parser, item.at, shown == NULL ? NULL

@@ -20,7 +20,7 @@ struct weir_promql_parser {
     struct weir_promql_item item; /* the last one read; looked at while `held` */
     bool held;
     unsigned recovering; /* 3 after an error, one less with each token taken */
-    enum weir_err stopped; /* WEIR_OK, or why nothing more is parsed; WEIR_END: text ended in error */
+    enum weir_err stopped; /* OK, or why nothing more is parsed; END: the text ended in an error */
     int32_t last_closing; /* end of the last ) ] }, number or duration read */
     uint32_t depth;
     struct weir_promql_error *errors, *last_error;

@@ -342,10 +342,24 @@ print_aggregate(struct printer *printer, const struct weir_promql_node *node)
     put_word(printer, ")");
 }
 
+/* Infinity prints as +Inf; before ^ that sign would be read as one of the whole power. */
+static void
+print_left(struct printer *printer, const struct weir_promql_node *node)
+{
+    struct weir_promql_node *left = node->binary.left;
+    if (node->binary.operator == WEIR_PROMQL_POW && left->kind == WEIR_PROMQL_NODE_NUMBER
+        && isinf(left->number.value) && left->number.value > 0) {
+        left->width = 3;
+        put_word(printer, "Inf");
+        return;
+    }
+    print(printer, left);
+}
+
 static void
 print_binary(struct printer *printer, const struct weir_promql_node *node)
 {
-    print(printer, node->binary.left);
+    print_left(printer, node);
     put_word(printer, " ");
     print_operator(printer, node);
     put_word(printer, " ");
@@ -472,7 +486,12 @@ pretty(struct printer *printer, struct weir_promql_node *node, unsigned level, b
     bool wide = node->width > printer->columns;
     if (node->kind == WEIR_PROMQL_NODE_BINARY && wide) {
         /* both sides stand a level deeper than the operator between them */
-        pretty(printer, node->binary.left, level + 1, indented);
+        if (node->binary.left->kind == WEIR_PROMQL_NODE_NUMBER) {
+            indent(printer, indented ? level + 1 : 0);
+            print_left(printer, node);
+        } else {
+            pretty(printer, node->binary.left, level + 1, indented);
+        }
         put_word(printer, "\n");
         indent(printer, level);
         print_operator(printer, node);
