@@ -50,7 +50,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(weir_promql_print(&arena, parsed.root, &printed) == WEIR_OK);
         require(weir_promql_text_equal(print_again(&arena, printed), printed));
         require(weir_promql_pretty(&arena, parsed.root, 10, &pretty) == WEIR_OK);
-        require(weir_promql_text_equal(print_again(&arena, pretty), printed));
+        /* indentation may make it longer than a query can be */
+        if (pretty.size <= WEIR_PROMQL_TEXT_MAX)
+            require(weir_promql_text_equal(print_again(&arena, pretty), printed));
     }
     weir_promql_arena_fini(&arena);
     return 0;
