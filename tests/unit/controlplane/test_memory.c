@@ -27,7 +27,8 @@ static struct event_base *base;
 static struct weir_api *api;
 static struct weir_shared *shared;
 static int shared_fd;
-static pthread_t thread;
+static pthread_t thread, worker;
+static _Atomic bool answering;
 static int stop_pipe[2]; /* the loop ends when its writer closes */
 
 static void
@@ -88,6 +89,8 @@ stop(void **state)
     if (api != NULL) {
         close(stop_pipe[1]);
         pthread_join(thread, NULL);
+        atomic_store(&answering, false);
+        pthread_join(worker, NULL);
         closed = weir_api_close(api, WAIT_MS);
         close(stop_pipe[0]);
     }
@@ -138,6 +141,22 @@ ask(const char *request, struct answer *out)
         (length == NULL || strtoul(length + 16, NULL, 10) == out->size);
 }
 
+/* The dataplane's worker, as far as /api/v1/senders asks it. */
+static void *
+answer_senders(void *context)
+{
+    static const struct weir_senders_answer none = {.next = WEIR_SENDERS_END};
+    uint64_t seen = 0;
+    (void)context;
+    while (atomic_load(&answering)) {
+        struct weir_senders_question question;
+        if (weir_senders_asked(&shared->senders_mail, &seen, &question))
+            weir_senders_reply(&shared->senders_mail, seen, &none);
+        usleep(200);
+    }
+    return NULL;
+}
+
 static void
 start_api(void)
 {
@@ -145,6 +164,8 @@ start_api(void)
     assert_int_equal(weir_api_open(&options, &api), WEIR_OK);
     assert_int_equal(pipe(stop_pipe), 0);
     assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
+    atomic_store(&answering, true);
+    assert_int_equal(pthread_create(&worker, NULL, answer_senders, NULL), 0);
     do /* the query thread opens its reader */
         ask("GET /healthz" END, &wanted);
     while (wanted.status == 503);
