@@ -308,6 +308,9 @@ take_answer(const struct sender *sender)
     if (strncmp(answer, "WACK", 4) == 0)
         return weir_fail(WEIR_IO, 0, "%s speaks the weir protocol: --proto weir",
             sender->address);
+    if (strncmp(answer, "HTTP/", 5) == 0)
+        return weir_fail(WEIR_IO, 0, "%s speaks HTTP, which takes no lines: give the address of a "
+            "listener", sender->address);
     weir_line_print(stdout, "%.*s", (int)strcspn(answer, "\n"), answer);
     if (strcmp(answer, "error disk_full\n") == 0)
         return weir_fail(WEIR_FULL, 0, "the log of %s is full: nothing of this connection is known "

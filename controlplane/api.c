@@ -496,8 +496,12 @@ on_request(void *context, struct weir_http_request *request)
     }
     enum weir_endpoint endpoint = endpoint_of(head->path);
     if (endpoint == WEIR_ENDPOINT_COUNT) {
+        /* a collector that writes lines over HTTP is what comes most often */
         respond_error(request, (struct refusal){.status = WEIR_STATUS_NOT_FOUND},
-            "no such path; GET / names those there are");
+            head->method == WEIR_HTTP_POST
+                ? "no such path; Weir takes no samples over HTTP: send lines by UDP or TCP to a "
+                  "listener"
+                : "no such path; GET / names those there are");
         return;
     }
     bool post = endpoints[endpoint].post;

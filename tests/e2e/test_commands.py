@@ -257,6 +257,12 @@ def test_send_tells_what_is_refused_over_udp():
         assert done.returncode == 1 and "refused, bad_line: bad\n" in done.stderr, done
 
 
+def test_send_knows_an_http_port():
+    with Instance() as weir:
+        done = weir_command("send", "--tcp", f"127.0.0.1:{weir.http}", data="m v=1\n")
+        assert done.returncode == 1 and "speaks HTTP, which takes no lines" in done.stderr, done
+
+
 def test_send_ends_the_last_line_of_a_file():
     with Instance() as weir:
         done = weir_command("send", "--tcp", f"127.0.0.1:{weir.influx_tcp}", data="m v=1\nm v=2")

@@ -88,6 +88,8 @@ test_http_refuses_bad_requests_in_json(void **state)
     ask_error("GET /api/v1/metrics/query HTTP/1.1\r\nHost: x\r\n\r\n", 400, "metric is missing");
     ask_error("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404, "no such path");
     ask_error("GET /api/v1/label//values HTTP/1.1\r\nHost: x\r\n\r\n", 400, "label name");
+    ask_error("POST /write?db=x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404,
+        "takes no samples over HTTP");
     ask_error("CONNECT example:80 HTTP/1.1\r\nHost: x\r\n\r\n", 404, "no such path");
     ask_error("DELETE /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 405, "GET");
     assert_non_null(strstr(answer.bytes, "Allow: GET, HEAD\r\n"));
