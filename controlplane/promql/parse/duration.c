@@ -248,6 +248,16 @@ span(struct weir_promql_node *node)
     return (struct weir_promql_span){(int64_t)ns, NULL};
 }
 
+/* A range or a step: above 0 it stays above 0. */
+static struct weir_promql_span
+positive_span(struct weir_promql_node *node)
+{
+    struct weir_promql_span out = span(node);
+    if (out.expression == NULL && out.ns == 0 && node->number.value > 0)
+        out.ns = 1;
+    return out;
+}
+
 static struct weir_promql_node *
 matrix(struct weir_promql_parser *parser, struct weir_promql_node *inner,
     const struct weir_promql_item *open, struct weir_promql_node *range)
@@ -268,7 +278,7 @@ matrix(struct weir_promql_parser *parser, struct weir_promql_node *inner,
         || !weir_promql_adopt(parser, node, range))
         return NULL;
     node->matrix.vector = inner;
-    node->matrix.range = span(range);
+    node->matrix.range = positive_span(range);
     return node;
 }
 
@@ -323,9 +333,9 @@ subquery(struct weir_promql_parser *parser, struct weir_promql_node *inner,
         || (step != NULL && !weir_promql_adopt(parser, node, step)))
         return NULL;
     node->subquery.inner = inner;
-    node->subquery.range = span(range);
+    node->subquery.range = positive_span(range);
     if (step != NULL)
-        node->subquery.step = span(step);
+        node->subquery.step = positive_span(step);
     return node;
 }
 

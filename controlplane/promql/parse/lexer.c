@@ -362,6 +362,8 @@ comparison(struct weir_promql_lexer *lexer, int32_t rune)
         return fail_rune(lexer, "unexpected character after '='", after);
     if (rune == '!' && after != '=')
         return fail_rune(lexer, "unexpected character after '!'", after);
+    if ((rune == '<' || rune == '>') && accept(lexer, "/"))
+        return emit(lexer, rune == '<' ? WEIR_PROMQL_TRIM_UPPER : WEIR_PROMQL_TRIM_LOWER);
     bool equal = accept(lexer, "=");
     if (rune == '=')
         return emit(lexer, equal ? WEIR_PROMQL_EQUALS : WEIR_PROMQL_IS);

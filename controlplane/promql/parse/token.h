@@ -81,6 +81,7 @@ enum weir_promql_operator_kind {
     WEIR_PROMQL_ARITHMETIC,
     WEIR_PROMQL_COMPARISON,
     WEIR_PROMQL_SET,
+    WEIR_PROMQL_TRIM,
 };
 
 /* Byte positions in the query, end exclusive. */
