@@ -523,6 +523,6 @@ weir_usage_send(FILE *out)
         "acknowledged as durable and prints `ok LINES REJECTED PACKETS` (REJECTED: records).\n\n"
         "  --lines L          what the lines are: influx (default) or graphite\n"
         "  --sender ID        a number from 1 on (default: a random one); runs with the same one\n"
-        "                     have to begin in different seconds\n",
+        "                     have to follow each other; each lasts into the next second\n",
         DATAGRAM_DEFAULT);
 }

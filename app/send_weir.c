@@ -518,6 +518,18 @@ init(struct work *work, const struct weir_send_options *options, bool graphite)
     return WEIR_OK;
 }
 
+/* The next run with this sender id begins its numbers anew. It needs a second of its own, or its
+ * packets are taken for second copies. */
+static void
+await_next_epoch(const struct work *work)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    if (work->options->sender == 0 || work->packets == 0)
+        return;
+    for (int i = 0; i < 100 && (uint32_t)time(NULL) == work->epoch; i++)
+        nanosleep(&pause, NULL);
+}
+
 enum weir_err
 weir_send_weir(const struct weir_send_options *options, struct weir_send_source *source)
 {
@@ -529,6 +541,7 @@ weir_send_weir(const struct weir_send_options *options, struct weir_send_source 
         err = send_lines(&work, source);
     err = close_channels(&work, err);
     weir_send_records_tell_rest(&work.read.records);
+    await_next_epoch(&work);
     if (err == WEIR_OK)
         err = report(&work);
     for (uint32_t i = 0; i < work.channel_count; i++)
