@@ -36,6 +36,8 @@ struct weir_settlement {
 
 struct weir_port_ops {
     const char *kind;
+    /* Packets that max of a receive is at least; 0 is 1. */
+    uint32_t burst_least;
     /* Takes up to max packets. Packets refused below the protocol (fragments, checksums, ...) are
      * counted into the worker's ledger by the port: received and rejected, unit packets. Packets
      * handed on are counted as received by the worker. Never blocks. */

@@ -274,6 +274,7 @@ ethdev_close(struct weir_port *port)
 
 static const struct weir_port_ops ethdev_ops = {
     .kind = "ethdev",
+    .burst_least = 8, /* some drivers take whole eights alone */
     .receive = ethdev_receive,
     .collect = ethdev_collect,
     .release = ethdev_release,

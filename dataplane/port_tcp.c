@@ -473,6 +473,7 @@ tcp_close(struct weir_port *port)
 
 static const struct weir_port_ops tcp_ops = {
     .kind = "tcp",
+    .burst_least = 2, /* one left over, one new */
     .receive = tcp_receive,
     .release = tcp_release,
     .resume = tcp_resume,

@@ -13,6 +13,8 @@
 /* Bursts of datagrams that were set aside, each of one of a channel, in a round. */
 #define ASIDE_BURSTS 16
 #define NS_PER_MS 1000000
+/* Usual bursts take 0.1 ms, and a full one of streams 4 ms. */
+#define BURST_SLOW_NS 8000000
 
 static bool
 aside_new(struct weir_worker *worker)
@@ -43,6 +45,8 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
         return weir_fail(WEIR_NOMEM, 0, "datagrams that wait");
     }
     weir_worker_full_begin(worker);
+    for (uint32_t i = 0; i <= WEIR_PORTS_MAX; i++)
+        worker->burst_max[i] = WEIR_BURST_MAX;
     for (uint32_t i = 0; i < options->port_count; i++) {
         options->ports[i]->index = i + 1;
         options->ports[i]->worker = options->index;
@@ -189,15 +193,30 @@ weir_worker_count_parsed(struct weir_worker *worker)
     counter[WEIR_COUNTER_sequence_jumps] += parsed->sequence_jumps;
 }
 
+/* A port whose packets take long to work through, as definitions of many series with long labels
+ * do, gives fewer of them at a time: the other ports wait for no more than a few. */
+static void
+burst_fit(struct weir_worker *worker)
+{
+    uint32_t *most = &worker->burst_max[worker->port->index];
+    uint64_t ticks = worker->burst_ticks + weir_tsc() - worker->burst_tsc;
+    uint64_t slow = (uint64_t)((double)BURST_SLOW_NS * weir_tsc_hz() / 1e9);
+    if (ticks > slow && *most > 1 && *most > worker->port->ops->burst_least)
+        *most /= 2;
+    else if (ticks < slow / 4 && *most < WEIR_BURST_MAX)
+        *most *= 2;
+}
+
 /* True when the whole burst is done; false where it has to wait for an empty batch. */
 static bool
-burst_work(struct weir_worker *worker)
+burst_go_on(struct weir_worker *worker)
 {
     worker->changed = true;
     while (weir_worker_take_spans(worker)) {
         if (worker->parse_at == worker->packet_count) {
             weir_worker_spans_reset(worker);
             worker->port->ops->release(worker->port, worker->packets, worker->packet_count);
+            burst_fit(worker);
             worker->port = NULL;
             return true;
         }
@@ -209,11 +228,23 @@ burst_work(struct weir_worker *worker)
     return false;
 }
 
+/* The same, and takes the time of it. */
+static bool
+burst_work(struct weir_worker *worker)
+{
+    worker->burst_tsc = weir_tsc();
+    bool done = burst_go_on(worker);
+    if (!done)
+        worker->burst_ticks += weir_tsc() - worker->burst_tsc;
+    return done;
+}
+
 static size_t
 burst_take(struct weir_worker *worker, struct weir_port *port)
 {
     uint64_t start = weir_tsc();
-    size_t count = port->ops->receive(port, worker->packets, WEIR_BURST_MAX);
+    size_t most = worker->draining ? WEIR_BURST_MAX : worker->burst_max[port->index];
+    size_t count = port->ops->receive(port, worker->packets, most);
     if (count == 0)
         return 0;
     worker->options.counts->cycles[WEIR_STAGE_receive] += weir_tsc() - start;
@@ -227,6 +258,7 @@ burst_take(struct weir_worker *worker, struct weir_port *port)
         worker->packets[i].waits = false;
     }
     worker->port = port;
+    worker->burst_ticks = 0;
     worker->packet_count = (uint32_t)count;
     worker->parse_at = 0;
     worker->byte_at = 0;
@@ -414,9 +446,10 @@ weir_worker_run_once(struct weir_worker *worker)
     for (uint32_t i = 0; i < worker->options.port_count && !stalled && listens; i++) {
         if (!may_receive(worker, worker->options.ports[i]))
             continue;
+        uint32_t most = worker->burst_max[worker->options.ports[i]->index];
         size_t taken = burst_take(worker, worker->options.ports[i]);
         received += taken;
-        worker->burst_full |= taken == WEIR_BURST_MAX;
+        worker->burst_full |= taken == most;
         if (taken > 0)
             stalled = !burst_work(worker);
     }

@@ -80,8 +80,12 @@ struct weir_worker {
     uint32_t resolve_tries;   /* left, see worker_resolve.c */
     struct weir_rejecter rejecter;
 
+    uint32_t burst_max[WEIR_PORTS_MAX + 1]; /* packets that a burst takes, by index of the port */
+
     /* the burst being worked on */
     struct weir_port *port;
+    uint64_t burst_tsc;       /* when work on it began, or went on after it had to wait */
+    uint64_t burst_ticks;     /* of work before that */
     uint32_t packet_count;
     uint32_t parse_at;        /* packet that is parsed next, from byte_at on */
     uint32_t byte_at;

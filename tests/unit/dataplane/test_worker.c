@@ -34,6 +34,8 @@ struct played_port {
     size_t receives;
     size_t statistics;
     uint64_t drops; /* at each look but the first */
+    size_t asked;   /* packets, at the last receive */
+    bool slow;      /* its packets take long */
 };
 
 static struct {
@@ -53,6 +55,7 @@ played_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     memcpy(packets, played->ready, count * sizeof *packets);
     played->ready_count = 0;
     played->receives++;
+    played->asked = max;
     return count;
 }
 
@@ -62,6 +65,8 @@ played_release(struct weir_port *port, struct weir_packet *packets, size_t count
     struct played_port *played = (struct played_port *)port;
     memcpy(played->released, packets, count * sizeof *packets);
     played->released_count = count;
+    if (played->slow)
+        usleep(20000);
 }
 
 static void
@@ -513,6 +518,32 @@ test_unknown_lines_are_refused_when_no_chunk_is_left(void **state)
     assert_int_equal(t.port.released[0].accepted, 1);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_define_backlog), 1);
+}
+
+/* Whoever sends what takes long holds up others for a few packets, not for a whole burst. */
+static void
+test_a_port_whose_packets_take_long_gives_fewer_at_a_time(void **state)
+{
+    (void)state;
+    enum { ROUNDS_MAX = 100000 };
+    size_t before = 2 * WEIR_BURST_MAX;
+    int rounds = 0;
+    define("known_f");
+    t.port.slow = true;
+    for (; before > 1 && rounds < ROUNDS_MAX; rounds++) {
+        t.texts = 0;
+        ready("known f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+        assert_int_equal(t.port.asked, before / 2);
+        before = t.port.asked;
+    }
+    t.port.slow = false;
+    for (rounds = 0; t.port.asked < WEIR_BURST_MAX && rounds < ROUNDS_MAX; rounds++) {
+        t.texts = 0;
+        ready("known f=1 " NOW_TEXT, true);
+        weir_worker_run_once(t.worker);
+    }
+    assert_int_equal(t.port.asked, WEIR_BURST_MAX);
 }
 
 static void
@@ -992,6 +1023,8 @@ main(void)
             test_unknown_lines_are_refused_when_no_chunk_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_datagrams_of_new_series_leave_room_to_senders_that_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_port_whose_packets_take_long_gives_fewer_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_senders_that_wait_are_held_back_while_the_registrar_lags, setup, teardown),
         cmocka_unit_test_setup_teardown(
