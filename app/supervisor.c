@@ -129,6 +129,17 @@ make_shared(struct supervisor *supervisor)
     return weir_shared_map(WEIR_SHARED_FD, &supervisor->shared);
 }
 
+/* Until take_signals: a start may wait for a lock, and SIGHUP would end it. It is followed when the
+ * instance runs. */
+static void
+hold_hangup(void)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    sigprocmask(SIG_BLOCK, &hangup, NULL);
+}
+
 /* One that was ignored when we began (nohup) stays so: blocked, it would come by the signalfd. */
 static enum weir_err
 take_signals(struct supervisor *supervisor)
@@ -677,6 +688,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
                          .wanted = true},
             [CONTROLPLANE] = {.name = "controlplane", .program = "weir-controlplane",
                 .wanted = options->config->http_port != 0}}};
+    hold_hangup();
     weir_process_serve();
     weir_event_init("supervisor", options->config->log_level);
     weir_process_raise_limits(NOFILE_WANTED);

@@ -159,6 +159,19 @@ def test_hangup_of_every_process_by_name_ends_none():
 
 # what is inherited
 
+def test_hangup_of_a_start_that_waits_for_the_data_does_not_end_it():
+    with Instance() as first:
+        second = Instance(data=first.data)
+        second.log_path += ".second"
+        second.start(wait=False)
+        pid = second.process.pid
+        # it has set its signals right, and now waits for the lock
+        wait_for(lambda: int(status(pid, pid)["SigIgn"], 16) & 1 << signal.SIGPIPE - 1, "a start")
+        second.process.send_signal(signal.SIGHUP)
+        assert second.process.wait(120) == 1, second.log()  # the data is in use
+        os.unlink(second.log_path)
+
+
 def test_ignored_hangup_stays_ignored():
     with Child(before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as weir:
         weir.process.send_signal(signal.SIGHUP)
