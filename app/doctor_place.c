@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdlib.h>
@@ -108,6 +109,28 @@ file_system_name(const char *directory, const struct statfs *status, char out[32
     }
 }
 
+static uint64_t log_bytes;
+
+static int
+add_bytes(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)path;
+    (void)place;
+    if (kind == FTW_F)
+        log_bytes += (uint64_t)status->st_blocks * 512;
+    return 0;
+}
+
+/* Bytes on the device that the log of DATA has already, of log.size_max. */
+static uint64_t
+log_has(const char *data)
+{
+    char path[WEIR_CONFIG_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/log", data);
+    log_bytes = 0;
+    return nftw(path, add_bytes, 8, FTW_PHYS) == 0 ? log_bytes : 0;
+}
+
 void
 weir_look_data(struct weir_finding *finding, const struct weir_config *config)
 {
@@ -121,7 +144,7 @@ weir_look_data(struct weir_finding *finding, const struct weir_config *config)
         return;
     }
     uint64_t bytes = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize;
-    bool room = bytes >= config->log_size_max;
+    bool room = bytes + log_has(config->data) >= config->log_size_max;
     bool in_memory = status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
     bool direct = direct_write_works(directory);
     char name[32];

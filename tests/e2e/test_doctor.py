@@ -109,6 +109,26 @@ def test_doctor_judges_the_plan_and_the_room_of_the_configuration():
         assert found["data"]["state"] == "warn", found["data"]
 
 
+def test_doctor_counts_the_space_that_the_log_has_already():
+    with Place() as place:
+        log = os.path.join(place.folder, "data", "log")
+        os.makedirs(log)
+        with open(os.path.join(log, "segment"), "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 512 << 20)
+        with open(place.config) as file:
+            text = file.read()
+        for _ in range(20):  # others may fill the device meanwhile
+            room = os.statvfs(log)
+            size = room.f_bavail * room.f_frsize // (1 << 20) + 256  # MiB, more than is free
+            with open(place.config, "w") as file:
+                file.write(f"{text}log:\n  size_max: {size}MiB\n")
+            found = doctor("--config", place.config)[1]["data"]
+            if found["state"] == "ok" or "O_DIRECT works" not in found["found"] or \
+                    "in memory" in found["found"]:
+                return
+        raise AssertionError(found)
+
+
 def test_doctor_refuses_a_bad_configuration():
     with Place() as place:
         with open(place.config, "a") as file:
