@@ -1,4 +1,5 @@
 """The processes themselves: what they inherit, what they follow while they run, what they give up."""
+import fcntl
 import os
 import random
 import resource
@@ -159,17 +160,23 @@ def test_hangup_of_every_process_by_name_ends_none():
 
 # what is inherited
 
-def test_hangup_of_a_start_that_waits_for_the_data_does_not_end_it():
-    with Instance() as first:
-        second = Instance(data=first.data)
-        second.log_path += ".second"
-        second.start(wait=False)
-        pid = second.process.pid
-        # it has set its signals right, and now waits for the lock
-        wait_for(lambda: int(status(pid, pid)["SigIgn"], 16) & 1 << signal.SIGPIPE - 1, "a start")
-        second.process.send_signal(signal.SIGHUP)
-        assert second.process.wait(120) == 1, second.log()  # the data is in use
-        os.unlink(second.log_path)
+def test_hangup_of_a_start_that_waits_is_followed_when_it_runs():
+    weir = Instance()
+    log = os.path.join(weir.data, "log")
+    os.mkdir(log)
+    held = os.open(log, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(held, fcntl.LOCK_EX)  # as a dataplane of before does that still flushes
+    try:
+        weir.start(wait=False)
+        wait_for(lambda: os.path.exists(os.path.join(weir.data, "lock")), "it waits for the log")
+        weir.process.send_signal(signal.SIGHUP)
+    finally:
+        os.close(held)
+    try:
+        weir.wait_open()
+        wait_for(lambda: "event=reloaded" in weir.log(), "the reload")
+    finally:
+        weir.__exit__(*sys.exc_info())
 
 
 def test_ignored_hangup_stays_ignored():
