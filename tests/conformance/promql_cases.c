@@ -6,10 +6,12 @@
  *   {"input": ..., "print": ..., "pretty": ...}               our own; pretty may be missing
  *
  * A case that prints is parsed and printed once more and must print the same. Without an argument
- * the lists of $WEIR_CONFORMANCE/promqltest are read (by default the folder the build names).
+ * the lists of $WEIR_CONFORMANCE/promqltest are read (by default the folder the build names). There
+ * the expressions and the series of the *.test files have to parse too: a case is a file.
  */
-#include "controlplane/promql/parse/parse.h"
+#include "controlplane/promql/parse/series.h"
 
+#include <glob.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -207,6 +209,105 @@ run(const char *path, const char *list, uint32_t columns)
     json_decref(cases);
 }
 
+/* The expression of a line "eval instant at T EXPR" or "eval range from A to B step S EXPR". */
+static const char *
+expression_of(const char *line)
+{
+    const char *at;
+    unsigned words;
+    if (strncmp(line, "eval", 4) != 0 || (at = strchr(line, ' ')) == NULL)
+        return NULL;
+    if (strncmp(at, " instant at ", 12) == 0)
+        words = 3;
+    else if (strncmp(at, " range from ", 12) == 0)
+        words = 7;
+    else
+        return NULL;
+    for (; words > 0 && at != NULL; words--)
+        at = strchr(at + 1, ' ');
+    return at == NULL ? NULL : at + 1;
+}
+
+static bool
+judge_expression(const char *text)
+{
+    struct weir_promql_parsed parsed;
+    struct weir_promql_text printed;
+    if (weir_promql_parse(&arena, text, strlen(text), &parsed) != WEIR_OK)
+        return differs("%s: %s", text, parsed.errors == NULL ? "" : parsed.errors->message);
+    return weir_promql_print(&arena, parsed.root, &printed) == WEIR_OK && prints_again(printed);
+}
+
+static bool
+judge_series(const char *text)
+{
+    struct weir_promql_series series;
+    return weir_promql_parse_series(&arena, text, strlen(text), &series) == WEIR_OK
+        || differs("%s: at %d: %s", text, series.error->at.start, series.error->message);
+}
+
+/* Lines of a file. *loads: those that follow are series. */
+static bool
+judge_line(char *line, bool *loads, size_t *counts)
+{
+    line[strcspn(line, "\r\n")] = '\0';
+    if (*line == ' ' || *line == '\t') {
+        line += strspn(line, " \t");
+        size_t name = strcspn(line, " {@");
+        bool blank = *line == '\0' || *line == '#';
+        if (!*loads || blank || strncmp(line, "eval ", 5) == 0 || line[name] == '@')
+            return true;
+        const char *start = strstr(line, "}@");
+        if (start != NULL && strchr(line, ' ') > start)
+            return true; /* start timestamps of the series that comes next */
+        counts[1]++;
+        return judge_series(line);
+    }
+    *loads = strncmp(line, "load", 4) == 0 || (*loads && (*line == '#' || *line == '\0'));
+    const char *expression = expression_of(line);
+    counts[0] += expression != NULL;
+    return expression == NULL || judge_expression(expression);
+}
+
+static void
+run_script(const char *path, size_t *counts)
+{
+    FILE *file = fopen(path, "r");
+    char *line = NULL;
+    size_t room = 0, bad = 0;
+    bool loads = false;
+    why[0] = '\0';
+    while (file != NULL && getline(&line, &room, file) >= 0) {
+        weir_promql_arena_init(&arena, WEIR_PROMQL_ARENA_MAX);
+        if (!judge_line(line, &loads, counts)) {
+            printf("# %s\n", why);
+            bad++;
+        }
+        weir_promql_arena_fini(&arena);
+    }
+    free(line);
+    if (file != NULL)
+        fclose(file);
+    failed += bad > 0;
+    printf("%s %zu - %s: all lines parse\n", bad == 0 ? "ok" : "not ok", ++number,
+        strrchr(path, '/') + 1);
+}
+
+static void
+run_scripts(const char *folder)
+{
+    char pattern[4096];
+    size_t counts[2] = {0, 0};
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/promqltest/*.test", folder);
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        run_script(found.gl_pathv[i], counts);
+    globfree(&found);
+    printf("# %zu expressions, %zu series\n", counts[0], counts[1]);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -227,6 +328,7 @@ main(int argc, char **argv)
             fclose(file);
             run(path, lists[i], i == 2 ? NARROW : 0);
         }
+        run_scripts(folder == NULL ? WEIR_CONFORMANCE_DEFAULT : folder);
     }
     printf("1..%zu\n", number);
     return failed != 0;

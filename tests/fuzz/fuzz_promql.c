@@ -1,6 +1,6 @@
 /* A query parses or is refused with an error inside of its text; what prints parses again and
- * prints the same, and so does its pretty form. */
-#include "controlplane/promql/parse/parse.h"
+ * prints the same, and so does its pretty form. The same bytes are read as a series with values. */
+#include "controlplane/promql/parse/series.h"
 
 #include <stdlib.h>
 
@@ -35,6 +35,15 @@ print_again(struct weir_promql_arena *arena, struct weir_promql_text text)
     return out;
 }
 
+static void
+check_series(struct weir_promql_arena *arena, const char *text, size_t size)
+{
+    struct weir_promql_series series;
+    enum weir_err err = weir_promql_parse_series(arena, text, size, &series);
+    require((err == WEIR_OK) == (series.error == NULL));
+    require(series.error == NULL || (size_t)series.error->at.start <= size);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -54,6 +63,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (pretty.size <= WEIR_PROMQL_TEXT_MAX)
             require(weir_promql_text_equal(print_again(&arena, pretty), printed));
     }
+    check_series(&arena, (const char *)data, size);
     weir_promql_arena_fini(&arena);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* Every allocation of the PromQL front end fails in turn: WEIR_NOMEM, or the same answer as ever.
  * Texts beyond a limit are refused by name. */
-#include "controlplane/promql/parse/parse.h"
+#include "controlplane/promql/parse/series.h"
 #include "tests/unit/faults/alloc.h"
 
 #include <setjmp.h>
@@ -154,6 +154,79 @@ test_longest_queries_fit_their_arena(void **state)
     free(bad);
 }
 
+static const char histogram[] =
+    "a{x=\"\\n\",\"b c\"=\"d\"} 0+10x5 _x3 stale {{schema:-53 sum:5.5 count:4 buckets:[1 -2 3] "
+    "custom_values:[1 2] counter_reset_hint:gauge}}-{{sum:1}}x2 1 2 3 4 5 6";
+
+static void
+test_series_hold_native_histograms(void **state)
+{
+    (void)state;
+    struct weir_promql_arena arena;
+    struct weir_promql_series series;
+    weir_promql_arena_init(&arena, WEIR_PROMQL_ARENA_MAX);
+    assert_int_equal(weir_promql_parse_series(&arena, histogram, strlen(histogram), &series),
+        WEIR_OK);
+    assert_true(weir_promql_text_is(series.name, "a"));
+    assert_int_equal(series.label_count, 3);
+    assert_true(weir_promql_text_is(series.labels[0].value, "\n"));
+    assert_true(weir_promql_text_is(series.labels[1].label, "b c"));
+    assert_int_equal(series.count, 10);
+    assert_int_equal(series.points[0].count, 6);
+    assert_float_equal(series.points[0].step, 10, 0);
+    assert_int_equal(series.points[1].kind, WEIR_PROMQL_POINT_OMITTED);
+    assert_int_equal(series.points[1].count, 3);
+    assert_int_equal(series.points[2].kind, WEIR_PROMQL_POINT_STALE);
+    const struct weir_promql_points *points = &series.points[3];
+    assert_int_equal(points->kind, WEIR_PROMQL_POINT_HISTOGRAM);
+    assert_int_equal(points->count, 3);
+    assert_true(points->subtracts);
+    assert_float_equal(points->change->sum, 1, 0);
+    assert_int_equal(points->histogram->schema, -53);
+    assert_int_equal(points->histogram->buckets.count, 3);
+    assert_float_equal(points->histogram->buckets.values[1], -2, 0);
+    assert_int_equal(points->histogram->hint, WEIR_PROMQL_HINT_GAUGE);
+    weir_promql_arena_fini(&arena);
+}
+
+static void
+test_bad_series_say_where(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int at;
+    } cases[] = {{"", 0}, {"a 1x", 4}, {"a 1+2", 5}, {"a 1;", 3}, {"a{x!=\"1\"} 1", 9},
+        {"a {{schema:1 schema:1}}", 20}, {"a {{nope:1}}", 4}, {"a {{buckets:1}}", 12}, {"a {{", 4},
+        {"a{x=\"1\"", 7}, {"a 1x99999999999", 13}, {"a stalex2", 7}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct weir_promql_arena arena;
+        struct weir_promql_series series;
+        weir_promql_arena_init(&arena, WEIR_PROMQL_ARENA_MAX);
+        assert_int_equal(weir_promql_parse_series(&arena, cases[i].text, strlen(cases[i].text),
+            &series), WEIR_INVALID);
+        assert_int_equal(series.error->at.start, cases[i].at);
+        weir_promql_arena_fini(&arena);
+    }
+}
+
+static void
+test_series_beyond_the_arena_is_out_of_memory(void **state)
+{
+    (void)state;
+    for (size_t room = 0;; room += 16) {
+        struct weir_promql_arena arena;
+        struct weir_promql_series series;
+        weir_promql_arena_init(&arena, WEIR_PROMQL_BLOCK_SIZE);
+        assert_non_null(weir_promql_arena_alloc(&arena, WEIR_PROMQL_BLOCK_SIZE - 16 - room));
+        enum weir_err err = weir_promql_parse_series(&arena, histogram, strlen(histogram), &series);
+        weir_promql_arena_fini(&arena);
+        if (err == WEIR_OK)
+            break;
+        assert_int_equal(err, WEIR_NOMEM);
+    }
+}
+
 int
 main(void)
 {
@@ -162,6 +235,9 @@ main(void)
         cmocka_unit_test(test_each_object_beyond_the_arena_is_out_of_memory),
         cmocka_unit_test(test_limits_have_names),
         cmocka_unit_test(test_longest_queries_fit_their_arena),
+        cmocka_unit_test(test_series_hold_native_histograms),
+        cmocka_unit_test(test_bad_series_say_where),
+        cmocka_unit_test(test_series_beyond_the_arena_is_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
