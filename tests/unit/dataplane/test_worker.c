@@ -53,7 +53,8 @@ played_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     struct played_port *played = (struct played_port *)port;
     size_t count = played->ready_count < max ? played->ready_count : max;
     memcpy(packets, played->ready, count * sizeof *packets);
-    played->ready_count = 0;
+    played->ready_count -= count;
+    memmove(played->ready, played->ready + count, played->ready_count * sizeof *packets);
     played->receives++;
     played->asked = max;
     return count;
