@@ -9,12 +9,16 @@
 
 #define CRC_FIRST_PART offsetof(struct weir_wire_header, crc)
 
+/* Of a group: 13 lines are those of 100 series, more would push each other out. */
+#define PREFETCH_NUMBERS 128
+
 struct run {
     const struct weir_parse_context *context;
     struct weir_packet *packet;
     struct weir_parsed *out;
     const uint8_t *data; /* of the wire packet */
     struct weir_wire_header header;
+    struct weir_channel *known; /* of the header; NULL where it is none yet */
     bool has_definitions;
     bool has_groups;
     bool has_heartbeat;
@@ -399,14 +403,32 @@ is_worth_a_mark(const struct run *run, const struct weir_channel *channel)
     return channel->delivered || channel->template_count > 0 || run->has_groups;
 }
 
+/* Fetches the numbers of the first group's series, which lie apart from their template, while the
+ * packet is entered by its number. */
+static void
+prefetch_numbers(const struct run *run, const struct weir_channel *channel)
+{
+    struct weir_wire_record record = weir_wire_load_record(run->data + sizeof run->header);
+    const struct weir_template *template =
+        weir_channel_template(run->context->senders, channel, record.template_id);
+    if (template == NULL || (uint32_t)record.first + record.count > template->total)
+        return;
+    const uint64_t *numbers =
+        weir_template_run(run->context->senders, template, record.first, record.count);
+    for (uint32_t i = 0; numbers != NULL && i < record.count && i < PREFETCH_NUMBERS;
+         i += WEIR_CACHE_LINE / sizeof *numbers)
+        __builtin_prefetch(&numbers[i]);
+}
+
 /* False where the packet has to wait for the registrar; nothing has changed then. */
 static bool
 take_packet(struct run *run)
 {
     const struct weir_parse_context *context = run->context;
     const struct weir_wire_header *header = &run->header;
-    struct weir_channel *channel =
-        weir_senders_find(context->senders, header->sender, header->channel);
+    struct weir_channel *channel = run->known;
+    if (channel != NULL && run->has_groups)
+        prefetch_numbers(run, channel);
     if (channel != NULL && channel->pending > 0 && run->has_groups &&
         header->epoch == channel->epoch && context->refusal == WEIR_REASON_NONE) {
         run->out->waits = true;
@@ -465,6 +487,9 @@ weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *pa
         return refuse_rest(&run, at);
     if (run.header.length > left)
         return packet->final ? refuse_rest(&run, at) : at;
+    run.known = weir_senders_find(context->senders, run.header.sender, run.header.channel);
+    if (run.known != NULL)
+        weir_channel_prefetch(context->senders, run.known);
     if (!checksum_right(run.data, &run.header) || !layout_valid(&run))
         return refuse_rest(&run, at);
     return take_packet(&run) ? at + run.header.length : at;

@@ -128,6 +128,8 @@ bool weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, ui
 /* The largest number up to which all have come or were given up. */
 uint64_t weir_channel_complete(const struct weir_channel *channel);
 
+/* Fetches the channel's newest template ahead of its use. */
+void weir_channel_prefetch(const struct weir_senders *senders, const struct weir_channel *channel);
 /* The template of this id, or NULL. */
 struct weir_template *weir_channel_template(const struct weir_senders *senders,
     const struct weir_channel *channel, uint16_t id);

@@ -383,6 +383,13 @@ weir_templates_used(const struct weir_senders *senders)
     return (uint64_t)senders->blocks.used * WEIR_BLOCK_UNIT;
 }
 
+void
+weir_channel_prefetch(const struct weir_senders *senders, const struct weir_channel *channel)
+{
+    if (channel->templates != 0)
+        __builtin_prefetch(at(senders, channel->templates));
+}
+
 struct weir_template *
 weir_channel_template(const struct weir_senders *senders, const struct weir_channel *channel,
     uint16_t id)
