@@ -142,13 +142,20 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
     for (int i = 0; i < WARM_PASSES_MAX && (rejected > 0 || missed > options->series / 100); i++) {
         uint64_t before = report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
         weir_bench_load_restart(load, *time_ms);
-        if (!send_definitions(target, load))
-            return fail(report, "the dataplane took no definitions");
+        if (!send_definitions(target, load)) {
+            const char *refuses = weir_bench_target_refuses(target);
+            return fail(report, "%s",
+                refuses != NULL ? refuses : "the dataplane took no definitions");
+        }
         uint64_t pass_sent = send_pass(target, load, options->cores, 1, 0);
         *time_ms += 2 * step_ms;
         *sent += pass_sent;
         if (!wait_durable(target, *sent, report, &report->before))
             return false;
+        /* what is refused now is refused in the next pass too */
+        const char *refuses = weir_bench_target_refuses(target);
+        if (refuses != NULL)
+            return fail(report, "%s", refuses);
         rejected = before + pass_sent - report->before.total.unit[WEIR_UNIT_SAMPLES].stored;
         missed = report->before.total.counter[WEIR_COUNTER_raw_misses] - last_missed;
         last_missed += missed;
