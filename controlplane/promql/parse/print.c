@@ -96,8 +96,9 @@ print_number(struct printer *printer, const struct weir_promql_node *node)
     }
     if (signbit(node->number.value))
         put_word(printer, "-");
-    double ns = round(fabs(node->number.value) * 1e9 / 1e6) * 1e6;
-    put_duration(printer, ns < 9.2233720368547e18 ? (int64_t)ns : 9223372036854000000);
+    /* as an integer: a double holds no nanosecond of more than 104 days */
+    double ms = round(fabs(node->number.value) * 1e9 / 1e6);
+    put_duration(printer, (ms < 9223372036854 ? (int64_t)ms : 9223372036854) * 1000000);
 }
 
 /* Whether offset takes all of a duration without parentheses around it. */
