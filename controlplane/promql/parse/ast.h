@@ -1,6 +1,6 @@
 /* ast: the tree of a query. Nodes and their texts live in the arena of the parse.
  *
- * Threads: read-only after the parse, but for `width`, which print writes
+ * Threads: read-only after the parse, but for `width` and `offset_first`, which print writes
  */
 #ifndef WEIR_CONTROLPLANE_PROMQL_PARSE_AST_H
 #define WEIR_CONTROLPLANE_PROMQL_PARSE_AST_H
@@ -53,6 +53,7 @@ struct weir_promql_shift {
     int64_t at_ms;
     bool at_set;                  /* at_ms holds */
     enum weir_promql_token edge;  /* START or END for @ start() and @ end(), else EOF */
+    bool offset_first;            /* printed before @; of print */
 };
 
 enum weir_promql_cardinality {

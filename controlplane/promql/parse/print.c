@@ -126,10 +126,12 @@ stands_after_offset(const struct weir_promql_node *node)
     return true;
 }
 
+/* Called twice, before @ and after it: prints where first is what the shift says. */
 static void
-print_offset(struct printer *printer, const struct weir_promql_span *offset)
+print_offset(struct printer *printer, const struct weir_promql_shift *shift, bool first)
 {
-    if (offset->expression == NULL && offset->ns == 0)
+    const struct weir_promql_span *offset = &shift->offset;
+    if (shift->offset_first != first || (offset->expression == NULL && offset->ns == 0))
         return;
     put_word(printer, " offset ");
     bool bare = offset->expression == NULL || stands_after_offset(offset->expression);
@@ -220,9 +222,10 @@ print_matrix(struct printer *printer, const struct weir_promql_node *node)
     put_word(printer, "[");
     print_span(printer, &node->matrix.range);
     put_word(printer, "]");
+    print_offset(printer, &vector->vector.shift, true);
     print_extended(printer, vector);
     print_at(printer, &vector->vector.shift);
-    print_offset(printer, &vector->vector.shift.offset);
+    print_offset(printer, &vector->vector.shift, false);
 }
 
 static void
@@ -234,8 +237,9 @@ print_subquery_end(struct printer *printer, const struct weir_promql_node *node)
     if (node->subquery.step.ns != 0 || node->subquery.step.expression != NULL)
         print_span(printer, &node->subquery.step);
     put_word(printer, "]");
+    print_offset(printer, &node->subquery.shift, true);
     print_at(printer, &node->subquery.shift);
-    print_offset(printer, &node->subquery.shift.offset);
+    print_offset(printer, &node->subquery.shift, false);
 }
 
 static void
@@ -343,6 +347,40 @@ print_aggregate(struct printer *printer, const struct weir_promql_node *node)
     put_word(printer, ")");
 }
 
+/* The shift that ends the text of node, or NULL. */
+static struct weir_promql_shift *
+last_shift(struct weir_promql_node *node)
+{
+    for (;;) {
+        switch (node->kind) {
+        case WEIR_PROMQL_NODE_UNARY:
+            node = node->unary.inner;
+            break;
+        case WEIR_PROMQL_NODE_BINARY:
+            node = node->binary.right;
+            break;
+        case WEIR_PROMQL_NODE_MATRIX:
+            return &node->matrix.vector->vector.shift;
+        case WEIR_PROMQL_NODE_VECTOR:
+            return &node->vector.shift;
+        case WEIR_PROMQL_NODE_SUBQUERY:
+            return &node->subquery.shift;
+        default:
+            return NULL;
+        }
+    }
+}
+
+/* An offset in parentheses goes on with an arithmetic operator after it. Before one it is printed
+ * first, and @, anchored or smoothed end it. Without these there were parentheses in the query. */
+static void
+order_offset(struct weir_promql_node *left, enum weir_promql_token operator)
+{
+    struct weir_promql_shift *shift = last_shift(left);
+    if (shift != NULL && shift->offset.expression != NULL)
+        shift->offset_first = weir_promql_operator_kind(operator) == WEIR_PROMQL_ARITHMETIC;
+}
+
 /* Infinity prints as +Inf; before ^ that sign would be read as one of the whole power. */
 static void
 print_left(struct printer *printer, const struct weir_promql_node *node)
@@ -354,6 +392,7 @@ print_left(struct printer *printer, const struct weir_promql_node *node)
         put_word(printer, "Inf");
         return;
     }
+    order_offset(left, node->binary.operator);
     print(printer, left);
 }
 
@@ -379,9 +418,10 @@ print_kind(struct printer *printer, const struct weir_promql_node *node)
         break;
     case WEIR_PROMQL_NODE_VECTOR:
         print_series(printer, node);
+        print_offset(printer, &node->vector.shift, true);
         print_at(printer, &node->vector.shift);
         print_extended(printer, node);
-        print_offset(printer, &node->vector.shift.offset);
+        print_offset(printer, &node->vector.shift, false);
         break;
     case WEIR_PROMQL_NODE_MATRIX:
         print_matrix(printer, node);
