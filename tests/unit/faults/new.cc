@@ -1,0 +1,27 @@
+// Allocations of C++ fail as those of C do (alloc.h), and throw.
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+extern "C" void *alloc_faults_malloc(size_t size);
+
+void *
+operator new(size_t size)
+{
+    void *out = alloc_faults_malloc(size);
+    if (out == nullptr)
+        throw std::bad_alloc();
+    return out;
+}
+
+void
+operator delete(void *at) noexcept
+{
+    std::free(at);
+}
+
+void
+operator delete(void *at, size_t) noexcept
+{
+    std::free(at);
+}
