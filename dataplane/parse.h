@@ -5,18 +5,21 @@
  * has reason set and no points; its neighbours are not touched.
  *
  * Threads: one weir_parsed a thread; parsers hold no state
- * Memory:  weir_parsed is the caller's, made once
+ * Memory:  weir_parsed is the caller's, made once, zeroed
  * Limits:  WEIR_POINTS_MAX points, WEIR_LINE_MAX bytes a line
  */
 #ifndef WEIR_DATAPLANE_PARSE_H
 #define WEIR_DATAPLANE_PARSE_H
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/labels.h"
 #include "base/metrics.h"
 #include "client/wire.h"
 #include "dataplane/packet.h"
+
+#include <string.h>
 
 /* A parse call stops behind the record that reaches this many points or records: what the
  * lookup's prefetch loop takes at a time. */
@@ -66,6 +69,7 @@ struct weir_parsed {
     uint32_t refused_count; /* text: of the records, those with a reason */
     /* samples the parser refused by reason; received counts them too */
     uint32_t samples_rejected[WEIR_REASON_COUNT];
+    uint64_t rejected_sum; /* over all reasons: nearly always 0, and no reason is looked at then */
     uint32_t integers_rounded;
     bool waits; /* a packet was left because a definition is with the registrar: come again */
     uint64_t sequence_gaps;
@@ -182,8 +186,17 @@ weir_parsed_reset(struct weir_parsed *parsed)
     parsed->sequence_reorderings = 0;
     parsed->sequence_duplicates = 0;
     parsed->sequence_jumps = 0;
-    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
-        parsed->samples_rejected[reason] = 0;
+    if (WEIR_UNLIKELY(parsed->rejected_sum != 0))
+        memset(parsed->samples_rejected, 0, sizeof parsed->samples_rejected);
+    parsed->rejected_sum = 0;
+}
+
+/* The parser refuses samples: the one way to count them. */
+static inline void
+weir_parsed_reject(struct weir_parsed *parsed, uint8_t reason, uint32_t samples)
+{
+    parsed->samples_rejected[reason] += samples;
+    parsed->rejected_sum += samples;
 }
 
 #endif

@@ -74,12 +74,12 @@ accept_line(struct run *run, struct token path, size_t size, const struct weir_d
     uint8_t reason = weir_time_reason(run->context, time_ms);
     if (WEIR_UNLIKELY(
             number->kind == WEIR_VALUE_DOUBLE && isnan(weir_bits_double(number->value)))) {
-        out->samples_rejected[WEIR_REASON_not_a_number]++;
+        weir_parsed_reject(out, WEIR_REASON_not_a_number, 1);
         add_record(run, path.data, size, 0, WEIR_REASON_no_sample_accepted);
         return;
     }
     if (WEIR_UNLIKELY(reason != WEIR_REASON_NONE)) {
-        out->samples_rejected[reason]++;
+        weir_parsed_reject(out, reason, 1);
         add_record(run, path.data, size, 0, reason);
         return;
     }

@@ -86,11 +86,12 @@ accept_line(struct run *run, const struct line *line, size_t size, int64_t time_
     struct weir_parsed *out = run->out;
     uint8_t reason = weir_time_reason(run->context, time_ms);
     uint32_t points = line->points;
-    out->samples_rejected[WEIR_REASON_unsupported_type] += line->strings;
+    if (line->strings > 0)
+        weir_parsed_reject(out, WEIR_REASON_unsupported_type, line->strings);
     if (WEIR_UNLIKELY(points == 0)) {
         reason = WEIR_REASON_no_sample_accepted;
     } else if (WEIR_UNLIKELY(reason != WEIR_REASON_NONE)) {
-        out->samples_rejected[reason] += points;
+        weir_parsed_reject(out, reason, points);
         points = 0;
     } else {
         out->integers_rounded += line->rounded;

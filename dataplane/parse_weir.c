@@ -19,6 +19,9 @@ struct run {
     const uint8_t *data; /* of the wire packet */
     struct weir_wire_header header;
     struct weir_channel *known; /* of the header; NULL where it is none yet */
+    /* Series numbers of the next group, where they were looked up ahead of it; NULL: they were not,
+     * or not all are there. */
+    const uint64_t *fetched;
     bool has_definitions;
     bool has_groups;
     bool has_heartbeat;
@@ -174,7 +177,7 @@ add_record(struct run *run, const uint8_t *text, uint32_t size, uint32_t samples
 {
     struct weir_parsed *out = run->out;
     if (reason != WEIR_REASON_NONE)
-        out->samples_rejected[reason] += samples;
+        weir_parsed_reject(out, reason, samples);
     out->records[out->record_count++] = (struct weir_record){.text = text,
         .size = size,
         .point_count = samples,
@@ -233,11 +236,26 @@ gather(const struct run *run, const struct weir_template *template, uint32_t fir
 _Static_assert(WEIR_WIRE_PACKET_MAX < WEIR_DEFINITION_LIST_BYTES,
     "a number takes no more than its value");
 
-/* The numbers of a group's series, or NULL where one is not known. */
-static const uint64_t *
-numbers_of(const struct run *run, const struct weir_template *template,
+/* The group's template, or NULL where it is not known with this content. */
+static const struct weir_template *
+template_of(const struct run *run, const struct weir_channel *channel,
     const struct weir_wire_record *record)
 {
+    const struct weir_template *template =
+        weir_channel_template(run->context->senders, channel, record->template_id);
+    bool same = template != NULL && template->hash == record->template_hash &&
+        (uint32_t)record->first + record->count <= template->total;
+    return same ? template : NULL;
+}
+
+/* The numbers of a group's series, or NULL where one is not known. */
+static const uint64_t *
+numbers_of(const struct run *run, const struct weir_channel *channel,
+    const struct weir_wire_record *record)
+{
+    const struct weir_template *template = template_of(run, channel, record);
+    if (template == NULL)
+        return NULL;
     const uint64_t *numbers =
         weir_template_run(run->context->senders, template, record->first, record->count);
     if (WEIR_UNLIKELY(numbers == NULL))
@@ -255,13 +273,11 @@ take_group(struct run *run, struct weir_channel *channel, const uint8_t *data,
     const struct weir_wire_record *record)
 {
     struct weir_run *group = &run->out->runs[run->out->record_count];
-    const struct weir_template *template =
-        weir_channel_template(run->context->senders, channel, record->template_id);
-    const uint64_t *numbers = NULL;
+    const uint64_t *numbers = run->fetched;
+    run->fetched = NULL;
+    if (numbers == NULL)
+        numbers = numbers_of(run, channel, record);
     uint8_t reason = WEIR_REASON_no_template;
-    if (template != NULL && template->hash == record->template_hash &&
-        (uint32_t)record->first + record->count <= template->total)
-        numbers = numbers_of(run, template, record);
     if (numbers != NULL) {
         *group = (struct weir_run){.kind = WEIR_RUN_GROUP,
             .numbers = numbers,
@@ -403,21 +419,25 @@ is_worth_a_mark(const struct run *run, const struct weir_channel *channel)
     return channel->delivered || channel->template_count > 0 || run->has_groups;
 }
 
-/* Fetches the numbers of the first group's series, which lie apart from their template, while the
- * packet is entered by its number. */
+/* Looks up the numbers of the first group's series, which lie apart from their template, and
+ * fetches them while the packet is entered by its number. */
 static void
-prefetch_numbers(const struct run *run, const struct weir_channel *channel)
+fetch_numbers(struct run *run, const struct weir_channel *channel)
 {
     struct weir_wire_record record = weir_wire_load_record(run->data + sizeof run->header);
-    const struct weir_template *template =
-        weir_channel_template(run->context->senders, channel, record.template_id);
-    if (template == NULL || (uint32_t)record.first + record.count > template->total)
+    const struct weir_template *template = template_of(run, channel, &record);
+    if (template == NULL)
         return;
     const uint64_t *numbers =
         weir_template_run(run->context->senders, template, record.first, record.count);
-    for (uint32_t i = 0; numbers != NULL && i < record.count && i < PREFETCH_NUMBERS;
-         i += WEIR_CACHE_LINE / sizeof *numbers)
-        __builtin_prefetch(&numbers[i]);
+    if (numbers == NULL)
+        return;
+    const uint64_t *end =
+        numbers + (record.count < PREFETCH_NUMBERS ? record.count : PREFETCH_NUMBERS);
+    for (const uint64_t *at = numbers; at < end; at += WEIR_CACHE_LINE / sizeof *at)
+        __builtin_prefetch(at);
+    if (WEIR_LIKELY(template->unknown == 0))
+        run->fetched = numbers;
 }
 
 /* False where the packet has to wait for the registrar; nothing has changed then. */
@@ -427,12 +447,13 @@ take_packet(struct run *run)
     const struct weir_parse_context *context = run->context;
     const struct weir_wire_header *header = &run->header;
     struct weir_channel *channel = run->known;
-    if (channel != NULL && run->has_groups)
-        prefetch_numbers(run, channel);
-    if (channel != NULL && channel->pending > 0 && run->has_groups &&
-        header->epoch == channel->epoch && context->refusal == WEIR_REASON_NONE) {
-        run->out->waits = true;
-        return false;
+    /* what the channel has of another epoch does not concern this packet */
+    if (channel != NULL && run->has_groups && header->epoch == channel->epoch) {
+        if (channel->pending > 0 && context->refusal == WEIR_REASON_NONE) {
+            run->out->waits = true;
+            return false;
+        }
+        fetch_numbers(run, channel);
     }
     uint8_t reason = context->refusal;
     if (reason == WEIR_REASON_NONE)

@@ -181,9 +181,10 @@ weir_worker_count_parsed(struct weir_worker *worker)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_ledger_unit *samples = weir_worker_unit(worker, WEIR_UNIT_SAMPLES);
-    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++) {
-        samples->received += parsed->samples_rejected[reason];
-        samples->rejected[reason] += parsed->samples_rejected[reason];
+    if (WEIR_UNLIKELY(parsed->rejected_sum != 0)) {
+        samples->received += parsed->rejected_sum;
+        for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
+            samples->rejected[reason] += parsed->samples_rejected[reason];
     }
     uint64_t *counter = worker->options.counts->counter;
     counter[WEIR_COUNTER_integers_rounded] += parsed->integers_rounded;

@@ -44,16 +44,25 @@ take_runs(struct weir_worker *worker)
     worker->options.counts->samples[WEIR_STAGE_parse] += samples;
 }
 
+/* Whether the open batch has room for all samples of the packet at byte_at. Nearly always it has
+ * for as many as all bytes that are left could be, and the header need not be read. */
+static bool
+batch_holds_next(const struct weir_worker *worker)
+{
+    const struct weir_packet *packet = &worker->packets[worker->packet_at];
+    uint32_t room = WEIR_BATCH_SAMPLES_MAX - worker->batch->count;
+    return WEIR_LIKELY((packet->size - worker->byte_at) / sizeof(double) <= room) ||
+        weir_wire_samples_bound(packet, worker->byte_at) <= room;
+}
+
 /* A weir packet ends in one batch together with its number's mark: so there is room for all of
  * it, and for another mark, before it is parsed. While the log takes nothing, no batch comes back
  * either, and none is needed: all is refused. */
 static bool
 wire_ready(struct weir_worker *worker)
 {
-    const struct weir_packet *packet = &worker->packets[worker->packet_at];
-    uint32_t samples = weir_wire_samples_bound(packet, worker->byte_at);
     if (worker->batch != NULL &&
-        (worker->batch->count + samples > WEIR_BATCH_SAMPLES_MAX ||
+        (!batch_holds_next(worker) ||
             weir_senders_dirty_count(worker->options.senders) >= WEIR_WORKER_DIRTY_PUSH))
         weir_worker_batch_push(worker);
     worker->context.refusal = weir_progress_refusal(worker->options.progress);
@@ -62,15 +71,15 @@ wire_ready(struct weir_worker *worker)
 
 /* Whether datagrams of the channel are waiting, which this packet must not overtake. */
 static bool
-must_queue(const struct weir_worker *worker, const struct weir_packet *packet,
-    struct weir_wire_header *header)
+must_queue(const struct weir_worker *worker, const struct weir_packet *packet)
 {
+    struct weir_wire_header header;
     if (WEIR_LIKELY(weir_aside_count(worker->aside) == 0) ||
-        packet->size - worker->byte_at < sizeof *header)
+        packet->size - worker->byte_at < sizeof header)
         return false;
-    memcpy(header, packet->data + worker->byte_at, sizeof *header);
+    memcpy(&header, packet->data + worker->byte_at, sizeof header);
     return worker->context.refusal == WEIR_REASON_NONE && !weir_worker_is_aside(worker) &&
-        weir_aside_has(worker->aside, header->sender, header->channel);
+        weir_aside_has(worker->aside, header.sender, header.channel);
 }
 
 /* Parses the packet at byte_at. Returns where it ends. */
@@ -116,12 +125,11 @@ bool
 weir_worker_wire_work(struct weir_worker *worker)
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
-    struct weir_wire_header header;
     WEIR_ASSERT(worker->parse_at == worker->packet_at);
     while (worker->byte_at < packet->size && !packet->waits) {
         if (!wire_ready(worker))
             return false;
-        if (must_queue(worker, packet, &header)) {
+        if (must_queue(worker, packet)) {
             wait(worker, packet);
             continue;
         }

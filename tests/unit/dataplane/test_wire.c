@@ -909,6 +909,41 @@ test_groups_become_runs_of_their_series(void **state)
     free(series);
 }
 
+static void
+enter_checksum(uint8_t *data, size_t size)
+{
+    uint32_t crc = weir_crc32c(weir_crc32c(0, data, 44), data + 64, size - 64);
+    memcpy(data + 44, &crc, sizeof crc);
+}
+
+static void
+test_groups_of_a_newer_epoch_find_no_template_of_the_one_before(void **state)
+{
+    (void)state;
+    static struct packets packets;
+    packets.count = 0;
+    client_packets(&packets);
+    struct weir_senders *senders = senders_new();
+    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
+    define(series, "first");
+    define(series, "second");
+    parse(senders, series, packets.data[0], packets.size[0]);
+    parse(senders, series, packets.data[1], packets.size[1]);
+    assert_int_equal(parsed.records[0].reason, WEIR_REASON_NONE);
+    struct weir_wire_header header;
+    memcpy(&header, packets.data[1], sizeof header);
+    header.epoch++;
+    memcpy(packets.data[1], &header, sizeof header);
+    enter_checksum(packets.data[1], packets.size[1]);
+    parse(senders, series, packets.data[1], packets.size[1]);
+    assert_int_equal(parsed.record_count, 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(parsed.records[i].reason, WEIR_REASON_no_template);
+    assert_int_equal(parsed.samples_rejected[WEIR_REASON_no_template], 3);
+    free(senders);
+    free(series);
+}
+
 /* A number would be acknowledged, and after a crash be a duplicate, before what it defined is in
  * the log. */
 static void
@@ -927,9 +962,7 @@ test_a_definition_with_a_number_is_refused(void **state)
     header.flags = 0;
     header.sequence = 1;
     memcpy(data, &header, sizeof header);
-    uint32_t crc =
-        weir_crc32c(weir_crc32c(0, data, 44), data + 64, packets.size[0] - 64);
-    memcpy(data + 44, &crc, sizeof crc);
+    enter_checksum(data, packets.size[0]);
     parse(senders, series, data, packets.size[0]);
     assert_int_equal(parsed.record_count, 1);
     assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_packet);
@@ -959,9 +992,7 @@ test_no_changed_byte_is_read_past_the_packet(void **state)
                 uint8_t data[2048];
                 memcpy(data, packets.data[n], packets.size[n]);
                 data[at] ^= (uint8_t)change;
-                uint32_t crc = weir_crc32c(weir_crc32c(0, data, 44), data + 64,
-                    packets.size[n] - 64);
-                memcpy(data + 44, &crc, sizeof crc);
+                enter_checksum(data, packets.size[n]);
                 parse(senders, series, data, packets.size[n]);
                 for (uint32_t i = 0; i < parsed.record_count; i++)
                     if (parsed.records[i].reason == WEIR_REASON_NONE &&
@@ -1004,6 +1035,7 @@ main(void)
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
         cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),
         cmocka_unit_test(test_groups_become_runs_of_their_series),
+        cmocka_unit_test(test_groups_of_a_newer_epoch_find_no_template_of_the_one_before),
         cmocka_unit_test(test_a_definition_with_a_number_is_refused),
         cmocka_unit_test(test_no_changed_byte_is_read_past_the_packet),
     };
