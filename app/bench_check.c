@@ -1,10 +1,10 @@
 #include "app/bench_check.h"
 
 #include "base/clock.h"
-#include "base/config.h"
 #include "base/escape.h"
-#include "base/sample.h"
-#include "base/shared.h"
+#include "config/config.h"
+#include "model/sample.h"
+#include "model/shared.h"
 #include "storage/reader.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #ifndef WEIR_APP_BENCH_CONDITIONS_H
 #define WEIR_APP_BENCH_CONDITIONS_H
 
-#include "base/shared.h"
+#include "model/shared.h"
 
 #include <jansson.h>
 #include <sys/types.h>

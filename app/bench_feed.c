@@ -1,7 +1,7 @@
 #include "app/bench_feed.h"
 
-#include "base/ledger.h"
 #include "dataplane/port_memory.h"
+#include "model/ledger.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

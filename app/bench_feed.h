@@ -16,7 +16,7 @@
 
 #include "app/bench_load.h"
 #include "base/err.h"
-#include "base/shared.h"
+#include "model/shared.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
 
 #include "app/words.h"
 #include "base/clock.h"
-#include "base/config.h"
 #include "base/escape.h"
+#include "config/config.h"
 #include "dataplane/net.h"
 #include "ebpf/generator.h"
 

@@ -12,7 +12,7 @@
 #define WEIR_APP_BENCH_INTERVALS_H
 
 #include "base/err.h"
-#include "base/ledger.h"
+#include "model/ledger.h"
 
 #include <jansson.h>
 

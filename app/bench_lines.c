@@ -3,7 +3,7 @@
 #include "app/bench_load.h"
 
 #include "base/assert.h"
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -18,7 +18,7 @@
 #define WEIR_APP_BENCH_LOAD_H
 
 #include "base/err.h"
-#include "base/labels.h"
+#include "model/labels.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -12,7 +12,7 @@
 #include "app/bench_load.h"
 #include "app/bench_target.h"
 #include "base/err.h"
-#include "base/ledger.h"
+#include "model/ledger.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 
 #include "app/bench_feed.h"
 #include "base/err.h"
-#include "base/ledger.h"
+#include "model/ledger.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 #include "app/bench_values.h"
 
-#include "base/config_keys.h"
+#include "config/keys.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -19,7 +19,7 @@
 #include "app/words.h"
 #include "base/clock.h"
 #include "base/escape.h"
-#include "base/shared.h"
+#include "model/shared.h"
 
 #include <inttypes.h>
 #include <stdio.h>

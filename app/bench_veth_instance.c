@@ -3,7 +3,7 @@
 #include "app/bench_target.h"
 #include "app/programs.h"
 #include "base/clock.h"
-#include "base/shared.h"
+#include "model/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -16,8 +16,8 @@
 #include "app/bench_load.h"
 #include "app/bench_search.h"
 #include "app/bench_veth.h"
-#include "base/config.h"
-#include "base/ledger.h"
+#include "config/config.h"
+#include "model/ledger.h"
 
 #include <jansson.h>
 #include <stdbool.h>

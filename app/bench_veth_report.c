@@ -2,7 +2,7 @@
 
 #include "app/bench_conditions.h"
 #include "base/clock.h"
-#include "base/shared.h"
+#include "model/shared.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 #include "app/bench_veth_parts.h"
 
-#include "app/capability.h"
+#include "base/capability.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "app/bench_veth_parts.h"
 
 #include "base/clock.h"
-#include "base/shared.h"
+#include "model/shared.h"
 
 #include <unistd.h>
 

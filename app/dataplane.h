@@ -8,9 +8,9 @@
 #ifndef WEIR_APP_DATAPLANE_H
 #define WEIR_APP_DATAPLANE_H
 
-#include "base/config.h"
 #include "base/err.h"
-#include "base/shared.h"
+#include "config/config.h"
+#include "model/shared.h"
 
 #include <signal.h>
 

@@ -8,7 +8,7 @@
 #ifndef WEIR_APP_DATAPLANE_XDP_H
 #define WEIR_APP_DATAPLANE_XDP_H
 
-#include "base/config.h"
+#include "config/config.h"
 #include "ebpf/loader.h"
 
 #define WEIR_FILTER_RULES_FILE "filter.rules"

@@ -6,7 +6,7 @@
 #ifndef WEIR_APP_DOCTOR_H
 #define WEIR_APP_DOCTOR_H
 
-#include "base/config.h"
+#include "config/config.h"
 
 #include <stddef.h>
 

@@ -1,9 +1,9 @@
 #include "app/doctor.h"
 
-#include "app/capability.h"
 #include "app/doctor_parts.h"
 #include "app/doubts.h"
 #include "app/machine.h"
+#include "base/capability.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "app/machine.h"
 
 #include "base/clock.h"
-#include "base/config_keys.h"
+#include "config/keys.h"
 #include "controlplane/listen.h"
 #include "dataplane/socket.h"
 

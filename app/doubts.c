@@ -2,8 +2,8 @@
 
 #include "app/machine.h"
 #include "app/topology.h"
-#include "base/shared.h"
 #include "controlplane/http.h"
+#include "model/shared.h"
 
 #include <inttypes.h>
 #include <sched.h>

@@ -5,7 +5,7 @@
 #ifndef WEIR_APP_DOUBTS_H
 #define WEIR_APP_DOUBTS_H
 
-#include "base/config.h"
+#include "config/config.h"
 
 typedef void weir_doubt_fn(const char *text);
 

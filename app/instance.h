@@ -11,7 +11,7 @@
 #define WEIR_APP_INSTANCE_H
 
 #include "app/locks.h"
-#include "base/config.h"
+#include "config/config.h"
 
 #include <sys/types.h>
 

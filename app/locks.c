@@ -1,9 +1,9 @@
 #include "app/locks.h"
 
 #include "base/clock.h"
-#include "base/config.h"
 #include "base/event.h"
 #include "base/replace.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>

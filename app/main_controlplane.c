@@ -11,12 +11,12 @@
  * It holds no lock and writes nothing, so it may be killed at any moment.
  */
 #include "app/sandbox.h"
-#include "base/config.h"
 #include "base/event.h"
 #include "base/process.h"
-#include "base/shared.h"
+#include "config/config.h"
 #include "controlplane/api.h"
 #include "controlplane/listen.h"
+#include "model/shared.h"
 #include "storage/reader.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* weir: the command line. */
 #include "app/commands.h"
 #include "app/supervisor.h"
-#include "base/config_keys.h"
 #include "base/escape.h"
 #include "base/process.h"
+#include "config/keys.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "app/options.h"
 
-#include "base/config_keys.h"
+#include "config/keys.h"
 
 #include <string.h>
 

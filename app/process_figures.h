@@ -7,7 +7,7 @@
 #define WEIR_APP_PROCESS_FIGURES_H
 
 #include "base/err.h"
-#include "base/processes.h"
+#include "model/processes.h"
 
 #include <sys/types.h>
 

@@ -4,9 +4,9 @@
 #include "app/options.h"
 #include "app/query_print.h"
 #include "base/escape.h"
-#include "base/labels.h"
 #include "controlplane/selector.h"
 #include "controlplane/time_text.h"
+#include "model/labels.h"
 
 #include <ctype.h>
 #include <stdlib.h>

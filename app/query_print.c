@@ -2,8 +2,8 @@
 
 #include "app/answer.h"
 #include "base/escape.h"
-#include "base/labels.h"
 #include "controlplane/text.h"
+#include "model/labels.h"
 
 #include <ctype.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* Lines to points and series. */
 #include "app/send_points.h"
 
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

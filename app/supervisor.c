@@ -3,18 +3,18 @@
 #include "app/doubts.h"
 #include "app/instance.h"
 #include "app/lasts.h"
-#include "app/programs.h"
 #include "app/process_figures.h"
+#include "app/programs.h"
 #include "app/supervisor_filter.h"
 #include "base/clock.h"
-#include "base/config_keys.h"
 #include "base/escape.h"
 #include "base/event.h"
 #include "base/process.h"
-#include "base/shared.h"
+#include "config/keys.h"
 #include "controlplane/listen.h"
 #include "dataplane/port.h"
 #include "dataplane/socket.h"
+#include "model/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>

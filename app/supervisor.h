@@ -25,7 +25,7 @@
 #ifndef WEIR_APP_SUPERVISOR_H
 #define WEIR_APP_SUPERVISOR_H
 
-#include "base/config.h"
+#include "config/config.h"
 
 /* Exit code of a child whose configuration is refused, and then ours. */
 #define WEIR_EXIT_CONFIG 2

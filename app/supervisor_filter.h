@@ -19,7 +19,7 @@
 #ifndef WEIR_APP_SUPERVISOR_FILTER_H
 #define WEIR_APP_SUPERVISOR_FILTER_H
 
-#include "base/config.h"
+#include "config/config.h"
 #include "ebpf/loader.h"
 
 #define WEIR_FILTER_SOCKET "run/supervisor.sock"

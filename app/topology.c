@@ -1,14 +1,14 @@
 #include "app/topology.h"
 
-#include "base/sample.h"
-#include "base/shared.h"
-#include "base/shares.h"
 #include "dataplane/aside.h"
 #include "dataplane/parse.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/registrar.h"
 #include "dataplane/senders.h"
 #include "dataplane/series.h"
+#include "model/sample.h"
+#include "model/shared.h"
+#include "model/shares.h"
 
 #include <inttypes.h>
 #include <sched.h>

@@ -6,10 +6,10 @@
 #ifndef WEIR_APP_TOPOLOGY_H
 #define WEIR_APP_TOPOLOGY_H
 
-#include "base/config.h"
 #include "base/err.h"
-#include "base/heartbeat.h"
-#include "base/ledger.h"
+#include "config/config.h"
+#include "model/heartbeat.h"
+#include "model/ledger.h"
 
 #include <sched.h>
 #include <stdbool.h>

@@ -11,10 +11,10 @@
 #ifndef WEIR_CONTROLPLANE_API_H
 #define WEIR_CONTROLPLANE_API_H
 
-#include "base/config.h"
-#include "base/peer.h"
-#include "base/shared.h"
+#include "config/config.h"
 #include "controlplane/pool.h"
+#include "model/peer.h"
+#include "model/shared.h"
 
 /* Two query threads, so that a small query does not wait behind a large one. Each holds a catalog
  * of its own, so a small machine, where a second would only take the first one's time, has one. */

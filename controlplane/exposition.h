@@ -4,15 +4,15 @@
  * Memory:  the answer
  * Errors:  WEIR_NOMEM; WEIR_AGAIN where the ledger cannot be read now
  *
- * Everything in base/metrics.def is here under its name there; nanoseconds as seconds.
+ * Everything in model/metrics.def is here under its name there; nanoseconds as seconds.
  */
 #ifndef WEIR_CONTROLPLANE_EXPOSITION_H
 #define WEIR_CONTROLPLANE_EXPOSITION_H
 
-#include "base/shared.h"
 #include "controlplane/http.h"
 #include "controlplane/pool.h"
 #include "controlplane/text.h"
+#include "model/shared.h"
 
 enum weir_endpoint {
     WEIR_ENDPOINT_QUERY,

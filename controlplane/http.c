@@ -1,10 +1,10 @@
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/peer.h"
 #include "controlplane/call.h"
 #include "controlplane/encoding.h"
 #include "controlplane/http_parts.h"
 #include "controlplane/text.h"
+#include "model/peer.h"
 
 #include <arpa/inet.h>
 #include <event2/buffer.h>

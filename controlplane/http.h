@@ -24,7 +24,7 @@
  *   answers       the slowest readers are cut off, else the answer is refused with 503; vital and
  *                 small ones are always given
  *
- * Of both a source holds an eighth at most once more than half is taken (base/shares.h).
+ * Of both a source holds an eighth at most once more than half is taken (model/shares.h).
  *
  * The states of a connection's record, and the function on each edge:
  *
@@ -41,8 +41,8 @@
 #define WEIR_CONTROLPLANE_HTTP_H
 
 #include "base/err.h"
-#include "base/peer.h"
 #include "controlplane/http_host.h"
+#include "model/peer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

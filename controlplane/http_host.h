@@ -11,7 +11,7 @@
 #ifndef WEIR_CONTROLPLANE_HTTP_HOST_H
 #define WEIR_CONTROLPLANE_HTTP_HOST_H
 
-#include "base/config.h"
+#include "config/config.h"
 
 #include <stddef.h>
 

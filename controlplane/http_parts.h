@@ -9,8 +9,8 @@
 #ifndef WEIR_CONTROLPLANE_HTTP_PARTS_H
 #define WEIR_CONTROLPLANE_HTTP_PARTS_H
 
-#include "base/shares.h"
 #include "controlplane/http.h"
+#include "model/shares.h"
 
 #include <event2/http.h>
 #include <stdbool.h>

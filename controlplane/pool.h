@@ -16,8 +16,8 @@
 #ifndef WEIR_CONTROLPLANE_POOL_H
 #define WEIR_CONTROLPLANE_POOL_H
 
-#include "base/shares.h"
 #include "controlplane/call.h"
+#include "model/shares.h"
 
 #define WEIR_POOL_THREADS_MAX 8
 #define WEIR_POOL_REFRESH_MS 250

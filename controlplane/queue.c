@@ -1,7 +1,7 @@
 #include "controlplane/queue.h"
 
-#include "base/shares.h"
 #include "controlplane/pool.h"
+#include "model/shares.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * Memory:  taken at new; jobs are the caller's
  * Errors:  WEIR_FULL with a text for the client: no place is left, or the source has its share
  * Limits:  places jobs; a source holds an eighth of them at most once more than half are taken
- *          (base/shares.h)
+ *          (model/shares.h)
  *
  * Sources have turns. Each job has the number of the round it is due in: the n-th waiting job of a
  * source is due n rounds after the one that runs now. So a job waits for one of each other source,

@@ -2,9 +2,9 @@
 #ifndef WEIR_CONTROLPLANE_REJECTED_H
 #define WEIR_CONTROLPLANE_REJECTED_H
 
-#include "base/shared.h"
 #include "controlplane/params.h"
 #include "controlplane/text.h"
+#include "model/shared.h"
 
 /* The newest first, as params say. Errors: WEIR_INVALID a parameter that makes no sense, WEIR_AGAIN
  * the instance is stopped, WEIR_NOMEM. */

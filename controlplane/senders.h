@@ -5,9 +5,9 @@
 #ifndef WEIR_CONTROLPLANE_SENDERS_H
 #define WEIR_CONTROLPLANE_SENDERS_H
 
-#include "base/shared.h"
 #include "controlplane/params.h"
 #include "controlplane/text.h"
+#include "model/shared.h"
 
 /* Reads a request: to forget, or a page; rows_max is that of the whole page. WEIR_INVALID. */
 enum weir_err weir_senders_read_params(const struct weir_params *params, bool forget,

@@ -1,5 +1,5 @@
 /* senders_asks: requests about channels of the weir protocol, which the dataplane's worker answers
- * over the shared region (base/senders_mail.h). One is asked at a time, the others wait.
+ * over the shared region (model/senders_mail.h). One is asked at a time, the others wait.
  *
  * Owns:    the requests under way, a timer
  * Threads: the event loop's
@@ -9,9 +9,9 @@
 #ifndef WEIR_CONTROLPLANE_SENDERS_ASKS_H
 #define WEIR_CONTROLPLANE_SENDERS_ASKS_H
 
-#include "base/shared.h"
 #include "controlplane/http.h"
 #include "controlplane/text.h"
+#include "model/shared.h"
 
 #define WEIR_ASKS_MAX 64
 #define WEIR_ASKS_WAIT_MS 5000

@@ -1,7 +1,7 @@
 #include "dataplane/aside.h"
 
 #include "base/assert.h"
-#include "base/shares.h"
+#include "model/shares.h"
 
 #include <string.h>
 

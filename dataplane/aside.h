@@ -14,7 +14,7 @@
  * Threads: its worker's
  * Memory:  weir_aside_footprint() bytes from the caller, zeroed; pages come when used
  * Limits:  WEIR_ASIDE_UNITS units of WEIR_ASIDE_UNIT bytes, of which a datagram takes one or more;
- *          above half of them a source and a sender id hold an eighth (base/shares.h)
+ *          above half of them a source and a sender id hold an eighth (model/shares.h)
  */
 #ifndef WEIR_DATAPLANE_ASIDE_H
 #define WEIR_DATAPLANE_ASIDE_H

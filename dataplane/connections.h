@@ -36,7 +36,7 @@ struct weir_connection {
     uint64_t position; /* bytes of it that were consumed */
     bool spoke;        /* has ever sent a whole record */
     struct weir_peer peer;
-    uint32_t share;    /* of the table, its sender's: base/shares.h */
+    uint32_t share;    /* of the table, its sender's: model/shares.h */
     int64_t active_ms; /* when bytes came last, or it was opened; monotonic */
     bool ended;        /* the sender has half-closed */
     bool waiting;      /* for its answer */

@@ -1,7 +1,7 @@
 #include "dataplane/decimal.h"
 
-#include "base/sample.h"
 #include "dataplane/decimal_powers.h"
+#include "model/sample.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  *
  * Digits are taken eight at a time from one 64-bit word. Values are bit-exact with strtod: a
  * decimal is kept where mantissa and exponent give the double back by one rounding
- * (base/sample.h); all others go through a 128-bit product with a power of five (Lemire, "Number
+ * (model/sample.h); all others go through a 128-bit product with a power of five (Lemire, "Number
  * Parsing at a Gigabyte per Second", Software: Practice and Experience 51, 2021), and what that
  * cannot decide through strtod.
  */

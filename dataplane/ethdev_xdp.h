@@ -11,9 +11,9 @@
 #ifndef WEIR_DATAPLANE_ETHDEV_XDP_H
 #define WEIR_DATAPLANE_ETHDEV_XDP_H
 
-#include "base/ledger.h"
 #include "dataplane/port.h"
 #include "ebpf/loader.h"
+#include "model/ledger.h"
 
 #define WEIR_AF_XDP_DRIVER "net_af_xdp"
 /* With fewer the fill ring runs dry between bursts, and the driver's own count of it is off. */

@@ -9,7 +9,7 @@
 #ifndef WEIR_DATAPLANE_GROUP_APPEND_H
 #define WEIR_DATAPLANE_GROUP_APPEND_H
 
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <stdbool.h>
 

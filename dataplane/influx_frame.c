@@ -1,7 +1,7 @@
 #include "dataplane/influx_frame.h"
 
-#include "base/metrics.h"
-#include "dataplane/packet.h"
+#include "model/metrics.h"
+#include "model/packet.h"
 
 #include <string.h>
 

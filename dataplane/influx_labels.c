@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define NAME_SIZE (sizeof WEIR_NAME_LABEL - 1)
-#define LABEL_HEADER 4 /* of a record of the canonical form: base/labels.h */
+#define LABEL_HEADER 4 /* of a record of the canonical form: model/labels.h */
 
 /* raw without escapes, in the line's room only where it has any. WEIR_LIMIT. */
 static enum weir_err

@@ -1,7 +1,7 @@
 #include "dataplane/influx_line.h"
 
-#include "base/sample.h"
-#include "dataplane/utf8.h"
+#include "base/utf8.h"
+#include "model/sample.h"
 
 #include <math.h>
 #include <stdio.h>

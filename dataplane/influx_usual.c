@@ -1,10 +1,10 @@
 /* Compiled once for each instruction set, with WEIR_USUAL_FN as the name of its one function. */
 #include "dataplane/influx_usual.h"
 
-#include "base/sample.h"
 #include "dataplane/influx_key.h"
 #include "dataplane/influx_window.h"
 #include "dataplane/parse_time.h"
+#include "model/sample.h"
 
 #include <immintrin.h>
 #include <string.h>

@@ -8,6 +8,7 @@
 #ifndef WEIR_DATAPLANE_INFLUX_WINDOW_H
 #define WEIR_DATAPLANE_INFLUX_WINDOW_H
 
+#include "base/assert.h"
 #include "dataplane/influx_usual.h"
 
 #include <immintrin.h>

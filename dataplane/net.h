@@ -10,8 +10,8 @@
 #ifndef WEIR_DATAPLANE_NET_H
 #define WEIR_DATAPLANE_NET_H
 
-#include "base/metrics.h"
-#include "base/peer.h"
+#include "model/metrics.h"
+#include "model/peer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

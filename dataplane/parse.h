@@ -14,10 +14,10 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "base/labels.h"
-#include "base/metrics.h"
 #include "client/wire.h"
-#include "dataplane/packet.h"
+#include "model/labels.h"
+#include "model/metrics.h"
+#include "model/packet.h"
 
 #include <string.h>
 
@@ -146,7 +146,7 @@ struct weir_line_labels {
 /* Takes up a line; its fields may be asked for where it returns WEIR_OK. Errors as below. */
 typedef enum weir_err weir_labels_begin_fn(struct weir_line_labels *line, const uint8_t *text,
     size_t size);
-/* Canonical labels (base/labels.h) of one field of the line.
+/* Canonical labels (model/labels.h) of one field of the line.
  * Errors: WEIR_INVALID a label twice or reserved, WEIR_LIMIT too many or too large. */
 typedef enum weir_err weir_labels_field_fn(struct weir_line_labels *line, unsigned field,
     uint8_t *labels, size_t *labels_size);

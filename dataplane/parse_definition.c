@@ -7,10 +7,10 @@
  * of the next one go, and its labels are pieces of bytes that are laid behind each other. */
 #include "dataplane/parse_weir.h"
 
-#include "base/sample.h"
+#include "base/utf8.h"
 #include "dataplane/chunk.h"
 #include "dataplane/raw_cache.h"
-#include "dataplane/utf8.h"
+#include "model/sample.h"
 
 #define LABEL_HEADER 4
 #define COPY_STEP 32

@@ -3,13 +3,13 @@
  * As for Influx, the usual line is taken in one pass over its structural bytes; a line with
  * anything else in it is split and judged byte by byte below.
  */
+#include "base/utf8.h"
 #include "dataplane/decimal.h"
 #include "dataplane/parse.h"
 #include "dataplane/parse_scan.h"
 #include "dataplane/parse_time.h"
-#include "dataplane/utf8.h"
 
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <math.h>
 #include <string.h>

@@ -12,7 +12,7 @@
 #include "dataplane/parse_scan.h"
 #include "dataplane/parse_time.h"
 
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <stdatomic.h>
 #include <string.h>

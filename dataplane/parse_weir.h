@@ -12,9 +12,9 @@
 #ifndef WEIR_DATAPLANE_PARSE_WEIR_H
 #define WEIR_DATAPLANE_PARSE_WEIR_H
 
-#include "base/sample.h"
 #include "dataplane/parse.h"
 #include "dataplane/senders.h"
+#include "model/sample.h"
 
 #include <stdalign.h>
 #include <string.h>

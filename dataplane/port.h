@@ -12,12 +12,12 @@
 #ifndef WEIR_DATAPLANE_PORT_H
 #define WEIR_DATAPLANE_PORT_H
 
-#include "base/degraded.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "base/ledger.h"
-#include "base/progress.h"
-#include "dataplane/packet.h"
+#include "model/degraded.h"
+#include "model/ledger.h"
+#include "model/packet.h"
+#include "model/progress.h"
 
 #define WEIR_BURST_MAX 64
 #define WEIR_LISTENERS_MAX 32

@@ -10,12 +10,12 @@
 #ifndef WEIR_DATAPLANE_PORT_TCP_PARTS_H
 #define WEIR_DATAPLANE_PORT_TCP_PARTS_H
 
-#include "base/shared.h"
-#include "base/shares.h"
 #include "dataplane/connections.h"
 #include "dataplane/port.h"
 #include "dataplane/refusals.h"
 #include "dataplane/socket.h"
+#include "model/shared.h"
+#include "model/shares.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 #include "dataplane/raw_cache.h"
 
-#include "base/sample.h"
 #include "dataplane/slot.h"
+#include "model/sample.h"
 
 #if defined(__x86_64__)
 #include <smmintrin.h>

@@ -1,5 +1,5 @@
 /* refusals: what is reported of senders that are refused for want of room, or because they hold
- * their share of a table (base/shares.h).
+ * their share of a table (model/shares.h).
  *
  * One event when it begins, one a minute while it lasts, one when nobody was refused for a minute:
  *
@@ -15,8 +15,8 @@
 #ifndef WEIR_DATAPLANE_REFUSALS_H
 #define WEIR_DATAPLANE_REFUSALS_H
 
-#include "base/peer.h"
 #include "base/spell.h"
+#include "model/peer.h"
 
 struct weir_refusals {
     const char *event;    /* at most 40 bytes */

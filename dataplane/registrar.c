@@ -54,7 +54,7 @@ weir_registrar_batch_open(struct weir_registrar *registrar)
     return true;
 }
 
-/* Edge, block, ring, in this order: see base/ledger.h. */
+/* Edge, block, ring, in this order: see model/ledger.h. */
 void
 weir_registrar_batch_push(struct weir_registrar *registrar)
 {

@@ -17,7 +17,7 @@
  * definitions_wanted.
  *
  * Where the table is more than half full a source defines no more than its share of it
- * (base/shares.h); series that are known stay so for everybody.
+ * (model/shares.h); series that are known stay so for everybody.
  *
  * Threads: run from one thread
  * Memory:  its struct, made at start
@@ -29,16 +29,16 @@
 #ifndef WEIR_DATAPLANE_REGISTRAR_H
 #define WEIR_DATAPLANE_REGISTRAR_H
 
-#include "base/degraded.h"
-#include "base/ledger.h"
-#include "base/progress.h"
-#include "base/rejected.h"
 #include "base/ring.h"
-#include "base/sample.h"
-#include "base/shares.h"
 #include "dataplane/chunk.h"
 #include "dataplane/parse.h"
 #include "dataplane/series.h"
+#include "model/degraded.h"
+#include "model/ledger.h"
+#include "model/progress.h"
+#include "model/rejected.h"
+#include "model/sample.h"
+#include "model/shares.h"
 
 /* Usual value of more_chunks_ns: a worker of the same thread receives nothing meanwhile. Four
  * chunks of resolved lines take that, one of text takes three. */

@@ -10,10 +10,10 @@
 #ifndef WEIR_DATAPLANE_REGISTRAR_PARTS_H
 #define WEIR_DATAPLANE_REGISTRAR_PARTS_H
 
-#include "base/shared.h"
 #include "base/spell.h"
 #include "dataplane/refusals.h"
 #include "dataplane/registrar.h"
+#include "model/shared.h"
 
 /* A chunk under way. It stays here over rounds where a batch is full and no other is empty:
  *

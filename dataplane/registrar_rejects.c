@@ -1,4 +1,4 @@
-/* Keeps refused lines: base/rejected.h. */
+/* Keeps refused lines: model/rejected.h. */
 #include "dataplane/registrar_parts.h"
 
 #include "dataplane/parse_weir.h"

@@ -1,5 +1,5 @@
 /* Whose series the registrar defines, while the series table or its memory for labels is more than
- * half full: see base/shares.h. Series live for ever: a share is never given back. The log does not
+ * half full: see model/shares.h. Series live for ever: a share is never given back. The log does not
  * say who defined a series: those that recovery found are nobody's. */
 #include "dataplane/registrar_parts.h"
 

@@ -1,7 +1,7 @@
 #include "dataplane/senders.h"
 
-#include "base/metrics.h"
 #include "dataplane/senders_internal.h"
+#include "model/metrics.h"
 
 #define WINDOW WEIR_WIRE_WINDOW
 

@@ -21,13 +21,13 @@
 #define WEIR_DATAPLANE_SENDERS_H
 
 #include "base/hash.h"
-#include "base/marks.h"
-#include "base/sample.h"
-#include "base/senders_mail.h"
-#include "base/senders_view.h"
-#include "base/shares.h"
 #include "client/wire.h"
 #include "dataplane/series.h"
+#include "model/marks/marks.h"
+#include "model/sample.h"
+#include "model/senders_mail.h"
+#include "model/senders_view.h"
+#include "model/shares.h"
 
 #include <stdbool.h>
 
@@ -54,7 +54,7 @@ struct weir_template {
     bool unlogged;  /* numbers were learnt since it was last written to a batch */
     uint64_t sequence; /* of the packet that began this content */
     uint32_t units;    /* of memory, with this head */
-    uint32_t source_share, sender_share; /* of base/shares.h, with this weight */
+    uint32_t source_share, sender_share; /* of model/shares.h, with this weight */
     uint32_t directory; /* block of the extents where they are many; 0: they are here */
     uint16_t extent_count;
     struct weir_extent extents[WEIR_TEMPLATE_EXTENTS_INLINE]; /* in order of first */

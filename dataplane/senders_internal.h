@@ -22,7 +22,7 @@ struct weir_forgotten {
 
 /* Of the channel in the slot of the same index: what its packets do not need. */
 struct weir_channel_side {
-    uint32_t source_share; /* of the table of channels, as the next one: base/shares.h */
+    uint32_t source_share; /* of the table of channels, as the next one: model/shares.h */
     uint32_t sender_share;
     uint32_t met_s;    /* when it was met; 0: by recovery */
     uint32_t dirty_at; /* its place in `dirty`, where it is that */

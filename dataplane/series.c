@@ -1,9 +1,9 @@
 #include "dataplane/series.h"
 
-#include "base/labels.h"
-#include "base/sample.h"
 #include "dataplane/series_internal.h"
 #include "dataplane/slot.h"
+#include "model/labels.h"
+#include "model/sample.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -8,8 +8,8 @@
  * series were all told of lies in one piece, in whatever order they came, and one of which a
  * single index was told takes two units, whatever total it claims. Where no block is large enough,
  * extents stay apart, and a group across them is gathered. */
-#include "base/metrics.h"
 #include "dataplane/senders_internal.h"
+#include "model/metrics.h"
 
 _Static_assert(sizeof(struct weir_template) == WEIR_BLOCK_UNIT, "a template's head is a unit");
 _Static_assert(WEIR_WIRE_TEMPLATE_SERIES_MAX < UINT16_MAX, "indexes and their end fit");

@@ -104,7 +104,7 @@ weir_worker_batch_open(struct weir_worker *worker)
     return true;
 }
 
-/* Edge, block, ring, in this order: see base/ledger.h. */
+/* Edge, block, ring, in this order: see model/ledger.h. */
 void
 weir_worker_batch_push(struct weir_worker *worker)
 {

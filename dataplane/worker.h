@@ -16,18 +16,18 @@
 #ifndef WEIR_DATAPLANE_WORKER_H
 #define WEIR_DATAPLANE_WORKER_H
 
-#include "base/degraded.h"
-#include "base/ledger.h"
-#include "base/progress.h"
-#include "base/rejected.h"
 #include "base/ring.h"
-#include "base/sample.h"
 #include "dataplane/chunk.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
 #include "dataplane/raw_cache.h"
 #include "dataplane/senders.h"
 #include "dataplane/series.h"
+#include "model/degraded.h"
+#include "model/ledger.h"
+#include "model/progress.h"
+#include "model/rejected.h"
+#include "model/sample.h"
 
 struct weir_worker_options {
     uint32_t index;

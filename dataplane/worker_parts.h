@@ -14,11 +14,11 @@
 #define WEIR_DATAPLANE_WORKER_PARTS_H
 
 #include "base/clock.h"
-#include "base/shared.h"
 #include "dataplane/aside.h"
 #include "dataplane/parse_weir.h"
 #include "dataplane/refusals.h"
 #include "dataplane/worker.h"
+#include "model/shared.h"
 
 #include <string.h>
 

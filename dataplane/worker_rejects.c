@@ -1,4 +1,4 @@
-/* Keeps refused records: base/rejected.h. */
+/* Keeps refused records: model/rejected.h. */
 #include "dataplane/worker_parts.h"
 
 #include <inttypes.h>

@@ -18,7 +18,7 @@
 #ifndef WEIR_STORAGE_CATALOG_H
 #define WEIR_STORAGE_CATALOG_H
 
-#include "base/shared.h"
+#include "model/shared.h"
 #include "storage/frame.h"
 #include "storage/frame_ring.h"
 #include "storage/label_index.h"

@@ -43,7 +43,7 @@ enum weir_err weir_checkpoint_read(struct weir_io *io, const char *directory, ui
 enum weir_err weir_checkpoint_write(struct weir_io *io, const char *directory,
     struct weir_checkpoint checkpoint, const uint8_t *marks) WEIR_MUST_USE;
 
-/* Marks are lists as in frames (base/marks.h), each behind its size in 8 bytes. */
+/* Marks are lists as in frames (model/marks/marks.h), each behind its size in 8 bytes. */
 
 /* The list at *at, moves *at behind it. WEIR_END at size. */
 enum weir_err weir_checkpoint_marks_next(const uint8_t *marks, size_t size, size_t *at,

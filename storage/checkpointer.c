@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
-#include "base/marks_fold.h"
+#include "model/marks/fold.h"
 #include "storage/chain.h"
 #include "storage/checkpoint.h"
 #include "storage/definitions.h"

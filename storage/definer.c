@@ -2,8 +2,8 @@
 
 #include "base/assert.h"
 #include "base/event.h"
-#include "base/labels.h"
-#include "base/marks.h"
+#include "model/labels.h"
+#include "model/marks/marks.h"
 
 #include <inttypes.h>
 #include <stdio.h>

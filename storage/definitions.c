@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
-#include "base/labels.h"
+#include "model/labels.h"
 #include "storage/frame_crc.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
  * Errors:  damage in a chunk costs its numbers, which count as lost; WEIR_CORRUPT where the file is
  *          missing or shorter than the checkpoint says: a person must decide
  *
- *   | chunk header, 32 | list of definitions (base/labels.h) | zeros to 4,096 |  ...
+ *   | chunk header, 32 | list of definitions (model/labels.h) | zeros to 4,096 |  ...
  */
 #ifndef WEIR_STORAGE_DEFINITIONS_H
 #define WEIR_STORAGE_DEFINITIONS_H

@@ -9,7 +9,7 @@
 #define WEIR_STORAGE_FRAME_H
 
 #include "base/err.h"
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <stdbool.h>
 
@@ -115,10 +115,10 @@ enum weir_err weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stre
  * look at must be among them, the rest need not. WEIR_UNSUPPORTED for sample types of a later
  * version. frame is aligned to 8 bytes. */
 
-/* The frame's definition list (base/labels.h), checked. size 0 where there is none. */
+/* The frame's definition list (model/labels.h), checked. size 0 where there is none. */
 enum weir_err weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list,
     size_t *size) WEIR_MUST_USE;
-/* The frame's marks (base/marks.h), checked, aligned to 8 bytes. size 0 where there are none. */
+/* The frame's marks (model/marks/marks.h), checked, aligned to 8 bytes. size 0 where there are none. */
 enum weir_err weir_frame_marks(const uint8_t *frame, size_t bytes, const uint8_t **marks,
     size_t *size) WEIR_MUST_USE;
 /* The block index, checked, its blocks inside the frame; *blocks borrowed from frame. */

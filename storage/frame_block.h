@@ -11,7 +11,7 @@
 #ifndef WEIR_STORAGE_FRAME_BLOCK_H
 #define WEIR_STORAGE_FRAME_BLOCK_H
 
-#include "base/sample.h"
+#include "model/sample.h"
 #include "storage/frame.h"
 #include "storage/frame_sort.h"
 

@@ -126,7 +126,7 @@ decode_exponents(const struct columns *columns, struct weir_sample *samples)
     }
 }
 
-/* Also holds values to the rules of base/sample.h, so that no reader meets others. */
+/* Also holds values to the rules of model/sample.h, so that no reader meets others. */
 static bool
 decode_values(const struct columns *columns, struct weir_sample *samples)
 {

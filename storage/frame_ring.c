@@ -1,7 +1,7 @@
 #include "storage/frame_ring.h"
 
 #include "base/assert.h"
-#include "base/sample.h"
+#include "model/sample.h"
 #include "storage/frame.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* frame_sort: order of a batch by series number, stable.
  *
- * Packets whose series ascend make runs (base/sample.h): the runs are sorted by their first series
+ * Packets whose series ascend make runs (model/sample.h): the runs are sorted by their first series
  * and laid one behind the other, those that overlap by counting where their series lie close
  * together, else by insertion. A batch without long runs, or whose runs overlap much, is sorted
  * whole.
@@ -11,7 +11,7 @@
 #ifndef WEIR_STORAGE_FRAME_SORT_H
 #define WEIR_STORAGE_FRAME_SORT_H
 
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <stdint.h>
 

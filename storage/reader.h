@@ -13,8 +13,8 @@
 #define WEIR_STORAGE_READER_H
 
 #include "base/err.h"
-#include "base/labels.h"
-#include "base/sample.h"
+#include "model/labels.h"
+#include "model/sample.h"
 
 struct weir_reader;
 struct weir_shared;

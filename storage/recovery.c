@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
-#include "base/marks.h"
+#include "model/marks/marks.h"
 #include "storage/chain.h"
 #include "storage/checkpoint.h"
 #include "storage/definitions.h"

@@ -19,7 +19,7 @@ enum weir_release_state {
 };
 
 /* A checkpoint leaves a whole durable segment; then come the one that is written, the next, and one
- * to recycle. base/config.c asks for as many of the configuration. */
+ * to recycle. config/config.c asks for as many of the configuration. */
 #define WEIR_RELEASE_SEGMENTS_MIN 4
 
 struct weir_release {

@@ -10,11 +10,11 @@
 #ifndef WEIR_STORAGE_WRITER_H
 #define WEIR_STORAGE_WRITER_H
 
-#include "base/ledger.h"
-#include "base/progress.h"
 #include "base/ring.h"
-#include "base/sample.h"
-#include "base/shared.h"
+#include "model/ledger.h"
+#include "model/progress.h"
+#include "model/sample.h"
+#include "model/shared.h"
 #include "storage/log.h"
 
 struct weir_writer_producer {

@@ -5,9 +5,9 @@
  * The corpus is $WEIR_CONFORMANCE/influx-line/corpus.json (by default the folder the build
  * names), or the first argument.
  */
-#include "base/sample.h"
 #include "dataplane/influx_line.h"
-#include "dataplane/packet.h"
+#include "model/packet.h"
+#include "model/sample.h"
 
 #include <jansson.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 """Hostile senders: one stranger takes what it can get, and everybody else goes on.
 
 Strangers send from 127.0.0.2 and further addresses, honest senders from 127.0.0.1, and no source is
-trusted, so that the shares of the tables act on all of them (base/shares.h).
+trusted, so that the shares of the tables act on all of them (model/shares.h).
 """
 import json
 import os

@@ -10,7 +10,7 @@
 #include "storage/log.h"
 
 #include "base/event.h"
-#include "base/labels.h"
+#include "model/labels.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "tests/fuzz/twin.h"
 
-#include "base/sample.h"
 #include "dataplane/influx_usual.h"
+#include "model/sample.h"
 
 #include <stdarg.h>
 #include <stdio.h>

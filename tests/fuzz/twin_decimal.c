@@ -1,7 +1,7 @@
 #include "tests/fuzz/twin_decimal.h"
 
-#include "base/sample.h"
 #include "dataplane/decimal.h"
+#include "model/sample.h"
 
 #include <ctype.h>
 #include <math.h>

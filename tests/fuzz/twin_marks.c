@@ -1,7 +1,7 @@
 #include "tests/fuzz/twin_marks.h"
 
-#include "base/marks_fold.h"
 #include "dataplane/senders_internal.h"
+#include "model/marks/fold.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "tests/fuzz/twin_weir.h"
 
-#include "base/metrics.h"
 #include "dataplane/parse.h" /* WEIR_REASON_NONE */
+#include "model/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>

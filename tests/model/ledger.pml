@@ -1,4 +1,4 @@
-/* base/ledger.c: two stages (dataplane/worker.c and storage/writer.c), the edge between them, and a
+/* model/ledger.c: two stages (dataplane/worker.c and storage/writer.c), the edge between them, and a
  * reader. Whenever the reader gets a sum, it closes; it never sees a consumer name an item that the
  * producer's block does not, nor an edge slot from before its item.
  *

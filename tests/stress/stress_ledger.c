@@ -1,7 +1,7 @@
 /* Two workers, a registrar and a log writer pass random items along the ledger's edges as fast as
  * they can, while a reader asserts that all three sums close at every single read. */
-#include "base/ledger.h"
 #include "base/ring.h"
+#include "model/ledger.h"
 
 #include <pthread.h>
 #include <sched.h>

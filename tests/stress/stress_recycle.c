@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/shared.h"
+#include "model/shared.h"
 #include "storage/checkpointer.h"
 #include "storage/reader.h"
 #include "tests/unit/storage/log_fixture.h"

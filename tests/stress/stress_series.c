@@ -1,8 +1,8 @@
 /* One registrar defines series as fast as it can while three readers resolve them. The
  * fingerprint is narrowed so that collisions are frequent. */
-#include "base/labels.h"
 #include "dataplane/series.h"
 #include "dataplane/series_internal.h"
+#include "model/labels.h"
 
 #include <pthread.h>
 #include <sched.h>

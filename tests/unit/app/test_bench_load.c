@@ -1,8 +1,8 @@
 /* What the generator writes is what the checker expects: every line is parsed back by hand. */
 #include "app/bench_load.h"
 #include "base/crc.h"
-#include "base/sample.h"
 #include "client/wire.h"
+#include "model/sample.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/config.h"
+#include "config/config.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/degraded.h"
+#include "model/degraded.h"
 
 static void
 test_degraded_reason_is_present_for_a_minute_after_it_was_met(void **state)

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/labels.h"
+#include "model/labels.h"
 
 #include <string.h>
 

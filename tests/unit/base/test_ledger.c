@@ -1,4 +1,4 @@
-#include "base/ledger.h"
+#include "model/ledger.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

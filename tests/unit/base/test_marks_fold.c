@@ -1,7 +1,7 @@
 /* Small lists of marks and what they fold to, byte for byte. tests/unit/dataplane/test_marks_fold.c
  * has the comparison with a replay. */
-#include "base/marks.h"
-#include "base/marks_fold.h"
+#include "model/marks/fold.h"
+#include "model/marks/marks.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

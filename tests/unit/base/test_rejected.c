@@ -1,4 +1,4 @@
-#include "base/rejected.h"
+#include "model/rejected.h"
 
 #include <pthread.h>
 #include <setjmp.h>

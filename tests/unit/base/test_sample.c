@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <math.h>
 #include <stdio.h>

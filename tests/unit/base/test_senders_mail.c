@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/senders_mail.h"
+#include "model/senders_mail.h"
 
 static struct weir_senders_mail mail;
 static struct weir_senders_answer answer, read_back;

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/shares.h"
+#include "model/shares.h"
 
 #include <stdlib.h>
 

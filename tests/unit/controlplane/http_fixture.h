@@ -8,7 +8,7 @@
 #include "fake_reader.h"
 
 #include "base/clock.h"
-#include "base/shared.h"
+#include "model/shared.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include "fake_reader.h"
 
 #include "base/clock.h"
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <float.h>
 #include <math.h>

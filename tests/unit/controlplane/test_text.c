@@ -3,7 +3,7 @@
 #include "controlplane/text.h"
 #include "controlplane/time_text.h"
 
-#include "base/sample.h"
+#include "model/sample.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -2,8 +2,8 @@
 #ifndef WEIR_TESTS_PARSE_FIXTURE_H
 #define WEIR_TESTS_PARSE_FIXTURE_H
 
-#include "base/sample.h"
 #include "dataplane/parse.h"
+#include "model/sample.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,14 +3,14 @@
 #ifndef WEIR_TESTS_STAGES_FIXTURE_H
 #define WEIR_TESTS_STAGES_FIXTURE_H
 
-#include "base/ledger.h"
-#include "base/progress.h"
 #include "base/ring.h"
-#include "base/sample.h"
-#include "base/shared.h"
 #include "dataplane/chunk.h"
 #include "dataplane/parse.h"
 #include "dataplane/series.h"
+#include "model/ledger.h"
+#include "model/progress.h"
+#include "model/sample.h"
+#include "model/shared.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

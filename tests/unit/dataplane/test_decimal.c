@@ -1,6 +1,6 @@
-#include "base/sample.h"
 #include "dataplane/decimal.h"
 #include "dataplane/decimal_powers.h"
+#include "model/sample.h"
 #include "tests/fuzz/twin_decimal.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* The worker's side is played by work(): a line is accepted, one that begins with "bad" rejected,
  * with "new" deferred; what it took is kept for comparison. */
-#include "base/shared.h"
 #include "dataplane/port.h"
+#include "model/shared.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

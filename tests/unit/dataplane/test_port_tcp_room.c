@@ -2,9 +2,9 @@
  * worker's side is played by work(): all bytes are taken, as one record. send() of the port goes
  * through __wrap_send(), which takes as many bytes as there is room for. */
 #include "base/clock.h"
-#include "base/shared.h"
 #include "client/wire.h"
 #include "dataplane/port.h"
+#include "model/shared.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
-#include "base/labels.h"
 #include "dataplane/series.h"
 #include "dataplane/series_internal.h"
+#include "model/labels.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* The worker with real parsers and tables, between a port, a registrar and a log writer that the
  * test plays. */
 #include "base/clock.h"
-#include "base/shared.h"
 #include "dataplane/worker.h"
+#include "model/shared.h"
 #include "stages_fixture.h"
 
 #include <setjmp.h>

@@ -1,11 +1,11 @@
 /* Worker, senders and registrar behind a port that loses, doubles and delays weir packets: what is
  * counted is the truth, each sample that came is stored once, and the ledger closes. */
 #include "base/clock.h"
-#include "base/shared.h"
 #include "client/weir_client.h"
 #include "dataplane/connections.h"
 #include "dataplane/registrar.h"
 #include "dataplane/worker.h"
+#include "model/shared.h"
 #include "port_chaos.h"
 #include "stages_fixture.h"
 

@@ -7,8 +7,8 @@
 #ifndef WEIR_TESTS_UNIT_STORAGE_LOG_FIXTURE_H
 #define WEIR_TESTS_UNIT_STORAGE_LOG_FIXTURE_H
 
-#include "base/labels.h"
-#include "base/shared.h"
+#include "model/labels.h"
+#include "model/shared.h"
 #include "storage/io_backend.h"
 #include "storage/log.h"
 #include "tests/unit/storage/temp_dir.h"

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/labels.h"
+#include "model/labels.h"
 #include "storage/frame.h"
 #include "storage/frame_crc.h"
 #include "tests/fuzz/twin_block.h"

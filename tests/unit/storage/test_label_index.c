@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/labels.h"
+#include "model/labels.h"
 #include "storage/label_index.h"
 #include "tests/unit/faults/alloc.h"
 

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "base/marks.h"
-#include "base/shared.h"
+#include "model/marks/marks.h"
+#include "model/shared.h"
 #include "storage/definitions.h"
 #include "storage/epoch.h"
 #include "storage/frame_crc.h"

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/shared.h"
+#include "model/shared.h"
 #include "storage/frame.h"
 #include "storage/frame_ring.h"
 #include "storage/log.h"

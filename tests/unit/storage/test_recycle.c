@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "base/marks.h"
+#include "model/marks/marks.h"
 #include "storage/checkpoint.h"
 #include "storage/checkpointer.h"
 #include "storage/definitions.h"

@@ -7,8 +7,8 @@
  *
  * Each start, and the SIGTERM that ends it, adds a line to FAKE_ORDERS/log.
  */
-#include "base/config.h"
-#include "base/shared.h"
+#include "config/config.h"
+#include "model/shared.h"
 
 #include <fcntl.h>
 #include <signal.h>

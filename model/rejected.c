@@ -1,0 +1,169 @@
+#include "model/rejected.h"
+
+#include "base/clock.h"
+#include "base/event.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS INT64_C(1000000000)
+#define TOKEN_NS (SECOND_NS / WEIR_REJECTED_PER_S)
+#define EVENT_NS (60 * SECOND_NS)
+
+void
+weir_rejecter_init(struct weir_rejecter *rejecter, struct weir_rejected_table *table,
+    uint32_t producer, bool keep)
+{
+    memset(rejecter, 0, sizeof *rejecter);
+    rejecter->table = table;
+    rejecter->producer = producer;
+    rejecter->keep = keep;
+    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
+        rejecter->reasons[reason].tokens = WEIR_REJECTED_PER_S;
+}
+
+bool
+weir_rejecter_token(struct weir_rejecter *rejecter, uint8_t reason, int64_t now_ns)
+{
+    struct weir_rejecter_reason *own = &rejecter->reasons[reason];
+    if (rejecter->table == NULL)
+        return false;
+    if (own->tokens < WEIR_REJECTED_PER_S && now_ns - own->filled_ns >= TOKEN_NS) {
+        int64_t fresh = (now_ns - own->filled_ns) / TOKEN_NS;
+        own->tokens = own->tokens + fresh < WEIR_REJECTED_PER_S ? own->tokens + (uint32_t)fresh
+                                                                : WEIR_REJECTED_PER_S;
+        own->filled_ns += fresh * TOKEN_NS;
+    }
+    if (own->tokens == 0)
+        return false;
+    if (own->tokens-- == WEIR_REJECTED_PER_S)
+        own->filled_ns = now_ns;
+    return true;
+}
+
+static void
+tell(struct weir_rejecter *rejecter, const struct weir_refusal *refusal, int64_t now_ns)
+{
+    struct weir_rejecter_reason *own = &rejecter->reasons[refusal->reason];
+    char peer[WEIR_PEER_TEXT_MAX];
+    if (own->told_ns != 0 && now_ns - own->told_ns < EVENT_NS)
+        return;
+    own->told_ns = now_ns;
+    weir_peer_text(refusal->peer, peer);
+    weir_event(WEIR_WARN, "rejected",
+        "reason=%s count=%llu listener=%s peer=%s see=\"weir rejected\"",
+        weir_reason_names[refusal->reason], (unsigned long long)own->untold,
+        weir_rejected_listener(rejecter->table, refusal->listener), peer);
+    own->untold = 0;
+}
+
+/* A sequence lock without fences, as in model/ledger.c: whoever meets a word of a newer turn sees
+ * the odd sequence too. */
+static void
+slot_write(struct weir_rejected_slot *slot, const struct weir_rejected *what)
+{
+    uint64_t words[WEIR_REJECTED_WORDS];
+    memcpy(words, what, sizeof words);
+    uint64_t sequence = atomic_load_explicit(&slot->sequence, memory_order_relaxed);
+    atomic_store_explicit(&slot->sequence, sequence + 1, memory_order_relaxed);
+    /* release pairs with the acquire loads of words in slot_read */
+    for (size_t i = 0; i < WEIR_REJECTED_WORDS; i++)
+        atomic_store_explicit(&slot->words[i], words[i], memory_order_release);
+    /* release pairs with the first acquire load in slot_read */
+    atomic_store_explicit(&slot->sequence, sequence + 2, memory_order_release);
+}
+
+/* False where nothing was ever written, or the writer was here meanwhile. */
+static bool
+slot_read(const struct weir_rejected_slot *slot, struct weir_rejected *out)
+{
+    uint64_t words[WEIR_REJECTED_WORDS];
+    /* acquire pairs with the last release in slot_write */
+    uint64_t before = atomic_load_explicit(&slot->sequence, memory_order_acquire);
+    if (before == 0 || (before & 1) != 0)
+        return false;
+    for (size_t i = 0; i < WEIR_REJECTED_WORDS; i++)
+        words[i] = atomic_load_explicit(&slot->words[i], memory_order_acquire);
+    if (atomic_load_explicit(&slot->sequence, memory_order_relaxed) != before)
+        return false;
+    memcpy(out, words, sizeof words);
+    return true;
+}
+
+void
+weir_rejecter_keep(struct weir_rejecter *rejecter, const struct weir_refusal *refusal,
+    int64_t now_ns)
+{
+    struct weir_rejecter_reason *own = &rejecter->reasons[refusal->reason];
+    tell(rejecter, refusal, now_ns);
+    if (!rejecter->keep)
+        return;
+    struct weir_rejected what = {.time_ms = weir_wall_ms(),
+        .position = refusal->position,
+        .order = rejecter->order++,
+        .size = (uint32_t)refusal->size,
+        .reason = refusal->reason,
+        .listener = refusal->listener,
+        .peer = *refusal->peer};
+    if (refusal->text != NULL) {
+        what.text_size = (uint16_t)(refusal->size < WEIR_REJECTED_TEXT_MAX
+                ? refusal->size
+                : WEIR_REJECTED_TEXT_MAX);
+        memcpy(what.text, refusal->text, what.text_size);
+    }
+    if (refusal->detail != NULL)
+        strncpy(what.detail, refusal->detail, sizeof what.detail - 1);
+    uint32_t slot = own->next++ % WEIR_REJECTED_SLOTS;
+    slot_write(&rejecter->table->slots[rejecter->producer][refusal->reason][slot], &what);
+}
+
+static int
+newest_first(const void *a, const void *b)
+{
+    const struct weir_rejected *x = a, *y = b;
+    if (x->time_ms != y->time_ms)
+        return x->time_ms > y->time_ms ? -1 : 1;
+    /* many are refused within a millisecond */
+    return x->order > y->order ? -1 : x->order < y->order;
+}
+
+/* The bytes come from another process: what they say is bounded before it is used. */
+static bool
+is_sound(const struct weir_rejected *what)
+{
+    return what->reason < WEIR_REASON_COUNT && what->listener < WEIR_REJECTED_LISTENERS &&
+        what->text_size <= WEIR_REJECTED_TEXT_MAX;
+}
+
+size_t
+weir_rejected_read(const struct weir_rejected_table *table, struct weir_rejected *out, size_t max)
+{
+    const struct weir_rejected_slot *slots = &table->slots[0][0][0];
+    size_t count = 0;
+    for (size_t i = 0; i < WEIR_REJECTED_MAX && count < max; i++) {
+        if (!slot_read(&slots[i], &out[count]) || !is_sound(&out[count]))
+            continue;
+        out[count].detail[WEIR_REJECTED_DETAIL_MAX - 1] = '\0';
+        count++;
+    }
+    qsort(out, count, sizeof *out, newest_first);
+    return count;
+}
+
+uint64_t
+weir_rejected_count(const struct weir_rejected_table *table, uint32_t listener, uint32_t reason)
+{
+    uint64_t sum = 0;
+    for (uint32_t producer = 0; producer < WEIR_REJECTED_PRODUCERS; producer++)
+        sum += atomic_load_explicit(&table->counts[producer][listener][reason],
+            memory_order_relaxed);
+    return sum;
+}
+
+const char *
+weir_rejected_listener(const struct weir_rejected_table *table, uint32_t listener)
+{
+    const char *name = table->listeners[listener];
+    bool whole = memchr(name, '\0', WEIR_REJECTED_LISTENER_NAME_MAX) != NULL;
+    return whole && name[0] != '\0' ? name : "-";
+}
