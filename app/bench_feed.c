@@ -1,6 +1,6 @@
 #include "app/bench_feed.h"
 
-#include "dataplane/port_memory.h"
+#include "bench/port/memory.h"
 #include "model/ledger.h"
 
 #include <arpa/inet.h>

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "config/config.h"
-#include "dataplane/net.h"
+#include "dataplane/port/net.h"
 #include "ebpf/generator.h"
 
 #include <arpa/inet.h>

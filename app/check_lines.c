@@ -6,8 +6,8 @@
 #include "app/words.h"
 #include "base/clock.h"
 #include "base/escape.h"
-#include "dataplane/influx_frame.h"
-#include "dataplane/parse.h"
+#include "dataplane/protocol/influx/frame.h"
+#include "dataplane/protocol/parse.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -19,7 +19,7 @@ struct weir_dataplane;
 struct weir_dataplane_options {
     const struct weir_config *config;
     int shared_fd;
-    /* the benchmark's packets (dataplane/port_memory.h), one a worker; the first is worker 0's */
+    /* the benchmark's packets (bench/port/memory.h), one a worker; the first is worker 0's */
     int ring_source_fds[WEIR_WORKERS_MAX];
     uint32_t ring_source_count;
     /* bound sockets of the UDP listeners, in their order, inherited; 0: the port makes its own */

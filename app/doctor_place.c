@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "config/keys.h"
 #include "controlplane/listen.h"
-#include "dataplane/socket.h"
+#include "dataplane/port/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>

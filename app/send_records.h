@@ -11,7 +11,7 @@
 #define WEIR_APP_SEND_RECORDS_H
 
 #include "app/send.h"
-#include "dataplane/parse.h"
+#include "dataplane/protocol/parse.h"
 
 #define WEIR_SEND_BLOCK_BYTES (1u << 20)
 

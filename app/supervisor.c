@@ -12,8 +12,8 @@
 #include "base/process.h"
 #include "config/keys.h"
 #include "controlplane/listen.h"
-#include "dataplane/port.h"
-#include "dataplane/socket.h"
+#include "dataplane/port/port.h"
+#include "dataplane/port/socket.h"
 #include "model/shared.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
  * The corpus is $WEIR_CONFORMANCE/influx-line/corpus.json (by default the folder the build
  * names), or the first argument.
  */
-#include "dataplane/influx_line.h"
+#include "dataplane/protocol/influx/line.h"
 #include "model/packet.h"
 #include "model/sample.h"
 

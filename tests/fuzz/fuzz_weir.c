@@ -3,9 +3,9 @@
  *
  * The first byte chooses the limits. Then packets: a byte of control, two of size, the packet. */
 #include "base/crc.h"
-#include "dataplane/chunk.h"
-#include "dataplane/group_append.h"
-#include "dataplane/parse_weir.h"
+#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/weir/group_append.h"
+#include "dataplane/protocol/weir/parse.h"
 #include "tests/fuzz/twin_weir.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "tests/fuzz/twin.h"
 
-#include "dataplane/influx_usual.h"
+#include "dataplane/protocol/influx/usual.h"
 #include "model/sample.h"
 
 #include <stdarg.h>

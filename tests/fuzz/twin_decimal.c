@@ -1,6 +1,6 @@
 #include "tests/fuzz/twin_decimal.h"
 
-#include "dataplane/decimal.h"
+#include "dataplane/protocol/common/decimal.h"
 #include "model/sample.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 #include "tests/fuzz/twin_marks.h"
 
-#include "dataplane/senders_internal.h"
+#include "dataplane/protocol/weir/senders/internal.h"
 #include "model/marks/fold.h"
 
 #include <stdio.h>

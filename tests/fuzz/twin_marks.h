@@ -5,7 +5,7 @@
 #ifndef WEIR_TESTS_FUZZ_TWIN_MARKS_H
 #define WEIR_TESTS_FUZZ_TWIN_MARKS_H
 
-#include "dataplane/senders.h"
+#include "dataplane/protocol/weir/senders/senders.h"
 
 /* What marks are drawn from: bytes, then zeros; without bytes random numbers. */
 struct twin_marks_source {

@@ -1,6 +1,6 @@
 #include "tests/fuzz/twin_weir.h"
 
-#include "dataplane/parse.h" /* WEIR_REASON_NONE */
+#include "dataplane/protocol/parse.h" /* WEIR_REASON_NONE */
 #include "model/metrics.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* model/ledger.c: two stages (dataplane/worker.c and storage/writer.c), the edge between them, and a
+/* model/ledger.c: two stages (dataplane/worker/worker.c and storage/writer.c), the edge between them, and a
  * reader. Whenever the reader gets a sum, it closes; it never sees a consumer name an item that the
  * producer's block does not, nor an edge slot from before its item.
  *
@@ -94,7 +94,7 @@ inline edge_put(item, samples)
 
 byte ended; /* stages that have done their work */
 
-/* batch_open, record_append, publish and batch_push of dataplane/worker.c */
+/* batch_open, record_append, publish and batch_push of dataplane/worker/worker.c */
 proctype worker()
 {
     byte sequence, back, number = 1, received, held;

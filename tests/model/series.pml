@@ -1,4 +1,4 @@
-/* dataplane/series.c: the registrar enters series, a worker looks them up without a lock. What it
+/* dataplane/series/series.c: the registrar enters series, a worker looks them up without a lock. What it
  * finds is the right number, with labels that are whole; what was found once is found again; the
  * labels of every number below the count may be read.
  *

@@ -1,6 +1,6 @@
 /* Generator and port on two threads: every packet arrives once, whole and in order, however the
  * two run against each other. Made for -Db_sanitize=thread. Argument: packets (default 300,000). */
-#include "dataplane/port_memory.h"
+#include "bench/port/memory.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* One registrar defines series as fast as it can while three readers resolve them. The
  * fingerprint is narrowed so that collisions are frequent. */
-#include "dataplane/series.h"
-#include "dataplane/series_internal.h"
+#include "dataplane/series/internal.h"
+#include "dataplane/series/series.h"
 #include "model/labels.h"
 
 #include <pthread.h>

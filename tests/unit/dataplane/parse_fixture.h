@@ -2,7 +2,7 @@
 #ifndef WEIR_TESTS_PARSE_FIXTURE_H
 #define WEIR_TESTS_PARSE_FIXTURE_H
 
-#include "dataplane/parse.h"
+#include "dataplane/protocol/parse.h"
 #include "model/sample.h"
 
 #include <setjmp.h>

@@ -9,7 +9,7 @@
 #define WEIR_TESTS_PORT_CHAOS_H
 
 #include "app/chaos.h"
-#include "dataplane/port.h"
+#include "dataplane/port/port.h"
 
 #define PORT_CHAOS_CHANNELS 64
 

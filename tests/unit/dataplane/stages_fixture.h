@@ -4,9 +4,9 @@
 #define WEIR_TESTS_STAGES_FIXTURE_H
 
 #include "base/ring.h"
-#include "dataplane/chunk.h"
-#include "dataplane/parse.h"
-#include "dataplane/series.h"
+#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/parse.h"
+#include "dataplane/series/series.h"
 #include "model/ledger.h"
 #include "model/progress.h"
 #include "model/sample.h"

@@ -1,4 +1,4 @@
-#include "dataplane/connections.h"
+#include "dataplane/port/tcp/connections.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

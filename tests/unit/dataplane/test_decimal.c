@@ -1,5 +1,5 @@
-#include "dataplane/decimal.h"
-#include "dataplane/decimal_powers.h"
+#include "dataplane/protocol/common/decimal.h"
+#include "dataplane/protocol/common/decimal_powers.h"
 #include "model/sample.h"
 #include "tests/fuzz/twin_decimal.h"
 

@@ -1,5 +1,5 @@
 /* Groups reach the batch as their doubles, one by one, would. */
-#include "dataplane/group_append.h"
+#include "dataplane/protocol/weir/group_append.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Folded marks against a replay of all of them, from random numbers; tests/fuzz/fuzz_marks.c does
  * the same from bytes. */
-#include "dataplane/senders_internal.h"
+#include "dataplane/protocol/weir/senders/internal.h"
 #include "tests/fuzz/twin_marks.h"
 
 #include <setjmp.h>

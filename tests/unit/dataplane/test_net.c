@@ -1,5 +1,5 @@
 /* Frames are made by hand, field by field; checksums come from a slow twin of weir_net_sum. */
-#include "dataplane/net.h"
+#include "dataplane/port/net.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

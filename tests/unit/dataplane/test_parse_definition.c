@@ -1,8 +1,8 @@
 /* Definitions of the weir protocol: labels joined as a plain sort would join them, series that are
  * known or go to the registrar, numbers that come back. */
 #include "base/clock.h"
-#include "dataplane/chunk.h"
-#include "dataplane/parse_weir.h"
+#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/weir/parse.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

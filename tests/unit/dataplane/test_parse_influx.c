@@ -1,4 +1,4 @@
-#include "dataplane/influx_frame.h"
+#include "dataplane/protocol/influx/frame.h"
 #include "tests/unit/dataplane/parse_fixture.h"
 
 #define INFLUX WEIR_PROTO_INFLUX

@@ -1,8 +1,8 @@
 /* The paths of this CPU for usual Influx lines against the portable one, on texts that are drawn
  * from a fixed number, are up to some windows long and lie against an unreadable page.
  * $WEIR_SEEDS is tests/fuzz/seeds, $WEIR_TEXTS how many texts. */
-#include "dataplane/influx_usual.h"
-#include "dataplane/parse_scan.h"
+#include "dataplane/protocol/common/scan.h"
+#include "dataplane/protocol/influx/usual.h"
 #include "tests/fuzz/twin.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "dataplane/parse_scan.h"
+#include "dataplane/protocol/common/scan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

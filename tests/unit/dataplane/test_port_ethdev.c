@@ -2,8 +2,8 @@
  * driver and af_packet on lo. Where EAL does not start (not root, no memory) all is skipped, and
  * says why. */
 #include "base/clock.h"
-#include "dataplane/ethdev_backlog.h"
-#include "dataplane/port.h"
+#include "dataplane/port/ethdev/backlog.h"
+#include "dataplane/port/port.h"
 
 #include <arpa/inet.h>
 #include <poll.h>

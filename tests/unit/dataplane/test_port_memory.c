@@ -1,4 +1,4 @@
-#include "dataplane/port_memory.h"
+#include "bench/port/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* The worker's side is played by work(): a line is accepted, one that begins with "bad" rejected,
  * with "new" deferred; what it took is kept for comparison. */
-#include "dataplane/port.h"
+#include "dataplane/port/port.h"
 #include "model/shared.h"
 
 #include <arpa/inet.h>

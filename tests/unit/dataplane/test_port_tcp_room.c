@@ -3,7 +3,7 @@
  * through __wrap_send(), which takes as many bytes as there is room for. */
 #include "base/clock.h"
 #include "client/wire.h"
-#include "dataplane/port.h"
+#include "dataplane/port/port.h"
 #include "model/shared.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-#include "dataplane/port.h"
+#include "dataplane/port/port.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

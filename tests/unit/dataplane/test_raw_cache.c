@@ -1,4 +1,4 @@
-#include "dataplane/raw_cache.h"
+#include "dataplane/worker/raw_cache.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

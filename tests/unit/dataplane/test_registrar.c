@@ -3,9 +3,9 @@
  * record, one that begins with '-' loses its last word. "!" is a word whose labels are refused; a
  * word that begins with 'L' is a series with 8,000 bytes of labels. */
 #include "base/clock.h"
-#include "dataplane/parse_weir.h"
-#include "dataplane/raw_cache.h"
-#include "dataplane/registrar.h"
+#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/registrar/registrar.h"
+#include "dataplane/worker/raw_cache.h"
 #include "model/labels.h"
 #include "model/shared.h"
 #include "stages_fixture.h"

@@ -1,5 +1,5 @@
-#include "dataplane/series.h"
-#include "dataplane/series_internal.h"
+#include "dataplane/series/internal.h"
+#include "dataplane/series/series.h"
 #include "model/labels.h"
 
 #include <setjmp.h>

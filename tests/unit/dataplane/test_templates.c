@@ -1,7 +1,7 @@
 /* Memory for templates of the weir protocol: it follows the series that were told, serves any size
  * after any history, is bounded for each sender and source, and marks say only what is new. */
-#include "dataplane/senders.h"
-#include "dataplane/template_blocks.h"
+#include "dataplane/protocol/weir/senders/senders.h"
+#include "dataplane/protocol/weir/senders/template_blocks.h"
 #include "stages_fixture.h"
 
 #include <setjmp.h>

@@ -2,9 +2,9 @@
  * client's bytes against tests/golden/wire.txt, and packets with one byte changed. */
 #include "base/crc.h"
 #include "client/weir_client.h"
-#include "dataplane/group_append.h"
-#include "dataplane/parse_weir.h"
-#include "dataplane/senders_internal.h"
+#include "dataplane/protocol/weir/group_append.h"
+#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/senders/internal.h"
 #include "stages_fixture.h"
 
 #include <setjmp.h>

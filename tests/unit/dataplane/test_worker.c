@@ -1,7 +1,7 @@
 /* The worker with real parsers and tables, between a port, a registrar and a log writer that the
  * test plays. */
 #include "base/clock.h"
-#include "dataplane/worker.h"
+#include "dataplane/worker/worker.h"
 #include "model/shared.h"
 #include "stages_fixture.h"
 

@@ -1,8 +1,8 @@
 /* Datagrams and streams of the weir protocol that wait for a definition of their channel: nobody
  * else waits, order stays, room is bounded by name, and the ledger closes throughout. */
-#include "dataplane/aside.h"
-#include "dataplane/registrar.h"
-#include "dataplane/worker.h"
+#include "dataplane/protocol/weir/aside.h"
+#include "dataplane/registrar/registrar.h"
+#include "dataplane/worker/worker.h"
 #include "stages_fixture.h"
 #include "wire_fixture.h"
 

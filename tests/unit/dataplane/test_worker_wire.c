@@ -2,9 +2,9 @@
  * counted is the truth, each sample that came is stored once, and the ledger closes. */
 #include "base/clock.h"
 #include "client/weir_client.h"
-#include "dataplane/connections.h"
-#include "dataplane/registrar.h"
-#include "dataplane/worker.h"
+#include "dataplane/port/tcp/connections.h"
+#include "dataplane/registrar/registrar.h"
+#include "dataplane/worker/worker.h"
 #include "model/shared.h"
 #include "port_chaos.h"
 #include "stages_fixture.h"

@@ -1,0 +1,111 @@
+#include "dataplane/port/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static enum weir_err
+address_of(const struct weir_listen *listen, union address *out, socklen_t *size)
+{
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, listen->address, &out->v4.sin_addr) == 1) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons(listen->port);
+        *size = sizeof out->v4;
+        return WEIR_OK;
+    }
+    if (inet_pton(AF_INET6, listen->address, &out->v6.sin6_addr) == 1) {
+        out->v6.sin6_family = AF_INET6;
+        out->v6.sin6_port = htons(listen->port);
+        *size = sizeof out->v6;
+        return WEIR_OK;
+    }
+    return weir_fail(WEIR_INVALID, 0, "listener address %s is not numeric IPv4 or IPv6",
+        listen->address);
+}
+
+static int
+option_set(int fd, int level, int name, bool on)
+{
+    int value = on;
+    return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+enum weir_err
+weir_socket_bind(const struct weir_listen *listen, int type, int *fd)
+{
+    union address address;
+    socklen_t size;
+    enum weir_err err = address_of(listen, &address, &size);
+    if (err != WEIR_OK)
+        return err;
+    const char *transport = type == SOCK_DGRAM ? "UDP" : "TCP";
+    int s = socket(address.any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s < 0)
+        return weir_fail(WEIR_IO, errno, "%s socket for %s", transport, listen->address);
+    bool set = (address.any.sa_family != AF_INET6 ||
+                   option_set(s, IPPROTO_IPV6, IPV6_V6ONLY, listen->v6_only) == 0) &&
+               (type != SOCK_STREAM || option_set(s, SOL_SOCKET, SO_REUSEADDR, true) == 0) &&
+               (!listen->shared || option_set(s, SOL_SOCKET, SO_REUSEPORT, true) == 0);
+    if (!set)
+        err = weir_fail(WEIR_IO, errno, "options of %s socket for %s", transport, listen->address);
+    else if (bind(s, &address.any, size) != 0)
+        err = weir_fail(errno == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errno, "bind %s %s port %u",
+            transport, listen->address, listen->port);
+    if (err != WEIR_OK) {
+        close(s);
+        return err;
+    }
+    *fd = s;
+    return WEIR_OK;
+}
+
+uint16_t
+weir_socket_port(int fd)
+{
+    union address address;
+    socklen_t size = sizeof address;
+    if (getsockname(fd, &address.any, &size) != 0)
+        return 0;
+    return ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port);
+}
+
+void
+weir_socket_name(int fd, char name[WEIR_SOCKET_NAME_MAX])
+{
+    union address address;
+    socklen_t size = sizeof address;
+    char text[INET6_ADDRSTRLEN] = "?";
+    bool v6 = false;
+    if (getsockname(fd, &address.any, &size) == 0) {
+        v6 = address.any.sa_family == AF_INET6;
+        const void *bytes = v6 ? (const void *)&address.v6.sin6_addr : &address.v4.sin_addr;
+        if (inet_ntop(address.any.sa_family, bytes, text, sizeof text) == NULL)
+            text[0] = '\0';
+    }
+    snprintf(name, WEIR_SOCKET_NAME_MAX, v6 ? "[%s]:%u" : "%s:%u", text, weir_socket_port(fd));
+}
+
+uint64_t
+weir_socket_receive_buffer(int fd, uint64_t bytes)
+{
+    int asked = bytes > INT32_MAX / 2 ? INT32_MAX / 2 : (int)bytes;
+    /* What setsockopt refuses is seen in what getsockopt says afterwards. */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &asked, sizeof asked) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &asked, sizeof asked);
+    int granted = 0;
+    socklen_t size = sizeof granted;
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &granted, &size) != 0)
+        return 0;
+    return (uint64_t)granted / 2;
+}

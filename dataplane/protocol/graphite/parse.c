@@ -1,0 +1,314 @@
+/* Graphite plaintext, plain and tagged; docs/format/graphite.md is the rule book.
+ *
+ * As for Influx, the usual line is taken in one pass over its structural bytes; a line with
+ * anything else in it is split and judged byte by byte below.
+ */
+#include "base/utf8.h"
+#include "dataplane/protocol/common/decimal.h"
+#include "dataplane/protocol/common/scan.h"
+#include "dataplane/protocol/common/time.h"
+#include "dataplane/protocol/parse.h"
+
+#include "model/sample.h"
+
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+/* Only what ends a word: a path's tags are read where its series is not known. */
+static const struct weir_scan_set structural = {{' ', ' ', ' ', ' '}};
+
+/* Part 1 of the raw key. No field of an Influx line can be a newline, so that the two protocols'
+ * keys never meet. */
+static const uint8_t key_suffix[] = {'\n'};
+
+struct run {
+    const struct weir_parse_context *context;
+    struct weir_packet *packet;
+    struct weir_parsed *out;
+    const uint8_t *data;
+    size_t size;
+    uint8_t end_byte; /* what the packet's end reads as: a newline where it ends a line */
+    struct weir_hash128 suffix;
+    struct weir_scan scan;
+};
+
+struct token {
+    const uint8_t *data;
+    size_t size;
+};
+
+static inline uint8_t
+byte_at(const struct run *run, size_t at)
+{
+    return at < run->size ? run->data[at] : run->end_byte;
+}
+
+static inline bool
+is_separator(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+static void
+add_record(struct run *run, const uint8_t *text, size_t size, uint32_t points, uint8_t reason)
+{
+    struct weir_parsed *out = run->out;
+    out->records[out->record_count++] = (struct weir_record){
+        .text = text,
+        .size = (uint32_t)size,
+        .point_first = out->point_count,
+        .point_count = points,
+        .reason = reason,
+    };
+    out->point_count += points;
+    out->refused_count += reason != WEIR_REASON_NONE;
+}
+
+/* Adds the record and its one sample, unless the rules for values and times refuse it. */
+static inline void
+accept_line(struct run *run, struct token path, size_t size, const struct weir_decimal *number,
+    int64_t time_ms)
+{
+    struct weir_parsed *out = run->out;
+    uint8_t reason = weir_time_reason(run->context, time_ms);
+    if (WEIR_UNLIKELY(
+            number->kind == WEIR_VALUE_DOUBLE && isnan(weir_bits_double(number->value)))) {
+        weir_parsed_reject(out, WEIR_REASON_not_a_number, 1);
+        add_record(run, path.data, size, 0, WEIR_REASON_no_sample_accepted);
+        return;
+    }
+    if (WEIR_UNLIKELY(reason != WEIR_REASON_NONE)) {
+        weir_parsed_reject(out, reason, 1);
+        add_record(run, path.data, size, 0, reason);
+        return;
+    }
+    struct weir_hash128 key = weir_hash_part(run->context->key, 0, path.data, path.size);
+    out->points[out->point_count] = (struct weir_point){
+        .raw = weir_hash_join(key, run->suffix),
+        .time_ms = time_ms,
+        .value = number->value,
+        .exponent = number->exponent,
+        .kind = number->kind,
+        .record = out->record_count,
+    };
+    add_record(run, path.data, size, 1, WEIR_REASON_NONE);
+}
+
+/* Takes one line from start on if it is a usual one: ASCII, one separator between the parts, a
+ * decimal value, a whole number as time. Returns the position behind it, 0 if it is none. */
+static inline size_t
+parse_usual_line(struct run *run, size_t start)
+{
+    size_t path_end = weir_scan_next(&run->scan);
+    if (path_end == start || !is_separator(byte_at(run, path_end)))
+        return 0;
+    size_t value = path_end + 1;
+    size_t value_end = weir_scan_next(&run->scan);
+    size_t time = value_end + 1;
+    if (!is_separator(byte_at(run, value_end)))
+        return 0;
+    size_t end = weir_scan_next(&run->scan);
+    size_t newline = end;
+    if (byte_at(run, end) == '\r')
+        newline = weir_scan_next(&run->scan);
+    if (byte_at(run, newline) != '\n' || newline - end > 1 || newline - start > WEIR_LINE_MAX)
+        return 0;
+    struct weir_decimal number;
+    int64_t stamp, time_ms;
+    if (weir_decimal_read(run->data + value, value_end - value, &number) != WEIR_DECIMAL_OK
+        || weir_int_read(run->data + time, end - time, &stamp) != WEIR_DECIMAL_OK)
+        return 0;
+    if (stamp == -1)
+        time_ms = run->packet->receive_ms;
+    else if (!weir_time_ms(stamp, run->packet->time_unit, &time_ms))
+        return 0;
+    accept_line(run, (struct token){run->data + start, path_end - start}, end - start, &number,
+        time_ms);
+    return newline + (newline < run->size);
+}
+
+/* Splits a line at spaces and tabs. False where it has not exactly three parts. */
+static bool
+split(const uint8_t *text, size_t size, struct token parts[3])
+{
+    size_t count = 0, at = 0;
+    for (;;) {
+        while (at < size && is_separator(text[at]))
+            at++;
+        if (at == size)
+            return count == 3;
+        if (count == 3)
+            return false;
+        size_t start = at;
+        while (at < size && !is_separator(text[at]))
+            at++;
+        parts[count++] = (struct token){text + start, at - start};
+    }
+}
+
+static bool
+path_valid(struct token path)
+{
+    for (size_t i = 0; i < path.size; i++)
+        if (path.data[i] < 0x20 || path.data[i] == 0x7f)
+            return false;
+    return weir_utf8_valid(path.data, path.size);
+}
+
+static bool
+is_word(const uint8_t *text, size_t size, const char *word)
+{
+    return strlen(word) == size && strncasecmp((const char *)text, word, size) == 0;
+}
+
+/* A decimal number, too large a one being infinite as for Python's float(), or inf, infinity or
+ * nan in any case. */
+static bool
+read_value(struct token text, struct weir_decimal *out)
+{
+    if (weir_decimal_read(text.data, text.size, out) != WEIR_DECIMAL_SYNTAX)
+        return true;
+    bool negative = text.data[0] == '-';
+    size_t sign = negative || text.data[0] == '+';
+    const uint8_t *word = text.data + sign;
+    size_t size = text.size - sign;
+    if (is_word(word, size, "inf") || is_word(word, size, "infinity"))
+        weir_decimal_from_double(negative ? -HUGE_VAL : HUGE_VAL, out);
+    else if (is_word(word, size, "nan"))
+        weir_decimal_from_double(NAN, out);
+    else
+        return false;
+    return true;
+}
+
+/* mantissa x 10^exponent, cut to a whole number; past 64 bits UINT64_MAX. *rest tells whether
+ * anything was cut off. */
+static uint64_t
+whole_number(const struct weir_digits *digits, int32_t exponent, bool *rest)
+{
+    uint64_t value = digits->mantissa;
+    *rest = digits->cut;
+    if (value == 0)
+        return 0;
+    for (; exponent > 0; exponent--)
+        if (__builtin_mul_overflow(value, 10, &value))
+            return UINT64_MAX;
+    for (; exponent < 0 && value != 0; exponent++) {
+        *rest |= value % 10 != 0;
+        value /= 10;
+    }
+    return value;
+}
+
+/* A time with sign, fraction or exponent, to whole milliseconds below it, exactly. */
+static bool
+read_time(struct token text, const struct weir_packet *packet, int64_t *time_ms)
+{
+    static const int8_t scale[] = {
+        [WEIR_TIME_S] = 3, [WEIR_TIME_MS] = 0, [WEIR_TIME_US] = -3, [WEIR_TIME_NS] = -6};
+    struct weir_digits digits;
+    bool rest;
+    if (!weir_digits_read(text.data, text.size, &digits))
+        return false;
+    uint64_t whole = whole_number(&digits, digits.exponent, &rest);
+    if (digits.negative && whole == 1 && !rest) {
+        *time_ms = packet->receive_ms;
+        return true;
+    }
+    uint8_t unit = packet->time_unit;
+    if (unit == WEIR_TIME_AUTO)
+        unit = weir_time_unit_of(whole > INT64_MAX ? INT64_MAX : (int64_t)whole);
+    whole = whole_number(&digits, digits.exponent + scale[unit], &rest);
+    uint64_t limit = (uint64_t)INT64_MAX + digits.negative;
+    bool step = digits.negative && rest; /* towards the past */
+    if (whole > limit - step)
+        return false;
+    whole += step;
+    *time_ms = (int64_t)(digits.negative ? -whole : whole);
+    return true;
+}
+
+/* A last line of a connection without newline may be part of a longer one; a timestamp is the last
+ * of its three parts. */
+static bool
+cut_off(const struct run *run, bool newline)
+{
+    return !newline && run->packet->stream;
+}
+
+/* Takes the line at *at, whatever it holds. False where its end is not there yet. */
+static bool
+parse_any_line(struct run *run, size_t *at)
+{
+    const uint8_t *text = run->data + *at;
+    size_t left = run->size - *at;
+    const uint8_t *newline = memchr(text, '\n', left);
+    size_t size = newline == NULL ? left : (size_t)(newline - text);
+    if (size > WEIR_LINE_MAX) {
+        add_record(run, text, WEIR_LINE_MAX, 0, WEIR_REASON_line_too_long);
+        run->packet->skip_line = newline == NULL && !run->packet->final;
+        *at += size + (newline != NULL);
+        return true;
+    }
+    if (newline == NULL && !run->packet->final)
+        return false;
+    *at += size + (newline != NULL);
+    size -= size > 0 && text[size - 1] == '\r';
+
+    struct token parts[3] = {0};
+    struct weir_decimal number;
+    int64_t time_ms;
+    bool good = split(text, size, parts);
+    if (parts[0].size == 0) /* a blank line */
+        return true;
+    good = good && path_valid(parts[0]) && read_value(parts[1], &number)
+        && read_time(parts[2], run->packet, &time_ms);
+    size -= (size_t)(parts[0].data - text);
+    if (good)
+        accept_line(run, parts[0], size, &number, time_ms);
+    else
+        add_record(run, parts[0].data, size, 0,
+            cut_off(run, newline != NULL) ? WEIR_REASON_cut_line : WEIR_REASON_bad_line);
+    return true;
+}
+
+/* Moves behind the rest of a line that was refused before. */
+static size_t
+skip_line(struct weir_packet *packet, size_t at)
+{
+    const uint8_t *newline = memchr(packet->data + at, '\n', packet->size - at);
+    packet->skip_line = newline == NULL && !packet->final;
+    return newline == NULL ? packet->size : (size_t)(newline + 1 - packet->data);
+}
+
+size_t
+weir_graphite_parse(const struct weir_parse_context *context, struct weir_packet *packet,
+    size_t at, struct weir_parsed *out)
+{
+    struct run run = {
+        .context = context,
+        .packet = packet,
+        .out = out,
+        .data = packet->data,
+        .size = packet->size,
+        .end_byte = packet->final && !packet->stream ? '\n' : 0,
+        .suffix = weir_hash_part(context->key, 1, key_suffix, sizeof key_suffix),
+    };
+    if (WEIR_UNLIKELY(packet->skip_line))
+        at = skip_line(packet, at);
+    weir_scan_init(&run.scan, &structural, run.data, run.size);
+    weir_scan_seek(&run.scan, at);
+    while (at < run.size && out->record_count < WEIR_RECORDS_MAX
+        && out->point_count < WEIR_POINTS_TARGET) {
+        size_t behind = parse_usual_line(&run, at);
+        if (WEIR_LIKELY(behind != 0)) {
+            at = behind;
+            continue;
+        }
+        if (!parse_any_line(&run, &at))
+            break;
+        weir_scan_seek(&run.scan, at);
+    }
+    return at;
+}

@@ -1,0 +1,418 @@
+/* Influx line protocol; docs/format/influx.md is the rule book.
+ *
+ * Lines of the most usual form are taken many at a time where the CPU has the vectors for it
+ * (influx_usual.h). Of the others, a line that has no escape, quote or control character is taken
+ * in one pass over its structural bytes (parse_scan.h): each step looks only at the byte that ends
+ * a token. Whatever that pass does not expect is left to the complete decoder (influx_line.h),
+ * which alone decides what a bad line is and where it ends.
+ */
+#include "dataplane/protocol/common/scan.h"
+#include "dataplane/protocol/common/time.h"
+#include "dataplane/protocol/influx/frame.h"
+#include "dataplane/protocol/influx/usual.h"
+#include "dataplane/protocol/parse.h"
+
+#include "model/sample.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+static const struct weir_scan_set structural = {{',', '=', '"', '\\'}};
+
+struct run {
+    const struct weir_parse_context *context;
+    struct weir_packet *packet;
+    struct weir_parsed *out;
+    const uint8_t *data;
+    size_t size;
+    uint8_t end_byte; /* what the packet's end reads as: a newline where it ends a line */
+    struct weir_scan scan;
+};
+
+/* A line before it is known to be good. Its points lie behind those that are counted. */
+struct line {
+    size_t start;   /* of the record's text */
+    size_t key_end; /* of measurement and tags */
+    struct weir_hash128 key;
+    uint32_t fields;
+    uint32_t points;
+    uint32_t strings;
+    uint32_t rounded;
+    bool timed; /* has a timestamp; not kept by usual lines */
+};
+
+static inline uint8_t
+byte_at(const struct run *run, size_t at)
+{
+    return at < run->size ? run->data[at] : run->end_byte;
+}
+
+static inline void
+add_point(struct run *run, struct line *line, struct weir_slice name,
+    const struct weir_decimal *number)
+{
+    struct weir_hash128 field =
+        weir_hash_part(run->context->key, 1, name.data, name.size);
+    WEIR_DCHECK(run->out->point_count + line->points < WEIR_POINTS_MAX);
+    run->out->points[run->out->point_count + line->points++] = (struct weir_point){
+        .raw = weir_hash_join(line->key, field),
+        .value = number->value,
+        .exponent = number->exponent,
+        .kind = number->kind,
+        .field = (uint16_t)line->fields,
+        .record = run->out->record_count,
+    };
+}
+
+static void
+add_record(struct run *run, size_t start, size_t size, uint32_t points, uint8_t reason)
+{
+    struct weir_parsed *out = run->out;
+    out->records[out->record_count++] = (struct weir_record){
+        .text = run->data + start,
+        .size = (uint32_t)size,
+        .point_first = out->point_count,
+        .point_count = points,
+        .reason = reason,
+    };
+    out->point_count += points;
+    out->refused_count += reason != WEIR_REASON_NONE;
+}
+
+/* Counts a line that the grammar accepts, and judges its time. */
+static inline void
+accept_line(struct run *run, const struct line *line, size_t size, int64_t time_ms)
+{
+    struct weir_parsed *out = run->out;
+    uint8_t reason = weir_time_reason(run->context, time_ms);
+    uint32_t points = line->points;
+    if (line->strings > 0)
+        weir_parsed_reject(out, WEIR_REASON_unsupported_type, line->strings);
+    if (WEIR_UNLIKELY(points == 0)) {
+        reason = WEIR_REASON_no_sample_accepted;
+    } else if (WEIR_UNLIKELY(reason != WEIR_REASON_NONE)) {
+        weir_parsed_reject(out, reason, points);
+        points = 0;
+    } else {
+        out->integers_rounded += line->rounded;
+        for (uint32_t i = 0; i < points; i++)
+            out->points[out->point_count + i].time_ms = time_ms;
+    }
+    add_record(run, line->start, size, points, reason);
+}
+
+bool
+weir_influx_usual_value(const uint8_t *text, size_t size, uint32_t *rounded,
+    struct weir_decimal *out)
+{
+    uint8_t first = text[0], last = text[size - 1];
+    if (WEIR_UNLIKELY(last == 'i')) {
+        int64_t integer;
+        if (weir_int_read(text, size - 1, &integer) != WEIR_DECIMAL_OK)
+            return false;
+        *rounded += weir_decimal_from_int(integer, out);
+        return true;
+    }
+    if (WEIR_LIKELY((uint8_t)(first - '0') <= 9 || first == '-' || first == '.'))
+        return last != 'u' && weir_decimal_read(text, size, out) == WEIR_DECIMAL_OK;
+    return false;
+}
+
+/* Walks `measurement,key=value,...` from line->start to the space behind it. False where a byte
+ * stands where the usual line has none. */
+static inline bool
+walk_key(struct run *run, struct line *line)
+{
+    size_t at = weir_scan_next(&run->scan);
+    while (byte_at(run, at) == '=')
+        at = weir_scan_next(&run->scan);
+    if (at == line->start || run->data[line->start] == '#')
+        return false;
+    while (byte_at(run, at) == ',') {
+        size_t equals = weir_scan_next(&run->scan);
+        if (byte_at(run, equals) != '=' || equals == at + 1)
+            return false;
+        at = weir_scan_next(&run->scan);
+        if (at == equals + 1)
+            return false;
+    }
+    line->key_end = at;
+    return byte_at(run, at) == ' ';
+}
+
+/* Walks `name=value,...` from `at` on; *end is the byte behind the last one, a space or the
+ * line's end. */
+static inline bool
+walk_fields(struct run *run, struct line *line, size_t at, size_t *end)
+{
+    for (;; at = *end + 1) {
+        size_t equals = weir_scan_next(&run->scan);
+        if (byte_at(run, equals) != '=' || equals == at)
+            return false;
+        *end = weir_scan_next(&run->scan);
+        size_t value = equals + 1;
+        if (*end == value || *end - line->start > WEIR_LINE_MAX)
+            return false;
+        struct weir_decimal number;
+        if (!weir_influx_usual_value(run->data + value, *end - value, &line->rounded, &number))
+            return false;
+        add_point(run, line, (struct weir_slice){run->data + at, equals - at}, &number);
+        line->fields++;
+        if (byte_at(run, *end) != ',')
+            return true;
+    }
+}
+
+/* Takes one line from start on if it is a usual one, and returns the position behind it; 0 if it
+ * is not. */
+static inline size_t
+parse_usual_line(struct run *run, size_t start)
+{
+    struct line line = {.start = start};
+    if (!walk_key(run, &line))
+        return 0;
+    line.key = weir_hash_part(run->context->key, 0, run->data + start, line.key_end - start);
+    size_t end;
+    if (!walk_fields(run, &line, line.key_end + 1, &end))
+        return 0;
+    int64_t time_ms = run->packet->receive_ms;
+    if (WEIR_LIKELY(byte_at(run, end) == ' ')) {
+        size_t digits = end + 1;
+        int64_t time;
+        end = weir_scan_next(&run->scan);
+        if (weir_int_read(run->data + digits, end - digits, &time) != WEIR_DECIMAL_OK
+            || !weir_time_ms(time, run->packet->time_unit, &time_ms))
+            return 0;
+    }
+    if (byte_at(run, end) != '\n' || end - start > WEIR_LINE_MAX)
+        return 0;
+    accept_line(run, &line, end - start, time_ms);
+    return end + (end < run->size);
+}
+
+/* Reads the fields of a line into points. OK or what stopped it. */
+static enum weir_influx_result
+read_fields(struct run *run, struct weir_influx_decoder *decoder, struct line *line)
+{
+    struct weir_influx_field field;
+    enum weir_influx_result result;
+    for (; (result = weir_influx_field(decoder, &field)) == WEIR_INFLUX_OK; line->fields++) {
+        union weir_influx_value value;
+        struct weir_decimal number;
+        if (weir_influx_value(&field, &value) != WEIR_INFLUX_OK)
+            return WEIR_INFLUX_BAD;
+        switch ((enum weir_influx_kind)field.kind) {
+        case WEIR_INFLUX_FLOAT:
+            number = value.number;
+            break;
+        case WEIR_INFLUX_INT:
+            line->rounded += weir_decimal_from_int(value.integer, &number);
+            break;
+        case WEIR_INFLUX_UINT:
+            line->rounded += weir_decimal_from_uint(value.natural, &number);
+            break;
+        case WEIR_INFLUX_BOOL:
+            weir_decimal_from_int(value.truth, &number);
+            break;
+        case WEIR_INFLUX_STRING:
+            line->strings++;
+            continue;
+        }
+        add_point(run, line, field.key, &number);
+    }
+    return result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
+}
+
+/* Reads a record's parts in turn. OK or what stopped it. */
+static enum weir_influx_result
+read_record(struct run *run, struct weir_influx_decoder *decoder, struct line *line,
+    int64_t *time_ms)
+{
+    struct weir_slice name, value;
+    int64_t time;
+    enum weir_influx_result result = weir_influx_measurement(decoder, &name);
+    if (result != WEIR_INFLUX_OK)
+        return result;
+    line->key_end = decoder->at;
+    while ((result = weir_influx_tag(decoder, &name, &value)) == WEIR_INFLUX_OK)
+        line->key_end = decoder->at;
+    if (result != WEIR_INFLUX_END)
+        return result;
+    line->key = weir_hash_part(run->context->key, 0, run->data + line->start,
+        line->key_end - line->start);
+    result = read_fields(run, decoder, line);
+    if (result != WEIR_INFLUX_OK)
+        return result;
+    result = weir_influx_time(decoder, &time);
+    line->timed = result == WEIR_INFLUX_OK;
+    if (result == WEIR_INFLUX_OK && !weir_time_ms(time, run->packet->time_unit, time_ms))
+        return WEIR_INFLUX_BAD;
+    return result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
+}
+
+/* Size of start..end without the newline at its end. */
+static size_t
+text_size(const struct run *run, size_t start, size_t end)
+{
+    return end - start - (end > start && run->data[end - 1] == '\n');
+}
+
+/* The last line of a connection, without a newline, may be part of a longer one: it counts only
+ * with a timestamp, and whatever else is wrong with it is not what its sender wrote. */
+static bool
+cut_off(const struct run *run, const struct line *line, size_t end, uint8_t reason)
+{
+    return run->packet->final && run->packet->stream && end == run->size &&
+        run->data[end - 1] != '\n' && (reason != WEIR_REASON_NONE || !line->timed);
+}
+
+/* Takes the line at *at with the complete decoder. False where its end is not there yet. */
+static bool
+parse_any_line(struct run *run, size_t *at)
+{
+    size_t start = *at, end;
+    struct weir_influx_decoder decoder =
+        weir_influx_window(run->data, run->size, start, run->packet->final);
+    struct line line = {.start = start};
+    int64_t time_ms = run->packet->receive_ms;
+    uint8_t reason;
+    enum weir_influx_result begun = weir_influx_begin(&decoder), result = begun;
+    if (begun == WEIR_INFLUX_OK) {
+        line.start = decoder.at;
+        result = read_record(run, &decoder, &line, &time_ms);
+    }
+    if (!weir_influx_end(&decoder, result, run->size, start, &end, &reason))
+        return false;
+    *at = end;
+    if (reason == WEIR_REASON_line_too_long) {
+        add_record(run, start, WEIR_LINE_MAX, 0, reason);
+        run->packet->skip_line = run->data[end - 1] != '\n' && !run->packet->final;
+        return true;
+    }
+    if (begun != WEIR_INFLUX_OK)
+        return true;
+    if (cut_off(run, &line, end, reason))
+        reason = WEIR_REASON_cut_line;
+    size_t size = text_size(run, line.start, end);
+    size -= size > 0 && run->data[line.start + size - 1] == '\r';
+    if (reason != WEIR_REASON_NONE)
+        add_record(run, line.start, size, 0, reason);
+    else
+        accept_line(run, &line, size, time_ms);
+    return true;
+}
+
+/* Moves behind the rest of a line that was refused before. */
+static size_t
+skip_line(struct weir_packet *packet, size_t at)
+{
+    const uint8_t *newline = memchr(packet->data + at, '\n', packet->size - at);
+    packet->skip_line = newline == NULL && !packet->final;
+    return newline == NULL ? packet->size : (size_t)(newline + 1 - packet->data);
+}
+
+const struct weir_influx_path weir_influx_paths[] = {
+#if defined(__x86_64__)
+    {"avx512", weir_influx_usual_avx512},
+    {"avx2_vpclmul", weir_influx_usual_avx2_vpclmul},
+    {"avx2", weir_influx_usual_avx2},
+#endif
+    {"scalar", NULL},
+};
+#define PATH_COUNT (sizeof weir_influx_paths / sizeof weir_influx_paths[0])
+
+size_t
+weir_influx_path_count(void)
+{
+    return PATH_COUNT;
+}
+
+bool
+weir_influx_path_supported(size_t path)
+{
+#if defined(__x86_64__)
+    bool bits = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
+        && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx2");
+    bool wide_products = bits && __builtin_cpu_supports("vpclmulqdq");
+    if (path == 0)
+        return wide_products && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vbmi");
+    if (path == 1)
+        return wide_products;
+    if (path == 2)
+        return bits;
+#endif
+    return path == PATH_COUNT - 1;
+}
+
+/* Index of the path in use, plus one; 0 before the first call. Relaxed on both sides: every
+ * path gives the same results. */
+static _Atomic size_t path_in_use;
+
+size_t
+weir_influx_path(void)
+{
+    size_t path = atomic_load_explicit(&path_in_use, memory_order_relaxed);
+    if (WEIR_LIKELY(path > 0))
+        return path - 1;
+    while (!weir_influx_path_supported(path))
+        path++;
+    weir_influx_path_choose(path);
+    return path;
+}
+
+void
+weir_influx_path_choose(size_t path)
+{
+    WEIR_ASSERT(path < PATH_COUNT && weir_influx_path_supported(path));
+    atomic_store_explicit(&path_in_use, path + 1, memory_order_relaxed);
+}
+
+static inline bool
+has_room(const struct weir_parsed *out)
+{
+    return out->record_count < WEIR_RECORDS_MAX && out->point_count < WEIR_POINTS_TARGET;
+}
+
+/* Takes lines one by one. */
+static size_t
+parse_lines(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+    struct weir_parsed *out)
+{
+    struct run run = {
+        .context = context,
+        .packet = packet,
+        .out = out,
+        .data = packet->data,
+        .size = packet->size,
+        .end_byte = packet->final && !packet->stream ? '\n' : 0,
+    };
+    weir_scan_init(&run.scan, &structural, run.data, run.size);
+    weir_scan_seek(&run.scan, at);
+    while (at < run.size && has_room(out)) {
+        size_t behind = parse_usual_line(&run, at);
+        if (WEIR_LIKELY(behind != 0)) {
+            at = behind;
+            continue;
+        }
+        if (!parse_any_line(&run, &at))
+            break;
+        weir_scan_seek(&run.scan, at);
+    }
+    return at;
+}
+
+size_t
+weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+    struct weir_parsed *out)
+{
+    weir_influx_usual_fn *usual = weir_influx_paths[weir_influx_path()].usual;
+    if (WEIR_UNLIKELY(packet->skip_line))
+        at = skip_line(packet, at);
+    if (usual != NULL)
+        at = usual(context, packet, at, out);
+    if (WEIR_LIKELY(at == packet->size) || !has_room(out))
+        return at;
+    return parse_lines(context, packet, at, out);
+}

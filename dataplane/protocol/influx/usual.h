@@ -1,0 +1,55 @@
+/* influx_usual: usual lines of Influx line protocol, many at a time, by vectors.
+ *
+ * A usual line is  measurement,key=value,... name=number,... time\n  in printable ASCII without
+ * quote, backslash or doubled separator. Most of its grammar is one rule about bits. Of the
+ * separators between the lines' tokens, counted from a line's start,
+ *
+ *   m , k = v , k = v _ f = 1 , g = 2 _ 17 \n      (_ a space)
+ *     1   2   3   4   5   6   7   8   9    10
+ *
+ * a comma or space always has an odd number, an equals sign or newline an even one, and a line's
+ * count is even, so that the next line starts over. A prefix sum modulo 2 over the block's
+ * separators (one carry-less multiplication) therefore finds what breaks the pattern. What is
+ * left is that no two separators touch, and that a line has just two spaces.
+ *
+ * A line that is anything else is left to the parser's other paths, which take all lines.
+ *
+ * Threads: any; no state
+ * Limits:  a line that does not fit WEIR_USUAL_WINDOW bytes is not usual
+ */
+#ifndef WEIR_DATAPLANE_PROTOCOL_INFLUX_USUAL_H
+#define WEIR_DATAPLANE_PROTOCOL_INFLUX_USUAL_H
+
+#include "dataplane/protocol/common/decimal.h"
+#include "dataplane/protocol/parse.h"
+
+#define WEIR_USUAL_WINDOW 4096
+
+/* Adds the usual lines from `at` on to out, up to its targets. Returns the position behind the
+ * last one taken: that of the first line which is not usual or not complete. */
+typedef size_t weir_influx_usual_fn(const struct weir_parse_context *context,
+    const struct weir_packet *packet, size_t at, struct weir_parsed *out);
+
+weir_influx_usual_fn weir_influx_usual_avx512; /* AVX-512 BW, VL, VBMI; VPCLMULQDQ; BMI2 */
+weir_influx_usual_fn weir_influx_usual_avx2_vpclmul; /* AVX2; VPCLMULQDQ; BMI1, BMI2 */
+weir_influx_usual_fn weir_influx_usual_avx2;   /* AVX2; PCLMULQDQ; BMI1, BMI2 */
+
+struct weir_influx_path {
+    const char *name;
+    weir_influx_usual_fn *usual; /* NULL: every line is taken by the other paths */
+};
+
+/* Paths compiled in, best first; the last is the portable one. */
+extern const struct weir_influx_path weir_influx_paths[];
+size_t weir_influx_path_count(void);
+bool weir_influx_path_supported(size_t path);
+/* Index of the path in use: the best supported one, unless a test has chosen another. */
+size_t weir_influx_path(void);
+void weir_influx_path_choose(size_t path);
+
+/* A number or truth value without escape or quote, in any spelling that is decimal; false for
+ * what the complete decoder judges. *rounded grows by one for an integer past 2^53. */
+bool weir_influx_usual_value(const uint8_t *text, size_t size, uint32_t *rounded,
+    struct weir_decimal *out);
+
+#endif

@@ -1,0 +1,517 @@
+/* The weir protocol; docs/format/wire.md is the rule book. */
+#include "dataplane/protocol/weir/parse.h"
+
+#include "base/crc.h"
+#include "dataplane/protocol/common/time.h"
+#include "dataplane/protocol/weir/group_append.h"
+
+#include <limits.h>
+
+#define CRC_FIRST_PART offsetof(struct weir_wire_header, crc)
+
+/* Of a group: 13 lines are those of 100 series, more would push each other out. */
+#define PREFETCH_NUMBERS 128
+
+struct run {
+    const struct weir_parse_context *context;
+    struct weir_packet *packet;
+    struct weir_parsed *out;
+    const uint8_t *data; /* of the wire packet */
+    struct weir_wire_header header;
+    struct weir_channel *known; /* of the header; NULL where it is none yet */
+    /* Series numbers of the next group, where they were looked up ahead of it; NULL: they were not,
+     * or not all are there. */
+    const uint64_t *fetched;
+    bool has_definitions;
+    bool has_groups;
+    bool has_heartbeat;
+};
+
+static inline int64_t
+load64(const uint8_t *at)
+{
+    int64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static size_t
+align_up(size_t bytes)
+{
+    return (bytes + WEIR_WIRE_ALIGN - 1) & ~(size_t)(WEIR_WIRE_ALIGN - 1);
+}
+
+static bool
+is_group(const struct weir_wire_record *record)
+{
+    return record->type == WEIR_WIRE_GROUP || record->type == WEIR_WIRE_GROUP_OFFSETS;
+}
+
+static uint32_t
+samples_of(const struct weir_wire_record *record)
+{
+    return is_group(record) ? record->count : 0;
+}
+
+/* What the header alone tells. */
+static bool
+header_valid(const struct weir_wire_header *header)
+{
+    return header->magic == WEIR_WIRE_MAGIC && header->version == WEIR_WIRE_VERSION &&
+        (header->flags & ~WEIR_WIRE_UNNUMBERED) == 0 && header->length >= sizeof *header &&
+        header->length <= WEIR_WIRE_PACKET_MAX && header->record_count >= 1 &&
+        header->record_count <= WEIR_WIRE_RECORDS_MAX && header->epoch != 0 &&
+        header->key_id == 0 && (header->sequence != 0 || header->flags != 0);
+}
+
+size_t
+weir_wire_packet_bytes(const uint8_t *data, size_t size)
+{
+    struct weir_wire_header header;
+    if (size < sizeof header)
+        return 0;
+    memcpy(&header, data, sizeof header);
+    return header_valid(&header) ? header.length : 0;
+}
+
+uint32_t
+weir_wire_samples_bound(const struct weir_packet *packet, size_t at)
+{
+    size_t left = packet->size - at;
+    size_t bytes = weir_wire_packet_bytes(packet->data + at, left);
+    return (uint32_t)((bytes < left ? bytes : left) / sizeof(double));
+}
+
+static bool
+checksum_right(const uint8_t *data, const struct weir_wire_header *header)
+{
+    uint32_t crc = weir_crc32c(0, data, CRC_FIRST_PART);
+    return weir_crc32c(crc, data + sizeof *header, header->length - sizeof *header) ==
+        header->crc;
+}
+
+/* A list of labels that ends where it says. */
+static bool
+labels_whole(const uint8_t *list, size_t size)
+{
+    size_t at = 0;
+    while (size - at >= 2 * sizeof(uint16_t)) {
+        uint16_t sizes[2];
+        memcpy(sizes, list + at, sizeof sizes);
+        size_t bytes = sizeof sizes + sizes[0] + sizes[1];
+        if (bytes > size - at)
+            return false;
+        at += bytes;
+    }
+    return at == size;
+}
+
+static bool
+definition_valid(const uint8_t *data, const struct weir_wire_record *record)
+{
+    if (record->count == 0 || record->total > WEIR_WIRE_TEMPLATE_SERIES_MAX ||
+        (uint32_t)record->first + record->count > record->total)
+        return false;
+    size_t at = sizeof *record;
+    for (uint32_t i = 0; i <= record->count; i++) {
+        const uint8_t *list;
+        size_t size;
+        if (!weir_wire_next_list(data, record->length, &at, &list, &size) ||
+            !labels_whole(list, size))
+            return false;
+    }
+    return at == record->length;
+}
+
+static bool
+record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record *record)
+{
+    switch (record->type) {
+    case WEIR_WIRE_GROUP:
+        run->has_groups = true;
+        return record->count > 0 && record->flags == 0 &&
+            record->length == WEIR_WIRE_GROUP_HEAD + record->count * 8u;
+    case WEIR_WIRE_GROUP_OFFSETS:
+        run->has_groups = true;
+        return record->count > 0 && record->flags == 0 &&
+            record->length == WEIR_WIRE_GROUP_HEAD + record->count * 12u;
+    case WEIR_WIRE_DEFINITION:
+        run->has_definitions = true;
+        return record->flags == 0 && run->header.flags == WEIR_WIRE_UNNUMBERED &&
+            definition_valid(data, record);
+    case WEIR_WIRE_HEARTBEAT:
+        run->has_heartbeat = true;
+        return (record->flags & ~WEIR_WIRE_BYE) == 0 &&
+            record->length == WEIR_WIRE_HEARTBEAT_BYTES &&
+            run->header.flags == WEIR_WIRE_UNNUMBERED;
+    default:
+        return false;
+    }
+}
+
+/* All records lie inside the packet, are whole, and are of one kind. Groups have a number, and they
+ * alone: an acknowledgement speaks of samples, which lie in the frame that marks their number.
+ * What a definition brings is logged later, by the registrar. */
+static bool
+layout_valid(struct run *run)
+{
+    size_t at = sizeof run->header;
+    size_t length = run->header.length;
+    for (uint32_t i = 0; i < run->header.record_count; i++) {
+        at = align_up(at);
+        if (at > length || length - at < sizeof(struct weir_wire_record))
+            return false;
+        struct weir_wire_record record = weir_wire_load_record(run->data + at);
+        if (record.length < sizeof record || record.length > length - at ||
+            !record_valid(run, run->data + at, &record))
+            return false;
+        at += record.length;
+    }
+    return at == length &&
+        run->has_groups + run->has_definitions + run->has_heartbeat == 1 &&
+        !(run->has_groups && run->header.flags == WEIR_WIRE_UNNUMBERED);
+}
+
+static void
+add_record(struct run *run, const uint8_t *text, uint32_t size, uint32_t samples, uint8_t reason)
+{
+    struct weir_parsed *out = run->out;
+    if (reason != WEIR_REASON_NONE)
+        weir_parsed_reject(out, reason, samples);
+    out->records[out->record_count++] = (struct weir_record){.text = text,
+        .size = size,
+        .point_count = samples,
+        .reason = reason};
+}
+
+/* Each record of the packet, by one reason. */
+static void
+refuse_all(struct run *run, uint8_t reason)
+{
+    size_t at = sizeof run->header;
+    for (uint32_t i = 0; i < run->header.record_count; i++) {
+        at = align_up(at);
+        struct weir_wire_record record = weir_wire_load_record(run->data + at);
+        run->out->runs[run->out->record_count].channel = NULL;
+        run->out->runs[run->out->record_count].sender = run->header.sender;
+        add_record(run, run->data + at, record.length, samples_of(&record), reason);
+        at += record.length;
+    }
+}
+
+/* The group's time, and the rule for the times of all its samples. */
+static uint8_t
+group_time(const struct run *run, struct weir_run *group, int64_t offset)
+{
+    int64_t time_ms, first, last;
+    if (__builtin_add_overflow(run->header.base_time_ms, offset, &time_ms))
+        return offset < 0 ? WEIR_REASON_time_past : WEIR_REASON_time_future;
+    group->time_ms = first = last = time_ms;
+    bool beyond = false;
+    if (group->offsets != NULL) {
+        int32_t least, most;
+        weir_offsets_extent(group->offsets, group->count, &least, &most);
+        if (__builtin_add_overflow(time_ms, least, &first))
+            return least < 0 ? WEIR_REASON_time_past : WEIR_REASON_time_future;
+        beyond = __builtin_add_overflow(time_ms, most, &last);
+    }
+    uint8_t reason = weir_time_reason(run->context, first);
+    if (reason != WEIR_REASON_NONE)
+        return reason;
+    return beyond ? WEIR_REASON_time_future : weir_time_reason(run->context, last);
+}
+
+/* Copies numbers that do not lie together to the scratch of definitions, which a packet of groups
+ * has none of. */
+static const uint64_t *
+gather(const struct run *run, const struct weir_template *template, uint32_t first, uint32_t count)
+{
+    struct weir_definitions *scratch = run->context->definitions;
+    uint64_t *numbers = (uint64_t *)(void *)(scratch->list + scratch->used);
+    for (uint32_t i = 0; i < count; i++)
+        numbers[i] = weir_template_number(run->context->senders, template, first + i);
+    scratch->used += count * (uint32_t)sizeof *numbers;
+    return numbers;
+}
+_Static_assert(WEIR_WIRE_PACKET_MAX < WEIR_DEFINITION_LIST_BYTES,
+    "a number takes no more than its value");
+
+/* The group's template, or NULL where it is not known with this content. */
+static const struct weir_template *
+template_of(const struct run *run, const struct weir_channel *channel,
+    const struct weir_wire_record *record)
+{
+    const struct weir_template *template =
+        weir_channel_template(run->context->senders, channel, record->template_id);
+    bool same = template != NULL && template->hash == record->template_hash &&
+        (uint32_t)record->first + record->count <= template->total;
+    return same ? template : NULL;
+}
+
+/* The numbers of a group's series, or NULL where one is not known. */
+static const uint64_t *
+numbers_of(const struct run *run, const struct weir_channel *channel,
+    const struct weir_wire_record *record)
+{
+    const struct weir_template *template = template_of(run, channel, record);
+    if (template == NULL)
+        return NULL;
+    const uint64_t *numbers =
+        weir_template_run(run->context->senders, template, record->first, record->count);
+    if (WEIR_UNLIKELY(numbers == NULL))
+        numbers = gather(run, template, record->first, record->count);
+    if (WEIR_LIKELY(template->unknown == 0))
+        return numbers;
+    bool known = true;
+    for (uint32_t i = 0; i < record->count; i++)
+        known &= numbers[i] != WEIR_SERIES_UNKNOWN;
+    return known ? numbers : NULL;
+}
+
+static void
+take_group(struct run *run, struct weir_channel *channel, const uint8_t *data,
+    const struct weir_wire_record *record)
+{
+    struct weir_run *group = &run->out->runs[run->out->record_count];
+    const uint64_t *numbers = run->fetched;
+    run->fetched = NULL;
+    if (numbers == NULL)
+        numbers = numbers_of(run, channel, record);
+    uint8_t reason = WEIR_REASON_no_template;
+    if (numbers != NULL) {
+        *group = (struct weir_run){.kind = WEIR_RUN_GROUP,
+            .numbers = numbers,
+            .values = data + WEIR_WIRE_GROUP_HEAD,
+            .count = record->count};
+        if (record->type == WEIR_WIRE_GROUP_OFFSETS)
+            group->offsets = group->values + record->count * sizeof(double);
+        reason = group_time(run, group, load64(data + sizeof *record));
+        channel->delivered |= reason == WEIR_REASON_NONE;
+    }
+    add_record(run, data, record->length, record->count, reason);
+}
+
+static void
+take_definition(struct run *run, struct weir_channel *channel, const uint8_t *data,
+    const struct weir_wire_record *record)
+{
+    struct weir_run *definition = &run->out->runs[run->out->record_count];
+    uint8_t reason = WEIR_REASON_NONE;
+    *definition = (struct weir_run){.count = record->count,
+        .channel = channel,
+        .sequence = run->header.sequence};
+    const struct weir_peer *peer = &run->packet->peer;
+    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&run->context->trusted, peer);
+    struct weir_owner source = weir_owner_source(peer);
+    weir_definition_apply(run->context, channel, data, counted ? &source : NULL, definition,
+        &reason);
+    add_record(run, data, record->length, 0, reason);
+}
+
+static void
+take_records(struct run *run, struct weir_channel *channel)
+{
+    size_t at = sizeof run->header;
+    for (uint32_t i = 0; i < run->header.record_count; i++) {
+        at = align_up(at);
+        const uint8_t *data = run->data + at;
+        struct weir_wire_record record = weir_wire_load_record(data);
+        if (is_group(&record)) {
+            take_group(run, channel, data, &record);
+        } else if (record.type == WEIR_WIRE_DEFINITION) {
+            take_definition(run, channel, data, &record);
+        } else {
+            uint64_t last = (uint64_t)load64(data + sizeof record);
+            if (weir_channel_told(channel, last, record.flags == WEIR_WIRE_BYE,
+                    &run->out->sequence_gaps)) {
+                weir_senders_jumped(run->context->senders, channel);
+                run->out->sequence_jumps++;
+            }
+            run->out->runs[run->out->record_count] = (struct weir_run){.kind = WEIR_RUN_EMPTY};
+            add_record(run, data, record.length, 0, WEIR_REASON_NONE);
+        }
+        at += record.length;
+    }
+}
+
+/* Enters the packet's number. WEIR_REASON_NONE where its records count. */
+static uint8_t
+number_packet(struct run *run, struct weir_channel *channel)
+{
+    struct weir_parsed *out = run->out;
+    if (run->header.flags == WEIR_WIRE_UNNUMBERED)
+        return WEIR_REASON_NONE;
+    switch (weir_channel_meet(channel, run->header.sequence, &out->sequence_gaps)) {
+    case WEIR_SEQUENCE_NEW:
+        return WEIR_REASON_NONE;
+    case WEIR_SEQUENCE_JUMP:
+        weir_senders_jumped(run->context->senders, channel);
+        out->sequence_jumps++;
+        return WEIR_REASON_NONE;
+    case WEIR_SEQUENCE_LATE:
+        out->sequence_reorderings++;
+        return WEIR_REASON_NONE;
+    case WEIR_SEQUENCE_DUPLICATE:
+        out->sequence_duplicates++;
+        return WEIR_REASON_duplicate;
+    case WEIR_SEQUENCE_OLD:
+        break;
+    }
+    return WEIR_REASON_number_passed;
+}
+
+/* An epoch is a time, for most senders that of their start: it may lie ahead of the clock as far as
+ * a sample may. */
+static bool
+epoch_ahead(const struct run *run, uint32_t epoch)
+{
+    return (int64_t)epoch * 1000 > run->context->time_max_ms;
+}
+
+/* A channel for a packet of one that is not known; NULL with *reason where it gets no place. */
+static struct weir_channel *
+admit(struct run *run, uint8_t *reason)
+{
+    const struct weir_parse_context *context = run->context;
+    const struct weir_peer *peer = &run->packet->peer;
+    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&context->trusted, peer);
+    struct weir_owner source = weir_owner_source(peer);
+    return weir_senders_admit(context->senders, &run->header, counted ? &source : NULL,
+        &run->out->sequence_gaps, reason);
+}
+
+/* The packet's channel, in the packet's epoch; NULL with *reason where it is refused. */
+static struct weir_channel *
+enter_channel(struct run *run, struct weir_channel *channel, uint8_t *reason)
+{
+    const struct weir_parse_context *context = run->context;
+    const struct weir_wire_header *header = &run->header;
+    if (WEIR_UNLIKELY(epoch_ahead(run, header->epoch))) {
+        *reason = WEIR_REASON_epoch_ahead;
+        run->packet->refused_status = WEIR_WIRE_EPOCH_AHEAD;
+        run->packet->refused_epoch = header->epoch;
+        run->packet->refused_channel = header->channel;
+        return NULL;
+    }
+    if (WEIR_UNLIKELY(channel == NULL))
+        channel = admit(run, reason);
+    if (WEIR_UNLIKELY(channel == NULL))
+        return NULL;
+    /* one of a clock that was wrong, or that an earlier program took, counts no more */
+    if (header->epoch < channel->epoch &&
+        !(epoch_ahead(run, channel->epoch) &&
+            weir_channel_heal(context->senders, channel, header->epoch))) {
+        *reason = WEIR_REASON_old_epoch;
+        run->packet->refused_status = WEIR_WIRE_OLD_EPOCH;
+        run->packet->refused_epoch = channel->epoch;
+        run->packet->refused_channel = header->channel;
+        return NULL;
+    }
+    if (header->epoch > channel->epoch)
+        weir_channel_restart(context->senders, channel, header->epoch);
+    return channel;
+}
+
+/* A channel that sends nothing but heartbeats leaves no trace in the log. */
+static bool
+is_worth_a_mark(const struct run *run, const struct weir_channel *channel)
+{
+    return channel->delivered || channel->template_count > 0 || run->has_groups;
+}
+
+/* Looks up the numbers of the first group's series, which lie apart from their template, and
+ * fetches them while the packet is entered by its number. */
+static void
+fetch_numbers(struct run *run, const struct weir_channel *channel)
+{
+    struct weir_wire_record record = weir_wire_load_record(run->data + sizeof run->header);
+    const struct weir_template *template = template_of(run, channel, &record);
+    if (template == NULL)
+        return;
+    const uint64_t *numbers =
+        weir_template_run(run->context->senders, template, record.first, record.count);
+    if (numbers == NULL)
+        return;
+    const uint64_t *end =
+        numbers + (record.count < PREFETCH_NUMBERS ? record.count : PREFETCH_NUMBERS);
+    for (const uint64_t *at = numbers; at < end; at += WEIR_CACHE_LINE / sizeof *at)
+        __builtin_prefetch(at);
+    if (WEIR_LIKELY(template->unknown == 0))
+        run->fetched = numbers;
+}
+
+/* False where the packet has to wait for the registrar; nothing has changed then. */
+static bool
+take_packet(struct run *run)
+{
+    const struct weir_parse_context *context = run->context;
+    const struct weir_wire_header *header = &run->header;
+    struct weir_channel *channel = run->known;
+    /* what the channel has of another epoch does not concern this packet */
+    if (channel != NULL && run->has_groups && header->epoch == channel->epoch) {
+        if (channel->pending > 0 && context->refusal == WEIR_REASON_NONE) {
+            run->out->waits = true;
+            return false;
+        }
+        fetch_numbers(run, channel);
+    }
+    uint8_t reason = context->refusal;
+    if (reason == WEIR_REASON_NONE)
+        channel = enter_channel(run, channel, &reason);
+    if (reason != WEIR_REASON_NONE) {
+        refuse_all(run, reason);
+        return true;
+    }
+    reason = number_packet(run, channel);
+    if (reason != WEIR_REASON_NONE)
+        refuse_all(run, reason);
+    else
+        take_records(run, channel);
+    if (WEIR_LIKELY(is_worth_a_mark(run, channel)))
+        weir_senders_dirty(context->senders, channel);
+    else
+        weir_senders_seen(context->senders, channel);
+    run->packet->ack_epoch = channel->epoch;
+    run->packet->ack_channel = channel->channel;
+    run->packet->ack_sequence = weir_channel_complete(channel);
+    return true;
+}
+
+/* What cannot be followed ends its packet: a datagram's rest is nothing, a stream's unknowable. */
+static size_t
+refuse_rest(struct run *run, size_t at)
+{
+    /* without senders: a queue of a device that is another worker's than the weir listeners */
+    bool here = run->context->senders != NULL;
+    run->packet->broken = true;
+    add_record(run, run->packet->data + at, (uint32_t)(run->packet->size - at), 0,
+        here ? WEIR_REASON_bad_packet : WEIR_REASON_no_listener);
+    return run->packet->size;
+}
+
+size_t
+weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
+    struct weir_parsed *out)
+{
+    struct run run = {
+        .context = context, .packet = packet, .out = out, .data = packet->data + at};
+    size_t left = packet->size - at;
+    if (left == 0)
+        return at;
+    if (context->senders == NULL)
+        return refuse_rest(&run, at);
+    context->definitions->used = 0;
+    if (left < sizeof run.header)
+        return packet->final ? refuse_rest(&run, at) : at;
+    memcpy(&run.header, run.data, sizeof run.header);
+    if (!header_valid(&run.header))
+        return refuse_rest(&run, at);
+    if (run.header.length > left)
+        return packet->final ? refuse_rest(&run, at) : at;
+    run.known = weir_senders_find(context->senders, run.header.sender, run.header.channel);
+    if (run.known != NULL)
+        weir_channel_prefetch(context->senders, run.known);
+    if (!checksum_right(run.data, &run.header) || !layout_valid(&run))
+        return refuse_rest(&run, at);
+    return take_packet(&run) ? at + run.header.length : at;
+}
