@@ -5,7 +5,7 @@
 #include "app/bench_veth.h"
 #include "app/commands.h"
 #include "app/options.h"
-#include "storage/log.h"
+#include "storage/log/log.h"
 
 #include <string.h>
 

@@ -10,10 +10,10 @@
 #include "base/replace.h"
 #include "config/config.h"
 #include "model/shared.h"
-#include "storage/checkpoint.h"
-#include "storage/log.h"
+#include "storage/log/checkpoint.h"
+#include "storage/log/log.h"
+#include "storage/log/segment.h"
 #include "storage/reader.h"
-#include "storage/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -506,7 +506,7 @@ weir_bench_target_ahead(const struct weir_bench_target *target)
 uint64_t
 weir_bench_target_first(const struct weir_bench_target *target)
 {
-    /* acquire pairs with the release in follow_release (storage/writer.c): what is read of the
+    /* acquire pairs with the release in follow_release (storage/log/writer.c): what is read of the
      * ledger and the log afterwards is no older */
     return atomic_load_explicit(&target->shared->log_first_offset, memory_order_acquire);
 }

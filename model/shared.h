@@ -2,7 +2,7 @@
  *
  * Owns:    a memfd the supervisor makes and its children inherit as WEIR_SHARED_FD
  * Threads: the dataplane writes, everyone reads; fields say who
- * Memory:  struct weir_shared, then the frame ring (storage/frame_ring.h), page aligned
+ * Memory:  struct weir_shared, then the frame ring (storage/frame/ring.h), page aligned
  *
  * Life: the dataplane, at start, sets epoch to 0, punches the pages out (they read as zero, a
  * reader's mapping stays valid), rebuilds, and sets epoch to a number greater than any before. A

@@ -1,8 +1,8 @@
 /* Frames from a hostile disk. The first byte chooses: a block alone, compared with its twin, or a
  * whole frame whose checksums are made right first, so that what lies behind them is reached. */
 #include "model/labels.h"
-#include "storage/frame.h"
-#include "storage/frame_crc.h"
+#include "storage/frame/crc.h"
+#include "storage/frame/frame.h"
 #include "tests/fuzz/twin_block.h"
 
 #include <stdlib.h>

@@ -3,11 +3,11 @@
  * first, then checkpoint, definitions, segments), 8 bits of how many bytes, 8 bits of value.
  * After each the damaged log must open, or be refused with a reason; one that opened takes a frame
  * and opens again with exactly that frame more. */
-#include "storage/checkpoint.h"
-#include "storage/checkpointer.h"
-#include "storage/epoch.h"
-#include "storage/io_backend.h"
-#include "storage/log.h"
+#include "storage/io/backend.h"
+#include "storage/log/checkpoint.h"
+#include "storage/log/checkpointer.h"
+#include "storage/log/epoch.h"
+#include "storage/log/log.h"
 
 #include "base/event.h"
 #include "model/labels.h"

@@ -1,6 +1,6 @@
 #include "tests/fuzz/twin_block.h"
 
-#include "storage/frame_block.h"
+#include "storage/frame/block.h"
 
 #include <stdlib.h>
 

@@ -1,10 +1,10 @@
 /* twin_block: a slow, obvious decoder of frame blocks (docs/format/frame.md), and the comparison of
- * storage/frame_block_decode.c with it.
+ * storage/frame/block_decode.c with it.
  */
 #ifndef WEIR_TESTS_FUZZ_TWIN_BLOCK_H
 #define WEIR_TESTS_FUZZ_TWIN_BLOCK_H
 
-#include "storage/frame.h"
+#include "storage/frame/frame.h"
 
 /* Decodes; fills the entry that such a block has in an index. False where these bytes are none. */
 bool twin_block_decode(const uint8_t *block, size_t bytes, struct weir_frame_block *entry,

@@ -1,4 +1,4 @@
-/* storage/frame_ring.c: the log writer lays frames into the byte ring and publishes them; a reader
+/* storage/frame/ring.c: the log writer lays frames into the byte ring and publishes them; a reader
  * copies a descriptor and then the frame, while both may be overwritten. What it is given is that
  * frame's, whole; the writer is never given bytes of a frame that is not published.
  *

@@ -1,4 +1,4 @@
-/* storage/frame_ring.c: weir_frame_ring_wait against weir_frame_ring_publish. A reader that sleeps
+/* storage/frame/ring.c: weir_frame_ring_wait against weir_frame_ring_publish. A reader that sleeps
  * is woken by what it has not seen: none of two sleeps for ever (the time limit is left out). */
 #define FRAMES 2
 #define READERS 2

@@ -1,8 +1,8 @@
 /* One writer that overwrites as fast as it can, two readers that copy frames by their descriptors:
  * every copy the ring vouches for is whole. */
 #include "base/crc.h"
-#include "storage/frame.h"
-#include "storage/frame_ring.h"
+#include "storage/frame/frame.h"
+#include "storage/frame/ring.h"
 
 #include <pthread.h>
 #include <setjmp.h>

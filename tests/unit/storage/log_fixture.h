@@ -9,8 +9,8 @@
 
 #include "model/labels.h"
 #include "model/shared.h"
-#include "storage/io_backend.h"
-#include "storage/log.h"
+#include "storage/io/backend.h"
+#include "storage/log/log.h"
 #include "tests/unit/storage/temp_dir.h"
 
 #include <errno.h>

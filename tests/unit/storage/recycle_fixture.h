@@ -6,8 +6,8 @@
 #ifndef WEIR_TESTS_UNIT_STORAGE_RECYCLE_FIXTURE_H
 #define WEIR_TESTS_UNIT_STORAGE_RECYCLE_FIXTURE_H
 
-#include "storage/checkpoint.h"
-#include "storage/checkpointer.h"
+#include "storage/log/checkpoint.h"
+#include "storage/log/checkpointer.h"
 #include "storage/reader.h"
 #include "tests/unit/storage/log_fixture.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "storage/epoch_keeper.h"
+#include "storage/log/epoch_keeper.h"
 #include "tests/unit/storage/log_fixture.h"
 
 #include <sys/stat.h>

@@ -5,8 +5,8 @@
 #include <cmocka.h>
 
 #include "model/labels.h"
-#include "storage/frame.h"
-#include "storage/frame_crc.h"
+#include "storage/frame/crc.h"
+#include "storage/frame/frame.h"
 #include "tests/fuzz/twin_block.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The paths of the gather give what the portable one gives. */
-#include "storage/frame_block_gather.h"
+#include "storage/frame/block_gather.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

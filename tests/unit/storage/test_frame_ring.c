@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "storage/frame.h"
-#include "storage/frame_ring.h"
+#include "storage/frame/frame.h"
+#include "storage/frame/ring.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "storage/frame_sort.h"
+#include "storage/frame/sort.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

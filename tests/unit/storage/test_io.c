@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "storage/io_backend.h"
+#include "storage/io/backend.h"
 #include "tests/unit/storage/temp_dir.h"
 
 #include <errno.h>

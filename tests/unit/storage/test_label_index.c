@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "model/labels.h"
-#include "storage/label_index.h"
+#include "storage/read/label_index.h"
 #include "tests/unit/faults/alloc.h"
 
 #include <stdio.h>

@@ -8,9 +8,9 @@
 
 #include "model/marks/marks.h"
 #include "model/shared.h"
-#include "storage/definitions.h"
-#include "storage/epoch.h"
-#include "storage/frame_crc.h"
+#include "storage/frame/crc.h"
+#include "storage/log/definitions.h"
+#include "storage/log/epoch.h"
 #include "tests/unit/storage/recycle_fixture.h"
 
 #include <stdlib.h>

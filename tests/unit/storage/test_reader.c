@@ -5,9 +5,9 @@
 #include <cmocka.h>
 
 #include "model/shared.h"
-#include "storage/frame.h"
-#include "storage/frame_ring.h"
-#include "storage/log.h"
+#include "storage/frame/frame.h"
+#include "storage/frame/ring.h"
+#include "storage/log/log.h"
 #include "storage/reader.h"
 #include "tests/unit/storage/temp_dir.h"
 

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "base/crc.h"
-#include "storage/epoch.h"
+#include "storage/log/epoch.h"
 #include "tests/unit/storage/log_fixture.h"
 
 #include <malloc.h>

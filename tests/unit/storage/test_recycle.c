@@ -6,11 +6,11 @@
 
 #include "base/clock.h"
 #include "model/marks/marks.h"
-#include "storage/checkpoint.h"
-#include "storage/checkpointer.h"
-#include "storage/definitions.h"
+#include "storage/log/checkpoint.h"
+#include "storage/log/checkpointer.h"
+#include "storage/log/definitions.h"
+#include "storage/log/segment.h"
 #include "storage/reader.h"
-#include "storage/segment.h"
 #include "tests/unit/storage/log_fixture.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "storage/segment_reader.h"
+#include "storage/log/segment_reader.h"
 #include "tests/unit/storage/recycle_fixture.h"
 
 #define CAPACITY 6

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "storage/writer.h"
+#include "storage/log/writer.h"
 #include "tests/unit/storage/log_fixture.h"
 
 #include "base/clock.h"

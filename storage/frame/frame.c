@@ -1,0 +1,220 @@
+#include "storage/frame/frame.h"
+
+#include "storage/frame/block.h"
+#include "storage/frame/crc.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static enum weir_err
+damaged(const char *what, uint64_t offset)
+{
+    return weir_fail(WEIR_CORRUPT, 0, "frame at %" PRIu64 ": %s", offset, what);
+}
+
+/* Flags and sample types are those of frames with samples; of a seal nothing else counts. */
+bool
+weir_frame_is_later(const struct weir_frame_header *header)
+{
+    if (header->version != WEIR_FRAME_VERSION)
+        return true;
+    if (header->type == WEIR_FRAME_SEAL)
+        return false;
+    return header->type != WEIR_FRAME_SAMPLES ||
+        header->sample_types != WEIR_SAMPLE_TYPE_FLOAT || (header->flags & ~WEIR_FRAME_MARKS) != 0;
+}
+
+static enum weir_err
+later(const struct weir_frame_header *header)
+{
+    return weir_fail(WEIR_UNSUPPORTED, 0,
+        "frame at %" PRIu64 " is a later program's: version %u, type %u, sample types %u, flags "
+        "%u; start that program", header->offset, header->version, header->type,
+        header->sample_types, header->flags);
+}
+
+enum weir_err
+weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream, uint64_t offset)
+{
+    if (header->magic != WEIR_FRAME_MAGIC)
+        return damaged("no frame begins here", offset);
+    if (header->header_crc != weir_header_crc(header))
+        return damaged("header checksum", offset);
+    if (header->stream != stream || header->offset != offset)
+        return damaged("belongs elsewhere", offset);
+    if (weir_frame_is_later(header))
+        return later(header);
+    if (header->bytes == 0 || header->bytes % WEIR_FRAME_ALIGN != 0)
+        return damaged("size", offset);
+    uint64_t body = sizeof *header +
+                    (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
+                    header->mark_bytes + (uint64_t)header->definition_bytes;
+    if (header->type == WEIR_FRAME_SAMPLES &&
+        (body > header->bytes || header->bytes > WEIR_FRAME_BYTES_MAX))
+        return damaged("parts larger than the whole, or the whole too large", offset);
+    return WEIR_OK;
+}
+
+static size_t
+index_bytes(const struct weir_frame_header *header)
+{
+    return (size_t)header->block_count * sizeof(struct weir_frame_block);
+}
+
+/* The header of a frame of which the first `bytes` bytes are there; its own checksum is the
+ * caller's to check. */
+static enum weir_err
+read_header(const uint8_t *frame, size_t bytes, struct weir_frame_header *header)
+{
+    if (bytes < sizeof *header)
+        return damaged("cut in its header", 0);
+    memcpy(header, frame, sizeof *header);
+    if (header->type == WEIR_FRAME_SEAL)
+        return damaged("holds no samples", header->offset);
+    if (weir_frame_is_later(header))
+        return later(header);
+    return WEIR_OK;
+}
+
+static bool
+crc_matches(const struct weir_frame_header *header, uint64_t at, const uint8_t *data, size_t size,
+    uint32_t crc)
+{
+    return weir_crc32c(weir_place_crc(header->stream, header->offset + at), data, size) == crc;
+}
+
+/* Marks and definitions lie together behind the index, under one checksum. */
+static enum weir_err
+read_lists(const uint8_t *frame, size_t bytes, struct weir_frame_header *header, uint64_t *at)
+{
+    enum weir_err err = read_header(frame, bytes, header);
+    if (err != WEIR_OK)
+        return err;
+    *at = sizeof *header + index_bytes(header);
+    uint64_t size = (uint64_t)header->mark_bytes + header->definition_bytes;
+    if (*at > bytes || size > bytes - *at)
+        return damaged("cut in its definitions", header->offset);
+    if (header->mark_bytes % 8 != 0)
+        return damaged("marks of an uneven size", header->offset);
+    if (!crc_matches(header, *at, frame + *at, size, header->definition_crc))
+        return damaged("definitions checksum", header->offset);
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list, size_t *size)
+{
+    struct weir_frame_header header = {0};
+    uint64_t at;
+    enum weir_err err = read_lists(frame, bytes, &header, &at);
+    if (err != WEIR_OK)
+        return err;
+    *list = frame + at + header.mark_bytes;
+    *size = header.definition_bytes;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_frame_marks(const uint8_t *frame, size_t bytes, const uint8_t **marks, size_t *size)
+{
+    struct weir_frame_header header = {0};
+    uint64_t at;
+    enum weir_err err = read_lists(frame, bytes, &header, &at);
+    if (err != WEIR_OK)
+        return err;
+    *marks = frame + at;
+    *size = header.mark_bytes;
+    return WEIR_OK;
+}
+
+/* Blocks lie behind the definitions and inside the frame. */
+static bool
+entries_valid(const struct weir_frame_header *header, const struct weir_frame_block *blocks)
+{
+    uint64_t body = sizeof *header + index_bytes(header) + header->mark_bytes +
+        (uint64_t)header->definition_bytes;
+    for (uint32_t i = 0; i < header->block_count; i++)
+        if (blocks[i].at < body || blocks[i].at > header->bytes ||
+            blocks[i].bytes > header->bytes - blocks[i].at ||
+            blocks[i].bytes > WEIR_BLOCK_BYTES_MAX || blocks[i].samples > WEIR_BLOCK_SAMPLES)
+            return false;
+    return true;
+}
+
+enum weir_err
+weir_frame_index(const uint8_t *frame, size_t bytes, const struct weir_frame_block **blocks,
+    size_t *count)
+{
+    struct weir_frame_header header = {0};
+    enum weir_err err = read_header(frame, bytes, &header);
+    if (err != WEIR_OK)
+        return err;
+    const uint8_t *index = frame + sizeof header;
+    if (index_bytes(&header) > bytes - sizeof header)
+        return damaged("cut in its index", header.offset);
+    if (!crc_matches(&header, sizeof header, index, index_bytes(&header), header.index_crc))
+        return damaged("index checksum", header.offset);
+    if (!entries_valid(&header, (const struct weir_frame_block *)index))
+        return damaged("index names no blocks", header.offset);
+    *blocks = (const struct weir_frame_block *)index;
+    *count = header.block_count;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_frame_decode_bytes(uint32_t stream, uint64_t offset, const struct weir_frame_block *block,
+    const uint8_t *bytes, struct weir_sample *samples, size_t *count)
+{
+    uint32_t seed = weir_place_crc(stream, offset + block->at);
+    if (weir_crc32c(seed, bytes, block->bytes) != block->crc)
+        return damaged("block checksum", offset);
+    if (!weir_block_decode(bytes, block->bytes, block, samples))
+        return damaged("block layout", offset);
+    *count = block->samples;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_frame_decode_block(const uint8_t *frame, size_t bytes, const struct weir_frame_block *block,
+    struct weir_sample *samples, size_t *count)
+{
+    struct weir_frame_header header = {0};
+    enum weir_err err = read_header(frame, bytes, &header);
+    if (err != WEIR_OK)
+        return err;
+    if (block->at > bytes || block->bytes > bytes - block->at)
+        return damaged("cut in a block", header.offset);
+    return weir_frame_decode_bytes(header.stream, header.offset, block, frame + block->at, samples,
+        count);
+}
+
+enum weir_err
+weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stream, uint64_t offset)
+{
+    struct weir_frame_header header;
+    if (bytes < sizeof header)
+        return damaged("cut in its header", offset);
+    memcpy(&header, frame, sizeof header);
+    enum weir_err err = weir_frame_check_header(&header, stream, offset);
+    if (err != WEIR_OK || header.type == WEIR_FRAME_SEAL)
+        return err;
+    if (header.bytes > bytes)
+        return damaged("cut", offset);
+    const uint8_t *list;
+    const struct weir_frame_block *blocks;
+    size_t size;
+    size_t count = 0;
+    err = weir_frame_definitions(frame, bytes, &list, &size);
+    if (err == WEIR_OK)
+        err = weir_frame_index(frame, bytes, &blocks, &count);
+    uint64_t samples = 0;
+    for (size_t i = 0; err == WEIR_OK && i < count; i++) {
+        struct weir_sample decoded[WEIR_BLOCK_SAMPLES];
+        size_t in_block = 0;
+        err = weir_frame_decode_block(frame, bytes, &blocks[i], decoded, &in_block);
+        samples += in_block;
+    }
+    if (err == WEIR_OK && samples != header.sample_count)
+        return damaged("sample count", offset);
+    return err;
+}

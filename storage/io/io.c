@@ -1,0 +1,273 @@
+#include "storage/io/backend.h"
+
+#include "base/assert.h"
+#include "base/event.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Memory for a request is short for milliseconds; what lasts longer than this is an error. */
+#define PATIENCE_NS INT64_C(5000000000)
+
+enum weir_err
+weir_io_new_with(const struct weir_io_table *table, const struct weir_io_options *options,
+    struct weir_io **out)
+{
+    struct weir_io *io = calloc(1, sizeof *io);
+    if (io == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "io of back end %s", table->name);
+    io->table = table;
+    io->event_fd = -1;
+    io->patience_ns = PATIENCE_NS;
+    enum weir_err err = table->start(io, options);
+    if (err != WEIR_OK) {
+        free(io);
+        return err;
+    }
+    *out = io;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_io_new(const struct weir_io_options *options, struct weir_io **out)
+{
+    if (options->backend == WEIR_IO_SYNC)
+        return weir_io_new_with(&weir_io_sync_table, options, out);
+    enum weir_err err = weir_io_new_with(&weir_io_uring_table, options, out);
+    if (err == WEIR_OK || options->backend == WEIR_IO_URING)
+        return err;
+    weir_event(WEIR_WARN, "io_uring_unavailable", "fallback=sync reason=\"%s\"",
+        weir_err_detail());
+    return weir_io_new_with(&weir_io_sync_table, options, out);
+}
+
+void
+weir_io_free(struct weir_io *io)
+{
+    if (io == NULL)
+        return;
+    io->table->stop(io);
+    if (io->event_fd >= 0)
+        close(io->event_fd);
+    free(io);
+}
+
+const char *
+weir_io_name(const struct weir_io *io)
+{
+    return io->table->name;
+}
+
+bool
+weir_io_registered(const struct weir_io *io)
+{
+    return io->registered;
+}
+
+void
+weir_io_set_fault(struct weir_io *io, weir_io_fault_fn *fault, void *context)
+{
+    io->fault = fault;
+    io->fault_context = context;
+}
+
+static int
+fault(struct weir_io *io, const char *operation, uint64_t offset, size_t size)
+{
+    return io->fault == NULL ? 0 : io->fault(io->fault_context, operation, offset, size);
+}
+
+/* True where the hook answered a synchronous operation; *err is then its result. */
+static bool
+faulted(struct weir_io *io, const char *operation, uint64_t size, enum weir_err *err)
+{
+    int result = fault(io, operation, 0, (size_t)size);
+    if (result == 0)
+        return false;
+    *err = weir_fail(weir_io_err(-result), -result, "%s (injected)", operation);
+    return true;
+}
+
+
+/* True where the hook answered: the completion waits in `answered`. */
+static bool
+submit_faulted(struct weir_io *io, const char *operation, uint64_t offset, size_t size,
+    uint64_t user)
+{
+    int result = fault(io, operation, offset, size);
+    if (result == 0)
+        return false;
+    io->answered[io->answered_count++] = (struct weir_io_completion){user, result};
+    if (io->event_fd >= 0)
+        eventfd_write(io->event_fd, 1);
+    return true;
+}
+
+enum weir_err
+weir_io_write(struct weir_io *io, weir_io_file file, const void *data, size_t size,
+    uint64_t offset, uint64_t user)
+{
+    WEIR_ASSERT(size != 0);
+    if (io->inflight == WEIR_IO_INFLIGHT_MAX)
+        return WEIR_AGAIN;
+    io->inflight++;
+    if (!submit_faulted(io, "write", offset, size, user))
+        io->table->write(io, file, data, size, offset, user);
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_io_sync(struct weir_io *io, weir_io_file file, uint64_t user)
+{
+    if (io->inflight == WEIR_IO_INFLIGHT_MAX)
+        return WEIR_AGAIN;
+    io->inflight++;
+    if (!submit_faulted(io, "sync", 0, 0, user))
+        io->table->sync(io, file, user);
+    return WEIR_OK;
+}
+
+size_t
+weir_io_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64_t wait_ns)
+{
+    eventfd_t ignored;
+    bool told = io->event_told || io->answered_count != 0 || io->table->ready(io);
+    if (io->event_fd >= 0 && told) /* before taking: what comes later signals again */
+        eventfd_read(io->event_fd, &ignored);
+    io->event_told = false;
+    if (io->inflight == 0 || max == 0)
+        return 0;
+    size_t count = io->answered_count < max ? io->answered_count : max;
+    memcpy(out, io->answered, count * sizeof *out);
+    io->answered_count -= count;
+    memmove(io->answered, io->answered + count, io->answered_count * sizeof *out);
+    if (count < max && io->inflight > count + io->answered_count)
+        count += io->table->reap(io, out + count, max - count, count != 0 ? 0 : wait_ns);
+    WEIR_ASSERT(count <= io->inflight);
+    io->inflight -= count;
+    io->event_told = count != 0; /* of what came since it was read, the descriptor tells still */
+    if (io->event_fd >= 0 && count == max && io->inflight != 0)
+        eventfd_write(io->event_fd, 1); /* more may be there than was taken */
+    return count;
+}
+
+int
+weir_io_wait_fd(struct weir_io *io)
+{
+    if (io->event_fd >= 0)
+        return io->event_fd;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -1;
+    if (!io->table->watch(io, fd)) {
+        close(fd);
+        return -1;
+    }
+    io->event_fd = fd;
+    io->event_told = true;
+    if (io->inflight != 0)
+        eventfd_write(fd, 1);
+    return fd;
+}
+
+
+enum weir_err
+weir_io_open(struct weir_io *io, const char *path, unsigned flags, weir_io_file *out)
+{
+    enum weir_err err;
+    return faulted(io, "open", 0, &err) ? err : io->table->open(path, flags, out);
+}
+
+void
+weir_io_close(struct weir_io *io, weir_io_file file)
+{
+    if (io->table->forget != NULL)
+        io->table->forget(io, file);
+    io->table->close(file);
+}
+
+enum weir_err
+weir_io_size(struct weir_io *io, weir_io_file file, uint64_t *bytes)
+{
+    enum weir_err err;
+    return faulted(io, "size", 0, &err) ? err : io->table->size(file, bytes);
+}
+
+enum weir_err
+weir_io_read(struct weir_io *io, weir_io_file file, void *data, size_t size, uint64_t offset)
+{
+    int result = fault(io, "read", offset, size);
+    if (result != 0)
+        return weir_fail(weir_io_err(-result), -result, "read (injected)");
+    return io->table->read(file, data, size, offset);
+}
+
+enum weir_err
+weir_io_flush(struct weir_io *io, weir_io_file file)
+{
+    enum weir_err err;
+    return faulted(io, "flush", 0, &err) ? err : io->table->flush(file);
+}
+
+enum weir_err
+weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t size)
+{
+    enum weir_err err;
+    return faulted(io, "replace", size, &err) ? err : io->table->replace(path, data, size);
+}
+
+enum weir_err
+weir_io_replace_spare(struct weir_io *io, const char *path, const void *data, size_t size)
+{
+    enum weir_err err;
+    if (faulted(io, "replace", size, &err))
+        return err;
+    return io->table->replace_spare != NULL ? io->table->replace_spare(path, data, size)
+                                            : io->table->replace(path, data, size);
+}
+
+enum weir_err
+weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file, uint64_t size)
+{
+    enum weir_err err;
+    return faulted(io, "allocate", size, &err) ? err : io->table->allocate(path, file, size);
+}
+
+enum weir_err
+weir_io_mkdir(struct weir_io *io, const char *path)
+{
+    enum weir_err err;
+    return faulted(io, "mkdir", 0, &err) ? err : io->table->mkdir(path);
+}
+
+enum weir_err
+weir_io_rename(struct weir_io *io, const char *from, const char *to)
+{
+    enum weir_err err;
+    return faulted(io, "rename", 0, &err) ? err : io->table->rename(from, to);
+}
+
+enum weir_err
+weir_io_unlink(struct weir_io *io, const char *path)
+{
+    enum weir_err err;
+    return faulted(io, "unlink", 0, &err) ? err : io->table->unlink(path);
+}
+
+enum weir_err
+weir_io_list(struct weir_io *io, const char *path, char ***names, size_t *count)
+{
+    enum weir_err err;
+    return faulted(io, "list", 0, &err) ? err : io->table->list(path, names, count);
+}
+
+void
+weir_io_list_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}

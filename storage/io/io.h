@@ -1,0 +1,112 @@
+/* io: the one door to files. io_uring, pwritev2 + fdatasync, and (for tests) faults.
+ *
+ * Owns:    open files and operations in flight
+ * Threads: one weir_io a thread; the asynchronous half belongs to the thread of its first call
+ * Memory:  taken at new
+ * Errors:  operations complete with 0 or a negative errno; a failed sync is never retried here.
+ *          What the kernel refuses for the moment is tried for 5 s
+ *
+ * Two halves. The asynchronous half (submit, reap) is the log writer's. The synchronous half
+ * (open, size, read, list, ...) serves start, readers and tools. A back end is a table of
+ * functions, so that the simulator can stand in for the kernel.
+ */
+#ifndef WEIR_STORAGE_IO_IO_H
+#define WEIR_STORAGE_IO_IO_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WEIR_IO_ALIGN 4096 /* offsets, sizes and buffers of O_DIRECT */
+#define WEIR_IO_INFLIGHT_MAX 64
+
+enum weir_io_backend { WEIR_IO_AUTO, WEIR_IO_URING, WEIR_IO_SYNC };
+
+enum weir_io_flag {
+    WEIR_IO_READ = 1,
+    WEIR_IO_WRITE = 2,
+    WEIR_IO_CREATE = 4,
+    WEIR_IO_DIRECT = 8, /* O_DIRECT where the file system allows it, else without */
+};
+
+struct weir_io;
+typedef int weir_io_file; /* handle; < 0 is none */
+
+struct weir_io_completion {
+    uint64_t user;
+    int result; /* 0, or negative errno; a short write is completed inside */
+};
+
+/* auto takes io_uring where the kernel lets it be made. memory: buffers in this range may be
+ * registered (NULL for none); where RLIMIT_MEMLOCK forbids it that is reported, not fatal. */
+struct weir_io_options {
+    enum weir_io_backend backend;
+    void *memory;
+    size_t memory_size;
+};
+enum weir_err weir_io_new(const struct weir_io_options *options, struct weir_io **out)
+    WEIR_MUST_USE;
+void weir_io_free(struct weir_io *io);
+const char *weir_io_name(const struct weir_io *io); /* "io_uring" or "sync" */
+bool weir_io_registered(const struct weir_io *io);  /* buffers are registered */
+
+/* Asynchronous: at most WEIR_IO_INFLIGHT_MAX in flight, WEIR_AGAIN beyond. Completions come in
+ * any order. A sync covers the writes that completed before it was submitted. */
+enum weir_err weir_io_write(struct weir_io *io, weir_io_file file, const void *data, size_t size,
+    uint64_t offset, uint64_t user) WEIR_MUST_USE;
+enum weir_err weir_io_sync(struct weir_io *io, weir_io_file file, uint64_t user) WEIR_MUST_USE;
+/* Takes up to max completions, waiting at most wait_ns for the first. */
+size_t weir_io_reap(struct weir_io *io, struct weir_io_completion *out, size_t max,
+    int64_t wait_ns);
+/* Descriptor that polls readable when reap has something (now and then when it has not: reap
+ * clears it), or -1. */
+int weir_io_wait_fd(struct weir_io *io);
+
+/* err of an errno value: WEIR_FULL for no space, WEIR_NOT_FOUND, WEIR_NOMEM where no descriptor
+ * or memory is left, else WEIR_IO. */
+enum weir_err weir_io_err(int errnum);
+/* Whether an operation failed for want of space, descriptors or memory: the device is well, and the
+ * same operation may succeed later. */
+static inline bool
+weir_io_is_short(enum weir_err err)
+{
+    return err == WEIR_FULL || err == WEIR_NOMEM;
+}
+
+/* Synchronous. */
+enum weir_err weir_io_open(struct weir_io *io, const char *path, unsigned flags,
+    weir_io_file *out) WEIR_MUST_USE;
+void weir_io_close(struct weir_io *io, weir_io_file file);
+enum weir_err weir_io_size(struct weir_io *io, weir_io_file file, uint64_t *bytes) WEIR_MUST_USE;
+/* Reads exactly size bytes; WEIR_END where the file ends before. */
+enum weir_err weir_io_read(struct weir_io *io, weir_io_file file, void *data, size_t size,
+    uint64_t offset) WEIR_MUST_USE;
+/* fdatasync of a file, waited for. */
+enum weir_err weir_io_flush(struct weir_io *io, weir_io_file file) WEIR_MUST_USE;
+/* Replaces a small file as a whole (base/replace.h). */
+enum weir_err weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t size)
+    WEIR_MUST_USE;
+/* The same, with a spare: a full device does not refuse the next one. */
+enum weir_err weir_io_replace_spare(struct weir_io *io, const char *path, const void *data,
+    size_t size) WEIR_MUST_USE;
+/* Reserves size bytes that read as zero, syncs file and directory. WEIR_FULL on ENOSPC or EDQUOT.
+ * Takes a journal commit or two, not a write of size bytes (where the file system can reserve). */
+enum weir_err weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file,
+    uint64_t size) WEIR_MUST_USE;
+enum weir_err weir_io_mkdir(struct weir_io *io, const char *path) WEIR_MUST_USE; /* and parents */
+/* Gives a file another name in its directory, in place of what had it; syncs the directory. */
+enum weir_err weir_io_rename(struct weir_io *io, const char *from, const char *to) WEIR_MUST_USE;
+enum weir_err weir_io_unlink(struct weir_io *io, const char *path) WEIR_MUST_USE;
+/* Names in a directory, sorted, without . and ..; free with weir_io_list_free. */
+enum weir_err weir_io_list(struct weir_io *io, const char *path, char ***names, size_t *count)
+    WEIR_MUST_USE;
+void weir_io_list_free(char **names, size_t count);
+
+/* Fault injection of the tests: called before each operation; a non-zero return (a negative
+ * errno) becomes its result without touching the file. NULL takes it out. */
+typedef int weir_io_fault_fn(void *context, const char *operation, uint64_t offset, size_t size);
+void weir_io_set_fault(struct weir_io *io, weir_io_fault_fn *fault, void *context);
+
+#endif

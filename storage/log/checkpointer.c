@@ -1,0 +1,351 @@
+#include "storage/log/checkpointer.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/event.h"
+#include "model/marks/fold.h"
+#include "storage/log/chain.h"
+#include "storage/log/checkpoint.h"
+#include "storage/log/definitions.h"
+#include "storage/log/epoch.h"
+#include "storage/log/segment.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_NS INT64_C(1000000000)
+#define RETRY_MAX_NS INT64_C(30000000000)
+
+struct weir_checkpointer {
+    struct weir_checkpointer_options options;
+    bool stopped;      /* by an error that is not tried again */
+    uint32_t failures; /* one after the other, by errors that are */
+    int64_t retry_ns;  /* not before that then */
+};
+
+/* One checkpoint being made. */
+struct pass {
+    struct weir_io *io;
+    const char *directory;
+    const _Atomic bool *stop;
+    uint64_t until; /* segments below it are released with this checkpoint */
+    struct weir_checkpoint checkpoint; /* the last one; then the new one */
+    uint8_t *marks; /* of the last one; then of the new one */
+    size_t mark_bytes;
+    struct weir_segment_reader reader;
+    bool reader_open;
+    struct weir_chain chain;
+    struct weir_definitions_writer definitions;
+    struct weir_definer definer;
+    struct weir_marks_fold *fold;
+    enum weir_err fold_err;
+    uint64_t frames_corrupt; /* damaged stretches that begin here */
+    uint64_t gap_bytes;      /* of the one that is being walked over */
+};
+
+static enum weir_err
+add_definition(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    struct pass *pass = context;
+    return weir_definitions_add(&pass->definitions, number, labels, size);
+}
+
+/* Of a list that does not check out the entries before the damage count, as in a replay. */
+static void
+add_marks(void *context, const uint8_t *marks, size_t size)
+{
+    struct pass *pass = context;
+    if (pass->fold_err != WEIR_OK)
+        return;
+    weir_marks_fold_set_series_count(pass->fold, pass->definer.through);
+    enum weir_err err = weir_marks_fold_add(pass->fold, marks, size);
+    pass->fold_err = err == WEIR_CORRUPT ? WEIR_OK : err;
+}
+
+/* Begins where the last checkpoint ends: its chain, its marks, its definitions. */
+static enum weir_err
+begin(struct pass *pass)
+{
+    struct weir_epoch epoch;
+    enum weir_err err = weir_checkpoint_read(pass->io, pass->directory, WEIR_LOG_STREAM,
+        &pass->checkpoint, &pass->marks);
+    if (err == WEIR_NOT_FOUND) {
+        pass->checkpoint.previous_known = 1; /* the first frame ever has no one before it */
+        pass->checkpoint.time_max_ms = INT64_MIN;
+        err = WEIR_OK;
+    }
+    if (err == WEIR_OK)
+        err = weir_epoch_read(pass->io, pass->directory, WEIR_LOG_STREAM, &epoch);
+    if (err != WEIR_OK)
+        return err;
+    const struct weir_checkpoint *last = &pass->checkpoint;
+    pass->checkpoint.segment_bytes = epoch.segment_bytes;
+    pass->chain = (struct weir_chain){.segment_bytes = epoch.segment_bytes,
+        .fresh_offset = epoch.durable_offset,
+        .fresh_epoch = epoch.dataplane_epoch,
+        .dataplane_epoch = last->dataplane_epoch,
+        .crc = last->previous_crc,
+        .crc_known = last->previous_known != 0};
+    pass->definer.through = last->definitions_through;
+    err = weir_marks_fold_new(&pass->fold);
+    const uint8_t *list;
+    size_t size, at = 0;
+    while (err == WEIR_OK && (err = weir_checkpoint_marks_next(pass->marks, last->mark_bytes, &at,
+                                  &list, &size)) == WEIR_OK)
+        add_marks(pass, list, size);
+    return err == WEIR_END ? pass->fold_err : err;
+}
+
+static enum weir_err
+take_frame(struct pass *pass, const struct weir_frame_header *header)
+{
+    struct weir_checkpoint *checkpoint = &pass->checkpoint;
+    weir_chain_take(&pass->chain, header);
+    if (header->type != WEIR_FRAME_SAMPLES)
+        return WEIR_OK;
+    checkpoint->samples_released += header->sample_count;
+    if (header->sample_count != 0 && header->time_max_ms > checkpoint->time_max_ms)
+        checkpoint->time_max_ms = header->time_max_ms;
+    enum weir_err err = weir_definer_frame(&pass->definer, &pass->reader, header);
+    return err == WEIR_OK ? pass->fold_err : err;
+}
+
+/* The header at an offset, if one may stand there. Names are given up for good: where damage begins
+ * it is read once more. */
+static enum weir_err
+header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_header *header,
+    bool *fits)
+{
+    for (int reads = 0; reads < 2; reads++) {
+        const uint8_t *page;
+        enum weir_err err = weir_segment_reader_page(&pass->reader, offset, step, &page);
+        if (err != WEIR_OK)
+            return err;
+        memcpy(header, page, sizeof *header);
+        err = weir_chain_check(&pass->chain, header, offset);
+        if (err == WEIR_UNSUPPORTED)
+            return err;
+        *fits = err == WEIR_OK;
+        if (*fits || !pass->chain.crc_known)
+            break;
+        weir_segment_reader_forget(&pass->reader);
+    }
+    return WEIR_OK;
+}
+
+/* All of it is durable, so that a page without a frame is damage, as in recovery. Behind damage the
+ * chain is not known: a stretch counts once, and where the checkpoint before ended in it, there. */
+static void
+take_gap(struct pass *pass)
+{
+    pass->frames_corrupt += pass->chain.crc_known;
+    pass->gap_bytes += WEIR_FRAME_ALIGN;
+    weir_chain_gap(&pass->chain);
+}
+
+static void
+end_gap(struct pass *pass, uint64_t offset)
+{
+    if (pass->gap_bytes != 0)
+        weir_event(WEIR_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64,
+            offset - pass->gap_bytes, pass->gap_bytes);
+    pass->gap_bytes = 0;
+}
+
+static enum weir_err
+walk(struct pass *pass)
+{
+    uint64_t segment_bytes = pass->checkpoint.segment_bytes;
+    enum weir_err err = weir_segment_reader_open(&pass->reader, pass->io, pass->directory,
+        pass->checkpoint.first_index, &segment_bytes);
+    pass->reader_open = err == WEIR_OK;
+    uint64_t offset = pass->checkpoint.first_index * segment_bytes;
+    uint64_t step = 0;
+    while (err == WEIR_OK && offset < pass->until * segment_bytes) {
+        /* relaxed: a frame more does not matter */
+        if (pass->stop != NULL && atomic_load_explicit(pass->stop, memory_order_relaxed))
+            return WEIR_AGAIN;
+        struct weir_frame_header header;
+        bool fits;
+        err = header_at(pass, offset, step, &header, &fits);
+        if (err != WEIR_OK)
+            break;
+        step = WEIR_FRAME_ALIGN;
+        if (fits) {
+            end_gap(pass, offset);
+            step = header.bytes;
+            err = take_frame(pass, &header);
+        } else {
+            take_gap(pass);
+        }
+        offset += step;
+    }
+    end_gap(pass, offset);
+    return err;
+}
+
+/* One more list of folded marks, behind its size. */
+static enum weir_err
+emit_marks(void *context, const uint8_t *marks, size_t size)
+{
+    struct pass *pass = context;
+    uint64_t bytes = size;
+    uint8_t *grown = realloc(pass->marks, pass->mark_bytes + sizeof bytes + size);
+    if (grown == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "folded marks");
+    memcpy(grown + pass->mark_bytes, &bytes, sizeof bytes);
+    memcpy(grown + pass->mark_bytes + sizeof bytes, marks, size);
+    pass->marks = grown;
+    pass->mark_bytes += sizeof bytes + size;
+    return WEIR_OK;
+}
+
+/* Definitions are durable before the checkpoint that names them. */
+static enum weir_err
+write_checkpoint(struct pass *pass)
+{
+    enum weir_err err = weir_definitions_finish(&pass->definitions);
+    free(pass->marks);
+    pass->marks = NULL;
+    if (err == WEIR_OK)
+        err = weir_marks_fold_write(pass->fold, emit_marks, pass);
+    if (err != WEIR_OK)
+        return err;
+    struct weir_checkpoint *checkpoint = &pass->checkpoint;
+    checkpoint->stream = WEIR_LOG_STREAM;
+    checkpoint->first_index = pass->until;
+    checkpoint->dataplane_epoch = pass->chain.dataplane_epoch;
+    checkpoint->previous_known = pass->chain.crc_known;
+    checkpoint->previous_crc = pass->chain.crc_known ? pass->chain.crc : 0;
+    checkpoint->definitions_through = pass->definer.through;
+    checkpoint->definitions_bytes = pass->definitions.bytes;
+    checkpoint->mark_bytes = pass->mark_bytes;
+    return weir_checkpoint_write(pass->io, pass->directory, *checkpoint, pass->marks);
+}
+
+static enum weir_err
+run(struct pass *pass)
+{
+    pass->definitions.file = -1;
+    pass->definer = (struct weir_definer){.define = add_definition,
+        .define_context = pass,
+        .mark = add_marks,
+        .mark_context = pass};
+    enum weir_err err = begin(pass);
+    if (err == WEIR_OK)
+        err = weir_definitions_open(&pass->definitions, pass->io, pass->directory,
+            pass->checkpoint.definitions_bytes);
+    if (err == WEIR_OK)
+        err = walk(pass);
+    if (err == WEIR_OK)
+        err = write_checkpoint(pass);
+    weir_definitions_close(&pass->definitions);
+    if (pass->reader_open)
+        weir_segment_reader_close(&pass->reader);
+    if (pass->fold != NULL)
+        weir_marks_fold_free(pass->fold);
+    free(pass->marks);
+    return err;
+}
+
+enum weir_err
+weir_checkpointer_new(const struct weir_checkpointer_options *options,
+    struct weir_checkpointer **out)
+{
+    const struct weir_release *release = options->release;
+    if (release->segments_max < WEIR_RELEASE_SEGMENTS_MIN)
+        return weir_fail(WEIR_INVALID, 0,
+            "log.full: recycle needs a log.size_max of %d segments, and those of %s have %" PRIu64
+            " bytes: room for %" PRIu64, WEIR_RELEASE_SEGMENTS_MIN, options->directory,
+            release->segment_bytes, release->segments_max);
+    struct weir_checkpointer *checkpointer = calloc(1, sizeof *checkpointer);
+    if (checkpointer == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "checkpointer");
+    checkpointer->options = *options;
+    atomic_store_explicit(&options->release->state, WEIR_RELEASE_ON, memory_order_relaxed);
+    *out = checkpointer;
+    return WEIR_OK;
+}
+
+void
+weir_checkpointer_free(struct weir_checkpointer *checkpointer)
+{
+    if (checkpointer == NULL)
+        return;
+    atomic_store_explicit(&checkpointer->options.release->state, WEIR_RELEASE_OFF,
+        memory_order_relaxed);
+    free(checkpointer);
+}
+
+int64_t
+weir_checkpointer_retry_ns(uint32_t failures)
+{
+    return failures > 5 ? RETRY_MAX_NS : RETRY_NS << (failures - 1);
+}
+
+static void
+failed(struct weir_checkpointer *checkpointer, enum weir_err err)
+{
+    struct weir_release *release = checkpointer->options.release;
+    bool again = weir_io_is_short(err);
+    bool told = again &&
+        atomic_load_explicit(&release->state, memory_order_relaxed) == WEIR_RELEASE_FAILING;
+    if (!told) /* once, not at every try */
+        weir_event(WEIR_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
+            again ? "yes" : "no", weir_err_detail());
+    checkpointer->stopped = !again;
+    checkpointer->retry_ns =
+        weir_mono_ns() + weir_checkpointer_retry_ns(++checkpointer->failures);
+    atomic_store_explicit(&release->state, WEIR_RELEASE_FAILING, memory_order_relaxed);
+}
+
+/* Where the checkpoint is to reach; 0 where none is due. */
+static uint64_t
+due(const struct weir_checkpointer *checkpointer)
+{
+    struct weir_release *release = checkpointer->options.release;
+    uint64_t wanted = atomic_load_explicit(&release->wanted_index, memory_order_relaxed);
+    uint64_t first = atomic_load_explicit(&release->first_index, memory_order_relaxed);
+    /* acquire pairs with the log writer's release: what is below is in the files */
+    uint64_t whole = atomic_load_explicit(&release->whole_index, memory_order_acquire);
+    uint64_t until = whole < wanted ? whole : wanted;
+    return until > first ? until : 0;
+}
+
+bool
+weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
+{
+    const struct weir_checkpointer_options *options = &checkpointer->options;
+    struct weir_release *release = options->release;
+    uint64_t until = due(checkpointer);
+    if (until == 0 || checkpointer->stopped || weir_mono_ns() < checkpointer->retry_ns)
+        return false;
+    struct pass pass = {.io = options->io,
+        .directory = options->directory,
+        .stop = options->stop,
+        .until = until};
+    int64_t began_ns = weir_mono_ns();
+    enum weir_err err = run(&pass);
+    if (err == WEIR_AGAIN)
+        return false; /* given up */
+    if (err != WEIR_OK) {
+        failed(checkpointer, err);
+        return false;
+    }
+    checkpointer->failures = 0;
+    weir_event(WEIR_INFO, "checkpoint",
+        "first_segment=%" PRIu64 " series=%" PRIu64 " mark_bytes=%zu ms=%" PRId64, until,
+        pass.checkpoint.definitions_through, pass.mark_bytes,
+        (weir_mono_ns() - began_ns) / 1000000);
+    atomic_store_explicit(&release->samples, pass.checkpoint.samples_released,
+        memory_order_relaxed);
+    atomic_fetch_add_explicit(&release->frames_corrupt, pass.frames_corrupt,
+        memory_order_relaxed);
+    atomic_fetch_add_explicit(&release->definitions_lost, pass.definer.lost,
+        memory_order_relaxed);
+    /* release pairs with the log writer's acquire: the checkpoint is durable */
+    atomic_store_explicit(&release->first_index, until, memory_order_release);
+    atomic_store_explicit(&release->state, WEIR_RELEASE_ON, memory_order_relaxed);
+    return true;
+}

@@ -1,0 +1,153 @@
+#include "storage/log/definer.h"
+
+#include "base/assert.h"
+#include "base/event.h"
+#include "model/labels.h"
+#include "model/marks/marks.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* More lost numbers than this in one hole are not believed. */
+#define LOST_DEFINITIONS_MAX (UINT64_C(1) << 28)
+#define LOST_LABELS_MAX 256
+
+static const char lost_value[] = WEIR_LOST_NAME;
+
+static enum weir_err
+lost_labels(uint64_t lost, uint8_t canonical[LOST_LABELS_MAX], size_t *size)
+{
+    static const char name[] = WEIR_NAME_LABEL;
+    char number[24];
+    int digits = snprintf(number, sizeof number, "%" PRIu64, lost);
+    struct weir_label labels[2] = {
+        {(const uint8_t *)name, (const uint8_t *)lost_value, sizeof name - 1,
+            sizeof lost_value - 1},
+        {(const uint8_t *)"number", (const uint8_t *)number, 6, (uint16_t)digits}};
+    return weir_labels_encode(labels, 2, canonical, size);
+}
+
+/* The sender's next line defines the series anew. */
+static enum weir_err
+define_lost(struct weir_definer *definer)
+{
+    uint8_t canonical[LOST_LABELS_MAX];
+    size_t size;
+    enum weir_err err = lost_labels(definer->through, canonical, &size);
+    if (err == WEIR_OK)
+        err = definer->define(definer->define_context, definer->through, canonical, size);
+    return err;
+}
+
+enum weir_err
+weir_definer_lost(struct weir_definer *definer, uint64_t until)
+{
+    if (until <= definer->through)
+        return WEIR_OK;
+    if (until - definer->through > LOST_DEFINITIONS_MAX)
+        return weir_fail(WEIR_CORRUPT, 0, "definitions %" PRIu64 " to %" PRIu64 " are missing",
+            definer->through, until);
+    weir_event(WEIR_ERROR, "definitions_lost", "first=%" PRIu64 " count=%" PRIu64,
+        definer->through, until - definer->through);
+    definer->lost += until - definer->through;
+    for (; definer->through < until; definer->through++) {
+        enum weir_err err = define_lost(definer);
+        if (err != WEIR_OK)
+            return err;
+    }
+    return WEIR_OK;
+}
+
+/* Was the name given to the number when its segment was released? */
+static bool
+is_lost(uint64_t number, const uint8_t *labels, size_t size)
+{
+    uint8_t canonical[LOST_LABELS_MAX];
+    size_t lost_size;
+    return size <= LOST_LABELS_MAX &&
+        memmem(labels, size, lost_value, sizeof lost_value - 1) != NULL &&
+        lost_labels(number, canonical, &lost_size) == WEIR_OK && lost_size == size &&
+        memcmp(canonical, labels, size) == 0;
+}
+
+enum weir_err
+weir_definer_list(struct weir_definer *definer, uint64_t first, uint32_t count,
+    const uint8_t *list, size_t size)
+{
+    enum weir_err err = weir_definer_lost(definer, first);
+    size_t at = 0;
+    for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
+        const uint8_t *labels;
+        size_t labels_size;
+        if (weir_definition_next(list, size, &at, &labels, &labels_size) != WEIR_OK)
+            return WEIR_OK; /* the rest counts as lost */
+        if (first + i != definer->through)
+            continue;
+        err = definer->define(definer->define_context, definer->through, labels, labels_size);
+        if (err == WEIR_OK) {
+            bool lost = is_lost(definer->through++, labels, labels_size);
+            definer->lost += lost;
+            definer->defined += !lost;
+        }
+    }
+    return err;
+}
+
+/* Reads header, index, marks and definitions. Damaged lists are read once more, then reported, and
+ * come out empty. */
+static enum weir_err
+read_front(struct weir_segment_reader *reader, const struct weir_frame_header *header,
+    const uint8_t **list, size_t *size, const uint8_t **marks, size_t *marks_size)
+{
+    uint64_t front = sizeof *header +
+        (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
+        header->mark_bytes + (uint64_t)header->definition_bytes;
+    WEIR_ASSERT(front <= header->bytes); /* weir_frame_check_header saw to it */
+    front = (front + WEIR_FRAME_ALIGN - 1) & ~(uint64_t)(WEIR_FRAME_ALIGN - 1);
+    for (int reads = 0; reads < 2; reads++) {
+        const uint8_t *frame;
+        enum weir_err err = weir_segment_reader_frame(reader, header->offset, front, &frame);
+        if (err != WEIR_OK)
+            return err;
+        if (memcmp(frame, header, sizeof *header) != 0)
+            return weir_fail(WEIR_IO, 0,
+                "the header at %" PRIu64 " reads differently a second time", header->offset);
+        if (weir_frame_definitions(frame, header->bytes, list, size) == WEIR_OK &&
+            weir_frame_marks(frame, header->bytes, marks, marks_size) == WEIR_OK)
+            return weir_marks_check(*marks, *marks_size);
+    }
+    weir_event(WEIR_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
+        header->offset, weir_err_detail());
+    *size = 0;
+    *marks_size = 0;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_definer_frame(struct weir_definer *definer, struct weir_segment_reader *reader,
+    const struct weir_frame_header *header)
+{
+    if (definer->define == NULL) {
+        definer->through = header->definitions_through;
+        definer->defined += header->definition_count;
+        return WEIR_OK;
+    }
+    enum weir_err err = WEIR_OK;
+    const uint8_t *marks = NULL;
+    size_t marks_size = 0;
+    bool wants_marks = header->mark_bytes != 0 && definer->mark != NULL;
+    if (header->definition_count != 0 || wants_marks) {
+        const uint8_t *list;
+        size_t size;
+        err = read_front(reader, header, &list, &size, &marks, &marks_size);
+        if (err == WEIR_OK && header->definition_count != 0)
+            err = weir_definer_list(definer, header->definition_first, header->definition_count,
+                list, size);
+    }
+    if (err == WEIR_OK)
+        err = weir_definer_lost(definer, header->definitions_through);
+    if (err == WEIR_OK && marks_size != 0 && wants_marks)
+        definer->mark(definer->mark_context, marks, marks_size);
+    return err;
+}

@@ -1,0 +1,56 @@
+/* definitions: the file <log directory>/definitions: those of segments that were released.
+ *
+ * Format:  docs/format/log.md
+ * Threads: one writer, which only appends; readers go by the bytes their checkpoint names
+ * Memory:  a chunk, allocated
+ * Errors:  damage in a chunk costs its numbers, which count as lost; WEIR_CORRUPT where the file is
+ *          missing or shorter than the checkpoint says: a person must decide
+ *
+ *   | chunk header, 32 | list of definitions (model/labels.h) | zeros to 4,096 |  ...
+ */
+#ifndef WEIR_STORAGE_LOG_DEFINITIONS_H
+#define WEIR_STORAGE_LOG_DEFINITIONS_H
+
+#include "storage/log/definer.h"
+
+#define WEIR_DEFINITIONS_MAGIC UINT32_C(0x46444557) /* "WEDF" */
+#define WEIR_DEFINITIONS_VERSION 1
+#define WEIR_DEFINITIONS_CHUNK_BYTES (1u << 20) /* with header and padding, at most */
+
+struct weir_definitions_chunk {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t first; /* number of the first definition; the others follow without gap */
+    uint32_t count;
+    uint32_t bytes; /* of the list */
+    uint32_t crc;   /* of the list, seeded with stream and its place in the file */
+    uint32_t header_crc; /* of everything before it, seeded with stream and the header's place */
+};
+_Static_assert(sizeof(struct weir_definitions_chunk) == 32, "size is part of the format");
+
+/* Hands over, from the first `bytes` bytes of the file, numbers [definer->through, through). */
+enum weir_err weir_definitions_read(struct weir_io *io, const char *directory, uint64_t bytes,
+    uint64_t through, struct weir_definer *definer) WEIR_MUST_USE;
+
+struct weir_definitions_writer {
+    struct weir_io *io; /* nothing else is in flight on it */
+    weir_io_file file;
+    uint64_t bytes; /* of the file that count: where the next chunk goes */
+    uint64_t synced; /* of those */
+    uint64_t first; /* number of the first of the open chunk */
+    uint32_t count; /* in the open chunk */
+    size_t used;    /* of its list */
+    uint8_t *chunk;
+};
+
+/* Appends behind the first `bytes` bytes; the file is made where bytes is 0 and there is none. */
+enum weir_err weir_definitions_open(struct weir_definitions_writer *writer, struct weir_io *io,
+    const char *directory, uint64_t bytes) WEIR_MUST_USE;
+/* Numbers ascend by one. */
+enum weir_err weir_definitions_add(struct weir_definitions_writer *writer, uint64_t number,
+    const uint8_t *labels, size_t size) WEIR_MUST_USE;
+/* Writes what is left and makes all of it durable; writer->bytes then counts it. */
+enum weir_err weir_definitions_finish(struct weir_definitions_writer *writer) WEIR_MUST_USE;
+void weir_definitions_close(struct weir_definitions_writer *writer);
+
+#endif

@@ -1,0 +1,42 @@
+/* release: what the log writer and the checkpointer tell each other of segments that the log no
+ * longer needs.
+ *
+ *   writer: wanted_index, whole_index ---> checkpointer: checkpoint ---> first_index ---> writer:
+ *   its next segments are the released files
+ *
+ * Threads: each field has one writer, named below
+ */
+#ifndef WEIR_STORAGE_LOG_RELEASE_H
+#define WEIR_STORAGE_LOG_RELEASE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum weir_release_state {
+    WEIR_RELEASE_OFF,     /* nobody makes checkpoints: at size_max the log refuses */
+    WEIR_RELEASE_ON,      /* at size_max the log waits for the next checkpoint */
+    WEIR_RELEASE_FAILING, /* the last checkpoint could not be made: the log refuses meanwhile */
+};
+
+/* A checkpoint leaves a whole durable segment; then come the one that is written, the next, and one
+ * to recycle. config/config.c asks for as many of the configuration. */
+#define WEIR_RELEASE_SEGMENTS_MIN 4
+
+struct weir_release {
+    uint64_t segments_max;  /* the log's, constant while it is open */
+    uint64_t segment_bytes; /* the same */
+    /* Checkpointer: of all segments below first_index; the index is stored behind it with
+     * release, once the checkpoint that says so is durable. */
+    _Atomic uint64_t samples;
+    _Atomic uint64_t frames_corrupt;   /* damaged stretches met there since the log was opened */
+    _Atomic uint64_t definitions_lost; /* the same: series */
+    _Atomic uint64_t first_index;
+    _Atomic uint32_t state; /* enum weir_release_state; a hint, relaxed */
+    /* Log writer: segments below it are durable, and a whole one behind them too (release: so are
+     * their bytes); up to where it would like them to be released (a hint, relaxed). */
+    uint8_t apart[64]; /* a cache line lies between the two */
+    _Atomic uint64_t whole_index;
+    _Atomic uint64_t wanted_index;
+};
+
+#endif

@@ -1,0 +1,375 @@
+#include "storage/reader.h"
+
+#include "base/event.h"
+#include "storage/log/log.h"
+#include "storage/read/catalog.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Frames up to this size are read whole; of larger ones the first page and the blocks wanted. */
+#define FRAME_SMALL WEIR_BLOCK_BYTES_MAX
+/* Header and index of a full batch. */
+#define INDEX_BYTES WEIR_FRAME_ALIGN
+_Static_assert(sizeof(struct weir_frame_header) +
+                       WEIR_BATCH_SAMPLES_MAX / WEIR_BLOCK_SAMPLES *
+                           sizeof(struct weir_frame_block) <=
+                   INDEX_BYTES,
+    "a full batch's index fits the first page");
+
+struct weir_reader {
+    struct weir_catalog catalog;
+    uint64_t corrupt;            /* blocks and frames met by scans */
+    uint64_t corrupt_at;         /* frame of the first of them in this scan */
+    uint64_t corrupt_before;     /* this scan */
+    weir_reader_check_fn *check; /* of scans; may be NULL */
+    void *check_context;
+    struct weir_sample samples[WEIR_BLOCK_SAMPLES];
+    alignas(8) uint8_t first[FRAME_SMALL]; /* a small frame, or the first page of a large one */
+    uint8_t block[WEIR_BLOCK_BYTES_MAX];
+};
+
+enum weir_err
+weir_reader_open(const char *directory, struct weir_shared *shared, struct weir_reader **out)
+{
+    return weir_reader_open_told(directory, shared, NULL, NULL, out);
+}
+
+enum weir_err
+weir_reader_open_told(const char *directory, struct weir_shared *shared,
+    weir_reader_define_fn *define, void *context, struct weir_reader **out)
+{
+    struct weir_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "reader");
+    enum weir_err err = weir_catalog_open(&reader->catalog, directory, shared, define, context);
+    if (err == WEIR_OK)
+        err = weir_catalog_refresh(&reader->catalog);
+    if (err != WEIR_OK) {
+        weir_reader_close(reader);
+        return err;
+    }
+    *out = reader;
+    return WEIR_OK;
+}
+
+void
+weir_reader_close(struct weir_reader *reader)
+{
+    weir_catalog_close(&reader->catalog);
+    free(reader);
+}
+
+enum weir_err
+weir_reader_refresh(struct weir_reader *reader)
+{
+    return weir_catalog_refresh(&reader->catalog);
+}
+
+uint64_t
+weir_reader_series_count(const struct weir_reader *reader)
+{
+    return reader->catalog.defined;
+}
+
+uint64_t
+weir_reader_frames(const struct weir_reader *reader)
+{
+    return reader->catalog.entry_count;
+}
+
+uint64_t
+weir_reader_durable_offset(const struct weir_reader *reader)
+{
+    return reader->catalog.at;
+}
+
+uint64_t
+weir_reader_blocks_corrupt(const struct weir_reader *reader)
+{
+    return reader->corrupt + reader->catalog.corrupt;
+}
+
+uint64_t
+weir_reader_gaps(const struct weir_reader *reader)
+{
+    return reader->catalog.corrupt;
+}
+
+void
+weir_reader_labels(const struct weir_reader *reader, uint64_t number, const uint8_t **labels,
+    size_t *size)
+{
+    weir_label_index_labels(reader->catalog.labels, number, labels, size);
+}
+
+enum weir_err
+weir_reader_select(struct weir_reader *reader, const struct weir_match *matches, size_t count,
+    uint64_t **numbers, size_t *number_count)
+{
+    return weir_label_index_select(reader->catalog.labels, matches, count, numbers, number_count);
+}
+
+/* A scan over one frame's samples. */
+struct scan {
+    const uint64_t *numbers; /* NULL: all series */
+    const size_t *places; /* of those in the caller's list; NULL: they are the same */
+    size_t number_count;
+    int64_t from_ms;
+    int64_t to_ms;
+    weir_reader_sample_fn *call;
+    void *context;
+};
+
+/* Place of the first number >= wanted. */
+static size_t
+lower_bound(const uint64_t *numbers, size_t count, uint64_t wanted)
+{
+    size_t low = 0;
+    while (count > 0) {
+        size_t half = count / 2;
+        if (numbers[low + half] < wanted) {
+            low += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
+    }
+    return low;
+}
+
+/* Samples and numbers both ascend: one walk over both. */
+static enum weir_err
+scan_samples(const struct scan *scan, const struct weir_sample *samples, size_t count, size_t at)
+{
+    bool all = scan->numbers == NULL;
+    for (size_t i = 0; i < count && (all || at < scan->number_count); i++) {
+        uint64_t series = weir_sample_series(&samples[i]);
+        if (all)
+            at = series;
+        while (!all && at < scan->number_count && scan->numbers[at] < series)
+            at++;
+        if (!all && (at == scan->number_count || scan->numbers[at] != series))
+            continue;
+        if (samples[i].time_ms < scan->from_ms || samples[i].time_ms >= scan->to_ms)
+            continue;
+        enum weir_err err = scan->call(scan->context,
+            scan->places != NULL ? scan->places[at] : at, samples[i].time_ms,
+            weir_sample_double(&samples[i]));
+        if (err != WEIR_OK)
+            return err;
+    }
+    return WEIR_OK;
+}
+
+/* Damage is the frame's or block's alone; other errors end the scan. */
+static bool
+is_damage(enum weir_err err)
+{
+    return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
+}
+
+/* Counts a block or frame that the scan skips; not one that was released since it was listed: its
+ * bytes may be another frame's by now. */
+static void
+skip(struct weir_reader *reader, const struct weir_catalog_entry *entry)
+{
+    if (weir_catalog_released(&reader->catalog, entry->offset))
+        return;
+    if (reader->corrupt++ == reader->corrupt_before)
+        reader->corrupt_at = entry->offset;
+}
+
+static enum weir_err
+read_index(struct weir_reader *reader, const struct weir_catalog_entry *entry,
+    const struct weir_frame_block **blocks, size_t *count)
+{
+    size_t bytes = entry->bytes <= FRAME_SMALL ? entry->bytes : INDEX_BYTES;
+    enum weir_err err = weir_catalog_read(&reader->catalog, entry, 0, reader->first, bytes);
+    struct weir_frame_header header;
+    if (err == WEIR_OK) {
+        memcpy(&header, reader->first, sizeof header);
+        err = weir_frame_check_header(&header, WEIR_LOG_STREAM, entry->offset);
+    }
+    if (err == WEIR_OK && header.bytes != entry->bytes)
+        err = weir_fail(WEIR_CORRUPT, 0, "frame changed its size");
+    return err == WEIR_OK ? weir_frame_index(reader->first, bytes, blocks, count) : err;
+}
+
+/* The frame's index; none, counted, where it is damaged. What the ring holds wrongly (it was
+ * rebuilt under the reader) is taken from the file, which has the last word. */
+static enum weir_err
+load_index(struct weir_reader *reader, struct weir_catalog_entry *entry,
+    const struct weir_frame_block **blocks, size_t *count)
+{
+    enum weir_err err = read_index(reader, entry, blocks, count);
+    if (is_damage(err) && entry->place != WEIR_PLACE_NONE) {
+        entry->place = WEIR_PLACE_NONE;
+        err = read_index(reader, entry, blocks, count);
+    }
+    if (!is_damage(err))
+        return err;
+    skip(reader, entry);
+    *count = 0;
+    return WEIR_OK;
+}
+
+static enum weir_err
+read_block(struct weir_reader *reader, const struct weir_catalog_entry *entry,
+    const struct weir_frame_block *block, size_t *count)
+{
+    enum weir_err err =
+        weir_catalog_read(&reader->catalog, entry, block->at, reader->block, block->bytes);
+    return err == WEIR_OK ? weir_frame_decode_bytes(WEIR_LOG_STREAM, entry->offset, block,
+                                reader->block, reader->samples, count)
+                          : err;
+}
+
+/* The samples of a block of the frame whose index is loaded; as load_index. */
+static enum weir_err
+load_block(struct weir_reader *reader, struct weir_catalog_entry *entry,
+    const struct weir_frame_block *block, size_t *count)
+{
+    enum weir_err err = entry->bytes <= FRAME_SMALL
+                            ? weir_frame_decode_block(reader->first, entry->bytes, block,
+                                  reader->samples, count)
+                            : read_block(reader, entry, block, count);
+    if (is_damage(err) && entry->place != WEIR_PLACE_NONE) {
+        entry->place = WEIR_PLACE_NONE;
+        err = read_block(reader, entry, block, count);
+    }
+    if (!is_damage(err))
+        return err;
+    skip(reader, entry);
+    *count = 0;
+    return WEIR_OK;
+}
+
+static enum weir_err
+scan_frame(struct weir_reader *reader, const struct scan *scan, struct weir_catalog_entry *entry)
+{
+    const struct weir_frame_block *blocks = NULL;
+    size_t block_count = 0;
+    enum weir_err err = load_index(reader, entry, &blocks, &block_count);
+    for (size_t i = 0; err == WEIR_OK && i < block_count; i++) {
+        if (blocks[i].time_max_ms < scan->from_ms || blocks[i].time_min_ms >= scan->to_ms)
+            continue;
+        size_t at = 0;
+        if (scan->numbers != NULL)
+            at = lower_bound(scan->numbers, scan->number_count, blocks[i].series_first);
+        if (scan->numbers != NULL &&
+            (at == scan->number_count || scan->numbers[at] > blocks[i].series_last))
+            continue;
+        size_t count = 0;
+        err = load_block(reader, entry, &blocks[i], &count);
+        if (err == WEIR_OK)
+            err = scan_samples(scan, reader->samples, count, at);
+    }
+    return err;
+}
+
+void
+weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *check, void *context)
+{
+    reader->check = check;
+    reader->check_context = context;
+}
+
+/* A number of a scan, and its place in the caller's list. */
+struct selected {
+    uint64_t number;
+    size_t place;
+};
+
+static int
+by_number(const void *left, const void *right)
+{
+    const struct selected *a = left;
+    const struct selected *b = right;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* The later numbers of the selected series, under the places of the first. */
+static size_t
+find_twins(const struct weir_twins *twins, const struct scan *scan, struct selected *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < twins->count; i++) {
+        size_t at = lower_bound(scan->numbers, scan->number_count, twins->twins[i].first);
+        if (at < scan->number_count && scan->numbers[at] == twins->twins[i].first)
+            out[count++] = (struct selected){twins->twins[i].number, at};
+    }
+    return count;
+}
+
+/* The scan's list with the later numbers of its series in it. *memory holds it, for the caller to
+ * free. */
+static enum weir_err
+add_twins(const struct weir_twins *twins, struct scan *scan, void **memory)
+{
+    size_t most = scan->number_count + twins->count;
+    struct selected *all = malloc(most * (sizeof *all + sizeof(uint64_t) + sizeof(size_t)));
+    if (all == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "scan of %zu numbers", most);
+    *memory = all;
+    size_t count = find_twins(twins, scan, all);
+    if (count == 0)
+        return WEIR_OK;
+    for (size_t i = 0; i < scan->number_count; i++)
+        all[count++] = (struct selected){scan->numbers[i], i};
+    qsort(all, count, sizeof *all, by_number);
+    uint64_t *numbers = (uint64_t *)(all + most);
+    size_t *places = (size_t *)(numbers + most);
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] = all[i].number;
+        places[i] = all[i].place;
+    }
+    scan->numbers = numbers;
+    scan->places = places;
+    scan->number_count = count;
+    return WEIR_OK;
+}
+
+static enum weir_err
+scan_frames(struct weir_reader *reader, const struct scan *scan)
+{
+    enum weir_err err = WEIR_OK;
+    for (uint64_t i = 0; i < reader->catalog.entry_count && err == WEIR_OK; i++) {
+        struct weir_catalog_entry *entry = &reader->catalog.entries[i];
+        if (entry->time_max_ms < scan->from_ms || entry->time_min_ms >= scan->to_ms ||
+            weir_catalog_released(&reader->catalog, entry->offset))
+            continue;
+        if (reader->check != NULL)
+            err = reader->check(reader->check_context);
+        if (err == WEIR_OK)
+            err = scan_frame(reader, scan, entry);
+    }
+    return err;
+}
+
+enum weir_err
+weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t number_count,
+    int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
+{
+    struct scan scan = {.numbers = numbers,
+        .number_count = number_count,
+        .from_ms = from_ms,
+        .to_ms = to_ms,
+        .call = call,
+        .context = context};
+    const struct weir_twins *twins =
+        reader->catalog.labels != NULL ? weir_label_index_twins(reader->catalog.labels) : NULL;
+    void *memory = NULL;
+    enum weir_err err = WEIR_OK;
+    reader->corrupt_before = reader->corrupt;
+    if (numbers != NULL && number_count != 0 && twins != NULL && twins->count != 0)
+        err = add_twins(twins, &scan, &memory);
+    if (err == WEIR_OK && (numbers == NULL || number_count > 0))
+        err = scan_frames(reader, &scan);
+    free(memory);
+    if (reader->corrupt != reader->corrupt_before)
+        weir_event(WEIR_WARN, "blocks_skipped", "first_offset=%" PRIu64 " blocks=%" PRIu64,
+            reader->corrupt_at, reader->corrupt - reader->corrupt_before);
+    return err;
+}
