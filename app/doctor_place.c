@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "config/keys.h"
-#include "controlplane/listen.h"
+#include "controlplane/http/listen.h"
 #include "dataplane/port/socket.h"
 
 #include <errno.h>

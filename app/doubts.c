@@ -2,7 +2,7 @@
 
 #include "app/machine.h"
 #include "app/topology.h"
-#include "controlplane/http.h"
+#include "controlplane/http/http.h"
 #include "model/shared.h"
 
 #include <inttypes.h>

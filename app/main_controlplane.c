@@ -14,8 +14,8 @@
 #include "base/event.h"
 #include "base/process.h"
 #include "config/config.h"
-#include "controlplane/api.h"
-#include "controlplane/listen.h"
+#include "controlplane/api/api.h"
+#include "controlplane/http/listen.h"
 #include "model/shared.h"
 #include "storage/reader.h"
 

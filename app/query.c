@@ -4,8 +4,8 @@
 #include "app/options.h"
 #include "app/query_print.h"
 #include "base/escape.h"
-#include "controlplane/selector.h"
-#include "controlplane/time_text.h"
+#include "controlplane/http/time_text.h"
+#include "controlplane/query/selector.h"
 #include "model/labels.h"
 
 #include <ctype.h>

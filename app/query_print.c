@@ -2,7 +2,7 @@
 
 #include "app/answer.h"
 #include "base/escape.h"
-#include "controlplane/text.h"
+#include "controlplane/http/text.h"
 #include "model/labels.h"
 
 #include <ctype.h>

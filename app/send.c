@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "client/wire.h"
-#include "controlplane/time_text.h"
+#include "controlplane/http/time_text.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -11,7 +11,7 @@
 #include "base/event.h"
 #include "base/process.h"
 #include "config/keys.h"
-#include "controlplane/listen.h"
+#include "controlplane/http/listen.h"
 #include "dataplane/port/port.h"
 #include "dataplane/port/socket.h"
 #include "model/shared.h"

@@ -56,7 +56,7 @@ struct weir_config {
     char data[WEIR_CONFIG_PATH_MAX];
     char http_address[64];
     uint16_t http_port; /* 0: no HTTP */
-    char http_hosts[WEIR_CONFIG_HOSTS_MAX][WEIR_CONFIG_HOST_SIZE]; /* controlplane/http_host.h */
+    char http_hosts[WEIR_CONFIG_HOSTS_MAX][WEIR_CONFIG_HOST_SIZE]; /* controlplane/http/host.h */
     uint32_t http_host_count;
     uint64_t http_answers_max; /* bytes */
     struct weir_config_listener listeners[WEIR_CONFIG_LISTENERS_MAX];

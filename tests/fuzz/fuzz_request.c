@@ -1,11 +1,11 @@
 /* Everything of ours that reads bytes of an HTTP client: parameters, selectors, times, durations,
  * Accept-Encoding, Host; and the JSON and gzip that answers are made of. The first byte chooses. */
-#include "controlplane/encoding.h"
-#include "controlplane/http_host.h"
-#include "controlplane/params.h"
-#include "controlplane/selector.h"
-#include "controlplane/text.h"
-#include "controlplane/time_text.h"
+#include "controlplane/http/encoding.h"
+#include "controlplane/http/host.h"
+#include "controlplane/http/params.h"
+#include "controlplane/http/text.h"
+#include "controlplane/http/time_text.h"
+#include "controlplane/query/selector.h"
 
 #include "base/assert.h"
 

@@ -3,8 +3,8 @@
 #ifndef WEIR_TESTS_HTTP_FIXTURE_H
 #define WEIR_TESTS_HTTP_FIXTURE_H
 
-#include "controlplane/api.h"
-#include "controlplane/http.h"
+#include "controlplane/api/api.h"
+#include "controlplane/http/http.h"
 #include "fake_reader.h"
 
 #include "base/clock.h"

@@ -1,5 +1,5 @@
 /* Accept-Encoding, and gzip. */
-#include "controlplane/encoding.h"
+#include "controlplane/http/encoding.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Which hosts a request may name. */
-#include "controlplane/http_host.h"
+#include "controlplane/http/host.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

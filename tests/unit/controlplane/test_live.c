@@ -1,6 +1,6 @@
 /* Queries over the real reader on a log written here: bits from a batch to an answer. */
-#include "controlplane/catalog.h"
-#include "controlplane/query.h"
+#include "controlplane/api/catalog.h"
+#include "controlplane/query/query.h"
 #include "storage/log/log.h"
 #include "tests/unit/storage/temp_dir.h"
 

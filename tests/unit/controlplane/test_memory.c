@@ -1,6 +1,6 @@
 /* Every allocation that a request of the API makes fails in turn: the answer is the right one, or
  * 503. libevent's own are another matter (app/main_controlplane.c). */
-#include "controlplane/api.h"
+#include "controlplane/api/api.h"
 #include "fake_reader.h"
 #include "tests/unit/faults/alloc.h"
 

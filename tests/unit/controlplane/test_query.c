@@ -1,7 +1,7 @@
 /* The query engine and the catalog over the fake reader; jansson judges every answer. */
-#include "controlplane/buckets.h"
-#include "controlplane/catalog.h"
-#include "controlplane/query.h"
+#include "controlplane/api/catalog.h"
+#include "controlplane/query/buckets.h"
+#include "controlplane/query/query.h"
 #include "fake_reader.h"
 
 #include "base/clock.h"

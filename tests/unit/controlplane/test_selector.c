@@ -1,5 +1,5 @@
 /* Series selectors. */
-#include "controlplane/selector.h"
+#include "controlplane/query/selector.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

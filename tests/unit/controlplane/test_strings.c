@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/crc.h"
-#include "controlplane/strings.h"
+#include "controlplane/api/strings.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Numbers, strings, times, parameters: what requests are read from and answers are made of. */
-#include "controlplane/params.h"
-#include "controlplane/text.h"
-#include "controlplane/time_text.h"
+#include "controlplane/http/params.h"
+#include "controlplane/http/text.h"
+#include "controlplane/http/time_text.h"
 
 #include "model/sample.h"
 

@@ -1,0 +1,22 @@
+/* catalog: what there is to query: GET|POST /api/v1/labels, /api/v1/label/<name>/values and
+ * /api/v1/series, as Prometheus's HTTP API has them.
+ *
+ * Owns:    nothing; memory of a call is freed with it
+ * Threads: one query thread a call
+ * Memory:  the distinct names or values, the selected series, the answer; all bounded by the
+ *          answer's size_max and query.series_max
+ * Errors:  in the call, in Prometheus's envelope
+ *
+ * Parameters: match[] (several: the union), limit, start, end. The catalog knows no times, so
+ * start and end are checked and do not narrow the answer.
+ */
+#ifndef WEIR_CONTROLPLANE_API_CATALOG_H
+#define WEIR_CONTROLPLANE_API_CATALOG_H
+
+#include "controlplane/query/call.h"
+
+void weir_catalog_labels(struct weir_call *call);
+void weir_catalog_values(struct weir_call *call); /* of call->label */
+void weir_catalog_series(struct weir_call *call);
+
+#endif

@@ -1,0 +1,111 @@
+/* call: one API request under way on a query thread: what was asked, what it may use, its answer.
+ *
+ * Owns:    the answer; everything else is borrowed for the call
+ * Threads: one query thread; `cancelled` is set by the event loop
+ * Memory:  the answer is bounded by its size_max, everything else by the limits
+ * Errors:  an endpoint writes a whole answer and returns, or puts an error in its place by
+ *          weir_call_fail or weir_call_limit
+ */
+#ifndef WEIR_CONTROLPLANE_QUERY_CALL_H
+#define WEIR_CONTROLPLANE_QUERY_CALL_H
+
+#include "controlplane/http/params.h"
+#include "controlplane/http/text.h"
+#include "storage/reader.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Statuses of this API; RFC 9110 says what they mean. */
+enum weir_status {
+    WEIR_STATUS_OK = 200,
+    WEIR_STATUS_NO_CONTENT = 204,
+    WEIR_STATUS_BAD_REQUEST = 400,
+    WEIR_STATUS_FORBIDDEN = 403,
+    WEIR_STATUS_NOT_FOUND = 404,
+    WEIR_STATUS_METHOD = 405,
+    WEIR_STATUS_TIMEOUT = 408,
+    WEIR_STATUS_BODY_SIZE = 413,
+    WEIR_STATUS_URI_SIZE = 414,
+    WEIR_STATUS_MEDIA_TYPE = 415,
+    WEIR_STATUS_EXPECTATION = 417,
+    WEIR_STATUS_MISDIRECTED = 421,
+    WEIR_STATUS_LIMIT = 422,
+    WEIR_STATUS_HEADER_SIZE = 431,
+    WEIR_STATUS_INTERNAL = 500,
+    WEIR_STATUS_NOT_IMPLEMENTED = 501,
+    WEIR_STATUS_UNAVAILABLE = 503,
+    WEIR_STATUS_VERSION = 505,
+};
+
+/* Settings of weir.yaml. */
+struct weir_limits {
+    uint32_t series_max;
+    uint64_t points_max;
+    uint64_t samples_max;
+    uint32_t timeout_ms;
+    uint64_t answer_max; /* http.answers_max: an answer has to fit in there; 0: no bound */
+};
+
+#define WEIR_CALL_WARNING_MAX 256
+
+struct weir_call {
+    struct weir_reader *reader;
+    const struct weir_params *params;
+    const struct weir_limits *limits;
+    const char *label; /* of /api/v1/label/<name>/values; else NULL */
+    int64_t now_ms;
+    int64_t deadline_ns; /* of weir_mono_ns() */
+    /* relaxed: only a hint to stop, nothing is read because of it */
+    const _Atomic bool *cancelled;
+    uint64_t samples_read;
+    bool prometheus; /* errors in the envelope of Prometheus's API */
+    /* A warning for the client: the answer may lack samples. Empty: none. */
+    char warning[WEIR_CALL_WARNING_MAX];
+    /* Names the part of the question that is not known here. Empty: none. */
+    char hint[WEIR_CALL_WARNING_MAX];
+    int status;      /* enum weir_status */
+    struct weir_text answer;
+};
+
+/* Bytes an answer may take under these limits: 64 a point, and room for labels, or answer_max. */
+size_t weir_call_answer_max(const struct weir_limits *limits);
+
+/* Puts an error in the place of the answer. */
+void weir_call_fail(struct weir_call *call, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A limit was reached: status 422, the setting that raises it, and its value. */
+void weir_call_limit(struct weir_call *call, const char *setting, uint64_t value,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* The answer is full: status 422 with what to do, or 503 where memory was short. */
+void weir_call_full(struct weir_call *call, const char *remedy);
+/* Puts a text in the place of call->hint. */
+void weir_call_hint(struct weir_call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Writes `,"warnings":[...]` into the answer: the call's warning, its hint, and `own`, which may be
+ * NULL. Nothing where there is none of them. */
+void weir_call_write_warnings(struct weir_call *call, const char *own);
+/* What err means to the one who asked, with weir_err_detail(). */
+void weir_call_fail_err(struct weir_call *call, enum weir_err err);
+
+/* WEIR_OK, or why the call must stop: WEIR_END its asker is gone, WEIR_LIMIT its time is up (the
+ * error is in place then). Reads the clock: call it once every some dozen steps. A
+ * weir_reader_check_fn. */
+enum weir_err weir_call_check(void *call) WEIR_MUST_USE;
+
+/* WEIR_END where the asker is gone; an answer that is there is not spoilt for want of time. */
+enum weir_err weir_call_check_cancelled(void *call) WEIR_MUST_USE;
+
+/* Samples or series between checks: a look at the clock costs 25 ns and a series more. */
+#define WEIR_CALL_CHECK_INTERVAL 64
+
+/* One more sample was read: as weir_call_check, and WEIR_LIMIT past limits->samples_max. */
+enum weir_err weir_call_count_sample(struct weir_call *call) WEIR_MUST_USE;
+
+/* {"error":...} for Weir's own API, {"status":"error",...} for Prometheus's. setting NULL where
+ * no setting is named. */
+void weir_error_write(struct weir_text *text, bool prometheus, int status, const char *message,
+    const char *setting, uint64_t value);
+
+#endif

@@ -1,0 +1,383 @@
+#include "controlplane/query/pool.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/event.h"
+#include "controlplane/http/encoding.h"
+#include "controlplane/query/queue.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
+#define OPEN_RETRY_MS 100
+#define RESTART_POLL_MS 5
+#define STOP_MS 1000
+
+struct worker {
+    struct weir_pool *pool;
+    pthread_t thread;
+    struct weir_reader *reader; /* its thread's; NULL until open */
+    /* under the pool's lock */
+    struct weir_job *job; /* running */
+    bool open;
+    bool failed; /* the last refresh or open */
+    int64_t behind_ns; /* since when something durable may be missing; 0: nothing is */
+    uint64_t durable_offset;
+    uint64_t series;
+    uint64_t blocks_corrupt;
+};
+
+struct weir_pool {
+    struct weir_pool_options options;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct weir_queue *queue; /* those waiting */
+    struct weir_job *done;
+    struct weir_job **done_last;
+    bool stopping;
+    char detail[256];
+    int done_fd;
+    uint32_t started;
+    struct worker workers[WEIR_POOL_THREADS_MAX];
+};
+
+/* Waits for a job, the end, or the time to refresh. NULL for the latter two. A thread without a
+ * reader leaves jobs to others until they have waited long enough to be refused. */
+static struct weir_job *
+next_job(struct worker *worker)
+{
+    struct weir_pool *pool = worker->pool;
+    int64_t wait_ms = worker->reader != NULL ? WEIR_POOL_REFRESH_MS : OPEN_RETRY_MS;
+    int64_t until_ns = weir_mono_ns() + wait_ms * NS_PER_MS;
+    struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    struct weir_job *job = NULL;
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->stopping && (weir_queue_count(pool->queue) == 0 || worker->reader == NULL))
+        if (pthread_cond_timedwait(&pool->wake, &pool->lock, &until) == ETIMEDOUT)
+            break;
+    const struct weir_job *first = weir_queue_first(pool->queue);
+    int64_t waited_ns = first != NULL ? weir_mono_ns() - first->submitted_ns : 0;
+    if (first != NULL && !pool->stopping &&
+        (worker->reader != NULL || waited_ns > WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS)) {
+        job = weir_queue_pop(pool->queue);
+        worker->job = job;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return job;
+}
+
+/* Under the lock. */
+static void
+push_done(struct weir_pool *pool, struct weir_job *job)
+{
+    job->next = NULL;
+    *pool->done_last = job;
+    pool->done_last = &job->next;
+}
+
+static void
+finish_job(struct worker *worker, struct weir_job *job)
+{
+    struct weir_pool *pool = worker->pool;
+    uint64_t one = 1;
+    pthread_mutex_lock(&pool->lock);
+    worker->job = NULL;
+    push_done(pool, job);
+    pthread_mutex_unlock(&pool->lock);
+    ssize_t written = write(pool->done_fd, &one, sizeof one);
+    (void)written; /* fails only at 2^64 - 1, and is readable then */
+}
+
+/* Opens or refreshes the thread's reader and publishes where it stands. */
+static enum weir_err
+update_reader(struct worker *worker)
+{
+    struct weir_pool *pool = worker->pool;
+    bool opening = worker->reader == NULL;
+    enum weir_err err = opening
+        ? pool->options.open(pool->options.open_context, &worker->reader)
+        : weir_reader_refresh(worker->reader);
+    bool restarting = worker->reader != NULL && err == WEIR_AGAIN;
+    if (restarting) /* what is known stays true */
+        err = WEIR_OK;
+    bool open = worker->reader != NULL;
+    if (err != WEIR_OK && err != WEIR_AGAIN) /* a start is no trouble */
+        weir_event(WEIR_WARN, "reader", "open=%d error=\"%s\" detail=\"%s\"", open,
+            weir_err_text(err), weir_err_detail());
+    pthread_mutex_lock(&pool->lock);
+    worker->open = open;
+    worker->failed = err != WEIR_OK;
+    if (!restarting)
+        worker->behind_ns = 0;
+    else if (worker->behind_ns == 0)
+        worker->behind_ns = weir_mono_ns();
+    if (err != WEIR_OK)
+        snprintf(pool->detail, sizeof pool->detail, "%s: %s", weir_err_text(err),
+            weir_err_detail());
+    if (open) {
+        worker->durable_offset = weir_reader_durable_offset(worker->reader);
+        worker->series = weir_reader_series_count(worker->reader);
+        worker->blocks_corrupt = weir_reader_blocks_corrupt(worker->reader);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (opening && open && pool->options.opened != NULL)
+        pool->options.opened(pool->options.open_context);
+    return restarting ? WEIR_AGAIN : err;
+}
+
+/* A query sees all that was acknowledged before it came. While the dataplane restarts that may be
+ * more than the reader knows, so queries wait until the reader has been behind for
+ * WEIR_POOL_OPEN_WAIT_MS. From then on what is known is the answer, with a warning: reads go on
+ * where a dataplane does not start. *behind_s is how long the reader has been behind then, and else
+ * -1. */
+static enum weir_err
+update_for_query(struct worker *worker, struct weir_job *job, int64_t *behind_s)
+{
+    const struct timespec pause = {.tv_nsec = RESTART_POLL_MS * NS_PER_MS};
+    enum weir_err err;
+    *behind_s = -1;
+    while ((err = update_reader(worker)) == WEIR_AGAIN && worker->reader != NULL &&
+           weir_mono_ns() - worker->behind_ns < WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS &&
+           !atomic_load_explicit(&job->cancelled, memory_order_relaxed))
+        nanosleep(&pause, NULL);
+    if (err != WEIR_AGAIN || worker->reader == NULL)
+        return err;
+    *behind_s = (weir_mono_ns() - worker->behind_ns) / NS_PER_S;
+    return WEIR_OK;
+}
+
+static void
+run_endpoint(struct weir_job *job, struct weir_call *call)
+{
+    weir_reader_set_check(call->reader, weir_call_check, call);
+    job->run(call);
+    weir_reader_set_check(call->reader, NULL, NULL);
+}
+
+static void
+run_job(struct worker *worker, struct weir_job *job)
+{
+    const struct weir_pool_options *options = &worker->pool->options;
+    struct weir_limits own = options->limits;
+    const struct weir_limits *limits = &own;
+    if (options->limits_now != NULL)
+        options->limits_now(options->open_context, &own);
+    struct weir_call call = {.reader = worker->reader, .params = &job->params, .limits = limits,
+        .label = job->label, .now_ms = weir_wall_ms(), .cancelled = &job->cancelled,
+        .prometheus = job->prometheus,
+        .deadline_ns = weir_mono_ns() + limits->timeout_ms * NS_PER_MS};
+    weir_text_init(&call.answer, weir_call_answer_max(limits));
+    enum weir_err err = WEIR_OK;
+    bool cancelled = atomic_load_explicit(&job->cancelled, memory_order_relaxed);
+    bool late = weir_mono_ns() - job->submitted_ns > limits->timeout_ms * NS_PER_MS;
+    int64_t behind_s = -1;
+    if (!cancelled && !late)
+        err = update_for_query(worker, job, &behind_s);
+    if (behind_s >= 0)
+        snprintf(call.warning, sizeof call.warning, "the dataplane is starting, for %" PRId64
+            " s now: samples that were acknowledged shortly before may be missing", behind_s);
+    call.reader = worker->reader;
+    if (cancelled)
+        call.status = WEIR_STATUS_UNAVAILABLE; /* nobody reads it */
+    else if (late)
+        weir_call_fail(&call, WEIR_STATUS_UNAVAILABLE,
+            "too many queries: this one waited longer than query.timeout; try again later");
+    else if (call.reader == NULL)
+        weir_call_fail(&call, WEIR_STATUS_UNAVAILABLE, "the log is not open yet: %s",
+            err != WEIR_OK ? weir_err_detail() : "starting");
+    else if (err != WEIR_OK)
+        weir_call_fail(&call, WEIR_STATUS_UNAVAILABLE, "the log cannot be read: %s",
+            weir_err_detail());
+    else
+        run_endpoint(job, &call);
+    job->gzip = job->gzip && weir_text_gzip(&call.answer, weir_call_check_cancelled, &call);
+    weir_text_trim(&call.answer);
+    job->status = call.status;
+    job->late = late && !cancelled;
+    job->answer = call.answer;
+}
+
+static bool
+stopping(struct weir_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool stop = pool->stopping;
+    pthread_mutex_unlock(&pool->lock);
+    return stop;
+}
+
+static void *
+work(void *context)
+{
+    struct worker *worker = context;
+    while (!stopping(worker->pool)) {
+        if (worker->reader == NULL) {
+            enum weir_err err = update_reader(worker);
+            (void)err; /* published and tried again */
+        }
+        struct weir_job *job = next_job(worker);
+        if (job != NULL) {
+            run_job(worker, job);
+            finish_job(worker, job);
+        } else if (worker->reader != NULL) {
+            enum weir_err err = update_reader(worker);
+            (void)err;
+        }
+    }
+    if (worker->reader != NULL)
+        weir_reader_close(worker->reader);
+    return NULL;
+}
+
+/* Threads start with all signals blocked: those are the event loop's. */
+static enum weir_err
+start_threads(struct weir_pool *pool)
+{
+    sigset_t all, before;
+    int failed = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    while (pool->started < pool->options.threads && failed == 0) {
+        struct worker *worker = &pool->workers[pool->started];
+        worker->pool = pool;
+        failed = pthread_create(&worker->thread, NULL, work, worker);
+        pool->started += failed == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed == 0 ? WEIR_OK : weir_fail(WEIR_NOMEM, failed, "query thread");
+}
+
+enum weir_err
+weir_pool_new(const struct weir_pool_options *options, struct weir_pool **out)
+{
+    if (options->threads < 1 || options->threads > WEIR_POOL_THREADS_MAX)
+        return weir_fail(WEIR_INVALID, 0, "%u query threads", options->threads);
+    struct weir_pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "query pool");
+    pool->options = *options;
+    pool->done_last = &pool->done;
+    pool->done_fd = -1;
+    enum weir_err err = weir_queue_new(options->queue_max, &pool->queue);
+    if (err != WEIR_OK) {
+        free(pool);
+        return err;
+    }
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pool->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    err = pool->done_fd < 0 ? weir_fail(WEIR_IO, errno, "eventfd") : start_threads(pool);
+    if (err == WEIR_OK)
+        *out = pool;
+    else if (weir_pool_stop(pool, STOP_MS))
+        weir_pool_free(pool);
+    return err;
+}
+
+bool
+weir_pool_stop(struct weir_pool *pool, int wait_ms)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    for (uint32_t i = 0; i < pool->started; i++)
+        if (pool->workers[i].job != NULL)
+            weir_job_cancel(pool->workers[i].job);
+    for (struct weir_job *job; (job = weir_queue_pop(pool->queue)) != NULL;)
+        push_done(pool, job);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+    int64_t until_ns = weir_clock_ns(CLOCK_REALTIME) + wait_ms * NS_PER_MS;
+    struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    for (uint32_t i = 0; i < pool->started; i++)
+        if (pthread_timedjoin_np(pool->workers[i].thread, NULL, &until) != 0)
+            return false;
+    pool->started = 0;
+    return true;
+}
+
+void
+weir_pool_free(struct weir_pool *pool)
+{
+    WEIR_ASSERT(pool->started == 0 && pool->done == NULL);
+    if (pool->done_fd >= 0)
+        close(pool->done_fd);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->lock);
+    weir_queue_free(pool->queue);
+    free(pool);
+}
+
+enum weir_err
+weir_pool_submit(struct weir_pool *pool, struct weir_job *job)
+{
+    job->submitted_ns = weir_mono_ns();
+    pthread_mutex_lock(&pool->lock);
+    enum weir_err err = weir_queue_push(pool->queue, job);
+    if (err == WEIR_OK) /* all: a thread whose reader is not open yet leaves the job to others */
+        pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+    return err;
+}
+
+struct weir_job *
+weir_pool_done(struct weir_pool *pool)
+{
+    uint64_t count;
+    ssize_t got = read(pool->done_fd, &count, sizeof count);
+    (void)got; /* nothing to clear */
+    pthread_mutex_lock(&pool->lock);
+    struct weir_job *job = pool->done;
+    if (job != NULL) {
+        pool->done = job->next;
+        if (pool->done == NULL)
+            pool->done_last = &pool->done;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return job;
+}
+
+int
+weir_pool_fd(const struct weir_pool *pool)
+{
+    return pool->done_fd;
+}
+
+void
+weir_pool_read_state(struct weir_pool *pool, struct weir_pool_state *state)
+{
+    *state = (struct weir_pool_state){.durable_offset = UINT64_MAX, .series = UINT64_MAX};
+    pthread_mutex_lock(&pool->lock);
+    state->waiting = weir_queue_count(pool->queue);
+    for (uint32_t i = 0; i < pool->started; i++) {
+        const struct worker *worker = &pool->workers[i];
+        state->running += worker->job != NULL;
+        state->readers_failed += worker->open && worker->failed;
+        if (!worker->open)
+            continue;
+        state->readers_open++;
+        state->readers_behind += worker->behind_ns != 0;
+        if (worker->durable_offset < state->durable_offset)
+            state->durable_offset = worker->durable_offset;
+        if (worker->series < state->series)
+            state->series = worker->series;
+        if (worker->blocks_corrupt > state->blocks_corrupt)
+            state->blocks_corrupt = worker->blocks_corrupt;
+    }
+    memcpy(state->detail, pool->detail, sizeof state->detail);
+    pthread_mutex_unlock(&pool->lock);
+    if (state->readers_open == 0)
+        state->durable_offset = state->series = 0;
+}
