@@ -129,7 +129,7 @@ open_reader(void *context, struct weir_reader **out)
     const struct source *source = context;
     if (source->shared == NULL)
         return weir_reader_open(source->directory, NULL, out);
-    /* acquire pairs with the release in announce (app/dataplane.c); that of durable_offset with the
+    /* acquire pairs with the release in announce (app/dataplane/dataplane.c); that of durable_offset with the
      * one in publish_log (storage/log/writer.c) */
     if (atomic_load_explicit(&source->shared->epoch, memory_order_acquire) == 0)
         return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
@@ -148,7 +148,7 @@ static void
 say_ready(void *context)
 {
     const struct source *source = context;
-    /* release pairs with the acquire in child_ready (app/supervisor.c) */
+    /* release pairs with the acquire in child_ready (app/supervisor/supervisor.c) */
     if (source->shared != NULL)
         atomic_store_explicit(&source->shared->http_pid, (uint32_t)getpid(),
             memory_order_release);

@@ -8,7 +8,7 @@
  * Exit codes: 0 stopped as asked, 1 failed at start, 2 failed where another start with the same
  * configuration and data would fail again.
  */
-#include "app/dataplane.h"
+#include "app/dataplane/dataplane.h"
 #include "app/lasts.h"
 #include "app/sandbox.h"
 #include "base/event.h"

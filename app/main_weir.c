@@ -1,6 +1,6 @@
 /* weir: the command line. */
-#include "app/commands.h"
-#include "app/supervisor.h"
+#include "app/cli/commands.h"
+#include "app/supervisor/supervisor.h"
 #include "base/escape.h"
 #include "base/process.h"
 #include "config/keys.h"

@@ -1,7 +1,7 @@
 /* topology: every thread, core, ring and memory size of the dataplane, in one plan.
  *
  * The plan is arithmetic over the configuration and the cores there are: `weir check` prints it,
- * the dataplane carries it out (app/dataplane.c).
+ * the dataplane carries it out (app/dataplane/dataplane.c).
  */
 #ifndef WEIR_APP_TOPOLOGY_H
 #define WEIR_APP_TOPOLOGY_H

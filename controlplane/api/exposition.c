@@ -355,7 +355,7 @@ write_control(struct weir_text *text, const struct weir_exposition *from)
 static enum weir_err
 write_dataplane(struct weir_text *text, struct weir_shared *shared, bool without_ledger)
 {
-    /* acquire pairs with the release in announce (app/dataplane.c) */
+    /* acquire pairs with the release in announce (app/dataplane/dataplane.c) */
     uint64_t epoch = atomic_load_explicit(&shared->epoch, memory_order_acquire);
     write_value(text, "weir_epoch", "gauge", "Dataplane epoch; 0 while it starts.", epoch);
     write_value(text, "weir_ingest_state", "gauge", "0 starting, 1 open, 2 disk full, 3 device "

@@ -28,7 +28,7 @@ ingest_health(struct weir_shared *shared)
 {
     if (shared == NULL)
         return (struct health){"no_dataplane", "no dataplane belongs to this process"};
-    /* acquire pairs with the release in announce (app/dataplane.c) */
+    /* acquire pairs with the release in announce (app/dataplane/dataplane.c) */
     if (atomic_load_explicit(&shared->epoch, memory_order_acquire) == 0)
         return (struct health){"starting", "the dataplane is starting"};
     uint32_t state = atomic_load_explicit(&shared->state, memory_order_relaxed);

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "app/bench_conditions.h"
+#include "bench/conditions.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* The cost of a sample between two readings of a ledger, and over intervals of a real clock. */
-#include "app/bench_intervals.h"
+#include "bench/report/intervals.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

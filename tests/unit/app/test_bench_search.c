@@ -1,5 +1,5 @@
 /* The search for a rate against receivers that are made up. */
-#include "app/bench_search.h"
+#include "bench/search.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "app/chaos.h"
+#include "app/cli/send/chaos.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The memory an instance may use: the tightest of machine, control groups and RLIMIT_AS. */
-#include "app/machine.h"
+#include "app/supervisor/machine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

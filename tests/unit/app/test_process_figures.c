@@ -1,5 +1,5 @@
 /* Figures of processes, as /proc has them. */
-#include "app/process_figures.h"
+#include "app/supervisor/process_figures.h"
 #include "base/clock.h"
 
 #include <setjmp.h>

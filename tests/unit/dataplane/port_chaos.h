@@ -1,5 +1,5 @@
 /* port_chaos: a port around another that loses, doubles and delays its weir packets, channel by
- * channel (app/chaos.h), and knows the truth about it.
+ * channel (app/cli/send/chaos.h), and knows the truth about it.
  *
  * Threads: as port.h
  * Memory:  a copy of each packet until it is released
@@ -8,7 +8,7 @@
 #ifndef WEIR_TESTS_PORT_CHAOS_H
 #define WEIR_TESTS_PORT_CHAOS_H
 
-#include "app/chaos.h"
+#include "app/cli/send/chaos.h"
 #include "dataplane/port/port.h"
 
 #define PORT_CHAOS_CHANNELS 64

@@ -1,0 +1,14 @@
+/* words: what commands print beside a count. */
+#ifndef WEIR_APP_CLI_WORDS_H
+#define WEIR_APP_CLI_WORDS_H
+
+#include <stdint.h>
+
+/* What turns "line" into "lines" behind this count. */
+static inline const char *
+weir_plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+#endif

@@ -1,0 +1,28 @@
+/* machine: the memory and descriptors that an instance may use here, whoever set the limit.
+ *
+ * Threads: any; no state
+ * Errors:  a limit that cannot be read is none
+ */
+#ifndef WEIR_APP_SUPERVISOR_MACHINE_H
+#define WEIR_APP_SUPERVISOR_MACHINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A file's begin, as text; "" where it cannot be read. Allocates nothing: want of memory is neither
+ * to lift a limit of memory nor to pass for what the machine lacks. */
+void weir_machine_read(const char *path, char *out, size_t size);
+
+struct weir_machine_memory {
+    uint64_t bytes;    /* the least of what the three below allow */
+    const char *whose; /* "this machine has", ...; names which one it is, followed by a size */
+};
+
+/* Physical memory, the control groups above this process, and RLIMIT_AS. root stands before /proc
+ * and /sys: "" but in tests. */
+struct weir_machine_memory weir_machine_memory(const char *root);
+
+/* Bytes that the tightest control group allows; UINT64_MAX where none limits. */
+uint64_t weir_machine_cgroup_bytes(const char *root);
+
+#endif
