@@ -381,11 +381,11 @@ child_ready(const struct supervisor *supervisor, int which)
         uint32_t pid = atomic_load_explicit(&supervisor->shared->http_pid, memory_order_acquire);
         return pid == (uint32_t)supervisor->children[which].pid;
     }
-    /* acquire pairs with the release in announce (app/dataplane/dataplane.c), before which state was set; a
-     * full disk or a closed log is an answer too, which /healthz explains */
+    /* acquire pairs with the release in announce (app/dataplane/dataplane.c), before which state
+     * was set; a full disk or a closed log is an answer too, which /healthz explains */
     return atomic_load_explicit(&supervisor->shared->epoch, memory_order_acquire) != 0 &&
-           atomic_load_explicit(&supervisor->shared->state, memory_order_relaxed) !=
-               WEIR_INGEST_STARTING;
+        atomic_load_explicit(&supervisor->shared->state, memory_order_relaxed) !=
+        WEIR_INGEST_STARTING;
 }
 
 /* Where one asks, and where one sends to. */

@@ -1,4 +1,4 @@
-/* bench_veth_parts: what `weir bench --source veth` consists of, for app/bench_veth*.c only.
+/* bench_veth_parts: what `weir bench --source veth` consists of, for bench/veth/ only.
  *
  *   bench_veth_options.c   what is asked for
  *   bench_veth_rights.c    what this process has to be allowed

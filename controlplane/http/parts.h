@@ -1,4 +1,4 @@
-/* http_parts: the inside of struct weir_http, for controlplane/http*.c only.
+/* http_parts: the inside of struct weir_http, for controlplane/http/ only.
  *
  *   http.c        requests and answers, between evhttp and the handler
  *   http_check.c  what of a request evhttp lets through and this server does not

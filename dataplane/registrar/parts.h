@@ -1,4 +1,4 @@
-/* registrar_parts: the inside of struct weir_registrar, for dataplane/registrar*.c only.
+/* registrar_parts: the inside of struct weir_registrar, for dataplane/registrar/ only.
  *
  *   registrar.c       the stage: rounds, chunks, batches, what is published
  *   registrar_line.c  one line of a chunk: its points' series defined, its samples appended

@@ -1,6 +1,6 @@
 /* Whose series the registrar defines, while the series table or its memory for labels is more than
- * half full: see model/shares.h. Series live for ever: a share is never given back. The log does not
- * say who defined a series: those that recovery found are nobody's. */
+ * half full: see model/shares.h. Series live for ever: a share is never given back. The log does
+ * not say who defined a series: those that recovery found are nobody's. */
 #include "dataplane/registrar/parts.h"
 
 #define NS_PER_MS 1000000

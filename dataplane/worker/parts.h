@@ -1,4 +1,4 @@
-/* worker_parts: the inside of struct weir_worker, for dataplane/worker*.c only.
+/* worker_parts: the inside of struct weir_worker, for dataplane/worker/ only.
  *
  *   worker.c          the stage: ports, bursts, batches, what is published
  *   worker_records.c  packets of text: parsed, looked up, appended

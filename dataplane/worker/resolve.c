@@ -85,7 +85,8 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
     }
 }
 
-/* Looks up what record_label has prepared, step by step over the burst (dataplane/series/series.h). */
+/* Looks up what record_label has prepared, step by step over the burst (dataplane/series/series.h).
+ */
 static void
 resolve_labelled(struct weir_worker *worker)
 {

@@ -118,9 +118,10 @@ enum weir_err weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stre
 /* The frame's definition list (model/labels.h), checked. size 0 where there is none. */
 enum weir_err weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list,
     size_t *size) WEIR_MUST_USE;
-/* The frame's marks (model/marks/marks.h), checked, aligned to 8 bytes. size 0 where there are none. */
-enum weir_err weir_frame_marks(const uint8_t *frame, size_t bytes, const uint8_t **marks,
-    size_t *size) WEIR_MUST_USE;
+/* The frame's marks (model/marks/marks.h), checked, aligned to 8 bytes. size 0 where there are
+ * none. */
+enum weir_err weir_frame_marks(
+    const uint8_t *frame, size_t bytes, const uint8_t **marks, size_t *size) WEIR_MUST_USE;
 /* The block index, checked, its blocks inside the frame; *blocks borrowed from frame. */
 enum weir_err weir_frame_index(const uint8_t *frame, size_t bytes,
     const struct weir_frame_block **blocks, size_t *count) WEIR_MUST_USE;

@@ -36,8 +36,8 @@ struct weir_log;
 typedef enum weir_err weir_log_define_fn(void *context, uint64_t number, const uint8_t *labels,
     size_t size);
 
-/* Recovery hands over the marks (model/marks/marks.h) of every frame that has any, in log order, after
- * the definitions of that frame; before them those of the checkpoint. */
+/* Recovery hands over the marks (model/marks/marks.h) of every frame that has any, in log order,
+ * after the definitions of that frame; before them those of the checkpoint. */
 typedef void weir_log_mark_fn(void *context, const uint8_t *marks, size_t size);
 
 struct weir_log_options {

@@ -271,8 +271,8 @@ publish_log(struct weir_writer *writer, int64_t time_max_ms)
         atomic_store_explicit(&shared->durable_time_ms, time_max_ms, memory_order_relaxed);
     atomic_store_explicit(&shared->appended_offset, weir_log_end(log), memory_order_relaxed);
     atomic_store_explicit(&shared->log_bytes, weir_log_bytes(log), memory_order_relaxed);
-    /* release pairs with the acquire in durable_of (storage/read/catalog.c): the descriptors below it
-     * are published */
+    /* release pairs with the acquire in durable_of (storage/read/catalog.c): the descriptors below
+     * it are published */
     atomic_store_explicit(&shared->durable_offset, durable, memory_order_release);
     /* relaxed: the release of the batch cursors in publish_stored follows. A thread that sees a
      * batch durable sees an offset that covers it. */
@@ -375,8 +375,8 @@ follow_release(struct weir_writer *writer)
 {
     if (!weir_log_follow_release(writer->options.log))
         return;
-    /* release pairs with the acquire in first_of (storage/read/catalog.c): who reads a recycled file
-     * sees that it is released */
+    /* release pairs with the acquire in first_of (storage/read/catalog.c): who reads a recycled
+     * file sees that it is released */
     atomic_store_explicit(&writer->options.shared->log_first_offset,
         weir_log_first(writer->options.log), memory_order_release);
     publish_ledger(writer);

@@ -359,8 +359,8 @@ walk_files(struct weir_catalog *catalog, uint64_t until, uint64_t durable)
 static uint64_t
 durable_of(const struct weir_catalog *catalog)
 {
-    /* acquire pairs with the release in publish_log (storage/log/writer.c): what is below it is in the
-     * files */
+    /* acquire pairs with the release in publish_log (storage/log/writer.c): what is below it is in
+     * the files */
     return atomic_load_explicit(&catalog->shared->durable_offset, memory_order_acquire);
 }
 
@@ -435,7 +435,8 @@ weir_catalog_refresh(struct weir_catalog *catalog)
     if (catalog->shared == NULL)
         return walk_files(catalog, UINT64_MAX, UINT64_MAX);
     drop_released(catalog, first_of(catalog));
-    /* acquire pairs with the release in announce (app/dataplane/dataplane.c): the region is ready */
+    /* acquire pairs with the release in announce (app/dataplane/dataplane.c): the region is ready
+     */
     uint64_t epoch = atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire);
     if (epoch == 0)
         return WEIR_AGAIN; /* it starts, or died: what is known stays true, more may be durable */

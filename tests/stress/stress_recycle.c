@@ -9,7 +9,7 @@
 #include "model/shared.h"
 #include "storage/log/checkpointer.h"
 #include "storage/reader.h"
-#include "tests/unit/storage/log_fixture.h"
+#include "tests/unit/storage/log/log_fixture.h"
 
 #include <pthread.h>
 

@@ -1,4 +1,5 @@
-/* doctor_parts: checks of `weir doctor` that lie in files of their own, for app/cli/doctor/checks.c. */
+/* doctor_parts: checks of `weir doctor` that lie in files of their own, for
+ * app/cli/doctor/checks.c. */
 #ifndef WEIR_APP_CLI_DOCTOR_PARTS_H
 #define WEIR_APP_CLI_DOCTOR_PARTS_H
 

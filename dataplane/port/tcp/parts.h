@@ -1,4 +1,4 @@
-/* port_tcp_parts: the inside of struct port_tcp, for dataplane/port_tcp*.c only.
+/* port_tcp_parts: the inside of struct port_tcp, for dataplane/port/tcp/ only.
  *
  *   port_tcp.c         the port: listeners, connections, what is read and handed on
  *   port_tcp_answer.c  what senders are told, and when

@@ -1,5 +1,5 @@
-/* influx_window: what stands where in a stretch of lines; for dataplane/protocol/influx/usual.c only, and
- * compiled with its instruction set.
+/* influx_window: what stands where in a stretch of lines; for dataplane/protocol/influx/usual.c
+ * only, and compiled with its instruction set.
  *
  * The rule about bits that is checked here is told in influx_usual.h.
  *

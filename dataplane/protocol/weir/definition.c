@@ -243,8 +243,8 @@ behind(const struct weir_definitions *definitions, uint32_t at)
     return at + (uint32_t)weir_chunk_point_bytes(point->labels_size);
 }
 
-/* Looks up the series from unknown->from on, step by step (dataplane/series/series.h). Labels are hashed
- * when all are written: right behind their writing the loads would wait for the stores. */
+/* Looks up the series from unknown->from on, step by step (dataplane/series/series.h). Labels are
+ * hashed when all are written: right behind their writing the loads would wait for the stores. */
 static void
 look_up_points(struct unknown *unknown)
 {

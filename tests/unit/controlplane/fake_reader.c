@@ -1,4 +1,4 @@
-#include "fake_reader.h"
+#include "tests/unit/controlplane/fake_reader.h"
 
 #include <stdlib.h>
 #include <string.h>

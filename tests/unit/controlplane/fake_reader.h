@@ -2,8 +2,8 @@
  *
  * One set of data for all readers, which a test changes only while no reader is at work.
  */
-#ifndef WEIR_TESTS_FAKE_READER_H
-#define WEIR_TESTS_FAKE_READER_H
+#ifndef WEIR_TESTS_UNIT_CONTROLPLANE_FAKE_READER_H
+#define WEIR_TESTS_UNIT_CONTROLPLANE_FAKE_READER_H
 
 #include "storage/reader.h"
 

@@ -1,7 +1,7 @@
 /* Every allocation that a request of the API makes fails in turn: the answer is the right one, or
  * 503. libevent's own are another matter (app/main_controlplane.c). */
 #include "controlplane/api/api.h"
-#include "fake_reader.h"
+#include "tests/unit/controlplane/fake_reader.h"
 #include "tests/unit/faults/alloc.h"
 
 #include <arpa/inet.h>

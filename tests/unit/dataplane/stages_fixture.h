@@ -1,7 +1,7 @@
 /* stages_fixture: what lies between the stages of a dataplane, for tests of one stage that play the
  * others: rings, batches, chunks, the series table, and a ledger that has to close. */
-#ifndef WEIR_TESTS_STAGES_FIXTURE_H
-#define WEIR_TESTS_STAGES_FIXTURE_H
+#ifndef WEIR_TESTS_UNIT_DATAPLANE_STAGES_FIXTURE_H
+#define WEIR_TESTS_UNIT_DATAPLANE_STAGES_FIXTURE_H
 
 #include "base/ring.h"
 #include "dataplane/protocol/chunk.h"

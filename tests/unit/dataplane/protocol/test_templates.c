@@ -1,0 +1,387 @@
+/* Memory for templates of the weir protocol: it follows the series that were told, serves any size
+ * after any history, is bounded for each sender and source, and marks say only what is new. */
+#include "dataplane/protocol/weir/senders/senders.h"
+#include "dataplane/protocol/weir/senders/template_blocks.h"
+#include "tests/unit/dataplane/stages_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define CHANNELS 64
+#define TEMPLATE_BYTES (1u << 20)
+#define TOTAL_MAX WEIR_WIRE_TEMPLATE_SERIES_MAX
+#define SERIES_BELIEVED (UINT64_C(1) << 40)
+
+static struct weir_hash_key key;
+
+static struct weir_senders *
+senders_of(uint64_t template_bytes)
+{
+    return weir_senders_init(zeroed(weir_senders_footprint(CHANNELS, template_bytes)), CHANNELS,
+        template_bytes, &key);
+}
+
+static struct weir_channel *
+channel_of(struct weir_senders *senders, uint64_t sender)
+{
+    uint64_t gaps = 0;
+    struct weir_channel *channel = weir_senders_take(senders, sender, 0, 1, &gaps);
+    assert_non_null(channel);
+    return channel;
+}
+
+struct told {
+    uint16_t id;
+    uint32_t hash;
+    uint16_t total, first, count;
+};
+
+static struct weir_template *
+tell_at(struct weir_senders *senders, struct weir_channel *channel, struct told told,
+    uint64_t sequence, const struct weir_owner *source)
+{
+    const struct weir_wire_record record = {.template_id = told.id,
+        .template_hash = told.hash,
+        .total = told.total,
+        .first = told.first,
+        .count = told.count};
+    uint8_t reason = WEIR_REASON_COUNT;
+    struct weir_template *template =
+        weir_channel_define(senders, channel, &record, sequence, source, &reason);
+    assert_true((template == NULL) == (reason != WEIR_REASON_COUNT));
+    return template;
+}
+
+static struct weir_template *
+tell(struct weir_senders *senders, struct weir_channel *channel, struct told told,
+    const struct weir_owner *source)
+{
+    return tell_at(senders, channel, told, told.hash, source);
+}
+
+static uint64_t
+number_for(uint32_t index)
+{
+    return index * UINT64_C(7919) % 100003;
+}
+
+static void
+enter(struct weir_senders *senders, struct weir_template *template, struct told told)
+{
+    for (uint32_t i = told.first; i < (uint32_t)told.first + told.count; i++)
+        weir_template_enter(senders, template, i, number_for(i));
+}
+
+/* ---- blocks ---- */
+
+static void
+test_blocks_merge_whatever_was_taken_before(void **state)
+{
+    (void)state;
+    enum { UNITS = 3 * 2048 + 77, STEPS = 200000 };
+    static uint8_t owned[UNITS + 2048];
+    static uint32_t taken[UNITS];
+    struct weir_blocks blocks;
+    void *memory = zeroed(weir_blocks_footprint(UNITS * WEIR_BLOCK_UNIT));
+    uint64_t random = 11;
+    uint32_t count = 0, used = 0;
+    weir_blocks_init(&blocks, memory, UNITS * WEIR_BLOCK_UNIT);
+    for (int step = 0; step < STEPS; step++) {
+        bool give = count > 0 && next_random(&random) % 100 < (step / 20000 % 2 == 0 ? 40 : 60);
+        if (give) {
+            uint32_t at = (uint32_t)(next_random(&random) % count), block = taken[at];
+            uint32_t units = 1u << weir_block_order(&blocks, block);
+            taken[at] = taken[--count];
+            memset(owned + block - 1, 0, units);
+            weir_block_free(&blocks, block);
+            used -= units;
+        } else {
+            unsigned order = (unsigned)(next_random(&random) % (WEIR_BLOCK_ORDER_MAX + 1));
+            uint32_t block = weir_block_take(&blocks, order), units = 1u << order;
+            if (block == 0)
+                continue;
+            assert_true(block - 1 + units <= UNITS && (block - 1) % units == 0);
+            for (uint32_t i = 0; i < units; i++)
+                assert_int_equal(owned[block - 1 + i]++, 0);
+            memset(weir_block_at(&blocks, block), 0xee, units * WEIR_BLOCK_UNIT);
+            taken[count++] = block;
+            used += units;
+        }
+        assert_int_equal(blocks.used, used);
+    }
+    while (count > 0)
+        weir_block_free(&blocks, taken[--count]);
+    for (int i = 0; i < 3; i++)
+        assert_int_not_equal(weir_block_take(&blocks, WEIR_BLOCK_ORDER_MAX), 0);
+    assert_int_equal(weir_block_take(&blocks, WEIR_BLOCK_ORDER_MAX), 0);
+    for (int i = 0; i < 77; i++)
+        assert_int_not_equal(weir_block_take(&blocks, 0), 0);
+    assert_int_equal(weir_block_take(&blocks, 0), 0);
+    free(memory);
+}
+
+/* ---- extents ---- */
+
+static void
+test_memory_follows_the_series_told_not_the_total_claimed(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(senders, 1);
+    assert_non_null(tell(senders, channel, (struct told){1, 1, TOTAL_MAX, TOTAL_MAX - 1, 1}, NULL));
+    assert_int_equal(weir_templates_used(senders), 2 * WEIR_BLOCK_UNIT);
+    assert_non_null(tell(senders, channel, (struct told){1, 1, TOTAL_MAX, 7, 1}, NULL));
+    assert_int_equal(weir_templates_used(senders), 3 * WEIR_BLOCK_UNIT);
+    weir_channel_restart(senders, channel, 2);
+    assert_int_equal(weir_templates_used(senders), 0);
+    free(senders);
+}
+
+/* Pieces in any order against a plain array. */
+static void
+check_numbers(const struct weir_senders *senders, const struct weir_template *template,
+    const bool *entered)
+{
+    uint32_t unknown = 0;
+    for (uint32_t i = 0; i < template->total; i++) {
+        uint64_t number = weir_template_number(senders, template, i);
+        assert_int_equal(number, entered[i] ? number_for(i) : WEIR_SERIES_UNKNOWN);
+        unknown += !entered[i];
+    }
+    assert_int_equal(template->unknown, unknown);
+}
+
+static void
+test_series_told_in_any_order_have_their_numbers_and_marks_say_each_once(void **state)
+{
+    (void)state;
+    static bool entered[TOTAL_MAX];
+    struct weir_batch *batch = batch_new();
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        /* little memory: pieces cannot all become one */
+        uint64_t bytes = seed % 3 == 0 ? 200u << 10 : TEMPLATE_BYTES;
+        struct weir_senders *senders = senders_of(bytes), *after = senders_of(TEMPLATE_BYTES);
+        struct weir_channel *channel = channel_of(senders, 1);
+        uint64_t random = seed, marked = 0, rounds = 0;
+        uint16_t total = (uint16_t)(1 + next_random(&random) % TOTAL_MAX);
+        uint16_t most = (uint16_t)(1 + next_random(&random) % (seed % 2 == 0 ? 400 : 30));
+        struct weir_template *template = NULL;
+        memset(entered, 0, sizeof entered);
+        for (int step = 0; step < 600; step++) {
+            uint16_t first = (uint16_t)(next_random(&random) % total);
+            uint16_t count = (uint16_t)(1 + next_random(&random) % most);
+            if (first + count > total)
+                count = (uint16_t)(total - first);
+            const struct told told = {3, 5, total, first, count};
+            struct weir_template *now = tell(senders, channel, told, NULL);
+            if (now == NULL)
+                continue;
+            template = now;
+            enter(senders, template, told);
+            memset(entered + first, true, count);
+            if (step % 7 == 0) {
+                weir_senders_dirty(senders, channel);
+                weir_senders_mark(senders, batch);
+                weir_senders_restore(after, batch->marks, batch->mark_bytes, SERIES_BELIEVED);
+                marked += batch->mark_bytes;
+                rounds++;
+                weir_batch_reset(batch);
+            }
+        }
+        weir_senders_dirty(senders, channel);
+        weir_senders_mark(senders, batch);
+        weir_senders_restore(after, batch->marks, batch->mark_bytes, SERIES_BELIEVED);
+        marked += batch->mark_bytes;
+        weir_batch_reset(batch);
+        check_numbers(senders, template, entered);
+        const struct weir_template *again =
+            weir_channel_template(after, weir_senders_find(after, 1, 0), 3);
+        assert_non_null(again);
+        check_numbers(after, again, entered);
+        uint64_t known = (uint64_t)total - template->unknown;
+        assert_true(marked <= known * 48 + (rounds + 1) * WEIR_MARK_BYTES_MAX);
+        weir_channel_restart(senders, channel, 2);
+        assert_int_equal(weir_templates_used(senders), 0);
+        free(senders);
+        free(after);
+    }
+    batch_free(batch);
+}
+
+static void
+test_template_told_whole_lies_in_one_piece(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(senders, 1);
+    const uint16_t total = 16000, piece = 40;
+    struct weir_template *template = NULL;
+    for (int pass = 0; pass < 2; pass++) /* every second piece, then the others backwards */
+        for (uint16_t i = 0; i < total / piece; i++)
+            if (i % 2 == pass) {
+                uint16_t at = pass == 0 ? i : (uint16_t)(total / piece - i);
+                const struct told told = {1, 1, total, (uint16_t)(at * piece), piece};
+                template = tell(senders, channel, told, NULL);
+                assert_non_null(template);
+                enter(senders, template, told);
+            }
+    assert_int_equal(template->unknown, 0);
+    const uint64_t *numbers = weir_template_run(senders, template, 0, total);
+    assert_non_null(numbers);
+    for (uint32_t i = 0; i < total; i++)
+        assert_int_equal(numbers[i], number_for(i));
+    free(senders);
+}
+
+/* The registrar's answer may find its template replaced and told again in part by then. */
+static void
+test_number_of_a_series_that_is_no_longer_told_is_left_out(void **state)
+{
+    (void)state;
+    const struct told whole = {1, 5, 200, 0, 10}, other = {1, 6, 200, 0, 10};
+    const struct told again = {1, 5, 200, 100, 1};
+    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(senders, 1);
+    assert_non_null(tell(senders, channel, whole, NULL));
+    assert_non_null(tell(senders, channel, other, NULL));
+    struct weir_template *template = tell_at(senders, channel, again, 7, NULL);
+    enter(senders, template, whole);
+    enter(senders, template, again);
+    assert_int_equal(weir_template_number(senders, template, 3), WEIR_SERIES_UNKNOWN);
+    assert_int_equal(weir_template_number(senders, template, 100), number_for(100));
+    assert_int_equal(template->unknown, 199);
+    free(senders);
+}
+
+static void
+test_definition_in_many_packets_writes_each_number_once(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(senders, 1);
+    struct weir_batch *batch = batch_new();
+    uint64_t marked = 0;
+    enum { PACKETS = 2000 };
+    for (uint16_t i = 0; i < PACKETS; i++) {
+        const struct told told = {1, 1, PACKETS, i, 1};
+        enter(senders, tell(senders, channel, told, NULL), told);
+        weir_senders_dirty(senders, channel);
+        weir_senders_mark(senders, batch);
+        marked += batch->mark_bytes;
+        weir_batch_reset(batch);
+    }
+    assert_int_equal(marked, PACKETS * (sizeof(struct weir_mark) + 48));
+    batch_free(batch);
+    free(senders);
+}
+
+static void
+test_marks_without_room_come_with_the_next_batch(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_of(64u << 20), *after = senders_of(64u << 20);
+    struct weir_channel *channel = channel_of(senders, 1);
+    struct weir_batch *batch = batch_new();
+    static bool entered[TOTAL_MAX];
+    uint32_t batches = 0;
+    memset(entered, true, sizeof entered);
+    for (uint16_t id = 0; id < 20; id++) { /* 20 * 128 KiB of numbers that never ascend */
+        const struct told told = {id, 1, TOTAL_MAX, 0, TOTAL_MAX};
+        enter(senders, tell(senders, channel, told, NULL), told);
+    }
+    weir_senders_dirty(senders, channel);
+    while (weir_senders_owe_marks(senders)) {
+        weir_senders_mark(senders, batch);
+        weir_senders_restore(after, batch->marks, batch->mark_bytes, SERIES_BELIEVED);
+        weir_batch_reset(batch);
+        batches++;
+    }
+    assert_int_equal(batches, 2);
+    for (uint16_t id = 0; id < 20; id++)
+        check_numbers(after,
+            weir_channel_template(after, weir_senders_find(after, 1, 0), id), entered);
+    batch_free(batch);
+    free(senders);
+    free(after);
+}
+
+/* ---- many senders ---- */
+
+static uint32_t
+fill(struct weir_senders *senders, uint64_t first, uint64_t senders_count, uint16_t count,
+    const struct weir_owner *source)
+{
+    uint32_t told = 0;
+    for (uint64_t i = 0; i < senders_count; i++)
+        for (uint16_t id = 0; id < WEIR_WIRE_TEMPLATES_MAX; id++)
+            told += tell(senders, channel_of(senders, first + i),
+                (struct told){id, 1, TOTAL_MAX, 0, count}, source) != NULL;
+    return told;
+}
+
+static void
+test_no_source_and_no_sender_holds_more_than_its_share(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    struct weir_peer stranger = {.port = 1}, honest = {.port = 2};
+    weir_peer_set_ipv4(&stranger, (const uint8_t[]){192, 0, 2, 1});
+    weir_peer_set_ipv4(&honest, (const uint8_t[]){192, 0, 2, 2});
+    struct weir_owner a = weir_owner_source(&stranger), b = weir_owner_source(&honest);
+    fill(senders, 1000, 30, 100, &a);
+    assert_true(weir_templates_used(senders) <= TEMPLATE_BYTES / 2 + 2048);
+    /* one id from many sources is bounded too */
+    uint64_t before = weir_templates_used(senders);
+    for (uint16_t id = 0; id < WEIR_WIRE_TEMPLATES_MAX; id++) {
+        struct weir_peer other = {.port = 3};
+        weir_peer_set_ipv4(&other, (const uint8_t[]){198, 51, 100, (uint8_t)id});
+        struct weir_owner source = weir_owner_source(&other);
+        (void)tell(senders, channel_of(senders, 7), (struct told){id, 1, 400, 0, 400}, &source);
+    }
+    assert_in_range(weir_templates_used(senders) - before, 1, TEMPLATE_BYTES / 8);
+    assert_non_null(tell(senders, channel_of(senders, 8), (struct told){1, 1, 200, 0, 200}, &b));
+    /* what was freed serves any size */
+    for (uint64_t i = 0; i < 30; i++)
+        weir_channel_restart(senders, channel_of(senders, 1000 + i), 2);
+    assert_non_null(tell(senders, channel_of(senders, 9), (struct told){1, 1, 8000, 0, 8000}, &b));
+    free(senders);
+}
+
+static void
+test_memory_given_back_serves_every_size(void **state)
+{
+    (void)state;
+    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    assert_true(fill(senders, 1000, 40, 3, NULL) > 2000);
+    for (uint64_t i = 0; i < 40; i++)
+        weir_channel_restart(senders, channel_of(senders, 1000 + i), 2);
+    assert_int_equal(weir_templates_used(senders), 0);
+    for (uint64_t sender = 1; sender <= 3; sender++)
+        assert_non_null(tell(senders, channel_of(senders, sender),
+            (struct told){1, 1, TOTAL_MAX, 0, TOTAL_MAX}, NULL));
+    free(senders);
+}
+
+int
+main(void)
+{
+    static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "templates";
+    weir_hash_key_init(&key, seed);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks_merge_whatever_was_taken_before),
+        cmocka_unit_test(test_memory_follows_the_series_told_not_the_total_claimed),
+        cmocka_unit_test(
+            test_series_told_in_any_order_have_their_numbers_and_marks_say_each_once),
+        cmocka_unit_test(test_template_told_whole_lies_in_one_piece),
+        cmocka_unit_test(test_number_of_a_series_that_is_no_longer_told_is_left_out),
+        cmocka_unit_test(test_definition_in_many_packets_writes_each_number_once),
+        cmocka_unit_test(test_marks_without_room_come_with_the_next_batch),
+        cmocka_unit_test(test_no_source_and_no_sender_holds_more_than_its_share),
+        cmocka_unit_test(test_memory_given_back_serves_every_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
