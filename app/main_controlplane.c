@@ -181,7 +181,7 @@ libevent_memory(void *memory, size_t size)
 {
     if (memory != NULL || size == 0)
         return memory;
-    weir_event(WEIR_ERROR, "out_of_memory", "of=http bytes=%zu", size);
+    weir_event(WEIR_LEVEL_ERROR, "out_of_memory", "of=http bytes=%zu", size);
     _exit(EXIT_FAILURE);
 }
 
@@ -220,10 +220,10 @@ serve(struct event_base *base, const struct weir_api_options *options)
             err = weir_fail(WEIR_NOMEM, 0, "signal handler");
     }
     if (err == WEIR_OK) {
-        weir_event(WEIR_INFO, "http_open", "addr=%s port=%u", options->address,
+        weir_event(WEIR_LEVEL_INFO, "http_open", "addr=%s port=%u", options->address,
             weir_api_port(api));
         event_base_dispatch(base);
-        weir_event(WEIR_INFO, "stop", "reason=signal");
+        weir_event(WEIR_LEVEL_INFO, "stop", "reason=signal");
     }
     /* a query deep in a scan may not notice in time; there is nothing to save */
     if (!weir_api_close(api, STOP_MS))
@@ -305,7 +305,7 @@ main(int argc, char **argv)
     weir_process_begin();
     weir_process_serve();
     weir_process_obey();
-    weir_event_init("controlplane", WEIR_INFO);
+    weir_event_init("controlplane", WEIR_LEVEL_INFO);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             usage(stdout);
@@ -318,7 +318,7 @@ main(int argc, char **argv)
         err = run(&options);
     }
     if (err != WEIR_OK) {
-        weir_event(WEIR_ERROR, "failed", "error=\"%s\" detail=\"%s\"", weir_err_text(err),
+        weir_event(WEIR_LEVEL_ERROR, "failed", "error=\"%s\" detail=\"%s\"", weir_err_text(err),
             weir_err_detail());
         return EXIT_FAILURE;
     }

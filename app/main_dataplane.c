@@ -129,9 +129,9 @@ main(int argc, char **argv)
     weir_process_begin();
     weir_process_serve();
     weir_process_obey();
-    weir_event_init("dataplane", WEIR_INFO);
+    weir_event_init("dataplane", WEIR_LEVEL_INFO);
     if (!parse_arguments(argc, argv, &arguments)) {
-        weir_event(WEIR_ERROR, "usage", "hint=\"started by weir run\"");
+        weir_event(WEIR_LEVEL_ERROR, "usage", "hint=\"started by weir run\"");
         return EXIT_REFUSED;
     }
     install_signals();
@@ -141,7 +141,7 @@ main(int argc, char **argv)
     weir_config_init(&config);
     if (weir_config_load(&config, arguments.config) != WEIR_OK ||
         weir_config_check(&config) != WEIR_OK) {
-        weir_event(WEIR_ERROR, "bad_configuration", "reason=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_ERROR, "bad_configuration", "reason=\"%s\"", weir_err_detail());
         return EXIT_REFUSED;
     }
     weir_event_init("dataplane", config.log_level);
@@ -159,14 +159,14 @@ main(int argc, char **argv)
         err = weir_dataplane_run(dataplane, &stop_asked);
     }
     if (err != WEIR_OK) {
-        weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
-            weir_err_detail());
+        weir_event(WEIR_LEVEL_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"",
+            weir_err_text(err), weir_err_detail());
         code = weir_error_lasts(err) ? EXIT_REFUSED : EXIT_FAILURE;
     }
     if (opened)
         weir_dataplane_close(dataplane);
     if (err != WEIR_OK)
         return code;
-    weir_event(WEIR_INFO, "stopped", "asked=%d", (int)stop_asked);
+    weir_event(WEIR_LEVEL_INFO, "stopped", "asked=%d", (int)stop_asked);
     return EXIT_SUCCESS;
 }

@@ -200,7 +200,7 @@ allow_path(int ruleset_fd, uint64_t handled, const struct weir_sandbox_path *pat
         rule.allowed &= ~(FS_READ_DIR | FS_CHANGE);
     rule.allowed &= handled;
     if (syscall(ADD_RULE, ruleset_fd, RULE_PATH_BENEATH, &rule, 0) != 0)
-        weir_event(WEIR_WARN, "sandbox_path", "path=\"%s\" reason=\"%s\"", path->path,
+        weir_event(WEIR_LEVEL_WARN, "sandbox_path", "path=\"%s\" reason=\"%s\"", path->path,
             strerror(errno));
     close(rule.parent_fd);
 }
@@ -255,7 +255,7 @@ weir_sandbox_enter(const struct weir_sandbox_options *options)
     if (keeps) {
         plan.capabilities[0].effective = 1u << CAP_DAC_READ_SEARCH;
         plan.capabilities[0].permitted = 1u << CAP_DAC_READ_SEARCH;
-        weir_event(WEIR_WARN, "sandbox_keeps", "capability=DAC_READ_SEARCH path=\"%s\" "
+        weir_event(WEIR_LEVEL_WARN, "sandbox_keeps", "capability=DAC_READ_SEARCH path=\"%s\" "
             "reason=\"a folder above is closed to uid %u\"", options->reach, (unsigned)geteuid());
     }
     /* the others first: afterwards this one may signal none of them */
@@ -264,10 +264,11 @@ weir_sandbox_enter(const struct weir_sandbox_options *options)
     if (plan.ruleset_fd >= 0)
         close(plan.ruleset_fd);
     if (!done || missed > 0 || plan.ruleset_fd < 0)
-        weir_event(WEIR_WARN, "sandbox_partial", "process=%s landlock=%ld threads_left_out=%u "
+        weir_event(WEIR_LEVEL_WARN, "sandbox_partial",
+            "process=%s landlock=%ld threads_left_out=%u "
             "capabilities=%s hint=\"Landlock needs Linux 5.13, and to be in the kernel's lsm=\"",
             options->process, abi > 0 ? abi : 0, missed, keeps ? "DAC_READ_SEARCH" : "none");
     else
-        weir_event(WEIR_INFO, "sandbox", "process=%s landlock=%ld capabilities=%s",
+        weir_event(WEIR_LEVEL_INFO, "sandbox", "process=%s landlock=%ld capabilities=%s",
             options->process, abi, keeps ? "DAC_READ_SEARCH" : "none");
 }

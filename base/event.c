@@ -17,7 +17,7 @@
 #define TEXT_MAX (LINE_SIZE - 32)
 
 static const char *process_name = "weir";
-static _Atomic enum weir_level level_least = WEIR_INFO;
+static _Atomic enum weir_level level_least = WEIR_LEVEL_INFO;
 
 void
 weir_event_init(const char *process, enum weir_level least)

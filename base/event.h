@@ -15,7 +15,7 @@
 
 #define WEIR_EVENT_BURST 10
 
-enum weir_level { WEIR_DEBUG, WEIR_INFO, WEIR_WARN, WEIR_ERROR };
+enum weir_level { WEIR_LEVEL_DEBUG, WEIR_LEVEL_INFO, WEIR_LEVEL_WARN, WEIR_LEVEL_ERROR };
 
 struct weir_event_site {
     _Atomic int64_t second;
@@ -32,7 +32,7 @@ void weir_event_level(enum weir_level least);
 void weir_event_emit(struct weir_event_site *site, enum weir_level level, const char *event,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* weir_event(WEIR_WARN, "disk_full", "free_bytes=%llu reason=%s", n, reason);
+/* weir_event(WEIR_LEVEL_WARN, "disk_full", "free_bytes=%llu reason=%s", n, reason);
  * %s prints one value of logfmt, whatever bytes it holds: it is escaped, and set in quotes where
  * it needs them and the format has none. %.*s takes bytes that are not zero terminated; else
  * flags, width and precision are those of numbers. */

@@ -70,7 +70,7 @@ raise_limit(int resource, const char *name, rlim_t wanted)
         return;
     limit.rlim_cur = wanted;
     if (setrlimit(resource, &limit) != 0)
-        weir_event(WEIR_WARN, "limit_not_raised", "limit=%s reason=\"%s\"", name,
+        weir_event(WEIR_LEVEL_WARN, "limit_not_raised", "limit=%s reason=\"%s\"", name,
             strerror(errno));
 }
 

@@ -146,7 +146,7 @@ weir_config_init(struct weir_config *config)
     config->query_points_max = 1000000;
     config->query_samples_max = 100000000;
     config->query_timeout_ms = 10000;
-    config->log_level = WEIR_INFO;
+    config->log_level = WEIR_LEVEL_INFO;
 }
 
 struct weir_prefixes

@@ -345,7 +345,7 @@ detach(const struct weir_xdp *xdp)
     int failed = bpf_xdp_detach((int)xdp->interface_index, XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE,
         &opts);
     if (failed != 0)
-        weir_event(WEIR_WARN, "xdp_detach", "interface=%u program=%u reason=\"%s\"",
+        weir_event(WEIR_LEVEL_WARN, "xdp_detach", "interface=%u program=%u reason=\"%s\"",
             xdp->interface_index, xdp->program_id, strerror(-failed));
     return failed == 0;
 }
@@ -361,7 +361,7 @@ weir_xdp_detach_leftovers(const char *pins)
         if (weir_xdp_open(indexes[i], pins, &xdp) == WEIR_OK) {
             if (weir_xdp_attached(xdp) && detach(xdp)) {
                 detached++;
-                weir_event(WEIR_INFO, "xdp_detached", "interface=%u program=%u", indexes[i],
+                weir_event(WEIR_LEVEL_INFO, "xdp_detached", "interface=%u program=%u", indexes[i],
                     xdp->program_id);
             }
             weir_xdp_close(xdp);

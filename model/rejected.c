@@ -50,7 +50,7 @@ tell(struct weir_rejecter *rejecter, const struct weir_refusal *refusal, int64_t
         return;
     own->told_ns = now_ns;
     weir_peer_text(refusal->peer, peer);
-    weir_event(WEIR_WARN, "rejected",
+    weir_event(WEIR_LEVEL_WARN, "rejected",
         "reason=%s count=%llu listener=%s peer=%s see=\"weir rejected\"",
         weir_reason_names[refusal->reason], (unsigned long long)own->untold,
         weir_rejected_listener(rejecter->table, refusal->listener), peer);

@@ -41,7 +41,7 @@ static void
 take_cores(const cpu_set_t *cores)
 {
     if (CPU_COUNT(cores) != 0 && sched_setaffinity(0, sizeof *cores, cores) != 0)
-        weir_event(WEIR_WARN, "not_pinned", "thread=weir-checkpoint errno=%d", errno);
+        weir_event(WEIR_LEVEL_WARN, "not_pinned", "thread=weir-checkpoint errno=%d", errno);
 }
 
 static void *

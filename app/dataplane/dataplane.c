@@ -34,7 +34,7 @@ static void
 prefault(const struct weir_dataplane *dataplane, void *memory, size_t bytes)
 {
     if (dataplane->config.prefault && !weir_memory_populate(memory, bytes))
-        weir_event(WEIR_WARN, "not_prefaulted", "bytes=%zu errno=%d", bytes, errno);
+        weir_event(WEIR_LEVEL_WARN, "not_prefaulted", "bytes=%zu errno=%d", bytes, errno);
 }
 
 enum weir_err
@@ -105,7 +105,7 @@ key_load(struct weir_dataplane *dataplane)
     }
     if (err == WEIR_NOT_FOUND || err == WEIR_END) { /* damaged is lost */
         if (err == WEIR_END || log_exists(dataplane))
-            weir_event(WEIR_WARN, "key_lost",
+            weir_event(WEIR_LEVEL_WARN, "key_lost",
                 "file=\"%s\" damaged=%d effect=\"made anew with the fingerprints; data stays "
                 "served\"", path, (int)(err == WEIR_END));
         if (getentropy(seed, sizeof seed) != 0)
@@ -176,7 +176,7 @@ log_open(struct weir_dataplane *dataplane)
     if (err != WEIR_OK)
         return err;
     const struct weir_log_recovery *found = &dataplane->recovery;
-    weir_event(WEIR_INFO, "log_recovered",
+    weir_event(WEIR_LEVEL_INFO, "log_recovered",
         "first=%" PRIu64 " end=%" PRIu64 " frames=%" PRIu64 " series=%" PRIu64
         " torn_bytes=%" PRIu64 " corrupt_frames=%" PRIu64 " epoch=%" PRIu64 " ms=%" PRId64,
         found->first_offset, found->end_offset, found->frames, found->definitions,
@@ -426,7 +426,7 @@ announce(struct weir_dataplane *dataplane)
      * of the above is seen with it */
     atomic_store_explicit(&shared->epoch, dataplane->recovery.dataplane_epoch,
         memory_order_release);
-    weir_event(WEIR_INFO, "ingest_open", "epoch=%" PRIu64 " threads=%u simd=%s hash=%s io=%s "
+    weir_event(WEIR_LEVEL_INFO, "ingest_open", "epoch=%" PRIu64 " threads=%u simd=%s hash=%s io=%s "
         "buffers=%s",
         dataplane->recovery.dataplane_epoch, dataplane->topology.thread_count, shared->simd,
         weir_hash_path(), shared->io_backend,

@@ -41,7 +41,7 @@ epoch_main(void *argument)
     struct weir_dataplane_epoch *epoch = &dataplane->epoch;
     const cpu_set_t *cores = &dataplane->topology.checkpointer_cores;
     if (CPU_COUNT(cores) != 0 && sched_setaffinity(0, sizeof *cores, cores) != 0)
-        weir_event(WEIR_WARN, "not_pinned", "thread=weir-epoch errno=%d", errno);
+        weir_event(WEIR_LEVEL_WARN, "not_pinned", "thread=weir-epoch errno=%d", errno);
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     for (;;) {

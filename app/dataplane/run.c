@@ -137,7 +137,7 @@ phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
         /* relaxed: it carries no data */
         atomic_store_explicit(&dataplane->shared->state, WEIR_INGEST_STOPPING,
             memory_order_relaxed);
-        weir_event(WEIR_INFO, "stopping", "reason=signal");
+        weir_event(WEIR_LEVEL_INFO, "stopping", "reason=signal");
     } else if (weir_mono_ns() - *stopped_ns < limit_ns) {
         /* acquire pairs with the release of drained in thread_round */
         for (uint32_t i = 0; i < dataplane->topology.thread_count; i++)
@@ -146,7 +146,7 @@ phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
                 return;
         phase++;
     } else {
-        weir_event(WEIR_WARN, "stop_cut_short", "after_ms=%d log_takes_nothing=%d",
+        weir_event(WEIR_LEVEL_WARN, "stop_cut_short", "after_ms=%d log_takes_nothing=%d",
             (int)(limit_ns / 1000000), (int)log_takes_nothing(dataplane));
         phase = END;
     }
@@ -203,8 +203,8 @@ thread_pin(const struct weir_topology_thread *plan)
     CPU_ZERO(&set);
     CPU_SET(plan->core, &set);
     if (sched_setaffinity(0, sizeof set, &set) != 0)
-        weir_event(WEIR_WARN, "not_pinned", "thread=%s core=%d errno=%d", plan->name, plan->core,
-            errno);
+        weir_event(WEIR_LEVEL_WARN, "not_pinned", "thread=%s core=%d errno=%d", plan->name,
+            plan->core, errno);
 }
 
 /* The thread's own stages follow a configuration that has changed. */

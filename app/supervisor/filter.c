@@ -81,7 +81,7 @@ weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
     if (err == WEIR_OK)
         err = weir_rules_load(&filter->rules, filter->rules_path);
     if (err == WEIR_OK && open_socket(filter) != WEIR_OK)
-        weir_event(WEIR_WARN, "no_filter_socket", "reason=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_WARN, "no_filter_socket", "reason=\"%s\"", weir_err_detail());
     return err;
 }
 
@@ -139,7 +139,7 @@ void
 weir_supervisor_filter_apply(struct weir_supervisor_filter *filter)
 {
     if (filter->af_xdp && apply(filter) != WEIR_OK)
-        weir_event(WEIR_WARN, "filter_rules", "reason=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_WARN, "filter_rules", "reason=\"%s\"", weir_err_detail());
 }
 
 static void
@@ -185,7 +185,7 @@ change(struct weir_supervisor_filter *filter, const char *line)
         err = weir_rules_save(next, filter->rules_path);
     if (err == WEIR_OK) {
         filter->rules = *next;
-        weir_event(WEIR_INFO, "filter", "change=\"%s\"", line);
+        weir_event(WEIR_LEVEL_INFO, "filter", "change=\"%s\"", line);
         err = apply(filter);
     }
     free(next);

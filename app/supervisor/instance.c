@@ -83,7 +83,7 @@ config_in_memory(struct weir_instance *instance, const char *text, size_t size)
         close(fd);
         return weir_fail(WEIR_NOMEM, errno, "memory of the configuration");
     }
-    weir_event(WEIR_WARN, "disk_full", "file=\"%s\" effect=\"kept in memory\"",
+    weir_event(WEIR_LEVEL_WARN, "disk_full", "file=\"%s\" effect=\"kept in memory\"",
         instance->config_path);
     snprintf(instance->config_path, sizeof instance->config_path, "/proc/self/fd/%d", fd);
     instance->config_fd = fd;
@@ -154,10 +154,11 @@ weir_instance_set_pid(const struct weir_instance *instance, const char *process,
     snprintf(path, sizeof path, "%s/%s.pid", instance->run, process);
     if (pid == 0) {
         if (unlink(path) != 0 && errno != ENOENT)
-            weir_event(WEIR_WARN, "pid_file", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
+            weir_event(
+                WEIR_LEVEL_WARN, "pid_file", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
         return;
     }
     int size = snprintf(text, sizeof text, "%d\n", (int)pid);
     if (weir_replace(path, text, (size_t)size, PID_MODE, WEIR_REPLACE_UNSYNCED) != WEIR_OK)
-        weir_event(WEIR_WARN, "pid_file", "reason=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_WARN, "pid_file", "reason=\"%s\"", weir_err_detail());
 }

@@ -154,7 +154,7 @@ watch_file(struct weir_locks *locks, const char *name, int *fd)
     if (err == WEIR_OK) {
         close_lock(fd);
         *fd = made;
-        weir_event(WEIR_WARN, "lock_removed", "file=\"%s\" effect=\"made anew\"", path);
+        weir_event(WEIR_LEVEL_WARN, "lock_removed", "file=\"%s\" effect=\"made anew\"", path);
         return WEIR_OK;
     }
     if (err == WEIR_BUSY)

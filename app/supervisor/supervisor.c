@@ -245,7 +245,7 @@ become_child(struct supervisor *supervisor, const struct child *child, pid_t par
     const char *option = dataplane ? "--udp-fds" : "--http-fd";
     execl(program, child->program, "--config", supervisor->instance.config_path, "--parent",
         parent_text, fds[0] != '\0' ? option : NULL, fds, (char *)NULL);
-    weir_event(WEIR_ERROR, "exec_failed", "program=\"%s\" reason=\"%s\"", program,
+    weir_event(WEIR_LEVEL_ERROR, "exec_failed", "program=\"%s\" reason=\"%s\"", program,
         strerror(errno));
     _exit(WEIR_EXIT_CONFIG);
 }
@@ -267,12 +267,12 @@ start_child(struct supervisor *supervisor, struct child *child)
     if (child->pid < 0) {
         child->pid = 0;
         child->restart_ns = child->started_ns + BACKOFF_MOST_NS;
-        weir_event(WEIR_ERROR, "fork_failed", "child=%s reason=\"%s\"", child->name,
+        weir_event(WEIR_LEVEL_ERROR, "fork_failed", "child=%s reason=\"%s\"", child->name,
             strerror(errno));
         return;
     }
     weir_instance_set_pid(&supervisor->instance, child->name, child->pid);
-    weir_event(WEIR_INFO, "child_started", "child=%s pid=%d start=%u", child->name,
+    weir_event(WEIR_LEVEL_INFO, "child_started", "child=%s pid=%d start=%u", child->name,
         (int)child->pid, child->starts);
 }
 
@@ -301,13 +301,13 @@ give_up(struct supervisor *supervisor, const struct child *child, int status)
     if (child->was_ready)
         return false;
     if (code == WEIR_EXIT_CONFIG) {
-        weir_event(WEIR_ERROR, "start_refused", "child=%s", child->name);
+        weir_event(WEIR_LEVEL_ERROR, "start_refused", "child=%s", child->name);
         begin_stop(supervisor, WEIR_EXIT_CONFIG);
         return true;
     }
     if (code == EXIT_FAILURE && child->starts > 1 && tried > GIVE_UP_NS) {
-        weir_event(WEIR_ERROR, "start_failed", "child=%s starts=%u tried_ms=%lld", child->name,
-            child->starts, (long long)(tried / MS));
+        weir_event(WEIR_LEVEL_ERROR, "start_failed", "child=%s starts=%u tried_ms=%lld",
+            child->name, child->starts, (long long)(tried / MS));
         begin_stop(supervisor, EXIT_FAILURE);
         return true;
     }
@@ -340,7 +340,7 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
     if (lived >= SETTLED_NS || child->starts == 1)
         child->backoff_ns = 0;
     child->restart_ns = now + child->backoff_ns;
-    weir_event(WEIR_WARN, "child_died", "child=%s %s=%d lived_ms=%lld restart_in_ms=%lld",
+    weir_event(WEIR_LEVEL_WARN, "child_died", "child=%s %s=%d lived_ms=%lld restart_in_ms=%lld",
         child->name, WIFSIGNALED(status) ? "signal" : "exit_code",
         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)(lived / MS),
         (long long)(child->backoff_ns / MS));
@@ -423,7 +423,7 @@ watch_children(struct supervisor *supervisor)
             continue;
         if (child->pid != 0 && !child->ready && child_ready(supervisor, i)) {
             child->ready = child->was_ready = true;
-            weir_event(WEIR_INFO, "child_ready", "child=%s pid=%d after_ms=%lld", child->name,
+            weir_event(WEIR_LEVEL_INFO, "child_ready", "child=%s pid=%d after_ms=%lld", child->name,
                 (int)child->pid, (long long)((weir_mono_ns() - child->started_ns) / MS));
             if (i == DATAPLANE)
                 weir_supervisor_filter_apply(&supervisor->filter);
@@ -449,10 +449,10 @@ watch_heartbeat(struct supervisor *supervisor)
         return;
     supervisor->hangs = hangs;
     if (hangs)
-        weir_event(WEIR_WARN, "dataplane_hangs", "pid=%d heartbeat_age_ms=%lld",
+        weir_event(WEIR_LEVEL_WARN, "dataplane_hangs", "pid=%d heartbeat_age_ms=%lld",
             (int)dataplane->pid, (long long)(age_ns / MS));
     else
-        weir_event(WEIR_INFO, "dataplane_answers", "pid=%d", (int)dataplane->pid);
+        weir_event(WEIR_LEVEL_INFO, "dataplane_answers", "pid=%d", (int)dataplane->pid);
 }
 
 /* Once a second, and at once where a child has started or died. */
@@ -482,7 +482,7 @@ stop_children(struct supervisor *supervisor)
     struct child *controlplane = &supervisor->children[CONTROLPLANE];
     int64_t passed = weir_mono_ns() - supervisor->stopping_ns;
     if (dataplane->pid != 0 && passed > STOP_DATAPLANE_NS) {
-        weir_event(WEIR_WARN, "child_killed", "child=%s", dataplane->name);
+        weir_event(WEIR_LEVEL_WARN, "child_killed", "child=%s", dataplane->name);
         kill(dataplane->pid, SIGKILL);
     }
     /* the last ledger can be read over HTTP until the dataplane is gone */
@@ -547,7 +547,7 @@ reload(struct supervisor *supervisor, struct weir_config_changes *changes)
     weir_event_level(supervisor->config->log_level);
     weir_live_set(&supervisor->shared->live, supervisor->config);
     if (weir_instance_write_config(&supervisor->instance) != WEIR_OK)
-        weir_event(WEIR_WARN, "reload_not_kept",
+        weir_event(WEIR_LEVEL_WARN, "reload_not_kept",
             "effect=\"a process that is started again has the values before\" reason=\"%s\"",
             weir_err_detail());
     return WEIR_OK;
@@ -559,15 +559,15 @@ tell_reload(void *context, FILE *out)
 {
     struct weir_config_changes changes = {0};
     if (reload(context, &changes) != WEIR_OK) {
-        weir_event(WEIR_ERROR, "reload_refused", "reason=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_ERROR, "reload_refused", "reason=\"%s\"", weir_err_detail());
         if (out != NULL)
             fprintf(out, "error %s\n", weir_err_detail());
         return;
     }
     bool waits = changes.needs_restart[0] != '\0';
-    weir_event(WEIR_INFO, "reloaded", "taken=\"%s\"", changes.taken);
+    weir_event(WEIR_LEVEL_INFO, "reloaded", "taken=\"%s\"", changes.taken);
     if (waits)
-        weir_event(WEIR_WARN, "reload_needs_restart", "keys=\"%s\"", changes.needs_restart);
+        weir_event(WEIR_LEVEL_WARN, "reload_needs_restart", "keys=\"%s\"", changes.needs_restart);
     if (out == NULL)
         return;
     fprintf(out, "ok\ntaken: %s\n", changes.taken[0] != '\0' ? changes.taken : "nothing");
@@ -579,7 +579,7 @@ static void
 take_signal(struct supervisor *supervisor, uint32_t number)
 {
     if (number == SIGTERM || number == SIGINT) {
-        weir_event(WEIR_INFO, "stopping", "signal=%u", number);
+        weir_event(WEIR_LEVEL_INFO, "stopping", "signal=%u", number);
         begin_stop(supervisor, EXIT_SUCCESS);
     } else if (number == SIGHUP && supervisor->stopping_ns == 0) {
         tell_reload(supervisor, NULL);
@@ -612,7 +612,7 @@ watch_locks(struct supervisor *supervisor)
     supervisor->locks_due_ns = now + LOCKS_NS;
     if (weir_locks_watch(&supervisor->instance.locks) == WEIR_OK)
         return;
-    weir_event(WEIR_ERROR, "data_lost", "reason=\"%s\"", weir_err_detail());
+    weir_event(WEIR_LEVEL_ERROR, "data_lost", "reason=\"%s\"", weir_err_detail());
     begin_stop(supervisor, EXIT_FAILURE);
 }
 
@@ -641,8 +641,8 @@ print_reasons(const char *unit, const char *class, const uint64_t *counts)
 {
     for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
         if (counts[reason] != 0)
-            weir_event(WEIR_INFO, "ledger_reason", "unit=%s class=%s reason=%s count=%llu", unit,
-                class, weir_reason_names[reason], (unsigned long long)counts[reason]);
+            weir_event(WEIR_LEVEL_INFO, "ledger_reason", "unit=%s class=%s reason=%s count=%llu",
+                unit, class, weir_reason_names[reason], (unsigned long long)counts[reason]);
 }
 
 /* The sums of the dataplane's last life, once it is gone: what was received is accounted for. */
@@ -660,7 +660,7 @@ print_ledger(struct supervisor *supervisor)
             rejected += total->rejected[reason];
             dropped += total->dropped[reason];
         }
-        weir_event(WEIR_INFO, "ledger",
+        weir_event(WEIR_LEVEL_INFO, "ledger",
             "unit=%s received=%llu stored=%llu rejected=%llu dropped=%llu in_flight=%llu "
             "residual=%lld", weir_unit_names[unit], (unsigned long long)total->received,
             (unsigned long long)total->stored, (unsigned long long)rejected,
@@ -676,7 +676,7 @@ print_ledger(struct supervisor *supervisor)
 static void
 tell_doubt(const char *text)
 {
-    weir_event(WEIR_WARN, "doubtful_configuration", "reason=\"%s\"", text);
+    weir_event(WEIR_LEVEL_WARN, "doubtful_configuration", "reason=\"%s\"", text);
 }
 
 int
@@ -706,8 +706,8 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     if (err == WEIR_OK)
         err = take_signals(&supervisor);
     if (err != WEIR_OK) {
-        weir_event(WEIR_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"", weir_err_text(err),
-            weir_err_detail());
+        weir_event(WEIR_LEVEL_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"",
+            weir_err_text(err), weir_err_detail());
         if (opened)
             weir_instance_close(&supervisor.instance);
         /* an address in use may be free the next time, and so may the data */
@@ -722,6 +722,6 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     if (supervisor.children[DATAPLANE].was_ready || supervisor.exit_code == EXIT_SUCCESS)
         print_ledger(&supervisor);
     weir_instance_close(&supervisor.instance);
-    weir_event(WEIR_INFO, "stopped", "exit_code=%d", supervisor.exit_code);
+    weir_event(WEIR_LEVEL_INFO, "stopped", "exit_code=%d", supervisor.exit_code);
     return supervisor.exit_code;
 }

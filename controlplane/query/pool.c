@@ -111,7 +111,7 @@ update_reader(struct worker *worker)
         err = WEIR_OK;
     bool open = worker->reader != NULL;
     if (err != WEIR_OK && err != WEIR_AGAIN) /* a start is no trouble */
-        weir_event(WEIR_WARN, "reader", "open=%d error=\"%s\" detail=\"%s\"", open,
+        weir_event(WEIR_LEVEL_WARN, "reader", "open=%d error=\"%s\" detail=\"%s\"", open,
             weir_err_text(err), weir_err_detail());
     pthread_mutex_lock(&pool->lock);
     worker->open = open;

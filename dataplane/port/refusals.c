@@ -11,9 +11,9 @@ static void
 begins(const struct weir_refusals *refusals, const char *who)
 {
     if (refusals->listener == NULL)
-        weir_event(WEIR_WARN, refusals->event, "table=%s who=%s", refusals->table, who);
+        weir_event(WEIR_LEVEL_WARN, refusals->event, "table=%s who=%s", refusals->table, who);
     else
-        weir_event(WEIR_WARN, refusals->event, "table=%s listener=%s who=%s", refusals->table,
+        weir_event(WEIR_LEVEL_WARN, refusals->event, "table=%s listener=%s who=%s", refusals->table,
             refusals->listener, who);
 }
 
@@ -27,11 +27,11 @@ counts(const struct weir_refusals *refusals, const char *who)
     char name[64];
     snprintf(name, sizeof name, "%s_%s", refusals->event, who != NULL ? "lasts" : "ended");
     if (who != NULL)
-        weir_event(WEIR_WARN, name,
+        weir_event(WEIR_LEVEL_WARN, name,
             "table=%s listener=%s who=%s refused=%" PRIu64 " since_s=%" PRId64, refusals->table,
             listener, who, spell->count, seconds);
     else
-        weir_event(WEIR_INFO, name,
+        weir_event(WEIR_LEVEL_INFO, name,
             "table=%s listener=%s refused=%" PRIu64 " lasted_s=%" PRId64, refusals->table,
             listener, spell->count, seconds);
 }

@@ -189,7 +189,7 @@ weir_port_udp_open(const struct weir_listen *listen, uint64_t receive_buffer_byt
     uint64_t granted = weir_socket_receive_buffer(udp->fd, receive_buffer_bytes);
     char name[WEIR_SOCKET_NAME_MAX];
     weir_socket_name(udp->fd, name);
-    weir_event(granted < receive_buffer_bytes ? WEIR_WARN : WEIR_INFO, "port_open",
+    weir_event(granted < receive_buffer_bytes ? WEIR_LEVEL_WARN : WEIR_LEVEL_INFO, "port_open",
         "kind=udp addr=%s buffer_bytes=%" PRIu64 " asked_bytes=%" PRIu64, name, granted,
         receive_buffer_bytes);
     *out = &udp->port;

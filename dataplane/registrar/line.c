@@ -116,12 +116,13 @@ weir_registrar_tell_table_full(const struct weir_spell *spell, enum weir_spell_n
     unsigned long long lasted_s =
         (unsigned long long)(spell->met_ns - spell->begun_ns) / UINT64_C(1000000000);
     if (news == WEIR_SPELL_BEGINS)
-        weir_event(WEIR_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
     else if (news == WEIR_SPELL_LASTS)
-        weir_event(WEIR_WARN, "table_full_lasts", "refused=%llu since_s=%llu detail=\"%s\"",
+        weir_event(WEIR_LEVEL_WARN, "table_full_lasts", "refused=%llu since_s=%llu detail=\"%s\"",
             refused, lasted_s, weir_err_detail());
     else if (news == WEIR_SPELL_ENDS)
-        weir_event(WEIR_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
+        weir_event(
+            WEIR_LEVEL_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
 }
 
 /* Bytes that a definition takes in the log. */

@@ -39,7 +39,7 @@ weir_io_new(const struct weir_io_options *options, struct weir_io **out)
     enum weir_err err = weir_io_new_with(&weir_io_uring_table, options, out);
     if (err == WEIR_OK || options->backend == WEIR_IO_URING)
         return err;
-    weir_event(WEIR_WARN, "io_uring_unavailable", "fallback=sync reason=\"%s\"",
+    weir_event(WEIR_LEVEL_WARN, "io_uring_unavailable", "fallback=sync reason=\"%s\"",
         weir_err_detail());
     return weir_io_new_with(&weir_io_sync_table, options, out);
 }

@@ -97,7 +97,7 @@ register_memory(struct weir_io *io, struct state *state, const struct weir_io_op
     }
     int result = io_uring_register_buffers(&state->ring, pieces, (unsigned)count);
     if (result != 0) {
-        weir_event(WEIR_WARN, "buffers_unregistered",
+        weir_event(WEIR_LEVEL_WARN, "buffers_unregistered",
             "bytes=%zu reason=\"%s\" hint=\"raise the memory-lock limit (RLIMIT_MEMLOCK)\"",
             options->memory_size, strerror(-result));
         return;
@@ -142,7 +142,7 @@ restrict_ring(struct state *state)
     int result = io_uring_register_restrictions(&state->ring, list,
         OPERATIONS + REGISTRATIONS + 1);
     if (result != 0)
-        weir_event(WEIR_WARN, "ring_unrestricted", "reason=\"%s\"", strerror(-result));
+        weir_event(WEIR_LEVEL_WARN, "ring_unrestricted", "reason=\"%s\"", strerror(-result));
 }
 
 static enum weir_err
@@ -243,7 +243,8 @@ static void
 break_ring(struct weir_io *io, int result, const char *call)
 {
     struct state *state = io->state;
-    weir_event(WEIR_ERROR, "io_uring_broken", "call=%s reason=\"%s\"", call, strerror(-result));
+    weir_event(
+        WEIR_LEVEL_ERROR, "io_uring_broken", "call=%s reason=\"%s\"", call, strerror(-result));
     state->broken = result;
     for (size_t i = 0; i < state->pending_count; i++) {
         io_uring_prep_nop(state->pending[i]->sqe);

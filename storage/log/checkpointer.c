@@ -148,7 +148,7 @@ static void
 end_gap(struct pass *pass, uint64_t offset)
 {
     if (pass->gap_bytes != 0)
-        weir_event(WEIR_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64,
+        weir_event(WEIR_LEVEL_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64,
             offset - pass->gap_bytes, pass->gap_bytes);
     pass->gap_bytes = 0;
 }
@@ -292,7 +292,7 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
     bool told = again &&
         atomic_load_explicit(&release->state, memory_order_relaxed) == WEIR_RELEASE_FAILING;
     if (!told) /* once, not at every try */
-        weir_event(WEIR_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
+        weir_event(WEIR_LEVEL_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
             again ? "yes" : "no", weir_err_detail());
     checkpointer->stopped = !again;
     checkpointer->retry_ns =
@@ -334,7 +334,7 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
         return false;
     }
     checkpointer->failures = 0;
-    weir_event(WEIR_INFO, "checkpoint",
+    weir_event(WEIR_LEVEL_INFO, "checkpoint",
         "first_segment=%" PRIu64 " series=%" PRIu64 " mark_bytes=%zu ms=%" PRId64, until,
         pass.checkpoint.definitions_through, pass.mark_bytes,
         (weir_mono_ns() - began_ns) / 1000000);

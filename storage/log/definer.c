@@ -48,7 +48,7 @@ weir_definer_lost(struct weir_definer *definer, uint64_t until)
     if (until - definer->through > LOST_DEFINITIONS_MAX)
         return weir_fail(WEIR_CORRUPT, 0, "definitions %" PRIu64 " to %" PRIu64 " are missing",
             definer->through, until);
-    weir_event(WEIR_ERROR, "definitions_lost", "first=%" PRIu64 " count=%" PRIu64,
+    weir_event(WEIR_LEVEL_ERROR, "definitions_lost", "first=%" PRIu64 " count=%" PRIu64,
         definer->through, until - definer->through);
     definer->lost += until - definer->through;
     for (; definer->through < until; definer->through++) {
@@ -117,7 +117,7 @@ read_front(struct weir_segment_reader *reader, const struct weir_frame_header *h
             weir_frame_marks(frame, header->bytes, marks, marks_size) == WEIR_OK)
             return weir_marks_check(*marks, *marks_size);
     }
-    weir_event(WEIR_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
+    weir_event(WEIR_LEVEL_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
         header->offset, weir_err_detail());
     *size = 0;
     *marks_size = 0;

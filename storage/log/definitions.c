@@ -70,7 +70,7 @@ check_header(const struct reading *reading, const struct weir_definitions_chunk 
 static void
 report_damage(const struct reading *reading, uint64_t place)
 {
-    weir_event(WEIR_ERROR, "definitions_damaged", "file=\"%s\" place=%" PRIu64, reading->path,
+    weir_event(WEIR_LEVEL_ERROR, "definitions_damaged", "file=\"%s\" place=%" PRIu64, reading->path,
         place);
 }
 

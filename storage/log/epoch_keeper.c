@@ -19,7 +19,7 @@ failed(struct weir_epoch_keeper *keeper, enum weir_err err, int64_t now_ns)
 {
     keeper->stopped = !weir_io_is_short(err);
     if (keeper->failures++ == 0 || keeper->stopped) /* once, not at every try */
-        weir_event(WEIR_WARN, "epoch_not_written", "retry=%s reason=\"%s\"",
+        weir_event(WEIR_LEVEL_WARN, "epoch_not_written", "retry=%s reason=\"%s\"",
             keeper->stopped ? "no" : "yes", weir_err_detail());
     keeper->retry_ns = now_ns + weir_checkpointer_retry_ns(keeper->failures);
 }

@@ -93,7 +93,7 @@ static enum weir_err
 close_on_error(struct weir_log *log, int errnum, const char *what)
 {
     if (!log->failed)
-        weir_event(WEIR_ERROR, "log_closed", "durable_offset=%" PRIu64 " what=%s errno=%d",
+        weir_event(WEIR_LEVEL_ERROR, "log_closed", "durable_offset=%" PRIu64 " what=%s errno=%d",
             log->durable, what, errnum);
     log->failed = true;
     return weir_fail(WEIR_IO, errnum, "the log is closed: %s", what);
@@ -203,7 +203,7 @@ static enum weir_err
 take_recovered(struct weir_log *log, struct weir_recovered *recovered)
 {
     if (recovered->segment_bytes != log->options.segment_bytes)
-        weir_event(WEIR_WARN, "segment_bytes_kept", "log=%" PRIu64 " configured=%" PRIu64,
+        weir_event(WEIR_LEVEL_WARN, "segment_bytes_kept", "log=%" PRIu64 " configured=%" PRIu64,
             recovered->segment_bytes, log->options.segment_bytes);
     log->segment_bytes = recovered->segment_bytes;
     log->end = log->durable = recovered->told.end_offset;
@@ -637,7 +637,7 @@ weir_log_close(struct weir_log *log)
         return;
     drain(log);
     if (!log->failed && !log->epoch_due && begin_epoch(log) != WEIR_OK)
-        weir_event(WEIR_WARN, "epoch_not_written", "reason=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_WARN, "epoch_not_written", "reason=\"%s\"", weir_err_detail());
     if (log->current.file >= 0)
         weir_io_close(log->options.io, log->current.file);
     if (log->sealed.file >= 0)

@@ -85,7 +85,8 @@ accept_frame(struct recovery *recovery, const struct stretch *stretch)
 static void
 accept_damage(struct recovery *recovery, uint64_t from, uint64_t to)
 {
-    weir_event(WEIR_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64, from, to - from);
+    weir_event(
+        WEIR_LEVEL_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64, from, to - from);
     recovery->out->told.frames_corrupt++;
     recovery->out->told.end_offset = to;
     recovery->out->previous_crc = 0;
@@ -309,7 +310,7 @@ read_epoch(struct recovery *recovery)
     if (err == WEIR_NOT_FOUND || err == WEIR_CORRUPT) {
         memset(&recovery->epoch, 0, sizeof recovery->epoch);
         if (err == WEIR_CORRUPT)
-            weir_event(WEIR_ERROR, "epoch_damaged", "reason=\"%s\" fallback=headers",
+            weir_event(WEIR_LEVEL_ERROR, "epoch_damaged", "reason=\"%s\" fallback=headers",
                 weir_err_detail());
         return WEIR_OK;
     }
@@ -341,9 +342,9 @@ report_damages(struct recovery *recovery)
         char path[PATH_MAX];
         weir_log_segment_path(reader->directory, damage->index, path, sizeof path);
         if (damage->missing)
-            weir_event(WEIR_ERROR, "segment_missing", "file=\"%s\"", path);
+            weir_event(WEIR_LEVEL_ERROR, "segment_missing", "file=\"%s\"", path);
         else
-            weir_event(WEIR_ERROR, "segment_damaged",
+            weir_event(WEIR_LEVEL_ERROR, "segment_damaged",
                 "file=\"%s\" bytes=%" PRIu64 " expected=%" PRIu64, path, damage->bytes,
                 reader->segment_bytes);
         recovery->out->told.frames_corrupt += !damage->counted;

@@ -98,7 +98,7 @@ abandon(struct weir_segment_next *next, enum weir_err err, const char *path)
 {
     bool again = weir_io_is_short(err);
     if (!again || next->state != WEIR_SEGMENT_FULL) /* once, not at every retry */
-        weir_event(again ? WEIR_WARN : WEIR_ERROR, "segment_not_made", "reason=\"%s\"",
+        weir_event(again ? WEIR_LEVEL_WARN : WEIR_LEVEL_ERROR, "segment_not_made", "reason=\"%s\"",
             weir_err_detail());
     snprintf(next->reason, sizeof next->reason, "%s", weir_err_detail());
     take_back(next, path);
@@ -142,8 +142,8 @@ open_released(struct weir_segment_next *next, const char *path, weir_io_file *ou
     weir_io_close(next->io, *out);
     if (err != WEIR_OK)
         return err;
-    weir_event(WEIR_WARN, "segment_not_recycled", "file=\"%s\" bytes=%llu expected=%llu", path,
-        (unsigned long long)size, (unsigned long long)next->segment_bytes);
+    weir_event(WEIR_LEVEL_WARN, "segment_not_recycled", "file=\"%s\" bytes=%llu expected=%llu",
+        path, (unsigned long long)size, (unsigned long long)next->segment_bytes);
     err = weir_io_unlink(next->io, path);
     return err == WEIR_OK ? WEIR_CORRUPT : err;
 }
@@ -169,7 +169,7 @@ recycle(struct weir_segment_next *next, const char *path)
             return WEIR_OK;
         }
         if (err == WEIR_INVALID) { /* a folder or a FIFO: a person's to remove */
-            weir_event(WEIR_WARN, "segment_not_recycled", "reason=\"%s\"", weir_err_detail());
+            weir_event(WEIR_LEVEL_WARN, "segment_not_recycled", "reason=\"%s\"", weir_err_detail());
             next->oldest++;
             continue;
         }

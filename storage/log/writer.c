@@ -60,7 +60,7 @@ enter_disk_full(struct weir_writer *writer)
 {
     if (writer->state != WEIR_INGEST_OPEN)
         return;
-    weir_event(WEIR_ERROR, "disk_full", "log_bytes=%llu reason=\"%s\"",
+    weir_event(WEIR_LEVEL_ERROR, "disk_full", "log_bytes=%llu reason=\"%s\"",
         (unsigned long long)weir_log_bytes(writer->options.log), weir_err_detail());
     tell_state(writer, WEIR_INGEST_DISK_FULL);
 }
@@ -70,7 +70,7 @@ leave_disk_full(struct weir_writer *writer)
 {
     if (writer->state != WEIR_INGEST_DISK_FULL)
         return;
-    weir_event(WEIR_INFO, "disk_full_over", "log_bytes=%llu",
+    weir_event(WEIR_LEVEL_INFO, "disk_full_over", "log_bytes=%llu",
         (unsigned long long)weir_log_bytes(writer->options.log));
     tell_state(writer, WEIR_INGEST_OPEN);
 }
@@ -328,7 +328,7 @@ static size_t
 enter_io_error(struct weir_writer *writer)
 {
     if (writer->state != WEIR_INGEST_IO_ERROR) {
-        weir_event(WEIR_ERROR, "io_error", "durable_offset=%llu reason=\"%s\"",
+        weir_event(WEIR_LEVEL_ERROR, "io_error", "durable_offset=%llu reason=\"%s\"",
             (unsigned long long)weir_log_durable(writer->options.log), weir_err_detail());
         tell_state(writer, WEIR_INGEST_IO_ERROR);
     }

@@ -210,7 +210,7 @@ catch_up(struct weir_catalog *catalog)
         err = weir_fail(WEIR_CORRUPT, 0, "%s: released to %" PRIu64 ", and no checkpoint says so",
             catalog->directory, first_of(catalog));
     if (err == WEIR_OK)
-        weir_event(WEIR_INFO, "released_unread", "offset=%" PRIu64 " bytes=%" PRIu64, at,
+        weir_event(WEIR_LEVEL_INFO, "released_unread", "offset=%" PRIu64 " bytes=%" PRIu64, at,
             catalog->at - at);
     return err;
 }

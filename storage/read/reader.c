@@ -369,7 +369,7 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
         err = scan_frames(reader, &scan);
     free(memory);
     if (reader->corrupt != reader->corrupt_before)
-        weir_event(WEIR_WARN, "blocks_skipped", "first_offset=%" PRIu64 " blocks=%" PRIu64,
+        weir_event(WEIR_LEVEL_WARN, "blocks_skipped", "first_offset=%" PRIu64 " blocks=%" PRIu64,
             reader->corrupt_at, reader->corrupt - reader->corrupt_before);
     return err;
 }

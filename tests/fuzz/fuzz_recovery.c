@@ -227,7 +227,7 @@ begin(void)
     table.flush = no_sync;
     table.replace = replace;
     table.replace_spare = NULL;
-    weir_event_init("fuzz", (enum weir_level)(WEIR_ERROR + 1)); /* every damage is an event */
+    weir_event_init("fuzz", (enum weir_level)(WEIR_LEVEL_ERROR + 1)); /* every damage is an event */
     struct weir_io_options options = {.backend = WEIR_IO_SYNC};
     CHECK(weir_io_new_with(&table, &options, &io) == WEIR_OK);
     ring = mmap(NULL, weir_frame_ring_bytes_min(), PROT_READ | PROT_WRITE,

@@ -115,7 +115,7 @@ init(const struct weir_eal_options *options, int core)
     if (rte_eal_init(arguments.count, arguments.values) < 0)
         return weir_fail(WEIR_IO, rte_errno, "DPDK's EAL refuses to start (%u MiB, %s huge pages)",
             options->memory_mib, huge ? "with" : "without");
-    weir_event(WEIR_INFO, "eal_open", "memory_mib=%u huge_pages=%s core=%d vdevs=%zu",
+    weir_event(WEIR_LEVEL_INFO, "eal_open", "memory_mib=%u huge_pages=%s core=%d vdevs=%zu",
         options->memory_mib, huge ? "yes" : "no", core, options->vdev_count);
     return WEIR_OK;
 }

@@ -455,7 +455,7 @@ weir_port_ethdev_open(const struct weir_ethdev_options *options, const struct we
         (void)weir_ethdev_packet_missed(ethdev->packet_fd);
     char name[RTE_ETH_NAME_MAX_LEN] = "?";
     (void)rte_eth_dev_get_name_by_port(ethdev->ethdev, name);
-    weir_event(WEIR_INFO, "port_open", "kind=ethdev name=%s queue=%u mbufs=%u", name,
+    weir_event(WEIR_LEVEL_INFO, "port_open", "kind=ethdev name=%s queue=%u mbufs=%u", name,
         options->queue, options->mbuf_count);
     *out = &ethdev->port;
     return WEIR_OK;

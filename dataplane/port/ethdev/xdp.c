@@ -78,9 +78,11 @@ weir_ethdev_xdp_open(struct weir_ethdev_xdp *xdp, uint32_t interface_index,
         return err;
     char name[IF_NAMESIZE] = "?";
     (void)if_indextoname(interface_index, name);
-    weir_event(WEIR_INFO, "xdp_open", "interface=%s mode=native program=%u sockets=%u ports=%zu "
-        "rules=%u limit=%u", name, weir_xdp_program_id(xdp->xdp), xdp->sockets.count, count,
-        options->rules->count, options->rules->rate);
+    weir_event(WEIR_LEVEL_INFO, "xdp_open",
+        "interface=%s mode=native program=%u sockets=%u ports=%zu "
+        "rules=%u limit=%u",
+        name, weir_xdp_program_id(xdp->xdp), xdp->sockets.count, count, options->rules->count,
+        options->rules->rate);
     return WEIR_OK;
 }
 
@@ -114,7 +116,7 @@ static void
 tell_unread(struct weir_ethdev_xdp *xdp)
 {
     if (!xdp->unread_told)
-        weir_event(WEIR_WARN, "xdp_not_counted", "reason=\"%s\"", weir_err_detail());
+        weir_event(WEIR_LEVEL_WARN, "xdp_not_counted", "reason=\"%s\"", weir_err_detail());
     xdp->unread_told = true;
 }
 
@@ -150,8 +152,10 @@ weir_ethdev_xdp_may_close(const struct weir_ethdev_xdp *xdp)
 {
     if (xdp->xdp == NULL || weir_xdp_attached(xdp->xdp))
         return true;
-    weir_event(WEIR_WARN, "xdp_replaced", "program=%u hint=\"the interface is gone, or carries "
-        "another program, which stays\"", weir_xdp_program_id(xdp->xdp));
+    weir_event(WEIR_LEVEL_WARN, "xdp_replaced",
+        "program=%u hint=\"the interface is gone, or carries "
+        "another program, which stays\"",
+        weir_xdp_program_id(xdp->xdp));
     return false;
 }
 

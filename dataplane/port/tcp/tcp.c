@@ -103,7 +103,7 @@ connection_open(struct weir_port_tcp *tcp, uint32_t listener, int fd, const stru
     keepalive(fd);
     weir_tcp_count(tcp, WEIR_COUNTER_connections_opened);
     if (watch(tcp, EPOLL_CTL_ADD, fd, EPOLLIN, EVENT_CONNECTION + connection->slot) != 0) {
-        weir_event(WEIR_WARN, "connection_refused", "reason=epoll listener=%s errno=%d",
+        weir_event(WEIR_LEVEL_WARN, "connection_refused", "reason=epoll listener=%s errno=%d",
             tcp->listeners[listener].name, errno);
         weir_tcp_drop(tcp, connection);
     }
@@ -135,8 +135,8 @@ accept_starved(struct weir_port_tcp *tcp, uint32_t listener, int errnum)
         (void)connection_accept(tcp, listener);
         return;
     }
-    weir_event(WEIR_WARN, "accept_paused", "listener=%s errno=%d", tcp->listeners[listener].name,
-        errnum);
+    weir_event(WEIR_LEVEL_WARN, "accept_paused", "listener=%s errno=%d",
+        tcp->listeners[listener].name, errnum);
     accept_set(tcp, false);
 }
 
@@ -502,7 +502,7 @@ listener_open(struct weir_port_tcp *tcp, const struct weir_listen *listen_at)
         return weir_fail(errno == EADDRINUSE ? WEIR_BUSY : WEIR_IO, errno, "listen on %s port %u",
             listen_at->address, listen_at->port);
     weir_tcp_room_listener(&tcp->listeners[index]);
-    weir_event(WEIR_INFO, "port_open", "kind=tcp addr=%s", tcp->listeners[index].name);
+    weir_event(WEIR_LEVEL_INFO, "port_open", "kind=tcp addr=%s", tcp->listeners[index].name);
     return WEIR_OK;
 }
 
