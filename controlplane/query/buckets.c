@@ -39,7 +39,7 @@ enum weir_err
 weir_buckets_init(struct weir_buckets *buckets, struct weir_call *call, uint64_t series_count)
 {
     uint64_t points_max = call->limits->points_max;
-    points_max = points_max < WEIR_POINTS_LIMIT ? points_max : WEIR_POINTS_LIMIT;
+    points_max = points_max < WEIR_QUERY_POINTS_LIMIT ? points_max : WEIR_QUERY_POINTS_LIMIT;
     buckets->first = weir_bucket_number(buckets->from_ms, buckets->step_ms);
     int64_t last = weir_bucket_number(buckets->to_ms - 1, buckets->step_ms);
     buckets->count = (uint64_t)(last - buckets->first) + 1;
@@ -115,7 +115,7 @@ add(enum weir_aggregation aggregation, struct weir_cell *cell, double value)
 struct pass {
     struct weir_buckets *buckets;
     struct weir_call *call;
-    struct weir_points points; /* of the mixed cells of a round */
+    struct weir_query_points points; /* of the mixed cells of a round */
     uint64_t series_first;     /* of a round: what index 0 of its scan is */
 };
 
@@ -164,17 +164,18 @@ collect(void *context, size_t index, int64_t time_ms, double value)
     const struct weir_cell *cell = cell_of(buckets, pass->series_first + index, time_ms);
     if (cell->state != CELL_COLLECTING)
         return WEIR_OK;
-    return weir_points_append(&pass->points, (uint32_t)(cell - buckets->cells), time_ms, value);
+    return weir_query_points_append(
+        &pass->points, (uint32_t)(cell - buckets->cells), time_ms, value);
 }
 
-/* Aggregates the collected cells anew from their settled samples. */
+/* Aggregates the collected cells anew from their samples, each time once. */
 static void
 add_collected(struct pass *pass)
 {
     struct weir_buckets *buckets = pass->buckets;
-    weir_points_settle(&pass->points);
+    weir_query_points_keep_last(&pass->points);
     for (size_t i = 0; i < pass->points.count; i++) {
-        const struct weir_point *point = &pass->points.items[i];
+        const struct weir_query_point *point = &pass->points.items[i];
         struct weir_cell *cell = &buckets->cells[point->group];
         if (cell->state == CELL_COLLECTING)
             *cell = (struct weir_cell){.state = CELL_ADDED};
@@ -237,7 +238,8 @@ weir_buckets_fill(struct weir_buckets *buckets, struct weir_call *call, const ui
     uint64_t points_max = call->limits->points_max;
     if (buckets->series_count == 0)
         return WEIR_OK;
-    weir_points_init(&pass.points, points_max < WEIR_POINTS_LIMIT ? points_max : WEIR_POINTS_LIMIT);
+    weir_query_points_init(
+        &pass.points, points_max < WEIR_QUERY_POINTS_LIMIT ? points_max : WEIR_QUERY_POINTS_LIMIT);
     call->status = 0;
     enum weir_err err = weir_reader_scan(call->reader, numbers, buckets->series_count,
         buckets->from_ms, buckets->to_ms, first_pass, &pass);
@@ -247,7 +249,7 @@ weir_buckets_fill(struct weir_buckets *buckets, struct weir_call *call, const ui
         call->status = WEIR_STATUS_OK;
     else if (call->status == 0)
         weir_call_fail_err(call, err);
-    weir_points_fini(&pass.points);
+    weir_query_points_fini(&pass.points);
     return err;
 }
 

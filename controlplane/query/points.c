@@ -8,28 +8,28 @@
 #define CAPACITY_FIRST 256
 
 void
-weir_points_init(struct weir_points *points, size_t count_max)
+weir_query_points_init(struct weir_query_points *points, size_t count_max)
 {
     WEIR_ASSERT(count_max <= UINT32_MAX);
-    *points = (struct weir_points){.count_max = count_max};
+    *points = (struct weir_query_points){.count_max = count_max};
 }
 
 void
-weir_points_fini(struct weir_points *points)
+weir_query_points_fini(struct weir_query_points *points)
 {
     free(points->items);
     points->items = NULL;
 }
 
 static enum weir_err
-grow(struct weir_points *points)
+grow(struct weir_query_points *points)
 {
     if (points->count == points->count_max)
         return WEIR_FULL;
     size_t capacity = points->capacity == 0 ? CAPACITY_FIRST : points->capacity * 2;
     if (capacity > points->count_max)
         capacity = points->count_max;
-    struct weir_point *items = realloc(points->items, capacity * sizeof *items);
+    struct weir_query_point *items = realloc(points->items, capacity * sizeof *items);
     if (items == NULL)
         return weir_fail(WEIR_NOMEM, 0, "%zu points", capacity);
     points->items = items;
@@ -38,7 +38,8 @@ grow(struct weir_points *points)
 }
 
 enum weir_err
-weir_points_append(struct weir_points *points, uint32_t group, int64_t time_ms, double value)
+weir_query_points_append(
+    struct weir_query_points *points, uint32_t group, int64_t time_ms, double value)
 {
     if (points->count == points->capacity) {
         enum weir_err err = grow(points);
@@ -46,15 +47,15 @@ weir_points_append(struct weir_points *points, uint32_t group, int64_t time_ms, 
             return err;
     }
     points->items[points->count++] =
-        (struct weir_point){.time_ms = time_ms, .value = value, .group = group};
+        (struct weir_query_point){.time_ms = time_ms, .value = value, .group = group};
     return WEIR_OK;
 }
 
 static int
 compare(const void *left, const void *right)
 {
-    const struct weir_point *a = left;
-    const struct weir_point *b = right;
+    const struct weir_query_point *a = left;
+    const struct weir_query_point *b = right;
     if (a->group != b->group)
         return a->group < b->group ? -1 : 1;
     if (a->time_ms != b->time_ms)
@@ -63,9 +64,9 @@ compare(const void *left, const void *right)
 }
 
 void
-weir_points_settle(struct weir_points *points)
+weir_query_points_keep_last(struct weir_query_points *points)
 {
-    struct weir_point *items = points->items;
+    struct weir_query_point *items = points->items;
     if (points->count == 0)
         return;
     for (size_t i = 0; i < points->count; i++)

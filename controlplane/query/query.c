@@ -343,7 +343,7 @@ answer_buckets(struct weir_call *call, const struct query *query)
 
 struct raw_scan {
     struct weir_call *call;
-    struct weir_points points;
+    struct weir_query_points points;
     uint64_t points_max;
 };
 
@@ -355,8 +355,8 @@ fail_raw(struct raw_scan *scan)
     return WEIR_LIMIT;
 }
 
-/* Superseded points take room until settled: twice points_max is held, so that settling happens
- * once in points_max samples. */
+/* Superseded points need room until they are dropped: twice points_max is held, because points
+ * are then dropped only once in points_max samples. */
 static enum weir_err
 take_raw(void *context, size_t index, int64_t time_ms, double value)
 {
@@ -365,16 +365,16 @@ take_raw(void *context, size_t index, int64_t time_ms, double value)
     if (err != WEIR_OK)
         return err;
     if (scan->points.count == scan->points.count_max) {
-        weir_points_settle(&scan->points);
+        weir_query_points_keep_last(&scan->points);
         if (scan->points.count > scan->points_max)
             return fail_raw(scan);
     }
-    return weir_points_append(&scan->points, (uint32_t)index, time_ms, value);
+    return weir_query_points_append(&scan->points, (uint32_t)index, time_ms, value);
 }
 
-/* Place of the first point of a group at or after it in the settled points. */
+/* Place of the first point of a group at or after it in the points that are left. */
 static size_t
-first_of_group(const struct weir_points *points, uint32_t group)
+first_of_group(const struct weir_query_points *points, uint32_t group)
 {
     size_t low = 0;
     size_t high = points->count;
@@ -392,13 +392,13 @@ static void
 answer_raw(struct weir_call *call, const struct query *query)
 {
     struct raw_scan scan = {.call = call, .points_max = call->limits->points_max};
-    if (scan.points_max > WEIR_POINTS_LIMIT)
-        scan.points_max = WEIR_POINTS_LIMIT;
-    weir_points_init(&scan.points, 2 * scan.points_max);
+    if (scan.points_max > WEIR_QUERY_POINTS_LIMIT)
+        scan.points_max = WEIR_QUERY_POINTS_LIMIT;
+    weir_query_points_init(&scan.points, 2 * scan.points_max);
     call->status = 0;
     enum weir_err err = weir_reader_scan(call->reader, query->numbers, query->series_count,
         query->from_ms, query->to_ms, take_raw, &scan);
-    weir_points_settle(&scan.points);
+    weir_query_points_keep_last(&scan.points);
     if (err == WEIR_OK && scan.points.count > scan.points_max)
         err = fail_raw(&scan);
     if (err == WEIR_OK) {
@@ -417,7 +417,7 @@ answer_raw(struct weir_call *call, const struct query *query)
     } else if (call->status == 0) {
         weir_call_fail_err(call, err);
     }
-    weir_points_fini(&scan.points);
+    weir_query_points_fini(&scan.points);
 }
 
 void
