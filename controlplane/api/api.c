@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "controlplane/api/catalog.h"
+#include "controlplane/api/names.h"
 #include "controlplane/api/exposition.h"
 #include "controlplane/api/health.h"
 #include "controlplane/api/landing.h"
@@ -53,9 +53,9 @@ struct endpoint {
 
 static const struct endpoint endpoints[WEIR_ENDPOINT_COUNT] = {
     [WEIR_ENDPOINT_QUERY] = {weir_query_run, false, false},
-    [WEIR_ENDPOINT_LABELS] = {weir_catalog_labels, true, true},
-    [WEIR_ENDPOINT_VALUES] = {weir_catalog_values, true, false},
-    [WEIR_ENDPOINT_SERIES] = {weir_catalog_series, true, true},
+    [WEIR_ENDPOINT_LABELS] = {weir_names_labels, true, true},
+    [WEIR_ENDPOINT_VALUES] = {weir_names_values, true, false},
+    [WEIR_ENDPOINT_SERIES] = {weir_names_series, true, true},
 };
 
 static void

@@ -1,5 +1,5 @@
 /* Queries over the real reader on a log written here: bits from a batch to an answer. */
-#include "controlplane/api/catalog.h"
+#include "controlplane/api/names.h"
 #include "controlplane/query/query.h"
 #include "storage/log/log.h"
 #include "tests/unit/storage/temp_dir.h"
@@ -206,7 +206,7 @@ static void
 test_catalog_lists_what_the_log_defines(void **state)
 {
     (void)state;
-    json_t *json = ask(weir_catalog_series, "match[]=live{host!=\"host00\"}");
+    json_t *json = ask(weir_names_series, "match[]=live{host!=\"host00\"}");
     assert_int_equal(json_array_size(json_object_get(json, "data")), SERIES - 1);
     json_decref(json);
 }

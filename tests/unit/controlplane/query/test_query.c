@@ -1,5 +1,5 @@
 /* The query engine and the catalog over the fake reader; jansson judges every answer. */
-#include "controlplane/api/catalog.h"
+#include "controlplane/api/names.h"
 #include "controlplane/query/buckets.h"
 #include "controlplane/query/query.h"
 #include "tests/unit/controlplane/fake_reader.h"
@@ -538,8 +538,8 @@ test_answers_are_json_for_labels_of_any_bytes(void **state)
     json_t *json = ask(weir_query_run, NULL, "metric=m&from=0&to=100&agg=raw");
     assert_int_equal(status, WEIR_STATUS_OK);
     json_decref(json);
-    json_decref(ask(weir_catalog_values, "v", ""));
-    json_decref(ask(weir_catalog_series, NULL, "match[]=m"));
+    json_decref(ask(weir_names_values, "v", ""));
+    json_decref(ask(weir_names_series, NULL, "match[]=m"));
     assert_int_equal(status, WEIR_STATUS_OK);
 }
 
@@ -550,23 +550,23 @@ test_catalog_answers_in_prometheus_envelope(void **state)
     fake_series("__name__=cpu,host=a,core=1");
     fake_series("__name__=cpu,host=b");
     fake_series("__name__=mem.free,host=a,zone=x");
-    check(weir_catalog_labels, NULL, "",
+    check(weir_names_labels, NULL, "",
         "{'status':'success','data':['__name__','core','host','zone']}");
-    check(weir_catalog_labels, NULL, "match[]=mem.free&start=0&end=2026-11-21T05:00:00Z",
+    check(weir_names_labels, NULL, "match[]=mem.free&start=0&end=2026-11-21T05:00:00Z",
         "{'status':'success','data':['__name__','host','zone']}");
-    check(weir_catalog_values, "host", "", "{'status':'success','data':['a','b']}");
-    check(weir_catalog_values, "__name__", "", "{'status':'success','data':['cpu','mem.free']}");
-    check(weir_catalog_values, "none", "", "{'status':'success','data':[]}");
-    check(weir_catalog_values, "host", "match[]={core!=\"1\",host=\"a\"}",
+    check(weir_names_values, "host", "", "{'status':'success','data':['a','b']}");
+    check(weir_names_values, "__name__", "", "{'status':'success','data':['cpu','mem.free']}");
+    check(weir_names_values, "none", "", "{'status':'success','data':[]}");
+    check(weir_names_values, "host", "match[]={core!=\"1\",host=\"a\"}",
         "{'status':'success','data':['a']}");
-    check(weir_catalog_values, "host", "limit=1",
+    check(weir_names_values, "host", "limit=1",
         "{'status':'success','data':['a'],'warnings':['results truncated due to limit']}");
-    check(weir_catalog_series, NULL, "match[]=cpu{host=\"b\"}&match[]={host='b'}",
+    check(weir_names_series, NULL, "match[]=cpu{host=\"b\"}&match[]={host='b'}",
         "{'status':'success','data':[{'__name__':'cpu','host':'b'}]}");
-    check(weir_catalog_series, NULL, "match[]={zone!=\"\"}&match[]=cpu{core=\"1\"}",
+    check(weir_names_series, NULL, "match[]={zone!=\"\"}&match[]=cpu{core=\"1\"}",
         "{'status':'success','data':[{'__name__':'cpu','core':'1','host':'a'},"
         "{'__name__':'mem.free','host':'a','zone':'x'}]}");
-    check(weir_catalog_series, NULL, "match[]=nothing", "{'status':'success','data':[]}");
+    check(weir_names_series, NULL, "match[]=nothing", "{'status':'success','data':[]}");
 }
 
 static void
@@ -575,15 +575,15 @@ test_catalog_refuses_with_prometheus_errors(void **state)
     (void)state;
     fake_series("__name__=cpu,host=a");
     fake_series("__name__=cpu,host=b");
-    check_refused(weir_catalog_series, "", 400, "no match[] parameter");
-    check_refused(weir_catalog_series, "match[]=cpu{host=~\"a.*\"}", 400, "regular expressions");
-    check_refused(weir_catalog_series, "match[]={}", 400, "at least one matcher");
-    check_refused(weir_catalog_series, "match[]={host!=\"a\"}", 400, "at least one matcher");
-    check_refused(weir_catalog_series, "match[]=cpu&limit=x", 400, "limit");
-    check_refused(weir_catalog_series, "match[]=cpu&start=x", 400, "not a time");
+    check_refused(weir_names_series, "", 400, "no match[] parameter");
+    check_refused(weir_names_series, "match[]=cpu{host=~\"a.*\"}", 400, "regular expressions");
+    check_refused(weir_names_series, "match[]={}", 400, "at least one matcher");
+    check_refused(weir_names_series, "match[]={host!=\"a\"}", 400, "at least one matcher");
+    check_refused(weir_names_series, "match[]=cpu&limit=x", 400, "limit");
+    check_refused(weir_names_series, "match[]=cpu&start=x", 400, "not a time");
     limits.series_max = 1;
-    check_refused(weir_catalog_series, "match[]=cpu", 422, "query.series_max = 1");
-    json_t *json = ask(weir_catalog_series, NULL, "");
+    check_refused(weir_names_series, "match[]=cpu", 422, "query.series_max = 1");
+    json_t *json = ask(weir_names_series, NULL, "");
     assert_string_equal(json_string_value(json_object_get(json, "status")), "error");
     assert_string_equal(json_string_value(json_object_get(json, "errorType")), "bad_data");
     json_decref(json);

@@ -1,4 +1,4 @@
-#include "controlplane/api/catalog.h"
+#include "controlplane/api/names.h"
 
 #include "controlplane/api/strings.h"
 #include "controlplane/http/time_text.h"
@@ -218,20 +218,20 @@ out:
 }
 
 void
-weir_catalog_labels(struct weir_call *call)
+weir_names_labels(struct weir_call *call)
 {
     call->label = NULL;
     answer_strings(call);
 }
 
 void
-weir_catalog_values(struct weir_call *call)
+weir_names_values(struct weir_call *call)
 {
     answer_strings(call);
 }
 
 void
-weir_catalog_series(struct weir_call *call)
+weir_names_series(struct weir_call *call)
 {
     struct selection selection = {0};
     call->status = WEIR_STATUS_OK;
