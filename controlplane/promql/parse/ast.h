@@ -78,6 +78,7 @@ struct weir_promql_node {
     struct weir_promql_range at;
     uint32_t height; /* 1 for a leaf */
     uint32_t width;  /* bytes of its printed form, once printed */
+    bool steady;     /* the same at every step, once prepared (plan/prepare.h) */
     union {
         struct {
             double value;

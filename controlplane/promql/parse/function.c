@@ -3,8 +3,15 @@
 #include <string.h>
 
 static const struct weir_promql_function functions[] = {
-#define WEIR_FUNCTION(name, result, arguments, optional, experimental) \
-    {#name, WEIR_PROMQL_TYPE_##result, arguments, optional, experimental},
+#define NONE 0
+#define KEEPS WEIR_PROMQL_KEEPS_NAME
+#define VARIES WEIR_PROMQL_VARIES
+#define ANCHORED WEIR_PROMQL_ANCHORED_TOO
+#define SMOOTHED WEIR_PROMQL_SMOOTHED_TOO
+#define COUNTER WEIR_PROMQL_COUNTER
+#define WEIR_FUNCTION(name, result, arguments, optional, experimental, flags, form, kernel) \
+    {WEIR_PROMQL_FUNCTION_##name, #name, WEIR_PROMQL_TYPE_##result, arguments, optional, \
+        experimental, flags},
 #include "controlplane/promql/parse/functions.def"
 #undef WEIR_FUNCTION
 };
@@ -38,7 +45,7 @@ enum weir_promql_type
 weir_promql_parameter_type(enum weir_promql_token aggregator)
 {
     switch (aggregator) {
-#define WEIR_AGGREGATOR(name, text, parameter, experimental) \
+#define WEIR_AGGREGATOR(name, text, parameter, experimental, form, kernel) \
     case WEIR_PROMQL_##name: \
         return WEIR_PROMQL_TYPE_##parameter;
 #include "controlplane/promql/parse/aggregators.def"

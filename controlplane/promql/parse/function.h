@@ -15,12 +15,30 @@ enum weir_promql_type {
     WEIR_PROMQL_TYPE_MATRIX,
 };
 
+enum weir_promql_function_id {
+#define WEIR_FUNCTION(name, result, arguments, optional, experimental, flags, form, kernel) \
+    WEIR_PROMQL_FUNCTION_##name,
+#include "controlplane/promql/parse/functions.def"
+#undef WEIR_FUNCTION
+};
+
+/* Flags of functions. */
+enum {
+    WEIR_PROMQL_KEEPS_NAME = 1, /* else the name goes from what it answers */
+    WEIR_PROMQL_VARIES = 2,     /* with the time of evaluation, though its arguments do not */
+    WEIR_PROMQL_ANCHORED_TOO = 4, /* takes anchored ranges */
+    WEIR_PROMQL_SMOOTHED_TOO = 8, /* takes smoothed ranges */
+    WEIR_PROMQL_COUNTER = 16,     /* is for counters: others are reported */
+};
+
 struct weir_promql_function {
+    enum weir_promql_function_id id;
     const char *name;
     enum weir_promql_type result;
     const char *arguments; /* V, M, S, T: a letter each */
     int optional;          /* so many more than all but the last; -1 any number; 0: exactly those */
     bool experimental;
+    unsigned flags;
 };
 
 /* NULL where there is none of that name. */

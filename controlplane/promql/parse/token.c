@@ -26,7 +26,7 @@ static const struct fact facts[WEIR_PROMQL_TOKENS] = {
         from_right},
 #include "controlplane/promql/parse/operators.def"
 #undef WEIR_OPERATOR
-#define WEIR_AGGREGATOR(name, spelling, parameter, experimental) \
+#define WEIR_AGGREGATOR(name, spelling, parameter, experimental, form, kernel) \
     [WEIR_PROMQL_##name] = {spelling, WEIR_PROMQL_CLASS_AGGREGATOR, 0, 0, false},
 #include "controlplane/promql/parse/aggregators.def"
 #undef WEIR_AGGREGATOR

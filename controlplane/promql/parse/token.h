@@ -61,7 +61,7 @@ enum weir_promql_token {
 #define WEIR_OPERATOR(name, text, precedence, right, kind) WEIR_PROMQL_##name,
 #include "controlplane/promql/parse/operators.def"
 #undef WEIR_OPERATOR
-#define WEIR_AGGREGATOR(name, text, parameter, experimental) WEIR_PROMQL_##name,
+#define WEIR_AGGREGATOR(name, text, parameter, experimental, form, kernel) WEIR_PROMQL_##name,
 #include "controlplane/promql/parse/aggregators.def"
 #undef WEIR_AGGREGATOR
     WEIR_PROMQL_TOKENS

@@ -1,0 +1,70 @@
+/* engine: one PromQL query, from its text to its answer.
+ *
+ * Threads: any, a request each; the source says whether it may be shared
+ * Memory:  all of an answer and what made it lies in arenas bounded by memory_max; run takes them
+ *          and weir_promql_answer_free gives them back
+ * Errors:  the text in the answer is the reference's, with its position where it has one:
+ *          WEIR_INVALID     the text is no query, or (`ran`) not one for these data
+ *          WEIR_LIMIT       a limit of the request was reached
+ *          WEIR_UNSUPPORTED the query met a native histogram, or a function that is not there
+ *          WEIR_NOMEM       without memory, or at memory_max
+ *          WEIR_IO          the source's, with a detail
+ */
+#ifndef WEIR_CONTROLPLANE_PROMQL_ENGINE_H
+#define WEIR_CONTROLPLANE_PROMQL_ENGINE_H
+
+#include "controlplane/promql/scan/row.h"
+#include "controlplane/promql/source.h"
+
+/* What a query that met a native histogram fails by. */
+#define WEIR_PROMQL_HISTOGRAM_TEXT "native histograms are not supported yet"
+
+struct weir_promql_request {
+    const char *text;
+    size_t size;
+    int64_t start_ms, end_ms;
+    int64_t step_ms;          /* 0: an instant query at start_ms */
+    int64_t lookback_ms;      /* how old a sample may be that stands for a series: 300000 */
+    int64_t subquery_step_ms; /* of subqueries that name none: 60000 */
+    size_t memory_max;
+    uint64_t samples_max; /* read in all; 0: no limit */
+    const struct weir_promql_source *source;
+};
+
+/* One series of an answer. A row of steps has a value where its bit in present is set; points have
+ * times of their own. */
+struct weir_promql_result {
+    const struct weir_promql_labelset *labels;
+    const double *values;
+    const uint64_t *present; /* of steps; NULL for points */
+    const int64_t *times_ms; /* of points; NULL for steps */
+    uint32_t count;          /* steps or points */
+};
+
+struct weir_promql_annotation {
+    const char *text; /* "PromQL warning: ... (1:6)" */
+    bool is_info;
+    const struct weir_promql_annotation *next;
+};
+
+struct weir_promql_answer {
+    enum weir_promql_type type; /* a range query answers MATRIX */
+    struct weir_promql_grid grid;
+    double scalar;                            /* SCALAR */
+    struct weir_promql_text string;           /* STRING */
+    const struct weir_promql_result *results; /* VECTOR: in their order; MATRIX: by labels */
+    uint32_t result_count;
+    const struct weir_promql_annotation *annotations; /* in the order they came */
+    uint32_t warning_count, info_count;
+    const char *error; /* unless WEIR_OK; NULL after WEIR_NOMEM and WEIR_IO */
+    bool ran;          /* it was parsed and prepared: what failed is its execution */
+    uint64_t samples_read;
+    struct weir_promql_arena arena;
+};
+
+/* The answer is to be freed whatever comes back. */
+enum weir_err weir_promql_run(
+    const struct weir_promql_request *request, struct weir_promql_answer *out) WEIR_MUST_USE;
+void weir_promql_answer_free(struct weir_promql_answer *answer);
+
+#endif

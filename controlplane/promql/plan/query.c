@@ -1,0 +1,45 @@
+#include "controlplane/promql/plan/query.h"
+
+enum weir_err
+weir_promql_fail(struct weir_promql_query *query, enum weir_err err, const char *message)
+{
+    if (message == NULL)
+        return WEIR_NOMEM;
+    query->answer->error = message;
+    return err;
+}
+
+double *
+weir_promql_doubles_new(struct weir_promql_query *query, uint32_t count)
+{
+    return weir_promql_take_memory(query, (size_t)count * sizeof(double));
+}
+
+uint64_t *
+weir_promql_bits_new(struct weir_promql_query *query, uint32_t count)
+{
+    return weir_promql_take_memory(query, (size_t)weir_promql_words(count) * sizeof(uint64_t));
+}
+
+void
+weir_promql_line_column(
+    const struct weir_promql_query *query, int32_t at, uint32_t *line, uint32_t *column)
+{
+    *line = 1;
+    *column = 1;
+    for (int32_t i = 0; i < at && (size_t)i < query->request->size; i++) {
+        (*column)++;
+        if (query->request->text[i] == '\n') {
+            (*line)++;
+            *column = 1;
+        }
+    }
+}
+
+const struct weir_promql_node *
+weir_promql_unwrapped(const struct weir_promql_node *node)
+{
+    while (node->kind == WEIR_PROMQL_NODE_PAREN)
+        node = node->paren;
+    return node;
+}

@@ -1,0 +1,215 @@
+#include "controlplane/promql/scan/window.h"
+#include "controlplane/promql/scan/series_source.h"
+
+/* Arrays for a run without its stale markers; they grow to the largest run of the query. */
+struct clean {
+    int64_t *times_ms, *starts_ms;
+    double *values;
+    uint32_t room;
+};
+
+struct scan {
+    struct weir_promql_run_sink sink; /* first */
+    struct weir_promql_call *call;
+    weir_promql_range_kernel *kernel;
+    struct weir_promql_series_range range;
+    uint32_t *first, *end;
+    struct clean clean;
+    bool drop_name;
+    struct weir_promql_row row;
+    struct weir_promql_sink *next;
+};
+
+static enum weir_err
+make_room(struct weir_promql_query *query, struct clean *clean, uint32_t count)
+{
+    if (count <= clean->room)
+        return WEIR_OK;
+    uint32_t room = count < UINT32_MAX / 2 ? count * 2 : count;
+    clean->times_ms = weir_promql_take_memory(query, room * sizeof *clean->times_ms);
+    clean->starts_ms = weir_promql_take_memory(query, room * sizeof *clean->starts_ms);
+    clean->values = weir_promql_doubles_new(query, room);
+    if (clean->times_ms == NULL || clean->starts_ms == NULL || clean->values == NULL)
+        return WEIR_NOMEM;
+    clean->room = room;
+    return WEIR_OK;
+}
+
+static bool
+has_stale(const struct weir_promql_run *run)
+{
+    for (uint32_t i = 0; i < run->count; i++)
+        if (weir_promql_is_stale(run->values[i]))
+            return true;
+    return false;
+}
+
+/* Takes the stale markers out of run: no function of ranges sees them. */
+static enum weir_err
+without_stale(struct weir_promql_query *query, struct clean *clean, struct weir_promql_run *run)
+{
+    if (!has_stale(run))
+        return WEIR_OK;
+    enum weir_err err = make_room(query, clean, run->count);
+    if (err != WEIR_OK)
+        return err;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < run->count; i++) {
+        if (weir_promql_is_stale(run->values[i]))
+            continue;
+        clean->times_ms[kept] = run->times_ms[i];
+        clean->starts_ms[kept] = run->starts_ms == NULL ? 0 : run->starts_ms[i];
+        clean->values[kept++] = run->values[i];
+    }
+    run->times_ms = clean->times_ms;
+    run->values = clean->values;
+    run->starts_ms = run->starts_ms == NULL ? NULL : clean->starts_ms;
+    run->count = kept;
+    return WEIR_OK;
+}
+
+/* A histogram in a window of the scan ends the query; those between windows do not matter. */
+static enum weir_err
+refuse_histograms(const struct scan *scan, const struct weir_promql_run *run)
+{
+    const struct weir_promql_grid *ends = &scan->range.ends;
+    for (uint32_t i = 0; run->histograms != NULL && i < run->count; i++) {
+        if (run->histograms[i] == 0)
+            continue;
+        for (uint32_t step = 0; step < ends->count; step++) {
+            int64_t end_ms = weir_promql_grid_time(ends, step);
+            if (run->times_ms[i] <= end_ms && run->times_ms[i] > end_ms - scan->range.range_ms)
+                return weir_promql_met_histogram(scan->call->query);
+        }
+    }
+    return WEIR_OK;
+}
+
+/* Places of each step's window in the run. The begins and ends rise with the steps. */
+static void
+place(struct scan *scan, const struct weir_promql_run *run)
+{
+    const struct weir_promql_grid *ends = &scan->range.ends;
+    int64_t lookback_ms = scan->call->query->request->lookback_ms;
+    int64_t reach_ms = scan->range.range_ms, over_ms = 0;
+    if (scan->range.anchored || scan->range.smoothed)
+        reach_ms += lookback_ms;
+    if (scan->range.smoothed)
+        over_ms = lookback_ms;
+    uint32_t first = 0, end = 0;
+    for (uint32_t i = 0; i < ends->count; i++) {
+        int64_t end_ms = weir_promql_grid_time(ends, i);
+        while (first < run->count && run->times_ms[first] <= end_ms - reach_ms)
+            first++;
+        while (end < run->count && run->times_ms[end] <= end_ms + over_ms)
+            end++;
+        scan->first[i] = first;
+        scan->end[i] = end < first ? first : end;
+    }
+}
+
+static bool
+ends_with(struct weir_promql_text text, const char *tail)
+{
+    size_t size = strlen(tail);
+    return text.size >= size && memcmp(text.data + text.size - size, tail, size) == 0;
+}
+
+/* rate and increase of a metric whose name, or type, is not that of a counter are reported. */
+static enum weir_err
+report_gauge(struct weir_promql_call *call, const struct weir_promql_labelset *labels,
+    struct weir_promql_range at)
+{
+    struct weir_promql_query *query = call->query;
+    struct weir_promql_text name = weir_promql_labelset_get(labels, WEIR_PROMQL_NAME);
+    if (name.size == 0 || ends_with(name, "_total") || ends_with(name, "_sum") ||
+        ends_with(name, "_count") || ends_with(name, "_bucket"))
+        return WEIR_OK;
+    const char *quoted = weir_promql_quoted(&query->arena, name);
+    return quoted == NULL
+        ? WEIR_NOMEM
+        : weir_promql_annotate(query, WEIR_PROMQL_ANNOTATION_NOT_A_COUNTER, at, quoted);
+}
+
+static enum weir_err
+push(struct weir_promql_run_sink *sink, const struct weir_promql_labelset *labels,
+    const struct weir_promql_run *given)
+{
+    struct scan *self = (struct scan *)sink;
+    struct weir_promql_call *call = self->call;
+    uint32_t steps = call->grid.count;
+    struct weir_promql_run run = *given;
+    enum weir_err err = without_stale(call->query, &self->clean, &run);
+    if (err == WEIR_OK)
+        err = refuse_histograms(self, given);
+    if (err != WEIR_OK)
+        return err;
+    place(self, &run);
+    struct weir_promql_windows windows = {run.times_ms, run.values, run.starts_ms, run.count,
+        self->first, self->end, self->range.ends, self->range.range_ms, self->range.anchored,
+        self->range.smoothed, labels};
+    struct weir_promql_row row = self->row;
+    row.labels = labels;
+    row.drop_name = self->drop_name || (call->function->flags & WEIR_PROMQL_KEEPS_NAME) == 0;
+    memset(row.present, 0, weir_promql_words(steps) * sizeof *row.present);
+    err = self->kernel(call, &windows, &row);
+    if (err != WEIR_OK || !weir_promql_bits_any(row.present, steps))
+        return err;
+    if ((call->function->flags & WEIR_PROMQL_COUNTER) != 0)
+        err = report_gauge(call, labels, self->range.node->at);
+    return err == WEIR_OK ? weir_promql_push(self->next, &row) : err;
+}
+
+/* anchored and smoothed are for few functions. */
+static enum weir_err
+check_extension(const struct scan *scan)
+{
+    struct weir_promql_query *query = scan->call->query;
+    const struct weir_promql_function *function = scan->call->function;
+    if (scan->range.anchored && (function->flags & WEIR_PROMQL_ANCHORED_TOO) == 0)
+        return weir_promql_fail(query, WEIR_INVALID,
+            weir_promql_format(&query->arena,
+                "anchored modifier can only be used with: changes, delta, increase, rate, resets - "
+                "not "
+                "with %s",
+                function->name));
+    if (scan->range.smoothed && (function->flags & WEIR_PROMQL_SMOOTHED_TOO) == 0)
+        return weir_promql_fail(query, WEIR_INVALID,
+            weir_promql_format(&query->arena,
+                "smoothed modifier can only be used with: delta, increase, rate - not with %s",
+                function->name));
+    return WEIR_OK;
+}
+
+/* The argument that is a range. */
+static const struct weir_promql_node *
+range_argument(const struct weir_promql_call *call)
+{
+    uint32_t i = 0;
+    while (weir_promql_argument(call, i)->type != WEIR_PROMQL_TYPE_MATRIX)
+        i++;
+    return weir_promql_argument(call, i);
+}
+
+enum weir_err
+weir_promql_windows_eval(
+    struct weir_promql_call *call, weir_promql_range_kernel *kernel, struct weir_promql_sink *sink)
+{
+    struct weir_promql_query *query = call->query;
+    uint32_t steps = call->grid.count;
+    struct scan scan = {.sink = {push},
+        .call = call,
+        .kernel = kernel,
+        .range = weir_promql_series_range(range_argument(call), &call->grid),
+        .first = weir_promql_take_memory(query, steps * sizeof *scan.first),
+        .end = weir_promql_take_memory(query, steps * sizeof *scan.end),
+        .row = {.values = weir_promql_doubles_new(query, steps),
+            .present = weir_promql_bits_new(query, steps)},
+        .next = sink};
+    if (scan.first == NULL || scan.end == NULL || scan.row.values == NULL ||
+        scan.row.present == NULL)
+        return WEIR_NOMEM;
+    enum weir_err err = check_extension(&scan);
+    return err == WEIR_OK ? weir_promql_series_eval(query, &scan.range, &scan.drop_name, &scan.sink)
+                          : err;
+}
