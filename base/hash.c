@@ -287,40 +287,40 @@ hash_vpclmul(const struct weir_hash_key *key, int part, const void *data, size_t
 
 #endif
 
-/* The choice of path, best first. */
+/* The variants, best first. */
 
-static const struct path {
+static const struct variant {
     const char *name;
     hash_fn *hash;
-} paths[] = {
+} variants[] = {
 #if defined(__x86_64__)
     {"vpclmul", hash_vpclmul},
     {"pclmul", hash_pclmul},
 #endif
     {"portable", weir_hash_part_portable},
 };
-#define PATH_COUNT (sizeof paths / sizeof paths[0])
+#define VARIANT_COUNT (sizeof variants / sizeof variants[0])
 
 static bool
-path_supported(const struct path *path)
+variant_supported(const struct variant *variant)
 {
 #if defined(__x86_64__)
-    if (path->hash == hash_vpclmul)
+    if (variant->hash == hash_vpclmul)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("vpclmulqdq");
-    if (path->hash == hash_pclmul)
+    if (variant->hash == hash_pclmul)
         return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
 #endif
-    return path->hash == weir_hash_part_portable;
+    return variant->hash == weir_hash_part_portable;
 }
 
-static const struct path *
-best_path(void)
+static const struct variant *
+best_variant(void)
 {
     size_t i = 0;
-    while (!path_supported(&paths[i]))
+    while (!variant_supported(&variants[i]))
         i++;
-    return &paths[i];
+    return &variants[i];
 }
 
 static struct weir_hash128 hash_first(const struct weir_hash_key *key, int part, const void *data,
@@ -332,7 +332,7 @@ static _Atomic(hash_fn *) chosen = hash_first;
 static struct weir_hash128
 hash_first(const struct weir_hash_key *key, int part, const void *data, size_t size)
 {
-    hash_fn *best = best_path()->hash;
+    hash_fn *best = best_variant()->hash;
     atomic_store_explicit(&chosen, best, memory_order_relaxed);
     return best(key, part, data, size);
 }
@@ -344,23 +344,23 @@ weir_hash_part(const struct weir_hash_key *key, int part, const void *data, size
 }
 
 const char *
-weir_hash_path(void)
+weir_hash_variant(void)
 {
-    return best_path()->name;
+    return best_variant()->name;
 }
 
 size_t
-weir_hash_path_count(void)
+weir_hash_variant_count(void)
 {
-    return PATH_COUNT;
+    return VARIANT_COUNT;
 }
 
 bool
-weir_hash_part_path(size_t path, const struct weir_hash_key *key, int part, const void *data,
+weir_hash_part_variant(size_t variant, const struct weir_hash_key *key, int part, const void *data,
     size_t size, struct weir_hash128 *out)
 {
-    if (path >= PATH_COUNT || !path_supported(&paths[path]))
+    if (variant >= VARIANT_COUNT || !variant_supported(&variants[variant]))
         return false;
-    *out = paths[path].hash(key, part, data, size);
+    *out = variants[variant].hash(key, part, data, size);
     return true;
 }

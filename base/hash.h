@@ -57,6 +57,6 @@ weir_hash_join(struct weir_hash128 a, struct weir_hash128 b)
 }
 
 /* "vpclmul", "pclmul" or "portable". */
-const char *weir_hash_path(void);
+const char *weir_hash_variant(void);
 
 #endif

@@ -409,7 +409,7 @@ announce(struct weir_dataplane *dataplane)
 {
     struct weir_shared *shared = dataplane->shared;
     shared->worker_count = dataplane->topology.worker_count;
-    snprintf(shared->simd, sizeof shared->simd, "%s", weir_parse_path());
+    snprintf(shared->simd, sizeof shared->simd, "%s", weir_parse_variant());
     snprintf(shared->io_backend, sizeof shared->io_backend, "%s", weir_io_name(dataplane->io));
     atomic_store(&shared->started_ms, (uint64_t)weir_wall_ms());
     atomic_store(&shared->series_max, weir_series_max(dataplane->series));
@@ -429,7 +429,7 @@ announce(struct weir_dataplane *dataplane)
     weir_event(WEIR_LEVEL_INFO, "ingest_open", "epoch=%" PRIu64 " threads=%u simd=%s hash=%s io=%s "
         "buffers=%s",
         dataplane->recovery.dataplane_epoch, dataplane->topology.thread_count, shared->simd,
-        weir_hash_path(), shared->io_backend,
+        weir_hash_variant(), shared->io_backend,
         weir_io_registered(dataplane->io) ? "registered" : "plain");
 }
 

@@ -172,7 +172,7 @@ weir_labels_begin_fn weir_wire_labels_begin;
 weir_labels_field_fn weir_wire_labels_field;
 
 /* "avx512", "avx2" or "scalar": the scanner chosen for this CPU. */
-const char *weir_parse_path(void);
+const char *weir_parse_variant(void);
 
 static inline void
 weir_parsed_reset(struct weir_parsed *parsed)

@@ -10,7 +10,7 @@ const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
 };
 
 const char *
-weir_parse_path(void)
+weir_parse_variant(void)
 {
-    return weir_influx_paths[weir_influx_path()].name;
+    return weir_influx_variants[weir_influx_variant()].name;
 }

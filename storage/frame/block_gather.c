@@ -282,43 +282,43 @@ narrow_avx2(const uint64_t *deltas, uint32_t count, uint64_t step, uint8_t *out)
 
 #endif
 
-const struct weir_gather_path weir_gather_paths[] = {
+const struct weir_gather_variant weir_gather_variants[] = {
 #if defined(__x86_64__)
     {"avx2", gather_avx2, narrow_avx2},
 #endif
     {"scalar", gather_scalar, narrow_scalar},
 };
-#define PATH_COUNT (sizeof weir_gather_paths / sizeof weir_gather_paths[0])
+#define VARIANT_COUNT (sizeof weir_gather_variants / sizeof weir_gather_variants[0])
 
 size_t
-weir_gather_path_count(void)
+weir_gather_variant_count(void)
 {
-    return PATH_COUNT;
+    return VARIANT_COUNT;
 }
 
 bool
-weir_gather_path_supported(size_t path)
+weir_gather_variant_supported(size_t variant)
 {
 #if defined(__x86_64__)
-    if (path == 0)
+    if (variant == 0)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
                __builtin_cpu_supports("bmi2");
 #endif
-    return path == PATH_COUNT - 1;
+    return variant == VARIANT_COUNT - 1;
 }
 
-const struct weir_gather_path *
+const struct weir_gather_variant *
 weir_gather(void)
 {
-    /* relaxed on both sides: every path gives the same bytes */
-    static _Atomic(const struct weir_gather_path *) chosen;
-    const struct weir_gather_path *path = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (path != NULL)
-        return path;
+    /* relaxed on both sides: every variant gives the same bytes */
+    static _Atomic(const struct weir_gather_variant *) chosen;
+    const struct weir_gather_variant *variant = atomic_load_explicit(&chosen, memory_order_relaxed);
+    if (variant != NULL)
+        return variant;
     size_t best = 0;
-    while (!weir_gather_path_supported(best))
+    while (!weir_gather_variant_supported(best))
         best++;
-    path = &weir_gather_paths[best];
-    atomic_store_explicit(&chosen, path, memory_order_relaxed);
-    return path;
+    variant = &weir_gather_variants[best];
+    atomic_store_explicit(&chosen, variant, memory_order_relaxed);
+    return variant;
 }

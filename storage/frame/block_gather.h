@@ -3,7 +3,7 @@
  * Threads: any; no state
  * Memory:  scratch of the caller's
  *
- * The paths give the same bytes; the last one is portable and the tests' oracle.
+ * The variants give the same bytes; the last one is portable and the tests' oracle.
  */
 #ifndef WEIR_STORAGE_FRAME_BLOCK_GATHER_H
 #define WEIR_STORAGE_FRAME_BLOCK_GATHER_H
@@ -21,7 +21,7 @@ struct weir_extent {
     uint64_t delta_max;
 };
 
-struct weir_gather_path {
+struct weir_gather_variant {
     const char *name;
     /* Fills scratch with the count samples that order names; ahead: entries of order that may be
      * read, count of them or more. */
@@ -32,12 +32,12 @@ struct weir_gather_path {
     uint8_t *(*narrow)(const uint64_t *deltas, uint32_t count, uint64_t step, uint8_t *out);
 };
 
-/* Paths compiled in, best first. */
-extern const struct weir_gather_path weir_gather_paths[];
-size_t weir_gather_path_count(void);
-bool weir_gather_path_supported(size_t path);
+/* Variants compiled in, best first. */
+extern const struct weir_gather_variant weir_gather_variants[];
+size_t weir_gather_variant_count(void);
+bool weir_gather_variant_supported(size_t variant);
 /* The best one this CPU can run. */
-const struct weir_gather_path *weir_gather(void);
+const struct weir_gather_variant *weir_gather(void);
 
 /* Bytes that hold value: 0 to 8. */
 static inline unsigned

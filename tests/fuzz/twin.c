@@ -229,7 +229,7 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
 
 /* As a datagram, whole; as a connection's bytes, cut at three places. */
 static bool
-twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text,
+twin_agrees_on_variant(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text,
     size_t size, const uint32_t cuts[3])
 {
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "a seed of thirty-two bytes here";
@@ -278,21 +278,21 @@ twin_agrees_on_path(enum weir_proto proto, enum weir_time_unit unit, const uint8
     return good;
 }
 
-/* On every path of this CPU. */
+/* On every variant of this CPU. */
 bool
 twin_agrees(enum weir_proto proto, enum weir_time_unit unit, const uint8_t *text, size_t size,
     const uint32_t cuts[3])
 {
     if (proto != WEIR_PROTO_INFLUX)
-        return twin_agrees_on_path(proto, unit, text, size, cuts);
+        return twin_agrees_on_variant(proto, unit, text, size, cuts);
     bool good = true;
-    for (size_t path = 0; path < weir_influx_path_count() && good; path++) {
-        if (!weir_influx_path_supported(path))
+    for (size_t variant = 0; variant < weir_influx_variant_count() && good; variant++) {
+        if (!weir_influx_variant_supported(variant))
             continue;
-        weir_influx_path_choose(path);
-        good = twin_agrees_on_path(proto, unit, text, size, cuts);
+        weir_influx_variant_choose(variant);
+        good = twin_agrees_on_variant(proto, unit, text, size, cuts);
         if (!good)
-            differs("on path %s", weir_influx_paths[path].name);
+            differs("with variant %s", weir_influx_variants[variant].name);
     }
     return good;
 }

@@ -74,12 +74,12 @@ weir_scan_avx512(const struct weir_scan_set *set, const uint8_t *data, size_t bl
     }
 }
 
-const struct weir_scan_path *
+const struct weir_scan_variant *
 weir_scan_best(void)
 {
-    static const struct weir_scan_path avx512 = {"avx512", weir_scan_avx512};
-    static const struct weir_scan_path avx2 = {"avx2", weir_scan_avx2};
-    static const struct weir_scan_path scalar = {"scalar", weir_scan_scalar};
+    static const struct weir_scan_variant avx512 = {"avx512", weir_scan_avx512};
+    static const struct weir_scan_variant avx2 = {"avx2", weir_scan_avx2};
+    static const struct weir_scan_variant scalar = {"scalar", weir_scan_scalar};
     if (__builtin_cpu_supports("avx512bw"))
         return &avx512;
     return __builtin_cpu_supports("avx2") ? &avx2 : &scalar;
@@ -101,10 +101,10 @@ weir_scan_avx512(const struct weir_scan_set *set, const uint8_t *data, size_t bl
     weir_scan_scalar(set, data, blocks, words);
 }
 
-const struct weir_scan_path *
+const struct weir_scan_variant *
 weir_scan_best(void)
 {
-    static const struct weir_scan_path scalar = {"scalar", weir_scan_scalar};
+    static const struct weir_scan_variant scalar = {"scalar", weir_scan_scalar};
     return &scalar;
 }
 

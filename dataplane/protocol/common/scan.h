@@ -29,12 +29,12 @@ weir_scan_fn weir_scan_scalar; /* the slow, obvious one */
 weir_scan_fn weir_scan_avx2;   /* only where the CPU has AVX2 */
 weir_scan_fn weir_scan_avx512; /* only where the CPU has AVX-512BW */
 
-struct weir_scan_path {
+struct weir_scan_variant {
     const char *name;
     weir_scan_fn *scan;
 };
 /* The fastest one this CPU has. */
-const struct weir_scan_path *weir_scan_best(void);
+const struct weir_scan_variant *weir_scan_best(void);
 
 /* A cursor over the structural bytes of data..data + size, in order. */
 struct weir_scan {

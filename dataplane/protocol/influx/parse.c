@@ -311,7 +311,7 @@ skip_line(struct weir_packet *packet, size_t at)
     return newline == NULL ? packet->size : (size_t)(newline + 1 - packet->data);
 }
 
-const struct weir_influx_path weir_influx_paths[] = {
+const struct weir_influx_variant weir_influx_variants[] = {
 #if defined(__x86_64__)
     {"avx512", weir_influx_usual_avx512},
     {"avx2_vpclmul", weir_influx_usual_avx2_vpclmul},
@@ -319,54 +319,54 @@ const struct weir_influx_path weir_influx_paths[] = {
 #endif
     {"scalar", NULL},
 };
-#define PATH_COUNT (sizeof weir_influx_paths / sizeof weir_influx_paths[0])
+#define VARIANT_COUNT (sizeof weir_influx_variants / sizeof weir_influx_variants[0])
 
 size_t
-weir_influx_path_count(void)
+weir_influx_variant_count(void)
 {
-    return PATH_COUNT;
+    return VARIANT_COUNT;
 }
 
 bool
-weir_influx_path_supported(size_t path)
+weir_influx_variant_supported(size_t variant)
 {
 #if defined(__x86_64__)
     bool bits = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
         && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx2");
     bool wide_products = bits && __builtin_cpu_supports("vpclmulqdq");
-    if (path == 0)
+    if (variant == 0)
         return wide_products && __builtin_cpu_supports("avx512bw")
             && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
             && __builtin_cpu_supports("avx512vbmi");
-    if (path == 1)
+    if (variant == 1)
         return wide_products;
-    if (path == 2)
+    if (variant == 2)
         return bits;
 #endif
-    return path == PATH_COUNT - 1;
+    return variant == VARIANT_COUNT - 1;
 }
 
-/* Index of the path in use, plus one; 0 before the first call. Relaxed on both sides: every
- * path gives the same results. */
-static _Atomic size_t path_in_use;
+/* Index of the variant in use, plus one; 0 before the first call. Relaxed on both sides: every
+ * variant gives the same results. */
+static _Atomic size_t variant_in_use;
 
 size_t
-weir_influx_path(void)
+weir_influx_variant(void)
 {
-    size_t path = atomic_load_explicit(&path_in_use, memory_order_relaxed);
-    if (WEIR_LIKELY(path > 0))
-        return path - 1;
-    while (!weir_influx_path_supported(path))
-        path++;
-    weir_influx_path_choose(path);
-    return path;
+    size_t variant = atomic_load_explicit(&variant_in_use, memory_order_relaxed);
+    if (WEIR_LIKELY(variant > 0))
+        return variant - 1;
+    while (!weir_influx_variant_supported(variant))
+        variant++;
+    weir_influx_variant_choose(variant);
+    return variant;
 }
 
 void
-weir_influx_path_choose(size_t path)
+weir_influx_variant_choose(size_t variant)
 {
-    WEIR_ASSERT(path < PATH_COUNT && weir_influx_path_supported(path));
-    atomic_store_explicit(&path_in_use, path + 1, memory_order_relaxed);
+    WEIR_ASSERT(variant < VARIANT_COUNT && weir_influx_variant_supported(variant));
+    atomic_store_explicit(&variant_in_use, variant + 1, memory_order_relaxed);
 }
 
 static inline bool
@@ -407,7 +407,7 @@ size_t
 weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
     struct weir_parsed *out)
 {
-    weir_influx_usual_fn *usual = weir_influx_paths[weir_influx_path()].usual;
+    weir_influx_usual_fn *usual = weir_influx_variants[weir_influx_variant()].usual;
     if (WEIR_UNLIKELY(packet->skip_line))
         at = skip_line(packet, at);
     if (usual != NULL)

@@ -12,7 +12,7 @@
  * separators (one carry-less multiplication) therefore finds what breaks the pattern. What is
  * left is that no two separators touch, and that a line has just two spaces.
  *
- * A line that is anything else is left to the parser's other paths, which take all lines.
+ * A line that is anything else is left to the parser's other code, which take all lines.
  *
  * Threads: any; no state
  * Limits:  a line that does not fit WEIR_USUAL_WINDOW bytes is not usual
@@ -34,18 +34,18 @@ weir_influx_usual_fn weir_influx_usual_avx512; /* AVX-512 BW, VL, VBMI; VPCLMULQ
 weir_influx_usual_fn weir_influx_usual_avx2_vpclmul; /* AVX2; VPCLMULQDQ; BMI1, BMI2 */
 weir_influx_usual_fn weir_influx_usual_avx2;   /* AVX2; PCLMULQDQ; BMI1, BMI2 */
 
-struct weir_influx_path {
+struct weir_influx_variant {
     const char *name;
-    weir_influx_usual_fn *usual; /* NULL: every line is taken by the other paths */
+    weir_influx_usual_fn *usual; /* NULL: every line is left to the parser's other code */
 };
 
-/* Paths compiled in, best first; the last is the portable one. */
-extern const struct weir_influx_path weir_influx_paths[];
-size_t weir_influx_path_count(void);
-bool weir_influx_path_supported(size_t path);
-/* Index of the path in use: the best supported one, unless a test has chosen another. */
-size_t weir_influx_path(void);
-void weir_influx_path_choose(size_t path);
+/* Variants compiled in, best first; the last is the portable one. */
+extern const struct weir_influx_variant weir_influx_variants[];
+size_t weir_influx_variant_count(void);
+bool weir_influx_variant_supported(size_t variant);
+/* Index of the variant in use: the best supported one, unless a test has chosen another. */
+size_t weir_influx_variant(void);
+void weir_influx_variant_choose(size_t variant);
 
 /* A number or truth value without escape or quote, in any spelling that is decimal; false for
  * what the complete decoder judges. *rounded grows by one for an integer past 2^53. */

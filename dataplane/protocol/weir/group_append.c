@@ -86,42 +86,42 @@ fill_avx2(struct weir_sample *out, const uint64_t *numbers, const uint8_t *value
 
 #endif
 
-const struct weir_group_path weir_group_paths[] = {
+const struct weir_group_variant weir_group_variants[] = {
 #if defined(__x86_64__)
     {"avx2", fill_avx2},
 #endif
     {"scalar", fill_scalar},
 };
-#define PATH_COUNT (sizeof weir_group_paths / sizeof weir_group_paths[0])
+#define VARIANT_COUNT (sizeof weir_group_variants / sizeof weir_group_variants[0])
 
 size_t
-weir_group_path_count(void)
+weir_group_variant_count(void)
 {
-    return PATH_COUNT;
+    return VARIANT_COUNT;
 }
 
 bool
-weir_group_path_supported(size_t path)
+weir_group_variant_supported(size_t variant)
 {
 #if defined(__x86_64__)
-    if (path == 0)
+    if (variant == 0)
         return __builtin_cpu_supports("avx2");
 #endif
-    return path == PATH_COUNT - 1;
+    return variant == VARIANT_COUNT - 1;
 }
 
 static weir_group_fill_fn *
 best_fill(void)
 {
-    /* relaxed on both sides: every path gives the same samples */
+    /* relaxed on both sides: every variant gives the same samples */
     static _Atomic(weir_group_fill_fn *) chosen;
     weir_group_fill_fn *fill = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (WEIR_LIKELY(fill != NULL))
         return fill;
-    size_t path = 0;
-    while (!weir_group_path_supported(path))
-        path++;
-    fill = weir_group_paths[path].fill;
+    size_t variant = 0;
+    while (!weir_group_variant_supported(variant))
+        variant++;
+    fill = weir_group_variants[variant].fill;
     atomic_store_explicit(&chosen, fill, memory_order_relaxed);
     return fill;
 }

@@ -18,15 +18,15 @@
 typedef void weir_group_fill_fn(struct weir_sample *out, const uint64_t *numbers,
     const uint8_t *values, uint32_t count, int64_t time_ms);
 
-struct weir_group_path {
+struct weir_group_variant {
     const char *name;
     weir_group_fill_fn *fill;
 };
 
-/* Paths compiled in, best first; the last one is portable and the tests' oracle. */
-extern const struct weir_group_path weir_group_paths[];
-size_t weir_group_path_count(void);
-bool weir_group_path_supported(size_t path);
+/* Variants compiled in, best first; the last one is portable and the tests' oracle. */
+extern const struct weir_group_variant weir_group_variants[];
+size_t weir_group_variant_count(void);
+bool weir_group_variant_supported(size_t variant);
 
 /* Appends a group. offsets: count int32 of ms from time_ms, not aligned, or NULL. */
 void weir_group_append(struct weir_batch *batch, const uint64_t *numbers, const uint8_t *values,

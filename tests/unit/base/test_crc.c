@@ -1,4 +1,4 @@
-/* CRC-32C: known answers, and both paths against each other. */
+/* CRC-32C: known answers, and both variants against each other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ test_crc_gives_the_known_answers(void **state)
 }
 
 static void
-test_crc_paths_agree_at_every_size_and_alignment(void **state)
+test_crc_variants_agree_at_every_size_and_alignment(void **state)
 {
     (void)state;
     uint8_t bytes[600];
@@ -45,7 +45,7 @@ test_crc_paths_agree_at_every_size_and_alignment(void **state)
 
 /* Streams side by side of every width, and what is left of them. */
 static void
-test_crc_paths_agree_on_large_sizes(void **state)
+test_crc_variants_agree_on_large_sizes(void **state)
 {
     (void)state;
     static uint8_t bytes[12000];
@@ -88,8 +88,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc_gives_the_known_answers),
-        cmocka_unit_test(test_crc_paths_agree_at_every_size_and_alignment),
-        cmocka_unit_test(test_crc_paths_agree_on_large_sizes),
+        cmocka_unit_test(test_crc_variants_agree_at_every_size_and_alignment),
+        cmocka_unit_test(test_crc_variants_agree_on_large_sizes),
         cmocka_unit_test(test_crc_continues_over_pieces),
         cmocka_unit_test(test_crc_notices_every_flipped_bit),
     };

@@ -40,18 +40,18 @@ same(struct weir_hash128 a, struct weir_hash128 b)
     return a.lo == b.lo && a.hi == b.hi;
 }
 
-/* Compares every path this CPU can run with the portable twin. */
+/* Compares every variant this CPU can run with the portable twin. */
 static void
 expect_agreement(int part, const uint8_t *data, size_t size)
 {
     struct weir_hash128 expected = weir_hash_part_portable(&key, part, data, size);
     assert_true(same(weir_hash_part(&key, part, data, size), expected));
-    for (size_t path = 0; path < weir_hash_path_count(); path++) {
+    for (size_t variant = 0; variant < weir_hash_variant_count(); variant++) {
         struct weir_hash128 got;
-        if (!weir_hash_part_path(path, &key, part, data, size, &got))
+        if (!weir_hash_part_variant(variant, &key, part, data, size, &got))
             continue;
         if (!same(got, expected))
-            fail_msg("path %zu differs at %zu bytes of part %d", path, size, part);
+            fail_msg("variant %zu differs at %zu bytes of part %d", variant, size, part);
     }
 }
 
@@ -101,7 +101,7 @@ test_chacha_gives_the_zero_key_blocks_of_rfc_8439(void **state)
 }
 
 static void
-test_hash_paths_agree_on_every_size(void **state)
+test_hash_variants_agree_on_every_size(void **state)
 {
     (void)state;
     uint8_t data[SIZE_MAX_TRIED] = {0};
@@ -114,7 +114,7 @@ test_hash_paths_agree_on_every_size(void **state)
 }
 
 static void
-test_hash_paths_agree_at_every_alignment(void **state)
+test_hash_variants_agree_at_every_alignment(void **state)
 {
     (void)state;
     uint8_t data[256];
@@ -261,8 +261,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chacha_gives_the_block_of_rfc_8439),
         cmocka_unit_test(test_chacha_gives_the_zero_key_blocks_of_rfc_8439),
-        cmocka_unit_test(test_hash_paths_agree_on_every_size),
-        cmocka_unit_test(test_hash_paths_agree_at_every_alignment),
+        cmocka_unit_test(test_hash_variants_agree_on_every_size),
+        cmocka_unit_test(test_hash_variants_agree_at_every_alignment),
         cmocka_unit_test(test_hash_reads_no_byte_outside_the_message),
         cmocka_unit_test(test_hash_matches_golden_values),
         cmocka_unit_test(test_hash_tells_zero_bytes_of_different_counts_apart),

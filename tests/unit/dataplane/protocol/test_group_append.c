@@ -54,11 +54,11 @@ check_sample(const struct weir_sample *sample, uint64_t number, double value, in
 }
 
 static void
-test_paths_write_what_the_rule_says(void **unused)
+test_variants_write_what_the_rule_says(void **unused)
 {
     (void)unused;
-    for (size_t path = 0; path < weir_group_path_count(); path++) {
-        if (!weir_group_path_supported(path))
+    for (size_t variant = 0; variant < weir_group_variant_count(); variant++) {
+        if (!weir_group_variant_supported(variant))
             continue;
         for (unsigned round = 0; round < 2000; round++) {
             struct weir_sample samples[COUNT_MAX + 1];
@@ -73,7 +73,7 @@ test_paths_write_what_the_rule_says(void **unused)
                 memcpy(at + i * 8, &drawn[i], 8);
             }
             samples[count].key = 12345;
-            weir_group_paths[path].fill(samples, numbers, at, count, -5);
+            weir_group_variants[variant].fill(samples, numbers, at, count, -5);
             for (uint32_t i = 0; i < count; i++)
                 check_sample(&samples[i], numbers[i], drawn[i], -5);
             assert_int_equal(samples[count].key, 12345);
@@ -114,7 +114,7 @@ test_a_group_leaves_what_single_samples_leave(void **unused)
                 int32_t offset = 0;
                 if (own != NULL)
                     memcpy(&offset, own + i * 4, 4);
-                weir_group_paths[weir_group_path_count() - 1].fill(&sample, &numbers[i],
+                weir_group_variants[weir_group_variant_count() - 1].fill(&sample, &numbers[i],
                     values + i * 8, 1, time_ms + offset);
                 weir_batch_append(wanted, sample.key, sample.time_ms, sample.value);
             }
@@ -138,7 +138,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths_write_what_the_rule_says),
+        cmocka_unit_test(test_variants_write_what_the_rule_says),
         cmocka_unit_test(test_a_group_leaves_what_single_samples_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* The paths of the gather give what the portable one gives. */
+/* The variants of the gather give what the portable one gives. */
 #include "storage/frame/block_gather.h"
 
 #include <setjmp.h>
@@ -40,12 +40,13 @@ fill(struct weir_sample *samples, uint32_t count, unsigned jumps)
 }
 
 static void
-compare(const struct weir_gather_path *path, const struct weir_sample *samples,
+compare(const struct weir_gather_variant *variant, const struct weir_sample *samples,
     const uint32_t *order, uint32_t count, uint32_t ahead)
 {
     static struct weir_block_scratch got, wanted;
-    const struct weir_gather_path *oracle = &weir_gather_paths[weir_gather_path_count() - 1];
-    struct weir_extent a = path->gather(&got, samples, order, count, ahead);
+    const struct weir_gather_variant *oracle =
+        &weir_gather_variants[weir_gather_variant_count() - 1];
+    struct weir_extent a = variant->gather(&got, samples, order, count, ahead);
     struct weir_extent b = oracle->gather(&wanted, samples, order, count, ahead);
     assert_true(a.time_min_ms == b.time_min_ms && a.time_max_ms == b.time_max_ms);
     assert_true(a.exponent_min == b.exponent_min && a.exponent_max == b.exponent_max);
@@ -57,14 +58,14 @@ compare(const struct weir_gather_path *path, const struct weir_sample *samples,
     assert_memory_equal(got.controls, wanted.controls, count);
     static uint8_t column[2][WEIR_BLOCK_SAMPLES * 6 + 16];
     got.deltas[0] = wanted.deltas[0] = b.delta_min;
-    size_t size = (size_t)(path->narrow(got.deltas, count, a.delta_min, column[0]) - column[0]);
+    size_t size = (size_t)(variant->narrow(got.deltas, count, a.delta_min, column[0]) - column[0]);
     assert_int_equal(size,
         oracle->narrow(wanted.deltas, count, b.delta_min, column[1]) - column[1]);
     assert_memory_equal(column[0], column[1], size);
 }
 
 static void
-test_gather_paths_agree(void **unused)
+test_gather_variants_agree(void **unused)
 {
     (void)unused;
     static struct weir_sample samples[SAMPLES];
@@ -72,22 +73,23 @@ test_gather_paths_agree(void **unused)
     unsigned compared = 0;
     for (uint32_t i = 0; i < SAMPLES; i++)
         order[i] = i;
-    for (size_t path = 0; path + 1 < weir_gather_path_count(); path++) {
-        if (!weir_gather_path_supported(path))
+    for (size_t variant = 0; variant + 1 < weir_gather_variant_count(); variant++) {
+        if (!weir_gather_variant_supported(variant))
             continue;
         for (unsigned round = 0; round < 400; round++, compared++) {
             uint32_t count = round < 40 ? 1 + round : 1 + (uint32_t)(draw() % WEIR_BLOCK_SAMPLES);
             uint32_t ahead = round % 2 == 0 ? count : count + (uint32_t)(draw() % 40);
             fill(samples, ahead, round % 30);
-            compare(&weir_gather_paths[path], samples, order, count, ahead);
+            compare(&weir_gather_variants[variant], samples, order, count, ahead);
         }
     }
-    assert_true(compared > 0 || weir_gather() == &weir_gather_paths[weir_gather_path_count() - 1]);
+    assert_true(
+        compared > 0 || weir_gather() == &weir_gather_variants[weir_gather_variant_count() - 1]);
 }
 
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gather_paths_agree)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gather_variants_agree)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* The paths of this CPU for usual Influx lines against the portable one, on texts that are drawn
+/* The variants of this CPU for usual Influx lines against the portable one, on texts that are drawn
  * from a fixed number, are up to some windows long and lie against an unreadable page.
  * $WEIR_SEEDS is tests/fuzz/seeds, $WEIR_TEXTS how many texts. */
 #include "dataplane/protocol/common/scan.h"
@@ -21,7 +21,7 @@
 #define PAGE 4096
 #define ARENA (TEXT_MAX + 2 * PAGE)
 #define SEEDS_BYTES_MAX 65536
-#define PATHS_MAX 8
+#define VARIANTS_MAX 8
 
 struct text {
     uint8_t bytes[TEXT_MAX + PAGE];
@@ -37,8 +37,8 @@ static size_t seeds_size;
 static uint8_t *arena; /* between two unreadable pages */
 static uint64_t state = 1;
 
-/* Lines that were compared, and of these the ones that a path's vectors took. */
-static uint64_t lines_compared, lines_taken[PATHS_MAX];
+/* Lines that were compared, and of these the ones that a variant's vectors took. */
+static uint64_t lines_compared, lines_taken[VARIANTS_MAX];
 
 static uint32_t
 draw(uint32_t below)
@@ -200,11 +200,11 @@ lay_out(const struct text *text)
 }
 
 static void
-expect_same_parsed(const char *path)
+expect_same_parsed(const char *variant)
 {
     if (found.record_count != wanted.record_count || found.point_count != wanted.point_count
         || found.integers_rounded != wanted.integers_rounded)
-        fail_msg("%s: %u records, %u points, %u rounded, not %u, %u, %u", path,
+        fail_msg("%s: %u records, %u points, %u rounded, not %u, %u, %u", variant,
             found.record_count, found.point_count, found.integers_rounded, wanted.record_count,
             wanted.point_count, wanted.integers_rounded);
     assert_memory_equal(found.samples_rejected, wanted.samples_rejected,
@@ -213,33 +213,33 @@ expect_same_parsed(const char *path)
         const struct weir_record *a = &wanted.records[i], *b = &found.records[i];
         if (a->text != b->text || a->size != b->size || a->point_first != b->point_first
             || a->point_count != b->point_count || a->reason != b->reason)
-            fail_msg("%s: record %u differs", path, i);
+            fail_msg("%s: record %u differs", variant, i);
     }
     for (uint32_t i = 0; i < wanted.point_count; i++) {
         const struct weir_point *a = &wanted.points[i], *b = &found.points[i];
         if (a->raw.lo != b->raw.lo || a->raw.hi != b->raw.hi || a->time_ms != b->time_ms
             || a->value != b->value || a->exponent != b->exponent || a->kind != b->kind
             || a->field != b->field || a->record != b->record)
-            fail_msg("%s: point %u differs", path, i);
+            fail_msg("%s: point %u differs", variant, i);
     }
 }
 
-/* One call on each path. Returns the position behind what was taken. */
+/* One call of each variant. Returns the position behind what was taken. */
 static size_t
 compare_call(const struct weir_parse_context *context, struct weir_packet *packet, size_t at)
 {
-    size_t portable = weir_influx_path_count() - 1;
+    size_t portable = weir_influx_variant_count() - 1;
     struct weir_packet before = *packet;
-    weir_influx_path_choose(portable);
+    weir_influx_variant_choose(portable);
     weir_parsed_reset(&wanted);
     size_t behind = weir_influx_parse(context, packet, at, &wanted);
     lines_compared += wanted.record_count;
-    for (size_t path = 0; path < portable; path++) {
-        if (!weir_influx_path_supported(path))
+    for (size_t variant = 0; variant < portable; variant++) {
+        if (!weir_influx_variant_supported(variant))
             continue;
-        const struct weir_influx_path *chosen = &weir_influx_paths[path];
+        const struct weir_influx_variant *chosen = &weir_influx_variants[variant];
         struct weir_packet again = before;
-        weir_influx_path_choose(path);
+        weir_influx_variant_choose(variant);
         weir_parsed_reset(&found);
         assert_int_equal(weir_influx_parse(context, &again, at, &found), behind);
         assert_int_equal(again.skip_line, packet->skip_line);
@@ -247,7 +247,7 @@ compare_call(const struct weir_parse_context *context, struct weir_packet *packe
         weir_parsed_reset(&found);
         if (!before.skip_line)
             chosen->usual(context, &before, at, &found);
-        lines_taken[path] += found.record_count;
+        lines_taken[variant] += found.record_count;
     }
     return behind;
 }
@@ -309,34 +309,35 @@ setup(void **unused)
 }
 
 static void
-test_influx_paths_agree_with_the_portable_one(void **unused)
+test_influx_variants_agree_with_the_portable_one(void **unused)
 {
     (void)unused;
     static struct text text;
     const char *texts = getenv("WEIR_TEXTS");
     size_t count = texts == NULL ? TEXTS : strtoull(texts, NULL, 10);
-    size_t paths = weir_influx_path_count();
-    assert_in_range(paths, 1, PATHS_MAX);
+    size_t variants = weir_influx_variant_count();
+    assert_in_range(variants, 1, VARIANTS_MAX);
     print_message("# chosen: influx %s, scan %s, hash %s\n",
-        weir_influx_paths[weir_influx_path()].name, weir_scan_best()->name, weir_hash_path());
+        weir_influx_variants[weir_influx_variant()].name, weir_scan_best()->name,
+        weir_hash_variant());
     for (size_t i = 0; i < count; i++) {
         draw_text(&text);
         compare_text(&text);
     }
     assert_true(lines_compared > count);
-    for (size_t path = 0; path + 1 < paths; path++) {
-        if (!weir_influx_path_supported(path))
+    for (size_t variant = 0; variant + 1 < variants; variant++) {
+        if (!weir_influx_variant_supported(variant))
             continue;
         print_message("# %s: %zu texts, %llu lines compared, %llu taken by its vectors\n",
-            weir_influx_paths[path].name, count, (unsigned long long)lines_compared,
-            (unsigned long long)lines_taken[path]);
-        assert_true(lines_taken[path] > lines_compared / 4);
+            weir_influx_variants[variant].name, count, (unsigned long long)lines_compared,
+            (unsigned long long)lines_taken[variant]);
+        assert_true(lines_taken[variant] > lines_compared / 4);
     }
 }
 
 /* Texts of more than one window, cut like a stream; test_parse_twins.c has short ones. */
 static void
-test_influx_paths_agree_with_the_twin_on_long_texts(void **unused)
+test_influx_variants_agree_with_the_twin_on_long_texts(void **unused)
 {
     (void)unused;
     static struct text text;
@@ -350,8 +351,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_influx_paths_agree_with_the_portable_one),
-        cmocka_unit_test(test_influx_paths_agree_with_the_twin_on_long_texts),
+        cmocka_unit_test(test_influx_variants_agree_with_the_portable_one),
+        cmocka_unit_test(test_influx_variants_agree_with_the_twin_on_long_texts),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
