@@ -19,19 +19,19 @@ put(uint8_t *at, uint64_t value, unsigned width)
  * holds them all, whichever is less. A jump from host to host so costs one sample, not all. */
 static void
 choose_series_width(struct weir_block_scratch *scratch, uint32_t count,
-    const struct weir_extent *extent, struct weir_block_header *header)
+    const struct weir_block_bounds *bounds, struct weir_block_header *header)
 {
-    header->series_step = extent->delta_min;
-    scratch->deltas[0] = extent->delta_min;
-    unsigned width = weir_bytes_needed(extent->delta_max > extent->delta_min
-                                      ? extent->delta_max - extent->delta_min
+    header->series_step = bounds->delta_min;
+    scratch->deltas[0] = bounds->delta_min;
+    unsigned width = weir_bytes_needed(bounds->delta_max > bounds->delta_min
+                                      ? bounds->delta_max - bounds->delta_min
                                       : 0);
     header->series_width = (uint8_t)width;
     if (width == 0)
         return;
     uint32_t exceptions = 0;
     for (uint32_t i = 0; i < count; i++)
-        exceptions += scratch->deltas[i] - extent->delta_min >= WEIR_SERIES_EXCEPTION;
+        exceptions += scratch->deltas[i] - bounds->delta_min >= WEIR_SERIES_EXCEPTION;
     if (width > 1 && count + exceptions * WEIR_SERIES_WIDTH_MAX >= count * width)
         return;
     header->series_width = 1;
@@ -131,17 +131,17 @@ weir_block_encode(struct weir_block_scratch *scratch, const struct weir_sample *
     const uint32_t *order, uint32_t count, uint32_t ahead, uint8_t *out,
     struct weir_frame_block *entry)
 {
-    struct weir_extent extent =
+    struct weir_block_bounds bounds =
         weir_gather()->gather(scratch, samples, order, count, ahead);
-    int exponent_span = extent.exponent_max - extent.exponent_min;
+    int exponent_span = bounds.exponent_max - bounds.exponent_min;
     struct weir_block_header header = {.samples = (uint16_t)count,
         .time_width =
-            (uint8_t)weir_bytes_needed((uint64_t)extent.time_max_ms - (uint64_t)extent.time_min_ms),
+            (uint8_t)weir_bytes_needed((uint64_t)bounds.time_max_ms - (uint64_t)bounds.time_min_ms),
         .exponent_bits = exponent_span == 0 ? 0 : exponent_span < 16 ? 4 : 8,
-        .exponent_min = (int8_t)extent.exponent_min,
+        .exponent_min = (int8_t)bounds.exponent_min,
         .series_first = weir_sample_series(&samples[order[0]]),
-        .time_min_ms = extent.time_min_ms};
-    choose_series_width(scratch, count, &extent, &header);
+        .time_min_ms = bounds.time_min_ms};
+    choose_series_width(scratch, count, &bounds, &header);
     uint8_t *at = put_series(scratch, &header, out + sizeof header);
     at = put_times(scratch, &header, at);
     at = put_exponents(scratch, &header, at);
@@ -153,7 +153,7 @@ weir_block_encode(struct weir_block_scratch *scratch, const struct weir_sample *
     entry->series_first = header.series_first;
     entry->series_last = weir_sample_series(&samples[order[count - 1]]);
     entry->samples = count;
-    entry->time_min_ms = extent.time_min_ms;
-    entry->time_max_ms = extent.time_max_ms;
+    entry->time_min_ms = bounds.time_min_ms;
+    entry->time_max_ms = bounds.time_max_ms;
     return (size_t)(at - out);
 }

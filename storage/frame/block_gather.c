@@ -13,25 +13,25 @@
 
 static void
 gather_one(struct weir_block_scratch *scratch, const struct weir_sample *sample, uint32_t i,
-    uint64_t *before, struct weir_extent *extent)
+    uint64_t *before, struct weir_block_bounds *bounds)
 {
     uint64_t series = weir_sample_series(sample);
     uint64_t delta = series - *before;
     *before = series;
     scratch->deltas[i] = delta;
-    extent->delta_max = delta > extent->delta_max ? delta : extent->delta_max;
+    bounds->delta_max = delta > bounds->delta_max ? delta : bounds->delta_max;
     /* the first has no delta */
-    extent->delta_min = i > 0 && delta < extent->delta_min ? delta : extent->delta_min;
+    bounds->delta_min = i > 0 && delta < bounds->delta_min ? delta : bounds->delta_min;
 
     int64_t time_ms = sample->time_ms;
     scratch->times[i] = (uint64_t)time_ms;
-    extent->time_min_ms = time_ms < extent->time_min_ms ? time_ms : extent->time_min_ms;
-    extent->time_max_ms = time_ms > extent->time_max_ms ? time_ms : extent->time_max_ms;
+    bounds->time_min_ms = time_ms < bounds->time_min_ms ? time_ms : bounds->time_min_ms;
+    bounds->time_max_ms = time_ms > bounds->time_max_ms ? time_ms : bounds->time_max_ms;
 
     int exponent = weir_sample_exponent(sample);
     scratch->exponents[i] = (int8_t)exponent;
-    extent->exponent_min = exponent < extent->exponent_min ? exponent : extent->exponent_min;
-    extent->exponent_max = exponent > extent->exponent_max ? exponent : extent->exponent_max;
+    bounds->exponent_min = exponent < bounds->exponent_min ? exponent : bounds->exponent_min;
+    bounds->exponent_max = exponent > bounds->exponent_max ? exponent : bounds->exponent_max;
 
     bool is_double = weir_sample_kind(sample) == WEIR_VALUE_DOUBLE;
     uint64_t value = is_double ? sample->value : weir_zigzag((int64_t)sample->value);
@@ -39,25 +39,25 @@ gather_one(struct weir_block_scratch *scratch, const struct weir_sample *sample,
     scratch->controls[i] = (uint8_t)(is_double ? WEIR_CONTROL_DOUBLE : weir_bytes_needed(value));
 }
 
-static const struct weir_extent nothing = {.time_min_ms = INT64_MAX,
+static const struct weir_block_bounds nothing = {.time_min_ms = INT64_MAX,
     .time_max_ms = INT64_MIN,
     .exponent_min = INT8_MAX,
     .exponent_max = INT8_MIN,
     .delta_min = UINT64_MAX};
 
-static struct weir_extent
+static struct weir_block_bounds
 gather_scalar(struct weir_block_scratch *scratch, const struct weir_sample *samples,
     const uint32_t *order, uint32_t count, uint32_t ahead)
 {
-    struct weir_extent extent = nothing;
+    struct weir_block_bounds bounds = nothing;
     uint64_t before = weir_sample_series(&samples[order[0]]);
     for (uint32_t i = 0; i < count; i++) {
         __builtin_prefetch(&samples[order[i + PREFETCH < ahead ? i + PREFETCH : i]]);
-        gather_one(scratch, &samples[order[i]], i, &before, &extent);
+        gather_one(scratch, &samples[order[i]], i, &before, &bounds);
     }
     if (count == 1)
-        extent.delta_min = 0;
-    return extent;
+        bounds.delta_min = 0;
+    return bounds;
 }
 
 static inline uint8_t *
@@ -193,33 +193,33 @@ smallest_of(__m256i lanes)
 }
 
 static void
-exponent_extent(const int8_t *exponents, uint32_t count, struct weir_extent *extent)
+exponent_bounds(const int8_t *exponents, uint32_t count, struct weir_block_bounds *bounds)
 {
     int8_t least = INT8_MAX, most = INT8_MIN;
     for (uint32_t i = 0; i < count; i++) {
         least = exponents[i] < least ? exponents[i] : least;
         most = exponents[i] > most ? exponents[i] : most;
     }
-    extent->exponent_min = least;
-    extent->exponent_max = most;
+    bounds->exponent_min = least;
+    bounds->exponent_max = most;
 }
 
-AVX2 static struct weir_extent
+AVX2 static struct weir_block_bounds
 gather_avx2(struct weir_block_scratch *scratch, const struct weir_sample *samples,
     const uint32_t *order, uint32_t count, uint32_t ahead)
 {
-    struct weir_extent extent = nothing;
+    struct weir_block_bounds bounds = nothing;
     uint64_t before = weir_sample_series(&samples[order[0]]);
     uint32_t i = 0;
     /* the first sample has no delta: one by one until it is among those before */
     for (; i < count && i < LANES; i++)
-        gather_one(scratch, &samples[order[i]], i, &before, &extent);
+        gather_one(scratch, &samples[order[i]], i, &before, &bounds);
     const __m256i series_bits = _mm256_set1_epi64x(WEIR_SERIES_LIMIT - 1);
     __m256i last = _mm256_set1_epi64x((int64_t)before);
-    __m256i delta_most = _mm256_set1_epi64x((int64_t)extent.delta_max);
+    __m256i delta_most = _mm256_set1_epi64x((int64_t)bounds.delta_max);
     __m256i delta_least = _mm256_set1_epi64x(INT64_MAX);
-    __m256i time_most = _mm256_set1_epi64x(extent.time_max_ms);
-    __m256i time_least = _mm256_set1_epi64x(extent.time_min_ms);
+    __m256i time_most = _mm256_set1_epi64x(bounds.time_max_ms);
+    __m256i time_least = _mm256_set1_epi64x(bounds.time_min_ms);
     for (; i + LANES <= count; i += LANES) {
         uint32_t next = i + PREFETCH + LANES <= ahead ? i + PREFETCH : i;
         __builtin_prefetch(&samples[order[next]]);
@@ -239,18 +239,18 @@ gather_avx2(struct weir_block_scratch *scratch, const struct weir_sample *sample
         gather_values(scratch, i, &four);
     }
     uint64_t least = (uint64_t)smallest_of(delta_least);
-    extent.delta_min = least < extent.delta_min ? least : extent.delta_min;
-    extent.delta_max = (uint64_t)largest_of(delta_most);
-    extent.time_min_ms = smallest_of(time_least);
-    extent.time_max_ms = largest_of(time_most);
+    bounds.delta_min = least < bounds.delta_min ? least : bounds.delta_min;
+    bounds.delta_max = (uint64_t)largest_of(delta_most);
+    bounds.time_min_ms = smallest_of(time_least);
+    bounds.time_max_ms = largest_of(time_most);
     if (i > 0)
         before = weir_sample_series(&samples[order[i - 1]]);
     for (; i < count; i++)
-        gather_one(scratch, &samples[order[i]], i, &before, &extent);
-    exponent_extent(scratch->exponents, count, &extent);
+        gather_one(scratch, &samples[order[i]], i, &before, &bounds);
+    exponent_bounds(scratch->exponents, count, &bounds);
     if (count == 1)
-        extent.delta_min = 0;
-    return extent;
+        bounds.delta_min = 0;
+    return bounds;
 }
 
 /* Exceptions are few: their bits are collected and walked. */

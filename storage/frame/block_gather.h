@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-struct weir_extent {
+struct weir_block_bounds {
     int64_t time_min_ms;
     int64_t time_max_ms;
     int exponent_min;
@@ -25,7 +25,7 @@ struct weir_gather_variant {
     const char *name;
     /* Fills scratch with the count samples that order names; ahead: entries of order that may be
      * read, count of them or more. */
-    struct weir_extent (*gather)(struct weir_block_scratch *scratch,
+    struct weir_block_bounds (*gather)(struct weir_block_scratch *scratch,
         const struct weir_sample *samples, const uint32_t *order, uint32_t count, uint32_t ahead);
     /* Writes a one-byte column of deltas above step and its exceptions behind it (room for eight
      * bytes more); returns the end. */

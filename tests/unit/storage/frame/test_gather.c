@@ -46,8 +46,8 @@ compare(const struct weir_gather_variant *variant, const struct weir_sample *sam
     static struct weir_block_scratch got, wanted;
     const struct weir_gather_variant *oracle =
         &weir_gather_variants[weir_gather_variant_count() - 1];
-    struct weir_extent a = variant->gather(&got, samples, order, count, ahead);
-    struct weir_extent b = oracle->gather(&wanted, samples, order, count, ahead);
+    struct weir_block_bounds a = variant->gather(&got, samples, order, count, ahead);
+    struct weir_block_bounds b = oracle->gather(&wanted, samples, order, count, ahead);
     assert_true(a.time_min_ms == b.time_min_ms && a.time_max_ms == b.time_max_ms);
     assert_true(a.exponent_min == b.exponent_min && a.exponent_max == b.exponent_max);
     assert_true(a.delta_min == b.delta_min && a.delta_max == b.delta_max);
