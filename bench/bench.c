@@ -29,7 +29,7 @@
 #define SAMPLE_BYTES_BOUND 10
 #define FILLED_SLOTS 65536 /* 142 MB a ring: a worker has some 80 ms of work */
 #define TIME_LEAD_MS 1000
-/* Reading back is begun anew where a segment was released meanwhile. */
+/* Reading back is begun anew where a segment was trimmed meanwhile. */
 #define RECYCLE_TRIES 10
 
 /* Says why there is no measurement, and keeps it for the JSON. */
@@ -199,23 +199,23 @@ read_worker_seconds(const struct weir_bench_target *target,
         seconds[i] = weir_bench_target_worker_seconds(target, i) - seconds[i];
 }
 
-/* The first pass of which nothing can have been released: all its times are later than any in a
- * released frame. */
+/* The first pass of which nothing can have been trimmed: all its times are later than any in a
+ * trimmed frame. */
 static bool
 find_pass_kept(const struct weir_bench_target *target, struct weir_bench_run *run,
     struct weir_bench_report *report)
 {
-    int64_t released_ms;
-    if (weir_bench_target_released_ms(target, &released_ms) != WEIR_OK)
+    int64_t trimmed_ms;
+    if (weir_bench_target_trimmed_ms(target, &trimmed_ms) != WEIR_OK)
         return fail(report, "%s", weir_err_detail());
-    run->pass_first = released_ms < run->start_ms
+    run->pass_first = trimmed_ms < run->start_ms
         ? 0
-        : (uint64_t)((released_ms - run->start_ms) / run->step_ms) + 1;
+        : (uint64_t)((trimmed_ms - run->start_ms) / run->step_ms) + 1;
     return run->pass_first < run->passes ||
         fail(report, "--recycle is too small: the log holds no whole pass");
 }
 
-/* Until nothing was released while it was read, so that both sides speak of the same log: a
+/* Until nothing was trimmed while it was read, so that both sides speak of the same log: a
  * checkpoint or two may still be under way. */
 static bool
 read_recycled(struct weir_bench_target *target, struct weir_bench_run *run,

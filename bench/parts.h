@@ -73,7 +73,7 @@ uint64_t weir_bench_residual(const struct weir_bench_report *report);
 /* Datagrams that were sent in this dataplane's life, and neither received nor counted as lost by
  * the kernel. */
 int64_t weir_bench_datagrams_unaccounted(const struct weir_bench_report *report);
-/* Samples that the log has to hold: those stored and not released, since it began empty. */
+/* Samples that the log has to hold: those stored and not trimmed, since it began empty. */
 uint64_t weir_bench_log_samples_wanted(const struct weir_bench_report *report);
 
 #endif

@@ -506,13 +506,13 @@ weir_bench_target_ahead(const struct weir_bench_target *target)
 uint64_t
 weir_bench_target_first(const struct weir_bench_target *target)
 {
-    /* acquire pairs with the release in follow_release (storage/log/writer.c): what is read of the
+    /* acquire pairs with the release in follow_trim (storage/log/writer.c): what is read of the
      * ledger and the log afterwards is no older */
     return atomic_load_explicit(&target->shared->log_first_offset, memory_order_acquire);
 }
 
 enum weir_err
-weir_bench_target_released_ms(const struct weir_bench_target *target, int64_t *out)
+weir_bench_target_trimmed_ms(const struct weir_bench_target *target, int64_t *out)
 {
     char directory[WEIR_CONFIG_PATH_MAX + 16];
     struct weir_checkpoint checkpoint;

@@ -73,8 +73,8 @@ uint64_t weir_bench_target_series(const struct weir_bench_target *target);
 uint64_t weir_bench_target_end(const struct weir_bench_target *target);
 /* Where the log begins. */
 uint64_t weir_bench_target_first(const struct weir_bench_target *target);
-/* Newest sample time of all that was released, INT64_MIN for none. */
-enum weir_err weir_bench_target_released_ms(const struct weir_bench_target *target, int64_t *out)
+/* Newest sample time of all that was trimmed, INT64_MIN for none. */
+enum weir_err weir_bench_target_trimmed_ms(const struct weir_bench_target *target, int64_t *out)
     WEIR_MUST_USE;
 /* Newest durable sample time, INT64_MIN + 1 for an empty log. */
 int64_t weir_bench_target_newest_ms(const struct weir_bench_target *target);

@@ -42,8 +42,8 @@ struct weir_shared {
      * taken back by the supervisor when it died. Before epoch, so that a dataplane's start leaves
      * it alone. */
     _Atomic uint32_t http_pid;
-    /* The log begins here: what is below was released. Stored before the file of any of it is
-     * recycled. Before epoch too: what was released stays so while a dataplane starts. */
+    /* The log begins here: what is below was trimmed. Stored before the file of any of it is
+     * recycled. Before epoch too: what was trimmed stays so while a dataplane starts. */
     _Atomic uint64_t log_first_offset;
     /* Values of the configuration that have changed since the start. Before epoch too. */
     struct weir_live live;

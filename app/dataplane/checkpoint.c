@@ -24,7 +24,7 @@ weir_dataplane_checkpoint_open(struct weir_dataplane *dataplane, const char *dir
         return err;
     struct weir_checkpointer_options options = {.directory = checkpoint->directory,
         .io = checkpoint->io,
-        .release = weir_log_release(dataplane->log),
+        .trim = weir_log_trim(dataplane->log),
         .stop = &checkpoint->stop};
     return weir_checkpointer_new(&options, &checkpoint->checkpointer);
 }

@@ -20,7 +20,7 @@ weir_dataplane_epoch_open(struct weir_dataplane *dataplane, const char *director
     if (sem_init(&epoch->stop, 0, 0) != 0)
         return weir_fail(WEIR_IO, errno, "semaphore");
     const struct weir_epoch as_opened = {.stream = WEIR_LOG_STREAM,
-        .segment_bytes = weir_log_release(dataplane->log)->segment_bytes,
+        .segment_bytes = weir_log_trim(dataplane->log)->segment_bytes,
         .dataplane_epoch = dataplane->recovery.dataplane_epoch,
         .durable_offset = weir_log_durable(dataplane->log)};
     weir_epoch_keeper_init(&epoch->keeper, epoch->directory, epoch->io,

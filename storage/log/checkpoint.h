@@ -24,7 +24,7 @@ struct weir_checkpoint {
     uint64_t dataplane_epoch;     /* of the last frame before it */
     uint64_t definitions_through; /* series numbers below it are in the file `definitions` */
     uint64_t definitions_bytes;   /* of that file; what lies behind has no meaning */
-    uint64_t samples_released;    /* samples of all frames before first_index */
+    uint64_t samples_trimmed;    /* samples of all frames before first_index */
     int64_t time_max_ms;          /* newest sample time before it; INT64_MIN for none */
     uint64_t mark_bytes;          /* behind this head */
     uint32_t previous_crc;        /* header_crc of the last frame before first_index */

@@ -29,7 +29,7 @@ struct pass {
     struct weir_io *io;
     const char *directory;
     const _Atomic bool *stop;
-    uint64_t until; /* segments below it are released with this checkpoint */
+    uint64_t until; /* segments below it are trimmed with this checkpoint */
     struct weir_checkpoint checkpoint; /* the last one; then the new one */
     uint8_t *marks; /* of the last one; then of the new one */
     size_t mark_bytes;
@@ -104,7 +104,7 @@ take_frame(struct pass *pass, const struct weir_frame_header *header)
     weir_chain_take(&pass->chain, header);
     if (header->type != WEIR_FRAME_SAMPLES)
         return WEIR_OK;
-    checkpoint->samples_released += header->sample_count;
+    checkpoint->samples_trimmed += header->sample_count;
     if (header->sample_count != 0 && header->time_max_ms > checkpoint->time_max_ms)
         checkpoint->time_max_ms = header->time_max_ms;
     enum weir_err err = weir_definer_frame(&pass->definer, &pass->reader, header);
@@ -253,17 +253,17 @@ enum weir_err
 weir_checkpointer_new(const struct weir_checkpointer_options *options,
     struct weir_checkpointer **out)
 {
-    const struct weir_release *release = options->release;
-    if (release->segments_max < WEIR_RELEASE_SEGMENTS_MIN)
+    const struct weir_trim *trim = options->trim;
+    if (trim->segments_max < WEIR_TRIM_SEGMENTS_MIN)
         return weir_fail(WEIR_INVALID, 0,
             "log.full: recycle needs a log.size_max of %d segments, and those of %s have %" PRIu64
-            " bytes: room for %" PRIu64, WEIR_RELEASE_SEGMENTS_MIN, options->directory,
-            release->segment_bytes, release->segments_max);
+            " bytes: room for %" PRIu64, WEIR_TRIM_SEGMENTS_MIN, options->directory,
+            trim->segment_bytes, trim->segments_max);
     struct weir_checkpointer *checkpointer = calloc(1, sizeof *checkpointer);
     if (checkpointer == NULL)
         return weir_fail(WEIR_NOMEM, 0, "checkpointer");
     checkpointer->options = *options;
-    atomic_store_explicit(&options->release->state, WEIR_RELEASE_ON, memory_order_relaxed);
+    atomic_store_explicit(&options->trim->state, WEIR_TRIM_ON, memory_order_relaxed);
     *out = checkpointer;
     return WEIR_OK;
 }
@@ -273,7 +273,7 @@ weir_checkpointer_free(struct weir_checkpointer *checkpointer)
 {
     if (checkpointer == NULL)
         return;
-    atomic_store_explicit(&checkpointer->options.release->state, WEIR_RELEASE_OFF,
+    atomic_store_explicit(&checkpointer->options.trim->state, WEIR_TRIM_OFF,
         memory_order_relaxed);
     free(checkpointer);
 }
@@ -287,28 +287,28 @@ weir_checkpointer_retry_ns(uint32_t failures)
 static void
 failed(struct weir_checkpointer *checkpointer, enum weir_err err)
 {
-    struct weir_release *release = checkpointer->options.release;
+    struct weir_trim *trim = checkpointer->options.trim;
     bool again = weir_io_is_short(err);
     bool told = again &&
-        atomic_load_explicit(&release->state, memory_order_relaxed) == WEIR_RELEASE_FAILING;
+        atomic_load_explicit(&trim->state, memory_order_relaxed) == WEIR_TRIM_FAILING;
     if (!told) /* once, not at every try */
         weir_event(WEIR_LEVEL_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
             again ? "yes" : "no", weir_err_detail());
     checkpointer->stopped = !again;
     checkpointer->retry_ns =
         weir_mono_ns() + weir_checkpointer_retry_ns(++checkpointer->failures);
-    atomic_store_explicit(&release->state, WEIR_RELEASE_FAILING, memory_order_relaxed);
+    atomic_store_explicit(&trim->state, WEIR_TRIM_FAILING, memory_order_relaxed);
 }
 
 /* Where the checkpoint is to reach; 0 where none is due. */
 static uint64_t
 due(const struct weir_checkpointer *checkpointer)
 {
-    struct weir_release *release = checkpointer->options.release;
-    uint64_t wanted = atomic_load_explicit(&release->wanted_index, memory_order_relaxed);
-    uint64_t first = atomic_load_explicit(&release->first_index, memory_order_relaxed);
+    struct weir_trim *trim = checkpointer->options.trim;
+    uint64_t wanted = atomic_load_explicit(&trim->wanted_index, memory_order_relaxed);
+    uint64_t first = atomic_load_explicit(&trim->first_index, memory_order_relaxed);
     /* acquire pairs with the log writer's release: what is below is in the files */
-    uint64_t whole = atomic_load_explicit(&release->whole_index, memory_order_acquire);
+    uint64_t whole = atomic_load_explicit(&trim->whole_index, memory_order_acquire);
     uint64_t until = whole < wanted ? whole : wanted;
     return until > first ? until : 0;
 }
@@ -317,7 +317,7 @@ bool
 weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
 {
     const struct weir_checkpointer_options *options = &checkpointer->options;
-    struct weir_release *release = options->release;
+    struct weir_trim *trim = options->trim;
     uint64_t until = due(checkpointer);
     if (until == 0 || checkpointer->stopped || weir_mono_ns() < checkpointer->retry_ns)
         return false;
@@ -338,14 +338,14 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
         "first_segment=%" PRIu64 " series=%" PRIu64 " mark_bytes=%zu ms=%" PRId64, until,
         pass.checkpoint.definitions_through, pass.mark_bytes,
         (weir_mono_ns() - began_ns) / 1000000);
-    atomic_store_explicit(&release->samples, pass.checkpoint.samples_released,
+    atomic_store_explicit(&trim->samples, pass.checkpoint.samples_trimmed,
         memory_order_relaxed);
-    atomic_fetch_add_explicit(&release->frames_corrupt, pass.frames_corrupt,
+    atomic_fetch_add_explicit(&trim->frames_corrupt, pass.frames_corrupt,
         memory_order_relaxed);
-    atomic_fetch_add_explicit(&release->definitions_lost, pass.definer.lost,
+    atomic_fetch_add_explicit(&trim->definitions_lost, pass.definer.lost,
         memory_order_relaxed);
     /* release pairs with the log writer's acquire: the checkpoint is durable */
-    atomic_store_explicit(&release->first_index, until, memory_order_release);
-    atomic_store_explicit(&release->state, WEIR_RELEASE_ON, memory_order_relaxed);
+    atomic_store_explicit(&trim->first_index, until, memory_order_release);
+    atomic_store_explicit(&trim->state, WEIR_TRIM_ON, memory_order_relaxed);
     return true;
 }

@@ -59,7 +59,7 @@ weir_definer_lost(struct weir_definer *definer, uint64_t until)
     return WEIR_OK;
 }
 
-/* Was the name given to the number when its segment was released? */
+/* Was the name given to the number when its segment was trimmed? */
 static bool
 is_lost(uint64_t number, const uint8_t *labels, size_t size)
 {

@@ -21,7 +21,7 @@ struct weir_definer {
     void *mark_context;
     uint64_t through; /* numbers below it were handed over */
     uint64_t defined; /* of those by their own labels */
-    uint64_t lost;    /* by the name that says so, given here or before it was released */
+    uint64_t lost;    /* by the name that says so, given here or before it was trimmed */
 };
 
 /* Numbers below `until` that have not been handed over are lost. */

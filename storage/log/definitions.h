@@ -1,4 +1,4 @@
-/* definitions: the file <log directory>/definitions: those of segments that were released.
+/* definitions: the file <log directory>/definitions: those of segments that were trimmed.
  *
  * Format:  docs/format/log.md
  * Threads: one writer, which only appends; readers go by the bytes their checkpoint names

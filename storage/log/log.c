@@ -63,13 +63,13 @@ struct weir_log {
     struct open_segment current;
     struct open_segment sealed; /* the one before, while flights of it are under way */
     struct weir_segment_next next;
-    struct weir_release release;
+    struct weir_trim trim;
     /* damage that recovery found; the checkpointer meets the same again */
     uint64_t frames_corrupt;
     uint64_t definitions_lost;        /* in segments */
-    uint64_t definitions_lost_before; /* in those that had been released */
-    uint64_t samples_before; /* released when the log was opened */
-    uint64_t samples_released; /* in all */
+    uint64_t definitions_lost_before; /* in those that had been trimmed */
+    uint64_t samples_before; /* trimmed when the log was opened */
+    uint64_t samples_trimmed; /* in all */
     /* flights [flight_head, flight_tail), by number */
     uint64_t flight_head, flight_tail;
     bool syncing;
@@ -152,32 +152,32 @@ open_current(struct weir_log *log)
         &log->current.file);
 }
 
-/* Tells the checkpointer what it may release: all but the last whole durable segment. That one
+/* Reports to the checkpointer what it may trim: all but the last whole durable segment. That one
  * stays, so that a log that loses what is not durable does not end where it begins; and so none is
- * released that is written. */
+ * trimmed that is written. */
 static void
 tell_whole(struct weir_log *log)
 {
     uint64_t whole = log->durable / log->segment_bytes;
     whole -= whole != 0;
     /* release pairs with the checkpointer's acquire: what is below is in the files */
-    if (whole != atomic_load_explicit(&log->release.whole_index, memory_order_relaxed))
-        atomic_store_explicit(&log->release.whole_index, whole, memory_order_release);
+    if (whole != atomic_load_explicit(&log->trim.whole_index, memory_order_relaxed))
+        atomic_store_explicit(&log->trim.whole_index, whole, memory_order_release);
 }
 
-/* Asks for released files where those left would not last for long: a thirty-second of the log, so
- * that a checkpoint has that much time; for a sixteenth, since each writes all marks anew. */
+/* Requests trimming when less than 1/32 of the log is free, which leaves a checkpoint time to
+ * finish: of 1/16, because each checkpoint writes all marks anew. */
 static void
 tell_wanted(struct weir_log *log)
 {
     const struct weir_segment_next *next = &log->next;
     uint64_t capacity = weir_segment_capacity(next);
-    uint64_t released = next->first - next->oldest;
-    uint64_t left = released + (capacity > next->files ? capacity - next->files : 0);
+    uint64_t trimmed = next->first - next->oldest;
+    uint64_t left = trimmed + (capacity > next->files ? capacity - next->files : 0);
     uint64_t wanted = next->first;
     if (left <= capacity / 32)
         wanted += capacity / 16 > 1 ? capacity / 16 : 1;
-    atomic_store_explicit(&log->release.wanted_index, wanted, memory_order_relaxed);
+    atomic_store_explicit(&log->trim.wanted_index, wanted, memory_order_relaxed);
 }
 
 static uint64_t
@@ -186,17 +186,17 @@ larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* What was there at the start and is met when its segment is released counts once. */
+/* What was there at the start and is met when its segment is trimmed counts once. */
 static void
 count_damage(struct weir_log *log)
 {
     uint64_t *counter = log->options.counts->counter;
     /* relaxed: whoever stored them stored first_index with release behind them */
     counter[WEIR_COUNTER_log_frames_corrupt] = larger(log->frames_corrupt,
-        atomic_load_explicit(&log->release.frames_corrupt, memory_order_relaxed));
+        atomic_load_explicit(&log->trim.frames_corrupt, memory_order_relaxed));
     counter[WEIR_COUNTER_definitions_lost] = log->definitions_lost_before +
         larger(log->definitions_lost,
-            atomic_load_explicit(&log->release.definitions_lost, memory_order_relaxed));
+            atomic_load_explicit(&log->trim.definitions_lost, memory_order_relaxed));
 }
 
 static enum weir_err
@@ -220,13 +220,13 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
     log->next.files = recovered->files;
     log->next.first = recovered->first_index;
     log->next.oldest = recovered->oldest_index;
-    log->samples_before = log->samples_released = recovered->samples_released;
-    atomic_store_explicit(&log->release.samples, recovered->samples_released,
+    log->samples_before = log->samples_trimmed = recovered->samples_trimmed;
+    atomic_store_explicit(&log->trim.samples, recovered->samples_trimmed,
         memory_order_relaxed);
-    atomic_store_explicit(&log->release.first_index, recovered->first_index,
+    atomic_store_explicit(&log->trim.first_index, recovered->first_index,
         memory_order_relaxed);
-    log->release.segments_max = weir_segment_capacity(&log->next);
-    log->release.segment_bytes = log->segment_bytes;
+    log->trim.segments_max = weir_segment_capacity(&log->next);
+    log->trim.segment_bytes = log->segment_bytes;
     tell_whole(log);
     if (err == WEIR_OK)
         err = try_epoch(log);
@@ -315,8 +315,8 @@ static void
 want_segment(struct weir_log *log)
 {
     /* relaxed: a hint; who reads it late is told so at the next try */
-    log->next.waits = atomic_load_explicit(&log->release.state, memory_order_relaxed) ==
-        WEIR_RELEASE_ON;
+    log->next.waits = atomic_load_explicit(&log->trim.state, memory_order_relaxed) ==
+        WEIR_TRIM_ON;
     weir_segment_want(&log->next, next_index(log));
     log->options.counts->counter[WEIR_COUNTER_log_segments_recycled] = log->next.recycled;
 }
@@ -593,28 +593,28 @@ weir_log_first(const struct weir_log *log)
 uint64_t
 weir_log_samples_recycled(const struct weir_log *log)
 {
-    return log->samples_released - log->samples_before;
+    return log->samples_trimmed - log->samples_before;
 }
 
 bool
-weir_log_follow_release(struct weir_log *log)
+weir_log_follow_trim(struct weir_log *log)
 {
     /* acquire pairs with the checkpointer's release: its samples are seen with the index */
-    uint64_t first = atomic_load_explicit(&log->release.first_index, memory_order_acquire);
+    uint64_t first = atomic_load_explicit(&log->trim.first_index, memory_order_acquire);
     if (first == log->next.first)
         return false;
     log->next.first = first;
-    log->samples_released = atomic_load_explicit(&log->release.samples, memory_order_relaxed);
+    log->samples_trimmed = atomic_load_explicit(&log->trim.samples, memory_order_relaxed);
     log->options.counts->counter[WEIR_COUNTER_log_samples_recycled] =
         weir_log_samples_recycled(log);
     count_damage(log);
     return true;
 }
 
-struct weir_release *
-weir_log_release(struct weir_log *log)
+struct weir_trim *
+weir_log_trim(struct weir_log *log)
 {
-    return &log->release;
+    return &log->trim;
 }
 
 /* Operations still under way use memory that is about to go. */

@@ -8,7 +8,7 @@
  * Limits:  WEIR_LOG_INFLIGHT_MAX frames in flight
  *
  * Appends refuse with WEIR_LIMIT a batch that no segment would hold. At size_max the oldest
- * released segment's file becomes the next one; where none is released, see storage/log/release.h.
+ * trimmed segment's file becomes the next one; where none is trimmed, see storage/log/trim.h.
  *
  *   append: encode into the ring -> write submitted
  *   poll:   writes done -> one fdatasync for all of them -> durable in prefix order
@@ -21,7 +21,7 @@
 #include "storage/frame/frame.h"
 #include "storage/frame/ring.h"
 #include "storage/io/io.h"
-#include "storage/log/release.h"
+#include "storage/log/trim.h"
 
 #define WEIR_LOG_INFLIGHT_MAX 32
 #define WEIR_LOG_STREAM 0
@@ -32,7 +32,7 @@
 
 struct weir_log;
 
-/* Recovery hands over every definition, in number order, those of released segments first. */
+/* Recovery hands over every definition, in number order, those of trimmed segments first. */
 typedef enum weir_err weir_log_define_fn(void *context, uint64_t number, const uint8_t *labels,
     size_t size);
 
@@ -54,7 +54,7 @@ struct weir_log_options {
 };
 
 struct weir_log_recovery {
-    uint64_t first_offset; /* the log begins here; what was before is released */
+    uint64_t first_offset; /* the log begins here; what was before is trimmed */
     uint64_t end_offset;
     uint64_t frames;
     uint64_t definitions;
@@ -97,15 +97,15 @@ size_t weir_log_inflight(const struct weir_log *log);
 uint64_t weir_log_end(const struct weir_log *log);
 uint64_t weir_log_durable(const struct weir_log *log);
 uint64_t weir_log_bytes(const struct weir_log *log); /* of the segment files */
-/* The log begins here: what is below was released, and its files are recycled. */
+/* The log begins here: what is below was trimmed, and its files are recycled. */
 uint64_t weir_log_first(const struct weir_log *log);
-/* Samples of what was released since the log was opened. */
+/* Samples of what was trimmed since the log was opened. */
 uint64_t weir_log_samples_recycled(const struct weir_log *log);
-/* Takes over what the checkpointer has released; true where weir_log_first has moved. No file of it
+/* Takes over what the checkpointer has trimmed; true where weir_log_first has moved. No file of it
  * is touched before the next append or poll: until then readers can be told. */
-bool weir_log_follow_release(struct weir_log *log);
+bool weir_log_follow_trim(struct weir_log *log);
 /* What the log and its checkpointer share; lives as long as the log. */
-struct weir_release *weir_log_release(struct weir_log *log);
+struct weir_trim *weir_log_trim(struct weir_log *log);
 /* Closes; what is in flight must have been polled out or is lost to its senders by name. */
 void weir_log_close(struct weir_log *log);
 

@@ -259,7 +259,7 @@ begin_at_checkpoint(struct recovery *recovery)
     out->told.first_offset = out->told.end_offset = begin;
     out->first_index = checkpoint->first_index;
     out->oldest_index = recovery->reader.oldest;
-    out->samples_released = checkpoint->samples_released;
+    out->samples_trimmed = checkpoint->samples_trimmed;
     recovery->chain = (struct weir_chain){.segment_bytes = out->segment_bytes,
         .fresh_offset = recovery->epoch.durable_offset,
         .fresh_epoch = recovery->epoch.dataplane_epoch,
@@ -358,7 +358,7 @@ mend_last(struct recovery *recovery)
 {
     const struct weir_segment_reader *reader = &recovery->reader;
     const struct weir_log_options *options = recovery->options;
-    recovery->out->files = reader->listed + reader->released;
+    recovery->out->files = reader->listed + reader->trimmed;
     if (recovery->out->told.end_offset == recovery->out->told.first_offset)
         return WEIR_OK;
     uint64_t last = (recovery->out->told.end_offset - 1) / reader->segment_bytes;
@@ -451,7 +451,7 @@ recover(struct recovery *recovery)
     return WEIR_OK;
 }
 
-/* Without a checkpoint the log begins at segment 0. Where that is gone, but definitions of released
+/* Without a checkpoint the log begins at segment 0. Where that is gone, but definitions of trimmed
  * segments are there, it is the checkpoint that is lost, and with it marks and numbers. */
 static enum weir_err
 check_beginning(const struct recovery *recovery)

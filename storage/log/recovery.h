@@ -14,10 +14,10 @@
 struct weir_recovered {
     struct weir_log_recovery told; /* dataplane_epoch: the newest seen */
     uint64_t segment_bytes;        /* of this log, whatever the options say */
-    uint64_t files;                /* segments that stay, released ones included */
+    uint64_t files;                /* segments that stay, trimmed ones included */
     uint64_t first_index;          /* segment the log begins at */
-    uint64_t oldest_index;         /* of the files: below first_index where some are released */
-    uint64_t samples_released;     /* of the log's life */
+    uint64_t oldest_index;         /* of the files: below first_index where some are trimmed */
+    uint64_t samples_trimmed;     /* of the log's life */
     uint64_t definitions_lost;     /* of those told, the ones before first_index */
     uint32_t previous_crc;         /* for the next frame */
     uint64_t definitions_through;

@@ -127,10 +127,10 @@ weir_segment_capacity(const struct weir_segment_next *next)
     return next->size_max / next->segment_bytes;
 }
 
-/* Opens a released file. WEIR_CORRUPT, and the file is gone, where it has lost or won bytes: under
+/* Opens a trimmed file. WEIR_CORRUPT, and the file is gone, where it has lost or won bytes: under
  * a new name it would pass for a segment. */
 static enum weir_err
-open_released(struct weir_segment_next *next, const char *path, weir_io_file *out)
+open_trimmed(struct weir_segment_next *next, const char *path, weir_io_file *out)
 {
     uint64_t size;
     enum weir_err err = weir_io_open(next->io, path, WEIR_IO_WRITE | WEIR_IO_DIRECT, out);
@@ -148,7 +148,7 @@ open_released(struct weir_segment_next *next, const char *path, weir_io_file *ou
     return err == WEIR_OK ? WEIR_CORRUPT : err;
 }
 
-/* Gives the oldest released file the next segment's name. WEIR_NOT_FOUND where there is none. */
+/* Gives the oldest trimmed file the next segment's name. WEIR_NOT_FOUND where there is none. */
 static enum weir_err
 recycle(struct weir_segment_next *next, const char *path)
 {
@@ -156,7 +156,7 @@ recycle(struct weir_segment_next *next, const char *path)
         char from[PATH_MAX];
         weir_io_file file;
         weir_log_segment_path(next->directory, next->oldest, from, sizeof from);
-        enum weir_err err = open_released(next, from, &file);
+        enum weir_err err = open_trimmed(next, from, &file);
         if (err == WEIR_OK) {
             err = weir_io_rename(next->io, from, path);
             if (err != WEIR_OK) {
@@ -182,7 +182,7 @@ recycle(struct weir_segment_next *next, const char *path)
 }
 
 static void
-make_of_released(struct weir_segment_next *next, const char *path)
+make_of_trimmed(struct weir_segment_next *next, const char *path)
 {
     enum weir_err err = recycle(next, path);
     if (err == WEIR_OK)
@@ -210,7 +210,7 @@ create(struct weir_segment_next *next, const char *path)
     return weir_io_allocate(next->io, path, next->file, next->segment_bytes);
 }
 
-/* A new file up to size_max; a released one there, and where the last try found no room. */
+/* A new file up to size_max; a trimmed one there, and where the last try found no room. */
 static void
 make(struct weir_segment_next *next)
 {
@@ -219,20 +219,20 @@ make(struct weir_segment_next *next)
     bool no_room = next->state == WEIR_SEGMENT_FULL;
     if (no_room)
         (void)recount(next); /* else the old count holds on */
-    bool released = next->oldest < next->first;
-    if (next->files < weir_segment_capacity(next) && !(no_room && released)) {
+    bool trimmed = next->oldest < next->first;
+    if (next->files < weir_segment_capacity(next) && !(no_room && trimmed)) {
         enum weir_err err = create(next, path);
         if (err == WEIR_OK) {
             next->state = WEIR_SEGMENT_ZEROING;
             return;
         }
-        if (err != WEIR_FULL || !released) {
+        if (err != WEIR_FULL || !trimmed) {
             abandon(next, err, path);
             return;
         }
         take_back(next, path);
     }
-    make_of_released(next, path);
+    make_of_trimmed(next, path);
 }
 
 void

@@ -11,10 +11,10 @@
  *     |                |                                               step: advances
  *     +---> FULL <-----+  weir_io_is_short, or size_max;  after RETRY back to NONE's edge
  *     |
- *     +---> READY    at size_max, or without space: by renaming the oldest released file
- *     +---> WAITING  at size_max, while a release is under way; back to NONE's edge at each want
+ *     +---> READY    at size_max, or without space: by renaming the oldest trimmed file
+ *     +---> WAITING  at size_max, while trimming is under way; back to NONE's edge at each want
  *
- * A released file is not zeroed: its bytes cannot check out at its new place (docs/format/log.md).
+ * A trimmed file is not zeroed: its bytes cannot check out at its new place (docs/format/log.md).
  *
  * A reserved block that was never written costs a journal commit at its first sync (0.56 against
  * 0.35 ms), so the zeros are written out. One slice at a time is in flight: the stream's own
@@ -44,10 +44,10 @@ struct weir_segment_next {
     uint64_t segment_bytes;
     uint64_t size_max;
     uint64_t files; /* segment files there are, this one included once it is made */
-    uint64_t first; /* segment the log begins at; files below it are released */
-    uint64_t oldest; /* index of the oldest file; released ones are [oldest, first) */
-    bool waits;     /* at size_max a release is worth waiting for */
-    uint64_t recycled; /* files taken from the released ones */
+    uint64_t first; /* segment the log begins at; files below it are trimmed */
+    uint64_t oldest; /* index of the oldest file; trimmed ones are [oldest, first) */
+    bool waits;     /* at size_max trimming is worth waiting for */
+    uint64_t recycled; /* files taken from the trimmed ones */
     enum weir_segment_state state;
     uint64_t index;
     weir_io_file file;

@@ -135,18 +135,18 @@ guess_size(struct weir_segment_reader *reader)
     return err;
 }
 
-/* Takes the files that were released out of the list. */
+/* Takes the files that were trimmed out of the list. */
 static void
-pass_released(struct weir_segment_reader *reader)
+pass_trimmed(struct weir_segment_reader *reader)
 {
     reader->oldest = reader->first;
     if (reader->listed != 0 && reader->indexes[0] < reader->first)
         reader->oldest = reader->indexes[0];
-    while (reader->released < reader->listed &&
-        reader->indexes[reader->released] < reader->first)
-        reader->released++;
-    reader->listed -= reader->released;
-    memmove(reader->indexes, reader->indexes + reader->released,
+    while (reader->trimmed < reader->listed &&
+        reader->indexes[reader->trimmed] < reader->first)
+        reader->trimmed++;
+    reader->listed -= reader->trimmed;
+    memmove(reader->indexes, reader->indexes + reader->trimmed,
         reader->listed * sizeof *reader->indexes);
 }
 
@@ -204,7 +204,7 @@ weir_segment_reader_open(struct weir_segment_reader *reader, struct weir_io *io,
     enum weir_err err = weir_segment_list(io, directory, &reader->indexes, &reader->listed);
     if (err != WEIR_OK)
         return err;
-    pass_released(reader);
+    pass_trimmed(reader);
     err = check_files(reader);
     if (err == WEIR_OK && reader->segment_bytes % WEIR_IO_ALIGN != 0)
         err = weir_fail(WEIR_CORRUPT, 0, "%s: segments of %" PRIu64 " bytes", directory,

@@ -30,7 +30,7 @@ struct weir_segment_reader {
     uint64_t first; /* segment the log begins at */
     uint64_t *indexes; /* of the files there are from there on, ascending */
     size_t listed;
-    size_t released; /* files before that */
+    size_t trimmed; /* files before that */
     uint64_t oldest; /* index of the first of those, or first */
     uint64_t count; /* segments from 0 on, without a last one that was never used */
     struct weir_segment_damage *damages; /* as found at open, ascending */

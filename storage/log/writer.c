@@ -371,12 +371,12 @@ encoder_cycles(const struct weir_writer *writer)
 
 /* Readers are told before the next append or poll may recycle the first file of it. */
 static void
-follow_release(struct weir_writer *writer)
+follow_trim(struct weir_writer *writer)
 {
-    if (!weir_log_follow_release(writer->options.log))
+    if (!weir_log_follow_trim(writer->options.log))
         return;
     /* release pairs with the acquire in first_of (storage/read/catalog.c): who reads a recycled
-     * file sees that it is released */
+     * file sees that it is trimmed */
     atomic_store_explicit(&writer->options.shared->log_first_offset,
         weir_log_first(writer->options.log), memory_order_release);
     publish_ledger(writer);
@@ -387,7 +387,7 @@ weir_writer_run_once(struct weir_writer *writer, int64_t wait_ns)
 {
     if (writer->state == WEIR_INGEST_IO_ERROR)
         return drop_all(writer, WEIR_REASON_io_error);
-    follow_release(writer);
+    follow_trim(writer);
     uint64_t began = weir_tsc();
     uint64_t encoder_before = encoder_cycles(writer);
     enum weir_err err;

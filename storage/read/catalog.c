@@ -33,7 +33,7 @@ first_of(const struct weir_catalog *catalog)
 {
     if (catalog->shared == NULL)
         return catalog->first;
-    /* acquire pairs with the release in follow_release (storage/log/writer.c): no file was recycled
+    /* acquire pairs with the release in follow_trim (storage/log/writer.c): no file was recycled
      * before it was stored. The first dataplane of an instance may not have stored it yet. */
     uint64_t first =
         atomic_load_explicit(&catalog->shared->log_first_offset, memory_order_acquire);
@@ -148,7 +148,7 @@ define_list(struct weir_catalog *catalog, uint64_t number, const uint8_t *list, 
 
 /* Drops the frames below the offset. */
 static void
-drop_released(struct weir_catalog *catalog, uint64_t first)
+drop_trimmed(struct weir_catalog *catalog, uint64_t first)
 {
     uint64_t gone = 0;
     while (gone < catalog->entry_count && catalog->entries[gone].offset < first)
@@ -195,12 +195,12 @@ begin_at_checkpoint(struct weir_catalog *catalog)
 }
 
 bool
-weir_catalog_released(const struct weir_catalog *catalog, uint64_t offset)
+weir_catalog_trimmed(const struct weir_catalog *catalog, uint64_t offset)
 {
     return offset < first_of(catalog);
 }
 
-/* What comes next was released before it was read. */
+/* What comes next was trimmed before it was read. */
 static enum weir_err
 catch_up(struct weir_catalog *catalog)
 {
@@ -247,7 +247,7 @@ take_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     if (err == WEIR_OK)
         err = define_list(catalog, header->definition_first, list, size);
     if (err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED) {
-        if (weir_catalog_released(catalog, header->offset))
+        if (weir_catalog_trimmed(catalog, header->offset))
             return WEIR_AGAIN; /* recycled under the read */
         if (catalog->shared == NULL)
             return WEIR_END; /* a torn frame ends the log of a stopped instance */
@@ -317,7 +317,7 @@ belongs_here(const struct weir_catalog *catalog, const struct weir_frame_header 
 static enum weir_err
 walk_one(struct weir_catalog *catalog, uint64_t durable)
 {
-    if (weir_catalog_released(catalog, catalog->at))
+    if (weir_catalog_trimmed(catalog, catalog->at))
         return catch_up(catalog);
     enum weir_err err = files_cover(catalog, catalog->at);
     if (err != WEIR_OK)
@@ -335,7 +335,7 @@ walk_one(struct weir_catalog *catalog, uint64_t durable)
     }
     if (err == WEIR_UNSUPPORTED)
         return err;
-    if (weir_catalog_released(catalog, catalog->at))
+    if (weir_catalog_trimmed(catalog, catalog->at))
         return WEIR_OK; /* recycled under the read */
     if (catalog->shared == NULL && catalog->at >= catalog->durable_known)
         return WEIR_END;
@@ -434,7 +434,7 @@ weir_catalog_refresh(struct weir_catalog *catalog)
 {
     if (catalog->shared == NULL)
         return walk_files(catalog, UINT64_MAX, UINT64_MAX);
-    drop_released(catalog, first_of(catalog));
+    drop_trimmed(catalog, first_of(catalog));
     /* acquire pairs with the release in announce (app/dataplane/dataplane.c): the region is ready
      */
     uint64_t epoch = atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire);

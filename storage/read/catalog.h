@@ -10,7 +10,7 @@
  *                 | gap (start, seal, overwritten)     ^
  *                 +---> segment files, page by page ---+
  *
- *   What was released before it was read is passed over: definitions come from the checkpoint.
+ *   What was trimmed before it was read is passed over: definitions come from the checkpoint.
  *
  * Nothing in the shared region is believed unchecked: of a frame the header's checksum counts,
  * and files are read only below the durable offset.
@@ -75,8 +75,8 @@ enum weir_err weir_catalog_open(struct weir_catalog *catalog, const char *direct
 void weir_catalog_close(struct weir_catalog *catalog);
 enum weir_err weir_catalog_refresh(struct weir_catalog *catalog) WEIR_MUST_USE;
 
-/* Was what lies at the offset released? What was read there before may be of another frame. */
-bool weir_catalog_released(const struct weir_catalog *catalog, uint64_t offset);
+/* Was what lies at the offset trimmed? What was read there before may be of another frame. */
+bool weir_catalog_trimmed(const struct weir_catalog *catalog, uint64_t offset);
 
 /* Reads size bytes of a frame from byte `at` on: from the ring where they still lie there, else
  * from the files. Unchecked. */

@@ -170,12 +170,12 @@ is_damage(enum weir_err err)
     return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
 }
 
-/* Counts a block or frame that the scan skips; not one that was released since it was listed: its
+/* Counts a block or frame that the scan skips; not one that was trimmed since it was listed: its
  * bytes may be another frame's by now. */
 static void
 skip(struct weir_reader *reader, const struct weir_catalog_entry *entry)
 {
-    if (weir_catalog_released(&reader->catalog, entry->offset))
+    if (weir_catalog_trimmed(&reader->catalog, entry->offset))
         return;
     if (reader->corrupt++ == reader->corrupt_before)
         reader->corrupt_at = entry->offset;
@@ -338,7 +338,7 @@ scan_frames(struct weir_reader *reader, const struct scan *scan)
     for (uint64_t i = 0; i < reader->catalog.entry_count && err == WEIR_OK; i++) {
         struct weir_catalog_entry *entry = &reader->catalog.entries[i];
         if (entry->time_max_ms < scan->from_ms || entry->time_min_ms >= scan->to_ms ||
-            weir_catalog_released(&reader->catalog, entry->offset))
+            weir_catalog_trimmed(&reader->catalog, entry->offset))
             continue;
         if (reader->check != NULL)
             err = reader->check(reader->check_context);

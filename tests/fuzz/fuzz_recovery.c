@@ -152,7 +152,7 @@ poll_log(struct weir_log *log)
     if (checkpointer == NULL)
         return;
     (void)weir_checkpointer_run_once(checkpointer);
-    (void)weir_log_follow_release(log);
+    (void)weir_log_follow_trim(log);
 }
 
 static void
@@ -201,7 +201,7 @@ make_recycled(void)
     CHECK(open_log(SEGMENTS, &log, &recovery) == WEIR_OK);
     struct weir_io_options io_options = {.backend = WEIR_IO_SYNC};
     struct weir_checkpointer_options options = {
-        .directory = directory, .release = weir_log_release(log)};
+        .directory = directory, .trim = weir_log_trim(log)};
     CHECK(weir_io_new_with(&table, &io_options, &options.io) == WEIR_OK);
     CHECK(weir_checkpointer_new(&options, &checkpointer) == WEIR_OK);
     uint64_t n = 1;

@@ -81,9 +81,9 @@ read_main(void *argument)
 
 /* What storage/log/writer.c does: readers are told before a file is recycled. */
 static void
-follow_release(void)
+follow_trim(void)
 {
-    if (weir_log_follow_release(fixture.log))
+    if (weir_log_follow_trim(fixture.log))
         atomic_store_explicit(&shared->log_first_offset, weir_log_first(fixture.log),
             memory_order_release);
 }
@@ -93,7 +93,7 @@ poll_log(void)
 {
     struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
     size_t count;
-    follow_release();
+    follow_trim();
     assert_int_equal(weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count), WEIR_OK);
     atomic_store_explicit(&shared->durable_offset, weir_log_durable(fixture.log),
         memory_order_release);
@@ -131,7 +131,7 @@ test_writer_checkpointer_and_reader_share_a_log_that_turns_over(void **state)
     assert_int_equal(weir_io_new_with(&fixture.table, &io_options, &io), WEIR_OK);
     struct weir_checkpointer_options options = {.directory = fixture.directory,
         .io = io,
-        .release = weir_log_release(fixture.log)};
+        .trim = weir_log_trim(fixture.log)};
     assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
     assert_int_equal(weir_shared_new(weir_frame_ring_bytes_min(), &shared_fd), WEIR_OK);
     assert_int_equal(weir_shared_map(shared_fd, &shared), WEIR_OK);

@@ -33,7 +33,7 @@ recycle_open(void)
         return err;
     struct weir_checkpointer_options options = {.directory = fixture.directory,
         .io = recycle.io,
-        .release = weir_log_release(fixture.log)};
+        .trim = weir_log_trim(fixture.log)};
     assert_int_equal(weir_checkpointer_new(&options, &recycle.checkpointer), WEIR_OK);
     return WEIR_OK;
 }
@@ -72,11 +72,11 @@ recycle_remove(void)
     fixture_remove();
 }
 
-/* Readers are told of what was released before the next append or poll may recycle it. */
+/* Readers are told of what was trimmed before the next append or poll may recycle it. */
 static inline void
 recycle_publish(void)
 {
-    (void)weir_log_follow_release(fixture.log);
+    (void)weir_log_follow_trim(fixture.log);
     if (recycle.shared == NULL)
         return;
     atomic_store(&recycle.shared->log_first_offset, weir_log_first(fixture.log));

@@ -200,9 +200,9 @@ test_marks_of_a_later_program_refuse_the_start(void **state)
     assert_int_equal(fixture_open(), WEIR_UNSUPPORTED);
 }
 
-/* Turns the log over until something is released. */
+/* Turns the log over until something is trimmed. */
 static void
-make_released(void)
+make_trimmed(void)
 {
     assert_int_equal(recycle_open(), WEIR_OK);
     recycle_write(200);
@@ -214,7 +214,7 @@ static void
 test_chunk_of_definitions_of_a_later_version_refuses_the_start(void **state)
 {
     (void)state;
-    make_released();
+    make_trimmed();
     struct weir_definitions_chunk header;
     file_read(path_of("definitions"), &header, sizeof header, 0);
     header.version = 2;
@@ -228,7 +228,7 @@ static void
 test_checkpoint_of_a_later_version_refuses_the_start(void **state)
 {
     (void)state;
-    make_released();
+    make_trimmed();
     struct weir_checkpoint head;
     file_read(path_of("checkpoint"), &head, sizeof head, 0);
     head.version = 2;
@@ -237,24 +237,24 @@ test_checkpoint_of_a_later_version_refuses_the_start(void **state)
     assert_int_equal(recycle_open(), WEIR_UNSUPPORTED);
 }
 
-/* Nor does a checkpoint step over one: nothing more is released. */
+/* Nor does a checkpoint step over one: nothing more is trimmed. */
 static void
 test_checkpointer_stops_at_a_frame_of_a_later_program(void **state)
 {
     (void)state;
-    make_released();
+    make_trimmed();
     assert_int_equal(recycle_open(), WEIR_OK);
-    struct weir_release *release = weir_log_release(fixture.log);
-    uint64_t first = atomic_load(&release->first_index);
-    assert_true(atomic_load(&release->whole_index) > first);
+    struct weir_trim *trim = weir_log_trim(fixture.log);
+    uint64_t first = atomic_load(&trim->first_index);
+    assert_true(atomic_load(&trim->whole_index) > first);
     struct weir_frame_header header;
     file_read(segment_path(first), &header, sizeof header, 0);
     make_later(&header, LATER_VERSION);
     file_write(segment_path(first), &header, sizeof header, 0);
-    atomic_store(&release->wanted_index, first + 1);
+    atomic_store(&trim->wanted_index, first + 1);
     assert_false(weir_checkpointer_run_once(recycle.checkpointer));
-    assert_int_equal(atomic_load(&release->first_index), first);
-    assert_int_equal(atomic_load(&release->state), WEIR_RELEASE_FAILING);
+    assert_int_equal(atomic_load(&trim->first_index), first);
+    assert_int_equal(atomic_load(&trim->state), WEIR_TRIM_FAILING);
     recycle_close();
     assert_int_equal(recycle_open(), WEIR_UNSUPPORTED);
 }

@@ -176,7 +176,7 @@ open_recycling(void)
         return err;
     struct weir_checkpointer_options options = {.directory = fixture.directory,
         .io = checkpointer_io,
-        .release = weir_log_release(fixture.log)};
+        .trim = weir_log_trim(fixture.log)};
     assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
     return WEIR_OK;
 }
@@ -264,7 +264,7 @@ round_of_both(void)
 {
     struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
     size_t count;
-    (void)weir_log_follow_release(fixture.log);
+    (void)weir_log_follow_trim(fixture.log);
     enum weir_err err = weir_log_poll(fixture.log, 0, done, WEIR_LOG_INFLIGHT_MAX, &count);
     for (size_t i = 0; i < count; i++)
         model.batches[done[i].batch].offset = done[i].offset;
@@ -433,7 +433,7 @@ test_recycle_turns_over_a_log_that_keeps_its_size(void **state)
     assert_int_equal(
         weir_checkpoint_read(fixture.io, fixture.directory, 0, &checkpoint, NULL), WEIR_OK);
     assert_int_equal(checkpoint.first_index * SEGMENT, first);
-    assert_int_equal(checkpoint.samples_released, samples);
+    assert_int_equal(checkpoint.samples_trimmed, samples);
     assert_int_equal(checkpoint.dataplane_epoch, 1);
     assert_int_equal(model.batches[checkpoint.time_max_ms + 1].offset, first);
     assert_true(fixture.counts.counter[WEIR_COUNTER_log_segments_recycled] >=
@@ -501,7 +501,7 @@ write_until_full(void)
 }
 
 static void
-test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
+test_checkpointer_without_space_trims_nothing_and_tries_again(void **state)
 {
     (void)state;
     static const struct {
@@ -517,8 +517,8 @@ test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
         refusal.errnum = cases[i].errnum;
         int64_t began_ns = weir_mono_ns();
         write_until_full();
-        struct weir_release *release = weir_log_release(fixture.log);
-        assert_int_equal(atomic_load(&release->state), WEIR_RELEASE_FAILING);
+        struct weir_trim *trim = weir_log_trim(fixture.log);
+        assert_int_equal(atomic_load(&trim->state), WEIR_TRIM_FAILING);
         /* each try reads a lot: there are none in between */
         (void)round_of_both();
         uint64_t tries = refusal.count;
@@ -530,7 +530,7 @@ test_checkpointer_without_space_releases_nothing_and_tries_again(void **state)
         uint64_t count = model.count;
         while (weir_log_first(fixture.log) == 0)
             (void)round_of_both();
-        assert_int_equal(atomic_load(&release->state), WEIR_RELEASE_ON);
+        assert_int_equal(atomic_load(&trim->state), WEIR_TRIM_ON);
         while (write_batches(count + 60) == WEIR_FULL)
             model.defined -= model.batches[model.count + 1].definitions;
         close_recycling();
@@ -627,7 +627,7 @@ test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
 {
     (void)state;
     assert_int_equal(open_recycling(), WEIR_OK);
-    struct weir_release *release = weir_log_release(fixture.log);
+    struct weir_trim *trim = weir_log_trim(fixture.log);
     struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
     size_t count;
     enum weir_err err = WEIR_OK;
@@ -638,16 +638,16 @@ test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
     }
     assert_int_equal(err, WEIR_AGAIN);
     assert_int_equal(weir_log_end(fixture.log), CAPACITY * SEGMENT);
-    assert_int_equal(atomic_load(&release->wanted_index), 1);
+    assert_int_equal(atomic_load(&trim->wanted_index), 1);
     /* never the last whole segment */
-    assert_int_equal(atomic_load(&release->whole_index), CAPACITY - 1);
-    atomic_store(&release->state, WEIR_RELEASE_FAILING);
+    assert_int_equal(atomic_load(&trim->whole_index), CAPACITY - 1);
+    atomic_store(&trim->state, WEIR_TRIM_FAILING);
     assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
-    atomic_store(&release->state, WEIR_RELEASE_ON);
+    atomic_store(&trim->state, WEIR_TRIM_ON);
     assert_true(weir_checkpointer_run_once(checkpointer));
     assert_false(weir_checkpointer_run_once(checkpointer)); /* the log has not taken it yet */
     assert_int_equal(weir_log_first(fixture.log), 0);
-    assert_true(weir_log_follow_release(fixture.log));
+    assert_true(weir_log_follow_trim(fixture.log));
     assert_int_equal(weir_log_first(fixture.log), SEGMENT);
     usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
     append();
@@ -681,7 +681,7 @@ append_in_turn(enum weir_err wanted)
 }
 
 static void
-test_log_that_can_take_no_released_file_for_now_is_full_and_goes_on_by_itself(void **state)
+test_log_that_can_take_no_trimmed_file_for_now_is_full_and_goes_on_by_itself(void **state)
 {
     static const char *const operations[] = {"open", "size", "rename"};
     static const int errnums[] = {ENOSPC, EMFILE, ENFILE, ENOMEM};
@@ -718,20 +718,20 @@ test_checkpoint_is_given_up_where_the_instance_stops(void **state)
     weir_checkpointer_free(checkpointer);
     struct weir_checkpointer_options options = {.directory = fixture.directory,
         .io = checkpointer_io,
-        .release = weir_log_release(fixture.log),
+        .trim = weir_log_trim(fixture.log),
         .stop = &stop};
     assert_int_equal(weir_checkpointer_new(&options, &checkpointer), WEIR_OK);
     assert_int_equal(write_batches(10), WEIR_OK);
-    assert_true(atomic_load(&options.release->whole_index) >= 1);
-    assert_int_equal(atomic_load(&options.release->first_index), 0);
-    atomic_store(&options.release->wanted_index, 1);
+    assert_true(atomic_load(&options.trim->whole_index) >= 1);
+    assert_int_equal(atomic_load(&options.trim->first_index), 0);
+    atomic_store(&options.trim->wanted_index, 1);
     atomic_store(&stop, true);
     assert_false(weir_checkpointer_run_once(checkpointer));
-    assert_int_equal(atomic_load(&options.release->first_index), 0);
-    assert_int_equal(atomic_load(&options.release->state), WEIR_RELEASE_ON);
+    assert_int_equal(atomic_load(&options.trim->first_index), 0);
+    assert_int_equal(atomic_load(&options.trim->state), WEIR_TRIM_ON);
     atomic_store(&stop, false);
     assert_true(weir_checkpointer_run_once(checkpointer));
-    assert_int_equal(atomic_load(&options.release->first_index), 1);
+    assert_int_equal(atomic_load(&options.trim->first_index), 1);
 }
 
 static void
@@ -758,12 +758,12 @@ test_log_too_small_to_be_recycled_is_refused_by_name(void **state)
         settle();
         struct weir_checkpointer_options options = {.directory = fixture.directory,
             .io = checkpointer_io,
-            .release = weir_log_release(fixture.log)};
+            .trim = weir_log_trim(fixture.log)};
         enum weir_err err = weir_checkpointer_new(&options, &checkpointer);
         assert_int_equal(err, capacity < 4 ? WEIR_INVALID : WEIR_OK);
         if (err != WEIR_OK) {
             assert_non_null(strstr(weir_err_detail(), "log.size_max of 4 segments"));
-            assert_int_equal(atomic_load(&options.release->state), WEIR_RELEASE_OFF);
+            assert_int_equal(atomic_load(&options.trim->state), WEIR_TRIM_OFF);
         }
         close_recycling();
     }
@@ -778,14 +778,14 @@ test_log_that_loses_what_is_not_durable_does_not_end_where_it_begins(void **stat
         begin_anew();
         assert_int_equal(open_recycling(), WEIR_OK);
         assert_int_equal(write_batches(n), WEIR_OK);
-        struct weir_release *release = weir_log_release(fixture.log);
+        struct weir_trim *trim = weir_log_trim(fixture.log);
         uint64_t durable = weir_log_durable(fixture.log);
-        uint64_t whole = atomic_load(&release->whole_index);
+        uint64_t whole = atomic_load(&trim->whole_index);
         assert_true(whole * SEGMENT + SEGMENT <= durable);
-        /* all that may be released is, and readers never hear of it */
-        atomic_store(&release->wanted_index, whole);
+        /* all that may be trimmed is, and readers never hear of it */
+        atomic_store(&trim->wanted_index, whole);
         weir_checkpointer_run_once(checkpointer);
-        assert_int_equal(atomic_load(&release->first_index), whole);
+        assert_int_equal(atomic_load(&trim->first_index), whole);
         restart_machine(0);
         close_recycling();
         restart_machine(NEVER);
@@ -852,7 +852,7 @@ test_log_names_whole_only_what_is_durable(void **state)
     struct weir_io_table table = held_table();
     fixture_io(&table);
     assert_int_equal(open_recycling(), WEIR_OK);
-    const struct weir_release *release = weir_log_release(fixture.log);
+    const struct weir_trim *trim = weir_log_trim(fixture.log);
     struct weir_log_done done[WEIR_LOG_INFLIGHT_MAX];
     size_t count, synced = 0;
     for (uint64_t n = 1; n < BATCHES_MAX && weir_log_end(fixture.log) < 3 * SEGMENT; n++) {
@@ -868,7 +868,7 @@ test_log_names_whole_only_what_is_durable(void **state)
         if (weir_log_end(fixture.log) / SEGMENT == index)
             continue;
         while (weir_log_durable(fixture.log) < weir_log_end(fixture.log)) {
-            uint64_t whole = atomic_load(&release->whole_index);
+            uint64_t whole = atomic_load(&trim->whole_index);
             assert_true(whole == 0 || (whole + 1) * SEGMENT <= weir_log_durable(fixture.log));
             synced += held_syncs();
             held_complete(0);
@@ -878,7 +878,7 @@ test_log_names_whole_only_what_is_durable(void **state)
     }
     assert_true(synced > 0);
     assert_int_equal(weir_log_poll(fixture.log, 0, done, 1, &count), WEIR_OK);
-    assert_int_equal(atomic_load(&release->whole_index), 2);
+    assert_int_equal(atomic_load(&trim->whole_index), 2);
 }
 
 /* A log that was turned over, closed. */
@@ -1019,7 +1019,7 @@ test_segments_behind_the_checkpoint_that_are_all_gone_are_missed(void **state)
 }
 
 static void
-test_released_file_that_was_cut_is_not_recycled(void **state)
+test_trimmed_file_that_was_cut_is_not_recycled(void **state)
 {
     (void)state;
     make_recycled();
@@ -1077,9 +1077,9 @@ oldest_file(void)
     return index;
 }
 
-/* A segment's bytes, or the first half of them, under a released name. */
+/* A segment's bytes, or the first half of them, under a trimmed name. */
 static void
-leave_released(uint64_t index, uint64_t size)
+leave_trimmed(uint64_t index, uint64_t size)
 {
     static uint8_t bytes[SEGMENT];
     int fd = open(segment_path(oldest_file()), O_RDONLY);
@@ -1093,7 +1093,7 @@ leave_released(uint64_t index, uint64_t size)
 }
 
 static void
-test_stop_while_a_cut_released_file_is_removed_leaves_a_log_that_opens(void **state)
+test_stop_while_a_cut_trimmed_file_is_removed_leaves_a_log_that_opens(void **state)
 {
     (void)state;
     static const struct {
@@ -1103,7 +1103,7 @@ test_stop_while_a_cut_released_file_is_removed_leaves_a_log_that_opens(void **st
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
         begin_anew();
         make_recycled();
-        leave_released(oldest_file() - 1, SEGMENT / 2);
+        leave_trimmed(oldest_file() - 1, SEGMENT / 2);
         assert_int_equal(open_recycling(), WEIR_OK);
         memset(&halt, 0, sizeof halt);
         halt.operation = stops[i].operation;
@@ -1131,14 +1131,14 @@ test_short_last_file_with_frames_of_another_place_was_never_used(void **state)
     close_recycling();
     uint64_t next = (end + SEGMENT - 1) / SEGMENT;
     unlink(segment_path(next));
-    leave_released(next, SEGMENT / 2);
+    leave_trimmed(next, SEGMENT / 2);
     assert_int_equal(open_recycling(), WEIR_OK);
     assert_int_equal(fixture.recovery.end_offset, end);
     check_recovered();
 }
 
 static void
-test_released_files_are_taken_where_there_is_no_room_for_new_ones(void **state)
+test_trimmed_files_are_taken_where_there_is_no_room_for_new_ones(void **state)
 {
     (void)state;
     static const char *const operations[] = {"allocate", "write"}; /* of the zeros */
@@ -1148,7 +1148,7 @@ test_released_files_are_taken_where_there_is_no_room_for_new_ones(void **state)
         make_recycled();
         uint64_t oldest = oldest_file();
         for (uint64_t n = 1; n <= 3; n++)
-            leave_released(oldest - n, SEGMENT);
+            leave_trimmed(oldest - n, SEGMENT);
         uint64_t files = files_there();
         fixture.options.size_max = 16 * SEGMENT;
         assert_int_equal(open_recycling(), WEIR_OK);
@@ -1173,7 +1173,7 @@ test_released_files_are_taken_where_there_is_no_room_for_new_ones(void **state)
 
 /* A stray file far below, and one that somebody removes. */
 static void
-test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for(void **state)
+test_trimmed_files_that_are_not_there_cost_one_list_and_are_made_up_for(void **state)
 {
     (void)state;
     fixture.options.size_max = 16 * SEGMENT;
@@ -1184,9 +1184,9 @@ test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for(void **
     assert_int_equal(files_there(), 16);
     uint64_t oldest = oldest_file();
     assert_true(oldest > 10);
-    leave_released(0, SEGMENT);
-    leave_released(5, SEGMENT);
-    leave_released(6, SEGMENT);
+    leave_trimmed(0, SEGMENT);
+    leave_trimmed(5, SEGMENT);
+    leave_trimmed(6, SEGMENT);
     assert_int_equal(open_recycling(), WEIR_OK);
     uint64_t end = weir_log_end(fixture.log);
     memset(&halt, 0, sizeof halt);
@@ -1251,7 +1251,7 @@ batches_in(uint64_t from, uint64_t until, uint64_t *samples, uint64_t *definitio
 }
 
 static void
-release_through(uint64_t index)
+trim_through(uint64_t index)
 {
     while (weir_log_first(fixture.log) <= index * SEGMENT) {
         struct weir_checkpoint checkpoint;
@@ -1264,7 +1264,7 @@ release_through(uint64_t index)
     }
 }
 
-/* Four kinds of damage to a log of 16 segments, which releases one at a time; each met by a
+/* Four kinds of damage to a log of 16 segments, which trims one at a time; each met by a
  * checkpoint alone, or found at a start before. */
 static void
 test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **state)
@@ -1320,12 +1320,12 @@ test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **
             assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), frames_corrupt);
             assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
         }
-        release_through(9);
+        trim_through(9);
         assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), frames_corrupt);
         assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
-        uint64_t released, ignored;
-        batches_in(0, weir_log_first(fixture.log), &released, &ignored);
-        assert_int_equal(weir_log_samples_recycled(fixture.log), released - samples);
+        uint64_t trimmed, ignored;
+        batches_in(0, weir_log_first(fixture.log), &trimmed, &ignored);
+        assert_int_equal(weir_log_samples_recycled(fixture.log), trimmed - samples);
         /* lost names stay lost, frames are gone with their segments */
         close_recycling();
         assert_int_equal(open_recycling(), WEIR_OK);
@@ -1333,7 +1333,7 @@ test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **
         assert_int_equal(fixture.recovery.definitions_lost, definitions);
         assert_int_equal(fixture.recovery.definitions, model.defined - definitions);
         assert_int_equal(fixture.lost, definitions);
-        release_through(20);
+        trim_through(20);
         assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 0);
         assert_int_equal(counted(WEIR_COUNTER_definitions_lost), definitions);
     }
@@ -1342,7 +1342,7 @@ test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **
 /* A seal is one page: behind it frames of a run that was cut off stay, and show where it is
  * damaged. */
 static void
-test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable(void **state)
+test_frames_of_a_run_that_was_cut_off_are_not_trimmed_as_durable(void **state)
 {
     (void)state;
     fixture.options.size_max = 16 * SEGMENT;
@@ -1370,7 +1370,7 @@ test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable(void **state)
     assert_int_equal(header_of(end).bytes, left);
     assert_int_equal(header_of(end + PAGE).sample_count, 5);
     flip(segment_path(end / SEGMENT), end % SEGMENT + 30);
-    release_through(end / SEGMENT);
+    trim_through(end / SEGMENT);
     uint64_t samples, definitions;
     batches_in(0, weir_log_first(fixture.log), &samples, &definitions);
     assert_int_equal(weir_log_samples_recycled(fixture.log), samples);
@@ -1413,7 +1413,7 @@ test_frame_that_reads_well_a_second_time_keeps_its_names(void **state)
         flipped.left = in_body ? 2 : 1;
         flipped.offset = in_body ? sizeof header +
                 header.block_count * sizeof(struct weir_frame_block) + header.mark_bytes + 8 : 30;
-        release_through(2);
+        trim_through(2);
         assert_int_equal(flipped.left, 0);
         assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 0);
         assert_int_equal(counted(WEIR_COUNTER_definitions_lost), 0);
@@ -1467,7 +1467,7 @@ test_numbers_that_are_not_yet_defined_are_not_folded(void **state)
     twist_marks = name_later_series;
     assert_int_equal(write_batches(3), WEIR_OK);
     twist_marks = NULL;
-    /* no other template until it is released */
+    /* no other template until it is trimmed */
     for (uint64_t n = 4; weir_log_first(fixture.log) == 0; n++) {
         fill_batch(n, 2500, model.defined, 3);
         model.defined += 3;
@@ -1553,7 +1553,7 @@ test_reader_that_was_overtaken_goes_on_where_the_log_begins(void **state)
 }
 
 static void
-test_larger_log_is_released_by_several_segments_at_a_time(void **state)
+test_larger_log_is_trimmed_by_several_segments_at_a_time(void **state)
 {
     (void)state;
     fixture.options.size_max = 32 * SEGMENT;
@@ -1577,9 +1577,9 @@ test_checkpoint_is_asked_for_while_a_thirty_second_is_left(void **state)
     (void)state;
     fixture.options.size_max = 64 * SEGMENT;
     assert_int_equal(open_recycling(), WEIR_OK);
-    const struct weir_release *release = weir_log_release(fixture.log);
-    for (uint64_t n = 0; atomic_load(&release->first_index) == 0; n++) {
-        assert_int_equal(atomic_load(&release->wanted_index), 0);
+    const struct weir_trim *trim = weir_log_trim(fixture.log);
+    for (uint64_t n = 0; atomic_load(&trim->first_index) == 0; n++) {
+        assert_int_equal(atomic_load(&trim->wanted_index), 0);
         assert_true(weir_log_bytes(fixture.log) <= 62 * SEGMENT);
         fill_batch(n % 1000 + 1, 2500, 0, 0);
         enum weir_err err;
@@ -1588,11 +1588,11 @@ test_checkpoint_is_asked_for_while_a_thirty_second_is_left(void **state)
         assert_int_equal(err, WEIR_OK);
     }
     assert_int_equal(weir_log_bytes(fixture.log), 62 * SEGMENT);
-    assert_int_equal(atomic_load(&release->first_index), 4);
+    assert_int_equal(atomic_load(&trim->first_index), 4);
 }
 
 static void
-test_newest_time_of_a_released_frame_is_remembered(void **state)
+test_newest_time_of_a_trimmed_frame_is_remembered(void **state)
 {
     (void)state;
     assert_int_equal(open_recycling(), WEIR_OK);
@@ -1661,7 +1661,7 @@ test_frame_written_over_within_its_scan_is_no_damage(void **state)
 /* The log turns over while a scan stands at a frame. */
 struct slow_scan {
     uint64_t at, seen;
-    uint64_t more; /* batches written then: all that was listed is written over, or some released */
+    uint64_t more; /* batches written then: all that was listed is written over, or some trimmed */
     int64_t standing; /* time of the frame it stands at */
 };
 
@@ -1709,12 +1709,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_recycle_turns_over_a_log_that_keeps_its_size),
         TEST(test_recycle_survives_a_stop_at_any_operation),
-        TEST(test_checkpointer_without_space_releases_nothing_and_tries_again),
+        TEST(test_checkpointer_without_space_trims_nothing_and_tries_again),
         TEST(test_checkpointer_waits_longer_after_each_failure),
         TEST(test_file_that_is_gone_since_it_was_listed_stops_no_checkpoint),
         TEST(test_checkpointer_stops_for_good_after_a_device_error),
         TEST(test_recycling_log_waits_for_a_checkpoint_and_refuses_without),
-        TEST(test_log_that_can_take_no_released_file_for_now_is_full_and_goes_on_by_itself),
+        TEST(test_log_that_can_take_no_trimmed_file_for_now_is_full_and_goes_on_by_itself),
         TEST(test_checkpoint_is_given_up_where_the_instance_stops),
         TEST(test_log_too_small_to_be_recycled_is_refused_by_name),
         TEST(test_log_that_loses_what_is_not_durable_does_not_end_where_it_begins),
@@ -1724,21 +1724,21 @@ main(void)
         TEST(test_damaged_chunk_of_definitions_costs_its_numbers_alone),
         TEST(test_log_whose_beginning_is_lost_is_refused_by_name),
         TEST(test_segments_behind_the_checkpoint_that_are_all_gone_are_missed),
-        TEST(test_released_file_that_was_cut_is_not_recycled),
-        TEST(test_stop_while_a_cut_released_file_is_removed_leaves_a_log_that_opens),
+        TEST(test_trimmed_file_that_was_cut_is_not_recycled),
+        TEST(test_stop_while_a_cut_trimmed_file_is_removed_leaves_a_log_that_opens),
         TEST(test_short_last_file_with_frames_of_another_place_was_never_used),
-        TEST(test_released_files_are_taken_where_there_is_no_room_for_new_ones),
-        TEST(test_released_files_that_are_not_there_cost_one_list_and_are_made_up_for),
+        TEST(test_trimmed_files_are_taken_where_there_is_no_room_for_new_ones),
+        TEST(test_trimmed_files_that_are_not_there_cost_one_list_and_are_made_up_for),
         TEST(test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame),
-        TEST(test_frames_of_a_run_that_was_cut_off_are_not_released_as_durable),
+        TEST(test_frames_of_a_run_that_was_cut_off_are_not_trimmed_as_durable),
         TEST(test_frame_that_reads_well_a_second_time_keeps_its_names),
         TEST(test_marks_before_damage_in_their_list_are_folded),
         TEST(test_numbers_that_are_not_yet_defined_are_not_folded),
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),
-        TEST(test_larger_log_is_released_by_several_segments_at_a_time),
+        TEST(test_larger_log_is_trimmed_by_several_segments_at_a_time),
         TEST(test_checkpoint_is_asked_for_while_a_thirty_second_is_left),
-        TEST(test_newest_time_of_a_released_frame_is_remembered),
+        TEST(test_newest_time_of_a_trimmed_frame_is_remembered),
         TEST(test_frame_written_over_within_its_scan_is_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,11 +32,11 @@ tear_down(void **state)
 
 /* The log begins at segment 1, and is closed. */
 static void
-release_one(void)
+trim_one(void)
 {
-    struct weir_release *release = weir_log_release(fixture.log);
-    assert_true(atomic_load(&release->whole_index) >= 1);
-    atomic_store(&release->wanted_index, 1);
+    struct weir_trim *trim = weir_log_trim(fixture.log);
+    assert_true(atomic_load(&trim->whole_index) >= 1);
+    atomic_store(&trim->wanted_index, 1);
     assert_true(weir_checkpointer_run_once(recycle.checkpointer));
     recycle_close();
 }
@@ -80,7 +80,7 @@ check_recovered(uint64_t frames, uint64_t corrupt)
 }
 
 /* No proof of it is left: the frames there were given to the device before the ones that are
- * released were known to be durable. */
+ * trimmed were known to be durable. */
 static void
 test_what_lies_before_a_checkpoint_is_durable(void **state)
 {
@@ -93,7 +93,7 @@ test_what_lies_before_a_checkpoint_is_durable(void **state)
     recycle_settle();
     assert_int_equal(recycle.offsets[8], 2 * SMALL - PAGE);
     assert_int_equal(header_at(2 * SMALL - PAGE).durable_watermark, 2 * PAGE);
-    release_one();
+    trim_one();
     assert_int_equal(unlink(segment_path(0)), 0);
     assert_int_equal(unlink(recycle_path("epoch")), 0);
     check_recovered(4, 0);
@@ -104,7 +104,7 @@ test_first_frame_behind_a_checkpoint_continues_its_chain(void **state)
 {
     (void)state;
     recycle_write(FRAMES);
-    release_one();
+    trim_one();
     struct weir_checkpoint checkpoint = checkpoint_there();
     assert_int_equal(checkpoint.previous_known, 1);
     assert_int_equal(checkpoint.previous_crc, header_at(3 * PAGE).header_crc);
@@ -123,7 +123,7 @@ test_epoch_of_a_checkpoint_is_none_to_go_back_behind(void **state)
 {
     (void)state;
     recycle_write(FRAMES);
-    release_one();
+    trim_one();
     struct weir_checkpoint checkpoint = checkpoint_there();
     assert_int_equal(checkpoint.dataplane_epoch, 1);
     checkpoint.dataplane_epoch = 9;
@@ -143,12 +143,12 @@ test_epoch_of_a_checkpoint_is_none_to_go_back_behind(void **state)
 }
 
 static void
-test_samples_released_before_a_start_are_not_counted_again(void **state)
+test_samples_trimmed_before_a_start_are_not_counted_again(void **state)
 {
     (void)state;
     recycle_write(FRAMES);
-    release_one();
-    uint64_t before = checkpoint_there().samples_released;
+    trim_one();
+    uint64_t before = checkpoint_there().samples_trimmed;
     assert_int_equal(before, 4 * recycle.samples);
     fixture.options.size_max = 6 * SMALL;
     assert_int_equal(recycle_open(), WEIR_OK);
@@ -157,7 +157,7 @@ test_samples_released_before_a_start_are_not_counted_again(void **state)
     uint64_t below = recycle_below(weir_log_first(fixture.log));
     assert_true(below > 40);
     assert_int_equal(weir_log_samples_recycled(fixture.log), (below - 4) * recycle.samples);
-    assert_int_equal(checkpoint_there().samples_released, below * recycle.samples);
+    assert_int_equal(checkpoint_there().samples_trimmed, below * recycle.samples);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -169,7 +169,7 @@ main(void)
         TEST(test_what_lies_before_a_checkpoint_is_durable),
         TEST(test_first_frame_behind_a_checkpoint_continues_its_chain),
         TEST(test_epoch_of_a_checkpoint_is_none_to_go_back_behind),
-        TEST(test_samples_released_before_a_start_are_not_counted_again),
+        TEST(test_samples_trimmed_before_a_start_are_not_counted_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -395,14 +395,14 @@ look_at_rename(void *context, const char *operation, uint64_t offset, size_t siz
 }
 
 static void
-test_writer_tells_readers_what_is_released_before_its_file_is_recycled(void **state)
+test_writer_tells_readers_what_is_trimmed_before_its_file_is_recycled(void **state)
 {
     (void)state;
     static struct weir_ledger_sum sum;
     uint64_t renames = 0;
     weir_io_set_fault(fixture.io, look_at_rename, &renames);
-    struct weir_release *release = weir_log_release(fixture.log);
-    atomic_store(&release->state, WEIR_RELEASE_ON);
+    struct weir_trim *trim = weir_log_trim(fixture.log);
+    atomic_store(&trim->state, WEIR_TRIM_ON);
     push(0, 1, 1, 1);
     while (weir_log_end(fixture.log) < 2 * SEGMENT) {
         push(1, 5, 1, 0);
@@ -411,15 +411,15 @@ test_writer_tells_readers_what_is_released_before_its_file_is_recycled(void **st
             weir_writer_run_once(writer, 0);
         }
     }
-    assert_int_equal(atomic_load(&release->wanted_index), 1);
+    assert_int_equal(atomic_load(&trim->wanted_index), 1);
     push(1, 5, 1, 0);
     for (int i = 0; i < 20; i++)
         weir_writer_run_once(writer, 0);
     assert_int_equal(weir_ring_count(full_rings[1]), 1); /* it waits, and is not refused */
     assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_OPEN);
     assert_int_equal(renames, 0);
-    atomic_store(&release->samples, 80);
-    atomic_store(&release->first_index, 1);
+    atomic_store(&trim->samples, 80);
+    atomic_store(&trim->first_index, 1);
     run_until_idle();
     assert_int_equal(renames, 1);
     assert_int_equal(atomic_load(&shared->log_first_offset), SEGMENT);
@@ -498,7 +498,7 @@ main(void)
         TEST(test_writer_counts_what_is_left_at_the_end_as_shutdown),
         TEST(test_writer_ledger_closes_at_every_step_of_a_long_run),
         cmocka_unit_test_setup_teardown(
-            test_writer_tells_readers_what_is_released_before_its_file_is_recycled, set_up_small,
+            test_writer_tells_readers_what_is_trimmed_before_its_file_is_recycled, set_up_small,
             tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -223,7 +223,7 @@ checkpoint_with_failure(long *n)
     weir_checkpointer_free(recycle.checkpointer);
     struct weir_checkpointer_options options = {.directory = fixture.directory,
         .io = recycle.io,
-        .release = weir_log_release(fixture.log)};
+        .trim = weir_log_trim(fixture.log)};
     assert_int_equal(weir_checkpointer_new(&options, &recycle.checkpointer), WEIR_OK);
     return false;
 }

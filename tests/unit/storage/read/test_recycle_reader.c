@@ -104,7 +104,7 @@ test_reader_keeps_up_past_all_segments_that_may_be_missing(void **state)
 }
 
 static void
-test_released_frames_are_no_damage_while_a_dataplane_starts(void **state)
+test_trimmed_frames_are_no_damage_while_a_dataplane_starts(void **state)
 {
     (void)state;
     recycle_write(50);
@@ -112,7 +112,7 @@ test_released_frames_are_no_damage_while_a_dataplane_starts(void **state)
     check_live(reader);
     recycle_write(9);
     uint64_t first = recycle_below(weir_log_first(fixture.log)) + 1, known = 50;
-    assert_true(first <= known); /* some of what it knows was released, and some not */
+    assert_true(first <= known); /* some of what it knows was trimmed, and some not */
     recycle_close();
     assert_int_equal(weir_shared_reset(recycle.shared_fd, recycle.shared), WEIR_OK);
     assert_int_equal(atomic_load(&recycle.shared->durable_offset), 0);
@@ -151,7 +151,7 @@ test_frames_recycled_under_a_refresh_are_no_damage(void **state)
 }
 
 static void
-test_lost_definitions_of_released_frames_are_counted(void **state)
+test_lost_definitions_of_trimmed_frames_are_counted(void **state)
 {
     (void)state;
     struct weir_reader *reader = recycle_reader();
@@ -177,9 +177,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_reader_keeps_up_past_all_segments_that_may_be_missing),
-        TEST(test_released_frames_are_no_damage_while_a_dataplane_starts),
+        TEST(test_trimmed_frames_are_no_damage_while_a_dataplane_starts),
         TEST(test_frames_recycled_under_a_refresh_are_no_damage),
-        TEST(test_lost_definitions_of_released_frames_are_counted),
+        TEST(test_lost_definitions_of_trimmed_frames_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
