@@ -37,7 +37,7 @@ struct pass {
     bool reader_open;
     struct weir_chain chain;
     struct weir_definitions_writer definitions;
-    struct weir_definer definer;
+    struct weir_replay replay;
     struct weir_marks_fold *fold;
     enum weir_err fold_err;
     uint64_t frames_corrupt; /* damaged stretches that begin here */
@@ -58,7 +58,7 @@ add_marks(void *context, const uint8_t *marks, size_t size)
     struct pass *pass = context;
     if (pass->fold_err != WEIR_OK)
         return;
-    weir_marks_fold_set_series_count(pass->fold, pass->definer.through);
+    weir_marks_fold_set_series_count(pass->fold, pass->replay.through);
     enum weir_err err = weir_marks_fold_add(pass->fold, marks, size);
     pass->fold_err = err == WEIR_CORRUPT ? WEIR_OK : err;
 }
@@ -87,7 +87,7 @@ begin(struct pass *pass)
         .dataplane_epoch = last->dataplane_epoch,
         .crc = last->previous_crc,
         .crc_known = last->previous_known != 0};
-    pass->definer.through = last->definitions_through;
+    pass->replay.through = last->definitions_through;
     err = weir_marks_fold_new(&pass->fold);
     const uint8_t *list;
     size_t size, at = 0;
@@ -107,7 +107,7 @@ take_frame(struct pass *pass, const struct weir_frame_header *header)
     checkpoint->samples_trimmed += header->sample_count;
     if (header->sample_count != 0 && header->time_max_ms > checkpoint->time_max_ms)
         checkpoint->time_max_ms = header->time_max_ms;
-    enum weir_err err = weir_definer_frame(&pass->definer, &pass->reader, header);
+    enum weir_err err = weir_replay_frame(&pass->replay, &pass->reader, header);
     return err == WEIR_OK ? pass->fold_err : err;
 }
 
@@ -218,7 +218,7 @@ write_checkpoint(struct pass *pass)
     checkpoint->dataplane_epoch = pass->chain.dataplane_epoch;
     checkpoint->previous_known = pass->chain.crc_known;
     checkpoint->previous_crc = pass->chain.crc_known ? pass->chain.crc : 0;
-    checkpoint->definitions_through = pass->definer.through;
+    checkpoint->definitions_through = pass->replay.through;
     checkpoint->definitions_bytes = pass->definitions.bytes;
     checkpoint->mark_bytes = pass->mark_bytes;
     return weir_checkpoint_write(pass->io, pass->directory, *checkpoint, pass->marks);
@@ -228,7 +228,7 @@ static enum weir_err
 run(struct pass *pass)
 {
     pass->definitions.file = -1;
-    pass->definer = (struct weir_definer){.define = add_definition,
+    pass->replay = (struct weir_replay){.define = add_definition,
         .define_context = pass,
         .mark = add_marks,
         .mark_context = pass};
@@ -342,7 +342,7 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
         memory_order_relaxed);
     atomic_fetch_add_explicit(&trim->frames_corrupt, pass.frames_corrupt,
         memory_order_relaxed);
-    atomic_fetch_add_explicit(&trim->definitions_lost, pass.definer.lost,
+    atomic_fetch_add_explicit(&trim->definitions_lost, pass.replay.lost,
         memory_order_relaxed);
     /* release pairs with the log writer's acquire: the checkpoint is durable */
     atomic_store_explicit(&trim->first_index, until, memory_order_release);

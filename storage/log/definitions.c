@@ -46,7 +46,7 @@ struct reading {
     const char *path;
     uint64_t bytes;   /* of the file that count */
     uint64_t through; /* no number at or above it is believed */
-    struct weir_definer *definer;
+    struct weir_replay *replay;
     uint8_t *list;
 };
 
@@ -77,8 +77,8 @@ report_damage(const struct reading *reading, uint64_t place)
 static enum weir_err
 read_list(struct reading *reading, const struct weir_definitions_chunk *header, uint64_t place)
 {
-    struct weir_definer *definer = reading->definer;
-    if (header->first + header->count <= definer->through)
+    struct weir_replay *replay = reading->replay;
+    if (header->first + header->count <= replay->through)
         return WEIR_OK;
     enum weir_err err =
         weir_io_read(reading->io, reading->file, reading->list, header->bytes, place + HEADER);
@@ -88,10 +88,10 @@ read_list(struct reading *reading, const struct weir_definitions_chunk *header, 
         header->bytes);
     if (crc != header->crc) {
         report_damage(reading, place);
-        return weir_definer_lost(definer, header->first + header->count);
+        return weir_replay_lost(replay, header->first + header->count);
     }
-    err = weir_definer_list(definer, header->first, header->count, reading->list, header->bytes);
-    return err == WEIR_OK ? weir_definer_lost(definer, header->first + header->count) : err;
+    err = weir_replay_list(replay, header->first, header->count, reading->list, header->bytes);
+    return err == WEIR_OK ? weir_replay_lost(replay, header->first + header->count) : err;
 }
 
 /* Behind a damaged header the next one is looked for at every multiple of 4,096. */
@@ -120,7 +120,7 @@ read_chunks(struct reading *reading)
         in_damage = true;
         place += WEIR_IO_ALIGN;
     }
-    return err == WEIR_OK ? weir_definer_lost(reading->definer, reading->through) : err;
+    return err == WEIR_OK ? weir_replay_lost(reading->replay, reading->through) : err;
 }
 
 /* A crash leaves what a checkpoint names whole: a file that is not there, or is shorter, was taken
@@ -139,12 +139,12 @@ check_size(const struct reading *reading)
 
 enum weir_err
 weir_definitions_read(struct weir_io *io, const char *directory, uint64_t bytes,
-    uint64_t through, struct weir_definer *definer)
+    uint64_t through, struct weir_replay *replay)
 {
     char path[PATH_MAX];
     struct reading reading = {
-        .io = io, .path = path, .bytes = bytes, .through = through, .definer = definer};
-    if (definer->through >= through)
+        .io = io, .path = path, .bytes = bytes, .through = through, .replay = replay};
+    if (replay->through >= through)
         return WEIR_OK;
     enum weir_err err = definitions_path(directory, path);
     if (err == WEIR_OK)

@@ -11,7 +11,7 @@
 #ifndef WEIR_STORAGE_LOG_DEFINITIONS_H
 #define WEIR_STORAGE_LOG_DEFINITIONS_H
 
-#include "storage/log/definer.h"
+#include "storage/log/replay.h"
 
 #define WEIR_DEFINITIONS_MAGIC UINT32_C(0x46444557) /* "WEDF" */
 #define WEIR_DEFINITIONS_VERSION 1
@@ -28,9 +28,9 @@ struct weir_definitions_chunk {
 };
 _Static_assert(sizeof(struct weir_definitions_chunk) == 32, "size is part of the format");
 
-/* Hands over, from the first `bytes` bytes of the file, numbers [definer->through, through). */
+/* Hands over, from the first `bytes` bytes of the file, numbers [replay->through, through). */
 enum weir_err weir_definitions_read(struct weir_io *io, const char *directory, uint64_t bytes,
-    uint64_t through, struct weir_definer *definer) WEIR_MUST_USE;
+    uint64_t through, struct weir_replay *replay) WEIR_MUST_USE;
 
 struct weir_definitions_writer {
     struct weir_io *io; /* nothing else is in flight on it */

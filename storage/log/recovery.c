@@ -37,7 +37,7 @@ struct recovery {
     bool epoch_known;
     bool lone_frame; /* all that was durable is one frame, and that is damaged */
     struct weir_chain chain; /* behind the walk */
-    struct weir_definer definer;
+    struct weir_replay replay;
     struct stretch *pending; /* in log order; [head, tail) */
     size_t head, tail, capacity;
 };
@@ -79,7 +79,7 @@ accept_frame(struct recovery *recovery, const struct stretch *stretch)
     out->told.frames++;
     if (header->sample_count != 0 && header->time_max_ms > out->told.time_max_ms)
         out->told.time_max_ms = header->time_max_ms;
-    return weir_definer_frame(&recovery->definer, &recovery->reader, header);
+    return weir_replay_frame(&recovery->replay, &recovery->reader, header);
 }
 
 static void
@@ -275,11 +275,11 @@ begin_at_checkpoint(struct recovery *recovery)
     if (begin > recovery->watermark)
         recovery->watermark = begin;
     if (options->define == NULL) {
-        recovery->definer.through = recovery->definer.defined = checkpoint->definitions_through;
+        recovery->replay.through = recovery->replay.defined = checkpoint->definitions_through;
         return WEIR_OK;
     }
     return weir_definitions_read(options->io, options->directory, checkpoint->definitions_bytes,
-        checkpoint->definitions_through, &recovery->definer);
+        checkpoint->definitions_through, &recovery->replay);
 }
 
 static enum weir_err
@@ -422,7 +422,7 @@ static enum weir_err
 recover(struct recovery *recovery)
 {
     enum weir_err err = begin_at_checkpoint(recovery);
-    recovery->out->definitions_lost = recovery->definer.lost;
+    recovery->out->definitions_lost = recovery->replay.lost;
     if (err == WEIR_OK)
         err = hand_over_marks(recovery);
     if (err == WEIR_OK)
@@ -445,9 +445,9 @@ recover(struct recovery *recovery)
     struct weir_log_recovery *told = &recovery->out->told;
     if (recovery->content_end > told->end_offset)
         told->bytes_torn = recovery->content_end - told->end_offset;
-    told->definitions = recovery->definer.defined;
-    told->definitions_lost = recovery->definer.lost;
-    recovery->out->definitions_through = recovery->definer.through;
+    told->definitions = recovery->replay.defined;
+    told->definitions_lost = recovery->replay.lost;
+    recovery->out->definitions_through = recovery->replay.through;
     return WEIR_OK;
 }
 
@@ -493,7 +493,7 @@ weir_recovery_run(const struct weir_log_options *options, struct weir_recovered 
 {
     struct recovery recovery = {.options = options,
         .out = out,
-        .definer = {.define = options->define,
+        .replay = {.define = options->define,
             .define_context = options->define_context,
             .mark = options->mark,
             .mark_context = options->mark_context}};

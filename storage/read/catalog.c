@@ -178,11 +178,11 @@ begin_at_checkpoint(struct weir_catalog *catalog)
     uint64_t first = checkpoint.first_index * checkpoint.segment_bytes;
     if (err != WEIR_OK || first <= catalog->at)
         return err == WEIR_NOT_FOUND ? WEIR_OK : err;
-    struct weir_definer definer = {
+    struct weir_replay replay = {
         .define = define_carried, .define_context = catalog, .through = catalog->defined};
     err = weir_definitions_read(catalog->io, catalog->directory, checkpoint.definitions_bytes,
-        checkpoint.definitions_through, &definer);
-    catalog->corrupt += definer.lost != 0; /* the numbers are taken, also before an error */
+        checkpoint.definitions_through, &replay);
+    catalog->corrupt += replay.lost != 0; /* the numbers are taken, also before an error */
     if (err != WEIR_OK)
         return err;
     catalog->segment_bytes = checkpoint.segment_bytes;

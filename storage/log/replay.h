@@ -1,4 +1,4 @@
-/* definer: hands definitions over in the order of their numbers, without gap.
+/* replay: hands definitions over in the order of their numbers, without gap.
  *
  * A number whose definition is lost to damage is handed over as the series
  * {__name__="weir_lost_definition", number="N"}: its samples stay readable by that name.
@@ -7,14 +7,14 @@
  * Errors:  of the function it hands over to; WEIR_CORRUPT where too many are lost at once; damaged
  *          lists are reported and counted as lost
  */
-#ifndef WEIR_STORAGE_LOG_DEFINER_H
-#define WEIR_STORAGE_LOG_DEFINER_H
+#ifndef WEIR_STORAGE_LOG_REPLAY_H
+#define WEIR_STORAGE_LOG_REPLAY_H
 
 #include "storage/log/log.h"
 #include "storage/log/segment_reader.h"
 
 /* The owner fills the first four. */
-struct weir_definer {
+struct weir_replay {
     weir_log_define_fn *define; /* NULL: numbers are only counted */
     void *define_context;
     weir_log_mark_fn *mark; /* NULL: marks are passed over */
@@ -25,14 +25,14 @@ struct weir_definer {
 };
 
 /* Numbers below `until` that have not been handed over are lost. */
-enum weir_err weir_definer_lost(struct weir_definer *definer, uint64_t until) WEIR_MUST_USE;
+enum weir_err weir_replay_lost(struct weir_replay *replay, uint64_t until) WEIR_MUST_USE;
 /* `count` definitions from number `first` on, of a list that has checked out. Those known already
  * are passed over, those missing before it are lost. */
-enum weir_err weir_definer_list(struct weir_definer *definer, uint64_t first, uint32_t count,
+enum weir_err weir_replay_list(struct weir_replay *replay, uint64_t first, uint32_t count,
     const uint8_t *list, size_t size) WEIR_MUST_USE;
 /* Definitions and marks of a frame whose header has been checked; no more of it is read than its
  * front. */
-enum weir_err weir_definer_frame(struct weir_definer *definer,
+enum weir_err weir_replay_frame(struct weir_replay *replay,
     struct weir_segment_reader *reader, const struct weir_frame_header *header) WEIR_MUST_USE;
 
 #endif

@@ -1,4 +1,4 @@
-#include "storage/log/definer.h"
+#include "storage/log/replay.h"
 
 #include "base/assert.h"
 #include "base/event.h"
@@ -30,29 +30,29 @@ lost_labels(uint64_t lost, uint8_t canonical[LOST_LABELS_MAX], size_t *size)
 
 /* The sender's next line defines the series anew. */
 static enum weir_err
-define_lost(struct weir_definer *definer)
+define_lost(struct weir_replay *replay)
 {
     uint8_t canonical[LOST_LABELS_MAX];
     size_t size;
-    enum weir_err err = lost_labels(definer->through, canonical, &size);
+    enum weir_err err = lost_labels(replay->through, canonical, &size);
     if (err == WEIR_OK)
-        err = definer->define(definer->define_context, definer->through, canonical, size);
+        err = replay->define(replay->define_context, replay->through, canonical, size);
     return err;
 }
 
 enum weir_err
-weir_definer_lost(struct weir_definer *definer, uint64_t until)
+weir_replay_lost(struct weir_replay *replay, uint64_t until)
 {
-    if (until <= definer->through)
+    if (until <= replay->through)
         return WEIR_OK;
-    if (until - definer->through > LOST_DEFINITIONS_MAX)
+    if (until - replay->through > LOST_DEFINITIONS_MAX)
         return weir_fail(WEIR_CORRUPT, 0, "definitions %" PRIu64 " to %" PRIu64 " are missing",
-            definer->through, until);
+            replay->through, until);
     weir_event(WEIR_LEVEL_ERROR, "definitions_lost", "first=%" PRIu64 " count=%" PRIu64,
-        definer->through, until - definer->through);
-    definer->lost += until - definer->through;
-    for (; definer->through < until; definer->through++) {
-        enum weir_err err = define_lost(definer);
+        replay->through, until - replay->through);
+    replay->lost += until - replay->through;
+    for (; replay->through < until; replay->through++) {
+        enum weir_err err = define_lost(replay);
         if (err != WEIR_OK)
             return err;
     }
@@ -72,23 +72,23 @@ is_lost(uint64_t number, const uint8_t *labels, size_t size)
 }
 
 enum weir_err
-weir_definer_list(struct weir_definer *definer, uint64_t first, uint32_t count,
+weir_replay_list(struct weir_replay *replay, uint64_t first, uint32_t count,
     const uint8_t *list, size_t size)
 {
-    enum weir_err err = weir_definer_lost(definer, first);
+    enum weir_err err = weir_replay_lost(replay, first);
     size_t at = 0;
     for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
         const uint8_t *labels;
         size_t labels_size;
         if (weir_definition_next(list, size, &at, &labels, &labels_size) != WEIR_OK)
             return WEIR_OK; /* the rest counts as lost */
-        if (first + i != definer->through)
+        if (first + i != replay->through)
             continue;
-        err = definer->define(definer->define_context, definer->through, labels, labels_size);
+        err = replay->define(replay->define_context, replay->through, labels, labels_size);
         if (err == WEIR_OK) {
-            bool lost = is_lost(definer->through++, labels, labels_size);
-            definer->lost += lost;
-            definer->defined += !lost;
+            bool lost = is_lost(replay->through++, labels, labels_size);
+            replay->lost += lost;
+            replay->defined += !lost;
         }
     }
     return err;
@@ -125,29 +125,29 @@ read_front(struct weir_segment_reader *reader, const struct weir_frame_header *h
 }
 
 enum weir_err
-weir_definer_frame(struct weir_definer *definer, struct weir_segment_reader *reader,
+weir_replay_frame(struct weir_replay *replay, struct weir_segment_reader *reader,
     const struct weir_frame_header *header)
 {
-    if (definer->define == NULL) {
-        definer->through = header->definitions_through;
-        definer->defined += header->definition_count;
+    if (replay->define == NULL) {
+        replay->through = header->definitions_through;
+        replay->defined += header->definition_count;
         return WEIR_OK;
     }
     enum weir_err err = WEIR_OK;
     const uint8_t *marks = NULL;
     size_t marks_size = 0;
-    bool wants_marks = header->mark_bytes != 0 && definer->mark != NULL;
+    bool wants_marks = header->mark_bytes != 0 && replay->mark != NULL;
     if (header->definition_count != 0 || wants_marks) {
         const uint8_t *list;
         size_t size;
         err = read_front(reader, header, &list, &size, &marks, &marks_size);
         if (err == WEIR_OK && header->definition_count != 0)
-            err = weir_definer_list(definer, header->definition_first, header->definition_count,
+            err = weir_replay_list(replay, header->definition_first, header->definition_count,
                 list, size);
     }
     if (err == WEIR_OK)
-        err = weir_definer_lost(definer, header->definitions_through);
+        err = weir_replay_lost(replay, header->definitions_through);
     if (err == WEIR_OK && marks_size != 0 && wants_marks)
-        definer->mark(definer->mark_context, marks, marks_size);
+        replay->mark(replay->mark_context, marks, marks_size);
     return err;
 }
