@@ -15,14 +15,14 @@
 #ifndef WEIR_DATAPLANE_PORT_REFUSALS_H
 #define WEIR_DATAPLANE_PORT_REFUSALS_H
 
-#include "base/spell.h"
+#include "base/condition.h"
 #include "model/peer.h"
 
 struct weir_refusals {
     const char *event;    /* at most 40 bytes */
     const char *table;
     const char *listener; /* NULL: it is nobody's */
-    struct weir_spell spell;
+    struct weir_condition condition;
 };
 
 /* A sender was refused: a source, or where that is NULL the id of a sender. */

@@ -110,17 +110,18 @@ text_labels(struct weir_registrar *registrar, size_t *size)
 }
 
 void
-weir_registrar_tell_table_full(const struct weir_spell *spell, enum weir_spell_news news)
+weir_registrar_tell_table_full(
+    const struct weir_condition *condition, enum weir_condition_news news)
 {
-    unsigned long long refused = spell->count;
+    unsigned long long refused = condition->count;
     unsigned long long lasted_s =
-        (unsigned long long)(spell->met_ns - spell->begun_ns) / UINT64_C(1000000000);
-    if (news == WEIR_SPELL_BEGINS)
+        (unsigned long long)(condition->met_ns - condition->begun_ns) / UINT64_C(1000000000);
+    if (news == WEIR_CONDITION_BEGINS)
         weir_event(WEIR_LEVEL_WARN, "table_full", "detail=\"%s\"", weir_err_detail());
-    else if (news == WEIR_SPELL_LASTS)
+    else if (news == WEIR_CONDITION_LASTS)
         weir_event(WEIR_LEVEL_WARN, "table_full_lasts", "refused=%llu since_s=%llu detail=\"%s\"",
             refused, lasted_s, weir_err_detail());
-    else if (news == WEIR_SPELL_ENDS)
+    else if (news == WEIR_CONDITION_ENDS)
         weir_event(
             WEIR_LEVEL_INFO, "table_full_ended", "refused=%llu lasted_s=%llu", refused, lasted_s);
 }
@@ -167,7 +168,7 @@ define_refused(struct weir_registrar *registrar, enum weir_err err)
         return;
     }
     weir_registrar_tell_table_full(&registrar->table_full,
-        weir_spell_met(&registrar->table_full, 1, registrar->now_ns));
+        weir_condition_met(&registrar->table_full, 1, registrar->now_ns));
     weir_degraded_set(registrar->options.degraded, WEIR_DEGRADED_series_full,
         registrar->now_ns / NS_PER_MS);
     samples_reject(registrar, 1, WEIR_REASON_table_full);

@@ -10,7 +10,7 @@
 #ifndef WEIR_DATAPLANE_REGISTRAR_PARTS_H
 #define WEIR_DATAPLANE_REGISTRAR_PARTS_H
 
-#include "base/spell.h"
+#include "base/condition.h"
 #include "dataplane/port/refusals.h"
 #include "dataplane/registrar/registrar.h"
 #include "model/shared.h"
@@ -63,7 +63,7 @@ struct weir_registrar {
     uint64_t round_tsc;          /* when this round began */
     uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
-    struct weir_spell table_full;
+    struct weir_condition table_full;
     struct weir_rejecter rejecter;
     struct weir_refusals over_share;
     struct weir_registrar_work work;
@@ -117,7 +117,8 @@ bool weir_registrar_line_work(struct weir_registrar *registrar);
 /* What refusals for want of room come to. The detail says what there was no room for, which is not
  * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
  * series of definitions in the counter definitions_refused. */
-void weir_registrar_tell_table_full(const struct weir_spell *spell, enum weir_spell_news news);
+void weir_registrar_tell_table_full(
+    const struct weir_condition *condition, enum weir_condition_news news);
 
 /* registrar_rejects.c: notes the line at hand, of which nothing was accepted. */
 void weir_registrar_line_rejected(struct weir_registrar *registrar);
