@@ -1,4 +1,4 @@
-#include "dataplane/protocol/influx/usual.h"
+#include "dataplane/protocol/influx/fast.h"
 #include "dataplane/protocol/parse.h"
 
 const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {

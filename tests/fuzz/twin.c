@@ -1,6 +1,6 @@
 #include "tests/fuzz/twin.h"
 
-#include "dataplane/protocol/influx/usual.h"
+#include "dataplane/protocol/influx/fast.h"
 #include "model/sample.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Graphite plaintext, plain and tagged; docs/format/graphite.md is the rule book.
  *
- * As for Influx, the usual line is taken in one pass over its structural bytes; a line with
+ * As for Influx, the simple line is taken in one pass over its structural bytes; a line with
  * anything else in it is split and judged byte by byte below.
  */
 #include "base/utf8.h"
@@ -95,10 +95,10 @@ accept_line(struct run *run, struct token path, size_t size, const struct weir_d
     add_record(run, path.data, size, 1, WEIR_REASON_NONE);
 }
 
-/* Takes one line from start on if it is a usual one: ASCII, one separator between the parts, a
+/* Takes one line from start on if it is a simple one: ASCII, one separator between the parts, a
  * decimal value, a whole number as time. Returns the position behind it, 0 if it is none. */
 static inline size_t
-parse_usual_line(struct run *run, size_t start)
+parse_fast_line(struct run *run, size_t start)
 {
     size_t path_end = weir_scan_next(&run->scan);
     if (path_end == start || !is_separator(byte_at(run, path_end)))
@@ -301,7 +301,7 @@ weir_graphite_parse(const struct weir_parse_context *context, struct weir_packet
     weir_scan_seek(&run.scan, at);
     while (at < run.size && out->record_count < WEIR_RECORDS_MAX
         && out->point_count < WEIR_POINTS_TARGET) {
-        size_t behind = parse_usual_line(&run, at);
+        size_t behind = parse_fast_line(&run, at);
         if (WEIR_LIKELY(behind != 0)) {
             at = behind;
             continue;

@@ -1,5 +1,5 @@
 /* influx_key: the raw key of a field, as base/hash.h defines it, for keys of at most
- * WEIR_HASH_BLOCK bytes; for dataplane/protocol/influx/usual.c only, and compiled with its
+ * WEIR_HASH_BLOCK bytes; for dataplane/protocol/influx/fast.c only, and compiled with its
  * instruction set.
  *
  * Threads: any; no state

@@ -1,6 +1,6 @@
 /* Influx line protocol; docs/format/influx.md is the rule book.
  *
- * Lines of the most usual form are taken many at a time where the CPU has the vectors for it
+ * Lines of the simplest form are taken many at a time where the CPU has the vectors for it
  * (influx_usual.h). Of the others, a line that has no escape, quote or control character is taken
  * in one pass over its structural bytes (parse_scan.h): each step looks only at the byte that ends
  * a token. Whatever that pass does not expect is left to the complete decoder (influx_line.h),
@@ -9,7 +9,7 @@
 #include "dataplane/protocol/common/scan.h"
 #include "dataplane/protocol/common/time.h"
 #include "dataplane/protocol/influx/frame.h"
-#include "dataplane/protocol/influx/usual.h"
+#include "dataplane/protocol/influx/fast.h"
 #include "dataplane/protocol/parse.h"
 
 #include "model/sample.h"
@@ -38,7 +38,7 @@ struct line {
     uint32_t points;
     uint32_t strings;
     uint32_t rounded;
-    bool timed; /* has a timestamp; not kept by usual lines */
+    bool timed; /* has a timestamp; not kept by simple lines */
 };
 
 static inline uint8_t
@@ -102,7 +102,7 @@ accept_line(struct run *run, const struct line *line, size_t size, int64_t time_
 }
 
 bool
-weir_influx_usual_value(const uint8_t *text, size_t size, uint32_t *rounded,
+weir_influx_fast_value(const uint8_t *text, size_t size, uint32_t *rounded,
     struct weir_decimal *out)
 {
     uint8_t first = text[0], last = text[size - 1];
@@ -119,7 +119,7 @@ weir_influx_usual_value(const uint8_t *text, size_t size, uint32_t *rounded,
 }
 
 /* Walks `measurement,key=value,...` from line->start to the space behind it. False where a byte
- * stands where the usual line has none. */
+ * stands where the simple line has none. */
 static inline bool
 walk_key(struct run *run, struct line *line)
 {
@@ -154,7 +154,7 @@ walk_fields(struct run *run, struct line *line, size_t at, size_t *end)
         if (*end == value || *end - line->start > WEIR_LINE_MAX)
             return false;
         struct weir_decimal number;
-        if (!weir_influx_usual_value(run->data + value, *end - value, &line->rounded, &number))
+        if (!weir_influx_fast_value(run->data + value, *end - value, &line->rounded, &number))
             return false;
         add_point(run, line, (struct weir_slice){run->data + at, equals - at}, &number);
         line->fields++;
@@ -163,10 +163,10 @@ walk_fields(struct run *run, struct line *line, size_t at, size_t *end)
     }
 }
 
-/* Takes one line from start on if it is a usual one, and returns the position behind it; 0 if it
+/* Takes one line from start on if it is a simple one, and returns the position behind it; 0 if it
  * is not. */
 static inline size_t
-parse_usual_line(struct run *run, size_t start)
+parse_fast_line(struct run *run, size_t start)
 {
     struct line line = {.start = start};
     if (!walk_key(run, &line))
@@ -313,9 +313,9 @@ skip_line(struct weir_packet *packet, size_t at)
 
 const struct weir_influx_variant weir_influx_variants[] = {
 #if defined(__x86_64__)
-    {"avx512", weir_influx_usual_avx512},
-    {"avx2_vpclmul", weir_influx_usual_avx2_vpclmul},
-    {"avx2", weir_influx_usual_avx2},
+    {"avx512", weir_influx_fast_avx512},
+    {"avx2_vpclmul", weir_influx_fast_avx2_vpclmul},
+    {"avx2", weir_influx_fast_avx2},
 #endif
     {"scalar", NULL},
 };
@@ -391,7 +391,7 @@ parse_lines(const struct weir_parse_context *context, struct weir_packet *packet
     weir_scan_init(&run.scan, &structural, run.data, run.size);
     weir_scan_seek(&run.scan, at);
     while (at < run.size && has_room(out)) {
-        size_t behind = parse_usual_line(&run, at);
+        size_t behind = parse_fast_line(&run, at);
         if (WEIR_LIKELY(behind != 0)) {
             at = behind;
             continue;
@@ -407,11 +407,11 @@ size_t
 weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
     struct weir_parsed *out)
 {
-    weir_influx_usual_fn *usual = weir_influx_variants[weir_influx_variant()].usual;
+    weir_influx_fast_fn *fast = weir_influx_variants[weir_influx_variant()].fast;
     if (WEIR_UNLIKELY(packet->skip_line))
         at = skip_line(packet, at);
-    if (usual != NULL)
-        at = usual(context, packet, at, out);
+    if (fast != NULL)
+        at = fast(context, packet, at, out);
     if (WEIR_LIKELY(at == packet->size) || !has_room(out))
         return at;
     return parse_lines(context, packet, at, out);

@@ -1,4 +1,4 @@
-/* influx_window: what stands where in a stretch of lines; for dataplane/protocol/influx/usual.c
+/* influx_window: what stands where in a stretch of lines; for dataplane/protocol/influx/fast.c
  * only, and compiled with its instruction set.
  *
  * The rule about bits that is checked here is told in influx_usual.h.
@@ -9,14 +9,14 @@
 #define WEIR_DATAPLANE_PROTOCOL_INFLUX_WINDOW_H
 
 #include "base/assert.h"
-#include "dataplane/protocol/influx/usual.h"
+#include "dataplane/protocol/influx/fast.h"
 
 #include <immintrin.h>
 #include <string.h>
 
 #define WEIR_INLINE static inline __attribute__((always_inline))
 #define BLOCK 64
-#define BLOCKS (WEIR_USUAL_WINDOW / BLOCK)
+#define BLOCKS (WEIR_FAST_WINDOW / BLOCK)
 /* Entries written for a block whatever it holds: a line of 100 bytes has three white bytes. */
 #define FLATTEN 3
 
@@ -210,7 +210,7 @@ scan(struct window *window, const uint8_t *base, size_t size)
 {
     struct scan scan = {.base = base, .white = window->white, .before = 1};
     bool whole = true;
-    size = size < WEIR_USUAL_WINDOW ? size : WEIR_USUAL_WINDOW;
+    size = size < WEIR_FAST_WINDOW ? size : WEIR_FAST_WINDOW;
     size_t blocks = size / BLOCK, block = 0;
     unsigned rest = size % BLOCK;
     for (; whole && block < blocks; block++)

@@ -1,8 +1,8 @@
-/* The variants of this CPU for usual Influx lines against the portable one, on texts that are drawn
- * from a fixed number, are up to some windows long and lie against an unreadable page.
+/* The variants of this CPU for simple Influx lines against the portable one, on texts that are
+ * drawn from a fixed number, are up to some windows long and lie against an unreadable page.
  * $WEIR_SEEDS is tests/fuzz/seeds, $WEIR_TEXTS how many texts. */
 #include "dataplane/protocol/common/scan.h"
-#include "dataplane/protocol/influx/usual.h"
+#include "dataplane/protocol/influx/fast.h"
 #include "tests/fuzz/twin.h"
 
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 
 #define TEXTS 3000
-#define TEXT_MAX (4 * WEIR_USUAL_WINDOW)
+#define TEXT_MAX (4 * WEIR_FAST_WINDOW)
 #define PIECE_MAX 4096 /* what one piece adds at most */
 #define PAGE 4096
 #define ARENA (TEXT_MAX + 2 * PAGE)
@@ -27,7 +27,7 @@ struct text {
     uint8_t bytes[TEXT_MAX + PAGE];
     size_t size;
     uint8_t time_unit;
-    bool plain; /* each line is usual */
+    bool plain; /* each line is simple */
 };
 
 static struct weir_hash_key key;
@@ -114,7 +114,7 @@ add_time(struct text *text)
         add(text, time, strlen(time));
 }
 
-/* A line that is usual but, where the text is not plain, for a number here and there. */
+/* A line that is simple but, where the text is not plain, for a number here and there. */
 static void
 add_line(struct text *text)
 {
@@ -246,7 +246,7 @@ compare_call(const struct weir_parse_context *context, struct weir_packet *packe
         expect_same_parsed(chosen->name);
         weir_parsed_reset(&found);
         if (!before.skip_line)
-            chosen->usual(context, &before, at, &found);
+            chosen->fast(context, &before, at, &found);
         lines_taken[variant] += found.record_count;
     }
     return behind;

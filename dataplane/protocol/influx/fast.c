@@ -1,5 +1,5 @@
-/* Compiled once for each instruction set, with WEIR_USUAL_FN as the name of its one function. */
-#include "dataplane/protocol/influx/usual.h"
+/* Compiled once for each instruction set, with WEIR_FAST_FN as the name of its one function. */
+#include "dataplane/protocol/influx/fast.h"
 
 #include "dataplane/protocol/common/time.h"
 #include "dataplane/protocol/influx/key.h"
@@ -134,7 +134,7 @@ read_time(struct state *state, const uint8_t *text, size_t size, int64_t *time_m
     return true;
 }
 
-/* Fields of a line that has been found usual so far. */
+/* Fields of a line that has been found simple so far. */
 struct fields {
     struct sums sums; /* of the line's key */
     int64_t time_ms;
@@ -150,7 +150,7 @@ read_field(struct state *state, struct fields *fields, const uint8_t *name,
     /* 16 bytes in front of the value's end may lie in front of the packet */
     if (WEIR_UNLIKELY(end < state->value_end_min || !short_value(equals + 1, end, &number))) {
         uint32_t rounded = 0;
-        if (!weir_influx_usual_value(equals + 1, (size_t)(end - equals - 1), &rounded, &number))
+        if (!weir_influx_fast_value(equals + 1, (size_t)(end - equals - 1), &rounded, &number))
             return false;
         fields->rounded += rounded;
     }
@@ -194,7 +194,7 @@ read_fields(struct state *state, const struct window *window, const struct line 
     }
 }
 
-/* Takes the line; false where it is not usual. */
+/* Takes the line; false where it is not simple. */
 WEIR_INLINE bool
 take_line(struct state *state, const struct window *window, const struct line *line)
 {
@@ -225,10 +225,10 @@ take_line(struct state *state, const struct window *window, const struct line *l
     return true;
 }
 
-/* Takes the window's lines. Returns the place behind the last one; *usual is false where the
- * next one is known not to be usual. */
+/* Takes the window's lines. Returns the place behind the last one; *fast is false where the
+ * next one is known not to be simple. */
 WEIR_INLINE size_t
-take_lines(struct state *state, const struct window *window, bool *usual)
+take_lines(struct state *state, const struct window *window, bool *fast)
 {
     const struct weir_point *points_end = state->out->points + WEIR_POINTS_TARGET;
     size_t lines = window->white_count / 3, room = WEIR_RECORDS_MAX - state->record_at;
@@ -238,17 +238,17 @@ take_lines(struct state *state, const struct window *window, bool *usual)
         struct line line = {
             .start = at, .key_end = white[0], .fields_end = white[1], .end = white[2]};
         if (WEIR_UNLIKELY(!take_line(state, window, &line))) {
-            *usual = false;
+            *fast = false;
             return at;
         }
         at = line.end + 1;
     }
-    *usual = window->whole;
+    *fast = window->whole;
     return at;
 }
 
 size_t
-WEIR_USUAL_FN(const struct weir_parse_context *context, const struct weir_packet *packet,
+WEIR_FAST_FN(const struct weir_parse_context *context, const struct weir_packet *packet,
     size_t at, struct weir_parsed *out)
 {
     /* uninitialised: zeros would cost as much as the lines of a packet */
@@ -263,12 +263,12 @@ WEIR_USUAL_FN(const struct weir_parse_context *context, const struct weir_packet
         .record_at = out->record_count,
         .last = {.bytes = UINT32_MAX},
     };
-    bool usual = true;
+    bool fast = true;
     size_t taken = 1;
-    while (usual && taken > 0 && at < packet->size && state.record_at < WEIR_RECORDS_MAX
+    while (fast && taken > 0 && at < packet->size && state.record_at < WEIR_RECORDS_MAX
         && state.point < out->points + WEIR_POINTS_TARGET) {
         scan(&window, packet->data + at, packet->size - at);
-        taken = take_lines(&state, &window, &usual);
+        taken = take_lines(&state, &window, &fast);
         at += taken;
     }
     out->record_count = state.record_at;

@@ -1,6 +1,6 @@
-/* influx_usual: usual lines of Influx line protocol, many at a time, by vectors.
+/* fast: the fast path for simple lines of Influx line protocol, many at a time, by vectors.
  *
- * A usual line is  measurement,key=value,... name=number,... time\n  in printable ASCII without
+ * A simple line is  measurement,key=value,... name=number,... time\n  in printable ASCII without
  * quote, backslash or doubled separator. Most of its grammar is one rule about bits. Of the
  * separators between the lines' tokens, counted from a line's start,
  *
@@ -15,28 +15,28 @@
  * A line that is anything else is left to the parser's other code, which take all lines.
  *
  * Threads: any; no state
- * Limits:  a line that does not fit WEIR_USUAL_WINDOW bytes is not usual
+ * Limits:  a line that does not fit WEIR_FAST_WINDOW bytes is not simple
  */
-#ifndef WEIR_DATAPLANE_PROTOCOL_INFLUX_USUAL_H
-#define WEIR_DATAPLANE_PROTOCOL_INFLUX_USUAL_H
+#ifndef WEIR_DATAPLANE_PROTOCOL_INFLUX_FAST_H
+#define WEIR_DATAPLANE_PROTOCOL_INFLUX_FAST_H
 
 #include "dataplane/protocol/common/decimal.h"
 #include "dataplane/protocol/parse.h"
 
-#define WEIR_USUAL_WINDOW 4096
+#define WEIR_FAST_WINDOW 4096
 
-/* Adds the usual lines from `at` on to out, up to its targets. Returns the position behind the
- * last one taken: that of the first line which is not usual or not complete. */
-typedef size_t weir_influx_usual_fn(const struct weir_parse_context *context,
+/* Adds the simple lines from `at` on to out, up to its targets. Returns the position behind the
+ * last one taken: that of the first line which is not simple or not complete. */
+typedef size_t weir_influx_fast_fn(const struct weir_parse_context *context,
     const struct weir_packet *packet, size_t at, struct weir_parsed *out);
 
-weir_influx_usual_fn weir_influx_usual_avx512; /* AVX-512 BW, VL, VBMI; VPCLMULQDQ; BMI2 */
-weir_influx_usual_fn weir_influx_usual_avx2_vpclmul; /* AVX2; VPCLMULQDQ; BMI1, BMI2 */
-weir_influx_usual_fn weir_influx_usual_avx2;   /* AVX2; PCLMULQDQ; BMI1, BMI2 */
+weir_influx_fast_fn weir_influx_fast_avx512; /* AVX-512 BW, VL, VBMI; VPCLMULQDQ; BMI2 */
+weir_influx_fast_fn weir_influx_fast_avx2_vpclmul; /* AVX2; VPCLMULQDQ; BMI1, BMI2 */
+weir_influx_fast_fn weir_influx_fast_avx2;   /* AVX2; PCLMULQDQ; BMI1, BMI2 */
 
 struct weir_influx_variant {
     const char *name;
-    weir_influx_usual_fn *usual; /* NULL: every line is left to the parser's other code */
+    weir_influx_fast_fn *fast; /* NULL: every line is left to the parser's other code */
 };
 
 /* Variants compiled in, best first; the last is the portable one. */
@@ -49,7 +49,7 @@ void weir_influx_variant_choose(size_t variant);
 
 /* A number or truth value without escape or quote, in any spelling that is decimal; false for
  * what the complete decoder judges. *rounded grows by one for an integer past 2^53. */
-bool weir_influx_usual_value(const uint8_t *text, size_t size, uint32_t *rounded,
+bool weir_influx_fast_value(const uint8_t *text, size_t size, uint32_t *rounded,
     struct weir_decimal *out);
 
 #endif
