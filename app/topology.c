@@ -5,7 +5,7 @@
 #include "dataplane/protocol/weir/senders/senders.h"
 #include "dataplane/registrar/registrar.h"
 #include "dataplane/series/series.h"
-#include "dataplane/worker/raw_cache.h"
+#include "dataplane/worker/series_cache.h"
 #include "model/sample.h"
 #include "model/shared.h"
 #include "model/shares.h"
@@ -136,7 +136,7 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     topology->batches_worker = BATCHES_WORKER;
     topology->batches_registrar = BATCHES_REGISTRAR;
     topology->chunks_worker = WEIR_CHUNKS;
-    topology->raw_cache_entries = config->series_max;
+    topology->series_cache_entries = config->series_max;
     topology->template_bytes = config->series_max * TEMPLATE_BYTES_PER_SERIES + TEMPLATE_BYTES_MIN;
     topology->owners_max =
         config->series_max < OWNERS_MAX ? (uint32_t)config->series_max : OWNERS_MAX;
@@ -147,8 +147,8 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
         weir_series_footprint(config->series_max, config->series_label_bytes), 1);
     add_region(topology, "shares of the series table",
         weir_shares_footprint(topology->owners_max), 2);
-    add_region(topology, "raw-key cache", weir_raw_cache_footprint(topology->raw_cache_entries),
-        workers);
+    add_region(topology, "raw-key cache",
+        weir_series_cache_footprint(topology->series_cache_entries), workers);
     add_region(topology, "senders and templates (weir protocol)",
         weir_senders_footprint(config->channels_max, topology->template_bytes), 1);
     add_region(topology, "datagrams that wait for a definition", weir_aside_footprint(), 1);

@@ -50,7 +50,7 @@ struct weir_topology {
     uint32_t batches_registrar; /* with definitions */
     uint32_t chunks_worker;     /* lines on their way to the registrar */
     uint64_t frame_ring_bytes;
-    uint64_t raw_cache_entries; /* a worker */
+    uint64_t series_cache_entries; /* a worker */
     uint64_t template_bytes;    /* of the weir protocol */
     uint32_t owners_max;        /* senders whose series are counted apart */
     struct weir_topology_region regions[WEIR_TOPOLOGY_REGIONS_MAX];

@@ -319,7 +319,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         producer_take(dataplane, producer, dataplane->topology.batches_worker);
     if (err == WEIR_OK)
         err = weir_dataplane_memory(dataplane,
-            weir_raw_cache_footprint(dataplane->topology.raw_cache_entries), &raw);
+            weir_series_cache_footprint(dataplane->topology.series_cache_entries), &raw);
     if (err == WEIR_OK)
         err = weir_dataplane_memory(dataplane, sizeof(struct weir_parsed), &parsed);
     if (err != WEIR_OK)
@@ -327,7 +327,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
     struct weir_worker_options *options = &dataplane->worker_options[index];
     *options = (struct weir_worker_options){.index = index,
         .series = dataplane->series,
-        .raw_cache = weir_raw_cache_init(raw, dataplane->topology.raw_cache_entries),
+        .series_cache = weir_series_cache_init(raw, dataplane->topology.series_cache_entries),
         .senders = index == WEIR_WIRE_WORKER ? dataplane->senders : NULL,
         .trusted = weir_config_trusted(config),
         .key = dataplane->key,

@@ -62,9 +62,9 @@ weir_chunk_point_bytes(size_t labels_size)
 }
 
 /* Filled by a worker, given back with settlements by the registrar. The bytes stay as they were
- * but for the numbers: the worker takes those of lines into its raw cache and those of definitions
- * into their templates. Of what went as text there are none: the series of such a definition are
- * looked up again, those of such a line when they are met next. */
+ * but for the numbers: the worker takes those of lines into its series cache and those of
+ * definitions into their templates. Of what went as text there are none: the series of such a
+ * definition are looked up again, those of such a line when they are met next. */
 struct weir_chunk {
     uint64_t number; /* of its worker, counts from 1 */
     uint32_t used;   /* bytes of lines */

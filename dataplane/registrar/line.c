@@ -2,7 +2,7 @@
 
 #include "base/event.h"
 #include "dataplane/protocol/weir/parse.h"
-#include "dataplane/worker/raw_cache.h"
+#include "dataplane/worker/series_cache.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* slot: the 16-byte entry that the series table and the raw caches are made of.
+/* slot: the 16-byte entry that the series table and the series caches are made of.
  *
  *   word 0: | 8 number high | 56 hash bits |     0 in the hash bits = empty
  *   word 1: | 32 number low | 32 check bits |

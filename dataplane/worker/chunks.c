@@ -19,17 +19,17 @@ weir_worker_chunk_push(struct weir_worker *worker)
     WEIR_ASSERT(pushed);
 }
 
-/* Takes the points of a resolved line into the raw cache, or fetches their buckets before. */
+/* Takes the points of a resolved line into the series cache, or fetches their buckets before. */
 static void
 take_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, bool fetch)
 {
-    struct weir_raw_cache *cache = worker->options.raw_cache;
+    struct weir_series_cache *cache = worker->options.series_cache;
     for (uint32_t i = 0; i < count; i++) {
         const struct weir_chunk_point *point = (const void *)list;
         if (fetch)
-            weir_raw_cache_prefetch(cache, point->raw);
+            weir_series_cache_prefetch(cache, point->raw);
         else if (point->labels_size > 0 && point->number != WEIR_RAW_UNKNOWN)
-            weir_raw_cache_insert(cache, point->raw, point->number);
+            weir_series_cache_insert(cache, point->raw, point->number);
         list += weir_chunk_point_bytes(point->labels_size);
     }
 }

@@ -2,7 +2,7 @@
  *
  *   worker.c          the stage: ports, bursts, batches, what is published
  *   worker_records.c  packets of text: parsed, looked up, appended
- *   worker_resolve.c  series of points that the raw cache does not know
+ *   worker_resolve.c  series of points that the series cache does not know
  *   worker_wire.c     packets of the weir protocol; those that wait are set aside
  *   worker_chunks.c   what goes to the registrar and comes back
  *   worker_full.c     reports of tables that have no room
@@ -27,7 +27,7 @@
  * lines have 64 bytes and more. Nothing goes as a list while no more than these are free. */
 #define WEIR_WORKER_CHUNKS_IN_HAND 12
 _Static_assert(WEIR_WORKER_CHUNKS_IN_HAND < WEIR_CHUNKS, "and some beyond, for resolved lines");
-/* Labels kept of the series that the raw cache lacks: a burst's are about 50 KiB. */
+/* Labels kept of the series that the series cache lacks: a burst's are about 50 KiB. */
 #define WEIR_WORKER_LABELS_BYTES (128u << 10)
 #define WEIR_WORKER_RESOLVES_MAX 1024
 /* A batch ends at this many changed channels: half of what a batch has marks for, so that a chunk
@@ -42,7 +42,7 @@ struct weir_worker_span {
     bool last;           /* the packet has no more */
 };
 
-/* Labels of a point whose series the raw cache lacks. */
+/* Labels of a point whose series the series cache lacks. */
 struct weir_worker_resolve {
     struct weir_hash128 fingerprint;
     uint32_t labels_at;   /* in the worker's labels */
@@ -99,11 +99,11 @@ struct weir_worker {
     uint64_t numbers[WEIR_POINTS_MAX]; /* series of parsed->points */
     struct weir_raw_burst raw_burst;
     bool all_known;           /* of all of them */
-    struct weir_line_labels line_labels; /* of a record whose series the raw cache lacks */
+    struct weir_line_labels line_labels; /* of a record whose series the series cache lacks */
     uint32_t labels_used;
     uint32_t resolving_count;
     uint32_t resolving[WEIR_WORKER_RESOLVES_MAX]; /* points that have labels kept */
-    /* by point; valid where the raw cache missed */
+    /* by point; valid where the series cache missed */
     struct weir_worker_resolve resolves[WEIR_POINTS_MAX];
     uint8_t labels[WEIR_WORKER_LABELS_BYTES];
     struct weir_definitions definitions; /* of the packet being worked on */

@@ -59,7 +59,7 @@ look_up(struct weir_worker *worker)
     const struct weir_parsed *parsed = worker->options.parsed;
     uint64_t start = weir_tsc();
     uint32_t count = parsed->point_count;
-    size_t hits = weir_raw_cache_find(worker->options.raw_cache, parsed->points, count,
+    size_t hits = weir_series_cache_find(worker->options.series_cache, parsed->points, count,
         &worker->raw_burst, worker->numbers);
     weir_worker_cycles(worker, WEIR_STAGE_lookup, start, count);
     worker->options.counts->counter[WEIR_COUNTER_raw_hits] += hits;
@@ -293,7 +293,7 @@ weir_worker_parse_more(struct weir_worker *worker)
         uint32_t before = worker->byte_at, records = parsed->record_count;
         uint32_t points = parsed->point_count;
         parse_on(worker, packet);
-        weir_raw_cache_fetch(worker->options.raw_cache, parsed->points, points,
+        weir_series_cache_fetch(worker->options.series_cache, parsed->points, points,
             parsed->point_count, before == 0, &worker->raw_burst, worker->numbers);
         /* a rest without progress is an incomplete record */
         bool last = worker->byte_at == packet->size ||

@@ -8,7 +8,7 @@
 #define RESOLVE_TRIES 4
 #define RESOLVE_TRIES_MAX 1024
 
-/* Labels of the points of a record that the raw cache does not know, their buckets on the way.
+/* Labels of the points of a record that the series cache does not know, their buckets on the way.
  * False where there is no room for all of them. */
 static bool
 record_label(struct weir_worker *worker, const struct weir_packet *packet,
@@ -80,7 +80,7 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
         }
         if (worker->resolve_tries < RESOLVE_TRIES_MAX)
             worker->resolve_tries += 2;
-        weir_raw_cache_insert(worker->options.raw_cache, points[i].raw, number);
+        weir_series_cache_insert(worker->options.series_cache, points[i].raw, number);
         worker->numbers[i] = number;
     }
 }
@@ -108,7 +108,7 @@ resolve_labelled(struct weir_worker *worker)
         if (weir_series_resolve_at(series, resolve->fingerprint,
                 worker->labels + resolve->labels_at, resolve->labels_size,
                 &worker->numbers[i]) == WEIR_OK)
-            weir_raw_cache_insert(worker->options.raw_cache,
+            weir_series_cache_insert(worker->options.series_cache,
                 worker->options.parsed->points[i].raw, worker->numbers[i]);
         else
             worker->numbers[i] = WEIR_RAW_UNKNOWN;

@@ -22,7 +22,7 @@
 #include "dataplane/protocol/parse.h"
 #include "dataplane/protocol/weir/senders/senders.h"
 #include "dataplane/series/series.h"
-#include "dataplane/worker/raw_cache.h"
+#include "dataplane/worker/series_cache.h"
 #include "model/degraded.h"
 #include "model/ledger.h"
 #include "model/progress.h"
@@ -34,7 +34,7 @@ struct weir_worker_options {
     struct weir_port *ports[WEIR_PORTS_MAX];
     uint32_t port_count;
     const struct weir_series *series;
-    struct weir_raw_cache *raw_cache;
+    struct weir_series_cache *series_cache;
     struct weir_senders *senders; /* NULL where no weir packet comes */
     struct weir_prefixes trusted; /* sources that no share of templates bounds */
     const struct weir_hash_key *key;

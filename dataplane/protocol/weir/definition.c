@@ -9,7 +9,7 @@
 
 #include "base/utf8.h"
 #include "dataplane/protocol/chunk.h"
-#include "dataplane/worker/raw_cache.h"
+#include "dataplane/worker/series_cache.h"
 #include "model/sample.h"
 
 #define LABEL_HEADER 4

@@ -142,7 +142,7 @@ test_memory_follows_the_configuration(void **state)
     uint32_t grown = 0;
     for (uint32_t i = 0; i < small.region_count; i++)
         grown += large.regions[i].bytes > 9 * small.regions[i].bytes;
-    assert_int_equal(grown, 3); /* frame ring, series table, raw cache */
+    assert_int_equal(grown, 3); /* frame ring, series table, series cache */
 }
 
 static void

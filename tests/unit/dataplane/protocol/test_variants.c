@@ -335,7 +335,7 @@ test_influx_variants_agree_with_the_portable_one(void **unused)
     }
 }
 
-/* Texts of more than one window, cut like a stream; test_parse_twins.c has short ones. */
+/* Texts of more than one window, cut like a stream; test_twins.c has short ones. */
 static void
 test_influx_variants_agree_with_the_twin_on_long_texts(void **unused)
 {

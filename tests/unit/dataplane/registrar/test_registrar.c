@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "dataplane/protocol/weir/parse.h"
 #include "dataplane/registrar/registrar.h"
-#include "dataplane/worker/raw_cache.h"
+#include "dataplane/worker/series_cache.h"
 #include "model/labels.h"
 #include "model/shared.h"
 #include "tests/unit/dataplane/stages_fixture.h"

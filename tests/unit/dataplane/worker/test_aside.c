@@ -104,10 +104,10 @@ setup(void **state)
     t.options = (struct weir_worker_options){.ports = {&t.port},
         .port_count = 1,
         .series = stages.series,
-        .raw_cache = weir_raw_cache_init(zeroed(weir_raw_cache_footprint(SERIES_MAX)), SERIES_MAX),
-        .senders = weir_senders_init(
-            zeroed(weir_senders_footprint(SENDERS_MAX, TEMPLATE_BYTES)), SENDERS_MAX,
-            TEMPLATE_BYTES, &stages.key),
+        .series_cache =
+            weir_series_cache_init(zeroed(weir_series_cache_footprint(SERIES_MAX)), SERIES_MAX),
+        .senders = weir_senders_init(zeroed(weir_senders_footprint(SENDERS_MAX, TEMPLATE_BYTES)),
+            SENDERS_MAX, TEMPLATE_BYTES, &stages.key),
         .key = &stages.key,
         .progress = &stages.progress,
         .ledger = stages.ledger,
@@ -142,7 +142,7 @@ teardown(void **state)
     (void)state;
     weir_worker_free(t.worker);
     weir_registrar_free(t.registrar);
-    free(t.options.raw_cache);
+    free(t.options.series_cache);
     free(t.options.senders);
     free(t.registrar_options.batches);
     free(t.registrar_options.empties);

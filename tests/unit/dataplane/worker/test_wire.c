@@ -210,7 +210,8 @@ options_new(struct weir_port *port)
     return (struct weir_worker_options){.ports = {port},
         .port_count = 1,
         .series = stages.series,
-        .raw_cache = weir_raw_cache_init(zeroed(weir_raw_cache_footprint(SERIES_MAX)), SERIES_MAX),
+        .series_cache =
+            weir_series_cache_init(zeroed(weir_series_cache_footprint(SERIES_MAX)), SERIES_MAX),
         .senders = senders,
         .key = &stages.key,
         .progress = &stages.progress,
@@ -279,7 +280,7 @@ static void
 end(const struct weir_worker_options *options,
     const struct weir_registrar_options *registrar_options)
 {
-    void *const owned[] = {options->raw_cache, options->senders, registrar_options->batches,
+    void *const owned[] = {options->series_cache, options->senders, registrar_options->batches,
         registrar_options->empties, registrar_options->parsed};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);

@@ -130,7 +130,8 @@ setup(void **state)
     t.options = (struct weir_worker_options){.ports = {&t.port.port},
         .port_count = 1,
         .series = stages.series,
-        .raw_cache = weir_raw_cache_init(zeroed(weir_raw_cache_footprint(SERIES_MAX)), SERIES_MAX),
+        .series_cache =
+            weir_series_cache_init(zeroed(weir_series_cache_footprint(SERIES_MAX)), SERIES_MAX),
         .key = &stages.key,
         .progress = &stages.progress,
         .ledger = stages.ledger,
@@ -153,7 +154,7 @@ teardown(void **state)
 {
     (void)state;
     weir_worker_free(t.worker);
-    free(t.options.raw_cache);
+    free(t.options.series_cache);
     stages_end();
     return 0;
 }

@@ -1,4 +1,4 @@
-/* raw_cache: a worker's own map from raw-key hash to series number.
+/* series_cache: a worker's own map from raw-key hash to series number.
  *
  * Many agents send the same lines in the same order again and again, and lines that came together
  * the first time have numbers that follow each other. So beside the map is each number's key, and
@@ -6,14 +6,14 @@
  * next numbers, and their keys lie side by side in memory. Where they are others the map tells.
  *
  * Threads: its worker only
- * Memory:  weir_raw_cache_footprint() bytes from the caller, zeroed: 32 bytes an entry
+ * Memory:  weir_series_cache_footprint() bytes from the caller, zeroed: 32 bytes an entry
  * Limits:  a cache: a full bucket evicts; a lost entry costs one weir_series_resolve
  *
  * The 88 bits kept of a 128-bit keyed hash, or the 64 of a number's key, are the only comparison:
  * docs/design/series.md states the residual chance of a mix-up.
  */
-#ifndef WEIR_DATAPLANE_WORKER_RAW_CACHE_H
-#define WEIR_DATAPLANE_WORKER_RAW_CACHE_H
+#ifndef WEIR_DATAPLANE_WORKER_SERIES_CACHE_H
+#define WEIR_DATAPLANE_WORKER_SERIES_CACHE_H
 
 #include "base/hash.h"
 #include "dataplane/protocol/parse.h"
@@ -24,14 +24,14 @@
 
 #define WEIR_RAW_UNKNOWN UINT64_MAX
 
-struct weir_raw_cache;
+struct weir_series_cache;
 
-size_t weir_raw_cache_footprint(uint64_t entries);
-struct weir_raw_cache *weir_raw_cache_init(void *memory, uint64_t entries);
+size_t weir_series_cache_footprint(uint64_t entries);
+struct weir_series_cache *weir_series_cache_init(void *memory, uint64_t entries);
 
-void weir_raw_cache_prefetch(const struct weir_raw_cache *cache, struct weir_hash128 raw);
+void weir_series_cache_prefetch(const struct weir_series_cache *cache, struct weir_hash128 raw);
 /* True and *number where the hash is known. */
-bool weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 raw,
+bool weir_series_cache_lookup(const struct weir_series_cache *cache, struct weir_hash128 raw,
     uint64_t *number);
 
 /* Points of a burst that are looked up together, in two steps with other work between them. */
@@ -47,12 +47,13 @@ _Static_assert(WEIR_POINTS_MAX <= UINT16_MAX, "places of points");
  * a run and notes them in burst and numbers. A run begins with a packet (`fresh`: points[first] is
  * its first), where the time changes, and after as many points as runs lately had. A call with
  * `first` 0 begins the burst. */
-void weir_raw_cache_fetch(const struct weir_raw_cache *cache, const struct weir_point *points,
+void weir_series_cache_fetch(const struct weir_series_cache *cache, const struct weir_point *points,
     uint32_t first, uint32_t end, bool fresh, struct weir_raw_burst *burst, uint64_t *numbers);
 /* The second, for all `count` points: leaves in numbers[i] the number of points[i].raw, or
  * WEIR_RAW_UNKNOWN. Returns how many are known. */
-size_t weir_raw_cache_find(struct weir_raw_cache *cache, const struct weir_point *points,
+size_t weir_series_cache_find(struct weir_series_cache *cache, const struct weir_point *points,
     uint32_t count, struct weir_raw_burst *burst, uint64_t *numbers);
-void weir_raw_cache_insert(struct weir_raw_cache *cache, struct weir_hash128 raw, uint64_t number);
+void weir_series_cache_insert(
+    struct weir_series_cache *cache, struct weir_hash128 raw, uint64_t number);
 
 #endif

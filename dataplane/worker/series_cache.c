@@ -1,4 +1,4 @@
-#include "dataplane/worker/raw_cache.h"
+#include "dataplane/worker/series_cache.h"
 
 #include "dataplane/series/slot.h"
 #include "model/sample.h"
@@ -36,7 +36,7 @@ struct bucket {
 };
 _Static_assert(sizeof(struct bucket) == WEIR_CACHE_LINE, "a bucket is a cache line");
 
-struct weir_raw_cache {
+struct weir_series_cache {
     alignas(WEIR_CACHE_LINE) uint64_t bucket_count;
     uint64_t key_count;
     uint64_t *keys;  /* by number, of the hash inserted last; behind the buckets */
@@ -49,17 +49,17 @@ struct weir_raw_cache {
 };
 
 size_t
-weir_raw_cache_footprint(uint64_t entries)
+weir_series_cache_footprint(uint64_t entries)
 {
-    return sizeof(struct weir_raw_cache) + weir_slot_buckets(entries) * sizeof(struct bucket) +
+    return sizeof(struct weir_series_cache) + weir_slot_buckets(entries) * sizeof(struct bucket) +
         (entries + NEAR) * sizeof(uint64_t);
 }
 
-struct weir_raw_cache *
-weir_raw_cache_init(void *memory, uint64_t entries)
+struct weir_series_cache *
+weir_series_cache_init(void *memory, uint64_t entries)
 {
     WEIR_ASSERT(((uintptr_t)memory & (WEIR_CACHE_LINE - 1)) == 0);
-    struct weir_raw_cache *cache = memory;
+    struct weir_series_cache *cache = memory;
     cache->bucket_count = weir_slot_buckets(entries);
     cache->key_count = entries;
     cache->keys = (uint64_t *)(void *)(cache->buckets + cache->bucket_count);
@@ -74,7 +74,7 @@ key_of(struct weir_hash128 raw)
 }
 
 void
-weir_raw_cache_prefetch(const struct weir_raw_cache *cache, struct weir_hash128 raw)
+weir_series_cache_prefetch(const struct weir_series_cache *cache, struct weir_hash128 raw)
 {
     __builtin_prefetch(&cache->buckets[weir_slot_bucket(raw, cache->bucket_count)]);
 }
@@ -138,7 +138,7 @@ match(const struct bucket *bucket, uint64_t wanted, uint32_t check)
 /* The slot that holds raw, else the first empty one of its walk, else NULL. Slots are filled in
  * order and never emptied, so that nothing lies behind an empty one. */
 static inline const struct slot *
-find_slot(const struct weir_raw_cache *cache, struct weir_hash128 raw)
+find_slot(const struct weir_series_cache *cache, struct weir_hash128 raw)
 {
     uint64_t wanted = weir_slot_hash(raw);
     uint64_t index = weir_slot_bucket(raw, cache->bucket_count);
@@ -178,7 +178,7 @@ at_home(const struct bucket *bucket, struct weir_hash128 raw, uint64_t *number)
 }
 
 static bool
-look_further(const struct weir_raw_cache *cache, struct weir_hash128 raw, uint64_t *number)
+look_further(const struct weir_series_cache *cache, struct weir_hash128 raw, uint64_t *number)
 {
     const struct slot *slot = find_slot(cache, raw);
     if (slot == NULL || slot->word0 == 0)
@@ -188,7 +188,7 @@ look_further(const struct weir_raw_cache *cache, struct weir_hash128 raw, uint64
 }
 
 bool
-weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 raw,
+weir_series_cache_lookup(const struct weir_series_cache *cache, struct weir_hash128 raw,
     uint64_t *number)
 {
     uint64_t home = weir_slot_bucket(raw, cache->bucket_count);
@@ -197,7 +197,7 @@ weir_raw_cache_lookup(const struct weir_raw_cache *cache, struct weir_hash128 ra
 }
 
 void
-weir_raw_cache_fetch(const struct weir_raw_cache *cache, const struct weir_point *points,
+weir_series_cache_fetch(const struct weir_series_cache *cache, const struct weir_point *points,
     uint32_t first, uint32_t end, bool fresh, struct weir_raw_burst *burst, uint64_t *numbers)
 {
     uint32_t heads = first == 0 ? 0 : burst->head_count;
@@ -221,14 +221,14 @@ weir_raw_cache_fetch(const struct weir_raw_cache *cache, const struct weir_point
 }
 
 static inline bool
-has_key(const struct weir_raw_cache *cache, uint64_t number)
+has_key(const struct weir_series_cache *cache, uint64_t number)
 {
     return number < cache->key_count; /* WEIR_RAW_UNKNOWN is not */
 }
 
 /* The keys of a run's first dozen. */
 static inline void
-fetch_keys(const struct weir_raw_cache *cache, uint64_t number)
+fetch_keys(const struct weir_series_cache *cache, uint64_t number)
 {
     const uint64_t *key = cache->keys + number + 1;
     __builtin_prefetch(key);
@@ -236,7 +236,7 @@ fetch_keys(const struct weir_raw_cache *cache, uint64_t number)
 }
 
 static inline const struct bucket *
-bucket_behind(const struct weir_raw_cache *cache, uint64_t home)
+bucket_behind(const struct weir_series_cache *cache, uint64_t home)
 {
     return &cache->buckets[home + 1 == cache->bucket_count ? 0 : home + 1];
 }
@@ -244,7 +244,7 @@ bucket_behind(const struct weir_raw_cache *cache, uint64_t home)
 /* Heads that are not at home, one in ten, most of them in the bucket behind it. They are put off,
  * because which ones they are cannot be foretold, and that bucket is not in the cache. */
 static void
-find_away(const struct weir_raw_cache *cache, const struct weir_point *points, uint32_t away,
+find_away(const struct weir_series_cache *cache, const struct weir_point *points, uint32_t away,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
     uint32_t further = 0;
@@ -267,7 +267,7 @@ find_away(const struct weir_raw_cache *cache, const struct weir_point *points, u
 
 /* Looks into the home bucket of the k-th head. */
 static inline bool
-head_at_home(const struct weir_raw_cache *cache, const struct weir_point *points,
+head_at_home(const struct weir_series_cache *cache, const struct weir_point *points,
     const struct weir_raw_burst *burst, uint32_t k, uint64_t *numbers)
 {
     uint32_t i = burst->heads[k];
@@ -278,7 +278,7 @@ head_at_home(const struct weir_raw_cache *cache, const struct weir_point *points
 }
 
 static void
-find_plain(const struct weir_raw_cache *cache, const struct weir_point *points,
+find_plain(const struct weir_series_cache *cache, const struct weir_point *points,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
     uint32_t away = 0;
@@ -291,7 +291,7 @@ find_plain(const struct weir_raw_cache *cache, const struct weir_point *points,
 
 /* The keys of those that follow are fetched too. */
 static void
-find_heads(const struct weir_raw_cache *cache, const struct weir_point *points, uint32_t count,
+find_heads(const struct weir_series_cache *cache, const struct weir_point *points, uint32_t count,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
     uint32_t away = 0, heads = burst->head_count;
@@ -308,7 +308,7 @@ find_heads(const struct weir_raw_cache *cache, const struct weir_point *points, 
 
 /* What is expected of the points of a burst, one after the other. */
 struct follow {
-    struct weir_raw_cache *cache;
+    struct weir_series_cache *cache;
     uint64_t next;   /* number of the point that follows, or WEIR_RAW_UNKNOWN */
     uint64_t resume; /* the same where the last one stood between two that follow each other */
     uint32_t surprises;
@@ -345,7 +345,7 @@ find_key(const uint64_t *keys, uint64_t key)
 
 /* Looks for a key among NEAR of them from that of `begin` on. */
 static inline bool
-find_near(const struct weir_raw_cache *cache, uint64_t begin, uint64_t key, uint64_t *out)
+find_near(const struct weir_series_cache *cache, uint64_t begin, uint64_t key, uint64_t *out)
 {
     uint32_t found = find_key(cache->keys + begin, key);
     *out = begin + (uint32_t)__builtin_ctz(found | 1u << 31);
@@ -377,16 +377,16 @@ static void
 put_off(struct follow *follow, const struct weir_point *points, uint32_t i,
     struct weir_raw_burst *burst)
 {
-    weir_raw_cache_prefetch(follow->cache, points[i].raw);
+    weir_series_cache_prefetch(follow->cache, points[i].raw);
     burst->late[follow->late_count++] = (uint16_t)i;
 }
 
 /* Looks up points[i] by itself. Its text is what is expected of its series from now on. */
 static bool
-find_alone(struct weir_raw_cache *cache, const struct weir_point *points, uint32_t i,
+find_alone(struct weir_series_cache *cache, const struct weir_point *points, uint32_t i,
     uint64_t *numbers)
 {
-    if (!weir_raw_cache_lookup(cache, points[i].raw, &numbers[i])) {
+    if (!weir_series_cache_lookup(cache, points[i].raw, &numbers[i])) {
         numbers[i] = WEIR_RAW_UNKNOWN;
         return false;
     }
@@ -401,7 +401,7 @@ take_other(struct follow *follow, const struct weir_point *points, uint32_t i,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
     uint64_t key = key_of(points[i].raw);
-    struct weir_raw_cache *cache = follow->cache;
+    struct weir_series_cache *cache = follow->cache;
     if ((has_key(cache, follow->next) &&
             find_near(cache, around(follow->next), key, &numbers[i])) ||
         (has_key(cache, follow->resume) &&
@@ -457,7 +457,7 @@ take_run(struct follow *follow, const struct weir_point *points, uint32_t head, 
 
 /* The points behind the heads, where something is expected of them. */
 static void
-find_followers(struct weir_raw_cache *cache, const struct weir_point *points, uint32_t count,
+find_followers(struct weir_series_cache *cache, const struct weir_point *points, uint32_t count,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
     struct follow follow = {.cache = cache, .next = WEIR_RAW_UNKNOWN};
@@ -488,8 +488,8 @@ find_followers(struct weir_raw_cache *cache, const struct weir_point *points, ui
 }
 
 size_t
-weir_raw_cache_find(struct weir_raw_cache *cache, const struct weir_point *points, uint32_t count,
-    struct weir_raw_burst *burst, uint64_t *numbers)
+weir_series_cache_find(struct weir_series_cache *cache, const struct weir_point *points,
+    uint32_t count, struct weir_raw_burst *burst, uint64_t *numbers)
 {
     if (cache->plain > 0 || burst->head_count == count)
         find_plain(cache, points, burst, numbers);
@@ -503,7 +503,7 @@ weir_raw_cache_find(struct weir_raw_cache *cache, const struct weir_point *point
 }
 
 void
-weir_raw_cache_insert(struct weir_raw_cache *cache, struct weir_hash128 raw, uint64_t number)
+weir_series_cache_insert(struct weir_series_cache *cache, struct weir_hash128 raw, uint64_t number)
 {
     WEIR_DCHECK(number < WEIR_SERIES_LIMIT);
     struct slot *slot = (struct slot *)find_slot(cache, raw);
