@@ -135,7 +135,7 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     topology->frame_ring_bytes = ring;
     topology->batches_worker = BATCHES_WORKER;
     topology->batches_registrar = BATCHES_REGISTRAR;
-    topology->chunks_worker = WEIR_CHUNKS;
+    topology->deferrals_worker = WEIR_DEFERRALS;
     topology->series_cache_entries = config->series_max;
     topology->template_bytes = config->series_max * TEMPLATE_BYTES_PER_SERIES + TEMPLATE_BYTES_MIN;
     topology->owners_max =
@@ -156,8 +156,8 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     add_region(topology, "batch", sizeof(struct weir_batch),
         workers * BATCHES_WORKER + BATCHES_REGISTRAR);
     add_region(topology, "definitions of a batch", WEIR_BATCH_DEFINITIONS_MAX, BATCHES_REGISTRAR);
-    add_region(topology, "chunk of unknown lines", sizeof(struct weir_chunk),
-        workers * WEIR_CHUNKS);
+    add_region(topology, "chunk of unknown lines", sizeof(struct weir_deferral),
+        workers * WEIR_DEFERRALS);
     add_region(topology, "parsed points", sizeof(struct weir_parsed), workers + 1);
 }
 
@@ -233,7 +233,7 @@ weir_topology_print(const struct weir_topology *topology, const char *prefix, FI
     fprintf(out, "%s  %-34s %u batches a worker, %u for the registrar\n", prefix,
         "to the log writer", topology->batches_worker, topology->batches_registrar);
     fprintf(out, "%s  %-34s %u chunks a worker\n", prefix, "to the registrar",
-        topology->chunks_worker);
+        topology->deferrals_worker);
     fprintf(out, "%smemory (pages are taken when first used)\n", prefix);
     for (uint32_t i = 0; i < topology->region_count; i++) {
         const struct weir_topology_region *region = &topology->regions[i];

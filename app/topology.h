@@ -48,7 +48,7 @@ struct weir_topology {
     uint32_t worker_count;
     uint32_t batches_worker;    /* each of WEIR_BATCH_SAMPLES_MAX samples */
     uint32_t batches_registrar; /* with definitions */
-    uint32_t chunks_worker;     /* lines on their way to the registrar */
+    uint32_t deferrals_worker;     /* lines on their way to the registrar */
     uint64_t frame_ring_bytes;
     uint64_t series_cache_entries; /* a worker */
     uint64_t template_bytes;    /* of the weir protocol */

@@ -9,7 +9,7 @@
  * How it closes at every read. A stage (worker, registrar, log writer) keeps its counts privately
  * and publishes them as one block under a sequence lock, once a burst. What lies inside a stage
  * is `held`, counted from its open batch or its frames in flight. Stages are joined by edges:
- * queues of numbered items (batches, chunks of lines). The producer writes an item's counts into
+ * queues of numbered items (batches, deferrals of lines). The producer writes an item's counts into
  * the edge's slot, then publishes its own block (held without the item, pushed = number), and
  * only then pushes the item: so nobody can have taken an item that its producer's block does not
  * name. The reader takes the blocks from the last stage to the first and adds the slots between

@@ -274,7 +274,7 @@ registrar_take(struct weir_dataplane *dataplane)
         .worker_count = dataplane->topology.worker_count,
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
         .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000,
-        .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS};
+        .more_deferrals_ns = WEIR_REGISTRAR_MORE_DEFERRALS_NS};
     enum weir_err err = producer_take(dataplane, WEIR_PRODUCER_REGISTRAR,
         dataplane->topology.batches_registrar);
     if (err != WEIR_OK)
@@ -284,14 +284,14 @@ registrar_take(struct weir_dataplane *dataplane)
     for (uint32_t i = 0; i < options.worker_count && err == WEIR_OK; i++) {
         struct weir_registrar_worker *lane = &options.workers[i];
         lane->edge = WEIR_EDGE_WORKER_REGISTRAR(i);
-        err = ring_take(dataplane, WEIR_CHUNKS, &lane->chunks);
+        err = ring_take(dataplane, WEIR_DEFERRALS, &lane->deferrals);
         if (err == WEIR_OK)
-            err = ring_take(dataplane, WEIR_CHUNKS, &lane->settled);
-        for (uint32_t c = 0; c < WEIR_CHUNKS && err == WEIR_OK; c++) {
+            err = ring_take(dataplane, WEIR_DEFERRALS, &lane->settled);
+        for (uint32_t c = 0; c < WEIR_DEFERRALS && err == WEIR_OK; c++) {
             void *memory;
-            err = weir_dataplane_memory(dataplane, sizeof(struct weir_chunk), &memory);
+            err = weir_dataplane_memory(dataplane, sizeof(struct weir_deferral), &memory);
             if (err == WEIR_OK && !weir_ring_push(lane->settled, memory))
-                WEIR_ASSERT(!"the ring holds every chunk");
+                WEIR_ASSERT(!"the ring holds every deferral");
         }
     }
     void *parsed = NULL;
@@ -339,7 +339,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         .keep_rejected = config->keep_rejected,
         .batches = dataplane->producers[producer].batches,
         .empties = dataplane->producers[producer].empties,
-        .chunks = dataplane->lanes.workers[index].chunks,
+        .deferrals = dataplane->lanes.workers[index].deferrals,
         .settled = dataplane->lanes.workers[index].settled,
         .parsed = parsed,
         .retention_ms = (int64_t)config->retention_raw_ms,

@@ -20,7 +20,7 @@ static void
 sample_append(struct weir_registrar *registrar, struct weir_batch *batch)
 {
     const struct weir_registrar_work *work = &registrar->work;
-    const struct weir_chunk_point *resolved = work->resolved;
+    const struct weir_deferred_point *resolved = work->resolved;
     if (resolved != NULL) {
         weir_batch_append(batch,
             weir_sample_key(work->number, resolved->kind, resolved->exponent), resolved->time_ms,
@@ -35,7 +35,7 @@ sample_append(struct weir_registrar *registrar, struct weir_batch *batch)
 /* Appends the pending point, and its definition where it is new. False where there is no room and
  * no empty batch; nothing has changed then, so that it is simply called again. A full batch is
  * pushed only here, right before something is appended to its successor: at the end of a line or
- * of a chunk of which anything was accepted, the last of it lies in the open batch. */
+ * of a deferral of which anything was accepted, the last of it lies in the open batch. */
 static bool
 point_append(struct weir_registrar *registrar)
 {
@@ -63,9 +63,9 @@ point_append(struct weir_registrar *registrar)
             batch->definition_first = work->number;
         batch->definition_bytes = (uint32_t)used;
     }
-    if (batch->opened_tsc == 0 || work->chunk->opened_tsc < batch->opened_tsc)
-        batch->opened_tsc = work->chunk->opened_tsc;
-    batch->ack_waiting |= work->chunk->ack_waiting;
+    if (batch->opened_tsc == 0 || work->deferral->opened_tsc < batch->opened_tsc)
+        batch->opened_tsc = work->deferral->opened_tsc;
+    batch->ack_waiting |= work->deferral->ack_waiting;
     work->pending = false;
     if (work->line.defines > 0)
         return true;
@@ -274,10 +274,10 @@ static void
 points_prefetch(const struct weir_series *series, const uint8_t *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count && i < PREFETCH_MAX; i++) {
-        const struct weir_chunk_point *point = (const void *)list;
+        const struct weir_deferred_point *point = (const void *)list;
         if (point->labels_size > 0)
             weir_series_prefetch(series, point->fingerprint);
-        list += weir_chunk_point_bytes(point->labels_size);
+        list += weir_deferred_point_bytes(point->labels_size);
     }
 }
 
@@ -293,7 +293,7 @@ line_resolved(struct weir_registrar *registrar)
         list += sizeof text + sizeof(struct weir_wire_record);
         work->point_end = text.list_count;
     }
-    work->resolved = (struct weir_chunk_point *)(void *)list;
+    work->resolved = (struct weir_deferred_point *)(void *)list;
     points_prefetch(registrar->options.series, list, work->point_end);
 }
 
@@ -301,12 +301,12 @@ void
 weir_registrar_line_take(struct weir_registrar *registrar)
 {
     struct weir_registrar_work *work = &registrar->work;
-    struct weir_chunk *chunk = work->chunk;
-    WEIR_ASSERT(chunk->used - work->at >= sizeof work->line);
-    memcpy(&work->line, chunk->lines + work->at, sizeof work->line);
-    WEIR_ASSERT(weir_chunk_line_bytes(work->line.size) <= chunk->used - work->at);
-    work->text = chunk->lines + work->at + sizeof work->line;
-    work->at += (uint32_t)weir_chunk_line_bytes(work->line.size);
+    struct weir_deferral *deferral = work->deferral;
+    WEIR_ASSERT(deferral->used - work->at >= sizeof work->line);
+    memcpy(&work->line, deferral->lines + work->at, sizeof work->line);
+    WEIR_ASSERT(weir_deferred_line_bytes(work->line.size) <= deferral->used - work->at);
+    work->text = deferral->lines + work->at + sizeof work->line;
+    work->at += (uint32_t)weir_deferred_line_bytes(work->line.size);
     work->in_line = true;
     work->labels_begun = false;
     work->resolved = NULL;
@@ -318,7 +318,8 @@ weir_registrar_line_take(struct weir_registrar *registrar)
     work->define_bytes = DEFINE_BYTES_MIN + DEFINE_BYTES_PER_BYTE * (uint64_t)work->line.text_size;
     work->reason = WEIR_REASON_no_sample_accepted;
     weir_registrar_owner_find(registrar);
-    work->listener = work->line.peer < chunk->peer_count ? chunk->listeners[work->line.peer] : 0;
+    work->listener =
+        work->line.peer < deferral->peer_count ? deferral->listeners[work->line.peer] : 0;
     uint8_t refused = weir_progress_refusal(registrar->options.progress);
     if (refused != WEIR_REASON_NONE)
         samples_reject(registrar,
@@ -335,15 +336,15 @@ weir_registrar_line_take(struct weir_registrar *registrar)
 static void
 settle(struct weir_registrar_work *work, bool accepted, uint64_t batch)
 {
-    struct weir_chunk *chunk = work->chunk;
+    struct weir_deferral *deferral = work->deferral;
     if (work->line.source == 0)
         return;
-    struct weir_settlement *last = &chunk->settlements[chunk->settlement_count];
-    if (chunk->settlement_count > 0 && last[-1].source == work->line.source) {
+    struct weir_settlement *last = &deferral->settlements[deferral->settlement_count];
+    if (deferral->settlement_count > 0 && last[-1].source == work->line.source) {
         last--;
     } else {
         *last = (struct weir_settlement){.source = work->line.source};
-        chunk->settlement_count++;
+        deferral->settlement_count++;
     }
     if (accepted) {
         last->accepted++;
@@ -388,8 +389,8 @@ weir_registrar_line_work(struct weir_registrar *registrar)
             return false;
         work->point_at++;
         if (work->resolved != NULL)
-            work->resolved = (struct weir_chunk_point *)(void *)((uint8_t *)work->resolved +
-                weir_chunk_point_bytes(work->resolved->labels_size));
+            work->resolved = (struct weir_deferred_point *)(void *)((uint8_t *)work->resolved +
+                weir_deferred_point_bytes(work->resolved->labels_size));
     }
     return line_finish(registrar);
 }

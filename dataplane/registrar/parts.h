@@ -1,7 +1,7 @@
 /* registrar_parts: the inside of struct weir_registrar, for dataplane/registrar/ only.
  *
- *   registrar.c       the stage: rounds, chunks, batches, what is published
- *   registrar_line.c  one line of a chunk: its points' series defined, its samples appended
+ *   registrar.c       the stage: rounds, deferrals, batches, what is published
+ *   registrar_line.c  one line of a deferral: its points' series defined, its samples appended
  *   registrar_shares.c  whose series are defined where room is short
  *   registrar_rejects.c refused lines, kept for weir rejected
  *
@@ -15,22 +15,22 @@
 #include "dataplane/registrar/registrar.h"
 #include "model/shared.h"
 
-/* A chunk under way. It stays here over rounds where a batch is full and no other is empty:
+/* A deferral under way. It stays here over rounds where a batch is full and no other is empty:
  *
- *   none --chunk_take--> between lines <--line_take, line_finish--> in a line
+ *   none --deferral_take--> between lines <--line_take, line_finish--> in a line
  *     ^                       |                                      | ^
- *     +-----chunk_finish------+          awaits an empty batch: defined, not yet appended
+ *     +-----deferral_finish------+          awaits an empty batch: defined, not yet appended
  */
 struct weir_registrar_work {
-    struct weir_chunk *chunk; /* NULL: none */
+    struct weir_deferral *deferral; /* NULL: none */
     uint32_t worker;
-    uint32_t at;       /* of the next line in chunk->lines */
-    uint32_t accepted; /* records of the chunk */
+    uint32_t at;       /* of the next line in deferral->lines */
+    uint32_t accepted; /* records of the deferral */
 
     bool in_line;
-    struct weir_chunk_line line;
+    struct weir_deferred_line line;
     uint8_t *text;             /* or the list of points */
-    struct weir_chunk_point *resolved; /* the one at point_at, where the line is a list of them */
+    struct weir_deferred_point *resolved; /* the one at point_at, in a list */
     uint32_t point_at;         /* next of parsed->points, or of the list */
     uint32_t point_end;
     uint32_t samples_accepted; /* of the line */
@@ -59,7 +59,7 @@ struct weir_registrar {
     int64_t batch_content_ns;    /* when its first sample came */
     uint64_t definitions_pushed; /* definitions below it are in pushed batches */
     int64_t now_ns;
-    uint64_t more_ticks;         /* of a round in which second chunks are begun */
+    uint64_t more_ticks;         /* of a round in which second deferrals are begun */
     uint64_t round_tsc;          /* when this round began */
     uint64_t limit_ticks;        /* of a round; 0 for none */
     bool changed;                /* counts differ from what was published */
@@ -110,7 +110,7 @@ weir_registrar_batch_has_content(const struct weir_registrar *registrar)
         (batch->count > 0 || batch->definition_count > 0 || batch->records > 0);
 }
 
-/* Begins with the next line of the chunk under way. */
+/* Begins with the next line of the deferral under way. */
 void weir_registrar_line_take(struct weir_registrar *registrar);
 /* Goes on with the line that was taken. False where it has to wait for an empty batch. */
 bool weir_registrar_line_work(struct weir_registrar *registrar);

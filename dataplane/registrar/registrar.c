@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Chunks of each worker a round: a burst of definitions fills two. After the first of each they
- * are begun only in the round's first more_chunks_ns. */
-#define CHUNKS_ROUND 4
+/* Deferrals of each worker a round: a burst of definitions fills two. After the first of each they
+ * are begun only in the round's first more_deferrals_ns. */
+#define DEFERRALS_ROUND 4
 
 enum weir_err
 weir_registrar_new(const struct weir_registrar_options *options, struct weir_registrar **out)
@@ -21,7 +21,7 @@ weir_registrar_new(const struct weir_registrar_options *options, struct weir_reg
         options->keep_rejected);
     registrar->definitions_pushed = weir_series_count(options->series);
     weir_registrar_shares_begin(registrar);
-    registrar->more_ticks = (uint64_t)(weir_tsc_hz() * 1e-9 * (double)options->more_chunks_ns);
+    registrar->more_ticks = (uint64_t)(weir_tsc_hz() * 1e-9 * (double)options->more_deferrals_ns);
     *out = registrar;
     return WEIR_OK;
 }
@@ -74,91 +74,92 @@ weir_registrar_batch_push(struct weir_registrar *registrar)
     WEIR_ASSERT(pushed); /* the ring holds every batch there is */
 }
 
-/* Fetches the buckets of a chunk's series: another core's caches may have them. */
+/* Fetches the buckets of a deferral's series: another core's caches may have them. */
 static void
-chunk_prefetch(const struct weir_registrar *registrar, const struct weir_chunk *chunk)
+deferral_prefetch(const struct weir_registrar *registrar, const struct weir_deferral *deferral)
 {
-    struct weir_chunk_line line;
-    for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
-        memcpy(&line, chunk->lines + at, sizeof line);
-        const uint8_t *place = chunk->lines + at + sizeof line;
+    struct weir_deferred_line line;
+    for (uint32_t at = 0; at < deferral->used;
+         at += (uint32_t)weir_deferred_line_bytes(line.size)) {
+        memcpy(&line, deferral->lines + at, sizeof line);
+        const uint8_t *place = deferral->lines + at + sizeof line;
         for (uint32_t i = 0; line.resolved && i < line.samples; i++) {
-            const struct weir_chunk_point *point = (const struct weir_chunk_point *)place;
+            const struct weir_deferred_point *point = (const struct weir_deferred_point *)place;
             weir_series_prefetch(registrar->options.series, point->fingerprint);
-            place += weir_chunk_point_bytes(point->labels_size);
+            place += weir_deferred_point_bytes(point->labels_size);
         }
     }
 }
 
 static void
-chunk_take(struct weir_registrar *registrar, uint32_t index)
+deferral_take(struct weir_registrar *registrar, uint32_t index)
 {
     const struct weir_registrar_worker *worker = &registrar->options.workers[index];
-    struct weir_chunk *chunk = weir_ring_pop(worker->chunks);
-    if (chunk == NULL)
+    struct weir_deferral *deferral = weir_ring_pop(worker->deferrals);
+    if (deferral == NULL)
         return;
-    registrar->options.counts->popped[worker->edge] = chunk->number;
-    hold(registrar, WEIR_UNIT_PACKETS, chunk->packets);
-    hold(registrar, WEIR_UNIT_RECORDS, chunk->records);
-    hold(registrar, WEIR_UNIT_SAMPLES, chunk->samples);
-    chunk->settlement_count = 0;
-    chunk_prefetch(registrar, chunk);
-    registrar->work = (struct weir_registrar_work){.chunk = chunk, .worker = index};
+    registrar->options.counts->popped[worker->edge] = deferral->number;
+    hold(registrar, WEIR_UNIT_PACKETS, deferral->packets);
+    hold(registrar, WEIR_UNIT_RECORDS, deferral->records);
+    hold(registrar, WEIR_UNIT_SAMPLES, deferral->samples);
+    deferral->settlement_count = 0;
+    deferral_prefetch(registrar, deferral);
+    registrar->work = (struct weir_registrar_work){.deferral = deferral, .worker = index};
 }
 
-/* The chunk's packets end in the open batch, which has something of them. */
+/* The deferral's packets end in the open batch, which has something of them. */
 static void
-chunk_packets(struct weir_registrar *registrar)
+deferral_packets(struct weir_registrar *registrar)
 {
-    struct weir_chunk *chunk = registrar->work.chunk;
-    if (chunk->packets == 0)
-        return; /* they ended in one that was pushed in the middle of the chunk */
+    struct weir_deferral *deferral = registrar->work.deferral;
+    if (deferral->packets == 0)
+        return; /* they ended in one that was pushed in the middle of the deferral */
     WEIR_ASSERT(weir_registrar_batch_has_content(registrar));
-    registrar->batch->packets += chunk->packets;
-    chunk->packets = 0;
+    registrar->batch->packets += deferral->packets;
+    deferral->packets = 0;
 }
 
-/* Pushes the batch that has content, also in the middle of a chunk: of the chunk's other lines
- * perhaps none is accepted. */
+/* Pushes the batch that has content, also in the middle of a deferral: of the deferral's other
+ * lines perhaps none is accepted. */
 static void
 flush(struct weir_registrar *registrar)
 {
-    if (registrar->work.chunk != NULL && registrar->work.accepted > 0)
-        chunk_packets(registrar);
+    if (registrar->work.deferral != NULL && registrar->work.accepted > 0)
+        deferral_packets(registrar);
     weir_registrar_batch_push(registrar);
 }
 
-/* Gives the chunk back. What was rejected is published first, so that no sender is told of it
+/* Gives the deferral back. What was rejected is published first, so that no sender is told of it
  * before the ledger shows it. */
 static void
-chunk_finish(struct weir_registrar *registrar)
+deferral_finish(struct weir_registrar *registrar)
 {
     struct weir_registrar_work *work = &registrar->work;
-    struct weir_chunk *chunk = work->chunk;
+    struct weir_deferral *deferral = work->deferral;
     if (work->accepted > 0) {
-        chunk_packets(registrar);
+        deferral_packets(registrar);
     } else {
-        weir_registrar_reject(registrar, WEIR_UNIT_PACKETS, chunk->packets,
+        weir_registrar_reject(registrar, WEIR_UNIT_PACKETS, deferral->packets,
             WEIR_REASON_nothing_accepted);
     }
-    chunk->packets = 0;
-    chunk->records = 0;
-    chunk->samples = 0;
-    work->chunk = NULL;
+    deferral->packets = 0;
+    deferral->records = 0;
+    deferral->samples = 0;
+    work->deferral = NULL;
     publish(registrar);
-    bool pushed = weir_ring_push(registrar->options.workers[work->worker].settled, chunk);
-    WEIR_ASSERT(pushed); /* the ring holds every chunk there is */
+    bool pushed = weir_ring_push(registrar->options.workers[work->worker].settled, deferral);
+    WEIR_ASSERT(pushed); /* the ring holds every deferral there is */
 }
 
-/* Works on the chunk under way until it is done; *lines grows by the lines finished. False where
+/* Works on the deferral under way until it is done; *lines grows by the lines finished. False where
  * it has to wait for an empty batch, or the round's time is up. */
 static bool
-chunk_work(struct weir_registrar *registrar, size_t *lines)
+deferral_work(struct weir_registrar *registrar, size_t *lines)
 {
     struct weir_registrar_work *work = &registrar->work;
     uint64_t start = weir_tsc();
     bool room = true, in_time = true;
-    while (room && in_time && (work->in_line || work->at < work->chunk->used)) {
+    while (room && in_time && (work->in_line || work->at < work->deferral->used)) {
         if (!work->in_line)
             weir_registrar_line_take(registrar);
         room = weir_registrar_line_work(registrar);
@@ -170,9 +171,9 @@ chunk_work(struct weir_registrar *registrar, size_t *lines)
             weir_tsc() - registrar->round_tsc < registrar->limit_ticks;
     }
     registrar->options.counts->cycles[WEIR_STAGE_define] += weir_tsc() - start;
-    if (!room || work->in_line || work->at < work->chunk->used)
+    if (!room || work->in_line || work->at < work->deferral->used)
         return false;
-    chunk_finish(registrar);
+    deferral_finish(registrar);
     return in_time;
 }
 
@@ -223,18 +224,18 @@ weir_registrar_run_once(struct weir_registrar *registrar)
     size_t lines = 0;
     registrar->now_ns = weir_mono_ns();
     registrar->round_tsc = weir_tsc();
-    bool room = registrar->work.chunk == NULL || chunk_work(registrar, &lines);
+    bool room = registrar->work.deferral == NULL || deferral_work(registrar, &lines);
     uint32_t workers = registrar->options.worker_count;
-    for (uint32_t turn = 0; turn < CHUNKS_ROUND * workers && room; turn++) {
+    for (uint32_t turn = 0; turn < DEFERRALS_ROUND * workers && room; turn++) {
         uint32_t i = turn % workers;
         if (turn >= workers && weir_tsc() - registrar->round_tsc >= registrar->more_ticks)
             break;
-        if (weir_ring_peek(registrar->options.workers[i].chunks) == NULL)
+        if (weir_ring_peek(registrar->options.workers[i].deferrals) == NULL)
             continue;
         if (!may_take(registrar))
             break;
-        chunk_take(registrar, i);
-        room = chunk_work(registrar, &lines);
+        deferral_take(registrar, i);
+        room = deferral_work(registrar, &lines);
     }
     weir_registrar_tell_table_full(&registrar->table_full,
         weir_condition_look(&registrar->table_full, registrar->now_ns));
@@ -254,16 +255,16 @@ weir_registrar_flush(struct weir_registrar *registrar)
 {
     if (weir_registrar_batch_has_content(registrar))
         flush(registrar);
-    return registrar->work.chunk == NULL;
+    return registrar->work.deferral == NULL;
 }
 
 bool
 weir_registrar_idle(const struct weir_registrar *registrar)
 {
-    if (registrar->work.chunk != NULL || weir_registrar_batch_has_content(registrar))
+    if (registrar->work.deferral != NULL || weir_registrar_batch_has_content(registrar))
         return false;
     for (uint32_t i = 0; i < registrar->options.worker_count; i++)
-        if (weir_ring_count(registrar->options.workers[i].chunks) > 0)
+        if (weir_ring_count(registrar->options.workers[i].deferrals) > 0)
             return false;
     return true;
 }
@@ -274,8 +275,8 @@ weir_registrar_free(struct weir_registrar *registrar)
     if (registrar == NULL)
         return;
     for (uint32_t i = 0; i < registrar->options.worker_count; i++)
-        while (weir_ring_peek(registrar->options.workers[i].chunks) != NULL)
-            chunk_take(registrar, i);
+        while (weir_ring_peek(registrar->options.workers[i].deferrals) != NULL)
+            deferral_take(registrar, i);
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
         struct weir_ledger_unit *counts = &registrar->options.counts->unit[unit];
         counts->dropped[WEIR_REASON_shutdown] += counts->held;

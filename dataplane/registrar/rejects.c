@@ -44,7 +44,7 @@ put_labels(struct text *text, const uint8_t *labels, size_t size)
 }
 
 /* The first point with labels of a line that came as a list; NULL where all are of known series. */
-static const struct weir_chunk_point *
+static const struct weir_deferred_point *
 first_labelled(const struct weir_registrar_work *work)
 {
     const uint8_t *list = work->text;
@@ -54,10 +54,10 @@ first_labelled(const struct weir_registrar_work *work)
         count = 1;
     }
     for (; count > 0; count--) {
-        const struct weir_chunk_point *point = (const void *)list;
+        const struct weir_deferred_point *point = (const void *)list;
         if (point->labels_size > 0)
             return point;
-        list += weir_chunk_point_bytes(0);
+        list += weir_deferred_point_bytes(0);
     }
     return NULL;
 }
@@ -69,7 +69,7 @@ weir_registrar_line_rejected(struct weir_registrar *registrar)
     struct text text = {.size = 0};
     char detail[WEIR_REJECTED_DETAIL_MAX] = "";
     bool is_definition = work->line.defines > 0;
-    const struct weir_chunk_point *point = work->line.resolved ? first_labelled(work) : NULL;
+    const struct weir_deferred_point *point = work->line.resolved ? first_labelled(work) : NULL;
     weir_rejecter_count(&registrar->rejecter, work->listener, work->reason);
     if (work->line.kept && work->reason == WEIR_REASON_bad_labels) {
         weir_rejecter_unmeet(&registrar->rejecter, work->reason);

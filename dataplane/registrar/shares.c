@@ -22,8 +22,8 @@ weir_registrar_owner_find(struct weir_registrar *registrar)
 {
     struct weir_registrar_work *work = &registrar->work;
     work->peer = (struct weir_peer){.port = 0};
-    if (work->line.peer < work->chunk->peer_count)
-        work->peer = work->chunk->peers[work->line.peer];
+    if (work->line.peer < work->deferral->peer_count)
+        work->peer = work->deferral->peers[work->line.peer];
     work->owned = weir_peer_exists(&work->peer) &&
         !weir_prefixes_hold(&registrar->options.trusted, &work->peer);
     if (work->owned)

@@ -22,16 +22,17 @@
 
 #include <string.h>
 
-/* Chunks that must be free before a sender that can be held back is listened to: they take a burst
- * of 16 full stretches (2 MiB) as text, all of unknown series, with the header of each line, where
- * lines have 64 bytes and more. Nothing goes as a list while no more than these are free. */
-#define WEIR_WORKER_CHUNKS_IN_HAND 12
-_Static_assert(WEIR_WORKER_CHUNKS_IN_HAND < WEIR_CHUNKS, "and some beyond, for resolved lines");
+/* Deferrals that must be free before a sender that can be held back is listened to: they take a
+ * burst of 16 full stretches (2 MiB) as text, all of unknown series, with the header of each line,
+ * where lines have 64 bytes and more. Nothing goes as a list while no more than these are free. */
+#define WEIR_WORKER_DEFERRALS_IN_HAND 12
+_Static_assert(
+    WEIR_WORKER_DEFERRALS_IN_HAND < WEIR_DEFERRALS, "and some beyond, for resolved lines");
 /* Labels kept of the series that the series cache lacks: a burst's are about 50 KiB. */
 #define WEIR_WORKER_LABELS_BYTES (128u << 10)
 #define WEIR_WORKER_RESOLVES_MAX 1024
-/* A batch ends at this many changed channels: half of what a batch has marks for, so that a chunk
- * of settlements finds room besides, and templates behind the marks. */
+/* A batch ends at this many changed channels: half of what a batch has marks for, so that a
+ * deferral of settlements finds room besides, and templates behind the marks. */
 #define WEIR_WORKER_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
 
 /* Where the parsed records of one packet end. */
@@ -54,13 +55,13 @@ struct weir_worker {
     struct weir_worker_options options;
     struct weir_parse_context context;
     struct weir_batch *batch; /* open, or NULL */
-    struct weir_chunk *chunk; /* open, or NULL */
-    struct weir_chunk *chunks_free[WEIR_CHUNKS];
-    uint32_t chunk_free_count;
+    struct weir_deferral *deferral; /* open, or NULL */
+    struct weir_deferral *deferrals_free[WEIR_DEFERRALS];
+    uint32_t deferral_free_count;
     uint64_t batch_number;    /* of the last batch opened */
-    uint64_t chunk_number;
+    uint64_t deferral_number;
     int64_t batch_opened_ns;  /* when its first content came */
-    int64_t chunk_opened_ns;
+    int64_t deferral_opened_ns;
     int64_t now_ns;
     int64_t statistics_ns;
     uint64_t listener_drops;  /* the counters' sum at the last statistics */
@@ -172,7 +173,7 @@ void weir_worker_wire_refused(struct weir_worker *worker, const struct weir_run 
 void weir_worker_full_look(struct weir_worker *worker);
 
 /* worker_chunks.c */
-void weir_worker_chunk_push(struct weir_worker *worker);
+void weir_worker_deferral_push(struct weir_worker *worker);
 void weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *record);
 void weir_worker_definition_defer(struct weir_worker *worker, const struct weir_record *record,
     const struct weir_run *run);

@@ -1,7 +1,7 @@
 /* Points whose raw key the cache does not know: by their labels. */
 #include "dataplane/worker/parts.h"
 
-/* While chunks are scarce, because the registrar lags, a record whose raw key is not known is
+/* While deferrals are scarce, because the registrar lags, a record whose raw key is not known is
  * looked up by labels only as long as that finds something: a lookup that finds gives two more,
  * and a burst may try this many anyway. So a cold cache is filled as ever, and of a flood of new
  * series each line costs its parsing and no more. */
@@ -134,7 +134,7 @@ weir_worker_resolve_all(struct weir_worker *worker)
     const struct weir_parsed *parsed = worker->options.parsed;
     uint32_t at = 0;
     /* new lines go as text then, or nowhere: only series that are known are worth a look */
-    bool backlog = worker->chunk_free_count <= WEIR_WORKER_CHUNKS_IN_HAND;
+    bool backlog = worker->deferral_free_count <= WEIR_WORKER_DEFERRALS_IN_HAND;
     if (worker->resolve_tries < RESOLVE_TRIES)
         worker->resolve_tries = RESOLVE_TRIES;
     worker->labels_used = 0;

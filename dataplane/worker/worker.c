@@ -73,10 +73,10 @@ weir_worker_publish(struct weir_worker *worker)
         held[WEIR_UNIT_RECORDS] += worker->batch->records;
         held[WEIR_UNIT_SAMPLES] += worker->batch->count;
     }
-    if (worker->chunk != NULL) {
-        held[WEIR_UNIT_PACKETS] += worker->chunk->packets;
-        held[WEIR_UNIT_RECORDS] += worker->chunk->records;
-        held[WEIR_UNIT_SAMPLES] += worker->chunk->samples;
+    if (worker->deferral != NULL) {
+        held[WEIR_UNIT_PACKETS] += worker->deferral->packets;
+        held[WEIR_UNIT_RECORDS] += worker->deferral->records;
+        held[WEIR_UNIT_SAMPLES] += worker->deferral->samples;
     }
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
         worker->options.counts->unit[unit].held = held[unit];
@@ -138,8 +138,8 @@ weir_worker_record_reject(struct weir_worker *worker, const struct weir_record *
     weir_worker_rejected(worker, packet, record, reason, NULL);
 }
 
-/* A packet ends in the batch, in the chunk, or refused: see docs/design/pipeline.md. One that was
- * set aside was received then. */
+/* A packet ends in the batch, in the deferral, or refused: see docs/design/pipeline.md. One that
+ * was set aside was received then. */
 void
 weir_worker_packet_end(struct weir_worker *worker, uint32_t consumed)
 {
@@ -150,13 +150,13 @@ weir_worker_packet_end(struct weir_worker *worker, uint32_t consumed)
     if (packet->waits ? packet->consumed > 0 && !aside : packet->consumed > 0 || packet->final) {
         packets->received += !aside;
         worker->packets_aside -= aside;
-        if (packet->accepted > 0 || (packet->deferred > 0 && worker->chunk == NULL)) {
+        if (packet->accepted > 0 || (packet->deferred > 0 && worker->deferral == NULL)) {
             if (worker->batch != NULL)
                 worker->batch->packets++;
             else
                 worker->packets_owed++;
         } else if (packet->deferred > 0) {
-            worker->chunk->packets++;
+            worker->deferral->packets++;
         } else {
             packets->rejected[worker->records_seen > 0 ? WEIR_REASON_nothing_accepted
                                                        : WEIR_REASON_empty]++;
@@ -282,12 +282,12 @@ weir_worker_deadline_ns(const struct weir_worker *worker)
     int64_t deadline = INT64_MAX;
     if (worker->batch != NULL)
         deadline = worker->batch_opened_ns + interval_ns(worker);
-    if (worker->chunk != NULL)
-        deadline = worker->chunk_opened_ns; /* at the end of the round that opened it */
+    if (worker->deferral != NULL)
+        deadline = worker->deferral_opened_ns; /* at the end of the round that opened it */
     return deadline;
 }
 
-/* Unknown series wait for nobody: a chunk goes at the end of its round. */
+/* Unknown series wait for nobody: a deferral goes at the end of its round. */
 static size_t
 flush_due(struct weir_worker *worker)
 {
@@ -301,8 +301,8 @@ flush_due(struct weir_worker *worker)
         weir_worker_batch_push(worker);
         flushed++;
     }
-    if (worker->chunk != NULL) {
-        weir_worker_chunk_push(worker);
+    if (worker->deferral != NULL) {
+        weir_worker_deferral_push(worker);
         flushed++;
     }
     return flushed;
@@ -370,9 +370,10 @@ ports_progress(struct weir_worker *worker)
 static bool
 may_receive(const struct weir_worker *worker, const struct weir_port *port)
 {
-    return port->ops->settle == NULL || worker->chunk_free_count >= WEIR_WORKER_CHUNKS_IN_HAND ||
-           atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed) !=
-               WEIR_INGEST_OPEN;
+    return port->ops->settle == NULL ||
+        worker->deferral_free_count >= WEIR_WORKER_DEFERRALS_IN_HAND ||
+        atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed) !=
+        WEIR_INGEST_OPEN;
 }
 
 /* The writer lags: no batch is empty. */
@@ -488,11 +489,11 @@ weir_worker_drain(struct weir_worker *worker)
     worker->draining = true;
     weir_worker_run_once(worker);
     return worker->drain_rounds == 0 && worker->port == NULL && worker->batch == NULL &&
-           worker->chunk == NULL &&
+           worker->deferral == NULL &&
            (worker->options.senders == NULL ||
                !weir_senders_owe_marks(worker->options.senders)) &&
            worker->packets_owed == 0 && worker->packets_aside == 0 &&
-           worker->chunk_free_count == WEIR_CHUNKS;
+           worker->deferral_free_count == WEIR_DEFERRALS;
 }
 
 /* Drops by name the rest of a burst at a stop: records that were parsed and not taken, and packets.
@@ -536,7 +537,7 @@ drop_held(struct weir_worker *worker)
         counts->dropped[WEIR_REASON_shutdown] += counts->held;
     }
     worker->batch = NULL;
-    worker->chunk = NULL;
+    worker->deferral = NULL;
     worker->packets_owed = 0;
     worker->packets_aside = 0;
     weir_worker_publish(worker);

@@ -18,7 +18,7 @@
 
 #include "base/ring.h"
 #include "dataplane/port/port.h"
-#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/parse.h"
 #include "dataplane/protocol/weir/senders/senders.h"
 #include "dataplane/series/series.h"
@@ -46,8 +46,8 @@ struct weir_worker_options {
     bool keep_rejected;             /* texts of refused records, not counts alone */
     struct weir_ring *batches;  /* worker -> writer */
     struct weir_ring *empties;  /* writer -> worker */
-    struct weir_ring *chunks;   /* worker -> registrar */
-    struct weir_ring *settled;  /* registrar -> worker; at first filled with all chunks */
+    struct weir_ring *deferrals;   /* worker -> registrar */
+    struct weir_ring *settled;  /* registrar -> worker; at first filled with all deferrals */
     struct weir_parsed *parsed; /* scratch of its own */
     int64_t retention_ms;       /* older samples are refused */
     int64_t flush_interval_ns;
@@ -76,7 +76,7 @@ enum weir_load weir_worker_load(const struct weir_worker *worker);
 /* Whether datagrams or streams wait for the registrar, which is to be asked soon then. */
 bool weir_worker_waits(const struct weir_worker *worker);
 
-/* Monotonic time at which the open batch or chunk is due, or INT64_MAX. */
+/* Monotonic time at which the open batch or deferral is due, or INT64_MAX. */
 int64_t weir_worker_deadline_ns(const struct weir_worker *worker);
 
 /* Shutdown: takes what the ports still hold, within bounds, then nothing; pushes what is open.

@@ -3,7 +3,7 @@
  *
  * The first byte chooses the limits. Then packets: a byte of control, two of size, the packet. */
 #include "base/crc.h"
-#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/weir/group_append.h"
 #include "dataplane/protocol/weir/parse.h"
 #include "tests/fuzz/twin_weir.h"
@@ -90,7 +90,7 @@ static void
 define_list(uint8_t *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct weir_chunk_point *point = (struct weir_chunk_point *)(void *)list;
+        struct weir_deferred_point *point = (struct weir_deferred_point *)(void *)list;
         const uint8_t *labels = (const uint8_t *)(point + 1);
         bool defined;
         struct weir_hash128 hash = weir_series_fingerprint(series, labels, point->labels_size);
@@ -99,7 +99,7 @@ define_list(uint8_t *list, uint32_t count)
             CHECK(weir_series_define_at(series, hash, labels, point->labels_size,
                 &point->number, &defined) == WEIR_OK);
         }
-        list += weir_chunk_point_bytes(point->labels_size);
+        list += weir_deferred_point_bytes(point->labels_size);
     }
 }
 

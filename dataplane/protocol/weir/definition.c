@@ -8,7 +8,7 @@
 #include "dataplane/protocol/weir/parse.h"
 
 #include "base/utf8.h"
-#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/deferral.h"
 #include "dataplane/worker/series_cache.h"
 #include "model/sample.h"
 
@@ -17,7 +17,7 @@
 _Static_assert(COPY_STEP <= WEIR_PACKET_SLACK, "the last piece of a packet may be read past");
 /* What a series takes at most. So much stays free behind the lists of a packet, for series that are
  * looked up only. */
-#define POINT_BYTES_MAX (sizeof(struct weir_chunk_point) + WEIR_LABELS_BYTES_MAX)
+#define POINT_BYTES_MAX (sizeof(struct weir_deferred_point) + WEIR_LABELS_BYTES_MAX)
 _Static_assert(WEIR_DEFINITION_LIST_BYTES > 2 * POINT_BYTES_MAX, "and some lists before it");
 _Static_assert(WEIR_SERIES_UNKNOWN == WEIR_RAW_UNKNOWN, "a template's number is a point's");
 
@@ -229,18 +229,18 @@ struct unknown {
     bool whole;     /* all of them are in the list */
 };
 
-static struct weir_chunk_point *
+static struct weir_deferred_point *
 point_at(struct weir_definitions *definitions, uint32_t at)
 {
-    return (struct weir_chunk_point *)(void *)(definitions->list + at);
+    return (struct weir_deferred_point *)(void *)(definitions->list + at);
 }
 
 static uint32_t
 behind(const struct weir_definitions *definitions, uint32_t at)
 {
-    const struct weir_chunk_point *point =
-        (const struct weir_chunk_point *)(const void *)(definitions->list + at);
-    return at + (uint32_t)weir_chunk_point_bytes(point->labels_size);
+    const struct weir_deferred_point *point =
+        (const struct weir_deferred_point *)(const void *)(definitions->list + at);
+    return at + (uint32_t)weir_deferred_point_bytes(point->labels_size);
 }
 
 /* Looks up the series from unknown->from on, step by step (dataplane/series/series.h). Labels are
@@ -251,7 +251,7 @@ look_up_points(struct unknown *unknown)
     struct weir_definitions *definitions = unknown->definitions;
     uint32_t found = 0, points = 0;
     for (uint32_t at = unknown->from; at < definitions->used; at = behind(definitions, at)) {
-        struct weir_chunk_point *point = point_at(definitions, at);
+        struct weir_deferred_point *point = point_at(definitions, at);
         if (point->labels_size == 0)
             continue;
         point->fingerprint = weir_series_fingerprint(unknown->series,
@@ -259,7 +259,7 @@ look_up_points(struct unknown *unknown)
         weir_series_prefetch(unknown->series, point->fingerprint);
     }
     for (uint32_t at = unknown->from; at < definitions->used; at = behind(definitions, at)) {
-        struct weir_chunk_point *point = point_at(definitions, at);
+        struct weir_deferred_point *point = point_at(definitions, at);
         points++;
         found += point->labels_size > 0 &&
             weir_series_candidate(unknown->series, point->fingerprint, &point->number);
@@ -271,7 +271,7 @@ look_up_points(struct unknown *unknown)
             weir_series_fetch(unknown->series, point_at(definitions, at)->number);
     for (uint32_t at = unknown->from; at < definitions->used && found > 0;
         at = behind(definitions, at)) {
-        struct weir_chunk_point *point = point_at(definitions, at);
+        struct weir_deferred_point *point = point_at(definitions, at);
         if (point->number == WEIR_SERIES_UNKNOWN)
             continue;
         if (weir_series_resolve_at(unknown->series, point->fingerprint,
@@ -295,13 +295,13 @@ put_point(struct unknown *unknown, uint32_t field, uint32_t index, bool begun)
         definitions->used = unknown->from = unknown->begin;
         unknown->whole = false;
     }
-    struct weir_chunk_point *point = point_at(definitions, definitions->used);
+    struct weir_deferred_point *point = point_at(definitions, definitions->used);
     size_t size;
     uint8_t *labels = (uint8_t *)(point + 1);
-    *point = (struct weir_chunk_point){.number = WEIR_SERIES_UNKNOWN, .index = index};
+    *point = (struct weir_deferred_point){.number = WEIR_SERIES_UNKNOWN, .index = index};
     if (begun && weir_wire_labels_field(&definitions->line, field, labels, &size) == WEIR_OK)
         point->labels_size = (uint16_t)size;
-    definitions->used += (uint32_t)weir_chunk_point_bytes(point->labels_size);
+    definitions->used += (uint32_t)weir_deferred_point_bytes(point->labels_size);
     unknown->count++;
 }
 
@@ -362,10 +362,10 @@ enter_numbers(struct weir_senders *senders, struct weir_template *template, cons
     uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const struct weir_chunk_point *point = (const void *)list;
+        const struct weir_deferred_point *point = (const void *)list;
         if (point->number != WEIR_SERIES_UNKNOWN)
             weir_template_enter(senders, template, point->index, point->number);
-        list += weir_chunk_point_bytes(point->labels_size);
+        list += weir_deferred_point_bytes(point->labels_size);
     }
 }
 

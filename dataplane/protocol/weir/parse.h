@@ -23,7 +23,7 @@ enum weir_run_kind { WEIR_RUN_GROUP, WEIR_RUN_DEFINITION, WEIR_RUN_EMPTY };
 
 /* A definition on its way through the registrar: this, then the wire record as it came. Where
  * list_count says so, of the record only its head, then the list of its unknown series, each a
- * struct weir_chunk_point (dataplane/protocol/chunk.h). */
+ * struct weir_deferred_point (dataplane/protocol/deferral.h). */
 struct weir_definition_text {
     uint64_t sender;
     uint64_t sequence;
@@ -35,7 +35,7 @@ _Static_assert(sizeof(struct weir_definition_text) == 24, "a whole number of wor
 _Static_assert(WEIR_WIRE_TEMPLATE_SERIES_MAX <= UINT16_MAX, "a list's count fits");
 
 /* Lists of a packet's definitions, or numbers of groups whose template is in pieces. 1,500
- * series of usual labels fill a chunk; a packet has up to twice as many. A definition without
+ * series of usual labels fill a deferral; a packet has up to twice as many. A definition without
  * room goes to the registrar as it came. */
 #define WEIR_DEFINITION_LIST_BYTES (512u << 10)
 

@@ -1,10 +1,10 @@
 /* stages_fixture: what lies between the stages of a dataplane, for tests of one stage that play the
- * others: rings, batches, chunks, the series table, and a ledger that has to close. */
+ * others: rings, batches, deferrals, the series table, and a ledger that has to close. */
 #ifndef WEIR_TESTS_UNIT_DATAPLANE_STAGES_FIXTURE_H
 #define WEIR_TESTS_UNIT_DATAPLANE_STAGES_FIXTURE_H
 
 #include "base/ring.h"
-#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/parse.h"
 #include "dataplane/series/series.h"
 #include "model/ledger.h"
@@ -31,10 +31,10 @@ static struct {
     struct weir_ledger_sum *sum;
     struct weir_series *series;
     struct weir_parsed *parsed;
-    struct weir_ring *chunks, *settled;  /* between worker and registrar */
+    struct weir_ring *deferrals, *settled;  /* between worker and registrar */
     struct weir_ring *batches, *empties; /* between the stage under test and the log writer */
-    struct weir_chunk *made_chunks[WEIR_CHUNKS];
-    uint32_t chunk_count;
+    struct weir_deferral *made_deferrals[WEIR_DEFERRALS];
+    uint32_t deferral_count;
     struct weir_batch *made_batches[STAGES_BATCHES_MAX];
     uint32_t batch_count;
 } stages;
@@ -96,9 +96,9 @@ stages_give_batch(struct weir_ring *empties)
     assert_true(weir_ring_push(empties, batch));
 }
 
-/* Ingest is open, so many chunks are settled, and there is no batch yet. */
+/* Ingest is open, so many deferrals are settled, and there is no batch yet. */
 static inline void
-stages_begin(uint64_t series_max, size_t label_bytes, uint32_t chunks)
+stages_begin(uint64_t series_max, size_t label_bytes, uint32_t deferrals)
 {
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "stages of a test";
     memset(&stages, 0, sizeof stages);
@@ -108,14 +108,14 @@ stages_begin(uint64_t series_max, size_t label_bytes, uint32_t chunks)
     stages.sum = zeroed(sizeof *stages.sum);
     stages.series = series_new(&stages.key, series_max, label_bytes);
     stages.parsed = zeroed(sizeof *stages.parsed);
-    stages.chunks = ring(chunks);
-    stages.settled = ring(chunks);
+    stages.deferrals = ring(deferrals);
+    stages.settled = ring(deferrals);
     stages.batches = ring(STAGES_BATCHES_MAX);
     stages.empties = ring(STAGES_BATCHES_MAX);
-    for (; stages.chunk_count < chunks; stages.chunk_count++) {
-        struct weir_chunk *chunk = zeroed(sizeof *chunk);
-        stages.made_chunks[stages.chunk_count] = chunk;
-        assert_true(weir_ring_push(stages.settled, chunk));
+    for (; stages.deferral_count < deferrals; stages.deferral_count++) {
+        struct weir_deferral *deferral = zeroed(sizeof *deferral);
+        stages.made_deferrals[stages.deferral_count] = deferral;
+        assert_true(weir_ring_push(stages.settled, deferral));
     }
 }
 
@@ -124,10 +124,10 @@ stages_end(void)
 {
     for (uint32_t i = 0; i < stages.batch_count; i++)
         batch_free(stages.made_batches[i]);
-    for (uint32_t i = 0; i < stages.chunk_count; i++)
-        free(stages.made_chunks[i]);
-    void *const owned[] = {stages.ledger, stages.sum, stages.series, stages.parsed, stages.chunks,
-        stages.settled, stages.batches, stages.empties};
+    for (uint32_t i = 0; i < stages.deferral_count; i++)
+        free(stages.made_deferrals[i]);
+    void *const owned[] = {stages.ledger, stages.sum, stages.series, stages.parsed,
+        stages.deferrals, stages.settled, stages.batches, stages.empties};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
 }

@@ -375,7 +375,7 @@ test_deferred_records_hold_the_answer_until_settled_and_durable(void **state)
     assert_string_equal(answer_of(fd), "ok 3 1 0\n");
 }
 
-/* A chunk may be pushed in the middle of a burst, and come back before the burst's release. */
+/* A deferral may be pushed in the middle of a burst, and come back before the burst's release. */
 static void
 test_settlement_before_release_is_counted(void **state)
 {

@@ -1,7 +1,7 @@
 /* Definitions of the weir protocol: labels joined as a plain sort would join them, series that are
  * known or go to the registrar, numbers that come back. */
 #include "base/clock.h"
-#include "dataplane/protocol/chunk.h"
+#include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/weir/parse.h"
 
 #include <setjmp.h>
@@ -177,10 +177,10 @@ define_list(uint8_t *deferred, uint32_t count)
     uint8_t *list = deferred + sizeof(struct weir_definition_text) +
         sizeof(struct weir_wire_record);
     for (uint32_t i = 0; i < count; i++) {
-        struct weir_chunk_point *point = (void *)list;
+        struct weir_deferred_point *point = (void *)list;
         if (point->labels_size > 0)
             point->number = define((const uint8_t *)(point + 1), point->labels_size);
-        list += weir_chunk_point_bytes(point->labels_size);
+        list += weir_deferred_point_bytes(point->labels_size);
     }
 }
 

@@ -23,7 +23,7 @@
 #define SERIES_MAX 1000
 #define LONG_LABEL 8000
 #define LONG_AGO INT64_MAX / 4
-#define CHUNKS 4
+#define DEFERRALS 4
 
 static size_t
 words_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
@@ -88,8 +88,8 @@ static struct {
     struct weir_counts worker; /* what the played worker says of itself */
     struct weir_registrar_options options;
     struct weir_registrar *registrar;
-    struct weir_chunk *chunk; /* being filled */
-    uint64_t chunk_number;
+    struct weir_deferral *deferral; /* being filled */
+    uint64_t deferral_number;
     struct weir_peer peer; /* who sends the next lines */
     struct weir_prefix trusted;
     void *shares[2];
@@ -101,7 +101,7 @@ setup(void **state)
 {
     (void)state;
     memset(&t, 0, sizeof t);
-    stages_begin(SERIES_MAX, SERIES_MAX * (LONG_LABEL + 12), CHUNKS);
+    stages_begin(SERIES_MAX, SERIES_MAX * (LONG_LABEL + 12), DEFERRALS);
     t.options = (struct weir_registrar_options){
         .series = stages.series,
         .key = &stages.key,
@@ -111,11 +111,11 @@ setup(void **state)
         .degraded = &stages.degraded,
         .batches = stages.batches,
         .empties = stages.empties,
-        .workers = {{stages.chunks, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .workers = {{stages.deferrals, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = LONG_AGO,
         .ack_interval_ns = LONG_AGO,
-        .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS,
+        .more_deferrals_ns = WEIR_REGISTRAR_MORE_DEFERRALS_NS,
         .parsed = stages.parsed};
     assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
     return 0;
@@ -132,32 +132,32 @@ teardown(void **state)
     return 0;
 }
 
-/* The worker: puts a line of so many samples into the open chunk. */
+/* The worker: puts a line of so many samples into the open deferral. */
 static void
 line_of(uint32_t source, const void *text, size_t size, unsigned samples, bool resolved)
 {
-    if (t.chunk == NULL) {
-        t.chunk = weir_ring_pop(stages.settled);
-        assert_non_null(t.chunk);
-        t.chunk->number = ++t.chunk_number;
-        t.chunk->opened_tsc = 1000 * t.chunk_number;
-        t.chunk->ack_waiting = false;
-        t.chunk->peer_count = 0;
+    if (t.deferral == NULL) {
+        t.deferral = weir_ring_pop(stages.settled);
+        assert_non_null(t.deferral);
+        t.deferral->number = ++t.deferral_number;
+        t.deferral->opened_tsc = 1000 * t.deferral_number;
+        t.deferral->ack_waiting = false;
+        t.deferral->peer_count = 0;
     }
-    assert_true(weir_chunk_line_bytes(size) <= WEIR_CHUNK_BYTES - t.chunk->used);
-    t.chunk->peers[t.chunk->peer_count++] = t.peer;
-    const struct weir_chunk_line header = {.size = (uint32_t)size,
+    assert_true(weir_deferred_line_bytes(size) <= WEIR_DEFERRAL_BYTES - t.deferral->used);
+    t.deferral->peers[t.deferral->peer_count++] = t.peer;
+    const struct weir_deferred_line header = {.size = (uint32_t)size,
         .source = source,
         .samples = (uint16_t)samples,
         .resolved = resolved,
-        .peer = (uint16_t)(t.chunk->peer_count - 1),
+        .peer = (uint16_t)(t.deferral->peer_count - 1),
         .receive_ms = 1234,
         .text_size = t.text_size != 0 ? t.text_size : 200000};
-    memcpy(t.chunk->lines + t.chunk->used, &header, sizeof header);
-    memcpy(t.chunk->lines + t.chunk->used + sizeof header, text, size);
-    t.chunk->used += (uint32_t)weir_chunk_line_bytes(size);
-    t.chunk->records++;
-    t.chunk->samples += samples;
+    memcpy(t.deferral->lines + t.deferral->used, &header, sizeof header);
+    memcpy(t.deferral->lines + t.deferral->used + sizeof header, text, size);
+    t.deferral->used += (uint32_t)weir_deferred_line_bytes(size);
+    t.deferral->records++;
+    t.deferral->samples += samples;
 }
 
 static void
@@ -175,8 +175,8 @@ put_list(uint8_t *list, const char *text, unsigned *count)
     *count = 0;
     for (const char *word = text; *word != '\0'; ++*count) {
         size_t size = strcspn(word, " "), labels_size = 0;
-        struct weir_chunk_point *point = (void *)(list + used);
-        *point = (struct weir_chunk_point){.number = WEIR_RAW_UNKNOWN,
+        struct weir_deferred_point *point = (void *)(list + used);
+        *point = (struct weir_deferred_point){.number = WEIR_RAW_UNKNOWN,
             .time_ms = 77,
             .value = *count,
             .index = *count};
@@ -191,7 +191,7 @@ put_list(uint8_t *list, const char *text, unsigned *count)
             point->fingerprint = weir_series_fingerprint(t.options.series, labels, labels_size);
         }
         point->labels_size = (uint16_t)labels_size;
-        used += weir_chunk_point_bytes(labels_size);
+        used += weir_deferred_point_bytes(labels_size);
         word += size + (word[size] == ' ');
     }
     return used;
@@ -219,26 +219,26 @@ definition(uint32_t source, const char *text, uint16_t defines)
     head.list_count = (uint16_t)count;
     memcpy(line, &head, sizeof head);
     line_of(source, line, used, 0, true);
-    uint8_t *header = t.chunk->lines + t.chunk->used - weir_chunk_line_bytes(used);
-    memcpy(header + offsetof(struct weir_chunk_line, defines), &defines, sizeof defines);
+    uint8_t *header = t.deferral->lines + t.deferral->used - weir_deferred_line_bytes(used);
+    memcpy(header + offsetof(struct weir_deferred_line, defines), &defines, sizeof defines);
 }
 
-/* ... and hands the chunk over, as so many packets. */
+/* ... and hands the deferral over, as so many packets. */
 static void
-send_chunk(uint32_t packets)
+send_deferral(uint32_t packets)
 {
-    struct weir_chunk *chunk = t.chunk;
+    struct weir_deferral *deferral = t.deferral;
     uint32_t edge = WEIR_EDGE_WORKER_REGISTRAR(0);
-    t.chunk = NULL;
-    chunk->packets = packets;
+    t.deferral = NULL;
+    deferral->packets = packets;
     t.worker.unit[WEIR_UNIT_PACKETS].received += packets;
-    t.worker.unit[WEIR_UNIT_RECORDS].received += chunk->records;
-    t.worker.unit[WEIR_UNIT_SAMPLES].received += chunk->samples;
-    t.worker.pushed[edge] = chunk->number;
-    weir_edge_put(&stages.ledger->edges[edge], chunk->number, packets, chunk->records,
-        chunk->samples);
+    t.worker.unit[WEIR_UNIT_RECORDS].received += deferral->records;
+    t.worker.unit[WEIR_UNIT_SAMPLES].received += deferral->samples;
+    t.worker.pushed[edge] = deferral->number;
+    weir_edge_put(&stages.ledger->edges[edge], deferral->number, packets, deferral->records,
+        deferral->samples);
     weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_WORKER], &t.worker);
-    assert_true(weir_ring_push(stages.chunks, chunk));
+    assert_true(weir_ring_push(stages.deferrals, deferral));
 }
 
 /* The writer: takes the next batch and counts it as stored. */
@@ -258,30 +258,30 @@ take_batch(void)
 }
 
 /* The worker's look at what came back. */
-static struct weir_chunk *
+static struct weir_deferral *
 take_settled(void)
 {
-    struct weir_chunk *chunk = NULL;
-    for (int i = 0; i < CHUNKS; i++) { /* the one with settlements, the others as they were */
-        struct weir_chunk *back = weir_ring_pop(stages.settled);
+    struct weir_deferral *deferral = NULL;
+    for (int i = 0; i < DEFERRALS; i++) { /* the one with settlements, the others as they were */
+        struct weir_deferral *back = weir_ring_pop(stages.settled);
         if (back == NULL)
             break;
         if (back->settlement_count > 0)
-            chunk = back;
+            deferral = back;
         assert_true(weir_ring_push(stages.settled, back));
     }
-    return chunk;
+    return deferral;
 }
 
 static void
-expect_settlement(const struct weir_chunk *chunk, uint32_t i, uint32_t source, uint32_t accepted,
-    uint32_t refused, uint64_t batch)
+expect_settlement(const struct weir_deferral *deferral, uint32_t i, uint32_t source,
+    uint32_t accepted, uint32_t refused, uint64_t batch)
 {
-    assert_in_range(i, 0, chunk->settlement_count - 1);
-    assert_int_equal(chunk->settlements[i].source, source);
-    assert_int_equal(chunk->settlements[i].accepted, accepted);
-    assert_int_equal(chunk->settlements[i].rejected, refused);
-    assert_int_equal(chunk->settlements[i].batch, batch);
+    assert_in_range(i, 0, deferral->settlement_count - 1);
+    assert_int_equal(deferral->settlements[i].source, source);
+    assert_int_equal(deferral->settlements[i].accepted, accepted);
+    assert_int_equal(deferral->settlements[i].rejected, refused);
+    assert_int_equal(deferral->settlements[i].batch, batch);
 }
 
 static void
@@ -291,7 +291,7 @@ test_registrar_logs_the_definition_with_the_first_sample(void **state)
     stages_give_batch(stages.empties);
     line(0, "a b a", 3);
     line(0, "c b", 2);
-    send_chunk(2);
+    send_deferral(2);
     closed();
     assert_int_equal(weir_registrar_run_once(t.registrar), 2);
     closed();
@@ -340,7 +340,7 @@ test_registrar_does_not_define_a_series_twice(void **state)
     stages_give_batch(stages.empties);
     for (uint32_t i = 0; i < 2; i++) {
         line(0, "a b", 2);
-        send_chunk(1);
+        send_deferral(1);
         weir_registrar_run_once(t.registrar);
         weir_registrar_flush(t.registrar);
         struct weir_batch *batch = take_batch();
@@ -360,14 +360,14 @@ test_registrar_settles_each_run_of_a_source(void **state)
     line(0, "c", 1);
     line(9, "!", 1);
     line(7, "d", 1);
-    send_chunk(3);
+    send_deferral(3);
     assert_int_equal(weir_registrar_run_once(t.registrar), 6);
-    const struct weir_chunk *chunk = take_settled();
-    assert_non_null(chunk);
-    assert_int_equal(chunk->settlement_count, 3);
-    expect_settlement(chunk, 0, 7, 2, 1, 1);
-    expect_settlement(chunk, 1, 9, 0, 1, 0);
-    expect_settlement(chunk, 2, 7, 1, 0, 1);
+    const struct weir_deferral *deferral = take_settled();
+    assert_non_null(deferral);
+    assert_int_equal(deferral->settlement_count, 3);
+    expect_settlement(deferral, 0, 7, 2, 1, 1);
+    expect_settlement(deferral, 1, 9, 0, 1, 0);
+    expect_settlement(deferral, 2, 7, 1, 0, 1);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_labels), 2);
 }
 
@@ -377,7 +377,7 @@ test_registrar_keeps_a_record_for_its_good_samples(void **state)
     (void)state;
     stages_give_batch(stages.empties);
     line(5, "! a !", 3);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     expect_settlement(take_settled(), 0, 5, 1, 0, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_labels), 2);
@@ -395,7 +395,7 @@ test_registrar_refuses_the_name_of_lost_definitions_by_every_way(void **state)
     resolved_line(5, WEIR_LOST_NAME);
     definition(5, WEIR_LOST_NAME " b", 2);
     line(5, WEIR_LOST_NAME "s", 1);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     expect_settlement(take_settled(), 0, 5, 3, 1, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_labels), 2);
@@ -411,7 +411,7 @@ test_registrar_counts_what_the_worker_counted(void **state)
     line(5, "- a b", 3);  /* parses to two now */
     line(5, "# a b", 2);  /* parses to none */
     line(5, "a b c", 2);  /* parses to three */
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     expect_settlement(take_settled(), 0, 5, 2, 1, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_line), 3);
@@ -434,16 +434,16 @@ test_registrar_tells_once_that_the_table_is_full(void **state)
         snprintf(name, sizeof name, "m%u", i);
         line(0, name, 1);
     }
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
     int kept = dup(STDERR_FILENO);
     assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
     line(5, "new new newer", 3);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     line(5, "new", 1);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     dup2(kept, STDERR_FILENO);
     ssize_t size = read(ends[0], told, sizeof told - 1);
@@ -465,12 +465,12 @@ test_registrar_refuses_by_name_when_the_table_is_full(void **state)
         snprintf(name, sizeof name, "m%u", i);
         line(0, name, 1);
     }
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     assert_int_equal(stages.degraded.at_ms[WEIR_DEGRADED_series_full], 0);
     line(5, "new", 1);
     line(5, "new ! new", 3);
-    send_chunk(2);
+    send_deferral(2);
     weir_registrar_run_once(t.registrar);
     assert_true(weir_degraded_by(&stages.degraded, WEIR_DEGRADED_series_full,
         weir_mono_ns() / 1000000));
@@ -480,7 +480,7 @@ test_registrar_refuses_by_name_when_the_table_is_full(void **state)
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
     assert_int_equal(rejected(WEIR_UNIT_PACKETS, WEIR_REASON_nothing_accepted), 2);
     line(5, "m1 new", 2);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     weir_registrar_flush(t.registrar);
     assert_int_equal(take_batch()->count, SERIES_MAX + 1);
@@ -494,14 +494,14 @@ test_registrar_defines_points_and_says_their_numbers(void **state)
     resolved_line(5, "a b");
     line(5, "b c", 2); /* by their text these are the same series */
     resolved_line(5, "1 d a");
-    send_chunk(1);
+    send_deferral(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 3);
-    const struct weir_chunk *chunk = take_settled();
-    expect_settlement(chunk, 0, 5, 3, 0, 1);
-    const struct weir_chunk_point *point =
-        (const void *)(chunk->lines + sizeof(struct weir_chunk_line));
+    const struct weir_deferral *deferral = take_settled();
+    expect_settlement(deferral, 0, 5, 3, 0, 1);
+    const struct weir_deferred_point *point =
+        (const void *)(deferral->lines + sizeof(struct weir_deferred_line));
     assert_int_equal(point->number, 0);
-    point = (const void *)((const uint8_t *)point + weir_chunk_point_bytes(point->labels_size));
+    point = (const void *)((const uint8_t *)point + weir_deferred_point_bytes(point->labels_size));
     assert_int_equal(point->number, 1);
     weir_registrar_flush(t.registrar);
     struct weir_batch *batch = take_batch();
@@ -515,17 +515,17 @@ test_registrar_defines_points_and_says_their_numbers(void **state)
     }
 }
 
-/* The number of each series of a definition that is the chunk's first line. */
+/* The number of each series of a definition that is the deferral's first line. */
 static void
-expect_numbers(const struct weir_chunk *chunk, const uint64_t *numbers, uint32_t count)
+expect_numbers(const struct weir_deferral *deferral, const uint64_t *numbers, uint32_t count)
 {
-    const uint8_t *list = chunk->lines + sizeof(struct weir_chunk_line) +
+    const uint8_t *list = deferral->lines + sizeof(struct weir_deferred_line) +
         sizeof(struct weir_definition_text) + sizeof(struct weir_wire_record);
     for (uint32_t i = 0; i < count; i++) {
-        const struct weir_chunk_point *point = (const void *)list;
+        const struct weir_deferred_point *point = (const void *)list;
         assert_int_equal(point->number, numbers[i]);
         assert_int_equal(point->index, i);
-        list += weir_chunk_point_bytes(point->labels_size);
+        list += weir_deferred_point_bytes(point->labels_size);
     }
 }
 
@@ -537,12 +537,12 @@ test_registrar_defines_the_series_of_a_definition_without_a_sample(void **state)
     definition(5, "a b ! a", 6);
     definition(5, "! !", 2);
     line(6, "b", 1);
-    send_chunk(2);
+    send_deferral(2);
     assert_int_equal(weir_registrar_run_once(t.registrar), 3);
-    const struct weir_chunk *chunk = take_settled();
-    expect_settlement(chunk, 0, 5, 1, 1, 1);
-    expect_settlement(chunk, 1, 6, 1, 0, 1);
-    expect_numbers(chunk, (const uint64_t[]){0, 1, WEIR_RAW_UNKNOWN, 0}, 4);
+    const struct weir_deferral *deferral = take_settled();
+    expect_settlement(deferral, 0, 5, 1, 1, 1);
+    expect_settlement(deferral, 1, 6, 1, 0, 1);
+    expect_numbers(deferral, (const uint64_t[]){0, 1, WEIR_RAW_UNKNOWN, 0}, 4);
     weir_registrar_flush(t.registrar);
     struct weir_batch *batch = take_batch();
     assert_int_equal(batch->definition_count, 2);
@@ -564,15 +564,15 @@ test_registrar_refuses_series_of_a_definition_when_the_table_is_full(void **stat
         snprintf(name, sizeof name, "m%u", i);
         line(0, name, 1);
     }
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     definition(5, "last new m3", 3);
     definition(5, "newer !", 2);
-    send_chunk(2);
+    send_deferral(2);
     weir_registrar_run_once(t.registrar);
-    const struct weir_chunk *chunk = take_settled();
-    expect_settlement(chunk, 0, 5, 1, 1, 1);
-    expect_numbers(chunk, (const uint64_t[]){SERIES_MAX - 1, WEIR_RAW_UNKNOWN, 2}, 3);
+    const struct weir_deferral *deferral = take_settled();
+    expect_settlement(deferral, 0, 5, 1, 1, 1);
+    expect_numbers(deferral, (const uint64_t[]){SERIES_MAX - 1, WEIR_RAW_UNKNOWN, 2}, 3);
     assert_int_equal(stages.counts.counter[WEIR_COUNTER_definitions_refused], 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 0);
@@ -580,39 +580,39 @@ test_registrar_refuses_series_of_a_definition_when_the_table_is_full(void **stat
 
 /* Another registrar in place of the one that setup made. */
 static void
-replace_registrar(int64_t more_chunks_ns)
+replace_registrar(int64_t more_deferrals_ns)
 {
     weir_registrar_free(t.registrar);
-    t.options.more_chunks_ns = more_chunks_ns;
+    t.options.more_deferrals_ns = more_deferrals_ns;
     assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
 }
 
 static void
-send_three_chunks(void)
+send_three_deferrals(void)
 {
     stages_give_batch(stages.empties);
     for (int i = 0; i < 3; i++) {
         resolved_line(0, "a b");
-        send_chunk(1);
+        send_deferral(1);
     }
 }
 
 static void
-test_registrar_takes_several_chunks_in_a_quick_round(void **state)
+test_registrar_takes_several_deferrals_in_a_quick_round(void **state)
 {
     (void)state;
     replace_registrar(LONG_AGO);
-    send_three_chunks();
+    send_three_deferrals();
     assert_int_equal(weir_registrar_run_once(t.registrar), 3);
     assert_int_equal(weir_registrar_run_once(t.registrar), 0);
 }
 
 static void
-test_registrar_takes_one_chunk_in_a_slow_round(void **state)
+test_registrar_takes_one_deferral_in_a_slow_round(void **state)
 {
     (void)state;
     replace_registrar(0);
-    send_three_chunks();
+    send_three_deferrals();
     for (int round = 0; round < 3; round++)
         assert_int_equal(weir_registrar_run_once(t.registrar), 1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 0);
@@ -628,18 +628,18 @@ test_registrar_refuses_points_by_name_when_the_table_is_full(void **state)
         snprintf(name, sizeof name, "m%u", i);
         line(0, name, 1);
     }
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     resolved_line(5, "new");
     resolved_line(5, "new 7 m3");
-    send_chunk(2);
+    send_deferral(2);
     weir_registrar_run_once(t.registrar);
-    const struct weir_chunk *chunk = take_settled();
-    expect_settlement(chunk, 0, 5, 1, 1, 1);
+    const struct weir_deferral *deferral = take_settled();
+    expect_settlement(deferral, 0, 5, 1, 1, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 2);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_table_full), 1);
-    const struct weir_chunk_point *point =
-        (const void *)(chunk->lines + sizeof(struct weir_chunk_line));
+    const struct weir_deferred_point *point =
+        (const void *)(deferral->lines + sizeof(struct weir_deferred_line));
     assert_true(point->number == WEIR_RAW_UNKNOWN);
 }
 
@@ -648,7 +648,7 @@ refuses_while(uint32_t ingest_state, enum weir_reason reason)
 {
     atomic_store(&stages.progress.state, ingest_state);
     line(5, "a b", 2); /* and there is no empty batch */
-    send_chunk(1);
+    send_deferral(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, reason), 2);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, reason), 1);
@@ -671,19 +671,19 @@ test_registrar_refuses_lines_after_a_device_error(void **state)
 }
 
 static void
-test_registrar_takes_no_chunk_without_an_empty_batch(void **state)
+test_registrar_takes_no_deferral_without_an_empty_batch(void **state)
 {
     (void)state;
     line(5, "a", 1);
-    send_chunk(1);
+    send_deferral(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 0);
     closed();
     assert_int_equal(stages.sum->in_flight[WEIR_UNIT_SAMPLES], 1);
-    assert_int_equal(weir_ring_count(stages.chunks), 1);
+    assert_int_equal(weir_ring_count(stages.deferrals), 1);
     assert_false(weir_registrar_idle(t.registrar));
     stages_give_batch(stages.empties);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
-    assert_int_equal(weir_ring_count(stages.chunks), 0);
+    assert_int_equal(weir_ring_count(stages.deferrals), 0);
 }
 
 static void
@@ -695,12 +695,12 @@ test_registrar_flushes_after_the_interval_and_sooner_for_an_ack(void **state)
     assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
     stages_give_batch(stages.empties);
     line(5, "a", 1);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     assert_null(take_batch());
     line(5, "b", 1);
-    t.chunk->ack_waiting = true;
-    send_chunk(1);
+    t.deferral->ack_waiting = true;
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     struct weir_batch *batch = take_batch();
     assert_non_null(batch);
@@ -715,14 +715,14 @@ test_registrar_flushes_when_the_writer_wants_definitions(void **state)
     stages_give_batch(stages.empties);
     stages_give_batch(stages.empties);
     line(5, "a b", 2);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     assert_null(take_batch());
     atomic_store(&stages.progress.definitions_wanted, 2);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
     assert_int_equal(take_batch()->definition_count, 2);
     line(5, "a", 1); /* what is wanted has been pushed: no hurry */
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     assert_null(take_batch());
 }
@@ -738,10 +738,10 @@ test_registrar_goes_on_in_a_line_when_a_batch_comes_back(void **state)
     for (int i = 0; i < WORDS; i++)
         memcpy(text + 2 * i, "a ", 3);
     stages_give_batch(stages.empties);
-    for (int chunk = 0; chunk < 2; chunk++) {
+    for (int deferral = 0; deferral < 2; deferral++) {
         for (int i = 0; i < LINES; i++)
             line(5, text, WORDS);
-        send_chunk(1);
+        send_deferral(1);
     }
     assert_int_equal(weir_registrar_run_once(t.registrar), LINES);
     weir_registrar_run_once(t.registrar);
@@ -776,7 +776,7 @@ test_registrar_logs_every_definition_once_across_batches(void **state)
         snprintf(text + 5 * i, 6, "L%03d ", i);
     stages_give_batch(stages.empties);
     line(5, text, WORDS);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     struct weir_batch *batch = take_batch();
     assert_non_null(batch);
@@ -802,10 +802,10 @@ test_registrar_counts_what_is_left_at_the_end_as_dropped(void **state)
     (void)state;
     stages_give_batch(stages.empties);
     line(5, "a b", 2);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_run_once(t.registrar);
     line(5, "a", 1);
-    send_chunk(1);
+    send_deferral(1);
     weir_registrar_free(t.registrar);
     t.registrar = NULL;
     closed();
@@ -817,14 +817,14 @@ test_registrar_counts_what_is_left_at_the_end_as_dropped(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static void
-test_registrar_with_a_limit_takes_a_chunk_in_several_rounds(void **state)
+test_registrar_with_a_limit_takes_a_deferral_in_several_rounds(void **state)
 {
     (void)state;
     stages_give_batch(stages.empties);
     line(0, "a b", 2);
     line(7, "c", 1);
     line(0, "a", 1);
-    send_chunk(2);
+    send_deferral(2);
     weir_registrar_limit(t.registrar, 1);
     for (int round = 0; round < 2; round++) {
         assert_int_equal(weir_registrar_run_once(t.registrar), 1);
@@ -844,16 +844,16 @@ test_registrar_with_a_limit_takes_a_chunk_in_several_rounds(void **state)
     closed();
 }
 
-/* The first line's batch leaves while the chunk is under way; nothing of the others is taken. */
+/* The first line's batch leaves while the deferral is under way; nothing of the others is taken. */
 static void
-test_registrar_flushes_in_the_middle_of_a_chunk_of_which_the_rest_is_refused(void **state)
+test_registrar_flushes_in_the_middle_of_a_deferral_of_which_the_rest_is_refused(void **state)
 {
     (void)state;
     stages_give_batch(stages.empties);
     line(7, "a b", 2);
     line(7, "!", 1);
     line(7, "!", 1);
-    send_chunk(3);
+    send_deferral(3);
     weir_registrar_limit(t.registrar, 1);
     atomic_store(&stages.progress.definitions_wanted, 2);
     assert_int_equal(weir_registrar_run_once(t.registrar), 2); /* a line and a batch */
@@ -917,15 +917,15 @@ sent_from(uint8_t last, const char *text, unsigned words, bool resolved)
         resolved_line(1, text);
     else
         line(1, text, words);
-    send_chunk(1);
+    send_deferral(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
-    struct weir_chunk *chunk = weir_ring_pop(stages.settled);
-    while (chunk->used == 0) {
-        assert_true(weir_ring_push(stages.settled, chunk));
-        chunk = weir_ring_pop(stages.settled);
+    struct weir_deferral *deferral = weir_ring_pop(stages.settled);
+    while (deferral->used == 0) {
+        assert_true(weir_ring_push(stages.settled, deferral));
+        deferral = weir_ring_pop(stages.settled);
     }
-    chunk->used = 0;
-    assert_true(weir_ring_push(stages.settled, chunk));
+    deferral->used = 0;
+    assert_true(weir_ring_push(stages.settled, deferral));
     return words - (unsigned)(
         stages.counts.unit[WEIR_UNIT_SAMPLES].rejected[WEIR_REASON_over_share] - refused);
 }
@@ -940,7 +940,7 @@ test_a_line_defines_no_more_than_its_bytes_allow(void **state)
     stages_give_batch(stages.empties);
     for (uint32_t defined = WITHIN; defined < 10 + WITHIN; defined += WITHIN) {
         line(5, words, 10);
-        send_chunk(1);
+        send_deferral(1);
         weir_registrar_run_once(t.registrar);
         uint32_t now = defined < 10 ? defined : 10;
         assert_int_equal(stages.counts.counter[WEIR_COUNTER_series_defined], now);
@@ -997,8 +997,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_registrar_logs_the_definition_with_the_first_sample),
-        TEST(test_registrar_with_a_limit_takes_a_chunk_in_several_rounds),
-        TEST(test_registrar_flushes_in_the_middle_of_a_chunk_of_which_the_rest_is_refused),
+        TEST(test_registrar_with_a_limit_takes_a_deferral_in_several_rounds),
+        TEST(test_registrar_flushes_in_the_middle_of_a_deferral_of_which_the_rest_is_refused),
         TEST(test_registrar_does_not_define_a_series_twice),
         TEST(test_registrar_settles_each_run_of_a_source),
         TEST(test_registrar_keeps_a_record_for_its_good_samples),
@@ -1012,12 +1012,12 @@ main(void)
         TEST(test_registrar_defines_points_and_says_their_numbers),
         TEST(test_registrar_defines_the_series_of_a_definition_without_a_sample),
         TEST(test_registrar_refuses_series_of_a_definition_when_the_table_is_full),
-        TEST(test_registrar_takes_several_chunks_in_a_quick_round),
-        TEST(test_registrar_takes_one_chunk_in_a_slow_round),
+        TEST(test_registrar_takes_several_deferrals_in_a_quick_round),
+        TEST(test_registrar_takes_one_deferral_in_a_slow_round),
         TEST(test_registrar_refuses_points_by_name_when_the_table_is_full),
         TEST(test_registrar_refuses_lines_while_the_disk_is_full),
         TEST(test_registrar_refuses_lines_after_a_device_error),
-        TEST(test_registrar_takes_no_chunk_without_an_empty_batch),
+        TEST(test_registrar_takes_no_deferral_without_an_empty_batch),
         TEST(test_registrar_flushes_after_the_interval_and_sooner_for_an_ack),
         TEST(test_registrar_flushes_when_the_writer_wants_definitions),
         TEST(test_registrar_goes_on_in_a_line_when_a_batch_comes_back),

@@ -96,7 +96,7 @@ setup(void **state)
 {
     (void)state;
     memset(&t, 0, sizeof t);
-    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_CHUNKS);
+    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_DEFERRALS);
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(stages.empties);
     t.bytes = zeroed(sizeof *t.bytes * PACKETS_MAX);
@@ -114,7 +114,7 @@ setup(void **state)
         .counts = &stages.counts,
         .batches = stages.batches,
         .empties = stages.empties,
-        .chunks = stages.chunks,
+        .deferrals = stages.deferrals,
         .settled = stages.settled,
         .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4};
@@ -126,9 +126,9 @@ setup(void **state)
         .counts = &t.registrar_counts,
         .batches = ring(BATCHES),
         .empties = ring(BATCHES),
-        .workers = {{stages.chunks, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .workers = {{stages.deferrals, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
-        .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS,
+        .more_deferrals_ns = WEIR_REGISTRAR_MORE_DEFERRALS_NS,
         .parsed = zeroed(sizeof(struct weir_parsed))};
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(t.registrar_options.empties);

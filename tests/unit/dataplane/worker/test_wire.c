@@ -219,7 +219,7 @@ options_new(struct weir_port *port)
         .counts = &stages.counts,
         .batches = stages.batches,
         .empties = stages.empties,
-        .chunks = stages.chunks,
+        .deferrals = stages.deferrals,
         .settled = stages.settled,
         .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4,
@@ -237,10 +237,10 @@ registrar_new(struct weir_registrar_options *options)
         .counts = &t.registrar_counts,
         .batches = ring(BATCHES),
         .empties = ring(BATCHES),
-        .workers = {{stages.chunks, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .workers = {{stages.deferrals, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = 1000000,
-        .more_chunks_ns = WEIR_REGISTRAR_MORE_CHUNKS_NS,
+        .more_deferrals_ns = WEIR_REGISTRAR_MORE_DEFERRALS_NS,
         .parsed = zeroed(sizeof(struct weir_parsed))};
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(options->empties);
@@ -272,7 +272,7 @@ static void
 begin(void)
 {
     memset(&t, 0, sizeof t);
-    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_CHUNKS);
+    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_DEFERRALS);
 }
 
 /* Frees what registrar_new, options_new and begin have made. */
@@ -440,14 +440,15 @@ static const struct weir_port_ops stretches_ops = {.kind = "stretches",
 
 /* Definitions with the registrar: all of them, and those that came as lists. */
 static uint32_t
-count_deferred(struct weir_ring *chunks, uint32_t *lists)
+count_deferred(struct weir_ring *deferrals, uint32_t *lists)
 {
     uint32_t count = 0;
-    struct weir_chunk *chunk;
-    struct weir_chunk_line line;
-    while ((chunk = weir_ring_pop(chunks)) != NULL) {
-        for (uint32_t at = 0; at < chunk->used; at += (uint32_t)weir_chunk_line_bytes(line.size)) {
-            memcpy(&line, chunk->lines + at, sizeof line);
+    struct weir_deferral *deferral;
+    struct weir_deferred_line line;
+    while ((deferral = weir_ring_pop(deferrals)) != NULL) {
+        for (uint32_t at = 0; at < deferral->used;
+             at += (uint32_t)weir_deferred_line_bytes(line.size)) {
+            memcpy(&line, deferral->lines + at, sizeof line);
             assert_true(line.defines > 0);
             *lists += line.resolved;
             count++;
@@ -456,10 +457,10 @@ count_deferred(struct weir_ring *chunks, uint32_t *lists)
     return count;
 }
 
-/* Lets a full burst of definitions in while so many chunks are free. Returns how many of the
+/* Lets a full burst of definitions in while so many deferrals are free. Returns how many of the
  * definitions went as lists. */
 static uint32_t
-defer_burst(uint32_t chunks_free)
+defer_burst(uint32_t deferrals_free)
 {
     static struct stretches_port port;
     begin();
@@ -473,7 +474,7 @@ defer_burst(uint32_t chunks_free)
     struct weir_registrar_options registrar_options;
     struct weir_registrar *registrar = registrar_new(&registrar_options);
     struct weir_worker *worker;
-    for (uint32_t i = chunks_free; i < WEIR_CHUNKS; i++)
+    for (uint32_t i = deferrals_free; i < WEIR_DEFERRALS; i++)
         assert_non_null(weir_ring_pop(options.settled));
     assert_int_equal(weir_worker_new(&options, &worker), WEIR_OK);
     while (weir_worker_run_once(worker) > 0)
@@ -482,7 +483,7 @@ defer_burst(uint32_t chunks_free)
     const struct weir_ledger_unit *records = &closed()->total.unit[WEIR_UNIT_RECORDS];
     assert_int_equal(records->received, definitions);
     assert_int_equal(records->rejected[WEIR_REASON_define_backlog], 0);
-    assert_int_equal(count_deferred(options.chunks, &lists), definitions);
+    assert_int_equal(count_deferred(options.deferrals, &lists), definitions);
     weir_worker_free(worker);
     weir_registrar_free(registrar);
     end(&options, &registrar_options);
@@ -517,7 +518,7 @@ test_a_full_log_refuses_weir_packets_and_holds_up_nobody(void **state)
     const struct weir_ledger_unit *samples = &closed()->total.unit[WEIR_UNIT_SAMPLES];
     assert_int_equal(samples->received, AGENTS * SERIES * STEPS);
     assert_int_equal(samples->rejected[WEIR_REASON_disk_full], samples->received);
-    assert_null(weir_ring_peek(options.chunks));
+    assert_null(weir_ring_peek(options.deferrals));
     weir_worker_free(worker);
     weir_registrar_free(registrar);
     end(&options, &registrar_options);
@@ -528,7 +529,7 @@ test_a_burst_that_was_listened_to_finds_room_for_its_definitions(void **state)
 {
     (void)state;
     assert_int_equal(defer_burst(12), 0);
-    assert_true(defer_burst(WEIR_CHUNKS) > 0);
+    assert_true(defer_burst(WEIR_DEFERRALS) > 0);
 }
 
 int

@@ -122,7 +122,7 @@ setup(void **state)
     (void)state;
     memset(&t, 0, offsetof(__typeof__(t), text));
     t.texts = 0;
-    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_CHUNKS);
+    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_DEFERRALS);
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(stages.empties);
     t.port.port.ops = &played_ops;
@@ -139,7 +139,7 @@ setup(void **state)
         .degraded = &stages.degraded,
         .batches = stages.batches,
         .empties = stages.empties,
-        .chunks = stages.chunks,
+        .deferrals = stages.deferrals,
         .settled = stages.settled,
         .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4,
@@ -258,17 +258,17 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.released[0].accepted, 1);
     assert_int_equal(t.port.released[0].deferred, 1);
-    struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
-    assert_non_null(chunk);
-    assert_int_equal(chunk->records, 1);
-    assert_int_equal(chunk->samples, 2);
-    assert_int_equal(chunk->packets, 0); /* the packet ends with its other record */
-    struct weir_chunk_line line;
-    memcpy(&line, chunk->lines, sizeof line);
+    struct weir_deferral *deferral = weir_ring_pop(stages.deferrals);
+    assert_non_null(deferral);
+    assert_int_equal(deferral->records, 1);
+    assert_int_equal(deferral->samples, 2);
+    assert_int_equal(deferral->packets, 0); /* the packet ends with its other record */
+    struct weir_deferred_line line;
+    memcpy(&line, deferral->lines, sizeof line);
     assert_int_equal(line.samples, 2);
     assert_int_equal(line.source, weir_source(1, 7));
     assert_true(line.resolved);
-    const struct weir_chunk_point *point = (const void *)(chunk->lines + sizeof line);
+    const struct weir_deferred_point *point = (const void *)(deferral->lines + sizeof line);
     assert_int_equal(point->number, 0); /* known, with nothing to compare */
     assert_int_equal(point->labels_size, 0);
     assert_int_equal(point->value, 1);
@@ -283,19 +283,19 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
     struct weir_hash128 fingerprint = weir_series_fingerprint(stages.series,
         (const uint8_t *)(point + 1), point->labels_size);
     assert_memory_equal(&fingerprint, &point->fingerprint, sizeof fingerprint);
-    assert_int_equal(line.size, weir_chunk_point_bytes(0) +
-        weir_chunk_point_bytes(point->labels_size));
+    assert_int_equal(line.size, weir_deferred_point_bytes(0) +
+        weir_deferred_point_bytes(point->labels_size));
     closed();
 }
 
-/* The first point of the chunk that was just pushed, which goes back as it stands. */
-static struct weir_chunk_point *
+/* The first point of the deferral that was just pushed, which goes back as it stands. */
+static struct weir_deferred_point *
 settled_point(void)
 {
-    struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
-    assert_non_null(chunk);
-    assert_true(weir_ring_push(stages.settled, chunk));
-    return (void *)(chunk->lines + sizeof(struct weir_chunk_line));
+    struct weir_deferral *deferral = weir_ring_pop(stages.deferrals);
+    assert_non_null(deferral);
+    assert_true(weir_ring_push(stages.settled, deferral));
+    return (void *)(deferral->lines + sizeof(struct weir_deferred_line));
 }
 
 static void
@@ -421,13 +421,13 @@ test_known_labels_are_resolved_whatever_their_number(void **state)
         assert_int_equal(weir_sample_series(&batch->samples[i]), i);
 }
 
-static struct weir_chunk_line
+static struct weir_deferred_line
 pushed_line(void)
 {
-    struct weir_chunk_line line;
-    struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
-    assert_non_null(chunk);
-    memcpy(&line, chunk->lines, sizeof line);
+    struct weir_deferred_line line;
+    struct weir_deferral *deferral = weir_ring_pop(stages.deferrals);
+    assert_non_null(deferral);
+    memcpy(&line, deferral->lines, sizeof line);
     return line;
 }
 
@@ -445,25 +445,25 @@ test_a_line_goes_as_text_where_its_labels_take_too_much_room(void **state)
     snprintf(text + used, sizeof text - used, " " NOW_TEXT);
     ready(text, true);
     weir_worker_run_once(t.worker);
-    struct weir_chunk_line line = pushed_line();
+    struct weir_deferred_line line = pushed_line();
     assert_false(line.resolved);
     assert_int_equal(line.samples, 100);
     assert_int_equal(line.size, strlen(text));
     closed();
 }
 
-/* Chunks that senders are listened to for are kept for text, which takes less room. */
+/* Deferrals that senders are listened to for are kept for text, which takes less room. */
 static void
-test_a_line_goes_as_text_where_chunks_are_few(void **state)
+test_a_line_goes_as_text_where_deferrals_are_few(void **state)
 {
     (void)state;
     bool resolved = true;
     t.port.port.ops = &mute_ops;
-    for (int round = 0; round < WEIR_CHUNKS; round++) {
+    for (int round = 0; round < WEIR_DEFERRALS; round++) {
         t.texts = 0;
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
-        struct weir_chunk_line line = pushed_line();
+        struct weir_deferred_line line = pushed_line();
         assert_true(resolved || !line.resolved);
         resolved = line.resolved;
         if (round == 0)
@@ -475,40 +475,40 @@ test_a_line_goes_as_text_where_chunks_are_few(void **state)
 }
 
 static void
-test_settlements_reach_the_port_and_chunks_come_back(void **state)
+test_settlements_reach_the_port_and_deferrals_come_back(void **state)
 {
     (void)state;
-    for (int round = 0; round < 3 * WEIR_CHUNKS; round++) {
+    for (int round = 0; round < 3 * WEIR_DEFERRALS; round++) {
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
         t.texts = 0;
-        struct weir_chunk *chunk = weir_ring_pop(stages.chunks);
-        assert_non_null(chunk);
-        assert_int_equal(chunk->number, round + 1);
-        assert_int_equal(chunk->packets, 1);
+        struct weir_deferral *deferral = weir_ring_pop(stages.deferrals);
+        assert_non_null(deferral);
+        assert_int_equal(deferral->number, round + 1);
+        assert_int_equal(deferral->packets, 1);
         /* the played registrar refuses it */
         uint32_t edge = WEIR_EDGE_WORKER_REGISTRAR(0);
-        t.registrar.popped[edge] = chunk->number;
+        t.registrar.popped[edge] = deferral->number;
         for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
             t.registrar.unit[unit].rejected[WEIR_REASON_table_full]++;
         weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_REGISTRAR], &t.registrar);
-        chunk->settlements[0] = (struct weir_settlement){.source = weir_source(1, 7),
+        deferral->settlements[0] = (struct weir_settlement){.source = weir_source(1, 7),
             .rejected = 1};
-        chunk->settlement_count = 1;
-        assert_true(weir_ring_push(stages.settled, chunk));
+        deferral->settlement_count = 1;
+        assert_true(weir_ring_push(stages.settled, deferral));
     }
     weir_worker_run_once(t.worker);
-    assert_int_equal(t.port.settled_count, 3 * WEIR_CHUNKS);
+    assert_int_equal(t.port.settled_count, 3 * WEIR_DEFERRALS);
     assert_int_equal(t.port.settled.rejected, 1);
     assert_int_equal(closed()->in_flight[WEIR_UNIT_RECORDS], 0);
 }
 
 static void
-test_unknown_lines_are_refused_when_no_chunk_is_left(void **state)
+test_unknown_lines_are_refused_when_no_deferral_is_left(void **state)
 {
     (void)state;
     t.port.port.ops = &mute_ops;
-    for (int round = 0; round < WEIR_CHUNKS; round++) {
+    for (int round = 0; round < WEIR_DEFERRALS; round++) {
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
         t.texts = 0;
@@ -559,7 +559,7 @@ test_datagrams_of_new_series_leave_room_to_senders_that_wait(void **state)
     t.options.port_count = 2;
     assert_int_equal(weir_worker_new(&t.options, &t.worker), WEIR_OK);
     define("known_f");
-    for (int round = 0; round < 2 * WEIR_CHUNKS; round++) {
+    for (int round = 0; round < 2 * WEIR_DEFERRALS; round++) {
         t.texts = 0;
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
@@ -582,14 +582,14 @@ static void
 test_senders_that_wait_are_held_back_while_the_registrar_lags(void **state)
 {
     (void)state;
-    for (int round = 0; round < WEIR_CHUNKS; round++) {
+    for (int round = 0; round < WEIR_DEFERRALS; round++) {
         t.port.ready_count = 0;
         t.texts = 0;
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
     }
     size_t receives = t.port.receives;
-    assert_true(receives < WEIR_CHUNKS);
+    assert_true(receives < WEIR_DEFERRALS);
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.receives, receives);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_define_backlog), 0);
@@ -600,9 +600,9 @@ test_senders_that_wait_are_held_back_while_the_registrar_lags(void **state)
     assert_int_equal(t.port.released[0].rejected, 1);
     atomic_store(&stages.progress.state, WEIR_INGEST_OPEN);
     /* the played registrar gives all back */
-    struct weir_chunk *chunk;
-    while ((chunk = weir_ring_pop(stages.chunks)) != NULL)
-        assert_true(weir_ring_push(stages.settled, chunk));
+    struct weir_deferral *deferral;
+    while ((deferral = weir_ring_pop(stages.deferrals)) != NULL)
+        assert_true(weir_ring_push(stages.settled, deferral));
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.receives, receives + 2);
 }
@@ -659,7 +659,7 @@ test_a_full_disk_refuses_at_the_door_and_resumes(void **state)
     weir_worker_run_once(t.worker);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_disk_full), 2);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_disk_full), 3);
-    assert_null(weir_ring_peek(stages.chunks));
+    assert_null(weir_ring_peek(stages.deferrals));
     atomic_store(&stages.progress.state, WEIR_INGEST_OPEN);
     ready("m f=1 " NOW_TEXT, true);
     weir_worker_run_once(t.worker);
@@ -830,7 +830,7 @@ static void
 test_a_burst_of_every_kind_closes_the_ledger(void **state)
 {
     (void)state;
-    t.port.port.ops = &mute_ops; /* received from though no chunk comes back */
+    t.port.port.ops = &mute_ops; /* received from though no deferral comes back */
     define("m_f");
     static const char *const lines[] = {"m f=1 " NOW_TEXT "\n", "m f=1,u=2 " NOW_TEXT "\n",
         "x,a=b f=3i " NOW_TEXT "\n", "nonsense\n", "# comment\n", "m f=1,s=\"text\" " NOW_TEXT "\n",
@@ -849,7 +849,7 @@ test_a_burst_of_every_kind_closes_the_ledger(void **state)
     }
 }
 
-/* Nobody takes batches or chunks any more: what is open is dropped by name, not in flight. */
+/* Nobody takes batches or deferrals any more: what is open is dropped by name, not in flight. */
 static void
 test_what_is_open_when_it_ends_is_dropped_by_name(void **state)
 {
@@ -920,12 +920,12 @@ test_a_stop_anywhere_loses_no_packet_from_the_ledger(void **state)
 }
 
 static void
-test_without_chunks_a_cold_known_line_behind_many_unknown_ones_is_refused(void **state)
+test_without_deferrals_a_cold_known_line_behind_many_unknown_ones_is_refused(void **state)
 {
     (void)state;
     define("m_a");
     t.port.port.ops = &mute_ops;
-    for (int round = 0; round < WEIR_CHUNKS; round++) {
+    for (int round = 0; round < WEIR_DEFERRALS; round++) {
         ready("unknown f=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
         t.texts = 0;
@@ -1004,7 +1004,7 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_stages_count_the_samples_that_pass_them, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_without_chunks_a_cold_known_line_behind_many_unknown_ones_is_refused, setup,
+            test_without_deferrals_a_cold_known_line_behind_many_unknown_ones_is_refused, setup,
             teardown),
         cmocka_unit_test_setup_teardown(test_load_is_of_known_series_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(
@@ -1018,11 +1018,11 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_a_line_goes_as_text_where_its_labels_take_too_much_room, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_a_line_goes_as_text_where_chunks_are_few, setup, teardown),
+            test_a_line_goes_as_text_where_deferrals_are_few, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_settlements_reach_the_port_and_chunks_come_back, setup, teardown),
+            test_settlements_reach_the_port_and_deferrals_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_unknown_lines_are_refused_when_no_chunk_is_left, setup, teardown),
+            test_unknown_lines_are_refused_when_no_deferral_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_datagrams_of_new_series_leave_room_to_senders_that_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -1,13 +1,13 @@
-/* chunk: lines with unknown series on their way from a worker to the registrar and back.
+/* deferral: lines with unknown series on their way from a worker to the registrar and back.
  *
  *   | line header | text                     | pad | line header | ...
  *   | line header | point | labels | pad | point | labels | pad | ...
  *
  * Threads: whoever holds it; it goes round in rings (base/ring.h)
- * Limits:  WEIR_CHUNK_BYTES of lines, WEIR_CHUNKS a worker
+ * Limits:  WEIR_DEFERRAL_BYTES of lines, WEIR_DEFERRALS a worker
  */
-#ifndef WEIR_DATAPLANE_PROTOCOL_CHUNK_H
-#define WEIR_DATAPLANE_PROTOCOL_CHUNK_H
+#ifndef WEIR_DATAPLANE_PROTOCOL_DEFERRAL_H
+#define WEIR_DATAPLANE_PROTOCOL_DEFERRAL_H
 
 #include "base/hash.h"
 #include "dataplane/port/port.h"
@@ -17,13 +17,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_CHUNK_BYTES (256u << 10)
-#define WEIR_CHUNKS 32
+#define WEIR_DEFERRAL_BYTES (256u << 10)
+#define WEIR_DEFERRALS 32
 /* A line takes its header and 8 bytes at least. */
-#define WEIR_CHUNK_LINES_MAX (WEIR_CHUNK_BYTES / 32)
+#define WEIR_DEFERRAL_LINES_MAX (WEIR_DEFERRAL_BYTES / 32)
 
-/* One line in a chunk: this header, then the text or a list of points, padded to 8 bytes. */
-struct weir_chunk_line {
+/* One line in a deferral: this header, then the text or a list of points, padded to 8 bytes. */
+struct weir_deferred_line {
     uint32_t size;
     uint32_t source;
     uint8_t proto : 7;
@@ -32,16 +32,16 @@ struct weir_chunk_line {
     uint8_t resolved : 1; /* a list of points, not text; of a definition: see parse_weir.h */
     uint16_t samples; /* points of the line, as the ledger counts them */
     uint16_t defines; /* series of a definition, which has no samples; 0 for a line */
-    uint16_t peer;    /* of its sender, in the chunk's list */
+    uint16_t peer;    /* of its sender, in the deferral's list */
     int64_t receive_ms : 46;
     uint64_t text_size : 18; /* bytes that came, which bound what they may define */
 };
-_Static_assert(sizeof(struct weir_chunk_line) == 24, "");
-_Static_assert(WEIR_CHUNK_LINES_MAX <= UINT16_MAX, "a line's peer fits");
+_Static_assert(sizeof(struct weir_deferred_line) == 24, "");
+_Static_assert(WEIR_DEFERRAL_LINES_MAX <= UINT16_MAX, "a line's peer fits");
 
 /* A point of a resolved line, or a series of a definition: this, then its canonical labels, padded
  * to 8 bytes. */
-struct weir_chunk_point {
+struct weir_deferred_point {
     struct weir_hash128 raw;         /* as in struct weir_point */
     struct weir_hash128 fingerprint; /* of the labels */
     uint64_t number;      /* of its series; WEIR_RAW_UNKNOWN until the registrar has put it there */
@@ -52,39 +52,39 @@ struct weir_chunk_point {
     uint16_t labels_size; /* 0 where the worker knew the number, or the labels were refused */
     uint32_t index;       /* of a definition's series in its template */
 };
-_Static_assert(sizeof(struct weir_chunk_point) == 64, "");
+_Static_assert(sizeof(struct weir_deferred_point) == 64, "");
 
-/* Bytes a point takes in a chunk. */
+/* Bytes a point takes in a deferral. */
 static inline size_t
-weir_chunk_point_bytes(size_t labels_size)
+weir_deferred_point_bytes(size_t labels_size)
 {
-    return sizeof(struct weir_chunk_point) + ((labels_size + 7) & ~(size_t)7);
+    return sizeof(struct weir_deferred_point) + ((labels_size + 7) & ~(size_t)7);
 }
 
 /* Filled by a worker, given back with settlements by the registrar. The bytes stay as they were
  * but for the numbers: the worker takes those of lines into its series cache and those of
  * definitions into their templates. Of what went as text there are none: the series of such a
  * definition are looked up again, those of such a line when they are met next. */
-struct weir_chunk {
+struct weir_deferral {
     uint64_t number; /* of its worker, counts from 1 */
     uint32_t used;   /* bytes of lines */
     uint32_t packets, records, samples;
     uint64_t opened_tsc;
     bool ack_waiting;
     uint32_t settlement_count; /* one for each run of lines with one source */
-    struct weir_settlement settlements[WEIR_CHUNK_LINES_MAX];
+    struct weir_settlement settlements[WEIR_DEFERRAL_LINES_MAX];
     uint32_t peer_count; /* one for each run of lines with one sender */
-    struct weir_peer peers[WEIR_CHUNK_LINES_MAX];
-    uint8_t listeners[WEIR_CHUNK_LINES_MAX]; /* beside each of them */
+    struct weir_peer peers[WEIR_DEFERRAL_LINES_MAX];
+    uint8_t listeners[WEIR_DEFERRAL_LINES_MAX]; /* beside each of them */
     /* lines, then slack that the scanners may read */
-    alignas(8) uint8_t lines[WEIR_CHUNK_BYTES + WEIR_PACKET_SLACK];
+    alignas(8) uint8_t lines[WEIR_DEFERRAL_BYTES + WEIR_PACKET_SLACK];
 };
 
-/* Bytes a line of size bytes takes in a chunk. */
+/* Bytes a line of size bytes takes in a deferral. */
 static inline size_t
-weir_chunk_line_bytes(size_t size)
+weir_deferred_line_bytes(size_t size)
 {
-    return (sizeof(struct weir_chunk_line) + size + 7) & ~(size_t)7;
+    return (sizeof(struct weir_deferred_line) + size + 7) & ~(size_t)7;
 }
 
 #endif
