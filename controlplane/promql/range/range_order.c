@@ -42,7 +42,16 @@ weir_promql_range_quantile_over_time(struct weir_promql_call *call,
     return err;
 }
 
-/* The median of the distances from the median. */
+static bool
+has_nan(const double *values, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (isnan(values[i]))
+            return true;
+    return false;
+}
+
+/* The median of the distances from the median; NaN where a value is. */
 enum weir_err
 weir_promql_range_mad_over_time(struct weir_promql_call *call, const struct weir_promql_windows *in,
     struct weir_promql_row *out)
@@ -55,10 +64,14 @@ weir_promql_range_mad_over_time(struct weir_promql_call *call, const struct weir
         if (values == NULL)
             return WEIR_NOMEM;
         memcpy(values, in->values + in->first[step], count * sizeof *values);
-        double median = weir_promql_quantile(0.5, values, count);
-        for (uint32_t i = 0; i < count; i++)
-            values[i] = fabs(values[i] - median);
-        out->values[step] = weir_promql_quantile(0.5, values, count);
+        if (has_nan(values, count)) {
+            out->values[step] = NAN;
+        } else {
+            double median = weir_promql_quantile(0.5, values, count);
+            for (uint32_t i = 0; i < count; i++)
+                values[i] = fabs(values[i] - median);
+            out->values[step] = weir_promql_quantile(0.5, values, count);
+        }
         weir_promql_bit_set(out->present, step);
     }
     return WEIR_OK;

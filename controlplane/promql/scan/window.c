@@ -68,17 +68,29 @@ without_stale(struct weir_promql_query *query, struct clean *clean, struct weir_
     return WEIR_OK;
 }
 
+/* How far a window reaches before its end, and beyond it. */
+static void
+reach(const struct scan *scan, int64_t *back_ms, int64_t *ahead_ms)
+{
+    int64_t lookback_ms = scan->call->query->request->lookback_ms;
+    bool extended = scan->range.anchored || scan->range.smoothed;
+    *back_ms = scan->range.range_ms + (extended ? lookback_ms : 0);
+    *ahead_ms = scan->range.smoothed ? lookback_ms : 0;
+}
+
 /* A histogram in a window of the scan ends the query; those between windows do not matter. */
 static enum weir_err
 refuse_histograms(const struct scan *scan, const struct weir_promql_run *run)
 {
     const struct weir_promql_grid *ends = &scan->range.ends;
+    int64_t back_ms, ahead_ms;
+    reach(scan, &back_ms, &ahead_ms);
     for (uint32_t i = 0; run->histograms != NULL && i < run->count; i++) {
         if (run->histograms[i] == 0)
             continue;
         for (uint32_t step = 0; step < ends->count; step++) {
             int64_t end_ms = weir_promql_grid_time(ends, step);
-            if (run->times_ms[i] <= end_ms && run->times_ms[i] > end_ms - scan->range.range_ms)
+            if (run->times_ms[i] <= end_ms + ahead_ms && run->times_ms[i] > end_ms - back_ms)
                 return weir_promql_met_histogram(scan->call->query);
         }
     }
@@ -90,18 +102,14 @@ static void
 place(struct scan *scan, const struct weir_promql_run *run)
 {
     const struct weir_promql_grid *ends = &scan->range.ends;
-    int64_t lookback_ms = scan->call->query->request->lookback_ms;
-    int64_t reach_ms = scan->range.range_ms, over_ms = 0;
-    if (scan->range.anchored || scan->range.smoothed)
-        reach_ms += lookback_ms;
-    if (scan->range.smoothed)
-        over_ms = lookback_ms;
+    int64_t back_ms, ahead_ms;
+    reach(scan, &back_ms, &ahead_ms);
     uint32_t first = 0, end = 0;
     for (uint32_t i = 0; i < ends->count; i++) {
         int64_t end_ms = weir_promql_grid_time(ends, i);
-        while (first < run->count && run->times_ms[first] <= end_ms - reach_ms)
+        while (first < run->count && run->times_ms[first] <= end_ms - back_ms)
             first++;
-        while (end < run->count && run->times_ms[end] <= end_ms + over_ms)
+        while (end < run->count && run->times_ms[end] <= end_ms + ahead_ms)
             end++;
         scan->first[i] = first;
         scan->end[i] = end < first ? first : end;
