@@ -1,5 +1,7 @@
 #include "model/ledger.h"
 
+#include "base/seqlock.h"
+
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -12,23 +14,15 @@
 
 const char *const weir_unit_names[WEIR_UNIT_COUNT] = {"packets", "records", "samples"};
 
-/* The sequence locks here have no fences: each word is stored with release and loaded with acquire
- * instead. A reader that meets a word of a newer turn thereby sees the sequence (or the slot's
- * number) that was stored ahead of it, and throws its copy away. On x86-64 both are plain moves,
- * and ThreadSanitizer understands them, which it does not fences. */
 void
 weir_ledger_publish(struct weir_ledger_block *block, const struct weir_counts *counts)
 {
-    uint64_t sequence = atomic_load_explicit(&block->sequence, memory_order_relaxed);
-    atomic_store_explicit(&block->sequence, sequence + 1, memory_order_relaxed);
-    const uint64_t *from = (const uint64_t *)counts;
-    /* release pairs with the acquire loads of words in block_read: new word, odd sequence */
-    for (size_t i = 0; i < WEIR_COUNTS_WORDS; i++)
-        atomic_store_explicit(&block->words[i], from[i], memory_order_release);
-    /* release pairs with the first acquire load in block_read */
-    atomic_store_explicit(&block->sequence, sequence + 2, memory_order_release);
+    weir_seqlock_write(&block->sequence, block->words, (const uint64_t *)counts,
+        WEIR_COUNTS_WORDS);
 }
 
+/* As a sequence lock (base/seqlock.h), with the item's number for the sequence: a reader that meets
+ * a count of a newer item also sees that the number has gone. */
 void
 weir_edge_put(struct weir_edge *edge, uint64_t number, uint64_t packets, uint64_t records,
     uint64_t samples)
@@ -45,26 +39,15 @@ weir_edge_put(struct weir_edge *edge, uint64_t number, uint64_t packets, uint64_
     atomic_store_explicit(&slot->number, number, memory_order_release);
 }
 
-static bool
-block_copy(struct weir_ledger_block *block, struct weir_counts *out)
-{
-    /* acquire pairs with the last release in weir_ledger_publish */
-    uint64_t before = atomic_load_explicit(&block->sequence, memory_order_acquire);
-    if (before & 1)
-        return false;
-    uint64_t *to = (uint64_t *)out;
-    for (size_t i = 0; i < WEIR_COUNTS_WORDS; i++)
-        to[i] = atomic_load_explicit(&block->words[i], memory_order_acquire);
-    return atomic_load_explicit(&block->sequence, memory_order_relaxed) == before;
-}
-
 /* A block that moves is read again by itself: that keeps the order of the blocks, and one busy
  * stage does not spoil what was read of the others. */
 static bool
 block_read(struct weir_ledger_block *block, struct weir_counts *out)
 {
+    uint64_t seen;
     for (int attempt = 0; attempt < BLOCK_TRIES; attempt++)
-        if (block_copy(block, out))
+        if (weir_seqlock_read(&block->sequence, block->words, (uint64_t *)out, WEIR_COUNTS_WORDS,
+                &seen))
             return true;
     return false;
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/seqlock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,37 +58,15 @@ tell(struct weir_rejecter *rejecter, const struct weir_refusal *refusal, int64_t
     own->untold = 0;
 }
 
-/* A sequence lock without fences, as in model/ledger.c: whoever meets a word of a newer turn sees
- * the odd sequence too. */
-static void
-slot_write(struct weir_rejected_slot *slot, const struct weir_rejected *what)
-{
-    uint64_t words[WEIR_REJECTED_WORDS];
-    memcpy(words, what, sizeof words);
-    uint64_t sequence = atomic_load_explicit(&slot->sequence, memory_order_relaxed);
-    atomic_store_explicit(&slot->sequence, sequence + 1, memory_order_relaxed);
-    /* release pairs with the acquire loads of words in slot_read */
-    for (size_t i = 0; i < WEIR_REJECTED_WORDS; i++)
-        atomic_store_explicit(&slot->words[i], words[i], memory_order_release);
-    /* release pairs with the first acquire load in slot_read */
-    atomic_store_explicit(&slot->sequence, sequence + 2, memory_order_release);
-}
-
-/* False where nothing was ever written, or the writer was here meanwhile. */
+/* False where nothing was ever written, or the writer was here meanwhile: out is then a mixture. */
 static bool
 slot_read(const struct weir_rejected_slot *slot, struct weir_rejected *out)
 {
-    uint64_t words[WEIR_REJECTED_WORDS];
-    /* acquire pairs with the last release in slot_write */
-    uint64_t before = atomic_load_explicit(&slot->sequence, memory_order_acquire);
-    if (before == 0 || (before & 1) != 0)
-        return false;
-    for (size_t i = 0; i < WEIR_REJECTED_WORDS; i++)
-        words[i] = atomic_load_explicit(&slot->words[i], memory_order_acquire);
-    if (atomic_load_explicit(&slot->sequence, memory_order_relaxed) != before)
-        return false;
-    memcpy(out, words, sizeof words);
-    return true;
+    uint64_t seen = 0;
+    return weir_seqlock_has_moved(&slot->sequence, 0) &&
+        weir_seqlock_read(&slot->sequence, slot->words, (uint64_t *)out, WEIR_REJECTED_WORDS,
+            &seen) &&
+        seen != 0;
 }
 
 void
@@ -113,8 +92,11 @@ weir_rejecter_keep(struct weir_rejecter *rejecter, const struct weir_refusal *re
     }
     if (refusal->detail != NULL)
         strncpy(what.detail, refusal->detail, sizeof what.detail - 1);
-    uint32_t slot = own->next++ % WEIR_REJECTED_SLOTS;
-    slot_write(&rejecter->table->slots[rejecter->producer][refusal->reason][slot], &what);
+    struct weir_rejected_slot *slots =
+        rejecter->table->slots[rejecter->producer][refusal->reason];
+    struct weir_rejected_slot *slot = &slots[own->next++ % WEIR_REJECTED_SLOTS];
+    weir_seqlock_write(&slot->sequence, slot->words, (const uint64_t *)&what,
+        WEIR_REJECTED_WORDS);
 }
 
 static int

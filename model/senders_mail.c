@@ -1,18 +1,12 @@
 #include "model/senders_mail.h"
 
-/* Without fences, as in model/ledger.c: words stored with release and loaded with acquire. */
+#include "base/seqlock.h"
+
 uint64_t
 weir_senders_ask(struct weir_senders_mail *mail, const struct weir_senders_question *question)
 {
-    const uint64_t *from = (const uint64_t *)question;
-    uint64_t number = (atomic_load_explicit(&mail->asked, memory_order_relaxed) | 1) + 1;
-    atomic_store_explicit(&mail->asked, number - 1, memory_order_relaxed);
-    /* release pairs with the acquire loads of words in weir_senders_asked: new word, odd number */
-    for (size_t i = 0; i < WEIR_SENDERS_QUESTION_WORDS; i++)
-        atomic_store_explicit(&mail->question[i], from[i], memory_order_release);
-    /* release pairs with the first acquire load in weir_senders_asked */
-    atomic_store_explicit(&mail->asked, number, memory_order_release);
-    return number;
+    return weir_seqlock_write(&mail->asked, mail->question, (const uint64_t *)question,
+        WEIR_SENDERS_QUESTION_WORDS);
 }
 
 bool
@@ -20,17 +14,11 @@ weir_senders_asked(struct weir_senders_mail *mail, uint64_t *seen,
     struct weir_senders_question *out)
 {
     struct weir_senders_question question;
-    uint64_t *to = (uint64_t *)&question;
-    /* acquire pairs with the last release in weir_senders_ask */
-    uint64_t number = atomic_load_explicit(&mail->asked, memory_order_acquire);
-    if (number == *seen || number % 2 != 0)
-        return false;
-    for (size_t i = 0; i < WEIR_SENDERS_QUESTION_WORDS; i++)
-        to[i] = atomic_load_explicit(&mail->question[i], memory_order_acquire);
-    if (atomic_load_explicit(&mail->asked, memory_order_relaxed) != number)
-        return false; /* another one is being written: it comes next time */
+    if (!weir_seqlock_has_moved(&mail->asked, *seen) ||
+        !weir_seqlock_read(&mail->asked, mail->question, (uint64_t *)&question,
+            WEIR_SENDERS_QUESTION_WORDS, seen))
+        return false; /* one that is being written comes next time */
     *out = question; /* whole, or not at all: the worker may be at work on the last one */
-    *seen = number;
     return true;
 }
 

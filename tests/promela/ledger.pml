@@ -64,7 +64,8 @@
 #define load_sequence load_acquire
 #endif
 
-/* weir_ledger_publish: a block's sequence is followed by its three words. */
+/* weir_seqlock_write (base/seqlock.h), as weir_ledger_publish calls it: the sequence of a block is
+ * followed by its three words. */
 inline publish(me, block, first, second, third)
 {
     load_own(me, block, sequence);
@@ -159,8 +160,8 @@ proctype writer()
     ended++
 }
 
-/* block_copy: ok is its result. */
-inline block_copy(block, first, second, third)
+/* weir_seqlock_read (base/seqlock.h): ok is its result. */
+inline block_read(block, first, second, third)
 {
     load_sequence(READER, block, before);
     if
@@ -190,15 +191,15 @@ proctype reader()
     bool ok;
     AFTER(ended == 2);
 #ifdef MUTANT_WORKER_FIRST
-    block_copy(WORKER_SEQUENCE, received, held, pushed);
+    block_read(WORKER_SEQUENCE, received, held, pushed);
     if
-    :: ok -> block_copy(WRITER_SEQUENCE, stored, writer_held, popped)
+    :: ok -> block_read(WRITER_SEQUENCE, stored, writer_held, popped)
     :: else
     fi;
 #else
-    block_copy(WRITER_SEQUENCE, stored, writer_held, popped);
+    block_read(WRITER_SEQUENCE, stored, writer_held, popped);
     if
-    :: ok -> block_copy(WORKER_SEQUENCE, received, held, pushed)
+    :: ok -> block_read(WORKER_SEQUENCE, received, held, pushed)
     :: else
     fi;
 #endif
