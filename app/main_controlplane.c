@@ -14,6 +14,7 @@
 #include "base/event.h"
 #include "base/process.h"
 #include "config/config.h"
+#include "config/live.h"
 #include "controlplane/api/api.h"
 #include "controlplane/http/listen.h"
 #include "model/shared.h"
@@ -167,7 +168,7 @@ limits_now(void *context, struct weir_limits *limits)
 {
     const struct source *source = context;
     struct weir_config config;
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     if (source->shared == NULL || !weir_live_get(&source->shared->live, &seen, &config))
         return;
     *limits = limits_of(&config);

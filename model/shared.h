@@ -12,10 +12,10 @@
 #define WEIR_MODEL_SHARED_H
 
 #include "base/err.h"
-#include "config/live.h"
 #include "model/degraded.h"
 #include "model/heartbeat.h"
 #include "model/ledger.h"
+#include "model/live.h"
 #include "model/processes.h"
 #include "model/rejected.h"
 #include "model/senders_mail.h"

@@ -35,7 +35,7 @@ struct weir_dataplane_thread {
     int epoll_fd;
     _Atomic int64_t *heartbeat_ns; /* ours, in the shared region */
     uint64_t heartbeat_tsc;   /* when the next one is due */
-    uint32_t live_seen;       /* of the shared region's changed configuration */
+    uint64_t live_seen;       /* of the shared region's changed configuration */
     bool polls;               /* a port without a descriptor to sleep on */
     _Atomic uint32_t drained; /* phase its stages are done with; read by the main thread */
     uint8_t apart[WEIR_CACHE_LINE]; /* drained is stored each round */

@@ -1,6 +1,7 @@
 #include "app/dataplane/parts.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "config/live.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -11,6 +11,7 @@
 #include "base/event.h"
 #include "base/process.h"
 #include "config/keys.h"
+#include "config/live.h"
 #include "controlplane/http/listen.h"
 #include "dataplane/port/port.h"
 #include "dataplane/port/socket.h"
