@@ -221,12 +221,12 @@ static bool
 read_recycled(struct weir_bench_target *target, struct weir_bench_run *run,
     struct weir_bench_report *report)
 {
-    struct weir_ledger_sum *settled = &report->settled;
+    struct weir_ledger_sum *readback = &report->readback;
     static struct weir_ledger_sum later;
     run->all_times = true;
     for (int tries = 0; tries < RECYCLE_TRIES; tries++) {
         uint64_t first = weir_bench_target_first(target);
-        if (!weir_bench_target_ledger(target, settled))
+        if (!weir_bench_target_ledger(target, readback))
             return fail(report, "the ledger cannot be read");
         if (!find_pass_kept(target, run, report))
             return false;
@@ -236,7 +236,7 @@ read_recycled(struct weir_bench_target *target, struct weir_bench_run *run,
             return fail(report, "the ledger cannot be read");
         if (weir_bench_target_first(target) == first &&
             later.total.counter[WEIR_COUNTER_log_samples_recycled] ==
-                settled->total.counter[WEIR_COUNTER_log_samples_recycled])
+                readback->total.counter[WEIR_COUNTER_log_samples_recycled])
             return true;
     }
     return fail(report, "the log is recycled on and on");

@@ -50,7 +50,7 @@ struct weir_bench_report {
     struct weir_ledger_sum warm; /* when they were: of this dataplane's life, which began empty */
     uint64_t log_bytes;    /* appended during the measurement */
     struct weir_bench_found found;
-    struct weir_ledger_sum settled; /* with --recycle: of what found has found */
+    struct weir_ledger_sum readback; /* with --recycle: of what found has found */
     json_t *intervals;     /* weir_bench_intervals_stop's; owned */
     bool ended_early;      /* the log was nearly full before the time was over */
     char failed[512];      /* why there is no measurement; "" where there is */

@@ -36,7 +36,7 @@ weir_bench_datagrams_unaccounted(const struct weir_bench_report *report)
 uint64_t
 weir_bench_log_samples_wanted(const struct weir_bench_report *report)
 {
-    const struct weir_counts *total = &report->settled.total;
+    const struct weir_counts *total = &report->readback.total;
     return total->unit[WEIR_UNIT_SAMPLES].stored -
         total->counter[WEIR_COUNTER_log_samples_recycled];
 }
@@ -112,7 +112,7 @@ cycles_each(const uint64_t *cycles, const uint64_t *since, uint64_t count)
 static void
 report_recycled(const struct weir_bench_report *report, json_t *out)
 {
-    const struct weir_counts *total = &report->settled.total;
+    const struct weir_counts *total = &report->readback.total;
     json_object_set_new(out, "log_segments_recycled",
         json_integer((json_int_t)total->counter[WEIR_COUNTER_log_segments_recycled]));
     json_object_set_new(out, "log_samples_recycled",

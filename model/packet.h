@@ -45,7 +45,7 @@ struct weir_packet {
     uint32_t consumed; /* bytes of complete records; the rest comes again, longer */
     uint32_t accepted; /* records */
     uint32_t rejected; /* records, but for second copies of a packet */
-    uint32_t deferred; /* records sent to the registrar; settle() tells their fate */
+    uint32_t deferred; /* records sent to the registrar; complete() tells their fate */
     uint64_t batch;    /* the worker's batch that holds the last accepted record; 0 none */
     /* of the last weir packet taken; epoch 0: none */
     uint32_t ack_epoch;

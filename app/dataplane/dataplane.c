@@ -286,11 +286,11 @@ registrar_take(struct weir_dataplane *dataplane)
         lane->edge = WEIR_EDGE_WORKER_REGISTRAR(i);
         err = ring_take(dataplane, WEIR_DEFERRALS, &lane->deferrals);
         if (err == WEIR_OK)
-            err = ring_take(dataplane, WEIR_DEFERRALS, &lane->settled);
+            err = ring_take(dataplane, WEIR_DEFERRALS, &lane->completed);
         for (uint32_t c = 0; c < WEIR_DEFERRALS && err == WEIR_OK; c++) {
             void *memory;
             err = weir_dataplane_memory(dataplane, sizeof(struct weir_deferral), &memory);
-            if (err == WEIR_OK && !weir_ring_push(lane->settled, memory))
+            if (err == WEIR_OK && !weir_ring_push(lane->completed, memory))
                 WEIR_ASSERT(!"the ring holds every deferral");
         }
     }
@@ -340,7 +340,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         .batches = dataplane->producers[producer].batches,
         .empties = dataplane->producers[producer].empties,
         .deferrals = dataplane->lanes.workers[index].deferrals,
-        .settled = dataplane->lanes.workers[index].settled,
+        .completed = dataplane->lanes.workers[index].completed,
         .parsed = parsed,
         .retention_ms = (int64_t)config->retention_raw_ms,
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,

@@ -40,7 +40,7 @@
 /* A child that lived this long is restarted at once when it dies; one that did not waits, longer
  * each time, so that a crash loop leaves the machine usable. With the dataplane's start of 0.5 s
  * ingest is open again within 2 s in every case. */
-#define SETTLED_NS (1000 * MS)
+#define STABLE_NS (1000 * MS)
 #define BACKOFF_FIRST_NS (50 * MS)
 #define BACKOFF_MOST_NS (1000 * MS)
 /* A child that has never been ready and still ends with an error by then never will be. Until then
@@ -338,7 +338,7 @@ child_died(struct supervisor *supervisor, struct child *child, int status)
     }
     if (supervisor->stopping_ns != 0 || give_up(supervisor, child, status))
         return;
-    if (lived >= SETTLED_NS || child->starts == 1)
+    if (lived >= STABLE_NS || child->starts == 1)
         child->backoff_ns = 0;
     child->restart_ns = now + child->backoff_ns;
     weir_event(WEIR_LEVEL_WARN, "child_died", "child=%s %s=%d lived_ms=%lld restart_in_ms=%lld",

@@ -110,7 +110,7 @@ extern const enum weir_counter weir_veth_losses[WEIR_VETH_LOSSES];
 
 /* Waits until all that was sent has ended: at once where nothing was lost, else when the counters
  * of losses are up to date. now->time_ns: when a sample last became durable. */
-enum weir_err weir_veth_settle(struct weir_veth *run, struct weir_veth_snapshot *now)
+enum weir_err weir_veth_wait_idle(struct weir_veth *run, struct weir_veth_snapshot *now)
     WEIR_MUST_USE;
 /* Frames that were lost by name, and that were received; samples that became durable. */
 uint64_t weir_veth_lost(const struct weir_veth_snapshot *before,

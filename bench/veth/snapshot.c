@@ -54,7 +54,7 @@ accounted(const struct weir_veth_snapshot *now)
 }
 
 enum weir_err
-weir_veth_settle(struct weir_veth *run, struct weir_veth_snapshot *now)
+weir_veth_wait_idle(struct weir_veth *run, struct weir_veth_snapshot *now)
 {
     uint64_t before = UINT64_MAX;
     bool read;

@@ -44,7 +44,7 @@ send_passes(struct weir_veth *run, uint64_t rate, uint64_t passes, int64_t ns,
     enum weir_err err = weir_bench_frames_send(run->frames, &sending);
     run->passes = weir_bench_load_passes(run->load);
     run->time_ms += (int64_t)(run->passes + WEIR_VETH_PASSES_APART) * run->step_ms;
-    return err == WEIR_OK ? weir_veth_settle(run, now) : err;
+    return err == WEIR_OK ? weir_veth_wait_idle(run, now) : err;
 }
 
 /* First contact, and on until the worker's cache knows the lines: what is measured is the steady
@@ -61,7 +61,7 @@ warm_up(struct weir_veth *run)
             .load = run->load, .definitions = true, .rate = rate / 2};
         err = weir_bench_frames_send(run->frames, &names);
         if (err == WEIR_OK)
-            err = weir_veth_settle(run, &run->before);
+            err = weir_veth_wait_idle(run, &run->before);
         struct weir_veth_snapshot now;
         if (err == WEIR_OK)
             err = send_passes(run, rate, 1, 0, &now);

@@ -6,7 +6,7 @@
  * Errors:  open says what is wrong; after that a port counts and goes on
  *
  *   receive -> packets of the port -> worker parses -> release (outcome filled)
- *                                                      settle  (registrar's word, later)
+ *                                                    complete  (registrar's word, later)
  *                                                      progress (durable, later: answers go out)
  */
 #ifndef WEIR_DATAPLANE_PORT_PORT_H
@@ -27,7 +27,7 @@ struct weir_port;
 struct weir_rules; /* ebpf/rules.h */
 
 /* The fate of records that a release had left deferred. */
-struct weir_settlement {
+struct weir_completion {
     uint32_t source;
     uint32_t accepted;
     uint32_t rejected;
@@ -50,7 +50,7 @@ struct weir_port_ops {
     /* Hands on again what was released with packet.waits; NULL where that cannot be. */
     void (*resume)(struct weir_port *port);
     /* NULL where no sender is ever answered. */
-    void (*settle)(struct weir_port *port, const struct weir_settlement *settlement);
+    void (*complete)(struct weir_port *port, const struct weir_completion *completion);
     /* Called once a round: answers what has become durable. True while a sender waits for an
      * answer, so that batches are flushed sooner. NULL as above. */
     bool (*progress)(struct weir_port *port, const struct weir_progress *progress);

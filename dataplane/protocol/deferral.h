@@ -61,7 +61,7 @@ weir_deferred_point_bytes(size_t labels_size)
     return sizeof(struct weir_deferred_point) + ((labels_size + 7) & ~(size_t)7);
 }
 
-/* Filled by a worker, given back with settlements by the registrar. The bytes stay as they were
+/* Filled by a worker, given back with completions by the registrar. The bytes stay as they were
  * but for the numbers: the worker takes those of lines into its series cache and those of
  * definitions into their templates. Of what went as text there are none: the series of such a
  * definition are looked up again, those of such a line when they are met next. */
@@ -71,8 +71,8 @@ struct weir_deferral {
     uint32_t packets, records, samples;
     uint64_t opened_tsc;
     bool ack_waiting;
-    uint32_t settlement_count; /* one for each run of lines with one source */
-    struct weir_settlement settlements[WEIR_DEFERRAL_LINES_MAX];
+    uint32_t completion_count; /* one for each run of lines with one source */
+    struct weir_completion completions[WEIR_DEFERRAL_LINES_MAX];
     uint32_t peer_count; /* one for each run of lines with one sender */
     struct weir_peer peers[WEIR_DEFERRAL_LINES_MAX];
     uint8_t listeners[WEIR_DEFERRAL_LINES_MAX]; /* beside each of them */

@@ -332,19 +332,19 @@ weir_registrar_line_take(struct weir_registrar *registrar)
         line_parse(registrar);
 }
 
-/* One settlement for each run of lines with one source; nobody waits at source 0. */
+/* One completion for each run of lines with one source; nobody waits at source 0. */
 static void
-settle(struct weir_registrar_work *work, bool accepted, uint64_t batch)
+complete(struct weir_registrar_work *work, bool accepted, uint64_t batch)
 {
     struct weir_deferral *deferral = work->deferral;
     if (work->line.source == 0)
         return;
-    struct weir_settlement *last = &deferral->settlements[deferral->settlement_count];
-    if (deferral->settlement_count > 0 && last[-1].source == work->line.source) {
+    struct weir_completion *last = &deferral->completions[deferral->completion_count];
+    if (deferral->completion_count > 0 && last[-1].source == work->line.source) {
         last--;
     } else {
-        *last = (struct weir_settlement){.source = work->line.source};
-        deferral->settlement_count++;
+        *last = (struct weir_completion){.source = work->line.source};
+        deferral->completion_count++;
     }
     if (accepted) {
         last->accepted++;
@@ -368,11 +368,11 @@ line_finish(struct weir_registrar *registrar)
             registrar->batch_content_ns = registrar->now_ns;
         registrar->batch->records++;
         work->accepted++;
-        settle(work, true, registrar->batch->number);
+        complete(work, true, registrar->batch->number);
     } else {
         weir_registrar_reject(registrar, WEIR_UNIT_RECORDS, 1, work->reason);
         weir_registrar_line_rejected(registrar);
-        settle(work, false, 0);
+        complete(work, false, 0);
     }
     work->in_line = false;
     return true;

@@ -102,7 +102,7 @@ deferral_take(struct weir_registrar *registrar, uint32_t index)
     hold(registrar, WEIR_UNIT_PACKETS, deferral->packets);
     hold(registrar, WEIR_UNIT_RECORDS, deferral->records);
     hold(registrar, WEIR_UNIT_SAMPLES, deferral->samples);
-    deferral->settlement_count = 0;
+    deferral->completion_count = 0;
     deferral_prefetch(registrar, deferral);
     registrar->work = (struct weir_registrar_work){.deferral = deferral, .worker = index};
 }
@@ -147,7 +147,7 @@ deferral_finish(struct weir_registrar *registrar)
     deferral->samples = 0;
     work->deferral = NULL;
     publish(registrar);
-    bool pushed = weir_ring_push(registrar->options.workers[work->worker].settled, deferral);
+    bool pushed = weir_ring_push(registrar->options.workers[work->worker].completed, deferral);
     WEIR_ASSERT(pushed); /* the ring holds every deferral there is */
 }
 

@@ -7,7 +7,7 @@
  * have been judged by the worker; they are not judged again, however long a line has waited.
  *
  *   worker --deferrals--> registrar --batches--> log writer
- *   worker <-settled-- registrar <-empties--- log writer
+ *   worker <-completed-- registrar <-empties--- log writer
  *
  * Definitions of the weir protocol come the same way, as records without samples: as the list of
  * their unknown series, or as they came.
@@ -21,7 +21,7 @@
  *
  * Threads: run from one thread
  * Memory:  its struct, made at start
- * Errors:  what it refuses is counted by reason and told in settlements; while the log writer has
+ * Errors:  what it refuses is counted by reason and told in completions; while the log writer has
  *          no empty batch it takes no deferrals
  * Limits:  WEIR_DEFERRAL_BYTES a deferral, WEIR_DEFERRALS a worker; with few of them free the
  *          worker leaves TCP senders unread, with none it refuses lines as define_backlog
@@ -46,7 +46,7 @@
 
 struct weir_registrar_worker {
     struct weir_ring *deferrals;  /* worker -> registrar */
-    struct weir_ring *settled; /* registrar -> worker */
+    struct weir_ring *completed; /* registrar -> worker */
     uint32_t edge;             /* of the ledger */
 };
 

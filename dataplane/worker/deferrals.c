@@ -37,11 +37,11 @@ take_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, boo
 
 /* The numbers of a definition, for which its channel may have waited. */
 static void
-definition_settled(struct weir_worker *worker, const uint8_t *text)
+definition_completed(struct weir_worker *worker, const uint8_t *text)
 {
     struct weir_definition_text head;
     memcpy(&head, text, sizeof head);
-    weir_definition_settled(&worker->context, text);
+    weir_definition_completed(&worker->context, text);
     weir_aside_wake(worker->aside, head.sender, head.channel);
     worker->resume_due = true;
 }
@@ -57,7 +57,7 @@ take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
             memcpy(&line, deferral->lines + at, sizeof line);
             const uint8_t *text = deferral->lines + at + sizeof line;
             if (line.defines > 0 && pass == 0)
-                definition_settled(worker, text);
+                definition_completed(worker, text);
             else if (line.defines == 0 && line.resolved)
                 take_points(worker, text, line.samples, pass == 0);
         }
@@ -66,7 +66,7 @@ take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
 
 /* A deferral's definitions may each change another channel, and the marks of all have to fit. */
 static bool
-settlements_welcome(const struct weir_worker *worker)
+completions_welcome(const struct weir_worker *worker)
 {
     return worker->options.senders == NULL ||
         weir_senders_dirty_count(worker->options.senders) + DEFERRAL_LINES_MAX <=
@@ -75,21 +75,21 @@ settlements_welcome(const struct weir_worker *worker)
 
 /* Delivers what the registrar says of deferred records and keeps the emptied deferrals. */
 size_t
-weir_worker_take_settled(struct weir_worker *worker)
+weir_worker_pop_completed(struct weir_worker *worker)
 {
     size_t taken = 0;
     struct weir_deferral *deferral;
-    while (settlements_welcome(worker) &&
-        (deferral = weir_ring_pop(worker->options.settled)) != NULL) {
-        for (uint32_t i = 0; i < deferral->settlement_count; i++) {
-            const struct weir_settlement *settlement = &deferral->settlements[i];
-            uint32_t port = settlement->source >> WEIR_SOURCE_BITS;
+    while (completions_welcome(worker) &&
+        (deferral = weir_ring_pop(worker->options.completed)) != NULL) {
+        for (uint32_t i = 0; i < deferral->completion_count; i++) {
+            const struct weir_completion *completion = &deferral->completions[i];
+            uint32_t port = completion->source >> WEIR_SOURCE_BITS;
             WEIR_ASSERT(port != 0 && port <= worker->options.port_count);
             struct weir_port *owner = worker->options.ports[port - 1];
-            if (owner->ops->settle != NULL)
-                owner->ops->settle(owner, settlement);
+            if (owner->ops->complete != NULL)
+                owner->ops->complete(owner, completion);
         }
-        deferral->settlement_count = 0;
+        deferral->completion_count = 0;
         uint64_t start = weir_tsc();
         take_numbers(worker, deferral);
         weir_worker_cycles(worker, WEIR_STAGE_resolve, start, 0);
@@ -107,10 +107,10 @@ weir_worker_take_settled(struct weir_worker *worker)
 static uint32_t
 deferrals_left_to_others(const struct weir_worker *worker)
 {
-    if (worker->port->ops->settle != NULL)
+    if (worker->port->ops->complete != NULL)
         return 0;
     for (uint32_t i = 0; i < worker->options.port_count; i++)
-        if (worker->options.ports[i]->ops->settle != NULL)
+        if (worker->options.ports[i]->ops->complete != NULL)
             return WEIR_WORKER_DEFERRALS_IN_HAND;
     return 0;
 }

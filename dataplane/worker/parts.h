@@ -32,7 +32,7 @@ _Static_assert(
 #define WEIR_WORKER_LABELS_BYTES (128u << 10)
 #define WEIR_WORKER_RESOLVES_MAX 1024
 /* A batch ends at this many changed channels: half of what a batch has marks for, so that a
- * deferral of settlements finds room besides, and templates behind the marks. */
+ * deferral of completions finds room besides, and templates behind the marks. */
 #define WEIR_WORKER_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
 
 /* Where the parsed records of one packet end. */
@@ -177,6 +177,6 @@ void weir_worker_deferral_push(struct weir_worker *worker);
 void weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *record);
 void weir_worker_definition_defer(struct weir_worker *worker, const struct weir_record *record,
     const struct weir_run *run);
-size_t weir_worker_take_settled(struct weir_worker *worker);
+size_t weir_worker_pop_completed(struct weir_worker *worker);
 
 #endif

@@ -370,7 +370,7 @@ ports_progress(struct weir_worker *worker)
 static bool
 may_receive(const struct weir_worker *worker, const struct weir_port *port)
 {
-    return port->ops->settle == NULL ||
+    return port->ops->complete == NULL ||
         worker->deferral_free_count >= WEIR_WORKER_DEFERRALS_IN_HAND ||
         atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed) !=
         WEIR_INGEST_OPEN;
@@ -435,7 +435,7 @@ weir_worker_run_once(struct weir_worker *worker)
     worker->context.time_max_ms = wall_ms + FUTURE_MS;
     if (worker->options.senders != NULL)
         weir_senders_now(worker->options.senders, worker->now_ns);
-    size_t work = weir_worker_take_settled(worker);
+    size_t work = weir_worker_pop_completed(worker);
     if (worker->options.senders != NULL)
         work += weir_senders_work(worker->options.senders, worker->now_ns);
     bool stalled = worker->port != NULL && !burst_work(worker);

@@ -47,7 +47,7 @@ struct weir_worker_options {
     struct weir_ring *batches;  /* worker -> writer */
     struct weir_ring *empties;  /* writer -> worker */
     struct weir_ring *deferrals;   /* worker -> registrar */
-    struct weir_ring *settled;  /* registrar -> worker; at first filled with all deferrals */
+    struct weir_ring *completed;  /* registrar -> worker; at first filled with all deferrals */
     struct weir_parsed *parsed; /* scratch of its own */
     int64_t retention_ms;       /* older samples are refused */
     int64_t flush_interval_ns;
@@ -59,7 +59,7 @@ struct weir_worker;
 enum weir_err weir_worker_new(const struct weir_worker_options *options,
     struct weir_worker **out) WEIR_MUST_USE;
 
-/* One round over all ports. Returns packets, settlements and flushes done, 0 when idle. */
+/* One round over all ports. Returns packets, completions and flushes done, 0 when idle. */
 size_t weir_worker_run_once(struct weir_worker *worker);
 /* Between rounds: what the configuration says from now on. */
 void weir_worker_follow(struct weir_worker *worker, int64_t retention_ms,

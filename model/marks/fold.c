@@ -100,7 +100,7 @@ make_room(struct weir_marks_fold *fold, uint32_t capacity)
     return WEIR_OK;
 }
 
-/* A channel behind all others: epoch, numbers up to highest settled, no templates. */
+/* A channel behind all others: epoch, numbers up to highest complete, no templates. */
 static enum weir_err
 enter(struct weir_marks_fold *fold, const struct weir_fold_channel *channel,
     struct weir_fold_channel **out)

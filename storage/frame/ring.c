@@ -23,7 +23,7 @@ struct weir_frame_ring {
     uint64_t bytes_size;    /* of the byte ring, whole pages */
     /* writer's own */
     uint64_t tail;          /* cursor behind the last commit */
-    uint64_t settled;       /* cursor behind the last published frame */
+    uint64_t published_end;       /* cursor behind the last published frame */
     alignas(WEIR_CACHE_LINE) _Atomic uint64_t published; /* descriptors, ever */
     _Atomic uint64_t reclaimed; /* bytes below this cursor are overwritten or about to be */
     _Atomic uint32_t wake;      /* futex word: publications times 2, and SLEEPERS */
@@ -68,7 +68,7 @@ weir_frame_ring_reserve(struct weir_frame_ring *ring, size_t bytes_max, uint64_t
     if (to_end < bytes_max)
         start += to_end;
     uint64_t end = start + bytes_max;
-    if (end - ring->settled > ring->bytes_size)
+    if (end - ring->published_end > ring->bytes_size)
         return NULL;
     if (end > ring->bytes_size &&
         end - ring->bytes_size > atomic_load_explicit(&ring->reclaimed, memory_order_relaxed)) {
@@ -107,7 +107,7 @@ void
 weir_frame_ring_publish(struct weir_frame_ring *ring,
     const struct weir_frame_descriptor *descriptor)
 {
-    WEIR_ASSERT(descriptor->place >= ring->settled &&
+    WEIR_ASSERT(descriptor->place >= ring->published_end &&
                 descriptor->place + descriptor->bytes <= ring->tail);
     uint64_t count = atomic_load_explicit(&ring->published, memory_order_relaxed);
     _Atomic uint64_t *slot = ring->descriptors[count % WEIR_FRAME_DESCRIPTORS];
@@ -118,7 +118,7 @@ weir_frame_ring_publish(struct weir_frame_ring *ring,
     atomic_thread_fence(memory_order_release);
     for (size_t i = 0; i < DESCRIPTOR_WORDS; i++)
         atomic_store_explicit(&slot[i], words[i], memory_order_relaxed);
-    ring->settled = descriptor->place + descriptor->bytes;
+    ring->published_end = descriptor->place + descriptor->bytes;
     /* release pairs with the acquire in weir_frame_ring_published */
     atomic_store_explicit(&ring->published, count + 1, memory_order_release);
     wake_sleepers(ring);

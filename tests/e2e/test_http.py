@@ -53,14 +53,14 @@ def test_clients_that_do_not_read_hold_bounded_memory():
         # each is answered, refused, or cut off; the instance stays well and small
         most = 0
 
-        def settled():
+        def all_answered():
             nonlocal most
             values = weir.metrics()
             most = max(most, values["weir_http_answers_bytes"])
             return values["weir_queries_waiting"] == values["weir_queries_running"] == 0 and \
                 values["weir_http_answers_refused_total"] + \
                 values['weir_http_connections_cut_total{reason="slow"}'] > 0
-        wait_for(settled, "forty queries are answered or refused")
+        wait_for(all_answered, "forty queries are answered or refused")
         assert most <= 32 * MIB + 40 * 4096, most
         # answers that are held, two being made (and their packing), and what the reader takes
         assert resident(weir, "controlplane") < 350 * MIB, resident(weir, "controlplane")

@@ -143,11 +143,11 @@ def test_udp_sent_equals_received_plus_drops():
             sender.sendto(f"u,h={i % 100} f={i} {now * 10**9}\n".encode(),
                           ("127.0.0.1", weir.influx_udp))
 
-        def settled():
+        def balanced():
             sums = quiet(weir)
             drops = weir.metrics()["weir_socket_drops_total"]
             return sums and sums[("packets", "received")] + drops == count
-        wait_for(settled, "received + socket_drops == sent")
+        wait_for(balanced, "received + socket_drops == sent")
 
 
 def test_benchmark_over_udp_accounts_for_every_datagram():

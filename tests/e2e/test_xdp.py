@@ -102,7 +102,7 @@ class XdpInstance(Instance):
         out["stored"] = int(sums[("samples", "stored")])
         return out
 
-    def settled(self, total):
+    def quiet(self, total):
         """Waits until `total` datagrams have met a fate; returns the counters."""
         last = {}
 
@@ -131,7 +131,7 @@ def test_samples_come_through_and_every_frame_is_accounted_for():
     with Xdp() as veth, XdpInstance(veth) as weir:
         finish(veth.send(weir, 20000))
         sent = 20000 - veth.sender_drops()
-        counters = weir.settled(sent)
+        counters = weir.quiet(sent)
         # the program's counters are read once a second
         wait_for(lambda: weir.counters()["xdp_redirected"] == sent, f"{sent} redirected")
         assert counters["stored"] == counters["received"], counters
@@ -144,11 +144,11 @@ def test_samples_come_through_and_every_frame_is_accounted_for():
 def test_losses_of_a_dataplane_that_stands_still_are_named_exactly():
     with Xdp() as veth, XdpInstance(veth) as weir:
         finish(veth.send(weir, 100))
-        weir.settled(100)
+        weir.quiet(100)
         weir.kill("dataplane", signal.SIGSTOP)
         finish(veth.send(weir, 10000, start=100))
         weir.kill("dataplane", signal.SIGCONT)
-        counters = weir.settled(10100 - veth.sender_drops())
+        counters = weir.quiet(10100 - veth.sender_drops())
         lost = counters["xsk_dropped"] + counters["xsk_ring_full"]
         assert lost > 1000, counters
         assert counters["received"] + lost == counters["xdp_redirected"], counters
@@ -163,7 +163,7 @@ def test_buffers_come_round_undiminished():
             finish(veth.send(weir, 2000, start=sent, pause=0.001))
             weir.kill("dataplane", signal.SIGCONT)
             sent += 2000
-            counters = weir.settled(sent - veth.sender_drops())
+            counters = weir.quiet(sent - veth.sender_drops())
         assert counters["received"] == sent - veth.sender_drops(), counters
 
 
@@ -301,7 +301,7 @@ def test_rules_hold_from_the_next_packet_and_drops_are_counted():
         weir.filter("allow", OTHER_ADDRESS)
         finish(veth.send(weir, 300))
         finish(veth.send(weir, 200, source=OTHER_ADDRESS))
-        counters = weir.settled(500)
+        counters = weir.quiet(500)
         assert counters["xdp_denied"] == 300 and counters["received"] == 200, counters
         shown = weir.filter("show")
         assert f"port {veth.near} program {veth.program()} native" in shown, shown
@@ -310,7 +310,7 @@ def test_rules_hold_from_the_next_packet_and_drops_are_counted():
         weir.filter("remove", "192.0.2.0/24")
         weir.filter("limit", "1", "40")
         finish(veth.send(weir, 100, start=1000))
-        counters = weir.settled(600)
+        counters = weir.quiet(600)
         # the bucket may have got a token or two back meanwhile
         assert 50 <= counters["xdp_limited"] <= 60, counters
         for words in (["deny", "nobody"], ["deny", "10.0.0.1/8"], ["limit", "0"], ["erase"],
@@ -335,23 +335,23 @@ def test_rules_change_while_traffic_flows_and_outlive_a_restart():
                 wait_for(lambda: weir.counters()["xdp_denied"] > 0, "some were denied")
             finally:
                 sent, _ = sender.communicate()
-            weir.settled(int(sent) - veth.sender_drops())
+            weir.quiet(int(sent) - veth.sender_drops())
             weir.stop()
             assert veth.program() is None
             weir.start()
             finish(veth.send(weir, 10))
-            assert weir.settled(10)["xdp_denied"] == 10
+            assert weir.quiet(10)["xdp_denied"] == 10
             weir.kill("dataplane")
             wait_for(lambda: weir.log().count("event=xdp_open") >= 3, "a third dataplane")
             weir.wait_open()
             finish(veth.send(weir, 10))
-            assert weir.settled(10)["xdp_denied"] == 10
+            assert weir.quiet(10)["xdp_denied"] == 10
 
 
 def test_killed_dataplane_loses_no_packet_that_comes_afterwards():
     with Xdp() as veth, XdpInstance(veth) as weir:
         finish(veth.send(weir, 500))
-        weir.settled(500)
+        weir.quiet(500)
         for life in range(3):
             program = veth.program()
             weir.kill("dataplane")
@@ -359,7 +359,7 @@ def test_killed_dataplane_loses_no_packet_that_comes_afterwards():
             finish(veth.send(weir, 300, start=1000 + life * 1000, pause=0.002))
             wait_for(lambda: weir.log().count("event=xdp_open") >= 2 + life, "a new one")
             weir.wait_open()
-            assert weir.settled(300)["stored"] == 300
+            assert weir.quiet(300)["stored"] == 300
             assert veth.program() not in (None, program), "the leftover is gone"
     assert not os.path.exists(f"/sys/class/net/{veth.near}")
 
@@ -379,7 +379,7 @@ def test_program_that_a_killed_instance_left_is_detached_at_the_next_start():
             weir.start()
             assert veth.program() not in (None, left)
             finish(veth.send(weir, 50))
-            assert weir.settled(50)["stored"] == 50
+            assert weir.quiet(50)["stored"] == 50
         assert veth.program() is None
 
 
@@ -427,8 +427,8 @@ def test_two_instances_do_not_disturb_each_other():
                 one.filter("deny", "192.0.2.1")
                 finish(left.send(one, 100))
                 finish(right.send(two, 100))
-                assert one.settled(100)["xdp_denied"] == 100
-                assert two.settled(100)["stored"] == 100
+                assert one.quiet(100)["xdp_denied"] == 100
+                assert two.quiet(100)["stored"] == 100
                 assert "deny" not in two.filter("show").replace("denied", "")
                 program = right.program()
                 one.kill("dataplane")
@@ -436,7 +436,7 @@ def test_two_instances_do_not_disturb_each_other():
                 one.stop()
                 assert right.program() == program and left.program() is None
                 finish(right.send(two, 100, start=500))
-                assert two.settled(200)["stored"] == 200
+                assert two.quiet(200)["stored"] == 200
 
 
 def test_strangers_at_the_supervisors_socket_change_nothing():

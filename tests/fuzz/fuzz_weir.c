@@ -25,7 +25,7 @@ enum {
     RAW = 1,       /* as it came: its checksum is most likely wrong */
     STREAM = 2,    /* comes in two pieces, as over TCP */
     REFUSED = 4,   /* the disk is full meanwhile, where SETTLE is set too */
-    SETTLE = 8,    /* the registrar answers before it */
+    ANSWER = 8,    /* the registrar answers before it */
     RENUMBER = 16, /* the next number of its channel */
 };
 
@@ -105,7 +105,7 @@ define_list(uint8_t *list, uint32_t count)
 
 /* What the registrar does with a definition, then what the worker does with its answer. */
 static void
-settle(void)
+answer_deferred(void)
 {
     uint8_t *data = deferred[deferred_first++];
     struct weir_definition_text text;
@@ -114,8 +114,8 @@ settle(void)
         define_list(data + sizeof text + sizeof(struct weir_wire_record), text.list_count);
     else
         define_text(data);
-    weir_definition_settled(&context, data);
-    twin_weir_settle(twin);
+    weir_definition_completed(&context, data);
+    twin_weir_complete(twin);
     free(data);
 }
 
@@ -286,17 +286,17 @@ give(uint8_t *packet, size_t size, uint8_t control)
 {
     if ((control & RAW) == 0 && size >= sizeof(struct weir_wire_header))
         mend(packet, size, control);
-    bool full = (control & (REFUSED | SETTLE)) == (REFUSED | SETTLE);
+    bool full = (control & (REFUSED | ANSWER)) == (REFUSED | ANSWER);
     context.refusal = full ? WEIR_REASON_disk_full : WEIR_REASON_NONE;
-    while ((control & SETTLE) != 0 && deferred_first < deferred_end)
-        settle();
+    while ((control & ANSWER) != 0 && deferred_first < deferred_end)
+        answer_deferred();
     if ((control & STREAM) != 0 && size > 0 &&
         take(packet, packet[size - 1] % size, false) != 0) /* a piece of it */
         return;
     for (size_t at = 0; at < size;) {
         size_t taken = take(packet + at, size - at, true);
         if (answer.waits)
-            settle();
+            answer_deferred();
         else
             CHECK(taken > 0);
         at += taken;
@@ -334,7 +334,7 @@ static void
 end(void)
 {
     while (deferred_first < deferred_end)
-        settle();
+        answer_deferred();
     twin_weir_free(twin);
     munmap(senders, weir_senders_footprint(CHANNELS_MAX, TEMPLATE_BYTES));
     munmap(series, weir_series_footprint(SERIES_MAX, LABEL_BYTES));

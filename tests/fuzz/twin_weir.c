@@ -557,7 +557,7 @@ apply(struct twin_weir *twin, struct template *template, const struct record *re
 }
 
 void
-twin_weir_settle(struct twin_weir *twin)
+twin_weir_complete(struct twin_weir *twin)
 {
     static uint8_t text[LABEL_BYTES];
     struct deferred *oldest = twin->deferred;

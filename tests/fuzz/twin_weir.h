@@ -33,7 +33,7 @@ struct twin_weir_sample {
 struct twin_weir_answer {
     size_t consumed;
     bool bad;
-    bool waits; /* its channel's definitions have to be settled first */
+    bool waits; /* its channel's definitions have to be completed first */
     bool numbered_channel; /* the ack fields of the packet speak of its channel */
     uint32_t record_count;
     struct twin_weir_record records[255];
@@ -57,7 +57,7 @@ void twin_weir_free(struct twin_weir *twin);
 void twin_weir_take(struct twin_weir *twin, const uint8_t *data, size_t size, bool final,
     uint8_t refusal, struct twin_weir_answer *answer);
 /* The oldest deferred definition comes back: what can be defined is. */
-void twin_weir_settle(struct twin_weir *twin);
+void twin_weir_complete(struct twin_weir *twin);
 /* False where the channel is unknown. */
 bool twin_weir_channel(const struct twin_weir *twin, uint64_t sender, uint16_t channel,
     struct twin_weir_state *out);

@@ -141,18 +141,18 @@ weir_tcp_note_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
 }
 
 void
-weir_tcp_settle(struct weir_port *port, const struct weir_settlement *settlement)
+weir_tcp_complete(struct weir_port *port, const struct weir_completion *completion)
 {
     struct weir_port_tcp *tcp = weir_tcp_of(port);
     struct weir_connection *connection =
-        weir_connection_find(tcp->connections, settlement->source);
+        weir_connection_find(tcp->connections, completion->source);
     if (connection == NULL)
         return; /* gone in the meantime; nobody is to be told */
-    connection->accepted += settlement->accepted;
-    connection->rejected += settlement->rejected;
-    connection->unsettled -= (int64_t)settlement->accepted + settlement->rejected;
-    if (settlement->batch > connection->registrar_batch)
-        connection->registrar_batch = settlement->batch;
+    connection->accepted += completion->accepted;
+    connection->rejected += completion->rejected;
+    connection->incomplete -= (int64_t)completion->accepted + completion->rejected;
+    if (completion->batch > connection->registrar_batch)
+        connection->registrar_batch = completion->batch;
     tcp->changed = true;
 }
 
@@ -191,7 +191,7 @@ answer_wire(struct weir_port_tcp *tcp, struct weir_connection *connection, bool 
     bool given_up = status == WEIR_WIRE_IO_ERROR || full_for_long(tcp);
     if (connection->unsent > 0)
         return; /* until its sender reads, or others need its place */
-    if (!given_up && !(durable && connection->unsettled == 0))
+    if (!given_up && !(durable && connection->incomplete == 0))
         return;
     send_epoch_status(tcp, connection);
     if (connection->unsent > 0)
@@ -252,7 +252,7 @@ answer_due(struct weir_port_tcp *tcp, struct weir_connection *connection,
     bool durable =
         weir_progress_durable(progress, worker, connection->worker_batch) &&
         weir_progress_durable(progress, WEIR_PRODUCER_REGISTRAR, connection->registrar_batch);
-    bool done = durable && connection->unsettled == 0;
+    bool done = durable && connection->incomplete == 0;
     if (connection->wire) {
         answer_wire(tcp, connection, durable);
     } else if (!durable && tcp->state == WEIR_INGEST_IO_ERROR) {

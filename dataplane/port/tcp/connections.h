@@ -47,7 +47,7 @@ struct weir_connection {
     bool skip_line;    /* as weir_packet.skip_line */
     uint64_t accepted; /* records */
     uint64_t rejected;
-    int64_t unsettled; /* deferred records; below 0 where a settlement came before the release */
+    int64_t incomplete; /* deferred records; below 0 where a completion came before the release */
     uint64_t worker_batch;
     uint64_t registrar_batch;
     /* the weir protocol: see port_tcp.c */

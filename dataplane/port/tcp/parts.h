@@ -45,7 +45,7 @@ struct weir_port_tcp {
     int wake;          /* readable while `again` has anybody, so that wait_fd tells */
     bool wake_set;
     bool accept_paused; /* out of descriptors or memory */
-    bool changed;       /* somebody new waits, or was settled, since the last progress */
+    bool changed;       /* somebody new waits, or was completed, since the last progress */
     uint32_t listener_count;
     struct weir_tcp_listener listeners[WEIR_LISTENERS_MAX];
     struct weir_connections *connections;
@@ -132,8 +132,8 @@ void weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connec
     uint16_t status);
 /* There is room again. False where the connection is gone. */
 bool weir_tcp_writable(struct weir_port_tcp *tcp, struct weir_connection *connection);
-/* settle and progress of the port's operations */
-void weir_tcp_settle(struct weir_port *port, const struct weir_settlement *settlement);
+/* complete and progress of the port's operations */
+void weir_tcp_complete(struct weir_port *port, const struct weir_completion *completion);
 bool weir_tcp_progress(struct weir_port *port, const struct weir_progress *progress);
 
 #endif

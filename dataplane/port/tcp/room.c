@@ -80,7 +80,7 @@ is_idle(const struct weir_port_tcp *tcp, const struct weir_connection *connectio
 {
     int waiting = 0;
     if (connection->handed || connection->list == &tcp->again ||
-        connection->list == &tcp->held || connection->unsettled != 0)
+        connection->list == &tcp->held || connection->incomplete != 0)
         return false;
     if ((connection->waiting || connection->ack[0].batch != 0) && connection->unsent == 0)
         return false;

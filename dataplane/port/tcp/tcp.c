@@ -409,7 +409,7 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
         connection->position += packet->consumed;
         connection->accepted += packet->accepted;
         connection->rejected += packet->rejected;
-        connection->unsettled += packet->deferred;
+        connection->incomplete += packet->deferred;
         if (packet->consumed > 0 && !connection->spoke)
             weir_connection_spoke(tcp->connections, connection);
         if (packet->batch != 0)
@@ -477,7 +477,7 @@ static const struct weir_port_ops tcp_ops = {
     .receive = tcp_receive,
     .release = tcp_release,
     .resume = tcp_resume,
-    .settle = weir_tcp_settle,
+    .complete = weir_tcp_complete,
     .progress = weir_tcp_progress,
     .wait_fd = tcp_wait_fd,
     .statistics = tcp_statistics,

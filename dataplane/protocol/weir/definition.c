@@ -370,7 +370,7 @@ enter_numbers(struct weir_senders *senders, struct weir_template *template, cons
 }
 
 void
-weir_definition_settled(const struct weir_parse_context *context, const uint8_t *data)
+weir_definition_completed(const struct weir_parse_context *context, const uint8_t *data)
 {
     struct weir_definition_text text;
     memcpy(&text, data, sizeof text);

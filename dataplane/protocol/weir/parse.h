@@ -57,7 +57,7 @@ void weir_definition_apply(const struct weir_parse_context *context, struct weir
     uint8_t *reason);
 /* The registrar has answered: enters the numbers that there are now, where the template is still
  * the one of the definition, and counts it as no longer pending. */
-void weir_definition_settled(const struct weir_parse_context *context, const uint8_t *text);
+void weir_definition_completed(const struct weir_parse_context *context, const uint8_t *text);
 
 /* As weir_wire_labels_begin, for the record alone. */
 enum weir_err weir_definition_labels_begin(struct weir_line_labels *line, const uint8_t *record,

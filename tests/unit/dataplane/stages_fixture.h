@@ -31,7 +31,7 @@ static struct {
     struct weir_ledger_sum *sum;
     struct weir_series *series;
     struct weir_parsed *parsed;
-    struct weir_ring *deferrals, *settled;  /* between worker and registrar */
+    struct weir_ring *deferrals, *completed;  /* between worker and registrar */
     struct weir_ring *batches, *empties; /* between the stage under test and the log writer */
     struct weir_deferral *made_deferrals[WEIR_DEFERRALS];
     uint32_t deferral_count;
@@ -96,7 +96,7 @@ stages_give_batch(struct weir_ring *empties)
     assert_true(weir_ring_push(empties, batch));
 }
 
-/* Ingest is open, so many deferrals are settled, and there is no batch yet. */
+/* Ingest is open, so many deferrals are completed, and there is no batch yet. */
 static inline void
 stages_begin(uint64_t series_max, size_t label_bytes, uint32_t deferrals)
 {
@@ -109,13 +109,13 @@ stages_begin(uint64_t series_max, size_t label_bytes, uint32_t deferrals)
     stages.series = series_new(&stages.key, series_max, label_bytes);
     stages.parsed = zeroed(sizeof *stages.parsed);
     stages.deferrals = ring(deferrals);
-    stages.settled = ring(deferrals);
+    stages.completed = ring(deferrals);
     stages.batches = ring(STAGES_BATCHES_MAX);
     stages.empties = ring(STAGES_BATCHES_MAX);
     for (; stages.deferral_count < deferrals; stages.deferral_count++) {
         struct weir_deferral *deferral = zeroed(sizeof *deferral);
         stages.made_deferrals[stages.deferral_count] = deferral;
-        assert_true(weir_ring_push(stages.settled, deferral));
+        assert_true(weir_ring_push(stages.completed, deferral));
     }
 }
 
@@ -127,7 +127,7 @@ stages_end(void)
     for (uint32_t i = 0; i < stages.deferral_count; i++)
         free(stages.made_deferrals[i]);
     void *const owned[] = {stages.ledger, stages.sum, stages.series, stages.parsed,
-        stages.deferrals, stages.settled, stages.batches, stages.empties};
+        stages.deferrals, stages.completed, stages.batches, stages.empties};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
 }

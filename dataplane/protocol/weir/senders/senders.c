@@ -195,7 +195,7 @@ set_seen(struct weir_channel *channel, uint64_t number, bool value)
 
 /* The number before the first one that may still come. */
 static uint64_t
-settled_through(const struct weir_channel *channel)
+completed_through(const struct weir_channel *channel)
 {
     uint64_t left = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
     return left > channel->given_up ? left : channel->given_up;
@@ -234,7 +234,7 @@ void
 weir_channel_give_up(struct weir_channel *channel, uint64_t *gaps)
 {
     uint64_t lost = 0;
-    for (uint64_t number = settled_through(channel); number < channel->highest; number++)
+    for (uint64_t number = completed_through(channel); number < channel->highest; number++)
         lost += !seen(channel, number + 1);
     channel->given_up = channel->highest;
     count_gaps(channel, lost, gaps);
@@ -305,7 +305,7 @@ weir_channel_complete(const struct weir_channel *channel)
         all &= channel->seen[i];
     if (WEIR_LIKELY(all == UINT64_MAX))
         return channel->highest;
-    uint64_t number = settled_through(channel);
+    uint64_t number = completed_through(channel);
     while (number < channel->highest && seen(channel, number + 1))
         number++;
     return number;

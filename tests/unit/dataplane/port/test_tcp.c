@@ -352,7 +352,7 @@ test_nothing_sent_is_answered_at_once(void **state)
 }
 
 static void
-test_deferred_records_hold_the_answer_until_settled_and_durable(void **state)
+test_deferred_records_hold_the_answer_until_completed_and_durable(void **state)
 {
     (void)state;
     t.batch = 1;
@@ -362,12 +362,12 @@ test_deferred_records_hold_the_answer_until_settled_and_durable(void **state)
     shutdown(fd, SHUT_WR);
     work_all();
     assert_true(progress());
-    struct weir_settlement settlement = {.source = t.source, .accepted = 1, .batch = 4};
-    t.port->ops->settle(t.port, &settlement);
+    struct weir_completion completion = {.source = t.source, .accepted = 1, .batch = 4};
+    t.port->ops->complete(t.port, &completion);
     assert_true(progress());
-    settlement = (struct weir_settlement){.source = t.source, .accepted = 1, .rejected = 1,
+    completion = (struct weir_completion){.source = t.source, .accepted = 1, .rejected = 1,
         .batch = 5};
-    t.port->ops->settle(t.port, &settlement);
+    t.port->ops->complete(t.port, &completion);
     atomic_store(&t.progress.durable_batch[WEIR_PRODUCER_REGISTRAR], 4);
     assert_true(progress());
     atomic_store(&t.progress.durable_batch[WEIR_PRODUCER_REGISTRAR], 5);
@@ -377,7 +377,7 @@ test_deferred_records_hold_the_answer_until_settled_and_durable(void **state)
 
 /* A deferral may be pushed in the middle of a burst, and come back before the burst's release. */
 static void
-test_settlement_before_release_is_counted(void **state)
+test_completion_before_release_is_counted(void **state)
 {
     (void)state;
     int fd = dial();
@@ -390,8 +390,8 @@ test_settlement_before_release_is_counted(void **state)
         assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
         got = t.port->ops->receive(t.port, packets, WEIR_BURST_MAX);
     }
-    struct weir_settlement settlement = {.source = packets[0].source, .accepted = 1};
-    t.port->ops->settle(t.port, &settlement);
+    struct weir_completion completion = {.source = packets[0].source, .accepted = 1};
+    t.port->ops->complete(t.port, &completion);
     packets[0].consumed = packets[0].size;
     packets[0].deferred = 1;
     t.port->ops->release(t.port, packets, got);
@@ -401,7 +401,7 @@ test_settlement_before_release_is_counted(void **state)
 }
 
 static void
-test_late_settlement_for_a_closed_connection_is_ignored(void **state)
+test_late_completion_for_a_closed_connection_is_ignored(void **state)
 {
     (void)state;
     port_teardown(NULL);
@@ -420,8 +420,8 @@ test_late_settlement_for_a_closed_connection_is_ignored(void **state)
     shutdown(fd, SHUT_WR);
     work_all();
     assert_int_not_equal(t.source, old);
-    struct weir_settlement settlement = {.source = old, .accepted = 1, .batch = 9};
-    t.port->ops->settle(t.port, &settlement);
+    struct weir_completion completion = {.source = old, .accepted = 1, .batch = 9};
+    t.port->ops->complete(t.port, &completion);
     progress();
     assert_string_equal(answer_of(fd), "ok 1 0 0\n");
 }
@@ -442,9 +442,10 @@ test_io_error_is_answered_as_such(void **state)
     assert_string_equal(answer_of(fd), "error io_error\n");
 }
 
-/* A registrar that waits for an empty batch settles nothing: its senders are told all the same. */
+/* A registrar that waits for an empty batch completes nothing: its senders are told all the same.
+ */
 static void
-test_unsettled_records_are_told_of_a_full_disk_after_a_while(void **state)
+test_incomplete_records_are_told_of_a_full_disk_after_a_while(void **state)
 {
     (void)state;
     int fd = dial();
@@ -786,11 +787,11 @@ main(void)
         with_port(test_tags_are_the_listeners),
         with_port(test_half_close_is_answered_when_durable),
         with_port(test_nothing_sent_is_answered_at_once),
-        with_port(test_deferred_records_hold_the_answer_until_settled_and_durable),
-        with_port(test_settlement_before_release_is_counted),
-        with_port(test_late_settlement_for_a_closed_connection_is_ignored),
+        with_port(test_deferred_records_hold_the_answer_until_completed_and_durable),
+        with_port(test_completion_before_release_is_counted),
+        with_port(test_late_completion_for_a_closed_connection_is_ignored),
         with_port(test_io_error_is_answered_as_such),
-        with_port(test_unsettled_records_are_told_of_a_full_disk_after_a_while),
+        with_port(test_incomplete_records_are_told_of_a_full_disk_after_a_while),
         with_port(test_durable_records_are_answered_ok_in_spite_of_io_error),
         with_port(test_sender_that_left_before_its_answer_costs_nothing),
         with_port(test_reset_forgets_the_incomplete_line_only),

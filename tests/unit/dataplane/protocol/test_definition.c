@@ -206,7 +206,7 @@ test_numbers_of_a_list_come_back_into_the_template(void **state)
     assert_int_equal(run.list_count, 4);
     uint8_t *sent = deferred(&run, true);
     define_list(sent, run.list_count);
-    weir_definition_settled(&t.context, sent);
+    weir_definition_completed(&t.context, sent);
     free(sent);
     assert_int_equal(t.channel->pending, 0);
     assert_int_equal(number_of(3, 0), 0);
@@ -224,10 +224,10 @@ test_numbers_of_a_list_come_back_into_the_template(void **state)
     assert_int_equal(number_of(4, 1), 1);
     assert_int_equal(number_of(4, 2), WEIR_SERIES_UNKNOWN);
     uint8_t *listed = deferred(&run, true), *as_it_came = deferred(&run, false);
-    weir_definition_settled(&t.context, as_it_came); /* which defined nothing: no room */
+    weir_definition_completed(&t.context, as_it_came); /* which defined nothing: no room */
     assert_int_equal(number_of(4, 2), WEIR_SERIES_UNKNOWN);
     define_list(listed, run.list_count);
-    weir_definition_settled(&t.context, as_it_came); /* which did */
+    weir_definition_completed(&t.context, as_it_came); /* which did */
     free(listed);
     free(as_it_came);
     assert_int_equal(number_of(4, 2), 3);
@@ -245,7 +245,7 @@ test_an_answer_to_a_replaced_definition_changes_nothing(void **state)
     define_list(first, run.list_count);
     put_definition(3, 31, "j", after, 2);
     assert_int_equal(apply().kind, WEIR_RUN_EMPTY); /* its series are known by now */
-    weir_definition_settled(&t.context, first);
+    weir_definition_completed(&t.context, first);
     free(first);
     assert_int_equal(number_of(3, 0), 1);
     assert_int_equal(number_of(3, 1), 0);
@@ -274,7 +274,7 @@ test_a_channel_is_not_forgotten_before_definitions_of_its_earlier_epochs_are_ans
     for (int i = 0; i < 100; i++)
         (void)weir_senders_work(senders, now_ns += 1000000000);
     assert_false(weir_senders_answered(&mail, number, &answer));
-    weir_definition_settled(&t.context, sent);
+    weir_definition_completed(&t.context, sent);
     free(sent);
     assert_int_equal(t.channel->pending, 0);
     assert_null(weir_channel_template(senders, t.channel, 3));
@@ -312,7 +312,7 @@ test_a_definition_too_large_for_a_list_goes_as_it_came(void **state)
         assert_int_equal(weir_wire_labels_field(line, i, labels, &size), WEIR_OK);
         define(labels, size);
     }
-    weir_definition_settled(&t.context, sent);
+    weir_definition_completed(&t.context, sent);
     for (unsigned i = 0; i < COUNT; i++)
         assert_int_equal(number_of(3, i), i % 2 == 0 ? i / 2 : WEIR_SERIES_UNKNOWN);
     run = apply(); /* of the other half there are still too many */
@@ -341,7 +341,7 @@ test_a_list_that_overflows_leaves_the_one_before_it_alone(void **state)
     struct weir_run run = apply();
     uint8_t *sent = deferred(&run, true);
     define_list(sent, run.list_count);
-    weir_definition_settled(&t.context, sent);
+    weir_definition_completed(&t.context, sent);
     free(sent);
     t.definitions->used = 0;
 
@@ -361,7 +361,7 @@ test_a_list_that_overflows_leaves_the_one_before_it_alone(void **state)
         sizeof(struct weir_wire_record);
     assert_memory_equal(first.list, sent_list, first.list_bytes);
     define_list(sent, first.list_count);
-    weir_definition_settled(&t.context, sent);
+    weir_definition_completed(&t.context, sent);
     free(sent);
     assert_int_equal(number_of(3, 0), 2);
     assert_int_equal(number_of(3, 1), 3);

@@ -328,7 +328,7 @@ test_influx_open_quote_costs_its_own_line_only(void **unused)
 }
 
 static void
-test_influx_open_quote_of_a_stream_is_settled_by_64_kib(void **unused)
+test_influx_open_quote_of_a_stream_is_completed_by_64_kib(void **unused)
 {
     (void)unused;
     static char text[2 * WEIR_LINE_MAX];
@@ -467,7 +467,7 @@ main(void)
         cmocka_unit_test(test_influx_control_bytes_are_refused_but_in_strings),
         cmocka_unit_test(test_influx_strings_escape_quote_backslash_and_white_space),
         cmocka_unit_test(test_influx_open_quote_costs_its_own_line_only),
-        cmocka_unit_test(test_influx_open_quote_of_a_stream_is_settled_by_64_kib),
+        cmocka_unit_test(test_influx_open_quote_of_a_stream_is_completed_by_64_kib),
         cmocka_unit_test(test_influx_closed_string_hides_its_newlines_in_a_bad_line_too),
         cmocka_unit_test(test_influx_last_line_of_a_stream_needs_newline_or_timestamp),
         cmocka_unit_test(test_influx_refused_records_tell_their_place),

@@ -111,7 +111,7 @@ setup(void **state)
         .degraded = &stages.degraded,
         .batches = stages.batches,
         .empties = stages.empties,
-        .workers = {{stages.deferrals, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .workers = {{stages.deferrals, stages.completed, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = LONG_AGO,
         .ack_interval_ns = LONG_AGO,
@@ -137,7 +137,7 @@ static void
 line_of(uint32_t source, const void *text, size_t size, unsigned samples, bool resolved)
 {
     if (t.deferral == NULL) {
-        t.deferral = weir_ring_pop(stages.settled);
+        t.deferral = weir_ring_pop(stages.completed);
         assert_non_null(t.deferral);
         t.deferral->number = ++t.deferral_number;
         t.deferral->opened_tsc = 1000 * t.deferral_number;
@@ -259,29 +259,29 @@ take_batch(void)
 
 /* The worker's look at what came back. */
 static struct weir_deferral *
-take_settled(void)
+pop_completed(void)
 {
     struct weir_deferral *deferral = NULL;
-    for (int i = 0; i < DEFERRALS; i++) { /* the one with settlements, the others as they were */
-        struct weir_deferral *back = weir_ring_pop(stages.settled);
+    for (int i = 0; i < DEFERRALS; i++) { /* the one with completions, the others as they were */
+        struct weir_deferral *back = weir_ring_pop(stages.completed);
         if (back == NULL)
             break;
-        if (back->settlement_count > 0)
+        if (back->completion_count > 0)
             deferral = back;
-        assert_true(weir_ring_push(stages.settled, back));
+        assert_true(weir_ring_push(stages.completed, back));
     }
     return deferral;
 }
 
 static void
-expect_settlement(const struct weir_deferral *deferral, uint32_t i, uint32_t source,
+expect_completion(const struct weir_deferral *deferral, uint32_t i, uint32_t source,
     uint32_t accepted, uint32_t refused, uint64_t batch)
 {
-    assert_in_range(i, 0, deferral->settlement_count - 1);
-    assert_int_equal(deferral->settlements[i].source, source);
-    assert_int_equal(deferral->settlements[i].accepted, accepted);
-    assert_int_equal(deferral->settlements[i].rejected, refused);
-    assert_int_equal(deferral->settlements[i].batch, batch);
+    assert_in_range(i, 0, deferral->completion_count - 1);
+    assert_int_equal(deferral->completions[i].source, source);
+    assert_int_equal(deferral->completions[i].accepted, accepted);
+    assert_int_equal(deferral->completions[i].rejected, refused);
+    assert_int_equal(deferral->completions[i].batch, batch);
 }
 
 static void
@@ -350,7 +350,7 @@ test_registrar_does_not_define_a_series_twice(void **state)
 }
 
 static void
-test_registrar_settles_each_run_of_a_source(void **state)
+test_registrar_completes_each_run_of_a_source(void **state)
 {
     (void)state;
     stages_give_batch(stages.empties);
@@ -362,12 +362,12 @@ test_registrar_settles_each_run_of_a_source(void **state)
     line(7, "d", 1);
     send_deferral(3);
     assert_int_equal(weir_registrar_run_once(t.registrar), 6);
-    const struct weir_deferral *deferral = take_settled();
+    const struct weir_deferral *deferral = pop_completed();
     assert_non_null(deferral);
-    assert_int_equal(deferral->settlement_count, 3);
-    expect_settlement(deferral, 0, 7, 2, 1, 1);
-    expect_settlement(deferral, 1, 9, 0, 1, 0);
-    expect_settlement(deferral, 2, 7, 1, 0, 1);
+    assert_int_equal(deferral->completion_count, 3);
+    expect_completion(deferral, 0, 7, 2, 1, 1);
+    expect_completion(deferral, 1, 9, 0, 1, 0);
+    expect_completion(deferral, 2, 7, 1, 0, 1);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_labels), 2);
 }
 
@@ -379,7 +379,7 @@ test_registrar_keeps_a_record_for_its_good_samples(void **state)
     line(5, "! a !", 3);
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    expect_settlement(take_settled(), 0, 5, 1, 0, 1);
+    expect_completion(pop_completed(), 0, 5, 1, 0, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_labels), 2);
     weir_registrar_flush(t.registrar);
     assert_int_equal(take_batch()->count, 1);
@@ -397,7 +397,7 @@ test_registrar_refuses_the_name_of_lost_definitions_by_every_way(void **state)
     line(5, WEIR_LOST_NAME "s", 1);
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    expect_settlement(take_settled(), 0, 5, 3, 1, 1);
+    expect_completion(pop_completed(), 0, 5, 3, 1, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_labels), 2);
     assert_int_equal(stages.counts.counter[WEIR_COUNTER_definitions_refused], 1);
     assert_int_equal(weir_series_count(stages.series), 3);
@@ -413,7 +413,7 @@ test_registrar_counts_what_the_worker_counted(void **state)
     line(5, "a b c", 2);  /* parses to three */
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    expect_settlement(take_settled(), 0, 5, 2, 1, 1);
+    expect_completion(pop_completed(), 0, 5, 2, 1, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_line), 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_line), 1);
     weir_registrar_flush(t.registrar);
@@ -474,7 +474,7 @@ test_registrar_refuses_by_name_when_the_table_is_full(void **state)
     weir_registrar_run_once(t.registrar);
     assert_true(weir_degraded_by(&stages.degraded, WEIR_DEGRADED_series_full,
         weir_mono_ns() / 1000000));
-    expect_settlement(take_settled(), 0, 5, 0, 2, 0);
+    expect_completion(pop_completed(), 0, 5, 0, 2, 0);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_table_full), 1);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
@@ -496,8 +496,8 @@ test_registrar_defines_points_and_says_their_numbers(void **state)
     resolved_line(5, "1 d a");
     send_deferral(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 3);
-    const struct weir_deferral *deferral = take_settled();
-    expect_settlement(deferral, 0, 5, 3, 0, 1);
+    const struct weir_deferral *deferral = pop_completed();
+    expect_completion(deferral, 0, 5, 3, 0, 1);
     const struct weir_deferred_point *point =
         (const void *)(deferral->lines + sizeof(struct weir_deferred_line));
     assert_int_equal(point->number, 0);
@@ -539,9 +539,9 @@ test_registrar_defines_the_series_of_a_definition_without_a_sample(void **state)
     line(6, "b", 1);
     send_deferral(2);
     assert_int_equal(weir_registrar_run_once(t.registrar), 3);
-    const struct weir_deferral *deferral = take_settled();
-    expect_settlement(deferral, 0, 5, 1, 1, 1);
-    expect_settlement(deferral, 1, 6, 1, 0, 1);
+    const struct weir_deferral *deferral = pop_completed();
+    expect_completion(deferral, 0, 5, 1, 1, 1);
+    expect_completion(deferral, 1, 6, 1, 0, 1);
     expect_numbers(deferral, (const uint64_t[]){0, 1, WEIR_RAW_UNKNOWN, 0}, 4);
     weir_registrar_flush(t.registrar);
     struct weir_batch *batch = take_batch();
@@ -570,8 +570,8 @@ test_registrar_refuses_series_of_a_definition_when_the_table_is_full(void **stat
     definition(5, "newer !", 2);
     send_deferral(2);
     weir_registrar_run_once(t.registrar);
-    const struct weir_deferral *deferral = take_settled();
-    expect_settlement(deferral, 0, 5, 1, 1, 1);
+    const struct weir_deferral *deferral = pop_completed();
+    expect_completion(deferral, 0, 5, 1, 1, 1);
     expect_numbers(deferral, (const uint64_t[]){SERIES_MAX - 1, WEIR_RAW_UNKNOWN, 2}, 3);
     assert_int_equal(stages.counts.counter[WEIR_COUNTER_definitions_refused], 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
@@ -634,8 +634,8 @@ test_registrar_refuses_points_by_name_when_the_table_is_full(void **state)
     resolved_line(5, "new 7 m3");
     send_deferral(2);
     weir_registrar_run_once(t.registrar);
-    const struct weir_deferral *deferral = take_settled();
-    expect_settlement(deferral, 0, 5, 1, 1, 1);
+    const struct weir_deferral *deferral = pop_completed();
+    expect_completion(deferral, 0, 5, 1, 1, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 2);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_table_full), 1);
     const struct weir_deferred_point *point =
@@ -793,7 +793,7 @@ test_registrar_logs_every_definition_once_across_batches(void **state)
     assert_int_equal(batch->definition_count, WORDS - first);
     assert_int_equal(batch->count, WORDS - first);
     assert_int_equal(batch->records, 1);
-    expect_settlement(take_settled(), 0, 5, 1, 0, 2);
+    expect_completion(pop_completed(), 0, 5, 1, 0, 2);
 }
 
 static void
@@ -829,11 +829,11 @@ test_registrar_with_a_limit_takes_a_deferral_in_several_rounds(void **state)
     for (int round = 0; round < 2; round++) {
         assert_int_equal(weir_registrar_run_once(t.registrar), 1);
         assert_false(weir_registrar_idle(t.registrar));
-        assert_null(take_settled());
+        assert_null(pop_completed());
     }
     weir_registrar_limit(t.registrar, 0);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
-    expect_settlement(take_settled(), 0, 7, 1, 0, 1);
+    expect_completion(pop_completed(), 0, 7, 1, 0, 1);
     assert_true(weir_registrar_flush(t.registrar));
     struct weir_batch *batch = take_batch();
     assert_non_null(batch);
@@ -864,7 +864,7 @@ test_registrar_flushes_in_the_middle_of_a_deferral_of_which_the_rest_is_refused(
     assert_false(weir_registrar_idle(t.registrar));
     weir_registrar_limit(t.registrar, 0);
     assert_int_equal(weir_registrar_run_once(t.registrar), 2);
-    expect_settlement(take_settled(), 0, 7, 1, 2, 1);
+    expect_completion(pop_completed(), 0, 7, 1, 2, 1);
     assert_true(weir_registrar_idle(t.registrar));
     closed();
     assert_int_equal(stages.sum->in_flight[WEIR_UNIT_PACKETS], 0);
@@ -919,13 +919,13 @@ sent_from(uint8_t last, const char *text, unsigned words, bool resolved)
         line(1, text, words);
     send_deferral(1);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
-    struct weir_deferral *deferral = weir_ring_pop(stages.settled);
+    struct weir_deferral *deferral = weir_ring_pop(stages.completed);
     while (deferral->used == 0) {
-        assert_true(weir_ring_push(stages.settled, deferral));
-        deferral = weir_ring_pop(stages.settled);
+        assert_true(weir_ring_push(stages.completed, deferral));
+        deferral = weir_ring_pop(stages.completed);
     }
     deferral->used = 0;
-    assert_true(weir_ring_push(stages.settled, deferral));
+    assert_true(weir_ring_push(stages.completed, deferral));
     return words - (unsigned)(
         stages.counts.unit[WEIR_UNIT_SAMPLES].rejected[WEIR_REASON_over_share] - refused);
 }
@@ -1000,7 +1000,7 @@ main(void)
         TEST(test_registrar_with_a_limit_takes_a_deferral_in_several_rounds),
         TEST(test_registrar_flushes_in_the_middle_of_a_deferral_of_which_the_rest_is_refused),
         TEST(test_registrar_does_not_define_a_series_twice),
-        TEST(test_registrar_settles_each_run_of_a_source),
+        TEST(test_registrar_completes_each_run_of_a_source),
         TEST(test_registrar_keeps_a_record_for_its_good_samples),
         TEST(test_registrar_refuses_the_name_of_lost_definitions_by_every_way),
         TEST(test_registrar_counts_what_the_worker_counted),

@@ -115,7 +115,7 @@ setup(void **state)
         .batches = stages.batches,
         .empties = stages.empties,
         .deferrals = stages.deferrals,
-        .settled = stages.settled,
+        .completed = stages.completed,
         .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4};
     assert_int_equal(weir_worker_new(&t.options, &t.worker), WEIR_OK);
@@ -126,7 +126,7 @@ setup(void **state)
         .counts = &t.registrar_counts,
         .batches = ring(BATCHES),
         .empties = ring(BATCHES),
-        .workers = {{stages.deferrals, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .workers = {{stages.deferrals, stages.completed, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .more_deferrals_ns = WEIR_REGISTRAR_MORE_DEFERRALS_NS,
         .parsed = zeroed(sizeof(struct weir_parsed))};

@@ -220,7 +220,7 @@ options_new(struct weir_port *port)
         .batches = stages.batches,
         .empties = stages.empties,
         .deferrals = stages.deferrals,
-        .settled = stages.settled,
+        .completed = stages.completed,
         .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4,
         .flush_interval_ns = 1000000};
@@ -237,7 +237,7 @@ registrar_new(struct weir_registrar_options *options)
         .counts = &t.registrar_counts,
         .batches = ring(BATCHES),
         .empties = ring(BATCHES),
-        .workers = {{stages.deferrals, stages.settled, WEIR_EDGE_WORKER_REGISTRAR(0)}},
+        .workers = {{stages.deferrals, stages.completed, WEIR_EDGE_WORKER_REGISTRAR(0)}},
         .worker_count = 1,
         .flush_interval_ns = 1000000,
         .more_deferrals_ns = WEIR_REGISTRAR_MORE_DEFERRALS_NS,
@@ -418,10 +418,10 @@ stretches_release(struct weir_port *port, struct weir_packet *packets, size_t co
 
 /* That it has one is what makes the worker hold its senders back. */
 static void
-stretches_settle(struct weir_port *port, const struct weir_settlement *settlement)
+stretches_complete(struct weir_port *port, const struct weir_completion *completion)
 {
     (void)port;
-    (void)settlement;
+    (void)completion;
 }
 
 static void
@@ -435,7 +435,7 @@ stretches_close(struct weir_port *port)
 static const struct weir_port_ops stretches_ops = {.kind = "stretches",
     .receive = stretches_receive,
     .release = stretches_release,
-    .settle = stretches_settle,
+    .complete = stretches_complete,
     .close = stretches_close};
 
 /* Definitions with the registrar: all of them, and those that came as lists. */
@@ -475,7 +475,7 @@ defer_burst(uint32_t deferrals_free)
     struct weir_registrar *registrar = registrar_new(&registrar_options);
     struct weir_worker *worker;
     for (uint32_t i = deferrals_free; i < WEIR_DEFERRALS; i++)
-        assert_non_null(weir_ring_pop(options.settled));
+        assert_non_null(weir_ring_pop(options.completed));
     assert_int_equal(weir_worker_new(&options, &worker), WEIR_OK);
     while (weir_worker_run_once(worker) > 0)
         ;

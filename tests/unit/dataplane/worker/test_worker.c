@@ -28,8 +28,8 @@ struct played_port {
     size_t ready_count;
     struct weir_packet released[WEIR_BURST_MAX];
     size_t released_count;
-    struct weir_settlement settled;
-    size_t settled_count;
+    struct weir_completion completed;
+    size_t completed_count;
     bool waiting;
     size_t receives;
     size_t statistics;
@@ -71,11 +71,11 @@ played_release(struct weir_port *port, struct weir_packet *packets, size_t count
 }
 
 static void
-played_settle(struct weir_port *port, const struct weir_settlement *settlement)
+played_complete(struct weir_port *port, const struct weir_completion *completion)
 {
     struct played_port *played = (struct played_port *)port;
-    played->settled = *settlement;
-    played->settled_count++;
+    played->completed = *completion;
+    played->completed_count++;
 }
 
 static bool
@@ -110,7 +110,7 @@ played_close(struct weir_port *port)
 static const struct weir_port_ops played_ops = {.kind = "played",
     .receive = played_receive,
     .release = played_release,
-    .settle = played_settle,
+    .complete = played_complete,
     .progress = played_progress,
     .wait_fd = played_fd,
     .statistics = played_statistics,
@@ -140,7 +140,7 @@ setup(void **state)
         .batches = stages.batches,
         .empties = stages.empties,
         .deferrals = stages.deferrals,
-        .settled = stages.settled,
+        .completed = stages.completed,
         .parsed = stages.parsed,
         .retention_ms = INT64_MAX / 4,
         .flush_interval_ns = HOUR_NS,
@@ -290,11 +290,11 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
 
 /* The first point of the deferral that was just pushed, which goes back as it stands. */
 static struct weir_deferred_point *
-settled_point(void)
+completed_point(void)
 {
     struct weir_deferral *deferral = weir_ring_pop(stages.deferrals);
     assert_non_null(deferral);
-    assert_true(weir_ring_push(stages.settled, deferral));
+    assert_true(weir_ring_push(stages.completed, deferral));
     return (void *)(deferral->lines + sizeof(struct weir_deferred_line));
 }
 
@@ -308,7 +308,7 @@ test_numbers_that_come_back_need_no_labels_any_more(void **state)
         ready("m a=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
         if (round < 2) /* refused the first time, numbered the second */
-            settled_point()->number = round == 0 ? WEIR_RAW_UNKNOWN : 0;
+            completed_point()->number = round == 0 ? WEIR_RAW_UNKNOWN : 0;
         if (round == 1)
             define("m_a");
         assert_int_equal(*misses, round < 2 ? round + 1 : 2);
@@ -475,7 +475,7 @@ test_a_line_goes_as_text_where_deferrals_are_few(void **state)
 }
 
 static void
-test_settlements_reach_the_port_and_deferrals_come_back(void **state)
+test_completions_reach_the_port_and_deferrals_come_back(void **state)
 {
     (void)state;
     for (int round = 0; round < 3 * WEIR_DEFERRALS; round++) {
@@ -492,14 +492,14 @@ test_settlements_reach_the_port_and_deferrals_come_back(void **state)
         for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
             t.registrar.unit[unit].rejected[WEIR_REASON_table_full]++;
         weir_ledger_publish(&stages.ledger->blocks[WEIR_BLOCK_REGISTRAR], &t.registrar);
-        deferral->settlements[0] = (struct weir_settlement){.source = weir_source(1, 7),
+        deferral->completions[0] = (struct weir_completion){.source = weir_source(1, 7),
             .rejected = 1};
-        deferral->settlement_count = 1;
-        assert_true(weir_ring_push(stages.settled, deferral));
+        deferral->completion_count = 1;
+        assert_true(weir_ring_push(stages.completed, deferral));
     }
     weir_worker_run_once(t.worker);
-    assert_int_equal(t.port.settled_count, 3 * WEIR_DEFERRALS);
-    assert_int_equal(t.port.settled.rejected, 1);
+    assert_int_equal(t.port.completed_count, 3 * WEIR_DEFERRALS);
+    assert_int_equal(t.port.completed.rejected, 1);
     assert_int_equal(closed()->in_flight[WEIR_UNIT_RECORDS], 0);
 }
 
@@ -602,7 +602,7 @@ test_senders_that_wait_are_held_back_while_the_registrar_lags(void **state)
     /* the played registrar gives all back */
     struct weir_deferral *deferral;
     while ((deferral = weir_ring_pop(stages.deferrals)) != NULL)
-        assert_true(weir_ring_push(stages.settled, deferral));
+        assert_true(weir_ring_push(stages.completed, deferral));
     weir_worker_run_once(t.worker);
     assert_int_equal(t.port.receives, receives + 2);
 }
@@ -1020,7 +1020,7 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_a_line_goes_as_text_where_deferrals_are_few, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_settlements_reach_the_port_and_deferrals_come_back, setup, teardown),
+            test_completions_reach_the_port_and_deferrals_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_unknown_lines_are_refused_when_no_deferral_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -325,7 +325,7 @@ append(void)
 }
 
 static inline void
-settle(void)
+make_durable(void)
 {
     for (int tries = 0; weir_log_durable(fixture.log) != weir_log_end(fixture.log); tries++) {
         assert_true(tries < 10000);

@@ -96,7 +96,7 @@ recycle_round(void)
     recycle_publish();
 }
 
-/* Appends one batch; durable after recycle_settle. */
+/* Appends one batch; durable after recycle_make_durable. */
 static inline void
 recycle_append(void)
 {
@@ -113,7 +113,7 @@ recycle_append(void)
 }
 
 static inline void
-recycle_settle(void)
+recycle_make_durable(void)
 {
     while (weir_log_durable(fixture.log) != weir_log_end(fixture.log))
         recycle_round();
@@ -126,7 +126,7 @@ recycle_write(uint64_t batches)
         recycle_append();
         recycle_round();
     }
-    recycle_settle();
+    recycle_make_durable();
 }
 
 /* Batches below the offset. */

@@ -122,7 +122,7 @@ test_damage_to_the_last_frame_of_a_log_at_rest_is_corruption_after_a_kill(void *
     for (uint64_t n = 1; n <= 3; n++) {
         fill_batch(n, 5, n == 1 ? 0 : 5, n == 1 ? 5 : 0);
         append();
-        settle();
+        make_durable();
     }
     atomic_store(&durable, weir_log_durable(fixture.log));
     (void)weir_epoch_keeper_run_once(&keeper, SECOND);

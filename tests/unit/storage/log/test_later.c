@@ -69,12 +69,12 @@ make_three(void)
     file_read(path_of("epoch"), epoch, sizeof epoch, 0);
     fill_batch(1, 5, 0, 5);
     append();
-    settle();
+    make_durable();
     for (uint64_t n = 2; n <= 3; n++) {
         fill_batch(n, 5, 0, 0);
         assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_OK);
     }
-    settle();
+    make_durable();
     assert_int_equal(weir_log_end(fixture.log), 3 * PAGE);
     fixture_close();
     file_write(path_of("epoch"), epoch, sizeof epoch, 0); /* as if killed */
@@ -195,7 +195,7 @@ test_marks_of_a_later_program_refuse_the_start(void **state)
     batch.marks = (uint8_t *)&mark;
     batch.mark_bytes = sizeof mark;
     append();
-    settle();
+    make_durable();
     fixture_close();
     assert_int_equal(fixture_open(), WEIR_UNSUPPORTED);
 }

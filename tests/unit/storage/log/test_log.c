@@ -103,7 +103,7 @@ test_log_frame_is_durable_published_and_read_back(void **state)
     append();
     assert_int_equal(weir_frame_ring_published(fixture.ring), 0);
     assert_int_equal(weir_log_durable(fixture.log), 0);
-    settle();
+    make_durable();
     assert_int_equal(weir_frame_ring_published(fixture.ring), 1);
     assert_int_equal(weir_log_inflight(fixture.log), 0);
     struct weir_frame_descriptor descriptor;
@@ -131,7 +131,7 @@ test_log_goes_on_over_segments_and_reopening(void **state)
             fill_batch(n, 10, 0, 1200);
         append();
         if (n % 10 == 0) {
-            settle();
+            make_durable();
             fixture_close();
             assert_int_equal(fixture_open(), WEIR_OK);
             assert_int_equal(fixture.recovery.frames, n);
@@ -156,7 +156,7 @@ test_log_fills_a_segment_to_its_last_byte(void **state)
         fill_batch(n, 1, 0, n == 1);
         append();
     }
-    settle();
+    make_durable();
     uint64_t end = weir_log_end(fixture.log);
     assert_int_equal(read_back(end), 2 * SEGMENT / PAGE);
     fixture_close();
@@ -329,7 +329,7 @@ check_closes(const char *operation)
 {
     fill_batch(1, 1, 0, 1);
     append();
-    settle();
+    make_durable();
     struct fault fault = {operation, -EIO, 3, 0};
     weir_io_set_fault(fixture.io, fault_hook, &fault);
     enum weir_err err = WEIR_OK;
@@ -417,10 +417,10 @@ test_log_is_full_at_size_max_and_resumes_when_a_segment_goes(void **state)
     assert_int_equal(fixture_open(), WEIR_OK);
     assert_int_equal(fill_up(1), 3 * SEGMENT / PAGE);
     assert_int_equal(weir_log_bytes(fixture.log), 3 * SEGMENT);
-    settle();
+    make_durable();
     assert_int_equal(unlink(segment_path(0)), 0);
     append_patiently();
-    settle();
+    make_durable();
     assert_int_equal(weir_log_bytes(fixture.log), 3 * SEGMENT);
 }
 
@@ -445,7 +445,7 @@ check_resumes(const char *operation, int errnum, uint64_t *n)
     fill_batch(*n, 1, 0, *n == 1);
     append_patiently();
     ++*n;
-    settle();
+    make_durable();
     assert_int_equal(read_back(weir_log_durable(fixture.log)), *n - 1);
 }
 
@@ -488,7 +488,7 @@ test_log_without_descriptors_is_full_and_resumes_by_itself(void **state)
         fill_batch(n, 1, 0, n == 1);
         append();
         n++;
-        settle();
+        make_durable();
         int fd = open("/dev/null", O_RDONLY);
         assert_true(fd >= 0);
         close(fd);
@@ -500,7 +500,7 @@ test_log_without_descriptors_is_full_and_resumes_by_itself(void **state)
         fill_batch(n, 1, 0, 0);
         append_patiently();
         n++;
-        settle();
+        make_durable();
         assert_int_equal(read_back(weir_log_durable(fixture.log)), n - 1);
     }
 }
@@ -520,7 +520,7 @@ test_log_opens_without_its_epoch_file_and_takes_frames_once_it_is_written(void *
         assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_FULL);
         weir_io_set_fault(fixture.io, NULL, NULL);
         append_patiently();
-        settle();
+        make_durable();
     }
 }
 

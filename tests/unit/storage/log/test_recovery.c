@@ -101,11 +101,11 @@ make_log(uint64_t batches)
         defined += batch.definition_count;
         append();
         if (n % 4 == 0)
-            settle();
+            make_durable();
         else
             poll_once(done, 1);
     }
-    settle();
+    make_durable();
     take_image();
     fixture_close();
 }
@@ -203,7 +203,7 @@ test_recovery_ends_at_a_tail_torn_at_any_page(void **state)
         uint64_t frames = fixture.recovery.frames;
         fill_batch(99, 5, fixture.defined, 0);
         append();
-        settle();
+        make_durable();
         fixture_close();
         assert_int_equal(fixture_open(), WEIR_OK);
         assert_int_equal(fixture.recovery.frames, frames + 1);
@@ -306,7 +306,7 @@ test_recovery_after_a_close_takes_a_damaged_last_frame_for_corruption(void **sta
         assert_int_equal(fixture.recovery.frames, 7 + (uint64_t)again);
         fill_batch(50, 5, fixture.defined, 0);
         append(); /* goes on behind the damage */
-        settle();
+        make_durable();
         fixture_close();
     }
 }
@@ -318,12 +318,12 @@ make_three(void)
     assert_int_equal(fixture_open(), WEIR_OK);
     fill_batch(1, 5, 0, 5);
     append();
-    settle();
+    make_durable();
     for (uint64_t n = 2; n <= 3; n++) {
         fill_batch(n, 5, 0, 0);
         assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_OK);
     }
-    settle();
+    make_durable();
     take_image();
     assert_int_equal(image.headers[2].durable_watermark, PAGE);
     fixture_close();
@@ -341,7 +341,7 @@ test_recovery_never_takes_a_stale_frame_behind_a_torn_tail(void **state)
     assert_int_equal(fixture.recovery.bytes_torn, 2 * PAGE);
     fill_batch(7, 5, 0, 0);
     append(); /* exactly as large as the lost one: the stale third follows it */
-    settle();
+    make_durable();
     uint64_t end = weir_log_end(fixture.log);
     assert_int_equal(end, 2 * PAGE);
     take_image(); /* a crash without close */
@@ -390,7 +390,7 @@ test_recovery_takes_no_frame_of_another_history(void **state)
         fill_batch(n, 5, 0, n == 5 ? 5 : 0);
         append();
     }
-    settle();
+    make_durable();
     take_image();
     fixture_close();
     memcpy(image_at(2 * PAGE), third, PAGE);
@@ -458,7 +458,7 @@ check_goes_on(uint64_t frames, uint64_t end)
     uint64_t found = fixture.recovery.frames;
     fill_batch(900, 5, fixture.defined, 1);
     append();
-    settle();
+    make_durable();
     fixture_close();
     assert_int_equal(fixture_open(), WEIR_OK);
     assert_int_equal(fixture.recovery.frames, found + 1);
@@ -520,7 +520,7 @@ test_recovery_makes_a_damaged_segment_whole_where_the_log_goes_on(void **state)
             assert_true(fixture.recovery.frames_corrupt >= (opened == 0));
             fill_batch(900, 5, fixture.defined, 1);
             append();
-            settle();
+            make_durable();
             fixture_close();
             assert_int_equal(stat(segment_path(last), &status), 0);
             assert_int_equal(status.st_size, SEGMENT);
@@ -615,7 +615,7 @@ test_recovery_contains_damage_to_the_only_frame(void **state)
     assert_int_equal(fixture_open(), WEIR_OK);
     fill_batch(1, 5, 0, 5);
     append();
-    settle();
+    make_durable();
     take_image();
     fixture_close();
     image.epoch.durable_offset = PAGE;
@@ -675,7 +675,7 @@ test_recovery_remakes_a_segment_whose_making_was_cut_short(void **state)
     assert_int_equal(fixture.recovery.end_offset, 0);
     fill_batch(1, 5, 0, 5);
     append();
-    settle();
+    make_durable();
 }
 
 static void
@@ -727,7 +727,7 @@ test_recovery_holds_no_more_frames_than_are_above_the_watermark(void **state)
     for (uint64_t n = 1; n <= FRAMES; n++) {
         fill_batch(n, 5, n - 1, 1);
         append();
-        settle();
+        make_durable();
     }
     fixture_close();
     write_file(epoch_path(), &epoch, sizeof epoch); /* as if killed */

@@ -651,7 +651,7 @@ test_recycling_log_waits_for_a_checkpoint_and_refuses_without(void **state)
     assert_int_equal(weir_log_first(fixture.log), SEGMENT);
     usleep(WEIR_SEGMENT_RETRY_NS / 1000 + 1000);
     append();
-    settle();
+    make_durable();
     assert_int_equal(files_there(), CAPACITY);
 }
 
@@ -755,7 +755,7 @@ test_log_too_small_to_be_recycled_is_refused_by_name(void **state)
         assert_int_equal(fixture_open(), WEIR_OK);
         fill_batch(1, 5, 0, 0);
         append();
-        settle();
+        make_durable();
         struct weir_checkpointer_options options = {.directory = fixture.directory,
             .io = checkpointer_io,
             .trim = weir_log_trim(fixture.log)};
@@ -1358,7 +1358,7 @@ test_frames_of_a_run_that_was_cut_off_are_not_trimmed_as_durable(void **state)
         fill_batch(0, 5, 0, 0);
         append();
     }
-    settle();
+    make_durable();
     assert_int_equal(weir_log_end(fixture.log), end + 2 * PAGE);
     restart_machine(0);
     close_recycling();
@@ -1474,7 +1474,7 @@ test_numbers_that_are_not_yet_defined_are_not_folded(void **state)
         append();
         (void)round_of_both();
     }
-    settle();
+    make_durable();
     close_recycling();
     assert_int_equal(open_recycling(), WEIR_OK);
     assert_int_equal(senders.sequence[3], 3);
@@ -1599,7 +1599,7 @@ test_newest_time_of_a_trimmed_frame_is_remembered(void **state)
     fill_batch(0, 0, 0, 0);
     weir_batch_append(&batch, weir_sample_key(0, WEIR_VALUE_DECIMAL, 0), 1000000, 1);
     append();
-    settle();
+    make_durable();
     assert_int_equal(write_batches(100), WEIR_OK);
     assert_true(weir_log_first(fixture.log) > 0);
     close_recycling();

@@ -90,7 +90,7 @@ test_what_lies_before_a_checkpoint_is_durable(void **state)
         recycle_round(); /* the next segment is made */
     for (int i = 0; i < 6; i++)
         recycle_append();
-    recycle_settle();
+    recycle_make_durable();
     assert_int_equal(recycle.offsets[8], 2 * SMALL - PAGE);
     assert_int_equal(header_at(2 * SMALL - PAGE).durable_watermark, 2 * PAGE);
     trim_one();

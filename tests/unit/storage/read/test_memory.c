@@ -247,7 +247,7 @@ test_checkpoint_that_fails_leaves_the_last_one(void **state)
         recycle_publish();
     }
     assert_true(n > 8);
-    recycle_settle();
+    recycle_make_durable();
     uint64_t first = recycle_below(weir_log_first(fixture.log)) + 1;
     recycle_close();
     open_with_each_failure(NULL, alloc_faults_one, first);
