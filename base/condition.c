@@ -5,14 +5,14 @@ weir_condition_met(struct weir_condition *condition, uint64_t count, int64_t now
 {
     if (!condition->lasts) {
         *condition = (struct weir_condition){.lasts = true, .count = count, .begun_ns = now_ns,
-            .met_ns = now_ns, .told_ns = now_ns};
+            .met_ns = now_ns, .reported_ns = now_ns};
         return WEIR_CONDITION_BEGINS;
     }
     condition->count += count;
     condition->met_ns = now_ns;
-    if (now_ns - condition->told_ns < WEIR_CONDITION_NS)
+    if (now_ns - condition->reported_ns < WEIR_CONDITION_NS)
         return WEIR_CONDITION_NOTHING;
-    condition->told_ns = now_ns;
+    condition->reported_ns = now_ns;
     return WEIR_CONDITION_LASTS;
 }
 

@@ -28,7 +28,7 @@ struct weir_condition {
     uint64_t count;   /* of this condition, or of the one just ended */
     int64_t begun_ns; /* monotonic, as the next two */
     int64_t met_ns;   /* the last time */
-    int64_t told_ns;
+    int64_t reported_ns;
 };
 
 /* It happened again, so many times. Returns what to report: NOTHING, BEGINS or LASTS. */

@@ -174,7 +174,7 @@ read_back(struct check *check)
     struct weir_reader *reader;
     enum weir_err err = weir_shared_map(run->shared_fd, &shared);
     if (err == WEIR_OK)
-        err = weir_reader_open_told(directory, shared, on_definition, check, &reader);
+        err = weir_reader_open_with(directory, shared, on_definition, check, &reader);
     if (err == WEIR_OK)
         err = weir_reader_refresh(reader);
     if (err != WEIR_OK)

@@ -420,7 +420,7 @@ number_of(const json_t *object, const char *name)
 
 /* Says where a phase was not what its name promises, and names it in the report. */
 static void
-tell_doubts(json_t *phase, const char *name, double times, bool churn)
+report_doubts(json_t *phase, const char *name, double times, bool churn)
 {
     json_t *doubts = json_array();
     double offered = number_of(phase, "offered_of_peak");
@@ -456,7 +456,7 @@ paced_phase(struct bench *bench, const char *name, double times, double churn_ra
         json_object_set_new(extra, "last_loss_after_seconds",
             json_real((double)(quiet_ns - before.ns) / 1e9));
     report_phase(bench, name, &before, &after, extra);
-    tell_doubts(extra, name, times, strcmp(name, "churn") == 0);
+    report_doubts(extra, name, times, strcmp(name, "churn") == 0);
     return true;
 }
 

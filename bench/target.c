@@ -120,7 +120,7 @@ known_series(const char *data, uint64_t *out)
     if (access(directory, F_OK) != 0)
         return WEIR_OK;
     struct weir_reader *reader;
-    enum weir_err err = weir_reader_open_told(directory, NULL, pass_definition, NULL, &reader);
+    enum weir_err err = weir_reader_open_with(directory, NULL, pass_definition, NULL, &reader);
     if (err != WEIR_OK)
         return err;
     *out = weir_reader_series_count(reader);

@@ -43,13 +43,13 @@ weir_rejecter_token(struct weir_rejecter *rejecter, uint8_t reason, int64_t now_
 }
 
 static void
-tell(struct weir_rejecter *rejecter, const struct weir_refusal *refusal, int64_t now_ns)
+report(struct weir_rejecter *rejecter, const struct weir_refusal *refusal, int64_t now_ns)
 {
     struct weir_rejecter_reason *own = &rejecter->reasons[refusal->reason];
     char peer[WEIR_PEER_TEXT_MAX];
-    if (own->told_ns != 0 && now_ns - own->told_ns < EVENT_NS)
+    if (own->reported_ns != 0 && now_ns - own->reported_ns < EVENT_NS)
         return;
-    own->told_ns = now_ns;
+    own->reported_ns = now_ns;
     weir_peer_text(refusal->peer, peer);
     weir_event(WEIR_LEVEL_WARN, "rejected",
         "reason=%s count=%llu listener=%s peer=%s see=\"weir rejected\"",
@@ -74,7 +74,7 @@ weir_rejecter_keep(struct weir_rejecter *rejecter, const struct weir_refusal *re
     int64_t now_ns)
 {
     struct weir_rejecter_reason *own = &rejecter->reasons[refusal->reason];
-    tell(rejecter, refusal, now_ns);
+    report(rejecter, refusal, now_ns);
     if (!rejecter->keep)
         return;
     struct weir_rejected what = {.time_ms = weir_wall_ms(),

@@ -80,7 +80,7 @@ struct weir_rejecter {
     uint64_t order;                    /* of the next one kept */
     struct weir_rejecter_reason {
         int64_t filled_ns; /* when tokens were last added */
-        int64_t told_ns;   /* when the event was; 0 never */
+        int64_t reported_ns;   /* when the event was; 0 never */
         uint64_t untold;   /* refused since */
         uint32_t tokens;
         uint32_t next;     /* slot */

@@ -29,7 +29,7 @@ enum weir_err weir_reader_open(const char *directory, struct weir_shared *shared
  * labels nor select are to be called. */
 typedef enum weir_err weir_reader_define_fn(void *context, uint64_t number, const uint8_t *labels,
     size_t size);
-enum weir_err weir_reader_open_told(const char *directory, struct weir_shared *shared,
+enum weir_err weir_reader_open_with(const char *directory, struct weir_shared *shared,
     weir_reader_define_fn *define, void *context, struct weir_reader **out) WEIR_MUST_USE;
 void weir_reader_close(struct weir_reader *reader);
 

@@ -103,7 +103,7 @@ refused_at(struct check *check, const struct weir_record *record)
 }
 
 static void
-tell(struct check *check, const struct weir_record *record, enum weir_reason reason,
+report(struct check *check, const struct weir_record *record, enum weir_reason reason,
     const char *detail)
 {
     size_t start = (size_t)(record->text - check->data), at = refused_at(check, record);
@@ -140,7 +140,7 @@ check_labels(struct check *check, const struct weir_record *record)
             err = WEIR_INVALID;
     }
     if (err != WEIR_OK)
-        tell(check, record, WEIR_REASON_bad_labels, weir_err_detail());
+        report(check, record, WEIR_REASON_bad_labels, weir_err_detail());
 }
 
 static void
@@ -150,7 +150,7 @@ check_records(struct check *check)
         const struct weir_record *record = &check->parsed.records[i];
         check->records++;
         if (record->reason != WEIR_REASON_NONE)
-            tell(check, record, record->reason, weir_reason_helps[record->reason]);
+            report(check, record, record->reason, weir_reason_helps[record->reason]);
         else
             check_labels(check, record);
     }

@@ -144,7 +144,7 @@ print_warnings(json_t *warnings)
 }
 
 static enum weir_err
-tell_empty(json_t *answer, const char *values)
+report_empty(json_t *answer, const char *values)
 {
     json_t *first = json_array_get(json_object_get(answer, "data"), 0);
     if (first == NULL && values != NULL) {
@@ -170,7 +170,7 @@ weir_query_print(const char *body, size_t size, const char *values)
     else if (printed == 0 && samples)
         printf("no series with samples in this range\n");
     else if (printed == 0)
-        err = tell_empty(answer, values);
+        err = report_empty(answer, values);
     json_decref(answer);
     return err;
 }

@@ -100,7 +100,7 @@ weir_dataplane_name_listeners(struct weir_dataplane *dataplane)
 
 /* Clients that speak HTTP to a line's port are told where HTTP is. */
 static void
-tell_http(const struct weir_config *config, struct weir_port *port)
+set_http_address(const struct weir_config *config, struct weir_port *port)
 {
     char address[WEIR_HTTP_ADDRESS_MAX];
     bool ipv6 = strchr(config->http_address, ':') != NULL;
@@ -163,7 +163,7 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
             .degraded = worker->degraded};
         err = weir_port_tcp_open(tcp, tcp_count, &options, worker->counts, &port);
         if (err == WEIR_OK)
-            tell_http(config, port);
+            set_http_address(config, port);
         err = add_port(worker, err, port);
     }
     if (err == WEIR_OK)

@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 
 __attribute__((format(printf, 2, 3))) static void
-tell(weir_doubt_fn *say, const char *format, ...)
+report(weir_doubt_fn *say, const char *format, ...)
 {
     char text[256];
     va_list args;
@@ -61,7 +61,7 @@ doubt_files(const struct weir_config *config, weir_doubt_fn *say)
         ? WEIR_HTTP_FILES + WEIR_HTTP_CONNECTIONS_MAX + WEIR_HTTP_REFUSALS_MAX : 0;
     uint64_t wanted = ingest > answers ? ingest : answers;
     if (limit < wanted)
-        tell(say, "open files: %" PRIu64 " are allowed (RLIMIT_NOFILE, ulimit -Hn), and %" PRIu64
+        report(say, "open files: %" PRIu64 " are allowed (RLIMIT_NOFILE, ulimit -Hn), and %" PRIu64
             " are needed where all connections come: fewer are taken, and the others closed or "
             "answered with 503", limit, wanted);
 }
@@ -73,9 +73,11 @@ doubt_file_size(const struct weir_config *config, weir_doubt_fn *say)
     uint64_t shared = weir_shared_bytes(weir_config_frame_ring_bytes(config));
     uint64_t wanted = shared > config->log_segment_bytes ? shared : config->log_segment_bytes;
     if (limit < wanted)
-        tell(say, "file size: a file may have %" PRIu64 " bytes (RLIMIT_FSIZE, ulimit -f), and the "
+        report(say,
+            "file size: a file may have %" PRIu64 " bytes (RLIMIT_FSIZE, ulimit -f), and the "
             "largest of ours has %" PRIu64 "; lower log.segment_size and ingest.frame_ring, or "
-            "raise it", limit, wanted);
+            "raise it",
+            limit, wanted);
 }
 
 void

@@ -556,7 +556,7 @@ reload(struct supervisor *supervisor, struct weir_config_changes *changes)
 
 /* By SIGHUP, or for `weir reload`, whose answer goes to out. */
 static void
-tell_reload(void *context, FILE *out)
+report_reload(void *context, FILE *out)
 {
     struct weir_config_changes changes = {0};
     if (reload(context, &changes) != WEIR_OK) {
@@ -583,7 +583,7 @@ take_signal(struct supervisor *supervisor, uint32_t number)
         weir_event(WEIR_LEVEL_INFO, "stopping", "signal=%u", number);
         begin_stop(supervisor, EXIT_SUCCESS);
     } else if (number == SIGHUP && supervisor->stopping_ns == 0) {
-        tell_reload(supervisor, NULL);
+        report_reload(supervisor, NULL);
     }
 }
 
@@ -675,7 +675,7 @@ print_ledger(struct supervisor *supervisor)
 }
 
 static void
-tell_doubt(const char *text)
+report_doubt(const char *text)
 {
     weir_event(WEIR_LEVEL_WARN, "doubtful_configuration", "reason=\"%s\"", text);
 }
@@ -693,7 +693,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     weir_process_serve();
     weir_event_init("supervisor", options->config->log_level);
     weir_process_raise_limits(NOFILE_WANTED);
-    weir_doubts(options->config, tell_doubt);
+    weir_doubts(options->config, report_doubt);
     enum weir_err err = find_programs(&supervisor, options->programs);
     if (err == WEIR_OK)
         err = make_shared(&supervisor);
@@ -714,7 +714,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
         /* an address in use may be free the next time, and so may the data */
         return err != WEIR_BUSY && weir_error_lasts(err) ? WEIR_EXIT_CONFIG : EXIT_FAILURE;
     }
-    supervisor.filter.reload = tell_reload;
+    supervisor.filter.reload = report_reload;
     supervisor.filter.reload_context = &supervisor;
     bind_udp(&supervisor);
     supervise(&supervisor);

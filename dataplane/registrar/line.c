@@ -110,7 +110,7 @@ text_labels(struct weir_registrar *registrar, size_t *size)
 }
 
 void
-weir_registrar_tell_table_full(
+weir_registrar_report_table_full(
     const struct weir_condition *condition, enum weir_condition_news news)
 {
     unsigned long long refused = condition->count;
@@ -163,11 +163,11 @@ define_refused(struct weir_registrar *registrar, enum weir_err err)
         return;
     }
     if (err == WEIR_LIMIT) {
-        weir_registrar_tell_over_share(registrar);
+        weir_registrar_report_over_share(registrar);
         samples_reject(registrar, 1, WEIR_REASON_over_share);
         return;
     }
-    weir_registrar_tell_table_full(&registrar->table_full,
+    weir_registrar_report_table_full(&registrar->table_full,
         weir_condition_met(&registrar->table_full, 1, registrar->now_ns));
     weir_degraded_set(registrar->options.degraded, WEIR_DEGRADED_series_full,
         registrar->now_ns / NS_PER_MS);

@@ -117,7 +117,7 @@ bool weir_registrar_line_work(struct weir_registrar *registrar);
 /* What refusals for want of room come to. The detail says what there was no room for, which is not
  * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
  * series of definitions in the counter definitions_refused. */
-void weir_registrar_tell_table_full(
+void weir_registrar_report_table_full(
     const struct weir_condition *condition, enum weir_condition_news news);
 
 /* registrar_rejects.c: notes the line at hand, of which nothing was accepted. */
@@ -133,6 +133,6 @@ bool weir_registrar_may_define(const struct weir_registrar *registrar, size_t la
 /* It has. */
 void weir_registrar_count_defined(struct weir_registrar *registrar, size_t labels_size);
 /* It was refused. */
-void weir_registrar_tell_over_share(struct weir_registrar *registrar);
+void weir_registrar_report_over_share(struct weir_registrar *registrar);
 
 #endif

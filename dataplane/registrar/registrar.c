@@ -237,7 +237,7 @@ weir_registrar_run_once(struct weir_registrar *registrar)
         deferral_take(registrar, i);
         room = deferral_work(registrar, &lines);
     }
-    weir_registrar_tell_table_full(&registrar->table_full,
+    weir_registrar_report_table_full(&registrar->table_full,
         weir_condition_look(&registrar->table_full, registrar->now_ns));
     weir_refusals_look(&registrar->over_share, registrar->now_ns);
     size_t flushed = 0;

@@ -52,7 +52,7 @@ weir_registrar_count_defined(struct weir_registrar *registrar, size_t labels_siz
 }
 
 void
-weir_registrar_tell_over_share(struct weir_registrar *registrar)
+weir_registrar_report_over_share(struct weir_registrar *registrar)
 {
     weir_refusals_met(&registrar->over_share, &registrar->work.peer, 0, registrar->now_ns);
     weir_degraded_set(registrar->options.degraded, WEIR_DEGRADED_series_full,

@@ -48,7 +48,7 @@ struct weir_io {
     void *state; /* of the back end */
     bool registered;
     int event_fd; /* -1 until weir_io_wait_fd */
-    bool event_told; /* it may be readable for what was reaped already */
+    bool event_set; /* it may be readable for what was reaped already */
     size_t inflight;
     int64_t patience_ns; /* how long a back end tries what the kernel refuses for the moment */
     weir_io_fault_fn *fault;

@@ -134,10 +134,10 @@ size_t
 weir_io_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64_t wait_ns)
 {
     eventfd_t ignored;
-    bool told = io->event_told || io->answered_count != 0 || io->table->ready(io);
-    if (io->event_fd >= 0 && told) /* before taking: what comes later signals again */
+    bool set = io->event_set || io->answered_count != 0 || io->table->ready(io);
+    if (io->event_fd >= 0 && set) /* before taking: what comes later signals again */
         eventfd_read(io->event_fd, &ignored);
-    io->event_told = false;
+    io->event_set = false;
     if (io->inflight == 0 || max == 0)
         return 0;
     size_t count = io->answered_count < max ? io->answered_count : max;
@@ -148,7 +148,7 @@ weir_io_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int
         count += io->table->reap(io, out + count, max - count, count != 0 ? 0 : wait_ns);
     WEIR_ASSERT(count <= io->inflight);
     io->inflight -= count;
-    io->event_told = count != 0; /* of what came since it was read, the descriptor tells still */
+    io->event_set = count != 0; /* of what came since it was read, the descriptor tells still */
     if (io->event_fd >= 0 && count == max && io->inflight != 0)
         eventfd_write(io->event_fd, 1); /* more may be there than was taken */
     return count;
@@ -167,7 +167,7 @@ weir_io_wait_fd(struct weir_io *io)
         return -1;
     }
     io->event_fd = fd;
-    io->event_told = true;
+    io->event_set = true;
     if (io->inflight != 0)
         eventfd_write(fd, 1);
     return fd;

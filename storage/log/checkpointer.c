@@ -289,9 +289,9 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
 {
     struct weir_trim *trim = checkpointer->options.trim;
     bool again = weir_io_is_short(err);
-    bool told = again &&
+    bool reported = again &&
         atomic_load_explicit(&trim->state, memory_order_relaxed) == WEIR_TRIM_FAILING;
-    if (!told) /* once, not at every try */
+    if (!reported) /* once, not at every try */
         weir_event(WEIR_LEVEL_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
             again ? "yes" : "no", weir_err_detail());
     checkpointer->stopped = !again;

@@ -156,7 +156,7 @@ open_current(struct weir_log *log)
  * stays, so that a log that loses what is not durable does not end where it begins; and so none is
  * trimmed that is written. */
 static void
-tell_whole(struct weir_log *log)
+publish_whole(struct weir_log *log)
 {
     uint64_t whole = log->durable / log->segment_bytes;
     whole -= whole != 0;
@@ -168,7 +168,7 @@ tell_whole(struct weir_log *log)
 /* Requests trimming when less than 1/32 of the log is free, which leaves a checkpoint time to
  * finish: of 1/16, because each checkpoint writes all marks anew. */
 static void
-tell_wanted(struct weir_log *log)
+request_trim(struct weir_log *log)
 {
     const struct weir_segment_next *next = &log->next;
     uint64_t capacity = weir_segment_capacity(next);
@@ -206,15 +206,15 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
         weir_event(WEIR_LEVEL_WARN, "segment_bytes_kept", "log=%" PRIu64 " configured=%" PRIu64,
             recovered->segment_bytes, log->options.segment_bytes);
     log->segment_bytes = recovered->segment_bytes;
-    log->end = log->durable = recovered->told.end_offset;
+    log->end = log->durable = recovered->reported.end_offset;
     log->previous_crc = recovered->previous_crc;
     log->definitions_through = recovered->definitions_through;
-    log->dataplane_epoch = ++recovered->told.dataplane_epoch;
+    log->dataplane_epoch = ++recovered->reported.dataplane_epoch;
     struct weir_counts *counts = log->options.counts;
-    counts->counter[WEIR_COUNTER_log_bytes_torn] = recovered->told.bytes_torn;
-    log->frames_corrupt = recovered->told.frames_corrupt;
+    counts->counter[WEIR_COUNTER_log_bytes_torn] = recovered->reported.bytes_torn;
+    log->frames_corrupt = recovered->reported.frames_corrupt;
     log->definitions_lost_before = recovered->definitions_lost;
-    log->definitions_lost = recovered->told.definitions_lost - recovered->definitions_lost;
+    log->definitions_lost = recovered->reported.definitions_lost - recovered->definitions_lost;
     count_damage(log);
     enum weir_err err = allocate_memory(log);
     log->next.files = recovered->files;
@@ -227,7 +227,7 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
         memory_order_relaxed);
     log->trim.segments_max = weir_segment_capacity(&log->next);
     log->trim.segment_bytes = log->segment_bytes;
-    tell_whole(log);
+    publish_whole(log);
     if (err == WEIR_OK)
         err = try_epoch(log);
     return err == WEIR_OK ? open_current(log) : err;
@@ -260,7 +260,7 @@ weir_log_open(const struct weir_log_options *options, struct weir_log **out,
         weir_log_close(log);
         return err;
     }
-    *recovery = recovered.told;
+    *recovery = recovered.reported;
     *out = log;
     return WEIR_OK;
 }
@@ -499,8 +499,8 @@ prepare_segment(struct weir_log *log)
         (void)close_on_error(log, weir_err_errno(), "epoch");
         return;
     }
-    tell_whole(log);
-    tell_wanted(log);
+    publish_whole(log);
+    request_trim(log);
     if (segment_left(log) <= log->segment_bytes / 2 &&
         (log->current.file < 0 || log->end != log->current.index * log->segment_bytes))
         want_segment(log);

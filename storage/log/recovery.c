@@ -72,13 +72,13 @@ accept_frame(struct recovery *recovery, const struct stretch *stretch)
 {
     const struct weir_frame_header *header = &stretch->header;
     struct weir_recovered *out = recovery->out;
-    out->told.end_offset = stretch->offset + stretch->bytes;
+    out->reported.end_offset = stretch->offset + stretch->bytes;
     out->previous_crc = header->header_crc;
     if (header->type != WEIR_FRAME_SAMPLES)
         return WEIR_OK;
-    out->told.frames++;
-    if (header->sample_count != 0 && header->time_max_ms > out->told.time_max_ms)
-        out->told.time_max_ms = header->time_max_ms;
+    out->reported.frames++;
+    if (header->sample_count != 0 && header->time_max_ms > out->reported.time_max_ms)
+        out->reported.time_max_ms = header->time_max_ms;
     return weir_replay_frame(&recovery->replay, &recovery->reader, header);
 }
 
@@ -87,8 +87,8 @@ accept_damage(struct recovery *recovery, uint64_t from, uint64_t to)
 {
     weir_event(
         WEIR_LEVEL_ERROR, "log_corrupt", "offset=%" PRIu64 " bytes=%" PRIu64, from, to - from);
-    recovery->out->told.frames_corrupt++;
-    recovery->out->told.end_offset = to;
+    recovery->out->reported.frames_corrupt++;
+    recovery->out->reported.end_offset = to;
     recovery->out->previous_crc = 0;
     struct weir_segment_reader *reader = &recovery->reader;
     for (size_t i = 0; i < reader->damage_count; i++) {
@@ -128,8 +128,8 @@ walk_frame(struct recovery *recovery, const struct weir_frame_header *header, ui
     recovery->counted |= !recovery->epoch_known || offset < recovery->epoch.durable_offset;
     if (recovery->content_end < offset + header->bytes)
         recovery->content_end = offset + header->bytes;
-    if (header->dataplane_epoch > recovery->out->told.dataplane_epoch)
-        recovery->out->told.dataplane_epoch = header->dataplane_epoch;
+    if (header->dataplane_epoch > recovery->out->reported.dataplane_epoch)
+        recovery->out->reported.dataplane_epoch = header->dataplane_epoch;
     if (header->durable_watermark > recovery->watermark)
         recovery->watermark = header->durable_watermark;
     return accept_durable(recovery);
@@ -164,7 +164,7 @@ is_lone_frame(const struct recovery *recovery, uint64_t offset, const uint8_t *p
 static enum weir_err
 walk_gap(struct recovery *recovery, uint64_t offset, const uint8_t *page)
 {
-    if (offset == recovery->out->told.first_offset && recovery->epoch_known)
+    if (offset == recovery->out->reported.first_offset && recovery->epoch_known)
         recovery->lone_frame = is_lone_frame(recovery, offset, page);
     if (has_content(recovery, offset, page))
         recovery->content_end = offset + WEIR_FRAME_ALIGN;
@@ -256,7 +256,7 @@ begin_at_checkpoint(struct recovery *recovery)
     const struct weir_log_options *options = recovery->options;
     struct weir_recovered *out = recovery->out;
     uint64_t begin = weir_segment_reader_begin(&recovery->reader);
-    out->told.first_offset = out->told.end_offset = begin;
+    out->reported.first_offset = out->reported.end_offset = begin;
     out->first_index = checkpoint->first_index;
     out->oldest_index = recovery->reader.oldest;
     out->samples_trimmed = checkpoint->samples_trimmed;
@@ -266,12 +266,12 @@ begin_at_checkpoint(struct recovery *recovery)
         .crc_known = true}; /* the first frame ever has no one before it */
     if (begin == 0)
         return WEIR_OK;
-    out->told.time_max_ms = checkpoint->time_max_ms;
+    out->reported.time_max_ms = checkpoint->time_max_ms;
     out->previous_crc = recovery->chain.crc = checkpoint->previous_crc;
     recovery->chain.crc_known = checkpoint->previous_known != 0;
     recovery->chain.dataplane_epoch = checkpoint->dataplane_epoch;
-    if (checkpoint->dataplane_epoch > out->told.dataplane_epoch)
-        out->told.dataplane_epoch = checkpoint->dataplane_epoch;
+    if (checkpoint->dataplane_epoch > out->reported.dataplane_epoch)
+        out->reported.dataplane_epoch = checkpoint->dataplane_epoch;
     if (begin > recovery->watermark)
         recovery->watermark = begin;
     if (options->define == NULL) {
@@ -316,7 +316,7 @@ read_epoch(struct recovery *recovery)
     }
     recovery->epoch_known = err == WEIR_OK;
     recovery->watermark = recovery->epoch.durable_offset;
-    recovery->out->told.dataplane_epoch = recovery->epoch.dataplane_epoch;
+    recovery->out->reported.dataplane_epoch = recovery->epoch.dataplane_epoch;
     return err;
 }
 
@@ -325,7 +325,7 @@ read_epoch(struct recovery *recovery)
 static enum weir_err
 sync_tail(struct recovery *recovery, uint64_t known_durable)
 {
-    uint64_t end = recovery->out->told.end_offset;
+    uint64_t end = recovery->out->reported.end_offset;
     if (end <= known_durable)
         return WEIR_OK;
     return weir_segment_reader_flush(&recovery->reader, known_durable, end);
@@ -347,7 +347,7 @@ report_damages(struct recovery *recovery)
             weir_event(WEIR_LEVEL_ERROR, "segment_damaged",
                 "file=\"%s\" bytes=%" PRIu64 " expected=%" PRIu64, path, damage->bytes,
                 reader->segment_bytes);
-        recovery->out->told.frames_corrupt += !damage->counted;
+        recovery->out->reported.frames_corrupt += !damage->counted;
     }
 }
 
@@ -359,9 +359,9 @@ mend_last(struct recovery *recovery)
     const struct weir_segment_reader *reader = &recovery->reader;
     const struct weir_log_options *options = recovery->options;
     recovery->out->files = reader->listed + reader->trimmed;
-    if (recovery->out->told.end_offset == recovery->out->told.first_offset)
+    if (recovery->out->reported.end_offset == recovery->out->reported.first_offset)
         return WEIR_OK;
-    uint64_t last = (recovery->out->told.end_offset - 1) / reader->segment_bytes;
+    uint64_t last = (recovery->out->reported.end_offset - 1) / reader->segment_bytes;
     size_t i = 0;
     while (i < reader->damage_count && reader->damages[i].index != last)
         i++;
@@ -390,7 +390,7 @@ remove_behind(struct recovery *recovery)
     uint64_t segment_bytes = recovery->out->segment_bytes;
     for (size_t i = reader->listed; i-- > 0 && err == WEIR_OK;) {
         uint64_t index = reader->indexes[i];
-        if (index < (recovery->out->told.end_offset + segment_bytes - 1) / segment_bytes)
+        if (index < (recovery->out->reported.end_offset + segment_bytes - 1) / segment_bytes)
             break;
         char path[PATH_MAX];
         weir_log_segment_path(options->directory, index, path, sizeof path);
@@ -407,7 +407,7 @@ static enum weir_err
 check_counted(const struct recovery *recovery)
 {
     const struct weir_log_options *options = recovery->options;
-    uint64_t begin = recovery->out->told.first_offset;
+    uint64_t begin = recovery->out->reported.first_offset;
     uint64_t durable = recovery->epoch.durable_offset;
     if (!recovery->epoch_known && recovery->checkpoint.first_index == 0)
         durable = recovery->content_end;
@@ -442,11 +442,11 @@ recover(struct recovery *recovery)
         err = remove_behind(recovery);
     if (err != WEIR_OK)
         return err;
-    struct weir_log_recovery *told = &recovery->out->told;
-    if (recovery->content_end > told->end_offset)
-        told->bytes_torn = recovery->content_end - told->end_offset;
-    told->definitions = recovery->replay.defined;
-    told->definitions_lost = recovery->replay.lost;
+    struct weir_log_recovery *reported = &recovery->out->reported;
+    if (recovery->content_end > reported->end_offset)
+        reported->bytes_torn = recovery->content_end - reported->end_offset;
+    reported->definitions = recovery->replay.defined;
+    reported->definitions_lost = recovery->replay.lost;
     recovery->out->definitions_through = recovery->replay.through;
     return WEIR_OK;
 }
@@ -497,7 +497,7 @@ weir_recovery_run(const struct weir_log_options *options, struct weir_recovered 
             .define_context = options->define_context,
             .mark = options->mark,
             .mark_context = options->mark_context}};
-    *out = (struct weir_recovered){.told.time_max_ms = INT64_MIN};
+    *out = (struct weir_recovered){.reported.time_max_ms = INT64_MIN};
     enum weir_err err = read_epoch(&recovery);
     if (err == WEIR_OK)
         err = read_checkpoint(&recovery);

@@ -12,7 +12,7 @@
 #include "storage/log/log.h"
 
 struct weir_recovered {
-    struct weir_log_recovery told; /* dataplane_epoch: the newest seen */
+    struct weir_log_recovery reported; /* dataplane_epoch: the newest seen */
     uint64_t segment_bytes;        /* of this log, whatever the options say */
     uint64_t files;                /* segments that stay, trimmed ones included */
     uint64_t first_index;          /* segment the log begins at */

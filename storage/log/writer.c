@@ -40,7 +40,7 @@ publish_ledger(struct weir_writer *writer)
 
 /* Tells producers and readers, unless the process is stopping: that stays. */
 static void
-tell_state(struct weir_writer *writer, enum weir_ingest_state state)
+publish_state(struct weir_writer *writer, enum weir_ingest_state state)
 {
     _Atomic uint32_t *const places[] = {
         &writer->options.shared->state, &writer->options.progress->state};
@@ -62,7 +62,7 @@ enter_disk_full(struct weir_writer *writer)
         return;
     weir_event(WEIR_LEVEL_ERROR, "disk_full", "log_bytes=%llu reason=\"%s\"",
         (unsigned long long)weir_log_bytes(writer->options.log), weir_err_detail());
-    tell_state(writer, WEIR_INGEST_DISK_FULL);
+    publish_state(writer, WEIR_INGEST_DISK_FULL);
 }
 
 static void
@@ -72,7 +72,7 @@ leave_disk_full(struct weir_writer *writer)
         return;
     weir_event(WEIR_LEVEL_INFO, "disk_full_over", "log_bytes=%llu",
         (unsigned long long)weir_log_bytes(writer->options.log));
-    tell_state(writer, WEIR_INGEST_OPEN);
+    publish_state(writer, WEIR_INGEST_OPEN);
 }
 
 enum weir_err
@@ -330,7 +330,7 @@ enter_io_error(struct weir_writer *writer)
     if (writer->state != WEIR_INGEST_IO_ERROR) {
         weir_event(WEIR_LEVEL_ERROR, "io_error", "durable_offset=%llu reason=\"%s\"",
             (unsigned long long)weir_log_durable(writer->options.log), weir_err_detail());
-        tell_state(writer, WEIR_INGEST_IO_ERROR);
+        publish_state(writer, WEIR_INGEST_IO_ERROR);
     }
     return drop_all(writer, WEIR_REASON_io_error);
 }

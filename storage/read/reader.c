@@ -33,11 +33,11 @@ struct weir_reader {
 enum weir_err
 weir_reader_open(const char *directory, struct weir_shared *shared, struct weir_reader **out)
 {
-    return weir_reader_open_told(directory, shared, NULL, NULL, out);
+    return weir_reader_open_with(directory, shared, NULL, NULL, out);
 }
 
 enum weir_err
-weir_reader_open_told(const char *directory, struct weir_shared *shared,
+weir_reader_open_with(const char *directory, struct weir_shared *shared,
     weir_reader_define_fn *define, void *context, struct weir_reader **out)
 {
     struct weir_reader *reader = calloc(1, sizeof *reader);

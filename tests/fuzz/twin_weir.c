@@ -383,7 +383,7 @@ meet(struct channel *channel, uint64_t number, struct twin_weir_answer *answer)
 }
 
 static void
-told(struct channel *channel, uint64_t last, bool bye, struct twin_weir_answer *answer)
+heartbeat(struct channel *channel, uint64_t last, bool bye, struct twin_weir_answer *answer)
 {
     begin_where(channel, last, last, answer);
     raise(channel, last, &answer->gaps);
@@ -665,7 +665,7 @@ take_record(struct twin_weir *twin, struct channel *channel, const struct header
             out->reason = WEIR_REASON_templates_full;
         break;
     default:
-        told(channel, number_at(record->data + 16, 8), record->flags == 1, answer);
+        heartbeat(channel, number_at(record->data + 16, 8), record->flags == 1, answer);
     }
 }
 

@@ -121,7 +121,7 @@ send_on(struct weir_chaos *chaos, uint64_t number, const uint8_t *packet, size_t
         chaos->truth.reordered++;
     }
     *met = true;
-    weir_chaos_told(chaos, number);
+    weir_chaos_heartbeat(chaos, number);
     return chaos->emit(chaos->context, packet, size);
 }
 
@@ -181,7 +181,7 @@ weir_chaos_push(struct weir_chaos *chaos, const uint8_t *packet, size_t size, ui
 }
 
 void
-weir_chaos_told(struct weir_chaos *chaos, uint64_t number)
+weir_chaos_heartbeat(struct weir_chaos *chaos, uint64_t number)
 {
     if (number > chaos->highest)
         chaos->highest = number;
@@ -225,7 +225,7 @@ weir_chaos_push_wire(struct weir_chaos *chaos, const uint8_t *packet, size_t siz
     if (record.type == WEIR_WIRE_HEARTBEAT) {
         if ((record.flags & WEIR_WIRE_BYE) != 0)
             err = weir_chaos_flush(chaos);
-        weir_chaos_told(chaos, header.sequence);
+        weir_chaos_heartbeat(chaos, header.sequence);
     }
     return err == WEIR_OK ? chaos->emit(chaos->context, packet, size) : err;
 }

@@ -59,7 +59,7 @@ enum weir_err weir_chaos_push(struct weir_chaos *chaos, const uint8_t *packet, s
 enum weir_err weir_chaos_push_wire(struct weir_chaos *chaos, const uint8_t *packet, size_t size)
     WEIR_MUST_USE;
 /* Packets up to this number were told of by a heartbeat that goes on now. */
-void weir_chaos_told(struct weir_chaos *chaos, uint64_t number);
+void weir_chaos_heartbeat(struct weir_chaos *chaos, uint64_t number);
 /* Sends on all that is held. */
 enum weir_err weir_chaos_flush(struct weir_chaos *chaos) WEIR_MUST_USE;
 

@@ -109,7 +109,7 @@ take_record(void *context, const struct weir_record *record)
 {
     struct weir_send_points *points = context;
     if (record->reason != WEIR_REASON_NONE) {
-        weir_send_records_tell(&points->records, record, weir_reason_names[record->reason]);
+        weir_send_records_report(&points->records, record, weir_reason_names[record->reason]);
         return WEIR_OK;
     }
     for (uint32_t i = 0; i < record->point_count; i++) {
@@ -117,7 +117,7 @@ take_record(void *context, const struct weir_record *record)
         uint32_t series;
         enum weir_err err = find_series(points, record, point, &series);
         if (err == WEIR_INVALID) {
-            weir_send_records_tell(&points->records, record,
+            weir_send_records_report(&points->records, record,
                 weir_reason_names[WEIR_REASON_bad_labels]);
             continue;
         }

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TOLD_MAX 5 /* refused records that are shown */
+#define REPORTED_MAX 5 /* refused records that are shown */
 #define SHOWN_BYTES 60
 
 void
@@ -41,10 +41,10 @@ weir_send_records_refusal(struct weir_send_records *records, const struct weir_r
 }
 
 void
-weir_send_records_tell(struct weir_send_records *records, const struct weir_record *record,
+weir_send_records_report(struct weir_send_records *records, const struct weir_record *record,
     const char *reason)
 {
-    if (records->refused++ >= TOLD_MAX)
+    if (records->refused++ >= REPORTED_MAX)
         return;
     bool cut = record->size > SHOWN_BYTES;
     fprintf(stderr, "weir send: refused, %s: ", reason);
@@ -54,10 +54,11 @@ weir_send_records_tell(struct weir_send_records *records, const struct weir_reco
 }
 
 void
-weir_send_records_tell_rest(const struct weir_send_records *records)
+weir_send_records_report_rest(const struct weir_send_records *records)
 {
-    if (records->refused > TOLD_MAX)
-        fprintf(stderr, "weir send: and %" PRIu64 " more refused\n", records->refused - TOLD_MAX);
+    if (records->refused > REPORTED_MAX)
+        fprintf(
+            stderr, "weir send: and %" PRIu64 " more refused\n", records->refused - REPORTED_MAX);
 }
 
 /* Hands over the whole records of the block, and keeps what is left of it. */

@@ -44,9 +44,9 @@ enum weir_err weir_send_records_read(struct weir_send_records *records,
 enum weir_reason weir_send_records_refusal(struct weir_send_records *records,
     const struct weir_record *record);
 /* Counts a record as refused, and says so on standard error where it is one of the first. */
-void weir_send_records_tell(struct weir_send_records *records, const struct weir_record *record,
+void weir_send_records_report(struct weir_send_records *records, const struct weir_record *record,
     const char *reason);
 /* Says on standard error how many were not shown there, where there are any. */
-void weir_send_records_tell_rest(const struct weir_send_records *records);
+void weir_send_records_report_rest(const struct weir_send_records *records);
 
 #endif

@@ -178,10 +178,10 @@ add_record(void *context, const struct weir_record *record)
     bool bad = reason != WEIR_REASON_NONE;
     enum weir_err err = WEIR_OK;
     if (bad)
-        weir_send_records_tell(&sender->records, record, weir_reason_names[reason]);
+        weir_send_records_report(&sender->records, record, weir_reason_names[reason]);
     if (size > sizeof sender->buffer || reason == WEIR_REASON_line_too_long) {
         if (!bad)
-            weir_send_records_tell(&sender->records, record, "fits no datagram");
+            weir_send_records_report(&sender->records, record, "fits no datagram");
         return WEIR_OK;
     }
     if (bad || sender->used + size > sender->limit)
@@ -213,7 +213,7 @@ send_datagrams(struct sender *sender, struct weir_send_source *source)
     err = err == WEIR_OK ? flushed : err;
     if (err == WEIR_OK && sender->chaos != NULL)
         err = weir_chaos_flush(sender->chaos);
-    weir_send_records_tell_rest(&sender->records);
+    weir_send_records_report_rest(&sender->records);
     return err;
 }
 

@@ -25,7 +25,7 @@
 #define PACKET_TCP 16384
 #define UNACKED_LOW (WEIR_CLIENT_UNACKED_MAX / 2)
 #define WAIT_STEP_MS 500
-#define TELL_FULL_MS 2000
+#define REPORT_FULL_MS 2000
 #define FLUSH_NS INT64_C(1000000000) /* heartbeats, and definitions that are due */
 
 struct channel {
@@ -48,7 +48,7 @@ struct work {
     uint64_t packets;  /* of closed channels */
     uint64_t rejected; /* records, as Weir says, of closed channels */
     bool heard;        /* an acknowledgement */
-    bool told_full;    /* that the log is full */
+    bool reported_full;    /* that the log is full */
     int64_t started_ns;
     int64_t flushed_ns;
 };
@@ -90,11 +90,11 @@ has_heard(struct work *work)
 
 /* Says once that packets wait for room in the log, and are sent again until there is some. */
 static void
-tell_full(struct work *work, const struct channel *channel)
+report_full(struct work *work, const struct channel *channel)
 {
-    if (work->told_full || weir_client_status(channel->client) != WEIR_WIRE_DISK_FULL)
+    if (work->reported_full || weir_client_status(channel->client) != WEIR_WIRE_DISK_FULL)
         return;
-    work->told_full = true;
+    work->reported_full = true;
     weir_line_print(stderr, "weir send: the log of %s is full; waiting up to %g s for room",
         work->options->tcp, work->options->timeout_ms / 1e3);
 }
@@ -114,8 +114,8 @@ wait_acks(struct work *work, const struct channel *channel, uint64_t unacked_max
     for (int waited_ms = 0; err == -ETIME &&
          waited_ms < patience_ms(work);
          waited_ms += WAIT_STEP_MS) {
-        if (waited_ms >= TELL_FULL_MS)
-            tell_full(work, channel);
+        if (waited_ms >= REPORT_FULL_MS)
+            report_full(work, channel);
         err = weir_client_wait(channel->client, unacked_max, WAIT_STEP_MS);
     }
     return err;
@@ -540,7 +540,7 @@ weir_send_weir(const struct weir_send_options *options, struct weir_send_source 
     if (err == WEIR_OK)
         err = send_lines(&work, source);
     err = close_channels(&work, err);
-    weir_send_records_tell_rest(&work.read.records);
+    weir_send_records_report_rest(&work.read.records);
     await_next_epoch(&work);
     if (err == WEIR_OK)
         err = report(&work);

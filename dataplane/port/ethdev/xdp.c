@@ -113,11 +113,11 @@ count_since(struct weir_counts *counts, enum weir_counter counter, uint64_t now,
 
 /* Once: kernels before 5.19 may refuse maps to a process without capabilities. */
 static void
-tell_unread(struct weir_ethdev_xdp *xdp)
+report_unread(struct weir_ethdev_xdp *xdp)
 {
-    if (!xdp->unread_told)
+    if (!xdp->unread_reported)
         weir_event(WEIR_LEVEL_WARN, "xdp_not_counted", "reason=\"%s\"", weir_err_detail());
-    xdp->unread_told = true;
+    xdp->unread_reported = true;
 }
 
 void
@@ -137,7 +137,7 @@ weir_ethdev_xdp_statistics(struct weir_ethdev_xdp *xdp, struct weir_counts *coun
         for (int i = 0; i < WEIR_XDP_VERDICTS; i++)
             count_since(counts, counters[i], verdicts[i], &xdp->verdicts_seen[i]);
     else
-        tell_unread(xdp);
+        report_unread(xdp);
     struct weir_xsk_counts now = xsk_counts(&xdp->sockets);
     struct weir_xsk_counts *seen = &xdp->xsk_seen;
     count_since(counts, WEIR_COUNTER_xsk_dropped, now.dropped, &seen->dropped);

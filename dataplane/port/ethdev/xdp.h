@@ -39,7 +39,7 @@ struct weir_ethdev_xdp {
     struct weir_xsk_list before;
     struct weir_xsk_list sockets; /* in the order of the queues */
     uint64_t verdicts_seen[WEIR_XDP_VERDICTS];
-    bool unread_told;     /* that they cannot be read */
+    bool unread_reported;     /* that they cannot be read */
     struct weir_xsk_counts xsk_seen;
 };
 

@@ -121,7 +121,7 @@ void
 weir_tcp_note_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
     const struct weir_packet *packet)
 {
-    connection->tell |= packet->rejected > 0 && tcp->state != WEIR_INGEST_OPEN;
+    connection->must_report |= packet->rejected > 0 && tcp->state != WEIR_INGEST_OPEN;
     if (packet->ack_epoch != 0 && packet->ack_batch != 0) {
         connection->ack[1] = (struct weir_connection_ack){.batch = packet->ack_batch,
             .sequence = packet->ack_sequence,
@@ -134,7 +134,7 @@ weir_tcp_note_ack(struct weir_port_tcp *tcp, struct weir_connection *connection,
         connection->epoch_channel = packet->refused_channel;
         connection->epoch = packet->refused_epoch;
     }
-    if (connection->tell || connection->ack[1].batch != 0 || connection->epoch_status != 0) {
+    if (connection->must_report || connection->ack[1].batch != 0 || connection->epoch_status != 0) {
         acking_add(tcp, connection);
         tcp->changed = true;
     }
@@ -235,9 +235,9 @@ acknowledge(struct weir_port_tcp *tcp, const struct weir_progress *progress)
         struct weir_connection *connection =
             weir_connection_at(tcp->connections, tcp->acking[i]);
         bool more = ack_durable(tcp, connection, progress);
-        if (more || connection->tell)
+        if (more || connection->must_report)
             weir_tcp_send_ack(tcp, connection, wire_status(tcp));
-        connection->tell = false;
+        connection->must_report = false;
         send_epoch_status(tcp, connection);
         if (connection->ack[0].batch == 0 && connection->epoch_status == 0)
             weir_tcp_forget_ack(tcp, connection);

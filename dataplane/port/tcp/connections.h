@@ -52,7 +52,7 @@ struct weir_connection {
     uint64_t registrar_batch;
     /* the weir protocol: see port_tcp.c */
     bool wire;
-    bool tell;         /* a refusal by the log's state is to be told */
+    bool must_report;         /* a refusal by the log's state is to be told */
     /* a refusal of an epoch is to be told: struct weir_packet, refused_status; 0: none */
     uint8_t epoch_status;
     uint16_t epoch_channel;

@@ -322,7 +322,7 @@ take_records(struct run *run, struct weir_channel *channel)
             take_definition(run, channel, data, &record);
         } else {
             uint64_t last = (uint64_t)load64(data + sizeof record);
-            if (weir_channel_told(channel, last, record.flags == WEIR_WIRE_BYE,
+            if (weir_channel_heartbeat(channel, last, record.flags == WEIR_WIRE_BYE,
                     &run->out->sequence_gaps)) {
                 weir_senders_jumped(run->context->senders, channel);
                 run->out->sequence_jumps++;

@@ -214,11 +214,11 @@ static int in_kernel[2]; /* a byte when the thread is about to enter the kernel 
 static void *
 thread_in_kernel(void *argument)
 {
-    int *told = argument;
+    int *reported = argument;
     pid_t pid = vfork();
     if (pid == 0) {
         const struct timespec long_enough = {.tv_sec = 3};
-        (void)!write(told[1], "x", 1);
+        (void)!write(reported[1], "x", 1);
         nanosleep(&long_enough, NULL);
         _exit(0);
     }

@@ -268,7 +268,7 @@ test_every_packet_says_what_the_checker_computes(void **state)
     define_all(load, agents);
     define_all(load, agents); /* as often as one likes */
     for (uint64_t pass = 0; pass < 5; pass++) {
-        uint64_t told = 0;
+        uint64_t reported = 0;
         while (weir_bench_load_passes(load) == pass) {
             uint8_t packet[WEIR_BENCH_PACKET_MAX];
             uint32_t samples;
@@ -288,9 +288,9 @@ test_every_packet_says_what_the_checker_computes(void **state)
                 assert_int_equal(header.base_time_ms,
                     weir_bench_time_ms(WEIR_BENCH_WEIR, START_MS, STEP_MS, series, pass));
             }
-            told += samples;
+            reported += samples;
         }
-        assert_int_equal(told, SERIES);
+        assert_int_equal(reported, SERIES);
     }
     weir_bench_load_free(load);
 }

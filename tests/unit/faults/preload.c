@@ -26,7 +26,7 @@ enum kind { NONE, MEMORY, THREAD, EPOLL };
 
 static enum kind armed; /* set before main, and not later */
 static bool all_from;
-static int told = -1; /* a descriptor that no program counts on */
+static int reported = -1; /* a descriptor that no program counts on */
 static atomic_long left;
 static int (*real_thread)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 static int (*real_epoll)(int);
@@ -53,7 +53,7 @@ read_order(void)
         atomic_store(&left, strtol(order + size + length, &end, 10));
         all_from = *end == '+';
         int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
-        told = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 500);
+        reported = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 500);
         if (fd >= 0)
             close(fd);
         armed = kinds[i].kind;
@@ -68,7 +68,7 @@ fails(enum kind kind, int errnum)
     long now = atomic_fetch_sub(&left, 1);
     if (now != 1 && (now > 1 || !all_from))
         return false;
-    (void)!write(told, "!", told >= 0);
+    (void)!write(reported, "!", reported >= 0);
     errno = errnum;
     return true;
 }

@@ -287,7 +287,7 @@ weir_channel_meet(struct weir_channel *channel, uint64_t sequence, uint64_t *gap
 }
 
 bool
-weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps)
+weir_channel_heartbeat(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps)
 {
     bool jumped = begin_anew(channel, last, last, gaps);
     if (last > channel->highest)

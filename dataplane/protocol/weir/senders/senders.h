@@ -124,7 +124,7 @@ enum weir_sequence weir_channel_meet(struct weir_channel *channel, uint64_t sequ
     uint64_t *gaps);
 /* A heartbeat: all numbers up to last were used. bye: what has not come will not come. True where
  * the numbers begin anew. */
-bool weir_channel_told(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps);
+bool weir_channel_heartbeat(struct weir_channel *channel, uint64_t last, bool bye, uint64_t *gaps);
 /* The largest number up to which all have come or were given up. */
 uint64_t weir_channel_complete(const struct weir_channel *channel);
 

@@ -111,22 +111,22 @@ test_a_seed_does_the_same_again(void **state)
 }
 
 static void
-test_a_packet_behind_the_heartbeat_that_told_of_it_is_reordered(void **state)
+test_a_packet_after_the_heartbeat_that_named_it_is_reordered(void **state)
 {
     (void)state;
     static struct arrivals arrivals;
     const struct weir_chaos_options all_held = {.seed = 1, .reorder = UINT64_C(1) << 32};
     struct weir_chaos *chaos;
     uint32_t number = 1;
-    for (int told = 0; told <= 1; told++) {
+    for (int reported = 0; reported <= 1; reported++) {
         arrivals.count = 0;
         assert_int_equal(weir_chaos_new(&all_held, note, &arrivals, &chaos), WEIR_OK);
         assert_int_equal(weir_chaos_push(chaos, (const uint8_t *)&number, 4, 1), WEIR_OK);
         assert_int_equal(arrivals.count, 0);
-        weir_chaos_told(chaos, (uint64_t)told);
+        weir_chaos_heartbeat(chaos, (uint64_t)reported);
         assert_int_equal(weir_chaos_flush(chaos), WEIR_OK);
         assert_int_equal(arrivals.count, 1);
-        assert_int_equal(weir_chaos_truth(chaos)->reordered, told);
+        assert_int_equal(weir_chaos_truth(chaos)->reordered, reported);
         weir_chaos_free(chaos);
     }
 }
@@ -153,7 +153,7 @@ main(void)
         cmocka_unit_test(test_the_truth_is_what_went_on),
         cmocka_unit_test(test_about_as_many_as_asked_for_are_hit),
         cmocka_unit_test(test_a_seed_does_the_same_again),
-        cmocka_unit_test(test_a_packet_behind_the_heartbeat_that_told_of_it_is_reordered),
+        cmocka_unit_test(test_a_packet_after_the_heartbeat_that_named_it_is_reordered),
         cmocka_unit_test(test_words_that_are_no_chaos_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,7 +213,7 @@ test_connections_that_all_speak_are_kept_and_a_further_one_is_refused_by_name(vo
 {
     (void)state;
     int fds[6], ends[2];
-    char told[2048], name[96];
+    char reported[2048], name[96];
     open_port(4, 1, WEIR_PROTO_GRAPHITE, ALWAYS, "127.0.0.0/8");
     for (int i = 0; i < 4; i++)
         fds[i] = dial_and_say(OTHER, 0);
@@ -223,12 +223,12 @@ test_connections_that_all_speak_are_kept_and_a_further_one_is_refused_by_name(vo
     fds[4] = dial_from(OTHER, 0);
     fds[5] = dial_from(OTHER, 0);
     dup2(kept, STDERR_FILENO);
-    ssize_t size = read(ends[0], told, sizeof told - 1);
+    ssize_t size = read(ends[0], reported, sizeof reported - 1);
     assert_true(size > 0);
-    told[size] = '\0';
+    reported[size] = '\0';
     snprintf(name, sizeof name, "event=connections_full table=connections listener=127.0.0.1:%u "
         "who=" OTHER, weir_port_bound(t.port, 0));
-    assert_non_null(strstr(told, name));
+    assert_non_null(strstr(reported, name));
     assert_int_equal(counter(WEIR_COUNTER_connections_refused), 2);
     assert_true(weir_degraded_by(&t.degraded, WEIR_DEGRADED_connections_full,
         weir_mono_ns() / 1000000));
@@ -454,7 +454,7 @@ test_last_acknowledgement_waits_for_room_before_the_end(void **state)
 }
 
 static void
-test_refusal_of_an_epoch_is_told_once_a_round_and_before_the_end(void **state)
+test_refusal_of_an_epoch_is_reported_once_a_round_and_before_the_end(void **state)
 {
     (void)state;
     uint8_t bytes[64];
@@ -506,7 +506,7 @@ main(void)
         T(test_out_of_descriptors_an_idle_connection_makes_room),
         T(test_acknowledgement_cut_for_want_of_room_goes_on_where_it_was_cut),
         T(test_last_acknowledgement_waits_for_room_before_the_end),
-        T(test_refusal_of_an_epoch_is_told_once_a_round_and_before_the_end),
+        T(test_refusal_of_an_epoch_is_reported_once_a_round_and_before_the_end),
     };
     return cmocka_run_group_tests_name("port_tcp_room", tests, NULL, NULL);
 }

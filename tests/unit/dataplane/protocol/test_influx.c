@@ -392,7 +392,7 @@ test_influx_last_line_of_a_stream_needs_newline_or_timestamp(void **unused)
 
 /* What each record of a mixed text is, and the place that is told as the wrong one. */
 static void
-test_influx_refused_records_tell_their_place(void **unused)
+test_influx_refused_records_report_their_place(void **unused)
 {
     (void)unused;
     static const struct {
@@ -470,7 +470,7 @@ main(void)
         cmocka_unit_test(test_influx_open_quote_of_a_stream_is_completed_by_64_kib),
         cmocka_unit_test(test_influx_closed_string_hides_its_newlines_in_a_bad_line_too),
         cmocka_unit_test(test_influx_last_line_of_a_stream_needs_newline_or_timestamp),
-        cmocka_unit_test(test_influx_refused_records_tell_their_place),
+        cmocka_unit_test(test_influx_refused_records_report_their_place),
         cmocka_unit_test(test_influx_raw_key_depends_on_key_bytes_and_field_only),
         cmocka_unit_test(test_influx_call_stops_at_its_targets),
     };

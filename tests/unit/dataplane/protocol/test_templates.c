@@ -34,21 +34,21 @@ channel_of(struct weir_senders *senders, uint64_t sender)
     return channel;
 }
 
-struct told {
+struct definition {
     uint16_t id;
     uint32_t hash;
     uint16_t total, first, count;
 };
 
 static struct weir_template *
-tell_at(struct weir_senders *senders, struct weir_channel *channel, struct told told,
-    uint64_t sequence, const struct weir_owner *source)
+define_template_at(struct weir_senders *senders, struct weir_channel *channel,
+    struct definition definition, uint64_t sequence, const struct weir_owner *source)
 {
-    const struct weir_wire_record record = {.template_id = told.id,
-        .template_hash = told.hash,
-        .total = told.total,
-        .first = told.first,
-        .count = told.count};
+    const struct weir_wire_record record = {.template_id = definition.id,
+        .template_hash = definition.hash,
+        .total = definition.total,
+        .first = definition.first,
+        .count = definition.count};
     uint8_t reason = WEIR_REASON_COUNT;
     struct weir_template *template =
         weir_channel_define(senders, channel, &record, sequence, source, &reason);
@@ -57,10 +57,10 @@ tell_at(struct weir_senders *senders, struct weir_channel *channel, struct told 
 }
 
 static struct weir_template *
-tell(struct weir_senders *senders, struct weir_channel *channel, struct told told,
-    const struct weir_owner *source)
+define_template(struct weir_senders *senders, struct weir_channel *channel,
+    struct definition definition, const struct weir_owner *source)
 {
-    return tell_at(senders, channel, told, told.hash, source);
+    return define_template_at(senders, channel, definition, definition.hash, source);
 }
 
 static uint64_t
@@ -70,9 +70,9 @@ number_for(uint32_t index)
 }
 
 static void
-enter(struct weir_senders *senders, struct weir_template *template, struct told told)
+enter(struct weir_senders *senders, struct weir_template *template, struct definition definition)
 {
-    for (uint32_t i = told.first; i < (uint32_t)told.first + told.count; i++)
+    for (uint32_t i = definition.first; i < (uint32_t)definition.first + definition.count; i++)
         weir_template_enter(senders, template, i, number_for(i));
 }
 
@@ -127,14 +127,16 @@ test_blocks_merge_whatever_was_taken_before(void **state)
 /* ---- extents ---- */
 
 static void
-test_memory_follows_the_series_told_not_the_total_claimed(void **state)
+test_memory_follows_the_series_defined_not_the_total_claimed(void **state)
 {
     (void)state;
     struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
     struct weir_channel *channel = channel_of(senders, 1);
-    assert_non_null(tell(senders, channel, (struct told){1, 1, TOTAL_MAX, TOTAL_MAX - 1, 1}, NULL));
+    assert_non_null(define_template(
+        senders, channel, (struct definition){1, 1, TOTAL_MAX, TOTAL_MAX - 1, 1}, NULL));
     assert_int_equal(weir_templates_used(senders), 2 * WEIR_BLOCK_UNIT);
-    assert_non_null(tell(senders, channel, (struct told){1, 1, TOTAL_MAX, 7, 1}, NULL));
+    assert_non_null(
+        define_template(senders, channel, (struct definition){1, 1, TOTAL_MAX, 7, 1}, NULL));
     assert_int_equal(weir_templates_used(senders), 3 * WEIR_BLOCK_UNIT);
     weir_channel_restart(senders, channel, 2);
     assert_int_equal(weir_templates_used(senders), 0);
@@ -156,7 +158,7 @@ check_numbers(const struct weir_senders *senders, const struct weir_template *te
 }
 
 static void
-test_series_told_in_any_order_have_their_numbers_and_marks_say_each_once(void **state)
+test_series_defined_in_any_order_have_their_numbers_and_marks_say_each_once(void **state)
 {
     (void)state;
     static bool entered[TOTAL_MAX];
@@ -176,12 +178,12 @@ test_series_told_in_any_order_have_their_numbers_and_marks_say_each_once(void **
             uint16_t count = (uint16_t)(1 + next_random(&random) % most);
             if (first + count > total)
                 count = (uint16_t)(total - first);
-            const struct told told = {3, 5, total, first, count};
-            struct weir_template *now = tell(senders, channel, told, NULL);
+            const struct definition definition = {3, 5, total, first, count};
+            struct weir_template *now = define_template(senders, channel, definition, NULL);
             if (now == NULL)
                 continue;
             template = now;
-            enter(senders, template, told);
+            enter(senders, template, definition);
             memset(entered + first, true, count);
             if (step % 7 == 0) {
                 weir_senders_dirty(senders, channel);
@@ -213,7 +215,7 @@ test_series_told_in_any_order_have_their_numbers_and_marks_say_each_once(void **
 }
 
 static void
-test_template_told_whole_lies_in_one_piece(void **state)
+test_template_defined_whole_lies_in_one_piece(void **state)
 {
     (void)state;
     struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
@@ -224,10 +226,10 @@ test_template_told_whole_lies_in_one_piece(void **state)
         for (uint16_t i = 0; i < total / piece; i++)
             if (i % 2 == pass) {
                 uint16_t at = pass == 0 ? i : (uint16_t)(total / piece - i);
-                const struct told told = {1, 1, total, (uint16_t)(at * piece), piece};
-                template = tell(senders, channel, told, NULL);
+                const struct definition definition = {1, 1, total, (uint16_t)(at * piece), piece};
+                template = define_template(senders, channel, definition, NULL);
                 assert_non_null(template);
-                enter(senders, template, told);
+                enter(senders, template, definition);
             }
     assert_int_equal(template->unknown, 0);
     const uint64_t *numbers = weir_template_run(senders, template, 0, total);
@@ -239,16 +241,16 @@ test_template_told_whole_lies_in_one_piece(void **state)
 
 /* The registrar's answer may find its template replaced and told again in part by then. */
 static void
-test_number_of_a_series_that_is_no_longer_told_is_left_out(void **state)
+test_number_of_a_series_that_is_no_longer_reported_is_left_out(void **state)
 {
     (void)state;
-    const struct told whole = {1, 5, 200, 0, 10}, other = {1, 6, 200, 0, 10};
-    const struct told again = {1, 5, 200, 100, 1};
+    const struct definition whole = {1, 5, 200, 0, 10}, other = {1, 6, 200, 0, 10};
+    const struct definition again = {1, 5, 200, 100, 1};
     struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
     struct weir_channel *channel = channel_of(senders, 1);
-    assert_non_null(tell(senders, channel, whole, NULL));
-    assert_non_null(tell(senders, channel, other, NULL));
-    struct weir_template *template = tell_at(senders, channel, again, 7, NULL);
+    assert_non_null(define_template(senders, channel, whole, NULL));
+    assert_non_null(define_template(senders, channel, other, NULL));
+    struct weir_template *template = define_template_at(senders, channel, again, 7, NULL);
     enter(senders, template, whole);
     enter(senders, template, again);
     assert_int_equal(weir_template_number(senders, template, 3), WEIR_SERIES_UNKNOWN);
@@ -267,8 +269,8 @@ test_definition_in_many_packets_writes_each_number_once(void **state)
     uint64_t marked = 0;
     enum { PACKETS = 2000 };
     for (uint16_t i = 0; i < PACKETS; i++) {
-        const struct told told = {1, 1, PACKETS, i, 1};
-        enter(senders, tell(senders, channel, told, NULL), told);
+        const struct definition definition = {1, 1, PACKETS, i, 1};
+        enter(senders, define_template(senders, channel, definition, NULL), definition);
         weir_senders_dirty(senders, channel);
         weir_senders_mark(senders, batch);
         marked += batch->mark_bytes;
@@ -290,8 +292,8 @@ test_marks_without_room_come_with_the_next_batch(void **state)
     uint32_t batches = 0;
     memset(entered, true, sizeof entered);
     for (uint16_t id = 0; id < 20; id++) { /* 20 * 128 KiB of numbers that never ascend */
-        const struct told told = {id, 1, TOTAL_MAX, 0, TOTAL_MAX};
-        enter(senders, tell(senders, channel, told, NULL), told);
+        const struct definition definition = {id, 1, TOTAL_MAX, 0, TOTAL_MAX};
+        enter(senders, define_template(senders, channel, definition, NULL), definition);
     }
     weir_senders_dirty(senders, channel);
     while (weir_senders_owe_marks(senders)) {
@@ -315,12 +317,12 @@ static uint32_t
 fill(struct weir_senders *senders, uint64_t first, uint64_t senders_count, uint16_t count,
     const struct weir_owner *source)
 {
-    uint32_t told = 0;
+    uint32_t definition = 0;
     for (uint64_t i = 0; i < senders_count; i++)
         for (uint16_t id = 0; id < WEIR_WIRE_TEMPLATES_MAX; id++)
-            told += tell(senders, channel_of(senders, first + i),
-                (struct told){id, 1, TOTAL_MAX, 0, count}, source) != NULL;
-    return told;
+            definition += define_template(senders, channel_of(senders, first + i),
+                (struct definition){id, 1, TOTAL_MAX, 0, count}, source) != NULL;
+    return definition;
 }
 
 static void
@@ -340,14 +342,17 @@ test_no_source_and_no_sender_holds_more_than_its_share(void **state)
         struct weir_peer other = {.port = 3};
         weir_peer_set_ipv4(&other, (const uint8_t[]){198, 51, 100, (uint8_t)id});
         struct weir_owner source = weir_owner_source(&other);
-        (void)tell(senders, channel_of(senders, 7), (struct told){id, 1, 400, 0, 400}, &source);
+        (void)define_template(
+            senders, channel_of(senders, 7), (struct definition){id, 1, 400, 0, 400}, &source);
     }
     assert_in_range(weir_templates_used(senders) - before, 1, TEMPLATE_BYTES / 8);
-    assert_non_null(tell(senders, channel_of(senders, 8), (struct told){1, 1, 200, 0, 200}, &b));
+    assert_non_null(define_template(
+        senders, channel_of(senders, 8), (struct definition){1, 1, 200, 0, 200}, &b));
     /* what was freed serves any size */
     for (uint64_t i = 0; i < 30; i++)
         weir_channel_restart(senders, channel_of(senders, 1000 + i), 2);
-    assert_non_null(tell(senders, channel_of(senders, 9), (struct told){1, 1, 8000, 0, 8000}, &b));
+    assert_non_null(define_template(
+        senders, channel_of(senders, 9), (struct definition){1, 1, 8000, 0, 8000}, &b));
     free(senders);
 }
 
@@ -361,8 +366,8 @@ test_memory_given_back_serves_every_size(void **state)
         weir_channel_restart(senders, channel_of(senders, 1000 + i), 2);
     assert_int_equal(weir_templates_used(senders), 0);
     for (uint64_t sender = 1; sender <= 3; sender++)
-        assert_non_null(tell(senders, channel_of(senders, sender),
-            (struct told){1, 1, TOTAL_MAX, 0, TOTAL_MAX}, NULL));
+        assert_non_null(define_template(senders, channel_of(senders, sender),
+            (struct definition){1, 1, TOTAL_MAX, 0, TOTAL_MAX}, NULL));
     free(senders);
 }
 
@@ -373,11 +378,11 @@ main(void)
     weir_hash_key_init(&key, seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_merge_whatever_was_taken_before),
-        cmocka_unit_test(test_memory_follows_the_series_told_not_the_total_claimed),
+        cmocka_unit_test(test_memory_follows_the_series_defined_not_the_total_claimed),
         cmocka_unit_test(
-            test_series_told_in_any_order_have_their_numbers_and_marks_say_each_once),
-        cmocka_unit_test(test_template_told_whole_lies_in_one_piece),
-        cmocka_unit_test(test_number_of_a_series_that_is_no_longer_told_is_left_out),
+            test_series_defined_in_any_order_have_their_numbers_and_marks_say_each_once),
+        cmocka_unit_test(test_template_defined_whole_lies_in_one_piece),
+        cmocka_unit_test(test_number_of_a_series_that_is_no_longer_reported_is_left_out),
         cmocka_unit_test(test_definition_in_many_packets_writes_each_number_once),
         cmocka_unit_test(test_marks_without_room_come_with_the_next_batch),
         cmocka_unit_test(test_no_source_and_no_sender_holds_more_than_its_share),

@@ -72,7 +72,7 @@ test_window_agrees_with_a_list_of_all_numbers(void **state)
         uint64_t missing = 0;
         for (uint64_t i = 1; i <= highest + 7; i++)
             missing += !come[i];
-        weir_channel_told(channel, highest + 7, true, &gaps);
+        weir_channel_heartbeat(channel, highest + 7, true, &gaps);
         assert_int_equal(gaps, missing);
         assert_int_equal(weir_channel_complete(channel), highest + 7);
         assert_int_equal(weir_channel_meet(channel, highest, &gaps), WEIR_SEQUENCE_DUPLICATE);
@@ -80,7 +80,7 @@ test_window_agrees_with_a_list_of_all_numbers(void **state)
         assert_int_equal(weir_channel_meet(channel, highest + 1, &gaps), WEIR_SEQUENCE_OLD);
         assert_int_equal(weir_channel_meet(channel, highest + 8, &gaps), WEIR_SEQUENCE_NEW);
         assert_int_equal(weir_channel_meet(channel, highest + 3000, &gaps), WEIR_SEQUENCE_NEW);
-        weir_channel_told(channel, highest + 3000, true, &gaps);
+        weir_channel_heartbeat(channel, highest + 3000, true, &gaps);
         assert_int_equal(gaps, missing + 2991);
         free(senders);
         if (seed % 10 != 0)
@@ -98,7 +98,7 @@ test_first_number_far_from_one_is_where_numbers_begin(void **state)
     assert_int_equal(weir_channel_meet(channel, 1u << 20, &gaps), WEIR_SEQUENCE_NEW);
     assert_int_equal(weir_channel_meet(channel, (1u << 20) - 1, &gaps), WEIR_SEQUENCE_OLD);
     assert_int_equal(weir_channel_meet(channel, (1u << 20) + 5000, &gaps), WEIR_SEQUENCE_NEW);
-    weir_channel_told(channel, (1u << 20) + 5000, true, &gaps);
+    weir_channel_heartbeat(channel, (1u << 20) + 5000, true, &gaps);
     assert_int_equal(gaps, 4999);
     free(senders);
 }
@@ -131,11 +131,11 @@ test_number_far_away_is_a_new_beginning_and_keeps_no_other_out(void **state)
     assert_int_equal(weir_channel_meet(channel, 2006 + far, &gaps), WEIR_SEQUENCE_OLD);
     assert_int_equal(weir_channel_meet(channel, 2005 + far, &gaps), WEIR_SEQUENCE_JUMP);
     /* heartbeats too */
-    assert_true(weir_channel_told(channel, UINT64_MAX, true, &gaps));
-    assert_true(weir_channel_told(channel, 7, false, &gaps));
+    assert_true(weir_channel_heartbeat(channel, UINT64_MAX, true, &gaps));
+    assert_true(weir_channel_heartbeat(channel, 7, false, &gaps));
     assert_int_equal(weir_channel_meet(channel, 8, &gaps), WEIR_SEQUENCE_NEW);
-    assert_false(weir_channel_told(channel, 8, false, &gaps));
-    assert_true(weir_channel_told(channel, 9 + far, false, &gaps));
+    assert_false(weir_channel_heartbeat(channel, 8, false, &gaps));
+    assert_true(weir_channel_heartbeat(channel, 9 + far, false, &gaps));
     assert_int_equal(gaps, 2 + far - 1);
     free(senders);
 }
@@ -149,10 +149,10 @@ test_gaps_of_a_channel_stay_numbers_that_json_holds(void **state)
     struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
     channel->gaps = WEIR_CHANNEL_COUNT_MAX - 5;
     (void)weir_channel_meet(channel, 1, &gaps);
-    (void)weir_channel_told(channel, 100000, true, &gaps);
+    (void)weir_channel_heartbeat(channel, 100000, true, &gaps);
     assert_int_equal(gaps, 99999);
     assert_int_equal(channel->gaps, WEIR_CHANNEL_COUNT_MAX);
-    (void)weir_channel_told(channel, 200000, true, &gaps);
+    (void)weir_channel_heartbeat(channel, 200000, true, &gaps);
     assert_int_equal(channel->gaps, WEIR_CHANNEL_COUNT_MAX);
     free(senders);
 }
@@ -187,7 +187,7 @@ test_the_channels_with_most_gaps_are_in_the_view(void **state)
             highest[sender] += 1 + missing;
             lost[sender] += missing;
             weir_channel_meet(channel, highest[sender], &gaps);
-            weir_channel_told(channel, highest[sender], true, &gaps);
+            weir_channel_heartbeat(channel, highest[sender], true, &gaps);
             weir_senders_dirty(senders, channel);
         }
         weir_senders_mark(senders, batch);
@@ -236,7 +236,7 @@ test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says(void **stat
         struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
         weir_channel_meet(channel, number += 2, &gaps);
         weir_senders_dirty(senders, channel);
-        weir_channel_told(channel, number, true, &gaps);
+        weir_channel_heartbeat(channel, number, true, &gaps);
         weir_senders_mark(senders, batch);
         weir_batch_reset(batch);
         mono_ns += (int64_t)(next_random(&random) % 3000000000);
@@ -289,7 +289,7 @@ test_only_an_idle_channel_makes_room_and_its_gaps_are_counted(void **state)
     tick(senders, 10 + 3599);
     assert_null(weir_senders_take(senders, 99, 0, 1, &gaps));
     struct weir_channel *said_bye = weir_senders_find(senders, 3, 0);
-    weir_channel_told(said_bye, 5, true, &gaps);
+    weir_channel_heartbeat(said_bye, 5, true, &gaps);
     assert_int_equal(gaps, 3);
     assert_non_null(weir_senders_take(senders, 99, 0, 1, &gaps));
     weir_senders_find(senders, 99, 0)->delivered = true;
@@ -326,7 +326,7 @@ test_a_channel_that_comes_back_goes_on_where_it_was(void **state)
     assert_int_equal(weir_channel_meet(back, 10, &gaps), WEIR_SEQUENCE_OLD);
     assert_int_equal(weir_channel_meet(back, 13, &gaps), WEIR_SEQUENCE_NEW);
     assert_int_equal(weir_channel_meet(back, 12, &gaps), WEIR_SEQUENCE_LATE);
-    weir_channel_told(back, 13, true, &gaps);
+    weir_channel_heartbeat(back, 13, true, &gaps);
     assert_int_equal(gaps, 9 * CHANNELS + 1);
     assert_int_equal(weir_senders_take(senders, 1, 0, 4, &gaps)->epoch, 5); /* 4 is an old one */
     assert_int_equal(weir_senders_take(senders, 2, 0, 6, &gaps)->highest, 0);
@@ -354,7 +354,7 @@ test_gaps_are_exact_whoever_makes_room(void **state)
             assert_non_null(channel);
             channel->delivered = true;
             if (bye) {
-                weir_channel_told(channel, sent[sender], true, &gaps);
+                weir_channel_heartbeat(channel, sent[sender], true, &gaps);
             } else {
                 lost += missing;
                 sent[sender] += missing + 1;

@@ -423,11 +423,11 @@ test_registrar_counts_what_the_worker_counted(void **state)
 }
 
 static void
-test_registrar_tells_once_that_the_table_is_full(void **state)
+test_registrar_reports_once_that_the_table_is_full(void **state)
 {
     (void)state;
     int ends[2];
-    static char told[65536];
+    static char reported[65536];
     stages_give_batch(stages.empties);
     for (unsigned i = 0; i < SERIES_MAX; i++) {
         char name[16];
@@ -446,10 +446,11 @@ test_registrar_tells_once_that_the_table_is_full(void **state)
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
     dup2(kept, STDERR_FILENO);
-    ssize_t size = read(ends[0], told, sizeof told - 1);
+    ssize_t size = read(ends[0], reported, sizeof reported - 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 4);
-    assert_true(size > 0 && told[size - 1] == '\n' && memchr(told, '\n', (size_t)size - 1) == NULL);
-    assert_non_null(strstr(told, " event=table_full detail=\"series table full: "));
+    assert_true(
+        size > 0 && reported[size - 1] == '\n' && memchr(reported, '\n', (size_t)size - 1) == NULL);
+    assert_non_null(strstr(reported, " event=table_full detail=\"series table full: "));
     close(kept);
     close(ends[0]);
     close(ends[1]);
@@ -1004,7 +1005,7 @@ main(void)
         TEST(test_registrar_keeps_a_record_for_its_good_samples),
         TEST(test_registrar_refuses_the_name_of_lost_definitions_by_every_way),
         TEST(test_registrar_counts_what_the_worker_counted),
-        TEST(test_registrar_tells_once_that_the_table_is_full),
+        TEST(test_registrar_reports_once_that_the_table_is_full),
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),
         TEST(test_a_line_defines_no_more_than_its_bytes_allow),
         TEST(test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full),

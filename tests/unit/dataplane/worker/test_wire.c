@@ -325,7 +325,7 @@ run(uint64_t seed, uint64_t chances)
 }
 
 static void
-test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken(void **state)
+test_numbers_show_exactly_what_was_lost_doubled_and_overtaken(void **state)
 {
     (void)state;
     static const double chances[] = {0, 0.00001, 0.001, 0.01, 0.1, 0.5, 0.9};
@@ -536,7 +536,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers_tell_exactly_what_was_lost_doubled_and_overtaken),
+        cmocka_unit_test(test_numbers_show_exactly_what_was_lost_doubled_and_overtaken),
         cmocka_unit_test(test_a_full_log_refuses_weir_packets_and_holds_up_nobody),
         cmocka_unit_test(test_a_burst_that_was_listened_to_finds_room_for_its_definitions),
     };

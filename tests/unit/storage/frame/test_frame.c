@@ -280,7 +280,7 @@ test_frame_carries_definitions_with_and_without_samples(void **state)
 }
 
 static void
-test_frame_header_tells_what_the_batch_held(void **state)
+test_frame_header_shows_what_the_batch_held(void **state)
 {
     (void)state;
     fill(3000, 100);
@@ -558,7 +558,7 @@ main(void)
         TEST(test_frame_stays_below_its_bound_where_nothing_compresses),
         TEST(test_frame_of_hosts_stays_small),
         TEST(test_frame_carries_definitions_with_and_without_samples),
-        TEST(test_frame_header_tells_what_the_batch_held),
+        TEST(test_frame_header_shows_what_the_batch_held),
         TEST(test_frame_check_notices_any_damaged_byte),
         TEST(test_frame_check_notices_a_cut_anywhere),
         TEST(test_frame_elsewhere_does_not_check_out),

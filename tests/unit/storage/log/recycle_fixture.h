@@ -184,7 +184,7 @@ recycle_reader(void)
 {
     struct weir_reader *reader;
     fixture.defined = fixture.lost = 0;
-    assert_int_equal(weir_reader_open_told(fixture.directory, recycle.shared, recycle_name, NULL,
+    assert_int_equal(weir_reader_open_with(fixture.directory, recycle.shared, recycle_name, NULL,
                          &reader), WEIR_OK);
     return reader;
 }

@@ -333,7 +333,7 @@ check_closes(const char *operation)
     struct fault fault = {operation, -EIO, 3, 0};
     weir_io_set_fault(fixture.io, fault_hook, &fault);
     enum weir_err err = WEIR_OK;
-    uint64_t told = 1, n = 2;
+    uint64_t reported = 1, n = 2;
     for (int i = 0; i < 60000 && err != WEIR_IO; i++) {
         fill_batch(n, 1, 0, 0);
         enum weir_err appended = weir_log_append(fixture.log, &batch);
@@ -341,7 +341,7 @@ check_closes(const char *operation)
         size_t count;
         err = weir_log_poll(fixture.log, 1000000, done, WEIR_LOG_INFLIGHT_MAX, &count);
         for (size_t k = 0; k < count; k++)
-            assert_int_equal(done[k].batch, ++told);
+            assert_int_equal(done[k].batch, ++reported);
     }
     assert_int_equal(err, WEIR_IO);
     uint64_t durable = weir_log_durable(fixture.log);
@@ -355,13 +355,13 @@ check_closes(const char *operation)
     }
     assert_int_equal(fault.seen, seen); /* not tried again */
     assert_int_equal(weir_log_durable(fixture.log), durable);
-    assert_int_equal(weir_frame_ring_published(fixture.ring), told);
+    assert_int_equal(weir_frame_ring_published(fixture.ring), reported);
     weir_io_set_fault(fixture.io, NULL, NULL);
     fixture_close();
     assert_int_equal(fixture_open(), WEIR_OK);
     assert_true(fixture.recovery.end_offset >= durable);
-    assert_true(fixture.recovery.frames >= told);
-    assert_true(read_back(fixture.recovery.end_offset) >= told);
+    assert_true(fixture.recovery.frames >= reported);
+    assert_true(read_back(fixture.recovery.end_offset) >= reported);
 }
 
 static void

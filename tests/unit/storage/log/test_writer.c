@@ -395,7 +395,7 @@ look_at_rename(void *context, const char *operation, uint64_t offset, size_t siz
 }
 
 static void
-test_writer_tells_readers_what_is_trimmed_before_its_file_is_recycled(void **state)
+test_writer_reports_to_readers_what_is_trimmed_before_its_file_is_recycled(void **state)
 {
     (void)state;
     static struct weir_ledger_sum sum;
@@ -498,8 +498,8 @@ main(void)
         TEST(test_writer_counts_what_is_left_at_the_end_as_shutdown),
         TEST(test_writer_ledger_closes_at_every_step_of_a_long_run),
         cmocka_unit_test_setup_teardown(
-            test_writer_tells_readers_what_is_trimmed_before_its_file_is_recycled, set_up_small,
-            tear_down),
+            test_writer_reports_to_readers_what_is_trimmed_before_its_file_is_recycled,
+            set_up_small, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

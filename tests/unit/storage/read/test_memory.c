@@ -173,7 +173,7 @@ take_or_refuse(void *context, uint64_t number, const uint8_t *labels, size_t siz
 }
 
 static void
-test_definition_that_was_refused_is_told_again(void **state)
+test_definition_that_was_refused_is_reported_again(void **state)
 {
     (void)state;
     struct weir_reader *reader;
@@ -183,13 +183,14 @@ test_definition_that_was_refused_is_told_again(void **state)
     recycle_announce();
     recycle_write(1);
     fixture.defined = 0;
-    assert_int_equal(weir_reader_open_told(fixture.directory, recycle.shared, take_or_refuse,
+    assert_int_equal(weir_reader_open_with(fixture.directory, recycle.shared, take_or_refuse,
                          &refuse, &reader), WEIR_OK);
     recycle_write(9);
-    for (uint64_t told = 1; told < 10; told++) { /* takes the one refused, refuses the next */
+    for (uint64_t reported = 1; reported < 10;
+         reported++) { /* takes the one refused, refuses the next */
         assert_int_equal(weir_reader_refresh(reader), WEIR_NOMEM);
-        assert_int_equal(fixture.defined, told);
-        assert_int_equal(weir_reader_series_count(reader), told);
+        assert_int_equal(fixture.defined, reported);
+        assert_int_equal(weir_reader_series_count(reader), reported);
     }
     assert_int_equal(weir_reader_refresh(reader), WEIR_OK);
     assert_int_equal(fixture.defined, 10);
@@ -262,7 +263,7 @@ main(void)
         TEST(test_reader_of_a_log_that_turned_over_opens_whole_or_not),
         TEST(test_refresh_that_fails_skips_no_series_and_no_frame),
         TEST(test_selection_that_fails_is_no_selection),
-        TEST(test_definition_that_was_refused_is_told_again),
+        TEST(test_definition_that_was_refused_is_reported_again),
         TEST(test_checkpoint_that_fails_leaves_the_last_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -307,21 +307,21 @@ test_reader_scan_holds_to_series_and_time(void **state)
 static enum weir_err
 note_definition(void *context, uint64_t number, const uint8_t *labels, size_t size)
 {
-    uint64_t *told = context;
+    uint64_t *reported = context;
     struct weir_label host;
-    assert_int_equal(number, *told);
+    assert_int_equal(number, *reported);
     assert_true(weir_labels_find(labels, size, "host", &host));
     assert_int_equal(host.value[1], '0' + (int)number);
-    ++*told;
+    ++*reported;
     return number == 9 ? WEIR_LIMIT : WEIR_OK;
 }
 
 /* Definitions come once each, in files as in the ring; all series are scanned by their numbers. */
 static void
-test_reader_tells_definitions_and_scans_all_series(void **state)
+test_reader_reports_definitions_and_scans_all_series(void **state)
 {
     (void)state;
-    uint64_t told = 0;
+    uint64_t reported = 0;
     char host[8];
     dataplane_starts(1);
     for (unsigned i = 0; i < 8; i++) {
@@ -330,11 +330,11 @@ test_reader_tells_definitions_and_scans_all_series(void **state)
         sample(i, i, i * 7);
         write_frame(i < 4 ? IN_FILE : IN_BOTH);
     }
-    assert_int_equal(weir_reader_open_told(instance.directory, instance.shared, note_definition,
-                         &told, &instance.reader), WEIR_OK);
+    assert_int_equal(weir_reader_open_with(instance.directory, instance.shared, note_definition,
+                         &reported, &instance.reader), WEIR_OK);
     refresh();
     refresh();
-    assert_int_equal(told, 8);
+    assert_int_equal(reported, 8);
     assert_int_equal(weir_reader_series_count(instance.reader), 8);
     assert_int_equal(scan(NULL, 0, 2, 7), 5);
     for (size_t i = 0; i < 5; i++) {
@@ -345,7 +345,7 @@ test_reader_tells_definitions_and_scans_all_series(void **state)
     define("cpu", "h9");
     write_frame(IN_BOTH);
     assert_int_equal(weir_reader_refresh(instance.reader), WEIR_LIMIT);
-    assert_int_equal(told, 10);
+    assert_int_equal(reported, 10);
 }
 
 /* Of large frames only index and wanted blocks are read; the result is the same. */
@@ -847,7 +847,7 @@ main(void)
         TEST(test_reader_of_an_empty_log_knows_nothing),
         TEST(test_reader_reads_files_across_segments),
         TEST(test_reader_scan_holds_to_series_and_time),
-        TEST(test_reader_tells_definitions_and_scans_all_series),
+        TEST(test_reader_reports_definitions_and_scans_all_series),
         TEST(test_reader_scans_large_frames_block_by_block),
         TEST(test_reader_calls_duplicates_in_log_order),
         TEST(test_reader_answers_numbers_with_equal_labels_as_one_series),
