@@ -4,6 +4,7 @@
  * times. Each line is the best of a few runs: samples of the store by the CPU time of the query.
  */
 #include "controlplane/promql/engine.h"
+#include "controlplane/promql/simd.h"
 #include "controlplane/promql/source_memory.h"
 
 #include <stdio.h>
@@ -13,10 +14,11 @@
 
 #define SPACING_MS 15000
 #define JITTER_MS 2000
-#define RUNS 5
+#define RUNS 9
 
-static const char usage[] = "usage: promqlbench [SERIES [SAMPLES]]\n"
-                            "Queries a store of SERIES (1000) times SAMPLES (1440) in memory.\n";
+static const char usage[] = "usage: promqlbench [SERIES [SAMPLES [CASE [SIMD]]]]\n"
+                            "Queries a store of SERIES (1000) times SAMPLES (1440) in memory; CASE\n"
+                            "from 1 on picks one query, 0 all; SIMD: 0 plain, 1 AVX2, 2 AVX-512.\n";
 
 static const struct {
     const char *query;
@@ -138,13 +140,19 @@ main(int argc, char **argv)
 {
     unsigned long series = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
     unsigned long samples = argc > 2 ? strtoul(argv[2], NULL, 10) : 1440;
-    if (argc > 3 || series == 0 || samples == 0 || series > 1000000 || samples > 10000000) {
+    unsigned long only = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    if (argc > 4)
+        weir_promql_simd_limit(argv[4][0] == '0' ? WEIR_PROMQL_PLAIN
+                : argv[4][0] == '1'              ? WEIR_PROMQL_AVX2
+                                                 : WEIR_PROMQL_AVX512);
+    if (argc > 5 || series == 0 || samples == 0 || series > 1000000 || samples > 10000000) {
         fputs(usage, stderr);
         return 2;
     }
     struct weir_promql_memory *memory = fill((uint32_t)series, (uint32_t)samples);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        measure(memory, i, (double)series * (double)samples, (int64_t)samples * SPACING_MS);
+        if (only == 0 || only == i + 1)
+            measure(memory, i, (double)series * (double)samples, (int64_t)samples * SPACING_MS);
     weir_promql_memory_free(memory);
     return 0;
 }

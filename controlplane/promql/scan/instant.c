@@ -1,4 +1,5 @@
 #include "controlplane/promql/scan/instant.h"
+#include "controlplane/promql/scan/place.h"
 #include "controlplane/promql/scan/read.h"
 
 struct scan {
@@ -9,6 +10,7 @@ struct scan {
     bool smoothed;
     struct weir_promql_row row;
     struct weir_promql_sink *next;
+    uint32_t *places; /* by step: samples at or before it */
 };
 
 static double
@@ -28,11 +30,10 @@ static enum weir_err
 look_back(struct scan *scan, const struct weir_promql_run *run)
 {
     int64_t lookback_ms = scan->query->request->lookback_ms;
-    uint32_t passed = 0; /* samples at or before the time looked at */
+    weir_promql_places(run->times_ms, run->count, &scan->looks, scan->places);
     for (uint32_t i = 0; i < scan->looks.count; i++) {
         int64_t look_ms = weir_promql_grid_time(&scan->looks, i);
-        while (passed < run->count && run->times_ms[passed] <= look_ms)
-            passed++;
+        uint32_t passed = scan->places[i];
         if (passed == 0 || run->times_ms[passed - 1] <= look_ms - lookback_ms)
             continue;
         uint32_t at = passed - 1;
@@ -130,8 +131,8 @@ weir_promql_instant_eval(struct weir_promql_query *query, const struct weir_prom
         node->vector.smoothed && what == WEIR_PROMQL_INSTANT_VALUE,
         {.values = weir_promql_doubles_new(query, grid->count),
             .present = weir_promql_bits_new(query, grid->count)},
-        sink};
-    if (scan.row.values == NULL || scan.row.present == NULL)
+        sink, weir_promql_take_memory(query, grid->count * sizeof *scan.places)};
+    if (scan.row.values == NULL || scan.row.present == NULL || scan.places == NULL)
         return WEIR_NOMEM;
     if (grid->count == 0)
         return WEIR_OK;

@@ -18,14 +18,6 @@ weir_promql_shifted(const struct weir_promql_shift *shift, const struct weir_pro
     return out;
 }
 
-bool
-weir_promql_is_stale(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits == WEIR_PROMQL_STALE_BITS;
-}
-
 enum weir_err
 weir_promql_met_histogram(struct weir_promql_query *query)
 {

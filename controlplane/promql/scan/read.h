@@ -25,7 +25,14 @@ struct weir_promql_grid weir_promql_shifted(
 /* A duration in whole milliseconds. */
 int64_t weir_promql_span_ms(const struct weir_promql_span *span);
 
-bool weir_promql_is_stale(double value);
+static inline bool
+weir_promql_is_stale(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits == WEIR_PROMQL_STALE_BITS;
+}
+
 /* WEIR_UNSUPPORTED: the query met a native histogram. */
 enum weir_err weir_promql_met_histogram(struct weir_promql_query *query) WEIR_MUST_USE;
 

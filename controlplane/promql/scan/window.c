@@ -1,4 +1,5 @@
 #include "controlplane/promql/scan/window.h"
+#include "controlplane/promql/scan/place.h"
 #include "controlplane/promql/scan/series_source.h"
 
 /* Arrays for a run without its stale markers; they grow to the largest run of the query. */
@@ -13,7 +14,8 @@ struct scan {
     struct weir_promql_call *call;
     weir_promql_range_kernel *kernel;
     struct weir_promql_series_range range;
-    uint32_t *first, *end;
+    uint32_t *first, *end; /* places of the windows */
+    uint32_t shared;       /* end is first from here on; 0: they are apart */
     struct clean clean;
     bool drop_name;
     struct weir_promql_row row;
@@ -35,12 +37,19 @@ make_room(struct weir_promql_query *query, struct clean *clean, uint32_t count)
     return WEIR_OK;
 }
 
+/* Blocks without a way out are compared several at a time. */
 static bool
 has_stale(const struct weir_promql_run *run)
 {
-    for (uint32_t i = 0; i < run->count; i++)
-        if (weir_promql_is_stale(run->values[i]))
+    enum { BLOCK = 256 };
+    for (uint32_t begin = 0; begin < run->count; begin += BLOCK) {
+        uint32_t end = run->count - begin < BLOCK ? run->count : begin + BLOCK;
+        unsigned any = 0;
+        for (uint32_t i = begin; i < end; i++)
+            any |= weir_promql_is_stale(run->values[i]);
+        if (any != 0)
             return true;
+    }
     return false;
 }
 
@@ -78,42 +87,67 @@ reach(const struct scan *scan, int64_t *back_ms, int64_t *ahead_ms)
     *ahead_ms = scan->range.smoothed ? lookback_ms : 0;
 }
 
-/* A histogram in a window of the scan ends the query; those between windows do not matter. */
+/* Whether sample i stands for something in the window that ends at end_ms: it lies in it, or is the
+ * neighbour before it of an extended range, or the one after it of a smoothed one. */
+static bool
+counts_in(const struct scan *scan, const struct weir_promql_run *run, uint32_t i, int64_t end_ms)
+{
+    int64_t time_ms = run->times_ms[i], begin_ms = end_ms - scan->range.range_ms;
+    int64_t back_ms, ahead_ms;
+    reach(scan, &back_ms, &ahead_ms);
+    if (time_ms <= end_ms - back_ms || time_ms > end_ms + ahead_ms)
+        return false;
+    if (time_ms > begin_ms && time_ms <= end_ms)
+        return true;
+    if (time_ms <= begin_ms)
+        return i + 1 == run->count || run->times_ms[i + 1] > begin_ms;
+    return i == 0 || run->times_ms[i - 1] < end_ms;
+}
+
+/* A histogram that counts in a window of the scan ends the query. */
 static enum weir_err
 refuse_histograms(const struct scan *scan, const struct weir_promql_run *run)
 {
     const struct weir_promql_grid *ends = &scan->range.ends;
-    int64_t back_ms, ahead_ms;
-    reach(scan, &back_ms, &ahead_ms);
-    for (uint32_t i = 0; run->histograms != NULL && i < run->count; i++) {
-        if (run->histograms[i] == 0)
-            continue;
-        for (uint32_t step = 0; step < ends->count; step++) {
-            int64_t end_ms = weir_promql_grid_time(ends, step);
-            if (run->times_ms[i] <= end_ms + ahead_ms && run->times_ms[i] > end_ms - back_ms)
+    for (uint32_t i = 0; run->histograms != NULL && i < run->count; i++)
+        for (uint32_t step = 0; run->histograms[i] != 0 && step < ends->count; step++)
+            if (counts_in(scan, run, i, weir_promql_grid_time(ends, step)))
                 return weir_promql_met_histogram(scan->call->query);
-        }
-    }
     return WEIR_OK;
 }
 
-/* Places of each step's window in the run. The begins and ends rise with the steps. */
+/* Places of each step's window in the run. Where windows begin at the ends of earlier ones, one
+ * column serves both. */
 static void
 place(struct scan *scan, const struct weir_promql_run *run)
+{
+    struct weir_promql_grid ends = scan->range.ends;
+    int64_t back_ms, ahead_ms;
+    reach(scan, &back_ms, &ahead_ms);
+    ends.start_ms += ahead_ms;
+    struct weir_promql_grid begins = ends;
+    begins.start_ms -= back_ms + ahead_ms;
+    if (scan->shared > 0) {
+        begins.count += scan->shared;
+        weir_promql_places(run->times_ms, run->count, &begins, scan->first);
+        return;
+    }
+    weir_promql_places(run->times_ms, run->count, &begins, scan->first);
+    weir_promql_places(run->times_ms, run->count, &ends, scan->end);
+}
+
+/* Steps that a window is long, where that is a whole number of them and not too many; else 0. */
+static uint32_t
+shared_steps(const struct scan *scan)
 {
     const struct weir_promql_grid *ends = &scan->range.ends;
     int64_t back_ms, ahead_ms;
     reach(scan, &back_ms, &ahead_ms);
-    uint32_t first = 0, end = 0;
-    for (uint32_t i = 0; i < ends->count; i++) {
-        int64_t end_ms = weir_promql_grid_time(ends, i);
-        while (first < run->count && run->times_ms[first] <= end_ms - back_ms)
-            first++;
-        while (end < run->count && run->times_ms[end] <= end_ms + ahead_ms)
-            end++;
-        scan->first[i] = first;
-        scan->end[i] = end < first ? first : end;
-    }
+    int64_t length_ms = back_ms + ahead_ms;
+    if (ends->step_ms <= 0 || length_ms % ends->step_ms != 0
+        || length_ms / ends->step_ms > ends->count)
+        return 0;
+    return (uint32_t)(length_ms / ends->step_ms);
 }
 
 static bool
@@ -209,14 +243,14 @@ weir_promql_windows_eval(
         .call = call,
         .kernel = kernel,
         .range = weir_promql_series_range(range_argument(call), &call->grid),
-        .first = weir_promql_take_memory(query, steps * sizeof *scan.first),
-        .end = weir_promql_take_memory(query, steps * sizeof *scan.end),
         .row = {.values = weir_promql_doubles_new(query, steps),
             .present = weir_promql_bits_new(query, steps)},
         .next = sink};
-    if (scan.first == NULL || scan.end == NULL || scan.row.values == NULL ||
-        scan.row.present == NULL)
+    scan.shared = shared_steps(&scan);
+    scan.first = weir_promql_take_memory(query, (size_t)steps * 2 * sizeof *scan.first);
+    if (scan.first == NULL || scan.row.values == NULL || scan.row.present == NULL)
         return WEIR_NOMEM;
+    scan.end = scan.first + (scan.shared > 0 ? scan.shared : steps);
     enum weir_err err = check_extension(&scan);
     return err == WEIR_OK ? weir_promql_series_eval(query, &scan.range, &scan.drop_name, &scan.sink)
                           : err;
