@@ -16,9 +16,10 @@
 #define JITTER_MS 2000
 #define RUNS 9
 
-static const char usage[] = "usage: promqlbench [SERIES [SAMPLES [CASE [SIMD]]]]\n"
-                            "Queries a store of SERIES (1000) times SAMPLES (1440) in memory; CASE\n"
-                            "from 1 on picks one query, 0 all; SIMD: 0 plain, 1 AVX2, 2 AVX-512.\n";
+static const char usage[] =
+    "usage: promqlbench [SERIES [SAMPLES [CASE [SIMD]]]]\n"
+    "Queries a store of SERIES (1000) times SAMPLES (1440) in memory; CASE from 1 on picks one\n"
+    "query, 0 all; SIMD: 0 plain, 1 AVX2, 2 AVX-512.\n";
 
 static const struct {
     const char *query;

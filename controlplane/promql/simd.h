@@ -25,7 +25,7 @@ void weir_promql_simd_limit(enum weir_promql_simd limit);
 
 #if defined(__x86_64__)
 #define WEIR_PROMQL_VARIANTS(name, parameters, arguments)                                          \
-    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512"))) static   \
+    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw"))) static                           \
     void name##_avx512 parameters                                                                  \
     {                                                                                              \
         name##_body arguments;                                                                     \

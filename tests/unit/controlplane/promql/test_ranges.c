@@ -1,5 +1,6 @@
-/* Range functions against loops that look at each window by itself: random series with gaps, jitter,
- * resets, stale markers, NaN, infinities and -0; negative times; each variant of the kernels. */
+/* Range functions against loops that look at each window by itself: random series with gaps,
+ * jitter, resets, stale markers, NaN, infinities and -0; negative times; each variant of the
+ * kernels. */
 #include "controlplane/promql/simd.h"
 #include "tests/unit/controlplane/promql/answer.h"
 
