@@ -1,14 +1,19 @@
 #include "app/topology.h"
 
+#include "app/vdev.h"
+#include "controlplane/api/api.h"
+#include "dataplane/port/port.h"
 #include "dataplane/protocol/parse.h"
 #include "dataplane/protocol/weir/aside.h"
 #include "dataplane/protocol/weir/senders/senders.h"
 #include "dataplane/registrar/registrar.h"
 #include "dataplane/series/series.h"
 #include "dataplane/worker/series_cache.h"
+#include "dataplane/worker/worker.h"
 #include "model/sample.h"
 #include "model/shared.h"
 #include "model/shares.h"
+#include "storage/log/writer.h"
 
 #include <inttypes.h>
 #include <sched.h>
@@ -27,6 +32,9 @@
 #define TEMPLATE_BYTES_MIN (UINT64_C(1) << 20)
 /* Sources whose series are counted each for itself; further ones hold one share together. */
 #define OWNERS_MAX 65536
+#define MBUFS_PER_QUEUE 8192
+/* A device with one queue shares the memory with no other and gets all the frames. */
+#define MBUFS_ONE_QUEUE 16384
 
 uint32_t
 weir_topology_cores(int32_t *cores, uint32_t max)
@@ -62,26 +70,43 @@ core_of(const struct weir_config *config, const int32_t *cores, uint32_t core_co
     return cores[core_count - 1 - n % core_count];
 }
 
+/* The stages that are added next are this thread's. */
 static void
-add_thread(struct weir_topology *topology, const char *name, int32_t core, int32_t worker,
-    bool registrar, bool writer)
+add_thread(struct weir_topology *topology, const char *name, int32_t core)
 {
     struct weir_topology_thread *thread = &topology->threads[topology->thread_count++];
     snprintf(thread->name, sizeof thread->name, "%s", name);
     thread->core = core;
-    thread->worker = worker;
-    thread->registrar = registrar;
-    thread->writer = writer;
+    thread->stage_first = topology->stage_count;
+}
+
+/* A further stage of the thread that was added last. */
+static void
+add_stage(
+    struct weir_topology *topology, const char *name, enum weir_topology_kind kind, uint32_t index)
+{
+    WEIR_ASSERT(topology->stage_count < WEIR_TOPOLOGY_STAGES_MAX);
+    uint32_t last = topology->thread_count - 1;
+    struct weir_topology_stage *stage = &topology->stages[topology->stage_count++];
+    snprintf(stage->name, sizeof stage->name, "%s", name);
+    stage->kind = kind;
+    stage->index = index;
+    stage->thread = last;
+    stage->core = topology->threads[last].core;
+    topology->threads[last].stage_count++;
 }
 
 static void
-plan_threads(const struct weir_config *config, const int32_t *cores, uint32_t core_count,
+plan_stages(const struct weir_config *config, const int32_t *cores, uint32_t core_count,
     struct weir_topology *topology)
 {
     uint32_t usable = config->core_count > 0 ? config->core_count : core_count;
     if (usable < CORES_FOR_THREADS && config->workers <= 1) {
         topology->worker_count = 1;
-        add_thread(topology, "weir-all", core_of(config, cores, core_count, 0), 0, true, true);
+        add_thread(topology, "weir-all", core_of(config, cores, core_count, 0));
+        add_stage(topology, "rx-0", WEIR_TOPOLOGY_WORKER, 0);
+        add_stage(topology, "registrar", WEIR_TOPOLOGY_REGISTRAR, 0);
+        add_stage(topology, "log-writer", WEIR_TOPOLOGY_WRITER, 0);
         return;
     }
     uint32_t workers = config->workers > 0 ? config->workers : (usable - 2) / 2;
@@ -90,15 +115,82 @@ plan_threads(const struct weir_config *config, const int32_t *cores, uint32_t co
     if (workers > WEIR_WORKERS_MAX)
         workers = WEIR_WORKERS_MAX;
     topology->worker_count = workers;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < workers; i++, n++) {
+    for (uint32_t i = 0; i < workers; i++) {
         char name[16];
         snprintf(name, sizeof name, "weir-rx-%u", i % 100);
-        add_thread(topology, name, core_of(config, cores, core_count, n), (int32_t)i, false, false);
+        add_thread(topology, name, core_of(config, cores, core_count, i));
+        add_stage(topology, name + sizeof "weir", WEIR_TOPOLOGY_WORKER, i);
     }
-    add_thread(topology, "weir-registrar", core_of(config, cores, core_count, n++), -1, true,
-        false);
-    add_thread(topology, "weir-writer", core_of(config, cores, core_count, n), -1, false, true);
+    add_thread(topology, "weir-registrar", core_of(config, cores, core_count, workers));
+    add_stage(topology, "registrar", WEIR_TOPOLOGY_REGISTRAR, 0);
+    add_thread(topology, "weir-writer", core_of(config, cores, core_count, workers + 1));
+    add_stage(topology, "log-writer", WEIR_TOPOLOGY_WRITER, 0);
+}
+
+static uint32_t
+stage_of(const struct weir_topology *topology, enum weir_topology_kind kind, uint32_t index)
+{
+    uint32_t at = 0;
+    while (topology->stages[at].kind != kind || topology->stages[at].index != index)
+        at++;
+    return at;
+}
+
+static void
+add_link(struct weir_topology *topology, const struct weir_topology_link *link)
+{
+    WEIR_ASSERT(topology->link_count < WEIR_TOPOLOGY_LINKS_MAX);
+    topology->links[topology->link_count++] = *link;
+}
+
+static void
+plan_links(struct weir_topology *topology)
+{
+    uint32_t registrar = stage_of(topology, WEIR_TOPOLOGY_REGISTRAR, 0);
+    uint32_t writer = stage_of(topology, WEIR_TOPOLOGY_WRITER, 0);
+    for (uint32_t i = 0; i < topology->worker_count; i++) {
+        uint32_t worker = stage_of(topology, WEIR_TOPOLOGY_WORKER, i);
+        uint64_t marks = i == WEIR_WIRE_WORKER ? WEIR_BATCH_MARKS_MAX : 0;
+        add_link(topology,
+            &(struct weir_topology_link){.from = worker,
+                .to = writer,
+                .what = "batches",
+                .count = BATCHES_WORKER,
+                .bytes = sizeof(struct weir_batch) + marks,
+                .edge = WEIR_EDGE_WORKER_WRITER(i)});
+        add_link(topology,
+            &(struct weir_topology_link){.from = worker,
+                .to = registrar,
+                .what = "deferrals",
+                .count = WEIR_DEFERRALS,
+                .bytes = sizeof(struct weir_deferral),
+                .edge = WEIR_EDGE_WORKER_REGISTRAR(i)});
+    }
+    add_link(topology,
+        &(struct weir_topology_link){.from = registrar,
+            .to = writer,
+            .what = "batches",
+            .count = BATCHES_REGISTRAR,
+            .bytes = sizeof(struct weir_batch) + WEIR_BATCH_DEFINITIONS_MAX,
+            .edge = WEIR_EDGE_REGISTRAR_WRITER});
+}
+
+/* Listeners are dealt to the workers in turn; those of the weir protocol all go to one. */
+static void
+plan_sources(const struct weir_config *config, struct weir_topology *topology)
+{
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        topology->listener_workers[i] = config->listeners[i].proto == WEIR_PROTO_WEIR
+            ? WEIR_WIRE_WORKER
+            : i % topology->worker_count;
+    for (uint32_t i = 0; i < config->port_count; i++)
+        topology->port_queues[i] = weir_vdev_queues(config->ports[i]);
+}
+
+uint32_t
+weir_topology_queue_mbufs(uint32_t queues)
+{
+    return queues == 1 ? MBUFS_ONE_QUEUE : MBUFS_PER_QUEUE;
 }
 
 /* From the process's own cores: EAL leaves the thread that calls it on one of them. */
@@ -133,9 +225,6 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
 {
     uint64_t ring = weir_config_frame_ring_bytes(config);
     topology->frame_ring_bytes = ring;
-    topology->batches_worker = BATCHES_WORKER;
-    topology->batches_registrar = BATCHES_REGISTRAR;
-    topology->deferrals_worker = WEIR_DEFERRALS;
     topology->series_cache_entries = config->series_max;
     topology->template_bytes = config->series_max * TEMPLATE_BYTES_PER_SERIES + TEMPLATE_BYTES_MIN;
     topology->owners_max =
@@ -145,20 +234,20 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     add_region(topology, "counters and ledger (shared)", weir_shared_bytes(0), 1);
     add_region(topology, "series table and definitions",
         weir_series_footprint(config->series_max, config->series_label_bytes), 1);
-    add_region(topology, "shares of the series table",
-        weir_shares_footprint(topology->owners_max), 2);
+    add_region(
+        topology, "shares of the series table", weir_shares_footprint(topology->owners_max), 2);
     add_region(topology, "raw-key cache",
         weir_series_cache_footprint(topology->series_cache_entries), workers);
     add_region(topology, "senders and templates (weir protocol)",
         weir_senders_footprint(config->channels_max, topology->template_bytes), 1);
     add_region(topology, "datagrams that wait for a definition", weir_aside_footprint(), 1);
-    add_region(topology, "marks of a batch", WEIR_BATCH_MARKS_MAX, BATCHES_WORKER);
-    add_region(topology, "batch", sizeof(struct weir_batch),
-        workers * BATCHES_WORKER + BATCHES_REGISTRAR);
-    add_region(topology, "definitions of a batch", WEIR_BATCH_DEFINITIONS_MAX, BATCHES_REGISTRAR);
-    add_region(topology, "chunk of unknown lines", sizeof(struct weir_deferral),
-        workers * WEIR_DEFERRALS);
     add_region(topology, "parsed points", sizeof(struct weir_parsed), workers + 1);
+    add_region(topology, "worker", weir_worker_footprint(), workers);
+    add_region(topology, "registrar", weir_registrar_footprint(), 1);
+    add_region(topology, "log writer", weir_writer_footprint(), 1);
+    if (config->port_count > 0)
+        add_region(
+            topology, "DPDK's memory, with all mbufs", (uint64_t)config->eal_memory_mib << 20, 1);
 }
 
 enum weir_err
@@ -171,8 +260,11 @@ weir_topology_plan(const struct weir_config *config, const int32_t *cores, uint3
             return weir_fail(WEIR_INVALID, 0,
                 "dataplane.cores: core %d is not among those this process may use",
                 config->cores[i]);
-    plan_threads(config, cores, core_count, out);
+    plan_stages(config, cores, core_count, out);
+    plan_links(out);
+    plan_sources(config, out);
     plan_checkpointer(config, cores, core_count, out);
+    out->query_threads = weir_api_threads((int)core_count);
     plan_memory(config, out);
     return WEIR_OK;
 }
@@ -183,6 +275,8 @@ weir_topology_bytes(const struct weir_topology *topology)
     uint64_t total = 0;
     for (uint32_t i = 0; i < topology->region_count; i++)
         total += topology->regions[i].bytes * topology->regions[i].count;
+    for (uint32_t i = 0; i < topology->link_count; i++)
+        total += topology->links[i].bytes * topology->links[i].count;
     return total;
 }
 
@@ -197,49 +291,15 @@ weir_topology_connections(const struct weir_config *config, uint32_t worker_coun
 }
 
 bool
-weir_topology_doubt(const struct weir_topology *topology, uint64_t bytes, const char *whose,
-    char *out, size_t size)
+weir_topology_doubt(
+    const struct weir_topology *topology, uint64_t bytes, const char *whose, char *out, size_t size)
 {
     uint64_t planned = weir_topology_bytes(topology);
     if (planned <= bytes)
         return false;
-    snprintf(out, size, "memory: %" PRIu64 " MiB are planned, and %s %" PRIu64
+    snprintf(out, size,
+        "memory: %" PRIu64 " MiB are planned, and %s %" PRIu64
         " MiB: where all is used it ends for want of memory; lower series.max and ingest.rate_max",
         planned >> 20, whose, bytes >> 20);
     return true;
-}
-
-static void
-print_thread(const struct weir_topology_thread *thread, const char *prefix, FILE *out)
-{
-    char core[16] = "any";
-    if (thread->core >= 0)
-        snprintf(core, sizeof core, "%d", thread->core);
-    fprintf(out, "%s  %-16s core %-4s%s%s%s\n", prefix, thread->name, core,
-        thread->worker >= 0 ? " worker" : "", thread->registrar ? " registrar" : "",
-        thread->writer ? " log-writer" : "");
-}
-
-void
-weir_topology_print(const struct weir_topology *topology, const char *prefix, FILE *out)
-{
-    fprintf(out, "%sthreads of the dataplane\n", prefix);
-    for (uint32_t i = 0; i < topology->thread_count; i++)
-        print_thread(&topology->threads[i], prefix, out);
-    if (topology->checkpointer)
-        fprintf(out, "%s  %-16s core %-4s checkpoints: at log.size_max the oldest samples go\n",
-            prefix, "weir-checkpoint", "any");
-    fprintf(out, "%srings\n", prefix);
-    fprintf(out, "%s  %-34s %u batches a worker, %u for the registrar\n", prefix,
-        "to the log writer", topology->batches_worker, topology->batches_registrar);
-    fprintf(out, "%s  %-34s %u chunks a worker\n", prefix, "to the registrar",
-        topology->deferrals_worker);
-    fprintf(out, "%smemory (pages are taken when first used)\n", prefix);
-    for (uint32_t i = 0; i < topology->region_count; i++) {
-        const struct weir_topology_region *region = &topology->regions[i];
-        fprintf(out, "%s  %-34s %12" PRIu64 " bytes x %u\n", prefix, region->what, region->bytes,
-            region->count);
-    }
-    fprintf(out, "%s  %-34s %12" PRIu64 " bytes\n", prefix, "all",
-        weir_topology_bytes(topology));
 }

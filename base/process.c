@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,4 +80,10 @@ weir_process_raise_limits(unsigned long files_wanted)
 {
     raise_limit(RLIMIT_NOFILE, "open_files", files_wanted);
     raise_limit(RLIMIT_FSIZE, "file_size", RLIM_INFINITY);
+}
+
+void
+weir_process_name_thread(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name); /* a name is never worth an error */
 }

@@ -3,7 +3,7 @@
  * Inherited from a parent are the mask of signals, ignored signals, the file mode mask and which
  * standard descriptors are open. Each of them can break a program that does not set it.
  *
- * Threads: the main thread, before any other
+ * Threads: the main thread, before any other; weir_process_name_thread by any
  */
 #ifndef WEIR_BASE_PROCESS_H
 #define WEIR_BASE_PROCESS_H
@@ -29,5 +29,9 @@ void weir_process_obey(void);
 /* Raises the soft limit of open files towards wanted, as far as the hard one allows, and that of a
  * file's size to its hard one. */
 void weir_process_raise_limits(unsigned long files_wanted);
+
+/* Names the calling thread, for ps and top; 15 bytes of it are seen. A thread can only name itself:
+ * the name of another is written through /proc, which Landlock forbids our processes. */
+void weir_process_name_thread(const char *name);
 
 #endif

@@ -62,7 +62,7 @@ print_topology(const struct weir_config *config)
         weir_line_print(stderr, "weir check: %s", weir_err_detail());
         return false;
     }
-    weir_topology_print(&topology, "# ", stdout);
+    weir_topology_print(&topology, config, "# ", stdout);
     return true;
 }
 

@@ -2,6 +2,7 @@
  * long as that takes, so it has neither a stage nor a core of its own. */
 #include "app/dataplane/parts.h"
 #include "base/event.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -48,6 +49,7 @@ static void *
 checkpoint_main(void *argument)
 {
     struct weir_dataplane *dataplane = argument;
+    weir_process_name_thread("weir-checkpoint");
     take_cores(&dataplane->topology.checkpointer_cores);
     /* acquire pairs with the release in weir_dataplane_checkpoint_stop */
     while (!atomic_load_explicit(&dataplane->checkpoint.stop, memory_order_acquire)) {
@@ -67,7 +69,6 @@ weir_dataplane_checkpoint_start(struct weir_dataplane *dataplane)
     int failed = pthread_create(&checkpoint->handle, NULL, checkpoint_main, dataplane);
     if (failed != 0)
         return weir_fail(WEIR_NOMEM, failed, "thread weir-checkpoint");
-    pthread_setname_np(checkpoint->handle, "weir-checkpoint");
     return WEIR_OK;
 }
 

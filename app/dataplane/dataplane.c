@@ -46,20 +46,6 @@ weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out
     return err;
 }
 
-static enum weir_err
-ring_take(struct weir_dataplane *dataplane, size_t capacity, struct weir_ring **out)
-{
-    size_t power = 1;
-    while (power < capacity)
-        power *= 2;
-    WEIR_ASSERT(power <= WEIR_EDGE_CAPACITY_MAX);
-    void *memory;
-    enum weir_err err = weir_dataplane_memory(dataplane, weir_ring_footprint(power), &memory);
-    if (err == WEIR_OK)
-        *out = weir_ring_init(memory, power);
-    return err;
-}
-
 /* Is there a log that an earlier key belongs to? */
 static bool
 log_exists(struct weir_dataplane *dataplane)
@@ -218,35 +204,6 @@ senders_take(struct weir_dataplane *dataplane)
     return err;
 }
 
-/* A producer's batches: all of them lie in the ring of empties at first. */
-static enum weir_err
-producer_take(struct weir_dataplane *dataplane, uint32_t producer, uint32_t batches)
-{
-    struct weir_writer_producer *lane = &dataplane->producers[producer];
-    enum weir_err err = ring_take(dataplane, batches, &lane->batches);
-    if (err == WEIR_OK)
-        err = ring_take(dataplane, batches, &lane->empties);
-    for (uint32_t i = 0; i < batches && err == WEIR_OK; i++) {
-        void *memory;
-        err = weir_dataplane_memory(dataplane, sizeof(struct weir_batch), &memory);
-        if (err != WEIR_OK)
-            break;
-        struct weir_batch *batch = memory;
-        weir_batch_reset(batch);
-        batch->producer = producer;
-        if (producer == WEIR_PRODUCER_REGISTRAR) {
-            err = weir_dataplane_memory(dataplane, WEIR_BATCH_DEFINITIONS_MAX, &memory);
-            batch->definitions = err == WEIR_OK ? memory : NULL;
-        } else if (producer == WEIR_PRODUCER_WORKER(WEIR_WIRE_WORKER)) {
-            err = weir_dataplane_memory(dataplane, WEIR_BATCH_MARKS_MAX, &memory);
-            batch->marks = err == WEIR_OK ? memory : NULL;
-        }
-        bool pushed = weir_ring_push(lane->empties, batch);
-        WEIR_ASSERT(pushed);
-    }
-    return err;
-}
-
 static enum weir_err
 shares_take(struct weir_dataplane *dataplane, uint64_t capacity, struct weir_shares **out)
 {
@@ -275,36 +232,25 @@ registrar_take(struct weir_dataplane *dataplane)
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
         .ack_interval_ns = (int64_t)config->ack_interval_ms * 1000000,
         .more_deferrals_ns = WEIR_REGISTRAR_MORE_DEFERRALS_NS};
-    enum weir_err err = producer_take(dataplane, WEIR_PRODUCER_REGISTRAR,
-        dataplane->topology.batches_registrar);
-    if (err != WEIR_OK)
-        return err;
-    options.batches = dataplane->producers[WEIR_PRODUCER_REGISTRAR].batches;
-    options.empties = dataplane->producers[WEIR_PRODUCER_REGISTRAR].empties;
-    for (uint32_t i = 0; i < options.worker_count && err == WEIR_OK; i++) {
-        struct weir_registrar_worker *lane = &options.workers[i];
-        lane->edge = WEIR_EDGE_WORKER_REGISTRAR(i);
-        err = ring_take(dataplane, WEIR_DEFERRALS, &lane->deferrals);
-        if (err == WEIR_OK)
-            err = ring_take(dataplane, WEIR_DEFERRALS, &lane->completed);
-        for (uint32_t c = 0; c < WEIR_DEFERRALS && err == WEIR_OK; c++) {
-            void *memory;
-            err = weir_dataplane_memory(dataplane, sizeof(struct weir_deferral), &memory);
-            if (err == WEIR_OK && !weir_ring_push(lane->completed, memory))
-                WEIR_ASSERT(!"the ring holds every deferral");
-        }
+    const struct weir_topology_link *batches =
+        weir_dataplane_link(dataplane, WEIR_TOPOLOGY_REGISTRAR, 0, WEIR_TOPOLOGY_WRITER);
+    options.batches = batches->full;
+    options.empties = batches->empty;
+    for (uint32_t i = 0; i < options.worker_count; i++) {
+        const struct weir_topology_link *deferrals =
+            weir_dataplane_link(dataplane, WEIR_TOPOLOGY_WORKER, i, WEIR_TOPOLOGY_REGISTRAR);
+        options.workers[i] = (struct weir_registrar_worker){
+            .deferrals = deferrals->full, .completed = deferrals->empty, .edge = deferrals->edge};
     }
     void *parsed = NULL;
-    if (err == WEIR_OK)
-        err = weir_dataplane_memory(dataplane, sizeof(struct weir_parsed), &parsed);
+    enum weir_err err = weir_dataplane_memory(dataplane, sizeof(struct weir_parsed), &parsed);
     options.parsed = parsed;
     options.trusted = weir_config_trusted(config);
     if (err == WEIR_OK)
         err = shares_take(dataplane, weir_series_max(dataplane->series), &options.series_shares);
     if (err == WEIR_OK)
-        err = shares_take(dataplane, weir_series_label_bytes_max(dataplane->series),
-            &options.label_shares);
-    dataplane->lanes = options;
+        err = shares_take(
+            dataplane, weir_series_label_bytes_max(dataplane->series), &options.label_shares);
     return err != WEIR_OK ? err : weir_registrar_new(&options, &dataplane->registrar);
 }
 
@@ -312,14 +258,14 @@ static enum weir_err
 worker_take(struct weir_dataplane *dataplane, uint32_t index)
 {
     const struct weir_config *config = &dataplane->config;
-    uint32_t producer = WEIR_PRODUCER_WORKER(index);
+    const struct weir_topology_link *batches =
+        weir_dataplane_link(dataplane, WEIR_TOPOLOGY_WORKER, index, WEIR_TOPOLOGY_WRITER);
+    const struct weir_topology_link *deferrals =
+        weir_dataplane_link(dataplane, WEIR_TOPOLOGY_WORKER, index, WEIR_TOPOLOGY_REGISTRAR);
     void *raw = NULL;
     void *parsed = NULL;
-    enum weir_err err =
-        producer_take(dataplane, producer, dataplane->topology.batches_worker);
-    if (err == WEIR_OK)
-        err = weir_dataplane_memory(dataplane,
-            weir_series_cache_footprint(dataplane->topology.series_cache_entries), &raw);
+    enum weir_err err = weir_dataplane_memory(
+        dataplane, weir_series_cache_footprint(dataplane->topology.series_cache_entries), &raw);
     if (err == WEIR_OK)
         err = weir_dataplane_memory(dataplane, sizeof(struct weir_parsed), &parsed);
     if (err != WEIR_OK)
@@ -337,10 +283,10 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
         .degraded = &dataplane->shared->degraded,
         .rejected = &dataplane->shared->rejected,
         .keep_rejected = config->keep_rejected,
-        .batches = dataplane->producers[producer].batches,
-        .empties = dataplane->producers[producer].empties,
-        .deferrals = dataplane->lanes.workers[index].deferrals,
-        .completed = dataplane->lanes.workers[index].completed,
+        .batches = batches->full,
+        .empties = batches->empty,
+        .deferrals = deferrals->full,
+        .completed = deferrals->empty,
         .parsed = parsed,
         .retention_ms = (int64_t)config->retention_raw_ms,
         .flush_interval_ns = (int64_t)config->flush_interval_ms * 1000000,
@@ -365,10 +311,17 @@ writer_take(struct weir_dataplane *dataplane)
         .progress = &dataplane->progress,
         .producer_count = 1 + dataplane->topology.worker_count,
         .definitions_through = weir_series_count(dataplane->series)};
-    memcpy(options.producers, dataplane->producers, sizeof options.producers);
-    options.producers[WEIR_PRODUCER_REGISTRAR].edge = WEIR_EDGE_REGISTRAR_WRITER;
-    for (uint32_t i = 0; i < dataplane->topology.worker_count; i++)
-        options.producers[WEIR_PRODUCER_WORKER(i)].edge = WEIR_EDGE_WORKER_WRITER(i);
+    for (uint32_t i = 0; i < dataplane->topology.link_count; i++) {
+        const struct weir_topology_link *link = &dataplane->topology.links[i];
+        const struct weir_topology_stage *from = &dataplane->topology.stages[link->from];
+        if (dataplane->topology.stages[link->to].kind != WEIR_TOPOLOGY_WRITER)
+            continue;
+        uint32_t producer = from->kind == WEIR_TOPOLOGY_REGISTRAR
+            ? WEIR_PRODUCER_REGISTRAR
+            : WEIR_PRODUCER_WORKER(from->index);
+        options.producers[producer] = (struct weir_writer_producer){
+            .batches = link->full, .empties = link->empty, .edge = link->edge};
+    }
     return weir_writer_new(&options, &dataplane->writer);
 }
 
@@ -394,6 +347,8 @@ take_all(struct weir_dataplane *dataplane)
     if (err == WEIR_OK)
         err = log_open(dataplane);
     if (err == WEIR_OK)
+        err = weir_dataplane_links_open(dataplane);
+    if (err == WEIR_OK)
         err = registrar_take(dataplane);
     if (err == WEIR_OK)
         err = weir_dataplane_eal_open(dataplane);
@@ -401,6 +356,8 @@ take_all(struct weir_dataplane *dataplane)
         err = worker_take(dataplane, i);
     if (err == WEIR_OK)
         err = writer_take(dataplane);
+    if (err == WEIR_OK)
+        weir_dataplane_stages_bind(dataplane);
     return err;
 }
 

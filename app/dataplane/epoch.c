@@ -3,6 +3,7 @@
 #include "app/dataplane/parts.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -38,6 +39,7 @@ static void *
 epoch_main(void *argument)
 {
     struct weir_dataplane *dataplane = argument;
+    weir_process_name_thread("weir-epoch");
     struct weir_dataplane_epoch *epoch = &dataplane->epoch;
     const cpu_set_t *cores = &dataplane->topology.checkpointer_cores;
     if (CPU_COUNT(cores) != 0 && sched_setaffinity(0, sizeof *cores, cores) != 0)
@@ -65,7 +67,6 @@ weir_dataplane_epoch_start(struct weir_dataplane *dataplane)
     if (failed != 0)
         return weir_fail(WEIR_NOMEM, failed, "thread weir-epoch");
     epoch->started = true;
-    pthread_setname_np(epoch->handle, "weir-epoch");
     return WEIR_OK;
 }
 

@@ -28,9 +28,20 @@ struct weir_dataplane_counts {
     uint8_t apart[WEIR_CACHE_LINE];
 };
 
+/* The self of the topology's stages. */
+struct weir_dataplane_stage {
+    struct weir_dataplane *dataplane;
+    uint32_t index;                            /* of its kind */
+    const struct weir_dataplane_stage *beside; /* registrar: the worker in its thread, or NULL */
+    uint64_t ticks;                            /* worker: of its last round */
+    bool drained;                              /* worker: its last answer while stopping */
+    uint8_t apart[WEIR_CACHE_LINE];            /* ticks is stored each round */
+};
+
 struct weir_dataplane_thread {
     struct weir_dataplane *dataplane;
     const struct weir_topology_thread *plan;
+    struct weir_topology_stage *stages; /* plan->stage_count of them */
     pthread_t handle;
     int epoll_fd;
     _Atomic int64_t *heartbeat_ns; /* ours, in the shared region */
@@ -74,9 +85,7 @@ struct weir_dataplane {
     uint64_t series_found; /* in the log, by recovery */
     struct weir_senders *senders; /* of the weir protocol: worker 0 alone takes it */
     struct weir_registrar *registrar;
-    struct weir_registrar_options lanes; /* rings between workers and registrar */
     struct weir_writer *writer;
-    struct weir_writer_producer producers[WEIR_PRODUCERS_MAX];
     struct weir_worker *workers[WEIR_WORKERS_MAX];
     struct weir_worker_options worker_options[WEIR_WORKERS_MAX];
     struct weir_progress progress;
@@ -91,6 +100,7 @@ struct weir_dataplane {
     uint16_t ethdevs[WEIR_CONFIG_PORTS_MAX];
     size_t ethdev_count;
     struct weir_dataplane_thread threads[WEIR_THREADS_MAX];
+    struct weir_dataplane_stage stages[WEIR_TOPOLOGY_STAGES_MAX];
     const volatile sig_atomic_t *stop;
     _Atomic uint32_t phase; /* enum weir_dataplane_phase; set by the main thread */
     struct weir_dataplane_region regions[WEIR_DATAPLANE_REGIONS_MAX];
@@ -100,6 +110,16 @@ struct weir_dataplane {
 /* Memory that lives as long as the dataplane. */
 enum weir_err weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out)
     WEIR_MUST_USE;
+
+/* app/dataplane/links.c: the topology's links, with all their items in the empty rings. */
+enum weir_err weir_dataplane_links_open(struct weir_dataplane *dataplane) WEIR_MUST_USE;
+/* The link from one stage to another of these kinds; index: of the first stage. */
+const struct weir_topology_link *weir_dataplane_link(const struct weir_dataplane *dataplane,
+    enum weir_topology_kind from, uint32_t index, enum weir_topology_kind to);
+
+/* app/dataplane/stages.c: joins the topology's stages to what runs them, once all of it is there.
+ */
+void weir_dataplane_stages_bind(struct weir_dataplane *dataplane);
 
 /* app/dataplane/ports.c: EAL where DPDK ports are configured, then each worker's ports. */
 enum weir_err weir_dataplane_eal_open(struct weir_dataplane *dataplane) WEIR_MUST_USE;

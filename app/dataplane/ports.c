@@ -5,10 +5,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define MBUFS_PER_QUEUE 8192
-/* A device with one queue has none beside it to share the memory with, and gets all the frames. */
-#define MBUFS_ONE_QUEUE 16384
-
 enum weir_err
 weir_dataplane_eal_open(struct weir_dataplane *dataplane)
 {
@@ -69,11 +65,13 @@ open_ethdevs(struct weir_dataplane *dataplane, struct weir_worker_options *worke
 {
     for (size_t i = 0; i < dataplane->ethdev_count; i++) {
         uint16_t queues = weir_eal_queues(dataplane->ethdevs[i]);
-        for (uint32_t q = worker->index; q < queues; q += dataplane->topology.worker_count) {
+        for (uint32_t q = 0; q < queues; q++) {
+            if (weir_topology_queue_worker(&dataplane->topology, q) != worker->index)
+                continue;
             struct weir_ethdev_options options = {.ethdev_id = dataplane->ethdevs[i],
                 .queue = (uint16_t)q,
                 .queue_count = queues,
-                .mbuf_count = queues == 1 ? MBUFS_ONE_QUEUE : MBUFS_PER_QUEUE,
+                .mbuf_count = weir_topology_queue_mbufs(queues),
                 .xdp_pins = dataplane->xdp.pins,
                 .rules = &dataplane->xdp.rules};
             struct weir_port *port = NULL;
@@ -120,8 +118,7 @@ connections_max(const struct weir_dataplane *dataplane)
         files.rlim_cur);
 }
 
-/* Listeners are dealt to the workers in turn, but those of the weir protocol, whose state has one
- * owner. */
+/* The worker's share of listeners, queues and ring sources, as the topology deals them. */
 enum weir_err
 weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_options *worker)
 {
@@ -139,9 +136,7 @@ weir_dataplane_ports_open(struct weir_dataplane *dataplane, struct weir_worker_o
             listen.bound_fd = dataplane->udp_fds[udp_count];
             udp[udp_count++] = listen;
         }
-        uint32_t owner = listen.proto == WEIR_PROTO_WEIR ? WEIR_WIRE_WORKER
-                                                         : i % dataplane->topology.worker_count;
-        if (owner != worker->index)
+        if (dataplane->topology.listener_workers[i] != worker->index)
             continue;
         if (is_tcp) {
             tcp[tcp_count++] = listen;

@@ -1,6 +1,7 @@
 #include "app/dataplane/parts.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/process.h"
 #include "config/live.h"
 
 #include <errno.h>
@@ -31,19 +32,29 @@
 _Static_assert(SLEEP_MAX_NS < WEIR_HEARTBEAT_NS, "an idle thread beats in time");
 /* Longest sleep where other threads or a polled port bring work without a descriptor. */
 #define SLEEP_POLL_NS 300000
-#define REGISTRAR_SECONDS 0.00025
 #define DRAIN_NS (INT64_C(4) * 1000000000)
 /* A full log may have no room for as long as it takes. Nobody was promised what waits for it, and
  * where the supervisor has died this process is to be gone within a second. */
 #define DRAIN_FULL_NS (INT64_C(500) * 1000000)
 
-/* Shutdown goes down the pipeline: a stage is asked for its last word once the one before it has
- * given its own.
+/* Shutdown goes down the pipeline: the stages of a kind end once those of the kind before have.
  *
  *   RUN --stop--> WORKERS --all drained--> REGISTRAR --flushed--> WRITER --idle--> END
  *    any of the middle ones --four seconds, half a second where the log takes nothing--> END
  */
-enum weir_dataplane_phase { RUN, WORKERS, REGISTRAR, WRITER, END };
+enum weir_dataplane_phase {
+    RUN,
+    WORKERS = 1 + WEIR_TOPOLOGY_WORKER,
+    REGISTRAR = 1 + WEIR_TOPOLOGY_REGISTRAR,
+    WRITER = 1 + WEIR_TOPOLOGY_WRITER,
+    END = 1 + WEIR_TOPOLOGY_KINDS
+};
+
+static enum weir_dataplane_phase
+phase_of_kind(enum weir_topology_kind kind)
+{
+    return (enum weir_dataplane_phase)(1 + kind);
+}
 
 static enum weir_dataplane_phase
 phase_of(struct weir_dataplane *dataplane)
@@ -52,66 +63,32 @@ phase_of(struct weir_dataplane *dataplane)
     return atomic_load_explicit(&dataplane->phase, memory_order_acquire);
 }
 
+/* Whether those of the thread's stages that this phase ends have ended. */
 static bool
-stages_drained(struct weir_dataplane_thread *thread, enum weir_dataplane_phase phase,
-    bool worker_drained)
+stages_ended(const struct weir_dataplane_thread *thread, enum weir_dataplane_phase phase)
 {
-    struct weir_dataplane *dataplane = thread->dataplane;
-    if (phase == WORKERS)
-        return thread->plan->worker < 0 || worker_drained;
-    if (phase == REGISTRAR && thread->plan->registrar)
-        return weir_registrar_idle(dataplane->registrar);
-    if (phase == WRITER && thread->plan->writer)
-        return weir_writer_idle(dataplane->writer);
-    return true;
-}
-
-/* Known series do not wait behind unknown ones: a registrar that shares its thread with a worker of
- * known series has a quarter of a millisecond a round, less than any queue in front of the worker
- * holds, and where more packets wait a sixteenth of what the worker took for its round. */
-static uint64_t
-registrar_ticks(const struct weir_worker *worker, uint64_t worker_ticks)
-{
-    switch (weir_worker_load(worker)) {
-    case WEIR_LOAD_FULL:
-        return worker_ticks / 16 + 1;
-    case WEIR_LOAD_SOME:
-        return (uint64_t)(weir_tsc_hz() * REGISTRAR_SECONDS);
-    default:
-        return 0;
+    for (uint32_t i = 0; i < thread->plan->stage_count; i++) {
+        const struct weir_topology_stage *stage = &thread->stages[i];
+        if (phase_of_kind(stage->kind) == phase && !stage->ops->idle(stage->self))
+            return false;
     }
+    return true;
 }
 
 /* One round over the thread's stages. */
 static size_t
 thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase phase)
 {
-    struct weir_dataplane *dataplane = thread->dataplane;
     size_t work = 0;
-    bool worker_drained = false;
-    uint64_t start = weir_tsc();
-    if (thread->plan->worker >= 0) {
-        struct weir_worker *worker = dataplane->workers[thread->plan->worker];
-        if (phase == RUN)
-            work += weir_worker_run_once(worker);
-        else
-            worker_drained = weir_worker_drain(worker);
+    for (uint32_t i = 0; i < thread->plan->stage_count; i++) {
+        const struct weir_topology_stage *stage = &thread->stages[i];
+        const struct weir_topology_round round = {
+            .stopping = phase != RUN, .last = phase >= phase_of_kind(stage->kind)};
+        work += stage->ops->run_once(stage->self, &round);
     }
-    if (thread->plan->registrar) {
-        if (thread->plan->worker >= 0)
-            weir_registrar_limit(dataplane->registrar, phase != RUN ? 0
-                : registrar_ticks(dataplane->workers[thread->plan->worker], weir_tsc() - start));
-        work += weir_registrar_run_once(dataplane->registrar);
-        if (phase >= REGISTRAR)
-            weir_registrar_flush(dataplane->registrar);
-        atomic_store_explicit(&dataplane->shared->series_count,
-            weir_series_count(dataplane->series), memory_order_relaxed);
-    }
-    if (thread->plan->writer)
-        work += weir_writer_run_once(dataplane->writer, 0);
     /* release pairs with the acquire in phase_next; phase is packed in, so that a word said in
      * an earlier phase does not count for a later one */
-    uint32_t said = stages_drained(thread, phase, worker_drained) ? (uint32_t)phase : RUN;
+    uint32_t said = stages_ended(thread, phase) ? (uint32_t)phase : RUN;
     atomic_store_explicit(&thread->drained, said, memory_order_release);
     return work;
 }
@@ -164,15 +141,13 @@ thread_sleep(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
     struct weir_dataplane *dataplane = thread->dataplane;
     bool alone = dataplane->topology.thread_count == 1 && !thread->polls;
     int64_t sleep_ns = alone && phase == RUN ? SLEEP_MAX_NS : SLEEP_POLL_NS;
-    if (thread->plan->worker >= 0) {
-        int64_t due_ns =
-            weir_worker_deadline_ns(dataplane->workers[thread->plan->worker]) - weir_mono_ns();
+    int64_t now_ns = weir_mono_ns();
+    for (uint32_t i = 0; i < thread->plan->stage_count; i++) {
+        const struct weir_topology_stage *stage = &thread->stages[i];
+        int64_t due_ns = stage->ops->deadline_ns(stage->self, now_ns) - now_ns;
         if (due_ns < sleep_ns)
             sleep_ns = due_ns;
     }
-    if (thread->plan->registrar && !weir_registrar_idle(dataplane->registrar) &&
-        sleep_ns > SLEEP_POLL_NS)
-        sleep_ns = SLEEP_POLL_NS;
     if (sleep_ns <= 0)
         return;
     struct timespec timeout = {.tv_nsec = sleep_ns};
@@ -191,8 +166,12 @@ nap(void)
 static bool
 waits(const struct weir_dataplane_thread *thread)
 {
-    return thread->plan->worker >= 0 &&
-        weir_worker_waits(thread->dataplane->workers[thread->plan->worker]);
+    for (uint32_t i = 0; i < thread->plan->stage_count; i++) {
+        const struct weir_topology_stage *stage = &thread->stages[i];
+        if (stage->ops->waits != NULL && stage->ops->waits(stage->self))
+            return true;
+    }
+    return false;
 }
 
 static void
@@ -216,13 +195,11 @@ thread_follow(struct weir_dataplane_thread *thread)
     struct weir_config config;
     if (!weir_live_get(&dataplane->shared->live, &thread->live_seen, &config))
         return;
-    int64_t flush_ns = (int64_t)config.flush_interval_ms * 1000000;
-    int64_t ack_ns = (int64_t)config.ack_interval_ms * 1000000;
-    if (thread->plan->worker >= 0)
-        weir_worker_follow(dataplane->workers[thread->plan->worker],
-            (int64_t)config.retention_raw_ms, flush_ns, ack_ns);
-    if (thread->plan->registrar)
-        weir_registrar_follow(dataplane->registrar, flush_ns, ack_ns);
+    for (uint32_t i = 0; i < thread->plan->stage_count; i++) {
+        const struct weir_topology_stage *stage = &thread->stages[i];
+        if (stage->ops->follow != NULL)
+            stage->ops->follow(stage->self, &config);
+    }
     weir_event_level(config.log_level);
 }
 
@@ -262,9 +239,9 @@ thread_loop(struct weir_dataplane_thread *thread, bool main_thread)
         else if (!busy && phase == RUN && !waits(thread))
             nap();
     }
-    /* the last answers: everything that can be durable is */
-    if (thread->plan->worker >= 0)
-        weir_worker_drain(dataplane->workers[thread->plan->worker]);
+    for (uint32_t i = 0; i < thread->plan->stage_count; i++)
+        if (thread->stages[i].ops->end != NULL)
+            thread->stages[i].ops->end(thread->stages[i].self);
     atomic_store_explicit(thread->heartbeat_ns, 0, memory_order_relaxed);
 }
 
@@ -272,6 +249,7 @@ static void *
 thread_main(void *argument)
 {
     struct weir_dataplane_thread *thread = argument;
+    weir_process_name_thread(thread->plan->name);
     thread_loop(thread, false);
     return NULL;
 }
@@ -290,19 +268,18 @@ thread_prepare(struct weir_dataplane *dataplane, uint32_t index)
     struct weir_dataplane_thread *thread = &dataplane->threads[index];
     thread->dataplane = dataplane;
     thread->plan = &dataplane->topology.threads[index];
+    thread->stages = &dataplane->topology.stages[thread->plan->stage_first];
     thread->heartbeat_ns = &dataplane->shared->heartbeats.at_ns[index];
     thread_beat(thread, weir_tsc()); /* one that never begins hangs too */
     thread->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (thread->epoll_fd < 0)
         return weir_fail(WEIR_NOMEM, errno, "epoll of thread %s", thread->plan->name);
-    if (thread->plan->worker >= 0) {
-        const struct weir_worker_options *worker =
-            &dataplane->worker_options[thread->plan->worker];
-        for (uint32_t i = 0; i < worker->port_count; i++)
-            watch(thread, worker->ports[i]->ops->wait_fd(worker->ports[i]));
+    for (uint32_t i = 0; i < thread->plan->stage_count; i++) {
+        const struct weir_topology_stage *stage = &thread->stages[i];
+        int fd;
+        for (uint32_t n = 0; stage->ops->wait_fd(stage->self, n, &fd); n++)
+            watch(thread, fd);
     }
-    if (thread->plan->writer)
-        watch(thread, weir_io_wait_fd(dataplane->io));
     return WEIR_OK;
 }
 
@@ -319,9 +296,7 @@ threads_start(struct weir_dataplane *dataplane, uint32_t *started)
     for (*started = 1; *started < count && err == WEIR_OK; *started += err == WEIR_OK) {
         struct weir_dataplane_thread *thread = &dataplane->threads[*started];
         int failed = pthread_create(&thread->handle, NULL, thread_main, thread);
-        if (failed == 0)
-            pthread_setname_np(thread->handle, thread->plan->name);
-        else
+        if (failed != 0)
             err = weir_fail(WEIR_NOMEM, failed, "thread %s", thread->plan->name);
     }
     if (err == WEIR_OK)

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/process.h"
 #include "controlplane/http/encoding.h"
 #include "controlplane/query/queue.h"
 
@@ -219,6 +220,9 @@ static void *
 work(void *context)
 {
     struct worker *worker = context;
+    char name[16];
+    snprintf(name, sizeof name, "weir-query-%u", (unsigned)(worker - worker->pool->workers) % 100);
+    weir_process_name_thread(name);
     while (!stopping(worker->pool)) {
         if (worker->reader == NULL) {
             enum weir_err err = update_reader(worker);

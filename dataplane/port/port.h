@@ -120,6 +120,9 @@ enum weir_err weir_port_tcp_open(const struct weir_listen *listens, size_t count
 #define WEIR_HTTP_ADDRESS_MAX 80
 void weir_port_tcp_http(struct weir_port *port, const char *address);
 
+/* Bytes of an mbuf with its header, at most: a page, which one of an AF_XDP port takes. */
+#define WEIR_MBUF_BYTES_MAX 4096
+
 /* One queue of a DPDK ethdev, already probed by EAL (see weir_eal_init). UDP destination ports
  * are matched against the UDP listeners' ports for protocol and unit. Queue 0 configures and
  * starts the device with all its queues: it is opened first and closed last. */

@@ -9,6 +9,12 @@
  * are begun only in the round's first more_deferrals_ns. */
 #define DEFERRALS_ROUND 4
 
+size_t
+weir_registrar_footprint(void)
+{
+    return sizeof(struct weir_registrar);
+}
+
 enum weir_err
 weir_registrar_new(const struct weir_registrar_options *options, struct weir_registrar **out)
 {

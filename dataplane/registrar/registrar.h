@@ -75,6 +75,9 @@ struct weir_registrar_options {
 
 struct weir_registrar;
 
+/* Bytes of its struct. */
+size_t weir_registrar_footprint(void);
+
 enum weir_err weir_registrar_new(const struct weir_registrar_options *options,
     struct weir_registrar **out) WEIR_MUST_USE;
 /* One round: takes a deferral of each worker, and up to three more while that is quick; flushes its

@@ -28,6 +28,12 @@ aside_new(struct weir_worker *worker)
     return memory != NULL;
 }
 
+size_t
+weir_worker_footprint(void)
+{
+    return sizeof(struct weir_worker);
+}
+
 enum weir_err
 weir_worker_new(const struct weir_worker_options *options, struct weir_worker **out)
 {

@@ -56,6 +56,9 @@ struct weir_worker_options {
 
 struct weir_worker;
 
+/* Bytes of its struct. */
+size_t weir_worker_footprint(void);
+
 enum weir_err weir_worker_new(const struct weir_worker_options *options,
     struct weir_worker **out) WEIR_MUST_USE;
 

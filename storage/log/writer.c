@@ -75,6 +75,12 @@ leave_disk_full(struct weir_writer *writer)
     publish_state(writer, WEIR_INGEST_OPEN);
 }
 
+size_t
+weir_writer_footprint(void)
+{
+    return sizeof(struct weir_writer);
+}
+
 enum weir_err
 weir_writer_new(const struct weir_writer_options *options, struct weir_writer **out)
 {

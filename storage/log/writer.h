@@ -35,6 +35,9 @@ struct weir_writer_options {
 
 struct weir_writer;
 
+/* Bytes of its struct. */
+size_t weir_writer_footprint(void);
+
 enum weir_err weir_writer_new(const struct weir_writer_options *options,
     struct weir_writer **out) WEIR_MUST_USE;
 /* One round: takes what can be taken, polls the log, publishes. Returns the work done (batches

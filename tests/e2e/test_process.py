@@ -2,6 +2,7 @@
 import fcntl
 import os
 import random
+import re
 import resource
 import signal
 import socket
@@ -53,6 +54,49 @@ def says(weir, text, times=1):
 def hang_up(weir, event, times=1):
     weir.process.send_signal(signal.SIGHUP)
     says(weir, "event=" + event, times)
+
+
+def planned_threads(options):
+    """{process: {thread: core or None}}, as weir check prints them."""
+    plan = subprocess.run([os.path.join(BIN, "weir"), "check", *options], check=True,
+                          capture_output=True, text=True).stdout
+    threads = {}
+    for line in plan.splitlines():
+        if line.startswith("# ") and line[2] != " ":
+            of = re.match("# threads of the (.*?)(,|$)", line)
+            process = of and of[1].replace(" ", "")
+        elif line.startswith("#   ") and process:
+            name, core = re.match(r"#   (\S+) +core (\S+)", line).groups()
+            threads.setdefault(process, {})[name] = None if core == "any" else int(core)
+    return threads
+
+
+def running_threads(pid):
+    """{name: core or None} of a process; its first thread bears the process's name."""
+    threads = {}
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/comm") as file:
+            cores = os.sched_getaffinity(int(thread))
+            threads[file.read().strip()] = next(iter(cores)) if len(cores) == 1 else None
+    return {name: core for name, core in threads.items() if not name.startswith("iou-")}
+
+
+def test_threads_that_run_are_those_of_the_plan():
+    for options in ([], ["--workers", "2"], ["--log-full", "recycle", "--pin", "false"]):
+        plan = planned_threads(options)
+        with Instance(*options) as weir:
+            first = next(iter(plan["dataplane"]))  # the process's own
+            plan["dataplane"]["weir-dataplane"] = plan["dataplane"].pop(first)
+            plan["controlplane"]["weir-controlpla"] = plan["controlplane"].pop("weir-controlplane")
+            for process, threads in plan.items():
+                pid = weir.pid(process)
+
+                def as_planned():
+                    running = running_threads(pid)
+                    # one of no stage has the cores that are left, which may be a single one
+                    return set(running) == set(threads) and all(
+                        core is None or running[name] == core for name, core in threads.items())
+                wait_for(as_planned, f"{threads} of the {process}, {options}")
 
 
 # what changes while it runs

@@ -37,6 +37,7 @@
 #define XDP_MBUF_BYTES 4096
 #define XDP_MBUF_ROOM (XDP_MBUF_BYTES - RTE_CACHE_LINE_SIZE - sizeof(struct rte_mbuf))
 _Static_assert(sizeof(struct rte_mempool_objhdr) <= RTE_CACHE_LINE_SIZE, "the header's room");
+_Static_assert(XDP_MBUF_BYTES <= WEIR_MBUF_BYTES_MAX, "the plan counts that much");
 _Static_assert(XDP_MBUF_ROOM > MBUF_ROOM + 256, "the kernel keeps 256 bytes in front of a frame");
 /* Asked for; a device may have fewer. They are to outlast a nap of the worker, 200 us: datagrams of
  * 512 bytes fill so many in 470 us at 40 Gbit/s. */
