@@ -19,6 +19,13 @@
 /* What a query that met a native histogram fails by. */
 #define WEIR_PROMQL_HISTOGRAM_TEXT "native histograms are not supported yet"
 
+/* Whether a query may go on. */
+enum weir_promql_verdict {
+    WEIR_PROMQL_GO_ON,
+    WEIR_PROMQL_CANCELED, /* nobody waits for its answer */
+    WEIR_PROMQL_TIMED_OUT,
+};
+
 struct weir_promql_request {
     const char *text;
     size_t size;
@@ -29,6 +36,9 @@ struct weir_promql_request {
     size_t memory_max;
     uint64_t samples_max; /* read in all; 0: no limit */
     const struct weir_promql_source *source;
+    /* Asked about once a millisecond while the query runs; NULL: it always goes on. */
+    enum weir_promql_verdict (*verdict)(void *state);
+    void *verdict_state;
 };
 
 /* One series of an answer. A row of steps has a value where its bit in present is set; points have
@@ -57,6 +67,7 @@ struct weir_promql_answer {
     const struct weir_promql_annotation *annotations; /* in the order they came */
     uint32_t warning_count, info_count;
     const char *error; /* unless WEIR_OK; NULL after WEIR_NOMEM and WEIR_IO */
+    enum weir_promql_verdict verdict; /* that ended the query, with WEIR_LIMIT */
     bool ran;          /* it was parsed and prepared: what failed is its execution */
     uint64_t samples_read;
     struct weir_promql_arena arena;

@@ -187,8 +187,8 @@ choose_at(struct choice *choice, uint32_t step)
         case WEIR_PROMQL_TOPK:
         case WEIR_PROMQL_BOTTOMK:
             if (k > 0)
-                best_of(
-                    choice, group, step, k, choice->node->aggregate.operator== WEIR_PROMQL_BOTTOMK);
+                best_of(choice, group, step, k,
+                    choice->node->aggregate.operator == WEIR_PROMQL_BOTTOMK);
             break;
         case WEIR_PROMQL_LIMITK:
             first_of(choice, group, step, k);
@@ -289,7 +289,7 @@ weir_promql_keep_choose(struct weir_promql_query *query, const struct weir_promq
     bool none;
     enum weir_err err = weir_promql_kept_eval(query, node, grid, &choice.parameter, &choice.kept);
     if (err == WEIR_OK)
-        err = node->aggregate.operator== WEIR_PROMQL_LIMIT_RATIO ? check_ratio(&choice, &none)
+        err = node->aggregate.operator == WEIR_PROMQL_LIMIT_RATIO ? check_ratio(&choice, &none)
                                                                  : check_k(&choice, &none);
     if (err != WEIR_OK || none)
         return err;
@@ -299,7 +299,10 @@ weir_promql_keep_choose(struct weir_promql_query *query, const struct weir_promq
     choice.order = weir_promql_take_memory(query, rows * sizeof *choice.order);
     if (choice.chosen == NULL || choice.heap == NULL || choice.order == NULL)
         return WEIR_NOMEM;
-    for (uint32_t step = 0; step < grid->count; step++)
-        choose_at(&choice, step);
-    return push_chosen(&choice, sink);
+    for (uint32_t step = 0; step < grid->count && err == WEIR_OK; step++) {
+        err = weir_promql_work(query, rows);
+        if (err == WEIR_OK)
+            choose_at(&choice, step);
+    }
+    return err == WEIR_OK ? push_chosen(&choice, sink) : err;
 }

@@ -197,7 +197,9 @@ meet(struct join *join, uint32_t group, const struct half *many, const struct ha
     const struct weir_promql_labelset *labels;
     if (!weir_promql_bits_any(join->mask, join->steps))
         return WEIR_OK;
-    enum weir_err err = result_labels(join, many->labels, one->labels, &labels);
+    enum weir_err err = weir_promql_work(join->query, join->steps);
+    if (err == WEIR_OK)
+        err = result_labels(join, many->labels, one->labels, &labels);
     if (err == WEIR_OK)
         err = check_unique(join, group, labels);
     if (err != WEIR_OK)

@@ -57,11 +57,12 @@ weir_promql_quantile_check(struct weir_promql_query *query, const struct weir_pr
 }
 
 /* One group: its quantile at each step. */
-static void
+static enum weir_err
 fold(const struct weir_promql_kept *kept, uint32_t group, const double *q, double *values,
     struct weir_promql_row *out)
 {
-    for (uint32_t step = 0; step < kept->table.steps; step++) {
+    enum weir_err err = WEIR_OK;
+    for (uint32_t step = 0; step < kept->table.steps && err == WEIR_OK; step++) {
         uint32_t count = 0;
         for (uint32_t i = kept->begin[group]; i < kept->begin[group + 1]; i++) {
             const struct weir_promql_row *row = &kept->table.rows[kept->rows[i]];
@@ -70,9 +71,11 @@ fold(const struct weir_promql_kept *kept, uint32_t group, const double *q, doubl
         }
         if (count == 0)
             continue;
+        err = weir_promql_work(kept->groups.query, count);
         out->values[step] = weir_promql_quantile(q[step], values, count);
         weir_promql_bit_set(out->present, step);
     }
+    return err;
 }
 
 enum weir_err
@@ -95,11 +98,12 @@ weir_promql_keep_quantile(struct weir_promql_query *query, const struct weir_pro
     for (uint32_t group = 0; group < kept.groups.count && err == WEIR_OK; group++) {
         struct weir_promql_row out = row;
         memset(out.present, 0, weir_promql_words(grid->count) * sizeof *out.present);
-        fold(&kept, group, q, values, &out);
+        err = fold(&kept, group, q, values, &out);
         out.labels = kept.groups.labels[group];
         for (uint32_t i = kept.begin[group]; i < kept.begin[group + 1]; i++)
             out.drop_name |= kept.table.rows[kept.rows[i]].drop_name;
-        err = weir_promql_push(sink, &out);
+        if (err == WEIR_OK)
+            err = weir_promql_push(sink, &out);
     }
     return err;
 }

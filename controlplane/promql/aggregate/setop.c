@@ -63,7 +63,7 @@ weir_promql_setop_eval(struct weir_promql_query *query, const struct weir_promql
     enum weir_err err = weir_promql_match_eval(query, node, grid, false, &matched);
     if (err != WEIR_OK)
         return err;
-    bool is_or = node->binary.operator== WEIR_PROMQL_OR;
+    bool is_or = node->binary.operator == WEIR_PROMQL_OR;
     uint64_t *others = is_or
         ? presence(query, &matched.left, matched.left_groups, matched.group_count)
         : presence(query, &matched.right, matched.right_groups, matched.group_count);
@@ -73,6 +73,6 @@ weir_promql_setop_eval(struct weir_promql_query *query, const struct weir_promql
         keep(&matched.right, matched.right_groups, others, false);
         return push_union(query, &matched, sink);
     }
-    keep(&matched.left, matched.left_groups, others, node->binary.operator== WEIR_PROMQL_AND);
+    keep(&matched.left, matched.left_groups, others, node->binary.operator == WEIR_PROMQL_AND);
     return push_rows(&matched.left, sink);
 }

@@ -49,7 +49,7 @@ eval_unary(struct weir_promql_query *query, const struct weir_promql_node *node,
 {
     struct negate_sink negate = {{push_negated}, grid->count, sink};
     return weir_promql_eval(query, node->unary.inner, grid,
-        node->unary.operator== WEIR_PROMQL_SUB ? &negate.sink : sink);
+        node->unary.operator == WEIR_PROMQL_SUB ? &negate.sink : sink);
 }
 
 static enum weir_err
@@ -100,7 +100,7 @@ scalar(struct weir_promql_query *query, const struct weir_promql_node *node,
     case WEIR_PROMQL_NODE_UNARY:
         err = weir_promql_eval_scalar(query, node->unary.inner, grid, &inner);
         for (uint32_t i = 0; i < grid->count && err == WEIR_OK; i++)
-            out[i] = node->unary.operator== WEIR_PROMQL_SUB ? -inner[i] : inner[i];
+            out[i] = node->unary.operator == WEIR_PROMQL_SUB ? -inner[i] : inner[i];
         return err;
     case WEIR_PROMQL_NODE_BINARY:
         return weir_promql_binary_scalar(query, node, grid, out);

@@ -49,11 +49,11 @@ seconds(struct weir_promql_query *query, const struct weir_promql_node *node, do
         *out = node->number.value;
         return WEIR_OK;
     }
-    if (node->duration.operator== WEIR_PROMQL_STEP) {
+    if (node->duration.operator == WEIR_PROMQL_STEP) {
         *out = (double)query->request->step_ms / 1000;
         return WEIR_OK;
     }
-    if (node->duration.operator== WEIR_PROMQL_RANGE) {
+    if (node->duration.operator == WEIR_PROMQL_RANGE) {
         *out = query->request->step_ms == 0
             ? 0
             : (double)(query->request->end_ms - query->request->start_ms) / 1000;

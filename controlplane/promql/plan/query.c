@@ -9,6 +9,25 @@ weir_promql_fail(struct weir_promql_query *query, enum weir_err err, const char 
     return err;
 }
 
+enum weir_err
+weir_promql_ask(struct weir_promql_query *query)
+{
+    const struct weir_promql_request *request = query->request;
+    query->work = 0;
+    if (request->verdict == NULL)
+        return WEIR_OK;
+    query->answer->verdict = request->verdict(request->verdict_state);
+    switch (query->answer->verdict) {
+    case WEIR_PROMQL_CANCELED:
+        return weir_promql_fail(
+            query, WEIR_LIMIT, "query was canceled in expression evaluation");
+    case WEIR_PROMQL_TIMED_OUT:
+        return weir_promql_fail(query, WEIR_LIMIT, "query timed out in expression evaluation");
+    default:
+        return WEIR_OK;
+    }
+}
+
 double *
 weir_promql_doubles_new(struct weir_promql_query *query, uint32_t count)
 {

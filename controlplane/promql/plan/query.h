@@ -15,7 +15,22 @@ struct weir_promql_query {
     struct weir_promql_view *view;
     struct weir_promql_labelsets sets;
     struct weir_promql_grid grid; /* the request's: an instant query has one step */
+    uint64_t work;                /* values handled since the request was asked for its verdict */
 };
+
+/* Values handled between two looks at the verdict: under a millisecond. */
+#define WEIR_PROMQL_WORK_MAX 65536
+
+/* Asks for the verdict. WEIR_LIMIT with a text where the query is to end. */
+enum weir_err weir_promql_ask(struct weir_promql_query *query) WEIR_MUST_USE;
+
+/* Says that some values are about to be handled; whoever loops over series or steps does. */
+static inline WEIR_MUST_USE enum weir_err
+weir_promql_work(struct weir_promql_query *query, uint64_t values)
+{
+    query->work += values;
+    return query->work < WEIR_PROMQL_WORK_MAX ? WEIR_OK : weir_promql_ask(query);
+}
 
 /* Ends the query: err, with a text for the answer. message NULL: WEIR_NOMEM. */
 enum weir_err weir_promql_fail(

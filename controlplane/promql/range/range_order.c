@@ -32,7 +32,8 @@ weir_promql_range_quantile_over_time(struct weir_promql_call *call,
             continue;
         if (values == NULL)
             return WEIR_NOMEM;
-        if (!(q >= 0 && q <= 1))
+        err = weir_promql_work(call->query, count);
+        if (err == WEIR_OK && !(q >= 0 && q <= 1))
             err = weir_promql_quantile_check(
                 call->query, weir_promql_argument(call, 0), &call->scalars[0][step], 1);
         memcpy(values, in->values + in->first[step], count * sizeof *values);
@@ -57,12 +58,14 @@ weir_promql_range_mad_over_time(struct weir_promql_call *call, const struct weir
     struct weir_promql_row *out)
 {
     double *values = buffer(call, in);
-    for (uint32_t step = 0; step < call->grid.count; step++) {
+    enum weir_err err = WEIR_OK;
+    for (uint32_t step = 0; step < call->grid.count && err == WEIR_OK; step++) {
         uint32_t count = in->end[step] - in->first[step];
         if (count == 0)
             continue;
         if (values == NULL)
             return WEIR_NOMEM;
+        err = weir_promql_work(call->query, count);
         memcpy(values, in->values + in->first[step], count * sizeof *values);
         if (has_nan(values, count)) {
             out->values[step] = NAN;
@@ -74,5 +77,5 @@ weir_promql_range_mad_over_time(struct weir_promql_call *call, const struct weir
         }
         weir_promql_bit_set(out->present, step);
     }
-    return WEIR_OK;
+    return err;
 }

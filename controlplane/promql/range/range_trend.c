@@ -44,16 +44,18 @@ enum weir_err
 weir_promql_range_predict_linear(struct weir_promql_call *call,
     const struct weir_promql_windows *in, struct weir_promql_row *out)
 {
-    for (uint32_t step = 0; step < call->grid.count; step++) {
+    enum weir_err err = WEIR_OK;
+    for (uint32_t step = 0; step < call->grid.count && err == WEIR_OK; step++) {
         uint32_t first = in->first[step], count = in->end[step] - first;
         if (count < 2)
             continue;
+        err = weir_promql_work(call->query, count);
         struct line line = regression(in->times_ms + first, in->values + first, count,
             weir_promql_grid_time(&call->grid, step));
         out->values[step] = line.slope * call->scalars[1][step] + line.intercept;
         weir_promql_bit_set(out->present, step);
     }
-    return WEIR_OK;
+    return err;
 }
 
 /* Holt's linear method: a level and a trend, each smoothed. */
@@ -91,7 +93,9 @@ weir_promql_range_double_exponential_smoothing(struct weir_promql_call *call,
         double smoothing = call->scalars[1][step], trending = call->scalars[2][step];
         if (count == 0)
             continue;
-        enum weir_err err = check_factor(call, "smoothing", "sf", smoothing);
+        enum weir_err err = weir_promql_work(call->query, count);
+        if (err == WEIR_OK)
+            err = check_factor(call, "smoothing", "sf", smoothing);
         if (err == WEIR_OK)
             err = check_factor(call, "trend", "tf", trending);
         if (err != WEIR_OK)

@@ -114,7 +114,9 @@ push(struct weir_promql_run_sink *sink, const struct weir_promql_labelset *label
     uint32_t steps = self->looks.count;
     struct weir_promql_row row = self->row;
     memset(row.present, 0, weir_promql_words(steps) * sizeof *row.present);
-    enum weir_err err = self->smoothed ? smooth(self, run) : look_back(self, run);
+    enum weir_err err = weir_promql_work(self->query, steps);
+    if (err == WEIR_OK)
+        err = self->smoothed ? smooth(self, run) : look_back(self, run);
     if (err != WEIR_OK || !weir_promql_bits_any(row.present, steps))
         return err;
     row.labels = labels;

@@ -24,7 +24,7 @@ weir_promql_matchers_new(struct weir_promql_arena *arena,
     for (uint32_t i = 0; i < count; i++) {
         struct ready *ready = &made->ready[i];
         *ready = (struct ready){matchers[i].label, matchers[i].value, matchers[i].operator, NULL };
-        if (ready->operator!= WEIR_PROMQL_MATCHES && ready->operator!= WEIR_PROMQL_MATCHES_NOT)
+        if (ready->operator != WEIR_PROMQL_MATCHES && ready->operator != WEIR_PROMQL_MATCHES_NOT)
             continue;
         enum weir_err err = weir_regex_new(ready->value.data, ready->value.size, &ready->regex);
         if (err != WEIR_OK) {
@@ -67,7 +67,7 @@ match(const struct ready *ready, struct weir_promql_text value, bool *out)
         return WEIR_OK;
     default:
         err = weir_regex_matches(ready->regex, value.data, value.size, out);
-        *out ^= ready->operator== WEIR_PROMQL_MATCHES_NOT;
+        *out ^= ready->operator == WEIR_PROMQL_MATCHES_NOT;
         return err;
     }
 }

@@ -53,8 +53,10 @@ push_series(struct reading *reading, uint32_t place, const struct weir_promql_ru
     uint32_t count;
     if (run->count == 0)
         return WEIR_OK;
-    enum weir_err err = query->request->source->functions->labels(
-        query->view, reading->group, reading->selection, place, &labels, &count);
+    enum weir_err err = weir_promql_work(query, run->count);
+    if (err == WEIR_OK)
+        err = query->request->source->functions->labels(
+            query->view, reading->group, reading->selection, place, &labels, &count);
     if (err == WEIR_OK)
         err = weir_promql_labelset_of(&query->sets, labels, count, &set);
     return err == WEIR_OK ? reading->sink->push(reading->sink, set, run) : err;

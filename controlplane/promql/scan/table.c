@@ -39,6 +39,9 @@ copy_row(struct weir_promql_sink *sink, struct weir_promql_row *row)
     uint32_t steps = self->table->steps;
     if (!weir_promql_bits_any(row->present, steps))
         return WEIR_OK;
+    enum weir_err err = weir_promql_work(self->query, steps);
+    if (err != WEIR_OK)
+        return err;
     struct weir_promql_row *copy =
         weir_promql_table_add(self->query, self->table, row->labels, row->drop_name);
     if (copy == NULL)

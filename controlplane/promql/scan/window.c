@@ -181,7 +181,9 @@ push(struct weir_promql_run_sink *sink, const struct weir_promql_labelset *label
     struct weir_promql_call *call = self->call;
     uint32_t steps = call->grid.count;
     struct weir_promql_run run = *given;
-    enum weir_err err = without_stale(call->query, &self->clean, &run);
+    enum weir_err err = weir_promql_work(call->query, steps + (uint64_t)run.count);
+    if (err == WEIR_OK)
+        err = without_stale(call->query, &self->clean, &run);
     if (err == WEIR_OK)
         err = refuse_histograms(self, given);
     if (err != WEIR_OK)

@@ -160,6 +160,45 @@ test_limits_are_named(void **state)
     weir_promql_memory_free(memory);
 }
 
+/* Ends a query when it asks for the n-th time. */
+struct patience {
+    long asks;
+    enum weir_promql_verdict after;
+};
+
+static enum weir_promql_verdict
+lose_patience(void *state)
+{
+    struct patience *patience = state;
+    return patience->asks-- > 0 ? WEIR_PROMQL_GO_ON : patience->after;
+}
+
+/* Queries that would take long: each asks in all of its loops. */
+static void
+test_queries_end_by_verdict(void **state)
+{
+    (void)state;
+    static const char *const slow[] = {"stddev_over_time(up[1h:1ms])",
+        "quantile_over_time(0.5, up[1h:1ms])", "predict_linear(up[1h:1ms], 1)",
+        "mad_over_time(up[1h:1ms])", "double_exponential_smoothing(up[1h:1ms], 0.5, 0.5)",
+        "topk(1, up)", "quantile(0.5, up)", "up * on (i, job) up", "rate(up[1h:1ms])",
+        "max_over_time(up[1h:1ms])", "up or up"};
+    struct weir_promql_memory *memory = store();
+    for (size_t i = 0; i < sizeof slow / sizeof slow[0]; i++) {
+        struct patience patience = {2, i % 2 ? WEIR_PROMQL_CANCELED : WEIR_PROMQL_TIMED_OUT};
+        struct weir_promql_request request = promql_request(memory, slow[i], 0);
+        request.end_ms = 1000000;
+        request.step_ms = strchr(slow[i], '[') == NULL ? 1 : 1000;
+        request.memory_max = (size_t)1 << 30;
+        request.verdict = lose_patience;
+        request.verdict_state = &patience;
+        check(&request, i % 2 ? "error: query was canceled in expression evaluation"
+                              : "error: query timed out in expression evaluation");
+        assert_int_equal(patience.asks, -1);
+    }
+    weir_promql_memory_free(memory);
+}
+
 /* Runs a query with its n-th allocation failing, for each n; the answer comes once none fails. */
 static void
 check_failures(struct weir_promql_request *request, const char *wanted)
@@ -258,6 +297,7 @@ main(void)
         cmocka_unit_test(test_range_queries_answer_a_row_a_series),
         cmocka_unit_test(test_instant_queries_answer_by_type),
         cmocka_unit_test(test_limits_are_named),
+        cmocka_unit_test(test_queries_end_by_verdict),
         cmocka_unit_test(test_each_failed_allocation_is_out_of_memory),
         cmocka_unit_test(test_each_object_beyond_the_arena_is_out_of_memory),
     };
