@@ -5,7 +5,7 @@
 #include "bench/overload.h"
 #include "bench/values.h"
 #include "bench/veth/veth.h"
-#include "storage/log/log.h"
+#include "storage/log/format.h"
 
 #include <string.h>
 

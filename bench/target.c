@@ -11,8 +11,8 @@
 #include "config/config.h"
 #include "model/shared.h"
 #include "storage/log/checkpoint.h"
-#include "storage/log/log.h"
-#include "storage/log/segment.h"
+#include "storage/log/format.h"
+#include "storage/log/segments.h"
 #include "storage/reader.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #include "app/topology.h"
 #include "base/clock.h"
 #include "base/event.h"
-#include "storage/log/segment.h"
+#include "storage/log/segments.h"
 
 #include <errno.h>
 #include <inttypes.h>

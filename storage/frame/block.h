@@ -13,7 +13,6 @@
 
 #include "model/sample.h"
 #include "storage/frame/frame.h"
-#include "storage/frame/sort.h"
 
 struct weir_block_header {
     uint16_t samples;

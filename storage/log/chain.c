@@ -1,6 +1,6 @@
 #include "storage/log/chain.h"
 
-#include "storage/log/log.h"
+#include "storage/log/format.h"
 
 /* No text for what does not fit: it is most pages of a gap. */
 enum weir_err

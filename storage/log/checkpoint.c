@@ -2,18 +2,8 @@
 
 #include "base/crc.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static enum weir_err
-checkpoint_path(const char *directory, char path[PATH_MAX])
-{
-    if (snprintf(path, PATH_MAX, "%s/checkpoint", directory) >= PATH_MAX)
-        return weir_fail(WEIR_INVALID, 0, "path too long: %s", directory);
-    return WEIR_OK;
-}
 
 static uint32_t
 head_crc(const struct weir_checkpoint *checkpoint)
@@ -72,7 +62,7 @@ weir_checkpoint_read(struct weir_io *io, const char *directory, uint32_t stream,
     weir_io_file file;
     uint64_t size = 0;
     memset(out, 0, sizeof *out);
-    enum weir_err err = checkpoint_path(directory, path);
+    enum weir_err err = weir_log_path(directory, WEIR_LOG_CHECKPOINT, path);
     if (err == WEIR_OK)
         err = weir_io_open(io, path, WEIR_IO_READ, &file);
     if (err != WEIR_OK)
@@ -97,7 +87,7 @@ weir_checkpoint_write(struct weir_io *io, const char *directory,
     struct weir_checkpoint checkpoint, const uint8_t *marks)
 {
     char path[PATH_MAX];
-    enum weir_err err = checkpoint_path(directory, path);
+    enum weir_err err = weir_log_path(directory, WEIR_LOG_CHECKPOINT, path);
     if (err != WEIR_OK)
         return err;
     checkpoint.magic = WEIR_CHECKPOINT_MAGIC;

@@ -10,29 +10,7 @@
 #define WEIR_STORAGE_LOG_CHECKPOINT_H
 
 #include "storage/io/io.h"
-
-#define WEIR_CHECKPOINT_MAGIC UINT32_C(0x50434557) /* "WECP" */
-#define WEIR_CHECKPOINT_VERSION 1
-
-struct weir_checkpoint {
-    uint32_t magic;
-    uint32_t version;
-    uint32_t stream;
-    uint32_t previous_known;      /* 1: previous_crc counts; 0 behind damage */
-    uint64_t segment_bytes;
-    uint64_t first_index;         /* the log begins at this segment */
-    uint64_t dataplane_epoch;     /* of the last frame before it */
-    uint64_t definitions_through; /* series numbers below it are in the file `definitions` */
-    uint64_t definitions_bytes;   /* of that file; what lies behind has no meaning */
-    uint64_t samples_trimmed;    /* samples of all frames before first_index */
-    int64_t time_max_ms;          /* newest sample time before it; INT64_MIN for none */
-    uint64_t mark_bytes;          /* behind this head */
-    uint32_t previous_crc;        /* header_crc of the last frame before first_index */
-    uint32_t mark_crc;            /* CRC-32C of the marks */
-    uint32_t reserved;
-    uint32_t crc;                 /* CRC-32C of everything before it */
-};
-_Static_assert(sizeof(struct weir_checkpoint) == 96, "the head's size is part of the format");
+#include "storage/log/format.h"
 
 /* The head; where marks is not NULL the marks too, for the caller to free (NULL where there are
  * none). WEIR_NOT_FOUND and WEIR_CORRUPT leave a head of zeros. */

@@ -8,7 +8,6 @@
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
 #include "storage/log/epoch.h"
-#include "storage/log/segment.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

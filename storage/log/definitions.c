@@ -7,8 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,14 +14,6 @@
 #define LIST_MAX (WEIR_DEFINITIONS_CHUNK_BYTES - HEADER)
 _Static_assert(LIST_MAX >= WEIR_LABELS_BYTES_MAX + sizeof(uint32_t), "any definition fits");
 _Static_assert(WEIR_DEFINITIONS_CHUNK_BYTES % WEIR_IO_ALIGN == 0, "chunks are padded");
-
-static enum weir_err
-definitions_path(const char *directory, char path[PATH_MAX])
-{
-    if (snprintf(path, PATH_MAX, "%s/definitions", directory) >= PATH_MAX)
-        return weir_fail(WEIR_INVALID, 0, "path too long: %s", directory);
-    return WEIR_OK;
-}
 
 static uint32_t
 header_crc(const struct weir_definitions_chunk *header, uint64_t place)
@@ -146,7 +136,7 @@ weir_definitions_read(struct weir_io *io, const char *directory, uint64_t bytes,
         .io = io, .path = path, .bytes = bytes, .through = through, .replay = replay};
     if (replay->through >= through)
         return WEIR_OK;
-    enum weir_err err = definitions_path(directory, path);
+    enum weir_err err = weir_log_path(directory, WEIR_LOG_DEFINITIONS, path);
     if (err == WEIR_OK)
         err = weir_io_open(io, path, WEIR_IO_READ, &reading.file);
     if (err == WEIR_NOT_FOUND)
@@ -173,7 +163,7 @@ weir_definitions_open(struct weir_definitions_writer *writer, struct weir_io *io
     *writer = (struct weir_definitions_writer){
         .io = io, .file = -1, .bytes = bytes, .synced = bytes};
     char path[PATH_MAX];
-    enum weir_err err = definitions_path(directory, path);
+    enum weir_err err = weir_log_path(directory, WEIR_LOG_DEFINITIONS, path);
     if (err == WEIR_OK)
         err = weir_io_open(io, path, WEIR_IO_WRITE, &writer->file);
     if (err == WEIR_NOT_FOUND && bytes == 0) {

@@ -11,22 +11,8 @@
 #ifndef WEIR_STORAGE_LOG_DEFINITIONS_H
 #define WEIR_STORAGE_LOG_DEFINITIONS_H
 
+#include "storage/log/format.h"
 #include "storage/log/replay.h"
-
-#define WEIR_DEFINITIONS_MAGIC UINT32_C(0x46444557) /* "WEDF" */
-#define WEIR_DEFINITIONS_VERSION 1
-#define WEIR_DEFINITIONS_CHUNK_BYTES (1u << 20) /* with header and padding, at most */
-
-struct weir_definitions_chunk {
-    uint32_t magic;
-    uint32_t version;
-    uint64_t first; /* number of the first definition; the others follow without gap */
-    uint32_t count;
-    uint32_t bytes; /* of the list */
-    uint32_t crc;   /* of the list, seeded with stream and its place in the file */
-    uint32_t header_crc; /* of everything before it, seeded with stream and the header's place */
-};
-_Static_assert(sizeof(struct weir_definitions_chunk) == 32, "size is part of the format");
 
 /* Hands over, from the first `bytes` bytes of the file, numbers [replay->through, through). */
 enum weir_err weir_definitions_read(struct weir_io *io, const char *directory, uint64_t bytes,

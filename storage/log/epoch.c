@@ -2,10 +2,8 @@
 
 #include "base/crc.h"
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #define LATER_MAX 4096
@@ -14,14 +12,6 @@ static uint32_t
 epoch_crc(const struct weir_epoch *epoch)
 {
     return weir_crc32c(0, epoch, offsetof(struct weir_epoch, crc));
-}
-
-static enum weir_err
-epoch_path(const char *directory, char path[PATH_MAX])
-{
-    if (snprintf(path, PATH_MAX, "%s/epoch", directory) >= PATH_MAX)
-        return weir_fail(WEIR_INVALID, 0, "path too long: %s", directory);
-    return WEIR_OK;
 }
 
 /* A file of a later version may have any size. It begins with magic and version, and ends with the
@@ -74,7 +64,7 @@ weir_epoch_read(struct weir_io *io, const char *directory, uint32_t stream,
     struct weir_epoch *out)
 {
     char path[PATH_MAX];
-    enum weir_err err = epoch_path(directory, path);
+    enum weir_err err = weir_log_path(directory, WEIR_LOG_EPOCH, path);
     if (err == WEIR_OK)
         err = read_once(io, path, stream, out);
     /* a reader that was held up reads in the spare, which is being written (base/replace.h) */
@@ -85,7 +75,7 @@ enum weir_err
 weir_epoch_write(struct weir_io *io, const char *directory, struct weir_epoch epoch)
 {
     char path[PATH_MAX];
-    enum weir_err err = epoch_path(directory, path);
+    enum weir_err err = weir_log_path(directory, WEIR_LOG_EPOCH, path);
     if (err != WEIR_OK)
         return err;
     epoch.magic = WEIR_EPOCH_MAGIC;

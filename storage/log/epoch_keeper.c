@@ -2,6 +2,7 @@
 
 #include "base/event.h"
 #include "storage/log/checkpointer.h"
+#include "storage/log/epoch.h"
 
 void
 weir_epoch_keeper_init(struct weir_epoch_keeper *keeper, const char *directory,

@@ -13,7 +13,7 @@
 #ifndef WEIR_STORAGE_LOG_EPOCH_KEEPER_H
 #define WEIR_STORAGE_LOG_EPOCH_KEEPER_H
 
-#include "storage/log/epoch.h"
+#include "storage/log/format.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

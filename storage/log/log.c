@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "storage/log/epoch.h"
-#include "storage/log/recovery.h"
+#include "storage/log/format.h"
 #include "storage/log/segment.h"
 
 #include <errno.h>
@@ -233,6 +233,20 @@ take_recovered(struct weir_log *log, struct weir_recovered *recovered)
     return err == WEIR_OK ? open_current(log) : err;
 }
 
+static enum weir_err
+recover(const struct weir_log *log, struct weir_recovered *out)
+{
+    const struct weir_log_options *options = &log->options;
+    struct weir_recovery_options recovery = {.directory = options->directory,
+        .segment_bytes = options->segment_bytes,
+        .io = options->io,
+        .define = options->define,
+        .define_context = options->define_context,
+        .mark = options->mark,
+        .mark_context = options->mark_context};
+    return weir_recovery_run(&recovery, out);
+}
+
 enum weir_err
 weir_log_open(const struct weir_log_options *options, struct weir_log **out,
     struct weir_log_recovery *recovery)
@@ -240,7 +254,7 @@ weir_log_open(const struct weir_log_options *options, struct weir_log **out,
     if (options->segment_bytes == 0 || options->segment_bytes % WEIR_FRAME_ALIGN != 0)
         return weir_fail(WEIR_INVALID, 0, "log.segment_bytes is no multiple of %d",
             WEIR_FRAME_ALIGN);
-    if (strlen(options->directory) + sizeof "/0123456789abcdef.seg" > PATH_MAX)
+    if (strlen(options->directory) + 1 + WEIR_SEGMENT_NAME_SIZE > PATH_MAX)
         return weir_fail(WEIR_INVALID, 0, "path too long: %s", options->directory);
     struct weir_log *log = calloc(1, sizeof *log);
     if (log == NULL)
@@ -252,7 +266,7 @@ weir_log_open(const struct weir_log_options *options, struct weir_log **out,
     struct weir_recovered recovered;
     enum weir_err err = weir_io_mkdir(options->io, log->directory);
     if (err == WEIR_OK)
-        err = weir_recovery_run(&log->options, &recovered);
+        err = recover(log, &recovered);
     if (err == WEIR_OK)
         err = take_recovered(log, &recovered);
     if (err != WEIR_OK) {

@@ -21,24 +21,12 @@
 #include "storage/frame/frame.h"
 #include "storage/frame/ring.h"
 #include "storage/io/io.h"
+#include "storage/log/recovery.h"
 #include "storage/log/trim.h"
 
 #define WEIR_LOG_INFLIGHT_MAX 32
-#define WEIR_LOG_STREAM 0
-#define WEIR_SEGMENT_BYTES_DEFAULT (UINT64_C(64) << 20)
-/* Holds the largest frame there can be (a full batch and its definitions: below 8 MiB). Smaller
- * segments are for tests with smaller batches. */
-#define WEIR_SEGMENT_BYTES_MIN (UINT64_C(16) << 20)
 
 struct weir_log;
-
-/* Recovery hands over every definition, in number order, those of trimmed segments first. */
-typedef enum weir_err weir_log_define_fn(void *context, uint64_t number, const uint8_t *labels,
-    size_t size);
-
-/* Recovery hands over the marks (model/marks/marks.h) of every frame that has any, in log order,
- * after the definitions of that frame; before them those of the checkpoint. */
-typedef void weir_log_mark_fn(void *context, const uint8_t *marks, size_t size);
 
 struct weir_log_options {
     const char *directory; /* DATA/log/0, made where missing */
@@ -51,18 +39,6 @@ struct weir_log_options {
     void *define_context;
     weir_log_mark_fn *mark; /* may be NULL */
     void *mark_context;
-};
-
-struct weir_log_recovery {
-    uint64_t first_offset; /* the log begins here; what was before is trimmed */
-    uint64_t end_offset;
-    uint64_t frames;
-    uint64_t definitions;
-    uint64_t bytes_torn;      /* after the last valid frame */
-    uint64_t frames_corrupt;  /* below the highest watermark, and damaged files */
-    uint64_t definitions_lost; /* numbers handed over under a name that says so */
-    uint64_t dataplane_epoch; /* the new one: greater than any seen */
-    int64_t time_max_ms;      /* newest sample time seen; INT64_MIN for an empty log */
 };
 
 /* Opens, recovers (headers; bodies only above the highest durable watermark), and is ready to
@@ -108,9 +84,5 @@ bool weir_log_follow_trim(struct weir_log *log);
 struct weir_trim *weir_log_trim(struct weir_log *log);
 /* Closes; what is in flight must have been polled out or is lost to its senders by name. */
 void weir_log_close(struct weir_log *log);
-
-/* Readers: path of the segment that holds an offset, into buffer. */
-void weir_log_segment_path(const char *directory, uint64_t segment_index, char *path,
-    size_t size);
 
 #endif

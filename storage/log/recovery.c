@@ -7,11 +7,11 @@
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
 #include "storage/log/epoch.h"
+#include "storage/log/format.h"
 #include "storage/log/segment_reader.h"
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@ struct stretch {
 };
 
 struct recovery {
-    const struct weir_log_options *options;
+    const struct weir_recovery_options *options;
     struct weir_recovered *out;
     struct weir_segment_reader reader;
     struct weir_epoch epoch; /* zero where there is no file */
@@ -242,7 +242,7 @@ accept_tail(struct recovery *recovery)
 static enum weir_err
 read_checkpoint(struct recovery *recovery)
 {
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     enum weir_err err = weir_checkpoint_read(options->io, options->directory, WEIR_LOG_STREAM,
         &recovery->checkpoint, &recovery->marks);
     return err == WEIR_NOT_FOUND ? WEIR_OK : err;
@@ -253,7 +253,7 @@ static enum weir_err
 begin_at_checkpoint(struct recovery *recovery)
 {
     const struct weir_checkpoint *checkpoint = &recovery->checkpoint;
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     struct weir_recovered *out = recovery->out;
     uint64_t begin = weir_segment_reader_begin(&recovery->reader);
     out->reported.first_offset = out->reported.end_offset = begin;
@@ -285,7 +285,7 @@ begin_at_checkpoint(struct recovery *recovery)
 static enum weir_err
 hand_over_marks(struct recovery *recovery)
 {
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     if (options->mark == NULL)
         return WEIR_OK;
     const uint8_t *list;
@@ -304,7 +304,7 @@ hand_over_marks(struct recovery *recovery)
 static enum weir_err
 read_epoch(struct recovery *recovery)
 {
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     enum weir_err err =
         weir_epoch_read(options->io, options->directory, WEIR_LOG_STREAM, &recovery->epoch);
     if (err == WEIR_NOT_FOUND || err == WEIR_CORRUPT) {
@@ -357,7 +357,7 @@ static enum weir_err
 mend_last(struct recovery *recovery)
 {
     const struct weir_segment_reader *reader = &recovery->reader;
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     recovery->out->files = reader->listed + reader->trimmed;
     if (recovery->out->reported.end_offset == recovery->out->reported.first_offset)
         return WEIR_OK;
@@ -384,7 +384,7 @@ mend_last(struct recovery *recovery)
 static enum weir_err
 remove_behind(struct recovery *recovery)
 {
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     struct weir_segment_reader *reader = &recovery->reader;
     enum weir_err err = WEIR_OK;
     uint64_t segment_bytes = recovery->out->segment_bytes;
@@ -406,7 +406,7 @@ remove_behind(struct recovery *recovery)
 static enum weir_err
 check_counted(const struct recovery *recovery)
 {
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     uint64_t begin = recovery->out->reported.first_offset;
     uint64_t durable = recovery->epoch.durable_offset;
     if (!recovery->epoch_known && recovery->checkpoint.first_index == 0)
@@ -456,14 +456,15 @@ recover(struct recovery *recovery)
 static enum weir_err
 check_beginning(const struct recovery *recovery)
 {
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     const struct weir_segment_reader *reader = &recovery->reader;
     if (reader->first != 0 || reader->listed == 0 || reader->indexes[0] == 0)
         return WEIR_OK;
     char path[PATH_MAX];
     weir_io_file file;
-    if (snprintf(path, sizeof path, "%s/definitions", options->directory) >= PATH_MAX)
-        return weir_fail(WEIR_INVALID, 0, "path too long: %s", options->directory);
+    enum weir_err err = weir_log_path(options->directory, WEIR_LOG_DEFINITIONS, path);
+    if (err != WEIR_OK)
+        return err;
     if (weir_io_open(options->io, path, WEIR_IO_READ, &file) != WEIR_OK)
         return WEIR_OK; /* damage, and contained */
     weir_io_close(options->io, file);
@@ -476,7 +477,7 @@ check_beginning(const struct recovery *recovery)
 static enum weir_err
 open_segments(struct recovery *recovery)
 {
-    const struct weir_log_options *options = recovery->options;
+    const struct weir_recovery_options *options = recovery->options;
     struct weir_recovered *out = recovery->out;
     out->segment_bytes = recovery->epoch.segment_bytes;
     if (recovery->checkpoint.first_index != 0)
@@ -489,7 +490,7 @@ open_segments(struct recovery *recovery)
 }
 
 enum weir_err
-weir_recovery_run(const struct weir_log_options *options, struct weir_recovered *out)
+weir_recovery_run(const struct weir_recovery_options *options, struct weir_recovered *out)
 {
     struct recovery recovery = {.options = options,
         .out = out,

@@ -10,8 +10,15 @@
 #ifndef WEIR_STORAGE_LOG_REPLAY_H
 #define WEIR_STORAGE_LOG_REPLAY_H
 
-#include "storage/log/log.h"
+#include "storage/frame/frame.h"
 #include "storage/log/segment_reader.h"
+
+/* Called for every definition, in the order of their numbers. */
+typedef enum weir_err weir_log_define_fn(void *context, uint64_t number, const uint8_t *labels,
+    size_t size);
+/* Called for the marks (model/marks/marks.h) of every frame that has any, in log order, after the
+ * definitions of that frame. */
+typedef void weir_log_mark_fn(void *context, const uint8_t *marks, size_t size);
 
 /* The owner fills the first four. */
 struct weir_replay {

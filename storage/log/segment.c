@@ -3,60 +3,14 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
-#include "storage/log/log.h"
+#include "storage/log/format.h"
+#include "storage/log/segments.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NAME_DIGITS 16
-
-void
-weir_log_segment_path(const char *directory, uint64_t segment_index, char *path, size_t size)
-{
-    snprintf(path, size, "%s/%016llx.seg", directory, (unsigned long long)segment_index);
-}
-
-static bool
-parse_name(const char *name, uint64_t *index)
-{
-    if (strlen(name) != NAME_DIGITS + 4 || strcmp(name + NAME_DIGITS, ".seg") != 0)
-        return false;
-    for (int i = 0; i < NAME_DIGITS; i++)
-        if (!isdigit((unsigned char)name[i]) && !(name[i] >= 'a' && name[i] <= 'f'))
-            return false;
-    *index = strtoull(name, NULL, 16);
-    return true;
-}
-
-enum weir_err
-weir_segment_list(struct weir_io *io, const char *directory, uint64_t **indexes, size_t *count)
-{
-    char **names;
-    size_t name_count;
-    *indexes = NULL;
-    *count = 0;
-    enum weir_err err = weir_io_list(io, directory, &names, &name_count);
-    if (err != WEIR_OK)
-        return err;
-    uint64_t *found = malloc((name_count + 1) * sizeof *found);
-    size_t used = 0;
-    if (found == NULL)
-        err = weir_fail(WEIR_NOMEM, 0, "list of %zu segments", name_count);
-    for (size_t i = 0; err == WEIR_OK && i < name_count; i++)
-        used += parse_name(names[i], &found[used]);
-    weir_io_list_free(names, name_count);
-    if (err != WEIR_OK) {
-        free(found);
-        return err;
-    }
-    *indexes = found;
-    *count = used;
-    return WEIR_OK;
-}
 
 enum weir_err
 weir_segment_init(struct weir_segment_next *next)

@@ -58,11 +58,6 @@ struct weir_segment_next {
     uint8_t *zeros;
 };
 
-/* Indexes of the segment files of a directory, ascending; free *indexes. Other names are left
- * alone; indexes may be missing. */
-enum weir_err weir_segment_list(struct weir_io *io, const char *directory, uint64_t **indexes,
-    size_t *count) WEIR_MUST_USE;
-
 /* The caller has filled io, directory, segment_bytes, size_max, files, first and oldest. */
 enum weir_err weir_segment_init(struct weir_segment_next *next) WEIR_MUST_USE;
 void weir_segment_fini(struct weir_segment_next *next);

@@ -3,8 +3,8 @@
 #include "base/assert.h"
 #include "storage/frame/frame.h"
 #include "storage/log/epoch.h"
-#include "storage/log/log.h"
-#include "storage/log/segment.h"
+#include "storage/log/format.h"
+#include "storage/log/segments.h"
 
 #include <inttypes.h>
 #include <limits.h>

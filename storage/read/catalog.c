@@ -5,7 +5,7 @@
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
 #include "storage/log/epoch.h"
-#include "storage/log/log.h"
+#include "storage/log/format.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "storage/reader.h"
 
 #include "base/event.h"
-#include "storage/log/log.h"
+#include "storage/log/format.h"
 #include "storage/read/catalog.h"
 
 #include <inttypes.h>

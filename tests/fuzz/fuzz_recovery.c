@@ -4,9 +4,8 @@
  * After each the damaged log must open, or be refused with a reason; one that opened takes a frame
  * and opens again with exactly that frame more. */
 #include "storage/io/backend.h"
-#include "storage/log/checkpoint.h"
 #include "storage/log/checkpointer.h"
-#include "storage/log/epoch.h"
+#include "storage/log/format.h"
 #include "storage/log/log.h"
 
 #include "base/event.h"

@@ -10,6 +10,7 @@
 #include "model/labels.h"
 #include "model/shared.h"
 #include "storage/io/backend.h"
+#include "storage/log/format.h"
 #include "storage/log/log.h"
 #include "tests/unit/storage/temp_dir.h"
 

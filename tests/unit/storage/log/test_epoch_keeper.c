@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "storage/log/epoch.h"
 #include "storage/log/epoch_keeper.h"
 #include "tests/unit/storage/log/log_fixture.h"
 

@@ -9,8 +9,7 @@
 #include "model/marks/marks.h"
 #include "model/shared.h"
 #include "storage/frame/crc.h"
-#include "storage/log/definitions.h"
-#include "storage/log/epoch.h"
+#include "storage/log/format.h"
 #include "tests/unit/storage/log/recycle_fixture.h"
 
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "model/shared.h"
 #include "storage/frame/frame.h"
 #include "storage/frame/ring.h"
-#include "storage/log/log.h"
+#include "storage/log/format.h"
 #include "storage/reader.h"
 #include "tests/unit/storage/temp_dir.h"
 
