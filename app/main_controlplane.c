@@ -131,7 +131,7 @@ open_reader(void *context, struct weir_reader **out)
     if (source->shared == NULL)
         return weir_reader_open(source->directory, NULL, out);
     /* acquire pairs with the release in announce (app/dataplane/dataplane.c); that of
-     * durable_offset with the one in publish_log (storage/log/writer.c) */
+     * durable_offset with the one in publish_log (storage/log/writer/writer.c) */
     if (atomic_load_explicit(&source->shared->epoch, memory_order_acquire) == 0)
         return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
     uint64_t durable = atomic_load_explicit(&source->shared->durable_offset, memory_order_acquire);

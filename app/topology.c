@@ -13,7 +13,7 @@
 #include "model/sample.h"
 #include "model/shared.h"
 #include "model/shares.h"
-#include "storage/log/writer.h"
+#include "storage/log/writer/writer.h"
 
 #include <inttypes.h>
 #include <sched.h>

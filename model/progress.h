@@ -17,7 +17,7 @@
 #define WEIR_PRODUCERS_MAX (1 + WEIR_WORKERS_MAX)
 
 struct weir_progress {
-    /* the release in publish_stored (storage/log/writer.c) pairs with the acquire in
+    /* the release in publish_stored (storage/log/writer/writer.c) pairs with the acquire in
      * weir_progress_durable */
     alignas(WEIR_CACHE_LINE) _Atomic uint64_t durable_batch[WEIR_PRODUCERS_MAX];
     /* stored before the cursors that it covers; relaxed, as all below, which carry no data */
@@ -32,7 +32,7 @@ struct weir_progress {
 static inline bool
 weir_progress_durable(const struct weir_progress *progress, uint32_t producer, uint64_t batch)
 {
-    /* acquire pairs with the release in publish_stored (storage/log/writer.c) */
+    /* acquire pairs with the release in publish_stored (storage/log/writer/writer.c) */
     return atomic_load_explicit(&progress->durable_batch[producer], memory_order_acquire) >= batch;
 }
 

@@ -8,9 +8,9 @@
 #include "base/memory.h"
 #include "dataplane/registrar/registrar.h"
 #include "dataplane/worker/worker.h"
-#include "storage/log/checkpointer.h"
-#include "storage/log/epoch_keeper.h"
-#include "storage/log/writer.h"
+#include "storage/log/upkeep/checkpointer.h"
+#include "storage/log/upkeep/epoch_keeper.h"
+#include "storage/log/writer/writer.h"
 
 #include <pthread.h>
 #include <semaphore.h>

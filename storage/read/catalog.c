@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
+#include "storage/io/io.h"
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
 #include "storage/log/epoch.h"
@@ -33,8 +34,9 @@ first_of(const struct weir_catalog *catalog)
 {
     if (catalog->shared == NULL)
         return catalog->first;
-    /* acquire pairs with the release in follow_trim (storage/log/writer.c): no file was recycled
-     * before it was stored. The first dataplane of an instance may not have stored it yet. */
+    /* acquire pairs with the release in follow_trim (storage/log/writer/writer.c): no file was
+     * recycled before it was stored. The first dataplane of an instance may not have stored it
+     * yet. */
     uint64_t first =
         atomic_load_explicit(&catalog->shared->log_first_offset, memory_order_acquire);
     return first > catalog->first ? first : catalog->first;
@@ -359,8 +361,8 @@ walk_files(struct weir_catalog *catalog, uint64_t until, uint64_t durable)
 static uint64_t
 durable_of(const struct weir_catalog *catalog)
 {
-    /* acquire pairs with the release in publish_log (storage/log/writer.c): what is below it is in
-     * the files */
+    /* acquire pairs with the release in publish_log (storage/log/writer/writer.c): what is below it
+     * is in the files */
     return atomic_load_explicit(&catalog->shared->durable_offset, memory_order_acquire);
 }
 

@@ -4,9 +4,9 @@
  * After each the damaged log must open, or be refused with a reason; one that opened takes a frame
  * and opens again with exactly that frame more. */
 #include "storage/io/backend.h"
-#include "storage/log/checkpointer.h"
 #include "storage/log/format.h"
-#include "storage/log/log.h"
+#include "storage/log/upkeep/checkpointer.h"
+#include "storage/log/writer/log.h"
 
 #include "base/event.h"
 #include "model/labels.h"

@@ -1,5 +1,5 @@
-/* model/ledger.c: two stages (dataplane/worker/worker.c and storage/log/writer.c), the edge between them, and a
- * reader. Whenever the reader gets a sum, it closes; it never sees a consumer name an item that the
+/* model/ledger.c: two stages (dataplane/worker/worker.c and storage/log/writer/writer.c), the edge
+ * between them, and a reader. Whenever the reader gets a sum, it closes; it never sees a consumer name an item that the
  * producer's block does not, nor an edge slot from before its item.
  *
  * Item n counts n samples, so that no mixture of two turns adds up by chance. */
@@ -134,7 +134,7 @@ proctype worker()
     ended++
 }
 
-/* take_batch, hold, release_batch, store_oldest and publish_stored of storage/log/writer.c */
+/* take_batch, hold, release_batch, store_oldest and publish_stored of storage/log/writer/writer.c */
 proctype writer()
 {
     byte sequence, queued, number = 1, held, stored;

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "model/shared.h"
-#include "storage/log/checkpointer.h"
+#include "storage/log/upkeep/checkpointer.h"
 #include "storage/reader.h"
 #include "tests/unit/storage/log/log_fixture.h"
 
@@ -79,7 +79,7 @@ read_main(void *argument)
     return NULL;
 }
 
-/* What storage/log/writer.c does: readers are told before a file is recycled. */
+/* What storage/log/writer/writer.c does: readers are told before a file is recycled. */
 static void
 follow_trim(void)
 {

@@ -1,7 +1,7 @@
 /* Queries over the real reader on a log written here: bits from a batch to an answer. */
 #include "controlplane/api/names.h"
 #include "controlplane/query/query.h"
-#include "storage/log/log.h"
+#include "storage/log/writer/log.h"
 #include "tests/unit/storage/temp_dir.h"
 
 #include "base/clock.h"

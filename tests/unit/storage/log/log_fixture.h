@@ -11,7 +11,7 @@
 #include "model/shared.h"
 #include "storage/io/backend.h"
 #include "storage/log/format.h"
-#include "storage/log/log.h"
+#include "storage/log/writer/log.h"
 #include "tests/unit/storage/temp_dir.h"
 
 #include <errno.h>

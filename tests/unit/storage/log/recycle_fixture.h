@@ -7,7 +7,7 @@
 #define WEIR_TESTS_UNIT_STORAGE_LOG_RECYCLE_FIXTURE_H
 
 #include "storage/log/checkpoint.h"
-#include "storage/log/checkpointer.h"
+#include "storage/log/upkeep/checkpointer.h"
 #include "storage/reader.h"
 #include "tests/unit/storage/log/log_fixture.h"
 

@@ -1,4 +1,4 @@
-#include "storage/log/segment.h"
+#include "storage/log/writer/segment.h"
 
 #include "base/assert.h"
 #include "base/clock.h"

@@ -8,13 +8,14 @@
  * Limits:  WEIR_LOG_INFLIGHT_MAX frames in flight
  *
  * Appends refuse with WEIR_LIMIT a batch that no segment would hold. At size_max the oldest
- * trimmed segment's file becomes the next one; where none is trimmed, see storage/log/trim.h.
+ * trimmed segment's file becomes the next one. Where none is trimmed, the states of
+ * storage/log/writer/trim.h say what happens.
  *
  *   append: encode into the ring -> write submitted
  *   poll:   writes done -> one fdatasync for all of them -> durable in prefix order
  */
-#ifndef WEIR_STORAGE_LOG_LOG_H
-#define WEIR_STORAGE_LOG_LOG_H
+#ifndef WEIR_STORAGE_LOG_WRITER_LOG_H
+#define WEIR_STORAGE_LOG_WRITER_LOG_H
 
 #include "base/err.h"
 #include "model/ledger.h"
@@ -22,7 +23,7 @@
 #include "storage/frame/ring.h"
 #include "storage/io/io.h"
 #include "storage/log/recovery.h"
-#include "storage/log/trim.h"
+#include "storage/log/writer/trim.h"
 
 #define WEIR_LOG_INFLIGHT_MAX 32
 

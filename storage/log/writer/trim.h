@@ -6,8 +6,8 @@
  *
  * Threads: each field has one writer, named below
  */
-#ifndef WEIR_STORAGE_LOG_TRIM_H
-#define WEIR_STORAGE_LOG_TRIM_H
+#ifndef WEIR_STORAGE_LOG_WRITER_TRIM_H
+#define WEIR_STORAGE_LOG_WRITER_TRIM_H
 
 #include <stdatomic.h>
 #include <stdint.h>

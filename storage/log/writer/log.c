@@ -1,11 +1,11 @@
-#include "storage/log/log.h"
+#include "storage/log/writer/log.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
 #include "storage/log/epoch.h"
 #include "storage/log/format.h"
-#include "storage/log/segment.h"
+#include "storage/log/writer/segment.h"
 
 #include <errno.h>
 #include <inttypes.h>

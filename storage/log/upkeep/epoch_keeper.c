@@ -1,8 +1,8 @@
-#include "storage/log/epoch_keeper.h"
+#include "storage/log/upkeep/epoch_keeper.h"
 
 #include "base/event.h"
-#include "storage/log/checkpointer.h"
 #include "storage/log/epoch.h"
+#include "storage/log/upkeep/checkpointer.h"
 
 void
 weir_epoch_keeper_init(struct weir_epoch_keeper *keeper, const char *directory,

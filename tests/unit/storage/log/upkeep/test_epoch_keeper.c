@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "storage/log/epoch.h"
-#include "storage/log/epoch_keeper.h"
+#include "storage/log/upkeep/epoch_keeper.h"
 #include "tests/unit/storage/log/log_fixture.h"
 
 #include <sys/stat.h>

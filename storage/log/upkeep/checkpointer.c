@@ -1,4 +1,4 @@
-#include "storage/log/checkpointer.h"
+#include "storage/log/upkeep/checkpointer.h"
 
 #include "base/assert.h"
 #include "base/clock.h"

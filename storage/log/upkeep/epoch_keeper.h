@@ -10,8 +10,8 @@
  *
  * Never while the log is written to: the file costs two syncs and a rename.
  */
-#ifndef WEIR_STORAGE_LOG_EPOCH_KEEPER_H
-#define WEIR_STORAGE_LOG_EPOCH_KEEPER_H
+#ifndef WEIR_STORAGE_LOG_UPKEEP_EPOCH_KEEPER_H
+#define WEIR_STORAGE_LOG_UPKEEP_EPOCH_KEEPER_H
 
 #include "storage/log/format.h"
 

@@ -12,11 +12,11 @@
  *
  * Nothing is kept from one checkpoint to the next: what has failed is begun anew.
  */
-#ifndef WEIR_STORAGE_LOG_CHECKPOINTER_H
-#define WEIR_STORAGE_LOG_CHECKPOINTER_H
+#ifndef WEIR_STORAGE_LOG_UPKEEP_CHECKPOINTER_H
+#define WEIR_STORAGE_LOG_UPKEEP_CHECKPOINTER_H
 
 #include "storage/io/io.h"
-#include "storage/log/trim.h"
+#include "storage/log/writer/trim.h"
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "storage/log/writer.h"
+#include "storage/log/writer/writer.h"
 
 #include "base/assert.h"
 #include "base/clock.h"

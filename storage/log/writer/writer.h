@@ -7,15 +7,15 @@
  *   producer --batches ring--> writer --append--> log --poll--> durable: progress, ledger
  *   producer <--free ring----- writer
  */
-#ifndef WEIR_STORAGE_LOG_WRITER_H
-#define WEIR_STORAGE_LOG_WRITER_H
+#ifndef WEIR_STORAGE_LOG_WRITER_WRITER_H
+#define WEIR_STORAGE_LOG_WRITER_WRITER_H
 
 #include "base/ring.h"
 #include "model/ledger.h"
 #include "model/progress.h"
 #include "model/sample.h"
 #include "model/shared.h"
-#include "storage/log/log.h"
+#include "storage/log/writer/log.h"
 
 struct weir_writer_producer {
     struct weir_ring *batches; /* producer -> writer */

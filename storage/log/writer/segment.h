@@ -20,8 +20,8 @@
  * 0.35 ms), so the zeros are written out. One slice at a time is in flight: the stream's own
  * writes wait for at most one.
  */
-#ifndef WEIR_STORAGE_LOG_SEGMENT_H
-#define WEIR_STORAGE_LOG_SEGMENT_H
+#ifndef WEIR_STORAGE_LOG_WRITER_SEGMENT_H
+#define WEIR_STORAGE_LOG_WRITER_SEGMENT_H
 
 #include "storage/io/io.h"
 

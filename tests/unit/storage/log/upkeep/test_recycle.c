@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "model/marks/marks.h"
 #include "storage/log/checkpoint.h"
-#include "storage/log/checkpointer.h"
 #include "storage/log/definitions.h"
-#include "storage/log/segment.h"
+#include "storage/log/upkeep/checkpointer.h"
+#include "storage/log/writer/segment.h"
 #include "storage/reader.h"
 #include "tests/unit/storage/log/log_fixture.h"
 

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "storage/log/writer.h"
+#include "storage/log/writer/writer.h"
 #include "tests/unit/storage/log/log_fixture.h"
 
 #include "base/clock.h"
