@@ -150,7 +150,7 @@ plan_links(struct weir_topology *topology)
     uint32_t writer = stage_of(topology, WEIR_TOPOLOGY_WRITER, 0);
     for (uint32_t i = 0; i < topology->worker_count; i++) {
         uint32_t worker = stage_of(topology, WEIR_TOPOLOGY_WORKER, i);
-        uint64_t marks = i == WEIR_WIRE_WORKER ? WEIR_BATCH_MARKS_MAX : 0;
+        uint64_t marks = i == WEIR_WIRE_WORKER ? WEIR_BATCH_STATE_BYTES_MAX : 0;
         add_link(topology,
             &(struct weir_topology_link){.from = worker,
                 .to = writer,

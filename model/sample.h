@@ -94,9 +94,9 @@ struct weir_batch {
     uint32_t definition_bytes;
     uint64_t definition_first; /* number of the first */
     uint8_t *definitions;      /* WEIR_BATCH_DEFINITIONS_MAX bytes, NULL for a producer of none */
-    /* what the log is to remember of senders: model/marks/marks.h */
-    uint32_t mark_bytes;
-    uint8_t *marks;            /* WEIR_BATCH_MARKS_MAX bytes, NULL for a producer of none */
+    /* what the log is to remember of senders: model/sender_state/state.h */
+    uint32_t state_bytes;
+    uint8_t *sender_state; /* WEIR_BATCH_STATE_BYTES_MAX bytes, NULL for a producer of none */
     /* for the sort: the first sample of each run as weir_run_entry; above WEIR_BATCH_RUNS_MAX the
      * batch has too many */
     uint64_t last_series;      /* of the newest sample */
@@ -122,7 +122,7 @@ weir_batch_reset(struct weir_batch *batch)
     batch->definition_count = 0;
     batch->definition_bytes = 0;
     batch->definition_first = 0;
-    batch->mark_bytes = 0;
+    batch->state_bytes = 0;
     batch->last_series = UINT64_MAX / 2; /* no series follows it */
     batch->run_count = 0;
 }

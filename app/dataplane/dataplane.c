@@ -126,12 +126,13 @@ check_series_max(const struct weir_dataplane *dataplane)
         dataplane->config.data, dataplane->series_found);
 }
 
-/* Marks of a frame come behind the definitions they speak of. */
+/* State entries of a frame come behind the definitions they speak of. */
 static void
-restore_marks(void *context, const uint8_t *marks, size_t size)
+restore_sender_state(void *context, const uint8_t *sender_state, size_t size)
 {
     struct weir_dataplane *dataplane = context;
-    weir_senders_restore(dataplane->senders, marks, size, weir_series_count(dataplane->series));
+    weir_senders_restore(
+        dataplane->senders, sender_state, size, weir_series_count(dataplane->series));
 }
 
 /* Recovers the log into the series table and the senders' state. */
@@ -153,8 +154,8 @@ log_open(struct weir_dataplane *dataplane)
         .counts = &dataplane->writer_counts.counts,
         .define = restore_series,
         .define_context = dataplane,
-        .mark = restore_marks,
-        .mark_context = dataplane};
+        .sender_state = restore_sender_state,
+        .sender_state_context = dataplane};
     int64_t start_ns = weir_mono_ns();
     err = weir_log_open(&options, &dataplane->log, &dataplane->recovery);
     if (err == WEIR_OK)

@@ -15,8 +15,8 @@ ring_open(struct weir_dataplane *dataplane, size_t capacity, struct weir_ring **
     return err;
 }
 
-/* A batch's memory beside its struct: definitions in the registrar's, marks in those of the worker
- * of weir packets, nothing in others. */
+/* A batch's memory beside its struct: definitions in the registrar's, state entries in those of the
+ * worker of weir packets, nothing in others. */
 static enum weir_err
 batch_open(struct weir_dataplane *dataplane, const struct weir_topology_link *link, void *memory)
 {
@@ -31,7 +31,7 @@ batch_open(struct weir_dataplane *dataplane, const struct weir_topology_link *li
     bool registrar = from->kind == WEIR_TOPOLOGY_REGISTRAR;
     batch->producer = registrar ? WEIR_PRODUCER_REGISTRAR : WEIR_PRODUCER_WORKER(from->index);
     batch->definitions = registrar ? beside : NULL;
-    batch->marks = registrar ? NULL : beside;
+    batch->sender_state = registrar ? NULL : beside;
     return err;
 }
 

@@ -64,7 +64,8 @@ take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
     }
 }
 
-/* A deferral's definitions may each change another channel, and the marks of all have to fit. */
+/* A deferral's definitions may each change another channel, and the state entries of all have to
+ * fit. */
 static bool
 completions_welcome(const struct weir_worker *worker)
 {

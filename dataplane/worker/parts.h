@@ -31,8 +31,8 @@ _Static_assert(
 /* Labels kept of the series that the series cache lacks: a burst's are about 50 KiB. */
 #define WEIR_WORKER_LABELS_BYTES (128u << 10)
 #define WEIR_WORKER_RESOLVES_MAX 1024
-/* A batch ends at this many changed channels: half of what a batch has marks for, so that a
- * deferral of completions finds room besides, and templates behind the marks. */
+/* A batch ends at this many changed channels: half of what a batch has state entries for, so that a
+ * deferral of completions finds room besides, and templates behind the state entries. */
 #define WEIR_WORKER_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
 
 /* Where the parsed records of one packet end. */

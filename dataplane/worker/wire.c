@@ -55,9 +55,9 @@ batch_holds_next(const struct weir_worker *worker)
         weir_wire_samples_bound(packet, worker->byte_at) <= room;
 }
 
-/* A weir packet ends in one batch together with its number's mark: so there is room for all of
- * it, and for another mark, before it is parsed. While the log takes nothing, no batch comes back
- * either, and none is needed: all is refused. */
+/* A weir packet ends in one batch together with its number's state entry: so there is room for all
+ * of it, and for another state entry, before it is parsed. While the log takes nothing, no batch
+ * comes back either, and none is needed: all is refused. */
 static bool
 wire_ready(struct weir_worker *worker)
 {

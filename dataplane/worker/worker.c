@@ -118,7 +118,7 @@ weir_worker_batch_push(struct weir_worker *worker)
     uint32_t edge = WEIR_EDGE_WORKER_WRITER(worker->options.index);
     batch->ack_waiting = worker->ack_waiting;
     if (worker->options.senders != NULL)
-        weir_senders_mark(worker->options.senders, batch);
+        weir_senders_write_state(worker->options.senders, batch);
     weir_edge_put(&worker->options.ledger->edges[edge], batch->number, batch->packets,
         batch->records, batch->count);
     worker->options.counts->pushed[edge] = batch->number;
@@ -298,9 +298,9 @@ static size_t
 flush_due(struct weir_worker *worker)
 {
     size_t flushed = 0;
-    bool marks_owed = worker->options.senders != NULL &&
-        weir_senders_owe_marks(worker->options.senders);
-    if ((worker->packets_owed > 0 || marks_owed) && worker->batch == NULL)
+    bool sender_state_owed = worker->options.senders != NULL &&
+        weir_senders_owe_state(worker->options.senders);
+    if ((worker->packets_owed > 0 || sender_state_owed) && worker->batch == NULL)
         weir_worker_batch_open(worker);
     if (worker->batch != NULL &&
         (worker->draining || worker->now_ns - worker->batch_opened_ns >= interval_ns(worker))) {
@@ -497,7 +497,7 @@ weir_worker_drain(struct weir_worker *worker)
     return worker->drain_rounds == 0 && worker->port == NULL && worker->batch == NULL &&
            worker->deferral == NULL &&
            (worker->options.senders == NULL ||
-               !weir_senders_owe_marks(worker->options.senders)) &&
+               !weir_senders_owe_state(worker->options.senders)) &&
            worker->packets_owed == 0 && worker->packets_aside == 0 &&
            worker->deferral_free_count == WEIR_DEFERRALS;
 }

@@ -20,8 +20,8 @@ weir_frame_is_later(const struct weir_frame_header *header)
         return true;
     if (header->type == WEIR_FRAME_SEAL)
         return false;
-    return header->type != WEIR_FRAME_SAMPLES ||
-        header->sample_types != WEIR_SAMPLE_TYPE_FLOAT || (header->flags & ~WEIR_FRAME_MARKS) != 0;
+    return header->type != WEIR_FRAME_SAMPLES || header->sample_types != WEIR_SAMPLE_TYPE_FLOAT ||
+        (header->flags & ~WEIR_FRAME_SENDER_STATE) != 0;
 }
 
 static enum weir_err
@@ -48,7 +48,7 @@ weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream,
         return damaged("size", offset);
     uint64_t body = sizeof *header +
                     (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
-                    header->mark_bytes + (uint64_t)header->definition_bytes;
+                    header->state_bytes + (uint64_t)header->definition_bytes;
     if (header->type == WEIR_FRAME_SAMPLES &&
         (body > header->bytes || header->bytes > WEIR_FRAME_BYTES_MAX))
         return damaged("parts larger than the whole, or the whole too large", offset);
@@ -83,7 +83,7 @@ crc_matches(const struct weir_frame_header *header, uint64_t at, const uint8_t *
     return weir_crc32c(weir_place_crc(header->stream, header->offset + at), data, size) == crc;
 }
 
-/* Marks and definitions lie together behind the index, under one checksum. */
+/* State entries and definitions lie together behind the index, under one checksum. */
 static enum weir_err
 read_lists(const uint8_t *frame, size_t bytes, struct weir_frame_header *header, uint64_t *at)
 {
@@ -91,11 +91,11 @@ read_lists(const uint8_t *frame, size_t bytes, struct weir_frame_header *header,
     if (err != WEIR_OK)
         return err;
     *at = sizeof *header + index_bytes(header);
-    uint64_t size = (uint64_t)header->mark_bytes + header->definition_bytes;
+    uint64_t size = (uint64_t)header->state_bytes + header->definition_bytes;
     if (*at > bytes || size > bytes - *at)
         return damaged("cut in its definitions", header->offset);
-    if (header->mark_bytes % 8 != 0)
-        return damaged("marks of an uneven size", header->offset);
+    if (header->state_bytes % 8 != 0)
+        return damaged("state entries of an uneven size", header->offset);
     if (!crc_matches(header, *at, frame + *at, size, header->definition_crc))
         return damaged("definitions checksum", header->offset);
     return WEIR_OK;
@@ -109,21 +109,22 @@ weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list,
     enum weir_err err = read_lists(frame, bytes, &header, &at);
     if (err != WEIR_OK)
         return err;
-    *list = frame + at + header.mark_bytes;
+    *list = frame + at + header.state_bytes;
     *size = header.definition_bytes;
     return WEIR_OK;
 }
 
 enum weir_err
-weir_frame_marks(const uint8_t *frame, size_t bytes, const uint8_t **marks, size_t *size)
+weir_frame_sender_state(
+    const uint8_t *frame, size_t bytes, const uint8_t **sender_state, size_t *size)
 {
     struct weir_frame_header header = {0};
     uint64_t at;
     enum weir_err err = read_lists(frame, bytes, &header, &at);
     if (err != WEIR_OK)
         return err;
-    *marks = frame + at;
-    *size = header.mark_bytes;
+    *sender_state = frame + at;
+    *size = header.state_bytes;
     return WEIR_OK;
 }
 
@@ -131,7 +132,7 @@ weir_frame_marks(const uint8_t *frame, size_t bytes, const uint8_t **marks, size
 static bool
 entries_valid(const struct weir_frame_header *header, const struct weir_frame_block *blocks)
 {
-    uint64_t body = sizeof *header + index_bytes(header) + header->mark_bytes +
+    uint64_t body = sizeof *header + index_bytes(header) + header->state_bytes +
         (uint64_t)header->definition_bytes;
     for (uint32_t i = 0; i < header->block_count; i++)
         if (blocks[i].at < body || blocks[i].at > header->bytes ||

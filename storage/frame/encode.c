@@ -41,7 +41,7 @@ weir_frame_bound(const struct weir_batch *batch)
 {
     /* every block bounded as if full, but the samples counted once */
     size_t blocks = block_count_of(batch) * (sizeof(struct weir_frame_block) + WEIR_BLOCK_BOUND(1));
-    return align_up(sizeof(struct weir_frame_header) + batch->mark_bytes +
+    return align_up(sizeof(struct weir_frame_header) + batch->state_bytes +
                     batch->definition_bytes + blocks +
                     WEIR_BLOCK_BOUND((size_t)batch->count) + WEIR_BLOCK_SLACK);
 }
@@ -101,15 +101,15 @@ weir_frame_encode(struct weir_frame_encoder *encoder, const struct weir_batch *b
     header.definition_count = batch->definition_count;
     header.definition_bytes = batch->definition_bytes;
     header.definition_first = batch->definition_first;
-    header.mark_bytes = batch->mark_bytes;
-    header.flags = batch->mark_bytes > 0 ? WEIR_FRAME_MARKS : 0;
+    header.state_bytes = batch->state_bytes;
+    header.flags = batch->state_bytes > 0 ? WEIR_FRAME_SENDER_STATE : 0;
     header.sample_types = WEIR_SAMPLE_TYPE_FLOAT;
     size_t index_bytes = header.block_count * sizeof(struct weir_frame_block);
     uint8_t *at = out + sizeof header + index_bytes;
     uint8_t *lists = at;
-    if (batch->mark_bytes > 0)
-        memcpy(at, batch->marks, batch->mark_bytes);
-    at += batch->mark_bytes;
+    if (batch->state_bytes > 0)
+        memcpy(at, batch->sender_state, batch->state_bytes);
+    at += batch->state_bytes;
     if (batch->definition_bytes > 0)
         memcpy(at, batch->definitions, batch->definition_bytes);
     at += batch->definition_bytes;

@@ -23,7 +23,7 @@
 /* Bits of sample_types. */
 #define WEIR_SAMPLE_TYPE_FLOAT 1
 /* Bits of flags. */
-#define WEIR_FRAME_MARKS 2
+#define WEIR_FRAME_SENDER_STATE 2
 
 enum weir_frame_type {
     WEIR_FRAME_SAMPLES = 1, /* definitions and samples */
@@ -54,8 +54,8 @@ struct weir_frame_header {
     uint32_t previous_crc;       /* header_crc of the frame before; 0 for the first ever */
     uint32_t index_crc;          /* of the block index */
     uint16_t sample_types;       /* bit 0 float, bit 1 native histogram (reserved) */
-    uint16_t flags;              /* bit 0 start timestamps (reserved), bit 1 marks present */
-    uint32_t mark_bytes;         /* marks, before the definitions; definition_crc covers both */
+    uint16_t flags;       /* bit 0 start timestamps (reserved), bit 1 state entries present */
+    uint32_t state_bytes; /* state entries, before the definitions; definition_crc covers both */
     uint32_t header_crc;         /* of everything before it, seeded with stream and offset */
 };
 _Static_assert(sizeof(struct weir_frame_header) == 128, "header size is part of the format");
@@ -118,10 +118,10 @@ enum weir_err weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stre
 /* The frame's definition list (model/labels.h), checked. size 0 where there is none. */
 enum weir_err weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list,
     size_t *size) WEIR_MUST_USE;
-/* The frame's marks (model/marks/marks.h), checked, aligned to 8 bytes. size 0 where there are
- * none. */
-enum weir_err weir_frame_marks(
-    const uint8_t *frame, size_t bytes, const uint8_t **marks, size_t *size) WEIR_MUST_USE;
+/* The frame's state entries (model/sender_state/state.h), checked, aligned to 8 bytes. size 0 where
+ * there are none. */
+enum weir_err weir_frame_sender_state(
+    const uint8_t *frame, size_t bytes, const uint8_t **sender_state, size_t *size) WEIR_MUST_USE;
 /* The block index, checked, its blocks inside the frame; *blocks borrowed from frame. */
 enum weir_err weir_frame_index(const uint8_t *frame, size_t bytes,
     const struct weir_frame_block **blocks, size_t *count) WEIR_MUST_USE;

@@ -25,37 +25,37 @@ check_head(const struct weir_checkpoint *head, uint32_t stream, uint64_t file_si
     if (head->segment_bytes == 0 || head->segment_bytes % WEIR_IO_ALIGN != 0 ||
         head->first_index > UINT64_MAX / 2 / head->segment_bytes)
         return weir_fail(WEIR_CORRUPT, 0, "%s: the log begins at no place there can be", path);
-    if (head->mark_bytes != file_size - sizeof *head)
-        return weir_fail(WEIR_CORRUPT, 0, "%s has %llu bytes of marks, not %llu", path,
+    if (head->state_bytes != file_size - sizeof *head)
+        return weir_fail(WEIR_CORRUPT, 0, "%s has %llu bytes of state entries, not %llu", path,
             (unsigned long long)(file_size - sizeof *head),
-            (unsigned long long)head->mark_bytes);
+            (unsigned long long)head->state_bytes);
     return WEIR_OK;
 }
 
 static enum weir_err
-read_marks(struct weir_io *io, weir_io_file file, const struct weir_checkpoint *head,
-    const char *path, uint8_t **marks)
+read_sender_state(struct weir_io *io, weir_io_file file, const struct weir_checkpoint *head,
+    const char *path, uint8_t **sender_state)
 {
-    *marks = NULL;
-    if (head->mark_bytes == 0)
+    *sender_state = NULL;
+    if (head->state_bytes == 0)
         return WEIR_OK;
-    uint8_t *read = malloc(head->mark_bytes);
+    uint8_t *read = malloc(head->state_bytes);
     if (read == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "marks of %s", path);
-    enum weir_err err = weir_io_read(io, file, read, head->mark_bytes, sizeof *head);
-    if (err == WEIR_OK && weir_crc32c(0, read, head->mark_bytes) != head->mark_crc)
-        err = weir_fail(WEIR_CORRUPT, 0, "%s: the marks do not check out", path);
+        return weir_fail(WEIR_NOMEM, 0, "state entries of %s", path);
+    enum weir_err err = weir_io_read(io, file, read, head->state_bytes, sizeof *head);
+    if (err == WEIR_OK && weir_crc32c(0, read, head->state_bytes) != head->state_crc)
+        err = weir_fail(WEIR_CORRUPT, 0, "%s: the state entries do not check out", path);
     if (err != WEIR_OK) {
         free(read);
         return err;
     }
-    *marks = read;
+    *sender_state = read;
     return WEIR_OK;
 }
 
 enum weir_err
 weir_checkpoint_read(struct weir_io *io, const char *directory, uint32_t stream,
-    struct weir_checkpoint *out, uint8_t **marks)
+    struct weir_checkpoint *out, uint8_t **sender_state)
 {
     struct weir_checkpoint head;
     char path[PATH_MAX];
@@ -74,8 +74,8 @@ weir_checkpoint_read(struct weir_io *io, const char *directory, uint32_t stream,
         err = weir_io_read(io, file, &head, sizeof head, 0);
     if (err == WEIR_OK)
         err = check_head(&head, stream, size, path);
-    if (err == WEIR_OK && marks != NULL)
-        err = read_marks(io, file, &head, path, marks);
+    if (err == WEIR_OK && sender_state != NULL)
+        err = read_sender_state(io, file, &head, path, sender_state);
     weir_io_close(io, file);
     if (err == WEIR_OK)
         *out = head;
@@ -84,7 +84,7 @@ weir_checkpoint_read(struct weir_io *io, const char *directory, uint32_t stream,
 
 enum weir_err
 weir_checkpoint_write(struct weir_io *io, const char *directory,
-    struct weir_checkpoint checkpoint, const uint8_t *marks)
+    struct weir_checkpoint checkpoint, const uint8_t *sender_state)
 {
     char path[PATH_MAX];
     enum weir_err err = weir_log_path(directory, WEIR_LOG_CHECKPOINT, path);
@@ -92,33 +92,35 @@ weir_checkpoint_write(struct weir_io *io, const char *directory,
         return err;
     checkpoint.magic = WEIR_CHECKPOINT_MAGIC;
     checkpoint.version = WEIR_CHECKPOINT_VERSION;
-    checkpoint.mark_crc = weir_crc32c(0, marks, checkpoint.mark_bytes);
+    checkpoint.state_crc = weir_crc32c(0, sender_state, checkpoint.state_bytes);
     checkpoint.crc = head_crc(&checkpoint);
-    uint8_t *whole = malloc(sizeof checkpoint + checkpoint.mark_bytes);
+    uint8_t *whole = malloc(sizeof checkpoint + checkpoint.state_bytes);
     if (whole == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "checkpoint with %llu bytes of marks",
-            (unsigned long long)checkpoint.mark_bytes);
+        return weir_fail(WEIR_NOMEM, 0, "checkpoint with %llu bytes of state entries",
+            (unsigned long long)checkpoint.state_bytes);
     memcpy(whole, &checkpoint, sizeof checkpoint);
-    if (checkpoint.mark_bytes != 0)
-        memcpy(whole + sizeof checkpoint, marks, checkpoint.mark_bytes);
-    err = weir_io_replace(io, path, whole, sizeof checkpoint + checkpoint.mark_bytes);
+    if (checkpoint.state_bytes != 0)
+        memcpy(whole + sizeof checkpoint, sender_state, checkpoint.state_bytes);
+    err = weir_io_replace(io, path, whole, sizeof checkpoint + checkpoint.state_bytes);
     free(whole);
     return err;
 }
 
 enum weir_err
-weir_checkpoint_marks_next(const uint8_t *marks, size_t size, size_t *at, const uint8_t **list,
-    size_t *list_size)
+weir_checkpoint_state_next(
+    const uint8_t *sender_state, size_t size, size_t *at, const uint8_t **list, size_t *list_size)
 {
     if (*at == size)
         return WEIR_END;
     uint64_t bytes;
     if (size - *at < sizeof bytes)
-        return weir_fail(WEIR_CORRUPT, 0, "marks of the checkpoint are cut off at %zu", *at);
-    memcpy(&bytes, marks + *at, sizeof bytes);
+        return weir_fail(
+            WEIR_CORRUPT, 0, "state entries of the checkpoint are cut off at %zu", *at);
+    memcpy(&bytes, sender_state + *at, sizeof bytes);
     if (bytes % 8 != 0 || bytes > size - *at - sizeof bytes)
-        return weir_fail(WEIR_CORRUPT, 0, "marks of the checkpoint at %zu do not check out", *at);
-    *list = marks + *at + sizeof bytes;
+        return weir_fail(
+            WEIR_CORRUPT, 0, "state entries of the checkpoint at %zu do not check out", *at);
+    *list = sender_state + *at + sizeof bytes;
     *list_size = (size_t)bytes;
     *at += sizeof bytes + (size_t)bytes;
     return WEIR_OK;

@@ -8,7 +8,7 @@
  *   DATA/log/<stream>/
  *     0000000000000006.seg   segments of one size: frames one after the other
  *     epoch                  struct weir_epoch
- *     checkpoint             struct weir_checkpoint, then lists of marks
+ *     checkpoint             struct weir_checkpoint, then lists of state entries
  *     definitions            chunks: struct weir_definitions_chunk, a list, zeros to 4,096
  *
  *   offset = segment index * segment_bytes + place in the file
@@ -84,9 +84,9 @@ struct weir_checkpoint {
     uint64_t definitions_bytes;   /* of that file; bytes after them have no meaning */
     uint64_t samples_trimmed;     /* samples of all frames before first_index */
     int64_t time_max_ms;          /* newest sample time before it; INT64_MIN for none */
-    uint64_t mark_bytes;          /* after this head */
+    uint64_t state_bytes;          /* after this head */
     uint32_t previous_crc;        /* header_crc of the last frame before first_index */
-    uint32_t mark_crc;            /* CRC-32C of the marks */
+    uint32_t state_crc;            /* CRC-32C of the state entries */
     uint32_t reserved;
     uint32_t crc;                 /* CRC-32C of everything before it */
 };

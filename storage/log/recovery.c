@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
-#include "model/marks/marks.h"
+#include "model/sender_state/state.h"
 #include "storage/log/chain.h"
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
@@ -30,7 +30,7 @@ struct recovery {
     struct weir_segment_reader reader;
     struct weir_epoch epoch; /* zero where there is no file */
     struct weir_checkpoint checkpoint; /* the same */
-    uint8_t *marks;          /* of the checkpoint */
+    uint8_t *sender_state;          /* of the checkpoint */
     uint64_t watermark;      /* highest proof of durability so far */
     uint64_t content_end;    /* behind the last byte that was written by this log's end */
     bool counted;            /* a header did, below the epoch file's durable offset */
@@ -244,7 +244,7 @@ read_checkpoint(struct recovery *recovery)
 {
     const struct weir_recovery_options *options = recovery->options;
     enum weir_err err = weir_checkpoint_read(options->io, options->directory, WEIR_LOG_STREAM,
-        &recovery->checkpoint, &recovery->marks);
+        &recovery->checkpoint, &recovery->sender_state);
     return err == WEIR_NOT_FOUND ? WEIR_OK : err;
 }
 
@@ -283,20 +283,20 @@ begin_at_checkpoint(struct recovery *recovery)
 }
 
 static enum weir_err
-hand_over_marks(struct recovery *recovery)
+hand_over_sender_state(struct recovery *recovery)
 {
     const struct weir_recovery_options *options = recovery->options;
-    if (options->mark == NULL)
+    if (options->sender_state == NULL)
         return WEIR_OK;
     const uint8_t *list;
     size_t size, at = 0;
     enum weir_err err;
-    while ((err = weir_checkpoint_marks_next(recovery->marks, recovery->checkpoint.mark_bytes,
-                &at, &list, &size)) == WEIR_OK) {
-        err = weir_marks_check(list, size);
+    while ((err = weir_checkpoint_state_next(recovery->sender_state,
+                recovery->checkpoint.state_bytes, &at, &list, &size)) == WEIR_OK) {
+        err = weir_state_check(list, size);
         if (err != WEIR_OK)
             return err;
-        options->mark(options->mark_context, list, size);
+        options->sender_state(options->sender_state_context, list, size);
     }
     return err == WEIR_END ? WEIR_OK : err;
 }
@@ -424,7 +424,7 @@ recover(struct recovery *recovery)
     enum weir_err err = begin_at_checkpoint(recovery);
     recovery->out->definitions_lost = recovery->replay.lost;
     if (err == WEIR_OK)
-        err = hand_over_marks(recovery);
+        err = hand_over_sender_state(recovery);
     if (err == WEIR_OK)
         err = walk(recovery);
     if (err == WEIR_OK)
@@ -452,7 +452,7 @@ recover(struct recovery *recovery)
 }
 
 /* Without a checkpoint the log begins at segment 0. Where that is gone, but definitions of trimmed
- * segments are there, it is the checkpoint that is lost, and with it marks and numbers. */
+ * segments are there, it is the checkpoint that is lost, and with it state entries and numbers. */
 static enum weir_err
 check_beginning(const struct recovery *recovery)
 {
@@ -496,8 +496,8 @@ weir_recovery_run(const struct weir_recovery_options *options, struct weir_recov
         .out = out,
         .replay = {.define = options->define,
             .define_context = options->define_context,
-            .mark = options->mark,
-            .mark_context = options->mark_context}};
+            .sender_state = options->sender_state,
+            .sender_state_context = options->sender_state_context}};
     *out = (struct weir_recovered){.reported.time_max_ms = INT64_MIN};
     enum weir_err err = read_epoch(&recovery);
     if (err == WEIR_OK)
@@ -505,7 +505,7 @@ weir_recovery_run(const struct weir_recovery_options *options, struct weir_recov
     if (err == WEIR_OK)
         err = open_segments(&recovery);
     if (err != WEIR_OK) {
-        free(recovery.marks);
+        free(recovery.sender_state);
         return err;
     }
     if (recovery.epoch.durable_offset > weir_segment_reader_end(&recovery.reader))
@@ -519,6 +519,6 @@ weir_recovery_run(const struct weir_recovery_options *options, struct weir_recov
         err = recover(&recovery);
     weir_segment_reader_close(&recovery.reader);
     free(recovery.pending);
-    free(recovery.marks);
+    free(recovery.sender_state);
     return err;
 }

@@ -15,11 +15,11 @@ struct weir_recovery_options {
     const char *directory;  /* DATA/log/0 */
     uint64_t segment_bytes; /* of a log that has no files yet */
     struct weir_io *io;
-    /* definitions and marks of the whole log, those of trimmed segments first */
+    /* definitions and state entries of the whole log, those of trimmed segments first */
     weir_log_define_fn *define; /* NULL: they are only counted */
     void *define_context;
-    weir_log_mark_fn *mark; /* may be NULL */
-    void *mark_context;
+    weir_log_state_fn *sender_state; /* may be NULL */
+    void *sender_state_context;
 };
 
 /* What the opener of a log learns of it. */

@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "base/event.h"
 #include "model/labels.h"
-#include "model/marks/marks.h"
+#include "model/sender_state/state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,15 +94,15 @@ weir_replay_list(struct weir_replay *replay, uint64_t first, uint32_t count,
     return err;
 }
 
-/* Reads header, index, marks and definitions. Damaged lists are read once more, then reported, and
- * come out empty. */
+/* Reads header, index, state entries and definitions. Damaged lists are read once more, then
+ * reported, and come out empty. */
 static enum weir_err
 read_front(struct weir_segment_reader *reader, const struct weir_frame_header *header,
-    const uint8_t **list, size_t *size, const uint8_t **marks, size_t *marks_size)
+    const uint8_t **list, size_t *size, const uint8_t **sender_state, size_t *sender_state_size)
 {
     uint64_t front = sizeof *header +
         (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
-        header->mark_bytes + (uint64_t)header->definition_bytes;
+        header->state_bytes + (uint64_t)header->definition_bytes;
     WEIR_ASSERT(front <= header->bytes); /* weir_frame_check_header saw to it */
     front = (front + WEIR_FRAME_ALIGN - 1) & ~(uint64_t)(WEIR_FRAME_ALIGN - 1);
     for (int reads = 0; reads < 2; reads++) {
@@ -114,13 +114,14 @@ read_front(struct weir_segment_reader *reader, const struct weir_frame_header *h
             return weir_fail(WEIR_IO, 0,
                 "the header at %" PRIu64 " reads differently a second time", header->offset);
         if (weir_frame_definitions(frame, header->bytes, list, size) == WEIR_OK &&
-            weir_frame_marks(frame, header->bytes, marks, marks_size) == WEIR_OK)
-            return weir_marks_check(*marks, *marks_size);
+            weir_frame_sender_state(frame, header->bytes, sender_state, sender_state_size) ==
+                WEIR_OK)
+            return weir_state_check(*sender_state, *sender_state_size);
     }
     weir_event(WEIR_LEVEL_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
         header->offset, weir_err_detail());
     *size = 0;
-    *marks_size = 0;
+    *sender_state_size = 0;
     return WEIR_OK;
 }
 
@@ -134,20 +135,20 @@ weir_replay_frame(struct weir_replay *replay, struct weir_segment_reader *reader
         return WEIR_OK;
     }
     enum weir_err err = WEIR_OK;
-    const uint8_t *marks = NULL;
-    size_t marks_size = 0;
-    bool wants_marks = header->mark_bytes != 0 && replay->mark != NULL;
-    if (header->definition_count != 0 || wants_marks) {
+    const uint8_t *sender_state = NULL;
+    size_t sender_state_size = 0;
+    bool wants_sender_state = header->state_bytes != 0 && replay->sender_state != NULL;
+    if (header->definition_count != 0 || wants_sender_state) {
         const uint8_t *list;
         size_t size;
-        err = read_front(reader, header, &list, &size, &marks, &marks_size);
+        err = read_front(reader, header, &list, &size, &sender_state, &sender_state_size);
         if (err == WEIR_OK && header->definition_count != 0)
             err = weir_replay_list(replay, header->definition_first, header->definition_count,
                 list, size);
     }
     if (err == WEIR_OK)
         err = weir_replay_lost(replay, header->definitions_through);
-    if (err == WEIR_OK && marks_size != 0 && wants_marks)
-        replay->mark(replay->mark_context, marks, marks_size);
+    if (err == WEIR_OK && sender_state_size != 0 && wants_sender_state)
+        replay->sender_state(replay->sender_state_context, sender_state, sender_state_size);
     return err;
 }

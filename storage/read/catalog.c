@@ -231,7 +231,7 @@ take_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     if (header->definition_bytes == 0)
         return define_lost(catalog, header->definitions_through);
     size_t bytes = sizeof *header + header->block_count * sizeof(struct weir_frame_block) +
-                   header->mark_bytes + (size_t)header->definition_bytes;
+                   header->state_bytes + (size_t)header->definition_bytes;
     if (bytes > catalog->definitions_capacity) {
         uint8_t *grown = realloc(catalog->definitions, bytes);
         if (grown == NULL)

@@ -334,7 +334,7 @@ def check_retained(weir, now, packs, hosts):
     return kept
 
 
-def test_a_recycled_log_keeps_names_and_marks_and_refuses_nothing():
+def test_a_recycled_log_keeps_names_and_sender_state_and_refuses_nothing():
     hosts, port = 20000, free_port(socket.SOCK_DGRAM)
     with Instance("--log-size-max", "64MiB", "--log-segment-size", "16MiB", "--log-full", "recycle",
                   "--weir-udp", f"127.0.0.1:{port}") as weir:
@@ -381,7 +381,7 @@ def test_a_recycled_log_keeps_names_and_marks_and_refuses_nothing():
         assert parse_ok(weir.send_tcp(f"first f=2 {now * 10**9}\n".encode()))[:2] == (1, 0)
         assert weir.raw("first_f", now, now + 1) == {(): [(now, 2.0)]}
         assert weir.metrics()["weir_series"] == series
-        # so are the marks: what has come is a duplicate, and the template is known
+        # so is the sender state: what has come is a duplicate, and the template is known
         stored = weir.ledger()[0][("samples", "stored")]
         for packet in early:
             channel.send(packet)

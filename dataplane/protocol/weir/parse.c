@@ -150,7 +150,7 @@ record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record
 }
 
 /* All records lie inside the packet, are whole, and are of one kind. Groups have a number, and they
- * alone: an acknowledgement speaks of samples, which lie in the frame that marks their number.
+ * alone: an acknowledgement speaks of samples, which lie in the frame that records their number.
  * What a definition brings is logged later, by the registrar. */
 static bool
 layout_valid(struct run *run)
@@ -414,7 +414,7 @@ enter_channel(struct run *run, struct weir_channel *channel, uint8_t *reason)
 
 /* A channel that sends nothing but heartbeats leaves no trace in the log. */
 static bool
-is_worth_a_mark(const struct run *run, const struct weir_channel *channel)
+is_worth_an_entry(const struct run *run, const struct weir_channel *channel)
 {
     return channel->delivered || channel->template_count > 0 || run->has_groups;
 }
@@ -467,7 +467,7 @@ take_packet(struct run *run)
         refuse_all(run, reason);
     else
         take_records(run, channel);
-    if (WEIR_LIKELY(is_worth_a_mark(run, channel)))
+    if (WEIR_LIKELY(is_worth_an_entry(run, channel)))
         weir_senders_dirty(context->senders, channel);
     else
         weir_senders_seen(context->senders, channel);

@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
-#include "model/marks/fold.h"
+#include "model/sender_state/fold.h"
 #include "storage/log/chain.h"
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
@@ -30,14 +30,14 @@ struct pass {
     const _Atomic bool *stop;
     uint64_t until; /* segments below it are trimmed with this checkpoint */
     struct weir_checkpoint checkpoint; /* the last one; then the new one */
-    uint8_t *marks; /* of the last one; then of the new one */
-    size_t mark_bytes;
+    uint8_t *sender_state; /* of the last one; then of the new one */
+    size_t state_bytes;
     struct weir_segment_reader reader;
     bool reader_open;
     struct weir_chain chain;
     struct weir_definitions_writer definitions;
     struct weir_replay replay;
-    struct weir_marks_fold *fold;
+    struct weir_state_fold *fold;
     enum weir_err fold_err;
     uint64_t frames_corrupt; /* damaged stretches that begin here */
     uint64_t gap_bytes;      /* of the one that is being walked over */
@@ -52,23 +52,23 @@ add_definition(void *context, uint64_t number, const uint8_t *labels, size_t siz
 
 /* Of a list that does not check out the entries before the damage count, as in a replay. */
 static void
-add_marks(void *context, const uint8_t *marks, size_t size)
+add_sender_state(void *context, const uint8_t *sender_state, size_t size)
 {
     struct pass *pass = context;
     if (pass->fold_err != WEIR_OK)
         return;
-    weir_marks_fold_set_series_count(pass->fold, pass->replay.through);
-    enum weir_err err = weir_marks_fold_add(pass->fold, marks, size);
+    weir_state_fold_set_series_count(pass->fold, pass->replay.through);
+    enum weir_err err = weir_state_fold_add(pass->fold, sender_state, size);
     pass->fold_err = err == WEIR_CORRUPT ? WEIR_OK : err;
 }
 
-/* Begins where the last checkpoint ends: its chain, its marks, its definitions. */
+/* Begins where the last checkpoint ends: its chain, its state entries, its definitions. */
 static enum weir_err
 begin(struct pass *pass)
 {
     struct weir_epoch epoch;
     enum weir_err err = weir_checkpoint_read(pass->io, pass->directory, WEIR_LOG_STREAM,
-        &pass->checkpoint, &pass->marks);
+        &pass->checkpoint, &pass->sender_state);
     if (err == WEIR_NOT_FOUND) {
         pass->checkpoint.previous_known = 1; /* the first frame ever has no one before it */
         pass->checkpoint.time_max_ms = INT64_MIN;
@@ -87,12 +87,13 @@ begin(struct pass *pass)
         .crc = last->previous_crc,
         .crc_known = last->previous_known != 0};
     pass->replay.through = last->definitions_through;
-    err = weir_marks_fold_new(&pass->fold);
+    err = weir_state_fold_new(&pass->fold);
     const uint8_t *list;
     size_t size, at = 0;
-    while (err == WEIR_OK && (err = weir_checkpoint_marks_next(pass->marks, last->mark_bytes, &at,
-                                  &list, &size)) == WEIR_OK)
-        add_marks(pass, list, size);
+    while (err == WEIR_OK &&
+        (err = weir_checkpoint_state_next(
+             pass->sender_state, last->state_bytes, &at, &list, &size)) == WEIR_OK)
+        add_sender_state(pass, list, size);
     return err == WEIR_END ? pass->fold_err : err;
 }
 
@@ -184,19 +185,19 @@ walk(struct pass *pass)
     return err;
 }
 
-/* One more list of folded marks, behind its size. */
+/* One more list of folded state entries, behind its size. */
 static enum weir_err
-emit_marks(void *context, const uint8_t *marks, size_t size)
+emit_sender_state(void *context, const uint8_t *sender_state, size_t size)
 {
     struct pass *pass = context;
     uint64_t bytes = size;
-    uint8_t *grown = realloc(pass->marks, pass->mark_bytes + sizeof bytes + size);
+    uint8_t *grown = realloc(pass->sender_state, pass->state_bytes + sizeof bytes + size);
     if (grown == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "folded marks");
-    memcpy(grown + pass->mark_bytes, &bytes, sizeof bytes);
-    memcpy(grown + pass->mark_bytes + sizeof bytes, marks, size);
-    pass->marks = grown;
-    pass->mark_bytes += sizeof bytes + size;
+        return weir_fail(WEIR_NOMEM, 0, "folded state entries");
+    memcpy(grown + pass->state_bytes, &bytes, sizeof bytes);
+    memcpy(grown + pass->state_bytes + sizeof bytes, sender_state, size);
+    pass->sender_state = grown;
+    pass->state_bytes += sizeof bytes + size;
     return WEIR_OK;
 }
 
@@ -205,10 +206,10 @@ static enum weir_err
 write_checkpoint(struct pass *pass)
 {
     enum weir_err err = weir_definitions_finish(&pass->definitions);
-    free(pass->marks);
-    pass->marks = NULL;
+    free(pass->sender_state);
+    pass->sender_state = NULL;
     if (err == WEIR_OK)
-        err = weir_marks_fold_write(pass->fold, emit_marks, pass);
+        err = weir_state_fold_write(pass->fold, emit_sender_state, pass);
     if (err != WEIR_OK)
         return err;
     struct weir_checkpoint *checkpoint = &pass->checkpoint;
@@ -219,8 +220,8 @@ write_checkpoint(struct pass *pass)
     checkpoint->previous_crc = pass->chain.crc_known ? pass->chain.crc : 0;
     checkpoint->definitions_through = pass->replay.through;
     checkpoint->definitions_bytes = pass->definitions.bytes;
-    checkpoint->mark_bytes = pass->mark_bytes;
-    return weir_checkpoint_write(pass->io, pass->directory, *checkpoint, pass->marks);
+    checkpoint->state_bytes = pass->state_bytes;
+    return weir_checkpoint_write(pass->io, pass->directory, *checkpoint, pass->sender_state);
 }
 
 static enum weir_err
@@ -229,8 +230,8 @@ run(struct pass *pass)
     pass->definitions.file = -1;
     pass->replay = (struct weir_replay){.define = add_definition,
         .define_context = pass,
-        .mark = add_marks,
-        .mark_context = pass};
+        .sender_state = add_sender_state,
+        .sender_state_context = pass};
     enum weir_err err = begin(pass);
     if (err == WEIR_OK)
         err = weir_definitions_open(&pass->definitions, pass->io, pass->directory,
@@ -243,8 +244,8 @@ run(struct pass *pass)
     if (pass->reader_open)
         weir_segment_reader_close(&pass->reader);
     if (pass->fold != NULL)
-        weir_marks_fold_free(pass->fold);
-    free(pass->marks);
+        weir_state_fold_free(pass->fold);
+    free(pass->sender_state);
     return err;
 }
 
@@ -335,7 +336,7 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
     checkpointer->failures = 0;
     weir_event(WEIR_LEVEL_INFO, "checkpoint",
         "first_segment=%" PRIu64 " series=%" PRIu64 " mark_bytes=%zu ms=%" PRId64, until,
-        pass.checkpoint.definitions_through, pass.mark_bytes,
+        pass.checkpoint.definitions_through, pass.state_bytes,
         (weir_mono_ns() - began_ns) / 1000000);
     atomic_store_explicit(&trim->samples, pass.checkpoint.samples_trimmed,
         memory_order_relaxed);

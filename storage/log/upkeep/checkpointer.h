@@ -1,14 +1,14 @@
 /* checkpointer: trims the oldest segments of a log, once a checkpoint carries what must outlive
- * them: series definitions, and marks of senders.
+ * them: series definitions, and state entries of senders.
  *
  * Owns:    the files checkpoint and definitions below <data>/log/<stream>/ (docs/format/log.md)
  * Threads: one of its own, beside the log writer's; they share struct weir_trim
- * Memory:  allocated for each checkpoint: the folded marks, a chunk of definitions, 1 MiB of window
+ * Memory:  allocated for each checkpoint: the folded state, a chunk of definitions, 1 MiB of window
  * Errors:  WEIR_FULL and WEIR_NOMEM (memory, descriptors) are tried again, later each time; after
  *          any other nothing is trimmed any more
  *
- *   walk [first, first + count): headers; of frames with definitions or marks the front
- *     definitions -> appended, synced;  marks -> folded;  checkpoint -> replaced;  trimmed
+ *   walk [first, first + count): headers; of frames with definitions or state entries the front
+ *     definitions -> appended, synced;  state entries -> folded;  checkpoint -> replaced;  trimmed
  *
  * Nothing is kept from one checkpoint to the next: what has failed is begun anew.
  */

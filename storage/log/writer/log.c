@@ -166,7 +166,7 @@ publish_whole(struct weir_log *log)
 }
 
 /* Requests trimming when less than 1/32 of the log is free, which leaves a checkpoint time to
- * finish: of 1/16, because each checkpoint writes all marks anew. */
+ * finish: of 1/16, because each checkpoint writes all state entries anew. */
 static void
 request_trim(struct weir_log *log)
 {
@@ -242,8 +242,8 @@ recover(const struct weir_log *log, struct weir_recovered *out)
         .io = options->io,
         .define = options->define,
         .define_context = options->define_context,
-        .mark = options->mark,
-        .mark_context = options->mark_context};
+        .sender_state = options->sender_state,
+        .sender_state_context = options->sender_state_context};
     return weir_recovery_run(&recovery, out);
 }
 

@@ -38,8 +38,8 @@ struct weir_log_options {
     struct weir_counts *counts; /* counters and cycles of the writer's block */
     weir_log_define_fn *define;
     void *define_context;
-    weir_log_mark_fn *mark; /* may be NULL */
-    void *mark_context;
+    weir_log_state_fn *sender_state; /* may be NULL */
+    void *sender_state_context;
 };
 
 /* Opens, recovers (headers; bodies only above the highest durable watermark), and is ready to

@@ -172,7 +172,7 @@ take_batch(struct weir_writer *writer, uint32_t index)
     if (writer->taken_tail - writer->taken_head == TAKEN_MAX)
         return WEIR_AGAIN;
     bool in_log = batch->count != 0 || batch->definition_count != 0 ||
-        batch->mark_bytes != 0;
+        batch->state_bytes != 0;
     if (in_log) {
         enum weir_err err = weir_log_append(writer->options.log, batch);
         if (err != WEIR_OK)

@@ -73,7 +73,7 @@ batch_new(void)
 {
     struct weir_batch *batch = zeroed(sizeof *batch);
     weir_batch_reset(batch);
-    batch->marks = zeroed(WEIR_BATCH_MARKS_MAX);
+    batch->sender_state = zeroed(WEIR_BATCH_STATE_BYTES_MAX);
     batch->definitions = zeroed(WEIR_BATCH_DEFINITIONS_MAX);
     return batch;
 }
@@ -81,7 +81,7 @@ batch_new(void)
 static inline void
 batch_free(struct weir_batch *batch)
 {
-    free(batch->marks);
+    free(batch->sender_state);
     free(batch->definitions);
     free(batch);
 }

@@ -86,7 +86,7 @@ weir_channel_leave(struct weir_senders *senders, struct weir_channel *channel)
 bool
 weir_senders_may_forget(const struct weir_senders *senders)
 {
-    return senders->forgotten_count - senders->forgotten_marked + senders->erased_count <
+    return senders->forgotten_count - senders->forgotten_written + senders->erased_count <
         WEIR_FORGOTTEN_BATCH;
 }
 
@@ -163,31 +163,31 @@ weir_senders_known_again(struct weir_senders *senders, uint64_t sender, uint16_t
 }
 
 static void
-mark_forgotten(const struct weir_forgotten *entry, uint32_t bits, struct weir_batch *batch)
+write_forgotten(const struct weir_forgotten *entry, uint32_t bits, struct weir_batch *batch)
 {
-    const struct weir_mark mark = {.type = WEIR_MARK_FORGOTTEN,
+    const struct weir_state_entry state_entry = {.type = WEIR_STATE_FORGOTTEN,
         .channel = entry->channel,
-        .bytes = sizeof mark,
+        .bytes = sizeof state_entry,
         .sender = entry->sender,
         .epoch = entry->epoch,
         .template_hash = bits,
         .sequence = entry->highest};
-    WEIR_ASSERT(batch->mark_bytes + mark.bytes <= WEIR_BATCH_MARKS_MAX);
-    memcpy(batch->marks + batch->mark_bytes, &mark, sizeof mark);
-    batch->mark_bytes += mark.bytes;
+    WEIR_ASSERT(batch->state_bytes + state_entry.bytes <= WEIR_BATCH_STATE_BYTES_MAX);
+    memcpy(batch->sender_state + batch->state_bytes, &state_entry, sizeof state_entry);
+    batch->state_bytes += state_entry.bytes;
 }
 
 void
-weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch)
+weir_forgotten_write(struct weir_senders *senders, struct weir_batch *batch)
 {
-    for (; senders->forgotten_marked < senders->forgotten_count; senders->forgotten_marked++) {
+    for (; senders->forgotten_written < senders->forgotten_count; senders->forgotten_written++) {
         const struct weir_forgotten *entry =
-            &senders->forgotten[senders->forgotten_marked % WEIR_FORGOTTEN_MAX];
+            &senders->forgotten[senders->forgotten_written % WEIR_FORGOTTEN_MAX];
         if (entry->epoch != 0)
-            mark_forgotten(entry, 0, batch);
+            write_forgotten(entry, 0, batch);
     }
     for (uint32_t i = 0; i < senders->erased_count; i++)
-        mark_forgotten(&senders->erased[i], WEIR_MARK_ERASED, batch);
+        write_forgotten(&senders->erased[i], WEIR_STATE_ERASED, batch);
     senders->erased_count = 0;
 }
 
@@ -203,22 +203,24 @@ erased_restore(struct weir_senders *senders, struct weir_channel *channel,
 }
 
 void
-weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark)
+weir_forgotten_restore(struct weir_senders *senders, const struct weir_state_entry *state_entry)
 {
-    struct weir_channel *channel = weir_senders_find(senders, mark->sender, mark->channel);
-    struct weir_forgotten *before = entry_of(senders, mark->sender, mark->channel);
-    if ((mark->template_hash & WEIR_MARK_ERASED) != 0) {
+    struct weir_channel *channel =
+        weir_senders_find(senders, state_entry->sender, state_entry->channel);
+    struct weir_forgotten *before = entry_of(senders, state_entry->sender, state_entry->channel);
+    if ((state_entry->template_hash & WEIR_STATE_ERASED) != 0) {
         erased_restore(senders, channel, before);
         return;
     }
-    if (channel != NULL && channel->epoch > mark->epoch)
+    if (channel != NULL && channel->epoch > state_entry->epoch)
         return;
-    if (before != NULL && mark->epoch != 0 && before->epoch > mark->epoch)
+    if (before != NULL && state_entry->epoch != 0 && before->epoch > state_entry->epoch)
         return;
     if (channel != NULL)
         weir_channel_leave(senders, channel);
-    if (before != NULL && mark->epoch != 0)
+    if (before != NULL && state_entry->epoch != 0)
         before->epoch = 0; /* this one tells more */
-    remember(senders, mark->sender, mark->channel, mark->epoch, mark->sequence);
-    senders->forgotten_marked = senders->forgotten_count;
+    remember(senders, state_entry->sender, state_entry->channel, state_entry->epoch,
+        state_entry->sequence);
+    senders->forgotten_written = senders->forgotten_count;
 }

@@ -9,8 +9,8 @@
 #include "dataplane/protocol/weir/senders/senders.h"
 #include "dataplane/protocol/weir/senders/template_blocks.h"
 
-#define WEIR_FORGOTTEN_MAX WEIR_MARK_FORGOTTEN_MAX
-#define WEIR_FORGOTTEN_BATCH 1024 /* of them that a batch holds marks for */
+#define WEIR_FORGOTTEN_MAX WEIR_STATE_FORGOTTEN_MAX
+#define WEIR_FORGOTTEN_BATCH 1024 /* of them that a batch holds state entries for */
 
 /* What stays of a channel that made room. */
 struct weir_forgotten {
@@ -70,7 +70,7 @@ struct weir_senders {
     uint32_t hand;      /* slot at which the search for an idle channel goes on */
     uint32_t looks;     /* slots looked at since the last tick */
     uint64_t forgotten_count;  /* so far; the last ones are in the ring */
-    uint64_t forgotten_marked; /* of which a batch has the mark */
+    uint64_t forgotten_written; /* of which a batch has the state entry */
     struct weir_forgotten forgotten[WEIR_FORGOTTEN_MAX];
     uint32_t erased_count; /* channels of which the log is to forget all; the next batch says so */
     struct weir_forgotten erased[WEIR_FORGOTTEN_BATCH];
@@ -84,12 +84,12 @@ struct weir_senders {
 #define WEIR_SENDERS_HEAD (256u << 10)
 _Static_assert(sizeof(struct weir_senders) <= WEIR_SENDERS_HEAD, "the head fits");
 
-_Static_assert(WEIR_SENDERS_DIRTY_MAX * WEIR_MARK_BYTES_MAX +
-        WEIR_FORGOTTEN_BATCH * sizeof(struct weir_mark) <= WEIR_BATCH_MARKS_MAX,
-    "a batch holds the marks of all that may change");
-_Static_assert(WEIR_MARK_TEMPLATES_MAX == WEIR_WIRE_TEMPLATES_MAX &&
-        WEIR_MARK_TEMPLATE_SERIES_MAX == WEIR_WIRE_TEMPLATE_SERIES_MAX,
-    "marks that are folded are held to the protocol's limits");
+_Static_assert(WEIR_SENDERS_DIRTY_MAX * WEIR_STATE_ENTRY_BYTES_MAX +
+        WEIR_FORGOTTEN_BATCH * sizeof(struct weir_state_entry) <= WEIR_BATCH_STATE_BYTES_MAX,
+    "a batch holds the state entries of all that may change");
+_Static_assert(WEIR_STATE_TEMPLATES_MAX == WEIR_WIRE_TEMPLATES_MAX &&
+        WEIR_STATE_TEMPLATE_SERIES_MAX == WEIR_WIRE_TEMPLATE_SERIES_MAX,
+    "state entries that are folded are held to the protocol's limits");
 
 /* The slot where the search for a channel begins. */
 uint32_t weir_channel_home(const struct weir_senders *senders, uint64_t sender, uint16_t channel);
@@ -106,18 +106,18 @@ void weir_channel_give_up(struct weir_channel *channel, uint64_t *gaps);
 /* Takes the channel out of the table, which moves others. */
 void weir_channel_leave(struct weir_senders *senders, struct weir_channel *channel);
 /* The channel from one slot is in another one now, with its side: so the list of those that owe
- * marks says. */
+ * state entries says. */
 void weir_channel_owing_moved(struct weir_senders *senders, uint32_t slot);
-/* The lists of channels that owe marks go on without it. */
+/* The lists of channels that owe state entries go on without it. */
 void weir_channel_clean(struct weir_senders *senders, struct weir_channel *channel);
 /* What is remembered of a channel. */
 bool weir_senders_remembered(struct weir_senders *senders, uint64_t sender, uint16_t channel,
     struct weir_forgotten *out);
 /* It need not be remembered any more. */
 void weir_senders_known_again(struct weir_senders *senders, uint64_t sender, uint16_t channel);
-/* Writes what was forgotten since the last batch, ahead of all other marks. */
-void weir_forgotten_mark(struct weir_senders *senders, struct weir_batch *batch);
-void weir_forgotten_restore(struct weir_senders *senders, const struct weir_mark *mark);
+/* Writes what was forgotten since the last batch, ahead of all other state entries. */
+void weir_forgotten_write(struct weir_senders *senders, struct weir_batch *batch);
+void weir_forgotten_restore(struct weir_senders *senders, const struct weir_state_entry *entry);
 /* A row of the view, and of pages. */
 struct weir_senders_row weir_senders_row_of(const struct weir_senders *senders,
     const struct weir_channel *channel);
@@ -130,9 +130,9 @@ void weir_worst_note(struct weir_senders *senders, struct weir_channel *channel)
 /* Frees all templates of a channel. */
 void weir_templates_drop(struct weir_senders *senders, struct weir_channel *channel);
 /* Writes the changed templates into the batch; false where one found no room. */
-bool weir_templates_mark(struct weir_senders *senders, struct weir_channel *channel,
+bool weir_templates_write_state(struct weir_senders *senders, struct weir_channel *channel,
     struct weir_batch *batch);
 void weir_template_restore(struct weir_senders *senders, struct weir_channel *channel,
-    const struct weir_mark *mark, uint64_t series_count);
+    const struct weir_state_entry *entry, uint64_t series_count);
 
 #endif

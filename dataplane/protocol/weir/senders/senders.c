@@ -411,66 +411,66 @@ weir_senders_dirty_count(const struct weir_senders *senders)
 }
 
 bool
-weir_senders_owe_marks(const struct weir_senders *senders)
+weir_senders_owe_state(const struct weir_senders *senders)
 {
     return senders->dirty_count + senders->erased_count + senders->owing_count > 0;
 }
 
 static void
-mark_sequence(const struct weir_channel *channel, struct weir_batch *batch)
+write_sequence(const struct weir_channel *channel, struct weir_batch *batch)
 {
-    struct weir_mark mark = {.type = WEIR_MARK_SEQUENCE,
+    struct weir_state_entry entry = {.type = WEIR_STATE_SEQUENCE,
         .channel = channel->channel,
-        .bytes = sizeof mark,
+        .bytes = sizeof entry,
         .sender = channel->sender,
         .epoch = channel->epoch,
-        .template_hash = channel->delivered ? 0 : WEIR_MARK_UNDELIVERED,
+        .template_hash = channel->delivered ? 0 : WEIR_STATE_UNDELIVERED,
         .sequence = channel->highest};
     if (weir_channel_complete(channel) != channel->highest)
-        mark.bytes += WEIR_MARK_WINDOW_BYTES;
-    WEIR_ASSERT(batch->mark_bytes + mark.bytes <= WEIR_BATCH_MARKS_MAX);
-    memcpy(batch->marks + batch->mark_bytes, &mark, sizeof mark);
-    if (mark.bytes > sizeof mark) {
+        entry.bytes += WEIR_STATE_WINDOW_BYTES;
+    WEIR_ASSERT(batch->state_bytes + entry.bytes <= WEIR_BATCH_STATE_BYTES_MAX);
+    memcpy(batch->sender_state + batch->state_bytes, &entry, sizeof entry);
+    if (entry.bytes > sizeof entry) {
         struct weir_channel copy = *channel; /* what was given up is missing no more */
         uint64_t first = channel->highest > WINDOW ? channel->highest - WINDOW : 0;
         for (uint64_t number = first; number < channel->given_up; number++)
             set_seen(&copy, number + 1, true);
-        memcpy(batch->marks + batch->mark_bytes + sizeof mark, copy.seen,
-            WEIR_MARK_WINDOW_BYTES);
+        memcpy(batch->sender_state + batch->state_bytes + sizeof entry, copy.seen,
+            WEIR_STATE_WINDOW_BYTES);
     }
-    batch->mark_bytes += mark.bytes;
+    batch->state_bytes += entry.bytes;
 }
 
 /* Templates that are owed, each channel in its turn: who has more of them than there is room for
  * goes to the end. */
 static void
-mark_owed(struct weir_senders *senders, struct weir_batch *batch)
+write_owed(struct weir_senders *senders, struct weir_batch *batch)
 {
     bool room = true;
     for (uint32_t left = senders->owing_count; left > 0 && room; left--) {
         uint32_t slot = senders->owing_first - 1;
         owing_remove(senders, slot);
-        room = weir_templates_mark(senders, &senders->channels[slot], batch);
+        room = weir_templates_write_state(senders, &senders->channels[slot], batch);
         if (!room)
             owing_add(senders, slot);
     }
 }
 
 void
-weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
+weir_senders_write_state(struct weir_senders *senders, struct weir_batch *batch)
 {
-    WEIR_ASSERT(batch->mark_bytes == 0);
-    weir_forgotten_mark(senders, batch);
+    WEIR_ASSERT(batch->state_bytes == 0);
+    weir_forgotten_write(senders, batch);
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
-        mark_sequence(&senders->channels[senders->dirty[i]], batch);
+        write_sequence(&senders->channels[senders->dirty[i]], batch);
         weir_worst_note(senders, &senders->channels[senders->dirty[i]]);
     }
-    mark_owed(senders, batch);
+    write_owed(senders, batch);
     for (uint32_t i = 0; i < senders->dirty_count; i++) {
         struct weir_channel *channel = &senders->channels[senders->dirty[i]];
         channel->logged = true;
         channel->dirty = false;
-        if (!weir_templates_mark(senders, channel, batch))
+        if (!weir_templates_write_state(senders, channel, batch))
             owing_add(senders, senders->dirty[i]);
     }
     senders->dirty_count = 0;
@@ -478,44 +478,44 @@ weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch)
 
 /* The channel an entry speaks of, in the entry's epoch; NULL where a later one has begun. */
 static struct weir_channel *
-restore_channel(struct weir_senders *senders, const struct weir_mark *mark)
+restore_channel(struct weir_senders *senders, const struct weir_state_entry *entry)
 {
     uint64_t gaps; /* nothing makes room before the first tick */
-    if (mark->epoch == 0)
+    if (entry->epoch == 0)
         return NULL;
     struct weir_channel *channel =
-        weir_senders_take(senders, mark->sender, mark->channel, mark->epoch, &gaps);
-    if (channel == NULL || mark->epoch < channel->epoch)
+        weir_senders_take(senders, entry->sender, entry->channel, entry->epoch, &gaps);
+    if (channel == NULL || entry->epoch < channel->epoch)
         return NULL;
-    if (mark->epoch > channel->epoch)
-        weir_channel_restart(senders, channel, mark->epoch);
+    if (entry->epoch > channel->epoch)
+        weir_channel_restart(senders, channel, entry->epoch);
     channel->logged = true;
     return channel;
 }
 
 void
-weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t size,
+weir_senders_restore(struct weir_senders *senders, const uint8_t *sender_state, size_t size,
     uint64_t series_count)
 {
-    const struct weir_mark *mark;
+    const struct weir_state_entry *entry;
     size_t at = 0;
-    while (weir_mark_next(marks, size, &at, &mark) == WEIR_OK) {
-        if (mark->type == WEIR_MARK_FORGOTTEN) {
-            weir_forgotten_restore(senders, mark);
+    while (weir_state_next(sender_state, size, &at, &entry) == WEIR_OK) {
+        if (entry->type == WEIR_STATE_FORGOTTEN) {
+            weir_forgotten_restore(senders, entry);
             continue;
         }
-        struct weir_channel *channel = restore_channel(senders, mark);
+        struct weir_channel *channel = restore_channel(senders, entry);
         if (channel == NULL)
             continue;
-        if (mark->type == WEIR_MARK_TEMPLATE) {
-            weir_template_restore(senders, channel, mark, series_count);
+        if (entry->type == WEIR_STATE_TEMPLATE) {
+            weir_template_restore(senders, channel, entry, series_count);
             continue;
         }
-        channel->delivered |= (mark->template_hash & WEIR_MARK_UNDELIVERED) == 0;
-        channel->highest = mark->sequence;
+        channel->delivered |= (entry->template_hash & WEIR_STATE_UNDELIVERED) == 0;
+        channel->highest = entry->sequence;
         channel->given_up = 0;
         memset(channel->seen, 0xff, sizeof channel->seen);
-        if (mark->bytes > sizeof *mark)
-            memcpy(channel->seen, mark + 1, sizeof channel->seen);
+        if (entry->bytes > sizeof *entry)
+            memcpy(channel->seen, entry + 1, sizeof channel->seen);
     }
 }

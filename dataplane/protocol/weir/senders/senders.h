@@ -1,7 +1,7 @@
 /* senders: what a worker knows of each channel of each sender of the weir protocol: which numbers
  * it has met, and which series its templates name.
  *
- * Format:  docs/format/wire.md; what of it survives a restart: docs/format/marks.md
+ * Format:  docs/format/wire.md; what of it survives a restart: docs/format/sender_state.md
  * Threads: its worker only; before ingest opens, the recovery of the log
  * Memory:  weir_senders_footprint() bytes from the caller, zeroed; pages come when used
  * Errors:  NULL where a limit is reached; the caller refuses by name
@@ -12,10 +12,10 @@
  *      |
  *      +-> template (id, hash) -> extents -> series numbers by index, UNKNOWN where not defined
  *
- * A channel that changed is dirty until its mark has been written into a batch, together with those
- * of its templates that changed, as far as there is room: so what a frame says of numbers and what
- * it holds of samples agree. What found no room is owed, in turn, by the batches that follow: many
- * templates keep no channel dirty.
+ * A channel that changed is dirty until its state entry has been written into a batch, together
+ * with those of its templates that changed, as far as there is room: so what a frame says of
+ * numbers and what it holds of samples agree. What found no room is owed, in turn, by the batches
+ * that follow: many templates keep no channel dirty.
  */
 #ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_SENDERS_H
 #define WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_SENDERS_H
@@ -23,7 +23,7 @@
 #include "base/hash.h"
 #include "client/wire.h"
 #include "dataplane/series/series.h"
-#include "model/marks/marks.h"
+#include "model/sender_state/state.h"
 #include "model/sample.h"
 #include "model/senders_mail.h"
 #include "model/senders_view.h"
@@ -32,8 +32,10 @@
 #include <stdbool.h>
 
 #define WEIR_SERIES_UNKNOWN UINT64_MAX
-/* Channels whose marks a batch can hold for certain, beside those of channels that made room. */
-#define WEIR_SENDERS_DIRTY_MAX ((WEIR_BATCH_MARKS_MAX - (32u << 10)) / WEIR_MARK_BYTES_MAX)
+/* Channels whose state entries a batch can hold for certain, beside those of channels that made
+ * room. */
+#define WEIR_SENDERS_DIRTY_MAX                                                                     \
+    ((WEIR_BATCH_STATE_BYTES_MAX - (32u << 10)) / WEIR_STATE_ENTRY_BYTES_MAX)
 
 /* Indexes of a template that lie together: their numbers, then a bit for each that was learnt since
  * it was last written to a batch. */
@@ -157,15 +159,15 @@ uint64_t weir_templates_used(const struct weir_senders *senders);
 void weir_senders_jumped(struct weir_senders *senders, const struct weir_channel *channel);
 /* The channel was heard of, and no more. */
 void weir_senders_seen(struct weir_senders *senders, struct weir_channel *channel);
-/* Marks a channel as changed since its last mark. */
+/* Notes a channel as changed since its last state entry. */
 void weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel);
 uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
 /* Whether a batch has something to say of channels, of those that are no more too. */
-bool weir_senders_owe_marks(const struct weir_senders *senders);
-/* Writes the marks of all dirty channels into the batch, which has none yet, then changed
+bool weir_senders_owe_state(const struct weir_senders *senders);
+/* Writes the state entries of all dirty channels into the batch, which has none yet, then changed
  * templates as far as there is room: those that were owed before, then those of the dirty channels.
  * No channel is dirty then; what found no room is owed. */
-void weir_senders_mark(struct weir_senders *senders, struct weir_batch *batch);
+void weir_senders_write_state(struct weir_senders *senders, struct weir_batch *batch);
 /* The time by which channels are seen and idle, in whole seconds. Once a round. */
 void weir_senders_now(struct weir_senders *senders, int64_t mono_ns);
 /* Once a second: the same, and the view of the worst. Both clocks are read now, the wall first. */
@@ -176,9 +178,9 @@ void weir_senders_serve(struct weir_senders *senders, struct weir_senders_mail *
 bool weir_senders_work(struct weir_senders *senders, int64_t mono_ns);
 /* Where weir_senders_tick publishes; NULL: nowhere. */
 void weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view);
-/* Recovery: takes over one frame's marks, which checked out. Entries that contradict themselves
- * are passed over. series_count bounds the series numbers believed. */
-void weir_senders_restore(struct weir_senders *senders, const uint8_t *marks, size_t size,
+/* Recovery: takes over one frame's state entries, which checked out. Entries that contradict
+ * themselves are passed over. series_count bounds the series numbers believed. */
+void weir_senders_restore(struct weir_senders *senders, const uint8_t *sender_state, size_t size,
     uint64_t series_count);
 
 #endif

@@ -1,6 +1,6 @@
-/* Templates of the weir protocol: series numbers by index, in extents, and their marks.
+/* Templates of the weir protocol: series numbers by index, in extents, and their state entries.
  *
- *   template, 64 bytes -> | numbers by index, capacity | bits: learnt since the last mark |
+ *   template, 64 bytes -> | numbers by index, capacity | bits: learnt since the last state entry |
  *          (or its directory of extents)
  *
  * An extent holds indexes that lie together, in one block. It grows as definitions go on behind it,
@@ -461,7 +461,7 @@ weir_channel_define(struct weir_senders *senders, struct weir_channel *channel,
     return NULL;
 }
 
-/* ---- marks ---- */
+/* ---- state entries ---- */
 
 /* Runs of numbers, as many as `room` bytes hold. Returns how many numbers they are. */
 static uint32_t
@@ -469,11 +469,11 @@ put_runs(const uint64_t *numbers, uint32_t count, uint8_t *out, size_t room, siz
 {
     uint32_t done = 0;
     *used = 0;
-    while (done < count && room - *used >= sizeof(struct weir_mark_run)) {
+    while (done < count && room - *used >= sizeof(struct weir_state_range)) {
         uint32_t length = 1;
         while (done + length < count && numbers[done + length] == numbers[done] + length)
             length++;
-        struct weir_mark_run run = {.number = numbers[done], .count = length};
+        struct weir_state_range run = {.number = numbers[done], .count = length};
         memcpy(out + *used, &run, sizeof run);
         *used += sizeof run;
         done += length;
@@ -484,27 +484,27 @@ put_runs(const uint64_t *numbers, uint32_t count, uint8_t *out, size_t room, siz
 /* An entry for numbers that lie together, from the template's index `first` on. Returns how many
  * of them found room in the batch. */
 static uint32_t
-mark_numbers(const struct weir_channel *channel, const struct weir_template *template,
+write_numbers(const struct weir_channel *channel, const struct weir_template *template,
     uint32_t first, const uint64_t *numbers, uint32_t count, struct weir_batch *batch)
 {
-    const size_t head = sizeof(struct weir_mark) + sizeof(struct weir_mark_template);
-    size_t room = WEIR_BATCH_MARKS_MAX - batch->mark_bytes, runs;
-    if (room < head + sizeof(struct weir_mark_run))
+    const size_t head = sizeof(struct weir_state_entry) + sizeof(struct weir_state_template);
+    size_t room = WEIR_BATCH_STATE_BYTES_MAX - batch->state_bytes, runs;
+    if (room < head + sizeof(struct weir_state_range))
         return 0;
-    uint8_t *out = batch->marks + batch->mark_bytes;
+    uint8_t *out = batch->sender_state + batch->state_bytes;
     count = put_runs(numbers, count, out + head, room - head, &runs);
-    struct weir_mark mark = {.type = WEIR_MARK_TEMPLATE,
+    struct weir_state_entry entry = {.type = WEIR_STATE_TEMPLATE,
         .channel = channel->channel,
         .bytes = (uint32_t)(head + runs),
         .sender = channel->sender,
         .epoch = channel->epoch,
         .template_hash = template->hash,
         .sequence = template->sequence};
-    struct weir_mark_template body = {template->id, template->total, (uint16_t)first,
+    struct weir_state_template body = {template->id, template->total, (uint16_t)first,
         (uint16_t)count};
-    memcpy(out, &mark, sizeof mark);
-    memcpy(out + sizeof mark, &body, sizeof body);
-    batch->mark_bytes += mark.bytes;
+    memcpy(out, &entry, sizeof entry);
+    memcpy(out + sizeof entry, &body, sizeof body);
+    batch->state_bytes += entry.bytes;
     for (uint32_t i = 0; i < count; i++)
         if (numbers[i] + 1 > batch->series_through)
             batch->series_through = numbers[i] + 1;
@@ -526,7 +526,7 @@ next_stretch(const uint64_t *bits, uint32_t count, uint32_t *at)
 /* An entry for each stretch of an extent that was learnt. False where the batch has no room for
  * all. */
 static bool
-mark_extent(const struct weir_senders *senders, const struct weir_channel *channel,
+write_extent(const struct weir_senders *senders, const struct weir_channel *channel,
     const struct weir_template *template, const struct weir_extent *extent,
     struct weir_batch *batch)
 {
@@ -535,7 +535,7 @@ mark_extent(const struct weir_senders *senders, const struct weir_channel *chann
     uint32_t at = 0, count;
     while ((count = next_stretch(bits, extent->count, &at)) > 0) {
         uint32_t done =
-            mark_numbers(channel, template, extent->first + at, numbers + at, count, batch);
+            write_numbers(channel, template, extent->first + at, numbers + at, count, batch);
         for (uint32_t end = at + done; at < end; at++)
             bits[at / 64] &= ~(UINT64_C(1) << at % 64);
         if (done < count)
@@ -545,7 +545,7 @@ mark_extent(const struct weir_senders *senders, const struct weir_channel *chann
 }
 
 bool
-weir_templates_mark(struct weir_senders *senders, struct weir_channel *channel,
+weir_templates_write_state(struct weir_senders *senders, struct weir_channel *channel,
     struct weir_batch *batch)
 {
     bool all = true;
@@ -554,7 +554,7 @@ weir_templates_mark(struct weir_senders *senders, struct weir_channel *channel,
         const struct weir_extent *extents = extents_of(senders, template);
         bool whole = true;
         for (uint32_t i = 0; template->unlogged && whole && i < template->extent_count; i++)
-            whole = mark_extent(senders, channel, template, &extents[i], batch);
+            whole = write_extent(senders, channel, template, &extents[i], batch);
         template->unlogged = template->unlogged && !whole;
         all &= whole;
     }
@@ -563,23 +563,23 @@ weir_templates_mark(struct weir_senders *senders, struct weir_channel *channel,
 
 void
 weir_template_restore(struct weir_senders *senders, struct weir_channel *channel,
-    const struct weir_mark *mark, uint64_t series_count)
+    const struct weir_state_entry *entry, uint64_t series_count)
 {
-    const struct weir_mark_template *body = (const struct weir_mark_template *)(mark + 1);
-    const struct weir_mark_run *run = (const struct weir_mark_run *)(body + 1);
-    const struct weir_mark_run *end =
-        (const struct weir_mark_run *)((const uint8_t *)mark + mark->bytes);
+    const struct weir_state_template *body = (const struct weir_state_template *)(entry + 1);
+    const struct weir_state_range *run = (const struct weir_state_range *)(body + 1);
+    const struct weir_state_range *end =
+        (const struct weir_state_range *)((const uint8_t *)entry + entry->bytes);
     if (body->total == 0 || body->total > WEIR_WIRE_TEMPLATE_SERIES_MAX ||
         (uint32_t)body->first + body->count > body->total)
         return;
     struct weir_wire_record record = {.template_id = body->id,
-        .template_hash = mark->template_hash,
+        .template_hash = entry->template_hash,
         .first = body->first,
         .count = body->count,
         .total = body->total};
     uint8_t reason = WEIR_REASON_COUNT;
     struct weir_template *template =
-        weir_channel_define(senders, channel, &record, mark->sequence, NULL, &reason);
+        weir_channel_define(senders, channel, &record, entry->sequence, NULL, &reason);
     if (template == NULL)
         return;
     uint32_t index = body->first;

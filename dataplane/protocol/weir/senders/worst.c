@@ -1,6 +1,6 @@
-/* The channels that lost the most: found when their marks are written, once a batch and channel,
- * so that packets pay nothing for it. A channel outside the list has lost no more than the least
- * of it had, the last time it changed; and the least only grows. */
+/* The channels that lost the most: found when their state entries are written, once a batch and
+ * channel, so that packets pay nothing for it. A channel outside the list has lost no more than the
+ * least of it had, the last time it changed; and the least only grows. */
 #include "dataplane/protocol/weir/senders/internal.h"
 
 static struct weir_loss

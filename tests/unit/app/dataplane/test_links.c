@@ -74,7 +74,7 @@ check_batches(struct weir_dataplane *dataplane, enum weir_topology_kind from, ui
     const struct weir_topology_link *link =
         weir_dataplane_link(dataplane, from, index, WEIR_TOPOLOGY_WRITER);
     bool registrar = from == WEIR_TOPOLOGY_REGISTRAR;
-    bool marks = !registrar && index == WEIR_WIRE_WORKER;
+    bool sender_state = !registrar && index == WEIR_WIRE_WORKER;
     void *item;
     while ((item = weir_ring_pop(link->empty)) != NULL) {
         struct weir_batch *batch = item;
@@ -82,11 +82,11 @@ check_batches(struct weir_dataplane *dataplane, enum weir_topology_kind from, ui
             batch->producer, registrar ? WEIR_PRODUCER_REGISTRAR : WEIR_PRODUCER_WORKER(index));
         assert_int_equal(batch->count, 0);
         assert_int_equal(batch->definitions != NULL, registrar);
-        assert_int_equal(batch->marks != NULL, marks);
+        assert_int_equal(batch->sender_state != NULL, sender_state);
         if (registrar) /* the plan's bytes are there */
             memset(batch->definitions, 0, WEIR_BATCH_DEFINITIONS_MAX);
-        if (marks)
-            memset(batch->marks, 0, WEIR_BATCH_MARKS_MAX);
+        if (sender_state)
+            memset(batch->sender_state, 0, WEIR_BATCH_STATE_BYTES_MAX);
     }
 }
 

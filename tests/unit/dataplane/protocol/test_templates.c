@@ -1,5 +1,6 @@
 /* Memory for templates of the weir protocol: it follows the series that were told, serves any size
- * after any history, is bounded for each sender and source, and marks say only what is new. */
+ * after any history, is bounded for each sender and source, and state entries say only what is new.
+ */
 #include "dataplane/protocol/weir/senders/senders.h"
 #include "dataplane/protocol/weir/senders/template_blocks.h"
 #include "tests/unit/dataplane/stages_fixture.h"
@@ -158,7 +159,7 @@ check_numbers(const struct weir_senders *senders, const struct weir_template *te
 }
 
 static void
-test_series_defined_in_any_order_have_their_numbers_and_marks_say_each_once(void **state)
+test_series_defined_in_any_order_have_their_numbers_and_state_entries_say_each_once(void **state)
 {
     (void)state;
     static bool entered[TOTAL_MAX];
@@ -187,17 +188,18 @@ test_series_defined_in_any_order_have_their_numbers_and_marks_say_each_once(void
             memset(entered + first, true, count);
             if (step % 7 == 0) {
                 weir_senders_dirty(senders, channel);
-                weir_senders_mark(senders, batch);
-                weir_senders_restore(after, batch->marks, batch->mark_bytes, SERIES_BELIEVED);
-                marked += batch->mark_bytes;
+                weir_senders_write_state(senders, batch);
+                weir_senders_restore(
+                    after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
+                marked += batch->state_bytes;
                 rounds++;
                 weir_batch_reset(batch);
             }
         }
         weir_senders_dirty(senders, channel);
-        weir_senders_mark(senders, batch);
-        weir_senders_restore(after, batch->marks, batch->mark_bytes, SERIES_BELIEVED);
-        marked += batch->mark_bytes;
+        weir_senders_write_state(senders, batch);
+        weir_senders_restore(after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
+        marked += batch->state_bytes;
         weir_batch_reset(batch);
         check_numbers(senders, template, entered);
         const struct weir_template *again =
@@ -205,7 +207,7 @@ test_series_defined_in_any_order_have_their_numbers_and_marks_say_each_once(void
         assert_non_null(again);
         check_numbers(after, again, entered);
         uint64_t known = (uint64_t)total - template->unknown;
-        assert_true(marked <= known * 48 + (rounds + 1) * WEIR_MARK_BYTES_MAX);
+        assert_true(marked <= known * 48 + (rounds + 1) * WEIR_STATE_ENTRY_BYTES_MAX);
         weir_channel_restart(senders, channel, 2);
         assert_int_equal(weir_templates_used(senders), 0);
         free(senders);
@@ -272,17 +274,17 @@ test_definition_in_many_packets_writes_each_number_once(void **state)
         const struct definition definition = {1, 1, PACKETS, i, 1};
         enter(senders, define_template(senders, channel, definition, NULL), definition);
         weir_senders_dirty(senders, channel);
-        weir_senders_mark(senders, batch);
-        marked += batch->mark_bytes;
+        weir_senders_write_state(senders, batch);
+        marked += batch->state_bytes;
         weir_batch_reset(batch);
     }
-    assert_int_equal(marked, PACKETS * (sizeof(struct weir_mark) + 48));
+    assert_int_equal(marked, PACKETS * (sizeof(struct weir_state_entry) + 48));
     batch_free(batch);
     free(senders);
 }
 
 static void
-test_marks_without_room_come_with_the_next_batch(void **state)
+test_state_entries_without_room_come_with_the_next_batch(void **state)
 {
     (void)state;
     struct weir_senders *senders = senders_of(64u << 20), *after = senders_of(64u << 20);
@@ -296,9 +298,9 @@ test_marks_without_room_come_with_the_next_batch(void **state)
         enter(senders, define_template(senders, channel, definition, NULL), definition);
     }
     weir_senders_dirty(senders, channel);
-    while (weir_senders_owe_marks(senders)) {
-        weir_senders_mark(senders, batch);
-        weir_senders_restore(after, batch->marks, batch->mark_bytes, SERIES_BELIEVED);
+    while (weir_senders_owe_state(senders)) {
+        weir_senders_write_state(senders, batch);
+        weir_senders_restore(after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
         weir_batch_reset(batch);
         batches++;
     }
@@ -380,11 +382,11 @@ main(void)
         cmocka_unit_test(test_blocks_merge_whatever_was_taken_before),
         cmocka_unit_test(test_memory_follows_the_series_defined_not_the_total_claimed),
         cmocka_unit_test(
-            test_series_defined_in_any_order_have_their_numbers_and_marks_say_each_once),
+            test_series_defined_in_any_order_have_their_numbers_and_state_entries_say_each_once),
         cmocka_unit_test(test_template_defined_whole_lies_in_one_piece),
         cmocka_unit_test(test_number_of_a_series_that_is_no_longer_reported_is_left_out),
         cmocka_unit_test(test_definition_in_many_packets_writes_each_number_once),
-        cmocka_unit_test(test_marks_without_room_come_with_the_next_batch),
+        cmocka_unit_test(test_state_entries_without_room_come_with_the_next_batch),
         cmocka_unit_test(test_no_source_and_no_sender_holds_more_than_its_share),
         cmocka_unit_test(test_memory_given_back_serves_every_size),
     };

@@ -1,5 +1,5 @@
-/* The weir protocol: the window against a slow twin, templates and marks through a restart, the
- * client's bytes against tests/golden/wire.txt, and packets with one byte changed. */
+/* The weir protocol: the window against a slow twin, templates and state entries through a restart,
+ * the client's bytes against tests/golden/wire.txt, and packets with one byte changed. */
 #include "base/crc.h"
 #include "client/weir_client.h"
 #include "dataplane/protocol/weir/group_append.h"
@@ -190,7 +190,7 @@ test_the_channels_with_most_gaps_are_in_the_view(void **state)
             weir_channel_heartbeat(channel, highest[sender], true, &gaps);
             weir_senders_dirty(senders, channel);
         }
-        weir_senders_mark(senders, batch);
+        weir_senders_write_state(senders, batch);
         weir_batch_reset(batch);
         weir_senders_tick(senders, round * INT64_C(1000000000), NOW_MS + round * 1000);
         assert_int_equal(weir_senders_view_read(&view, &rows), WEIR_OK);
@@ -237,7 +237,7 @@ test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says(void **stat
         weir_channel_meet(channel, number += 2, &gaps);
         weir_senders_dirty(senders, channel);
         weir_channel_heartbeat(channel, number, true, &gaps);
-        weir_senders_mark(senders, batch);
+        weir_senders_write_state(senders, batch);
         weir_batch_reset(batch);
         mono_ns += (int64_t)(next_random(&random) % 3000000000);
         weir_senders_tick(senders, mono_ns, (zero_ns + mono_ns) / 1000000);
@@ -261,10 +261,11 @@ tick(struct weir_senders *senders, int64_t second)
 }
 
 static void
-push_marks(struct weir_senders *senders, struct weir_senders *after, struct weir_batch *batch)
+push_sender_state(
+    struct weir_senders *senders, struct weir_senders *after, struct weir_batch *batch)
 {
-    weir_senders_mark(senders, batch);
-    weir_senders_restore(after, batch->marks, batch->mark_bytes, 0);
+    weir_senders_write_state(senders, batch);
+    weir_senders_restore(after, batch->sender_state, batch->state_bytes, 0);
     weir_batch_reset(batch);
 }
 
@@ -284,8 +285,8 @@ test_only_an_idle_channel_makes_room_and_its_gaps_are_counted(void **state)
         weir_senders_dirty(senders, channel);
     }
     tick(senders, 10 + 7200);
-    assert_null(weir_senders_take(senders, 99, 0, 1, &gaps)); /* their marks are owed */
-    push_marks(senders, after, batch);
+    assert_null(weir_senders_take(senders, 99, 0, 1, &gaps)); /* their state entries are owed */
+    push_sender_state(senders, after, batch);
     tick(senders, 10 + 3599);
     assert_null(weir_senders_take(senders, 99, 0, 1, &gaps));
     struct weir_channel *said_bye = weir_senders_find(senders, 3, 0);
@@ -363,9 +364,9 @@ test_gaps_are_exact_whoever_makes_room(void **state)
             }
             weir_senders_dirty(senders, channel);
             if (next_random(&random) % 8 == 0 || weir_senders_dirty_count(senders) > ROOM / 2)
-                push_marks(senders, after, batch);
+                push_sender_state(senders, after, batch);
         }
-        push_marks(senders, after, batch);
+        push_sender_state(senders, after, batch);
         assert_int_equal(gaps, lost);
         for (uint64_t sender = 0; sender < MANY; sender++) {
             const struct weir_channel *here = weir_senders_find(senders, sender, 2);
@@ -419,7 +420,7 @@ test_channels_that_never_delivered_make_room_and_leave_no_trace(void **state)
     tick(senders, 2);
     assert_null(admit(senders, 1000, 0, NULL, &reason)); /* they are too young */
     assert_int_equal(reason, WEIR_REASON_senders_full);
-    push_marks(senders, after, batch);
+    push_sender_state(senders, after, batch);
     assert_int_equal(after->channel_count, 16);
     tick(senders, 3);
     for (uint64_t sender = 1000; sender < 1000 + ROOM - 8; sender++) {
@@ -432,7 +433,7 @@ test_channels_that_never_delivered_make_room_and_leave_no_trace(void **state)
     for (uint64_t sender = 0; sender < 8; sender++)
         assert_non_null(weir_senders_find(senders, sender, 0));
     assert_int_equal(senders->forgotten_count, 0); /* that is for those who come back */
-    push_marks(senders, after, batch);
+    push_sender_state(senders, after, batch);
     assert_int_equal(after->channel_count, ROOM);
     for (uint64_t sender = 8; sender < ROOM; sender++)
         assert_null(weir_senders_find(after, sender, 0));
@@ -485,12 +486,12 @@ test_epoch_that_lay_ahead_is_forgotten_over_restarts_too(void **state)
     channel->delivered = true;
     (void)weir_channel_meet(channel, 70, &gaps);
     weir_senders_dirty(senders, channel);
-    push_marks(senders, after, batch);
+    push_sender_state(senders, after, batch);
     assert_int_equal(weir_senders_find(after, 4, 1)->epoch, 2147483647);
     assert_true(weir_channel_heal(senders, channel, 1700000000));
     (void)weir_channel_meet(channel, 1, &gaps);
     weir_senders_dirty(senders, channel);
-    push_marks(senders, after, batch);
+    push_sender_state(senders, after, batch);
     const struct weir_channel *healed = weir_senders_find(after, 4, 1);
     assert_int_equal(healed->epoch, 1700000000);
     assert_int_equal(healed->highest, 1);
@@ -584,7 +585,7 @@ test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too(void **sta
             (void)weir_channel_meet(own, 9, &gaps);
             weir_senders_dirty(senders, own);
         }
-    push_marks(senders, after, batch);
+    push_sender_state(senders, after, batch);
     assert_int_equal(after->channel_count, 2 * OWN);
     const struct weir_senders_question question = {.kind = WEIR_SENDERS_FORGET, .sender = 1};
     static struct weir_senders_mail mail;
@@ -597,11 +598,11 @@ test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too(void **sta
     weir_senders_find(senders, 1, 700)->pending = 0;
     for (int i = 0; i < 300 && !weir_senders_answered(&mail, number, &answer); i++) {
         (void)weir_senders_work(senders, now_ns += SECOND_NS);
-        if (weir_senders_owe_marks(senders)) /* a batch holds 1,024 of them */
-            push_marks(senders, after, batch);
+        if (weir_senders_owe_state(senders)) /* a batch holds 1,024 of them */
+            push_sender_state(senders, after, batch);
     }
     assert_int_equal(answer.channels, OWN);
-    push_marks(senders, after, batch);
+    push_sender_state(senders, after, batch);
     assert_int_equal(senders->channel_count, OWN);
     assert_int_equal(after->channel_count, OWN);
     assert_int_equal(weir_senders_take(after, 1, 4, 7, &gaps)->epoch, 7);
@@ -623,8 +624,8 @@ test_a_sender_whose_channels_made_room_is_forgotten_too(void **state)
     for (uint16_t channel = 0; channel < 3; channel++)
         for (uint64_t sender = 1; sender <= 2; sender++)
             weir_forgotten_restore(senders,
-                &(struct weir_mark){.type = WEIR_MARK_FORGOTTEN, .channel = channel,
-                    .bytes = sizeof(struct weir_mark), .sender = sender, .epoch = 5,
+                &(struct weir_state_entry){.type = WEIR_STATE_FORGOTTEN, .channel = channel,
+                    .bytes = sizeof(struct weir_state_entry), .sender = sender, .epoch = 5,
                     .sequence = 9});
     tick(senders, 1);
     assert_int_equal(weir_senders_take(senders, 1, 2, 4, &gaps)->epoch, 5); /* known again */
@@ -641,7 +642,7 @@ test_a_sender_whose_channels_made_room_is_forgotten_too(void **state)
     free(senders);
 }
 
-/* ---- marks ---- */
+/* ---- state entries ---- */
 
 /* Forty channels whose templates fill several batches, and a few that have little to say. */
 static void
@@ -670,10 +671,10 @@ test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed
             weir_template_enter(before, template, i, sender + 2 * (uint64_t)(count - i));
         weir_senders_dirty(before, channel);
     }
-    while (weir_senders_owe_marks(before)) {
-        weir_senders_mark(before, batch);
+    while (weir_senders_owe_state(before)) {
+        weir_senders_write_state(before, batch);
         assert_int_equal(weir_senders_dirty_count(before), 0);
-        weir_senders_restore(after, batch->marks, batch->mark_bytes, UINT64_MAX);
+        weir_senders_restore(after, batch->sender_state, batch->state_bytes, UINT64_MAX);
         weir_batch_reset(batch);
         if (batches++ == 0) /* one that owes is forgotten; one that owes has news */
             weir_channel_leave(before, weir_senders_find(before, OWING, 0));
@@ -700,7 +701,7 @@ test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed
 }
 
 static void
-test_marks_bring_back_windows_and_templates(void **state)
+test_state_entries_bring_back_windows_and_templates(void **state)
 {
     (void)state;
     struct weir_senders *before = senders_new(), *after = senders_new();
@@ -719,11 +720,11 @@ test_marks_bring_back_windows_and_templates(void **state)
             weir_template_enter(before, template, i, numbers[i]);
     weir_senders_dirty(before, channel);
     struct weir_batch *batch = batch_new();
-    weir_senders_mark(before, batch);
+    weir_senders_write_state(before, batch);
     assert_int_equal(weir_senders_dirty_count(before), 0);
     assert_false(template->unlogged);
     assert_int_equal(batch->series_through, 100);
-    weir_senders_restore(after, batch->marks, batch->mark_bytes, 100);
+    weir_senders_restore(after, batch->sender_state, batch->state_bytes, 100);
     struct weir_channel *back = weir_senders_find(after, 9, 2);
     assert_non_null(back);
     assert_int_equal(back->epoch, 5);
@@ -1029,7 +1030,7 @@ main(void)
         cmocka_unit_test(test_only_an_idle_channel_makes_room_and_its_gaps_are_counted),
         cmocka_unit_test(test_a_channel_that_comes_back_goes_on_where_it_was),
         cmocka_unit_test(test_gaps_are_exact_whoever_makes_room),
-        cmocka_unit_test(test_marks_bring_back_windows_and_templates),
+        cmocka_unit_test(test_state_entries_bring_back_windows_and_templates),
         cmocka_unit_test(
             test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed),
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),

@@ -178,9 +178,9 @@ test_fields_are_where_the_format_says(void **state)
     AT(weir_checkpoint, definitions_bytes, 48);
     AT(weir_checkpoint, samples_trimmed, 56);
     AT(weir_checkpoint, time_max_ms, 64);
-    AT(weir_checkpoint, mark_bytes, 72);
+    AT(weir_checkpoint, state_bytes, 72);
     AT(weir_checkpoint, previous_crc, 80);
-    AT(weir_checkpoint, mark_crc, 84);
+    AT(weir_checkpoint, state_crc, 84);
     AT(weir_checkpoint, crc, 92);
     assert_int_equal(sizeof(struct weir_checkpoint), 96);
     AT(weir_definitions_chunk, magic, 0);
@@ -225,8 +225,8 @@ static void
 test_checkpoint_file_is_its_golden_bytes(void **state)
 {
     (void)state;
-    static const uint8_t marks[40] = {16, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
-        12, 13, 14, 15, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7};
+    static const uint8_t sender_state[40] = {16, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+        10, 11, 12, 13, 14, 15, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7};
     const struct weir_checkpoint written = {.stream = WEIR_LOG_STREAM,
         .previous_known = 1,
         .segment_bytes = WEIR_SEGMENT_BYTES_DEFAULT,
@@ -236,14 +236,14 @@ test_checkpoint_file_is_its_golden_bytes(void **state)
         .definitions_bytes = 4096,
         .samples_trimmed = 1234567,
         .time_max_ms = 1700000000000,
-        .mark_bytes = sizeof marks,
+        .state_bytes = sizeof sender_state,
         .previous_crc = 0x12345678};
     struct weir_checkpoint read;
-    uint8_t *read_marks;
-    assert_int_equal(weir_checkpoint_write(io, temp_dir, written, marks), WEIR_OK);
+    uint8_t *read_sender_state;
+    assert_int_equal(weir_checkpoint_write(io, temp_dir, written, sender_state), WEIR_OK);
     assert_file_is_golden(WEIR_LOG_CHECKPOINT);
     golden_put(WEIR_LOG_CHECKPOINT);
-    assert_int_equal(weir_checkpoint_read(io, temp_dir, WEIR_LOG_STREAM, &read, &read_marks),
+    assert_int_equal(weir_checkpoint_read(io, temp_dir, WEIR_LOG_STREAM, &read, &read_sender_state),
         WEIR_OK);
     assert_int_equal(read.first_index, 6);
     assert_int_equal(read.samples_trimmed, 1234567);
@@ -251,16 +251,19 @@ test_checkpoint_file_is_its_golden_bytes(void **state)
     assert_int_equal(read.previous_crc, 0x12345678);
     const uint8_t *list;
     size_t at = 0, size;
-    assert_int_equal(weir_checkpoint_marks_next(read_marks, sizeof marks, &at, &list, &size),
+    assert_int_equal(
+        weir_checkpoint_state_next(read_sender_state, sizeof sender_state, &at, &list, &size),
         WEIR_OK);
     assert_int_equal(size, 16);
-    assert_int_equal(weir_checkpoint_marks_next(read_marks, sizeof marks, &at, &list, &size),
+    assert_int_equal(
+        weir_checkpoint_state_next(read_sender_state, sizeof sender_state, &at, &list, &size),
         WEIR_OK);
     assert_int_equal(size, 8);
-    assert_memory_equal(list, marks + 32, 8);
-    assert_int_equal(weir_checkpoint_marks_next(read_marks, sizeof marks, &at, &list, &size),
+    assert_memory_equal(list, sender_state + 32, 8);
+    assert_int_equal(
+        weir_checkpoint_state_next(read_sender_state, sizeof sender_state, &at, &list, &size),
         WEIR_END);
-    free(read_marks);
+    free(read_sender_state);
 }
 
 static const char *const series_names[3] = {"first", "second", "third"};

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "model/marks/marks.h"
+#include "model/sender_state/state.h"
 #include "model/shared.h"
 #include "storage/frame/crc.h"
 #include "storage/log/format.h"
@@ -184,15 +184,15 @@ test_epoch_file_of_a_later_version_refuses_the_start_whatever_its_size(void **st
 }
 
 static void
-test_marks_of_a_later_program_refuse_the_start(void **state)
+test_state_entries_of_a_later_program_refuse_the_start(void **state)
 {
     (void)state;
-    static struct weir_mark mark = {.type = WEIR_MARK_SEQUENCE, .bytes = sizeof mark};
+    static struct weir_state_entry entry = {.type = WEIR_STATE_SEQUENCE, .bytes = sizeof entry};
     assert_int_equal(fixture_open(), WEIR_OK);
-    mark.type = 77;
+    entry.type = 77;
     fill_batch(1, 5, 0, 5);
-    batch.marks = (uint8_t *)&mark;
-    batch.mark_bytes = sizeof mark;
+    batch.sender_state = (uint8_t *)&entry;
+    batch.state_bytes = sizeof entry;
     append();
     make_durable();
     fixture_close();
@@ -268,7 +268,7 @@ main(void)
         TEST(test_damaged_header_with_an_unknown_version_is_damage),
         TEST(test_stale_frame_of_a_later_program_does_not_count),
         TEST(test_epoch_file_of_a_later_version_refuses_the_start_whatever_its_size),
-        TEST(test_marks_of_a_later_program_refuse_the_start),
+        TEST(test_state_entries_of_a_later_program_refuse_the_start),
         TEST(test_chunk_of_definitions_of_a_later_version_refuses_the_start),
         TEST(test_checkpoint_of_a_later_version_refuses_the_start),
         TEST(test_checkpointer_stops_at_a_frame_of_a_later_program),

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "model/marks/marks.h"
+#include "model/sender_state/state.h"
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
 #include "storage/log/upkeep/checkpointer.h"
@@ -102,51 +102,52 @@ checkpointer_fault(void *context, const char *operation, uint64_t offset, size_t
 }
 
 static void
-put_mark(uint64_t n)
+put_entry(uint64_t n)
 {
     uint16_t channel = n % CHANNELS;
-    struct weir_mark *mark = (struct weir_mark *)(batch.marks + batch.mark_bytes);
-    *mark = (struct weir_mark){.type = WEIR_MARK_SEQUENCE,
+    struct weir_state_entry *entry =
+        (struct weir_state_entry *)(batch.sender_state + batch.state_bytes);
+    *entry = (struct weir_state_entry){.type = WEIR_STATE_SEQUENCE,
         .channel = channel,
-        .bytes = sizeof *mark,
+        .bytes = sizeof *entry,
         .sender = channel,
         .epoch = 1,
         .sequence = n};
-    batch.mark_bytes += mark->bytes;
+    batch.state_bytes += entry->bytes;
     if (n % 3 != 0)
         return;
-    mark++;
-    *mark = (struct weir_mark){.type = WEIR_MARK_TEMPLATE,
+    entry++;
+    *entry = (struct weir_state_entry){.type = WEIR_STATE_TEMPLATE,
         .channel = channel,
-        .bytes = sizeof *mark + 16,
+        .bytes = sizeof *entry + 16,
         .sender = channel,
         .epoch = 1,
         .template_hash = 77,
         .sequence = n};
-    *(struct weir_mark_template *)(mark + 1) =
-        (struct weir_mark_template){.id = 1, .total = 1, .count = 1};
-    *(struct weir_mark_run *)((uint8_t *)(mark + 1) + 8) =
-        (struct weir_mark_run){.number = model.defined - 1, .count = 1};
-    batch.mark_bytes += mark->bytes;
+    *(struct weir_state_template *)(entry + 1) =
+        (struct weir_state_template){.id = 1, .total = 1, .count = 1};
+    *(struct weir_state_range *)((uint8_t *)(entry + 1) + 8) =
+        (struct weir_state_range){.number = model.defined - 1, .count = 1};
+    batch.state_bytes += entry->bytes;
 }
 
-static void (*twist_marks)(uint64_t n); /* what a test does to them */
+static void (*twist_sender_state)(uint64_t n); /* what a test does to them */
 
 static void
-replay_marks(void *context, const uint8_t *list, size_t size)
+replay_sender_state(void *context, const uint8_t *list, size_t size)
 {
     struct senders *state = context;
-    const struct weir_mark *mark;
+    const struct weir_state_entry *entry;
     size_t at = 0;
     assert_int_equal((uintptr_t)list % 8, 0);
-    while (weir_mark_next(list, size, &at, &mark) == WEIR_OK) {
-        assert_true(mark->channel < CHANNELS && mark->sender == mark->channel);
-        if (mark->type == WEIR_MARK_SEQUENCE)
-            state->sequence[mark->channel] = mark->sequence;
-        else if (mark->type == WEIR_MARK_TEMPLATE &&
-            ((const struct weir_mark_template *)(mark + 1))->count != 0)
-            state->series[mark->channel] =
-                ((const struct weir_mark_run *)((const uint8_t *)(mark + 1) + 8))->number;
+    while (weir_state_next(list, size, &at, &entry) == WEIR_OK) {
+        assert_true(entry->channel < CHANNELS && entry->sender == entry->channel);
+        if (entry->type == WEIR_STATE_SEQUENCE)
+            state->sequence[entry->channel] = entry->sequence;
+        else if (entry->type == WEIR_STATE_TEMPLATE &&
+            ((const struct weir_state_template *)(entry + 1))->count != 0)
+            state->series[entry->channel] =
+                ((const struct weir_state_range *)((const uint8_t *)(entry + 1) + 8))->number;
     }
 }
 
@@ -199,7 +200,7 @@ make_ios(void)
     memset(&model, 0, sizeof model);
     memset(&crash, 0, sizeof crash);
     memset(&refusal, 0, sizeof refusal);
-    twist_marks = NULL;
+    twist_sender_state = NULL;
     crash.at = NEVER;
 }
 
@@ -232,8 +233,8 @@ set_up(void **state)
     weir_io_free(fixture.io);
     fixture.options.size_max = CAPACITY * SEGMENT;
     fixture.options.define = check_name;
-    fixture.options.mark = replay_marks;
-    fixture.options.mark_context = &senders;
+    fixture.options.sender_state = replay_sender_state;
+    fixture.options.sender_state_context = &senders;
     make_ios();
     return 0;
 }
@@ -276,16 +277,16 @@ round_of_both(void)
 static enum weir_err
 write_batches(uint64_t until)
 {
-    static uint8_t marks[4096] __attribute__((aligned(8)));
+    static uint8_t sender_state[4096] __attribute__((aligned(8)));
     enum weir_err err = WEIR_OK;
     while (model.count < until && err == WEIR_OK) {
         uint64_t n = model.count + 1;
         fill_batch(n, n % 3 == 0 ? 2500 : 5, model.defined, n % 2 == 1 ? 3 : 0);
         model.defined += batch.definition_count;
-        batch.marks = marks;
-        put_mark(n);
-        if (twist_marks != NULL)
-            twist_marks(n);
+        batch.sender_state = sender_state;
+        put_entry(n);
+        if (twist_sender_state != NULL)
+            twist_sender_state(n);
         model.batches[n].offset = NOT_DURABLE;
         model.batches[n].samples = batch.count;
         model.batches[n].definitions = batch.definition_count;
@@ -1298,7 +1299,7 @@ test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame(void **
         } else if (kind % KINDS == BODY) {
             struct weir_frame_header header = header_of(offset);
             flip(segment_path(offset / SEGMENT), offset % SEGMENT + sizeof header +
-                header.block_count * sizeof(struct weir_frame_block) + header.mark_bytes + 8);
+                header.block_count * sizeof(struct weir_frame_block) + header.state_bytes + 8);
             frames_corrupt = 0;
         } else {
             damaged[0] = 3 * SEGMENT;
@@ -1412,7 +1413,7 @@ test_frame_that_reads_well_a_second_time_keeps_its_names(void **state)
         /* the window comes first: the front of the frame then, on its own */
         flipped.left = in_body ? 2 : 1;
         flipped.offset = in_body ? sizeof header +
-                header.block_count * sizeof(struct weir_frame_block) + header.mark_bytes + 8 : 30;
+                header.block_count * sizeof(struct weir_frame_block) + header.state_bytes + 8 : 30;
         trim_through(2);
         assert_int_equal(flipped.left, 0);
         assert_int_equal(counted(WEIR_COUNTER_log_frames_corrupt), 0);
@@ -1428,15 +1429,15 @@ put_bytes_behind(uint64_t n)
 {
     if (n % 4 != 0)
         return;
-    memset(batch.marks + batch.mark_bytes, 0xff, sizeof(struct weir_mark));
-    batch.mark_bytes += sizeof(struct weir_mark);
+    memset(batch.sender_state + batch.state_bytes, 0xff, sizeof(struct weir_state_entry));
+    batch.state_bytes += sizeof(struct weir_state_entry);
 }
 
 static void
-test_marks_before_damage_in_their_list_are_folded(void **state)
+test_state_entries_before_damage_in_their_list_are_folded(void **state)
 {
     (void)state;
-    twist_marks = put_bytes_behind;
+    twist_sender_state = put_bytes_behind;
     assert_int_equal(open_recycling(), WEIR_OK);
     assert_int_equal(write_batches(100), WEIR_OK);
     assert_true(weir_log_first(fixture.log) > CAPACITY * SEGMENT);
@@ -1445,10 +1446,10 @@ test_marks_before_damage_in_their_list_are_folded(void **state)
     check_recovered();
 }
 
-static struct weir_mark_run *
+static struct weir_state_range *
 last_run(void)
 {
-    return (struct weir_mark_run *)(batch.marks + batch.mark_bytes) - 1;
+    return (struct weir_state_range *)(batch.sender_state + batch.state_bytes) - 1;
 }
 
 static void
@@ -1464,9 +1465,9 @@ test_numbers_that_are_not_yet_defined_are_not_folded(void **state)
 {
     (void)state;
     assert_int_equal(open_recycling(), WEIR_OK);
-    twist_marks = name_later_series;
+    twist_sender_state = name_later_series;
     assert_int_equal(write_batches(3), WEIR_OK);
-    twist_marks = NULL;
+    twist_sender_state = NULL;
     /* no other template until it is trimmed */
     for (uint64_t n = 4; weir_log_first(fixture.log) == 0; n++) {
         fill_batch(n, 2500, model.defined, 3);
@@ -1732,7 +1733,7 @@ main(void)
         TEST(test_damage_met_by_a_checkpoint_is_counted_once_and_costs_no_other_frame),
         TEST(test_frames_of_a_run_that_was_cut_off_are_not_trimmed_as_durable),
         TEST(test_frame_that_reads_well_a_second_time_keeps_its_names),
-        TEST(test_marks_before_damage_in_their_list_are_folded),
+        TEST(test_state_entries_before_damage_in_their_list_are_folded),
         TEST(test_numbers_that_are_not_yet_defined_are_not_folded),
         TEST(test_reader_that_was_overtaken_goes_on_where_the_log_begins),
         TEST(test_frames_recycled_under_a_scan_are_no_damage),

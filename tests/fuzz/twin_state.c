@@ -1,7 +1,7 @@
-#include "tests/fuzz/twin_marks.h"
+#include "tests/fuzz/twin_state.h"
 
 #include "dataplane/protocol/weir/senders/internal.h"
-#include "model/marks/fold.h"
+#include "model/sender_state/fold.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ fail(const char *what, int where)
 }
 
 struct weir_senders *
-twin_marks_senders_new(void)
+twin_state_senders_new(void)
 {
     const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1, 2, 3};
     weir_hash_key_init(&key, seed);
@@ -35,16 +35,16 @@ twin_marks_senders_new(void)
 }
 
 void
-twin_marks_senders_free(struct weir_senders *senders)
+twin_state_senders_free(struct weir_senders *senders)
 {
     munmap(senders, weir_senders_footprint(CHANNELS, TEMPLATE_BYTES));
 }
 
-static struct weir_marks_fold *
+static struct weir_state_fold *
 fold_new(void)
 {
-    struct weir_marks_fold *fold;
-    CHECK(weir_marks_fold_new(&fold) == WEIR_OK);
+    struct weir_state_fold *fold;
+    CHECK(weir_state_fold_new(&fold) == WEIR_OK);
     return fold;
 }
 
@@ -53,31 +53,31 @@ fold_new(void)
 struct bytes {
     uint8_t *data;
     size_t size;
-    struct weir_marks_fold *fold; /* also folded into this one, where set */
+    struct weir_state_fold *fold; /* also folded into this one, where set */
     struct weir_senders *senders; /* and replayed into this one */
 };
 
 static enum weir_err
-take_list(void *context, const uint8_t *marks, size_t size)
+take_list(void *context, const uint8_t *sender_state, size_t size)
 {
     struct bytes *out = context;
-    CHECK(size > 0 && size <= WEIR_BATCH_MARKS_MAX);
-    CHECK((uintptr_t)marks % 8 == 0);
+    CHECK(size > 0 && size <= WEIR_BATCH_STATE_BYTES_MAX);
+    CHECK((uintptr_t)sender_state % 8 == 0);
     out->data = realloc(out->data, out->size + size);
     CHECK(out->data != NULL);
-    memcpy(out->data + out->size, marks, size);
+    memcpy(out->data + out->size, sender_state, size);
     out->size += size;
     if (out->fold != NULL)
-        CHECK(weir_marks_fold_add(out->fold, marks, size) == WEIR_OK);
+        CHECK(weir_state_fold_add(out->fold, sender_state, size) == WEIR_OK);
     if (out->senders != NULL)
-        weir_senders_restore(out->senders, marks, size, SERIES_MAX);
+        weir_senders_restore(out->senders, sender_state, size, SERIES_MAX);
     return WEIR_OK;
 }
 
-/* ---- random marks ---- */
+/* ---- random state entries ---- */
 
 struct draw {
-    struct twin_marks_source *source;
+    struct twin_state_source *source;
     uint64_t senders;
     uint64_t epochs;
     uint64_t ids;
@@ -89,7 +89,7 @@ struct draw {
 static uint64_t
 pick(struct draw *draw, uint64_t count)
 {
-    struct twin_marks_source *source = draw->source;
+    struct twin_state_source *source = draw->source;
     uint64_t number = 0;
     if (source->data == NULL) {
         uint64_t *state = &source->random; /* xorshift64* (Vigna, ACM TOMS 2016) */
@@ -106,53 +106,54 @@ pick(struct draw *draw, uint64_t count)
 }
 
 static size_t
-put_template(struct draw *draw, struct weir_mark *mark)
+put_template(struct draw *draw, struct weir_state_entry *entry)
 {
     static const uint16_t totals[] = {0, 1, 5, 5, 5, 40, 40, 16385, 300, 16384};
-    struct weir_mark_template *body = (struct weir_mark_template *)(mark + 1);
-    struct weir_mark_run *runs = (struct weir_mark_run *)(body + 1);
+    struct weir_state_template *body = (struct weir_state_template *)(entry + 1);
+    struct weir_state_range *runs = (struct weir_state_range *)(body + 1);
     uint16_t total = totals[pick(draw, draw->totals)];
     uint16_t first = total < 2 ? 0 : (uint16_t)pick(draw, total < 400 ? total : 50);
     uint16_t count = total == 0 ? 0 : (uint16_t)(1 + pick(draw, (uint64_t)(total - first)));
-    *body = (struct weir_mark_template){(uint16_t)pick(draw, draw->ids), total, first,
+    *body = (struct weir_state_template){(uint16_t)pick(draw, draw->ids), total, first,
         (uint16_t)(count + (pick(draw, 30) == 0))};
     uint64_t run_count = pick(draw, 6);
     for (uint64_t i = 0; i < run_count; i++) {
         uint64_t number = pick(draw, 4) != 0 ? first + i : pick(draw, SERIES_MAX + 50);
         if (pick(draw, 50) == 0)
             number = (UINT64_C(1) << 40) - 1 - pick(draw, 3);
-        runs[i] = (struct weir_mark_run){
+        runs[i] = (struct weir_state_range){
             .number = number, .count = pick(draw, 8) == 0 ? pick(draw, 1 << 20) : pick(draw, 9)};
     }
-    mark->template_hash = (uint32_t)(total + pick(draw, 10) / 9);
-    mark->sequence = pick(draw, 6);
-    return sizeof *mark + sizeof *body + run_count * sizeof *runs;
+    entry->template_hash = (uint32_t)(total + pick(draw, 10) / 9);
+    entry->sequence = pick(draw, 6);
+    return sizeof *entry + sizeof *body + run_count * sizeof *runs;
 }
 
 static size_t
 put_entry(struct draw *draw, uint8_t *out)
 {
-    struct weir_mark *mark = (struct weir_mark *)out;
-    uint64_t type = pick(draw, draw->forgotten) == 0 ? WEIR_MARK_FORGOTTEN : 1 + pick(draw, 2);
-    *mark = (struct weir_mark){.type = (uint16_t)type,
+    struct weir_state_entry *entry = (struct weir_state_entry *)out;
+    uint64_t type = pick(draw, draw->forgotten) == 0 ? WEIR_STATE_FORGOTTEN : 1 + pick(draw, 2);
+    *entry = (struct weir_state_entry){.type = (uint16_t)type,
         .channel = (uint16_t)pick(draw, 2),
-        .bytes = sizeof *mark,
+        .bytes = sizeof *entry,
         .sender = pick(draw, draw->senders),
         .epoch = (uint32_t)(draw->epochs - pick(draw, 5) / 3),
         .sequence = 1 + pick(draw, 5000)};
-    if (type != WEIR_MARK_TEMPLATE && pick(draw, 4) == 0)
-        mark->template_hash = 1 + (uint32_t)pick(draw, 3); /* the lowest bit has a meaning */
+    if (type != WEIR_STATE_TEMPLATE && pick(draw, 4) == 0)
+        entry->template_hash = 1 + (uint32_t)pick(draw, 3); /* the lowest bit has a meaning */
     if (pick(draw, 40) == 0)
-        mark->epoch = (uint32_t)pick(draw, 4);
-    if (type == WEIR_MARK_TEMPLATE)
-        mark->bytes = (uint32_t)put_template(draw, mark);
-    if (type == WEIR_MARK_SEQUENCE && pick(draw, 2) == 0) {
-        memset(mark + 1, 0xff, WEIR_MARK_WINDOW_BYTES);
+        entry->epoch = (uint32_t)pick(draw, 4);
+    if (type == WEIR_STATE_TEMPLATE)
+        entry->bytes = (uint32_t)put_template(draw, entry);
+    if (type == WEIR_STATE_SEQUENCE && pick(draw, 2) == 0) {
+        memset(entry + 1, 0xff, WEIR_STATE_WINDOW_BYTES);
         for (uint64_t holes = pick(draw, 4); holes > 0; holes--)
-            ((uint8_t *)(mark + 1))[pick(draw, WEIR_MARK_WINDOW_BYTES)] = (uint8_t)pick(draw, 256);
-        mark->bytes += WEIR_MARK_WINDOW_BYTES;
+            ((uint8_t *)(entry + 1))[pick(draw, WEIR_STATE_WINDOW_BYTES)] =
+                (uint8_t)pick(draw, 256);
+        entry->bytes += WEIR_STATE_WINDOW_BYTES;
     }
-    return mark->bytes;
+    return entry->bytes;
 }
 
 /* A list, whose last entry may be damaged. */
@@ -165,7 +166,7 @@ put_list(struct draw *draw, uint8_t *out)
         used += put_entry(draw, out + used);
     }
     if (used > 0 && pick(draw, 20) == 0)
-        ((struct weir_mark *)(out + last))->bytes += 8 * (uint32_t)(1 + pick(draw, 3));
+        ((struct weir_state_entry *)(out + last))->bytes += 8 * (uint32_t)(1 + pick(draw, 3));
     return used;
 }
 
@@ -215,7 +216,7 @@ compare_channel(struct weir_senders *whole, struct weir_senders *folded, uint64_
     uint64_t first = a->highest > WEIR_WIRE_WINDOW ? a->highest - WEIR_WIRE_WINDOW : 0;
     for (uint64_t n = first; n < a->highest; n++)
         CHECK(come(a, n + 1) == come(b, n + 1));
-    /* as in every mark, what was given up has come */
+    /* as in every state entry, what was given up has come */
     CHECK(a->given_up == 0 || a->given_up == a->highest);
     CHECK(b->given_up == 0);
     CHECK(weir_channel_complete(a) == weir_channel_complete(b));
@@ -251,35 +252,35 @@ static void
 compare_forgetting(struct weir_senders *whole, struct weir_senders *folded, struct draw *draw)
 {
     /* each of them is a search: few where bytes are tried by the thousand */
-    uint64_t more = pick(draw, draw->source->data != NULL ? 64 : WEIR_MARK_FORGOTTEN_MAX);
+    uint64_t more = pick(draw, draw->source->data != NULL ? 64 : WEIR_STATE_FORGOTTEN_MAX);
     for (uint64_t i = 0; i < more; i++) {
-        struct weir_mark mark = {.type = WEIR_MARK_FORGOTTEN,
-            .bytes = sizeof mark,
+        struct weir_state_entry entry = {.type = WEIR_STATE_FORGOTTEN,
+            .bytes = sizeof entry,
             .sender = draw->senders + i,
             .epoch = 1};
-        weir_senders_restore(whole, (uint8_t *)&mark, sizeof mark, SERIES_MAX);
-        weir_senders_restore(folded, (uint8_t *)&mark, sizeof mark, SERIES_MAX);
+        weir_senders_restore(whole, (uint8_t *)&entry, sizeof entry, SERIES_MAX);
+        weir_senders_restore(folded, (uint8_t *)&entry, sizeof entry, SERIES_MAX);
     }
     compare(whole, folded, draw->senders);
 }
 
 void
-twin_marks_compare(struct twin_marks_source *source, uint64_t senders, uint64_t lists)
+twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t lists)
 {
     struct draw draw = {.source = source, .senders = senders, .epochs = 2, .forgotten = 2,
         .series_count = 10};
     draw.totals = senders > 10 ? 8 : 10; /* the arena holds them all */
     draw.ids = pick(&draw, 3) == 0 ? 100 : 3;
     draw.forgotten += pick(&draw, 12);
-    struct weir_senders *whole = twin_marks_senders_new(), *replayed = twin_marks_senders_new();
-    struct weir_marks_fold *fold = fold_new(), *again = fold_new();
+    struct weir_senders *whole = twin_state_senders_new(), *replayed = twin_state_senders_new();
+    struct weir_state_fold *fold = fold_new(), *again = fold_new();
     uint8_t *list = aligned_alloc(8, LIST_MAX);
     CHECK(list != NULL);
     uint64_t cut = pick(&draw, lists);
     for (uint64_t i = 0; i < lists; i++) {
         struct bytes middle = {.fold = again};
         if (i == cut)
-            CHECK(weir_marks_fold_write(fold, take_list, &middle) == WEIR_OK);
+            CHECK(weir_state_fold_write(fold, take_list, &middle) == WEIR_OK);
         free(middle.data);
         draw.series_count += pick(&draw, 2 * SERIES_MAX / lists);
         if (draw.series_count > SERIES_MAX)
@@ -288,16 +289,16 @@ twin_marks_compare(struct twin_marks_source *source, uint64_t senders, uint64_t 
         size_t size = put_list(&draw, list);
         CHECK(size <= LIST_MAX);
         weir_senders_restore(whole, list, size, draw.series_count);
-        weir_marks_fold_set_series_count(fold, draw.series_count);
-        enum weir_err err = weir_marks_fold_add(fold, list, size);
+        weir_state_fold_set_series_count(fold, draw.series_count);
+        enum weir_err err = weir_state_fold_add(fold, list, size);
         CHECK(err == WEIR_OK || err == WEIR_CORRUPT);
-        weir_marks_fold_set_series_count(again, draw.series_count);
+        weir_state_fold_set_series_count(again, draw.series_count);
         if (i >= cut)
-            CHECK(weir_marks_fold_add(again, list, size) == err);
+            CHECK(weir_state_fold_add(again, list, size) == err);
     }
     struct bytes first = {.senders = replayed}, second = {.data = NULL};
-    CHECK(weir_marks_fold_write(fold, take_list, &first) == WEIR_OK);
-    CHECK(weir_marks_fold_write(again, take_list, &second) == WEIR_OK);
+    CHECK(weir_state_fold_write(fold, take_list, &first) == WEIR_OK);
+    CHECK(weir_state_fold_write(again, take_list, &second) == WEIR_OK);
     compare(whole, replayed, senders);
     CHECK(first.size == second.size);
     if (first.size > 0)
@@ -306,8 +307,8 @@ twin_marks_compare(struct twin_marks_source *source, uint64_t senders, uint64_t 
     free(first.data);
     free(second.data);
     free(list);
-    weir_marks_fold_free(fold);
-    weir_marks_fold_free(again);
-    twin_marks_senders_free(whole);
-    twin_marks_senders_free(replayed);
+    weir_state_fold_free(fold);
+    weir_state_fold_free(again);
+    twin_state_senders_free(whole);
+    twin_state_senders_free(replayed);
 }

@@ -1,7 +1,7 @@
-/* Folded marks against a replay of all of them, from random numbers; tests/fuzz/fuzz_marks.c does
- * the same from bytes. */
+/* Folded state entries against a replay of all of them, from random numbers;
+ * tests/fuzz/fuzz_state.c does the same from bytes. */
 #include "dataplane/protocol/weir/senders/internal.h"
-#include "tests/fuzz/twin_marks.h"
+#include "tests/fuzz/twin_state.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,8 +13,8 @@
 static void
 run_seed(uint64_t seed, uint64_t senders, uint64_t lists)
 {
-    struct twin_marks_source source = {.random = seed};
-    twin_marks_compare(&source, senders, lists);
+    struct twin_state_source source = {.random = seed};
+    twin_state_compare(&source, senders, lists);
 }
 
 static void
@@ -34,10 +34,10 @@ test_more_channels_are_forgotten_than_are_remembered(void **state)
 }
 
 static size_t
-put(uint8_t *list, size_t at, const struct weir_mark *mark)
+put(uint8_t *list, size_t at, const struct weir_state_entry *state_entry)
 {
-    memcpy(list + at, mark, sizeof *mark);
-    return at + sizeof *mark;
+    memcpy(list + at, state_entry, sizeof *state_entry);
+    return at + sizeof *state_entry;
 }
 
 /* The later of two entries of a forgotten channel tells where it goes on, and it goes on once. */
@@ -45,24 +45,27 @@ static void
 test_a_channel_forgotten_twice_comes_back_once(void **state)
 {
     (void)state;
-    struct weir_senders *senders = twin_marks_senders_new();
+    struct weir_senders *senders = twin_state_senders_new();
     uint64_t gaps = 0;
-    alignas(8) uint8_t list[4 * sizeof(struct weir_mark)];
-    struct weir_mark mark = {.type = WEIR_MARK_FORGOTTEN, .bytes = sizeof mark, .sender = 7,
-        .epoch = 3, .sequence = 20};
-    size_t size = put(list, 0, &mark);
-    mark.sequence = 30;
-    size = put(list, size, &mark);
-    mark.epoch = 2; /* of an older epoch: no meaning */
-    mark.sequence = 40;
-    size = put(list, size, &mark);
+    alignas(8) uint8_t list[4 * sizeof(struct weir_state_entry)];
+    struct weir_state_entry state_entry = {.type = WEIR_STATE_FORGOTTEN,
+        .bytes = sizeof state_entry,
+        .sender = 7,
+        .epoch = 3,
+        .sequence = 20};
+    size_t size = put(list, 0, &state_entry);
+    state_entry.sequence = 30;
+    size = put(list, size, &state_entry);
+    state_entry.epoch = 2; /* of an older epoch: no meaning */
+    state_entry.sequence = 40;
+    size = put(list, size, &state_entry);
     weir_senders_restore(senders, list, size, 0);
     struct weir_channel *back = weir_senders_take(senders, 7, 0, 3, &gaps);
     assert_int_equal(back->highest, 30);
     assert_int_equal(back->epoch, 3);
     struct weir_forgotten entry;
     assert_false(weir_senders_remembered(senders, 7, 0, &entry));
-    twin_marks_senders_free(senders);
+    twin_state_senders_free(senders);
 }
 
 int

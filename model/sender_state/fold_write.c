@@ -1,17 +1,17 @@
 /* Writes the folded list: forgotten channels, then of each channel its sequence and templates. */
-#include "model/marks/fold.h"
+#include "model/sender_state/fold.h"
 
 #include "base/assert.h"
-#include "model/marks/fold_internal.h"
+#include "model/sender_state/fold_internal.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct output {
-    weir_marks_emit_fn *emit;
+    weir_state_emit_fn *emit;
     void *context;
-    uint8_t *list; /* WEIR_BATCH_MARKS_MAX bytes */
+    uint8_t *list; /* WEIR_BATCH_STATE_BYTES_MAX bytes */
     size_t used;
 };
 
@@ -27,27 +27,27 @@ emit_list(struct output *output)
 
 /* Room for an entry, which the caller fills; its head is written. */
 static enum weir_err
-put_head(struct output *output, const struct weir_mark *mark, uint8_t **body)
+put_head(struct output *output, const struct weir_state_entry *entry, uint8_t **body)
 {
-    _Static_assert(sizeof *mark + sizeof(struct weir_mark_template) +
-                WEIR_MARK_TEMPLATE_SERIES_MAX * sizeof(struct weir_mark_run) <=
-            WEIR_BATCH_MARKS_MAX,
+    _Static_assert(sizeof *entry + sizeof(struct weir_state_template) +
+                WEIR_STATE_TEMPLATE_SERIES_MAX * sizeof(struct weir_state_range) <=
+            WEIR_BATCH_STATE_BYTES_MAX,
         "a list holds the largest entry");
     enum weir_err err = WEIR_OK;
-    if (WEIR_BATCH_MARKS_MAX - output->used < mark->bytes)
+    if (WEIR_BATCH_STATE_BYTES_MAX - output->used < entry->bytes)
         err = emit_list(output);
-    memcpy(output->list + output->used, mark, sizeof *mark);
-    *body = output->list + output->used + sizeof *mark;
-    output->used += mark->bytes;
+    memcpy(output->list + output->used, entry, sizeof *entry);
+    *body = output->list + output->used + sizeof *entry;
+    output->used += entry->bytes;
     return err;
 }
 
-static struct weir_mark
-head_of(const struct weir_fold_channel *channel, enum weir_mark_type type)
+static struct weir_state_entry
+head_of(const struct weir_fold_channel *channel, enum weir_state_type type)
 {
-    return (struct weir_mark){.type = (uint16_t)type,
+    return (struct weir_state_entry){.type = (uint16_t)type,
         .channel = channel->channel,
-        .bytes = sizeof(struct weir_mark),
+        .bytes = sizeof(struct weir_state_entry),
         .sender = channel->sender,
         .epoch = channel->epoch,
         .sequence = channel->highest};
@@ -56,23 +56,23 @@ head_of(const struct weir_fold_channel *channel, enum weir_mark_type type)
 /* From the oldest that is remembered on every entry, so that each goes when it would have gone:
  * in place of one that came back stands an entry of epoch 0. */
 static enum weir_err
-write_forgotten(const struct weir_marks_fold *fold, struct output *output)
+write_forgotten(const struct weir_state_fold *fold, struct output *output)
 {
-    const struct weir_mark place_holder = {
-        .type = WEIR_MARK_FORGOTTEN, .bytes = sizeof place_holder};
+    const struct weir_state_entry place_holder = {
+        .type = WEIR_STATE_FORGOTTEN, .bytes = sizeof place_holder};
     uint64_t count = fold->forgotten_count;
-    uint64_t place = count > WEIR_MARK_FORGOTTEN_MAX ? count - WEIR_MARK_FORGOTTEN_MAX : 0;
+    uint64_t place = count > WEIR_STATE_FORGOTTEN_MAX ? count - WEIR_STATE_FORGOTTEN_MAX : 0;
     enum weir_err err = WEIR_OK;
     bool begun = false;
     while (err == WEIR_OK && place++ < count) {
-        const struct weir_fold_channel *channel = weir_marks_fold_remembered(fold, place);
+        const struct weir_fold_channel *channel = weir_state_fold_remembered(fold, place);
         begun |= channel != NULL;
         if (!begun)
             continue;
-        const struct weir_mark mark =
-            channel != NULL ? head_of(channel, WEIR_MARK_FORGOTTEN) : place_holder;
+        const struct weir_state_entry entry =
+            channel != NULL ? head_of(channel, WEIR_STATE_FORGOTTEN) : place_holder;
         uint8_t *body;
-        err = put_head(output, &mark, &body);
+        err = put_head(output, &entry, &body);
     }
     return err;
 }
@@ -80,15 +80,15 @@ write_forgotten(const struct weir_marks_fold *fold, struct output *output)
 static enum weir_err
 write_sequence(const struct weir_fold_channel *channel, struct output *output)
 {
-    struct weir_mark mark = head_of(channel, WEIR_MARK_SEQUENCE);
+    struct weir_state_entry entry = head_of(channel, WEIR_STATE_SEQUENCE);
     uint8_t *body;
     if (channel->window != NULL)
-        mark.bytes = WEIR_MARK_BYTES_MAX;
+        entry.bytes = WEIR_STATE_ENTRY_BYTES_MAX;
     if (!channel->delivered)
-        mark.template_hash = WEIR_MARK_UNDELIVERED;
-    enum weir_err err = put_head(output, &mark, &body);
+        entry.template_hash = WEIR_STATE_UNDELIVERED;
+    enum weir_err err = put_head(output, &entry, &body);
     if (channel->window != NULL)
-        memcpy(body, channel->window, WEIR_MARK_WINDOW_BYTES);
+        memcpy(body, channel->window, WEIR_STATE_WINDOW_BYTES);
     return err;
 }
 
@@ -100,18 +100,18 @@ write_runs(const struct weir_fold_channel *channel, const struct weir_fold_templ
     const struct weir_number_runs *numbers = &template->numbers;
     const uint16_t first = from < to ? numbers->runs[from].first : 0;
     const uint16_t end = from < to ? weir_number_runs_end(numbers, (uint16_t)(to - 1)) : 0;
-    const struct weir_mark_template head = {
+    const struct weir_state_template head = {
         template->id, numbers->total, first, (uint16_t)(end - first)};
-    struct weir_mark mark = head_of(channel, WEIR_MARK_TEMPLATE);
-    mark.bytes += (uint32_t)(sizeof head + (to - from) * sizeof(struct weir_mark_run));
-    mark.template_hash = template->hash;
-    mark.sequence = template->sequence;
+    struct weir_state_entry entry = head_of(channel, WEIR_STATE_TEMPLATE);
+    entry.bytes += (uint32_t)(sizeof head + (to - from) * sizeof(struct weir_state_range));
+    entry.template_hash = template->hash;
+    entry.sequence = template->sequence;
     uint8_t *body;
-    enum weir_err err = put_head(output, &mark, &body);
+    enum weir_err err = put_head(output, &entry, &body);
     memcpy(body, &head, sizeof head);
     body += sizeof head;
-    for (uint16_t i = from; i < to; i++, body += sizeof(struct weir_mark_run)) {
-        const struct weir_mark_run run = {.number = numbers->runs[i].number,
+    for (uint16_t i = from; i < to; i++, body += sizeof(struct weir_state_range)) {
+        const struct weir_state_range run = {.number = numbers->runs[i].number,
             .count = (uint32_t)weir_number_runs_end(numbers, i) - numbers->runs[i].first};
         memcpy(body, &run, sizeof run);
     }
@@ -150,16 +150,16 @@ write_channel(const struct weir_fold_channel *channel, struct output *output)
 }
 
 enum weir_err
-weir_marks_fold_write(const struct weir_marks_fold *fold, weir_marks_emit_fn *emit,
+weir_state_fold_write(const struct weir_state_fold *fold, weir_state_emit_fn *emit,
     void *context)
 {
-    enum weir_err err = weir_marks_fold_check(fold);
+    enum weir_err err = weir_state_fold_check(fold);
     if (err != WEIR_OK)
         return err;
     struct output output = {.emit = emit, .context = context};
-    output.list = aligned_alloc(WEIR_CACHE_LINE, WEIR_BATCH_MARKS_MAX);
+    output.list = aligned_alloc(WEIR_CACHE_LINE, WEIR_BATCH_STATE_BYTES_MAX);
     if (output.list == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "list of marks");
+        return weir_fail(WEIR_NOMEM, 0, "list of state entries");
     err = write_forgotten(fold, &output);
     for (uint32_t i = 0; err == WEIR_OK && i < fold->used; i++)
         err = write_channel(&fold->channels[i], &output);

@@ -1,7 +1,7 @@
-#include "model/marks/fold.h"
+#include "model/sender_state/fold.h"
 
 #include "base/assert.h"
-#include "model/marks/fold_internal.h"
+#include "model/sender_state/fold_internal.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -15,7 +15,7 @@
 /* ---- channels ---- */
 
 static uint32_t
-home_of(const struct weir_marks_fold *fold, uint64_t sender, uint16_t channel)
+home_of(const struct weir_state_fold *fold, uint64_t sender, uint16_t channel)
 {
     const struct weir_fold_name name = {sender, channel};
     return (uint32_t)weir_hash_part(&fold->key, 0, &name, sizeof name).lo &
@@ -24,7 +24,7 @@ home_of(const struct weir_marks_fold *fold, uint64_t sender, uint16_t channel)
 
 /* The channel, in the table or forgotten, or NULL. */
 static struct weir_fold_channel *
-find(const struct weir_marks_fold *fold, uint64_t sender, uint16_t number)
+find(const struct weir_state_fold *fold, uint64_t sender, uint16_t number)
 {
     uint32_t mask = 2 * fold->capacity - 1;
     for (uint32_t at = home_of(fold, sender, number); fold->index[at] != 0; at = (at + 1) & mask) {
@@ -54,7 +54,7 @@ drop_window(struct weir_fold_channel *channel)
 }
 
 static void
-leave(struct weir_marks_fold *fold, struct weir_fold_channel *channel)
+leave(struct weir_state_fold *fold, struct weir_fold_channel *channel)
 {
     drop_templates(channel);
     drop_window(channel);
@@ -63,7 +63,7 @@ leave(struct weir_marks_fold *fold, struct weir_fold_channel *channel)
 }
 
 static void
-enter_index(struct weir_marks_fold *fold, uint32_t number)
+enter_index(struct weir_state_fold *fold, uint32_t number)
 {
     uint32_t mask = 2 * fold->capacity - 1;
     const struct weir_fold_channel *channel = &fold->channels[number];
@@ -75,17 +75,17 @@ enter_index(struct weir_marks_fold *fold, uint32_t number)
 
 /* Makes array and index anew for so many channels, without those that left. */
 static enum weir_err
-make_room(struct weir_marks_fold *fold, uint32_t capacity)
+make_room(struct weir_state_fold *fold, uint32_t capacity)
 {
     if (capacity > CHANNELS_MOST)
-        return weir_fail(WEIR_NOMEM, 0, "more than %u channels in marks", CHANNELS_MOST);
+        return weir_fail(WEIR_NOMEM, 0, "more than %u channels in state entries", CHANNELS_MOST);
     struct weir_fold_channel *channels = realloc(fold->channels, capacity * sizeof *channels);
     if (channels != NULL)
         fold->channels = channels;
     uint32_t *index = calloc(2 * (size_t)capacity, sizeof *index);
     if (channels == NULL || index == NULL) {
         free(index);
-        return weir_fail(WEIR_NOMEM, 0, "%u channels of marks", capacity);
+        return weir_fail(WEIR_NOMEM, 0, "%u channels of state entries", capacity);
     }
     free(fold->index);
     fold->index = index;
@@ -102,7 +102,7 @@ make_room(struct weir_marks_fold *fold, uint32_t capacity)
 
 /* A channel behind all others: epoch, numbers up to highest complete, no templates. */
 static enum weir_err
-enter(struct weir_marks_fold *fold, const struct weir_fold_channel *channel,
+enter(struct weir_state_fold *fold, const struct weir_fold_channel *channel,
     struct weir_fold_channel **out)
 {
     if (fold->used == fold->capacity) {
@@ -121,51 +121,51 @@ enter(struct weir_marks_fold *fold, const struct weir_fold_channel *channel,
 /* ---- forgotten ---- */
 
 struct weir_fold_channel *
-weir_marks_fold_remembered(const struct weir_marks_fold *fold, uint64_t place)
+weir_state_fold_remembered(const struct weir_state_fold *fold, uint64_t place)
 {
-    const struct weir_fold_name *name = &fold->forgotten[place % WEIR_MARK_FORGOTTEN_MAX];
+    const struct weir_fold_name *name = &fold->forgotten[place % WEIR_STATE_FORGOTTEN_MAX];
     struct weir_fold_channel *channel = find(fold, name->sender, (uint16_t)name->channel);
     return channel != NULL && channel->forgotten == place ? channel : NULL;
 }
 
 /* The place of one more entry; the oldest that is remembered makes room. */
 static uint64_t
-next_place(struct weir_marks_fold *fold, uint64_t sender, uint16_t channel)
+next_place(struct weir_state_fold *fold, uint64_t sender, uint16_t channel)
 {
     uint64_t place = ++fold->forgotten_count;
-    if (place > WEIR_MARK_FORGOTTEN_MAX) {
+    if (place > WEIR_STATE_FORGOTTEN_MAX) {
         struct weir_fold_channel *oldest =
-            weir_marks_fold_remembered(fold, place - WEIR_MARK_FORGOTTEN_MAX);
+            weir_state_fold_remembered(fold, place - WEIR_STATE_FORGOTTEN_MAX);
         if (oldest != NULL)
             leave(fold, oldest);
     }
-    fold->forgotten[place % WEIR_MARK_FORGOTTEN_MAX] = (struct weir_fold_name){sender, channel};
+    fold->forgotten[place % WEIR_STATE_FORGOTTEN_MAX] = (struct weir_fold_name){sender, channel};
     return place;
 }
 
 static enum weir_err
-add_forgotten(struct weir_marks_fold *fold, const struct weir_mark *mark)
+add_forgotten(struct weir_state_fold *fold, const struct weir_state_entry *entry)
 {
-    struct weir_fold_channel *known = find(fold, mark->sender, mark->channel);
-    if ((mark->template_hash & WEIR_MARK_ERASED) != 0) {
+    struct weir_fold_channel *known = find(fold, entry->sender, entry->channel);
+    if ((entry->template_hash & WEIR_STATE_ERASED) != 0) {
         if (known != NULL)
             leave(fold, known);
         return WEIR_OK;
     }
-    if (mark->epoch == 0 && (known == NULL || known->forgotten != 0)) {
+    if (entry->epoch == 0 && (known == NULL || known->forgotten != 0)) {
         next_place(fold, 0, 0); /* of one that came back */
         return WEIR_OK;
     }
-    if (known != NULL && known->epoch > mark->epoch)
+    if (known != NULL && known->epoch > entry->epoch)
         return WEIR_OK;
     if (known != NULL)
         leave(fold, known);
     struct weir_fold_channel *entered;
-    const struct weir_fold_channel channel = {.sender = mark->sender,
-        .highest = mark->sequence,
-        .forgotten = next_place(fold, mark->sender, mark->channel),
-        .epoch = mark->epoch,
-        .channel = mark->channel};
+    const struct weir_fold_channel channel = {.sender = entry->sender,
+        .highest = entry->sequence,
+        .forgotten = next_place(fold, entry->sender, entry->channel),
+        .epoch = entry->epoch,
+        .channel = entry->channel};
     return enter(fold, &channel, &entered);
 }
 
@@ -173,22 +173,22 @@ add_forgotten(struct weir_marks_fold *fold, const struct weir_mark *mark)
 
 /* The channel that an entry speaks of, in the entry's epoch; NULL where a later one has begun. */
 static enum weir_err
-channel_of(struct weir_marks_fold *fold, const struct weir_mark *mark,
+channel_of(struct weir_state_fold *fold, const struct weir_state_entry *entry,
     struct weir_fold_channel **out)
 {
     enum weir_err err = WEIR_OK;
     struct weir_fold_channel *channel = NULL;
     *out = NULL;
-    if (mark->epoch == 0)
+    if (entry->epoch == 0)
         return WEIR_OK;
-    struct weir_fold_channel *known = find(fold, mark->sender, mark->channel);
+    struct weir_fold_channel *known = find(fold, entry->sender, entry->channel);
     if (known != NULL && known->forgotten == 0) {
         channel = known;
     } else {
         struct weir_fold_channel fresh = {
-            .sender = mark->sender, .epoch = mark->epoch, .channel = mark->channel};
+            .sender = entry->sender, .epoch = entry->epoch, .channel = entry->channel};
         fresh.delivered = known != NULL;
-        if (known != NULL && known->epoch >= mark->epoch) {
+        if (known != NULL && known->epoch >= entry->epoch) {
             fresh.epoch = known->epoch;
             fresh.highest = known->highest;
         }
@@ -196,12 +196,12 @@ channel_of(struct weir_marks_fold *fold, const struct weir_mark *mark,
             leave(fold, known);
         err = enter(fold, &fresh, &channel);
     }
-    if (err != WEIR_OK || mark->epoch < channel->epoch)
+    if (err != WEIR_OK || entry->epoch < channel->epoch)
         return err;
-    if (mark->epoch > channel->epoch) {
+    if (entry->epoch > channel->epoch) {
         drop_templates(channel);
         drop_window(channel);
-        channel->epoch = mark->epoch;
+        channel->epoch = entry->epoch;
         channel->highest = 0;
     }
     *out = channel;
@@ -211,27 +211,27 @@ channel_of(struct weir_marks_fold *fold, const struct weir_mark *mark,
 static bool
 nothing_missing(const uint8_t *window)
 {
-    for (size_t i = 0; i < WEIR_MARK_WINDOW_BYTES; i++)
+    for (size_t i = 0; i < WEIR_STATE_WINDOW_BYTES; i++)
         if (window[i] != 0xff)
             return false;
     return true;
 }
 
 static enum weir_err
-set_sequence(struct weir_fold_channel *channel, const struct weir_mark *mark)
+set_sequence(struct weir_fold_channel *channel, const struct weir_state_entry *entry)
 {
-    const uint8_t *window = (const uint8_t *)(mark + 1);
-    channel->delivered |= (mark->template_hash & WEIR_MARK_UNDELIVERED) == 0;
-    channel->highest = mark->sequence;
-    if (mark->bytes == sizeof *mark || nothing_missing(window)) {
+    const uint8_t *window = (const uint8_t *)(entry + 1);
+    channel->delivered |= (entry->template_hash & WEIR_STATE_UNDELIVERED) == 0;
+    channel->highest = entry->sequence;
+    if (entry->bytes == sizeof *entry || nothing_missing(window)) {
         drop_window(channel);
         return WEIR_OK;
     }
     if (channel->window == NULL)
-        channel->window = malloc(WEIR_MARK_WINDOW_BYTES);
+        channel->window = malloc(WEIR_STATE_WINDOW_BYTES);
     if (channel->window == NULL)
         return weir_fail(WEIR_NOMEM, 0, "window of a channel");
-    memcpy(channel->window, window, WEIR_MARK_WINDOW_BYTES);
+    memcpy(channel->window, window, WEIR_STATE_WINDOW_BYTES);
     return WEIR_OK;
 }
 
@@ -245,10 +245,10 @@ remove_template(struct weir_fold_channel *channel, struct weir_fold_template *te
 }
 
 static enum weir_err
-begin_template(struct weir_fold_channel *channel, const struct weir_mark *mark,
+begin_template(struct weir_fold_channel *channel, const struct weir_state_entry *entry,
     struct weir_fold_template **out)
 {
-    const struct weir_mark_template *body = (const struct weir_mark_template *)(mark + 1);
+    const struct weir_state_template *body = (const struct weir_state_template *)(entry + 1);
     if (channel->template_count == channel->template_capacity) {
         uint8_t capacity = (uint8_t)(channel->template_capacity * 2 + 1);
         struct weir_fold_template *more = realloc(channel->templates, capacity * sizeof *more);
@@ -259,7 +259,7 @@ begin_template(struct weir_fold_channel *channel, const struct weir_mark *mark,
     }
     struct weir_fold_template *template = &channel->templates[channel->template_count];
     *template = (struct weir_fold_template){
-        .sequence = mark->sequence, .hash = mark->template_hash, .id = body->id};
+        .sequence = entry->sequence, .hash = entry->template_hash, .id = body->id};
     enum weir_err err = weir_number_runs_init(&template->numbers, body->total);
     if (err != WEIR_OK)
         return err;
@@ -271,37 +271,37 @@ begin_template(struct weir_fold_channel *channel, const struct weir_mark *mark,
 /* The template that an entry speaks of, begun where that is new; NULL where the entry is the older
  * one, or one too many. */
 static enum weir_err
-template_of(struct weir_fold_channel *channel, const struct weir_mark *mark,
+template_of(struct weir_fold_channel *channel, const struct weir_state_entry *entry,
     struct weir_fold_template **out)
 {
-    const struct weir_mark_template *body = (const struct weir_mark_template *)(mark + 1);
+    const struct weir_state_template *body = (const struct weir_state_template *)(entry + 1);
     *out = NULL;
     for (uint32_t i = 0; i < channel->template_count; i++) {
         struct weir_fold_template *known = &channel->templates[i];
         if (known->id != body->id)
             continue;
-        if (known->hash == mark->template_hash && known->numbers.total == body->total) {
+        if (known->hash == entry->template_hash && known->numbers.total == body->total) {
             *out = known;
             return WEIR_OK;
         }
-        if (mark->sequence < known->sequence)
+        if (entry->sequence < known->sequence)
             return WEIR_OK;
         remove_template(channel, known);
         break;
     }
-    if (channel->template_count == WEIR_MARK_TEMPLATES_MAX)
+    if (channel->template_count == WEIR_STATE_TEMPLATES_MAX)
         return WEIR_OK;
-    return begin_template(channel, mark, out);
+    return begin_template(channel, entry, out);
 }
 
 static enum weir_err
-set_numbers(const struct weir_marks_fold *fold, struct weir_fold_template *template,
-    const struct weir_mark *mark)
+set_numbers(const struct weir_state_fold *fold, struct weir_fold_template *template,
+    const struct weir_state_entry *entry)
 {
-    const struct weir_mark_template *body = (const struct weir_mark_template *)(mark + 1);
-    const struct weir_mark_run *run = (const struct weir_mark_run *)(body + 1);
-    const struct weir_mark_run *end =
-        (const struct weir_mark_run *)((const uint8_t *)mark + mark->bytes);
+    const struct weir_state_template *body = (const struct weir_state_template *)(entry + 1);
+    const struct weir_state_range *run = (const struct weir_state_range *)(body + 1);
+    const struct weir_state_range *end =
+        (const struct weir_state_range *)((const uint8_t *)entry + entry->bytes);
     uint16_t index = body->first;
     uint16_t left = body->count;
     for (; run != end && left > 0; run++) {
@@ -322,51 +322,51 @@ set_numbers(const struct weir_marks_fold *fold, struct weir_fold_template *templ
 }
 
 static enum weir_err
-add_template(struct weir_marks_fold *fold, struct weir_fold_channel *channel,
-    const struct weir_mark *mark)
+add_template(struct weir_state_fold *fold, struct weir_fold_channel *channel,
+    const struct weir_state_entry *entry)
 {
-    const struct weir_mark_template *body = (const struct weir_mark_template *)(mark + 1);
-    if (body->total == 0 || body->total > WEIR_MARK_TEMPLATE_SERIES_MAX ||
+    const struct weir_state_template *body = (const struct weir_state_template *)(entry + 1);
+    if (body->total == 0 || body->total > WEIR_STATE_TEMPLATE_SERIES_MAX ||
         (uint32_t)body->first + body->count > body->total)
         return WEIR_OK;
     struct weir_fold_template *template;
-    enum weir_err err = template_of(channel, mark, &template);
+    enum weir_err err = template_of(channel, entry, &template);
     if (err != WEIR_OK || template == NULL)
         return err;
-    return set_numbers(fold, template, mark);
+    return set_numbers(fold, template, entry);
 }
 
 static enum weir_err
-add_entry(struct weir_marks_fold *fold, const struct weir_mark *mark)
+add_entry(struct weir_state_fold *fold, const struct weir_state_entry *entry)
 {
-    if (mark->type == WEIR_MARK_FORGOTTEN)
-        return add_forgotten(fold, mark);
+    if (entry->type == WEIR_STATE_FORGOTTEN)
+        return add_forgotten(fold, entry);
     struct weir_fold_channel *channel;
-    enum weir_err err = channel_of(fold, mark, &channel);
+    enum weir_err err = channel_of(fold, entry, &channel);
     if (err != WEIR_OK || channel == NULL)
         return err;
-    if (mark->type == WEIR_MARK_TEMPLATE)
-        return add_template(fold, channel, mark);
-    return set_sequence(channel, mark);
+    if (entry->type == WEIR_STATE_TEMPLATE)
+        return add_template(fold, channel, entry);
+    return set_sequence(channel, entry);
 }
 
 /* ---- of the header ---- */
 
 enum weir_err
-weir_marks_fold_new(struct weir_marks_fold **out)
+weir_state_fold_new(struct weir_state_fold **out)
 {
     uint8_t seed[WEIR_HASH_SEED_BYTES];
     if (getentropy(seed, sizeof seed) != 0)
         return weir_fail(WEIR_IO, errno, "getentropy");
-    struct weir_marks_fold *fold = aligned_alloc(WEIR_CACHE_LINE, sizeof *fold);
+    struct weir_state_fold *fold = aligned_alloc(WEIR_CACHE_LINE, sizeof *fold);
     if (fold == NULL)
-        return weir_fail(WEIR_NOMEM, 0, "fold of marks");
+        return weir_fail(WEIR_NOMEM, 0, "fold of state entries");
     memset(fold, 0, sizeof *fold);
     weir_hash_key_init(&fold->key, seed);
     fold->series_count = WEIR_NUMBER_MAX + 1;
     enum weir_err err = make_room(fold, CHANNELS_FIRST);
     if (err != WEIR_OK) {
-        weir_marks_fold_free(fold);
+        weir_state_fold_free(fold);
         return err;
     }
     *out = fold;
@@ -374,7 +374,7 @@ weir_marks_fold_new(struct weir_marks_fold **out)
 }
 
 void
-weir_marks_fold_free(struct weir_marks_fold *fold)
+weir_state_fold_free(struct weir_state_fold *fold)
 {
     if (fold == NULL)
         return;
@@ -388,29 +388,29 @@ weir_marks_fold_free(struct weir_marks_fold *fold)
 }
 
 void
-weir_marks_fold_set_series_count(struct weir_marks_fold *fold, uint64_t series_count)
+weir_state_fold_set_series_count(struct weir_state_fold *fold, uint64_t series_count)
 {
     fold->series_count = series_count > WEIR_NUMBER_MAX ? WEIR_NUMBER_MAX + 1 : series_count;
 }
 
 enum weir_err
-weir_marks_fold_check(const struct weir_marks_fold *fold)
+weir_state_fold_check(const struct weir_state_fold *fold)
 {
     if (fold->failed == WEIR_OK)
         return WEIR_OK;
-    return weir_fail(fold->failed, 0, "an entry of marks was not taken for lack of memory");
+    return weir_fail(fold->failed, 0, "an entry of state entries was not taken for lack of memory");
 }
 
 enum weir_err
-weir_marks_fold_add(struct weir_marks_fold *fold, const uint8_t *marks, size_t size)
+weir_state_fold_add(struct weir_state_fold *fold, const uint8_t *sender_state, size_t size)
 {
-    const struct weir_mark *mark;
+    const struct weir_state_entry *entry;
     size_t at = 0;
-    enum weir_err err = weir_marks_fold_check(fold);
+    enum weir_err err = weir_state_fold_check(fold);
     if (err != WEIR_OK)
         return err;
-    while ((err = weir_mark_next(marks, size, &at, &mark)) == WEIR_OK) {
-        fold->failed = add_entry(fold, mark);
+    while ((err = weir_state_next(sender_state, size, &at, &entry)) == WEIR_OK) {
+        fold->failed = add_entry(fold, entry);
         if (fold->failed != WEIR_OK)
             return fold->failed;
     }

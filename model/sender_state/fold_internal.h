@@ -1,17 +1,17 @@
-/* marks_fold_internal: what marks_fold.c and marks_fold_write.c share.
+/* marks_fold_internal: what fold.c and fold_write.c share.
  *
  * Channels lie in an array in the order in which they came; an index of open addressing finds them.
  * A channel that leaves stays as a gap in both until the array is full and made anew.
  *
  * A channel that was forgotten stays too, marked with its place: entries of forgotten channels are
- * numbered from 1, and the last WEIR_MARK_FORGOTTEN_MAX are remembered.
+ * numbered from 1, and the last WEIR_STATE_FORGOTTEN_MAX are remembered.
  */
-#ifndef WEIR_MODEL_MARKS_FOLD_INTERNAL_H
-#define WEIR_MODEL_MARKS_FOLD_INTERNAL_H
+#ifndef WEIR_MODEL_SENDER_STATE_FOLD_INTERNAL_H
+#define WEIR_MODEL_SENDER_STATE_FOLD_INTERNAL_H
 
 #include "base/hash.h"
 #include "base/number_runs.h"
-#include "model/marks/fold.h"
+#include "model/sender_state/fold.h"
 
 #include <stdbool.h>
 
@@ -25,7 +25,7 @@ struct weir_fold_template {
 struct weir_fold_channel {
     uint64_t sender;
     uint64_t highest;
-    uint8_t *window; /* WEIR_MARK_WINDOW_BYTES; NULL where no number is missing */
+    uint8_t *window; /* WEIR_STATE_WINDOW_BYTES; NULL where no number is missing */
     struct weir_fold_template *templates; /* in the order in which they were begun */
     uint64_t forgotten; /* its place among forgotten channels; 0: in the table */
     uint32_t epoch;     /* 0: has left */
@@ -40,7 +40,7 @@ struct weir_fold_name {
     uint64_t channel;
 };
 
-struct weir_marks_fold {
+struct weir_state_fold {
     struct weir_hash_key key; /* nobody outside can choose ids that meet in one place */
     enum weir_err failed;
     struct weir_fold_channel *channels;
@@ -50,13 +50,13 @@ struct weir_marks_fold {
     uint32_t living; /* of used */
     uint64_t series_count;
     uint64_t forgotten_count;
-    struct weir_fold_name forgotten[WEIR_MARK_FORGOTTEN_MAX]; /* by place */
+    struct weir_fold_name forgotten[WEIR_STATE_FORGOTTEN_MAX]; /* by place */
 };
 
 /* The channel whose entry has this place, where that entry counts still. */
-struct weir_fold_channel *weir_marks_fold_remembered(const struct weir_marks_fold *fold,
+struct weir_fold_channel *weir_state_fold_remembered(const struct weir_state_fold *fold,
     uint64_t place);
 /* What every call answers from the one on that lacked memory. */
-enum weir_err weir_marks_fold_check(const struct weir_marks_fold *fold) WEIR_MUST_USE;
+enum weir_err weir_state_fold_check(const struct weir_state_fold *fold) WEIR_MUST_USE;
 
 #endif
