@@ -27,7 +27,7 @@
 /* Runs: samples that follow each other with series that ascend by at most this. A jump ends a run
  * too: the lines of a host whose series were defined at different times would span the runs of
  * many others. Of a batch whose runs are shorter than four samples on average they are not kept. */
-#define WEIR_RUN_GAP 64
+#define WEIR_BATCH_RUN_GAP 64
 #define WEIR_BATCH_RUNS_MAX (WEIR_BATCH_SAMPLES_MAX / 4)
 /* Bytes of series definitions a batch can carry. */
 #define WEIR_BATCH_DEFINITIONS_MAX (4u << 20)
@@ -97,8 +97,8 @@ struct weir_batch {
     /* what the log is to remember of senders: model/sender_state/state.h */
     uint32_t state_bytes;
     uint8_t *sender_state; /* WEIR_BATCH_STATE_BYTES_MAX bytes, NULL for a producer of none */
-    /* for the sort: the first sample of each run as weir_run_entry; above WEIR_BATCH_RUNS_MAX the
-     * batch has too many */
+    /* for the sort: the first sample of each run as weir_batch_run_entry; above WEIR_BATCH_RUNS_MAX
+     * the batch has too many */
     uint64_t last_series;      /* of the newest sample */
     uint32_t run_count;
     uint64_t runs[WEIR_BATCH_RUNS_MAX + 2];
@@ -129,44 +129,44 @@ weir_batch_reset(struct weir_batch *batch)
 
 /* Series in the low 40 bits, place in the batch above them. */
 static inline uint64_t
-weir_run_entry(uint64_t series, uint64_t place)
+weir_batch_run_entry(uint64_t series, uint64_t place)
 {
     return series | place << WEIR_SERIES_BITS;
 }
 
 static inline bool
-weir_run_ends(uint64_t series, uint64_t next)
+weir_batch_run_ends(uint64_t series, uint64_t next)
 {
-    return next - series - 1 >= WEIR_RUN_GAP; /* wraps where the series falls or stays */
+    return next - series - 1 >= WEIR_BATCH_RUN_GAP; /* wraps where the series falls or stays */
 }
 
 /* Where a batch's runs stand: kept in registers by those who append many samples. */
-struct weir_run_cursor {
+struct weir_batch_run_cursor {
     uint64_t last_series;
     uint32_t count;
 };
 
-static inline struct weir_run_cursor
-weir_run_cursor(const struct weir_batch *batch)
+static inline struct weir_batch_run_cursor
+weir_batch_run_cursor(const struct weir_batch *batch)
 {
-    return (struct weir_run_cursor){batch->last_series, batch->run_count};
+    return (struct weir_batch_run_cursor){batch->last_series, batch->run_count};
 }
 
 /* Notes that a sample of `series` comes at `place`. No branch: where a run ends cannot be
  * foretold. */
 static inline void
-weir_run_note(struct weir_batch *batch, struct weir_run_cursor *cursor, uint64_t series,
+weir_batch_run_note(struct weir_batch *batch, struct weir_batch_run_cursor *cursor, uint64_t series,
     uint64_t place)
 {
-    batch->runs[cursor->count] = weir_run_entry(series, place);
-    cursor->count += weir_run_ends(cursor->last_series, series) &
+    batch->runs[cursor->count] = weir_batch_run_entry(series, place);
+    cursor->count += weir_batch_run_ends(cursor->last_series, series) &
         (cursor->count <= WEIR_BATCH_RUNS_MAX);
     batch->run_lasts[cursor->count] = (uint32_t)series;
     cursor->last_series = series;
 }
 
 static inline void
-weir_run_keep(struct weir_batch *batch, const struct weir_run_cursor *cursor)
+weir_batch_run_keep(struct weir_batch *batch, const struct weir_batch_run_cursor *cursor)
 {
     batch->last_series = cursor->last_series;
     batch->run_count = cursor->count;
@@ -176,9 +176,9 @@ weir_run_keep(struct weir_batch *batch, const struct weir_run_cursor *cursor)
 static inline void
 weir_batch_run(struct weir_batch *batch, uint64_t series, uint64_t place)
 {
-    struct weir_run_cursor cursor = weir_run_cursor(batch);
-    weir_run_note(batch, &cursor, series, place);
-    weir_run_keep(batch, &cursor);
+    struct weir_batch_run_cursor cursor = weir_batch_run_cursor(batch);
+    weir_batch_run_note(batch, &cursor, series, place);
+    weir_batch_run_keep(batch, &cursor);
 }
 
 /* The newest run reaches to a sample of `series`. */

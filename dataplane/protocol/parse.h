@@ -48,8 +48,8 @@ struct weir_record {
 };
 
 /* A record of the weir protocol: see parse_weir.h. */
-struct weir_run {
-    uint8_t kind; /* enum weir_run_kind */
+struct weir_wire_item {
+    uint8_t kind; /* enum weir_wire_item_kind */
     int64_t time_ms;
     const uint64_t *numbers; /* count of them */
     const uint8_t *values;   /* as on the wire, not aligned */
@@ -76,7 +76,7 @@ struct weir_parsed {
     uint32_t sequence_reorderings;
     uint32_t sequence_duplicates;
     uint32_t sequence_jumps;
-    struct weir_run runs[WEIR_WIRE_RECORDS_MAX]; /* of weir records, by index of the record */
+    struct weir_wire_item items[WEIR_WIRE_RECORDS_MAX]; /* by index of a weir record */
     struct weir_record records[WEIR_RECORDS_MAX];
     struct weir_point points[WEIR_POINTS_MAX];
 };

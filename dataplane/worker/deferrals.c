@@ -166,17 +166,17 @@ list_fits(const struct weir_worker *worker, size_t bytes)
 /* A weir definition with unknown series goes to the registrar. */
 void
 weir_worker_definition_defer(struct weir_worker *worker, const struct weir_record *record,
-    const struct weir_run *run)
+    const struct weir_wire_item *item)
 {
     struct weir_packet *packet = &worker->packets[worker->packet_at];
-    struct weir_channel *channel = run->channel;
+    struct weir_channel *channel = item->channel;
     struct weir_definition_text text = {.sender = channel->sender,
-        .sequence = run->sequence,
+        .sequence = item->sequence,
         .epoch = channel->epoch,
         .channel = channel->channel};
     const size_t head = sizeof text + sizeof(struct weir_wire_record);
-    bool resolved = run->list != NULL && list_fits(worker, head + run->list_bytes);
-    size_t size = resolved ? head + run->list_bytes : sizeof text + record->size;
+    bool resolved = item->list != NULL && list_fits(worker, head + item->list_bytes);
+    size_t size = resolved ? head + item->list_bytes : sizeof text + record->size;
     size_t bytes = weir_deferred_line_bytes(size);
     if (!deferral_open(worker, bytes)) {
         weir_worker_record_reject(worker, record, 0, WEIR_REASON_define_backlog);
@@ -187,18 +187,18 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
         .source = packet->source,
         .proto = packet->proto & 0x7f,
         .resolved = resolved,
-        .defines = (uint16_t)run->count,
+        .defines = (uint16_t)item->count,
         .peer = peer_put(deferral, packet),
         .receive_ms = packet->receive_ms,
         .text_size = record->size};
     uint8_t *at = deferral->lines + deferral->used;
-    text.list_count = resolved ? (uint16_t)run->list_count : 0;
+    text.list_count = resolved ? (uint16_t)item->list_count : 0;
     memcpy(at, &line, sizeof line);
     memcpy(at + sizeof line, &text, sizeof text);
     at += sizeof line + sizeof text;
     if (resolved) {
         memcpy(at, record->text, sizeof(struct weir_wire_record));
-        memcpy(at + sizeof(struct weir_wire_record), run->list, run->list_bytes);
+        memcpy(at + sizeof(struct weir_wire_record), item->list, item->list_bytes);
     } else {
         memcpy(at, record->text, record->size);
     }

@@ -17,7 +17,7 @@ weir_worker_full_begin(struct weir_worker *worker)
 
 /* A record of a packet whose channel found no place. */
 static void
-channel_refused(struct weir_worker *worker, const struct weir_run *run, uint8_t reason)
+channel_refused(struct weir_worker *worker, const struct weir_wire_item *item, uint8_t reason)
 {
     const struct weir_peer *peer = &worker->packets[worker->packet_at].peer;
     struct weir_refusals *refusals = &worker->senders_full;
@@ -25,7 +25,7 @@ channel_refused(struct weir_worker *worker, const struct weir_run *run, uint8_t 
         refusals = &worker->senders_over_share;
     else if (reason != WEIR_REASON_senders_full)
         return;
-    weir_refusals_met(refusals, weir_peer_exists(peer) ? peer : NULL, run->sender,
+    weir_refusals_met(refusals, weir_peer_exists(peer) ? peer : NULL, item->sender,
         worker->now_ns);
     weir_degraded_set(worker->options.degraded, WEIR_DEGRADED_senders_full,
         worker->now_ns / NS_PER_MS);
@@ -34,14 +34,14 @@ channel_refused(struct weir_worker *worker, const struct weir_run *run, uint8_t 
 /* A record of the packet at hand was refused: where it is of a channel that found no place, or a
  * definition for which there was no memory, that is told. */
 void
-weir_worker_wire_refused(struct weir_worker *worker, const struct weir_run *run,
+weir_worker_wire_refused(struct weir_worker *worker, const struct weir_wire_item *item,
     uint8_t reason)
 {
-    const struct weir_channel *channel = run->channel;
+    const struct weir_channel *channel = item->channel;
     const struct weir_peer *peer = &worker->packets[worker->packet_at].peer;
     struct weir_refusals *refusals = &worker->templates_full;
     if (channel == NULL) {
-        channel_refused(worker, run, reason);
+        channel_refused(worker, item, reason);
         return;
     }
     if (reason == WEIR_REASON_over_share)

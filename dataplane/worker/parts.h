@@ -168,7 +168,7 @@ bool weir_worker_wire_work(struct weir_worker *worker);
 
 /* worker_full.c */
 void weir_worker_full_begin(struct weir_worker *worker);
-void weir_worker_wire_refused(struct weir_worker *worker, const struct weir_run *run,
+void weir_worker_wire_refused(struct weir_worker *worker, const struct weir_wire_item *item,
     uint8_t reason);
 void weir_worker_full_look(struct weir_worker *worker);
 
@@ -176,7 +176,7 @@ void weir_worker_full_look(struct weir_worker *worker);
 void weir_worker_deferral_push(struct weir_worker *worker);
 void weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *record);
 void weir_worker_definition_defer(struct weir_worker *worker, const struct weir_record *record,
-    const struct weir_run *run);
+    const struct weir_wire_item *item);
 size_t weir_worker_pop_completed(struct weir_worker *worker);
 
 #endif

@@ -131,7 +131,7 @@ points_append(struct weir_batch *batch, const struct weir_point *points, const u
     uint32_t count)
 {
     struct weir_sample *out = batch->samples + batch->count;
-    struct weir_run_cursor cursor = weir_run_cursor(batch);
+    struct weir_batch_run_cursor cursor = weir_batch_run_cursor(batch);
     uint64_t place = batch->count, through = batch->series_through, falls = 0;
     int64_t least = batch->time_min_ms, most = batch->time_max_ms;
     for (const uint64_t *end = numbers + count; numbers != end; numbers++) {
@@ -139,7 +139,7 @@ points_append(struct weir_batch *batch, const struct weir_point *points, const u
         int64_t time_ms = points->time_ms;
         *out++ = (struct weir_sample){number | point_format(points), time_ms, points->value};
         points++;
-        weir_run_note(batch, &cursor, number, place++);
+        weir_batch_run_note(batch, &cursor, number, place++);
         if (WEIR_LIKELY(number < through))
             falls |= through - number - 1;
         else
@@ -149,7 +149,7 @@ points_append(struct weir_batch *batch, const struct weir_point *points, const u
         if (WEIR_UNLIKELY(time_ms > most))
             most = time_ms;
     }
-    weir_run_keep(batch, &cursor);
+    weir_batch_run_keep(batch, &cursor);
     batch->count += count;
     batch->series_through = through;
     batch->ascending &= falls == 0;

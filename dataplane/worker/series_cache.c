@@ -397,7 +397,7 @@ find_alone(struct weir_series_cache *cache, const struct weir_point *points, uin
 
 /* points[i] is not the next one of its run. */
 static void
-take_other(struct follow *follow, const struct weir_point *points, uint32_t i,
+follow_other(struct follow *follow, const struct weir_point *points, uint32_t i,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
     uint64_t key = key_of(points[i].raw);
@@ -426,7 +426,7 @@ take_other(struct follow *follow, const struct weir_point *points, uint32_t i,
 /* From a head to the next one. Behind a new series more of them are expected, which wait for
  * nothing. */
 static void
-take_run(struct follow *follow, const struct weir_point *points, uint32_t head, uint32_t end,
+follow_run(struct follow *follow, const struct weir_point *points, uint32_t head, uint32_t end,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
     uint64_t *keys = follow->cache->keys;
@@ -451,7 +451,7 @@ take_run(struct follow *follow, const struct weir_point *points, uint32_t head, 
                 numbers[i] = next++;
         follow->next = next;
         if (i < end)
-            take_other(follow, points, i++, burst, numbers);
+            follow_other(follow, points, i++, burst, numbers);
     }
 }
 
@@ -465,7 +465,7 @@ find_followers(struct weir_series_cache *cache, const struct weir_point *points,
     find_heads(cache, points, count, burst, numbers);
     for (uint32_t k = 0; k < heads; k++) {
         uint32_t i = burst->heads[k], end = k + 1 < heads ? burst->heads[k + 1] : count;
-        take_run(&follow, points, i, end, burst, numbers);
+        follow_run(&follow, points, i, end, burst, numbers);
     }
     for (uint32_t k = 0; k < follow.late_count; k++)
         (void)find_alone(cache, points, burst->late[k], numbers);

@@ -14,21 +14,21 @@ take_runs(struct weir_worker *worker)
     uint64_t samples = 0;
     for (; worker->record_at < parsed->record_count; worker->record_at++) {
         const struct weir_record *record = &parsed->records[worker->record_at];
-        const struct weir_run *run = &parsed->runs[worker->record_at];
+        const struct weir_wire_item *item = &parsed->items[worker->record_at];
         worker->records_seen++;
         if (record->reason != WEIR_REASON_NONE) {
             weir_worker_record_reject(worker, record, 0, record->reason);
-            weir_worker_wire_refused(worker, run, record->reason);
-        } else if (run->kind == WEIR_RUN_DEFINITION) {
-            weir_worker_definition_defer(worker, record, run);
+            weir_worker_wire_refused(worker, item, record->reason);
+        } else if (item->kind == WEIR_WIRE_ITEM_DEFINITION) {
+            weir_worker_definition_defer(worker, record, item);
         } else {
-            if (run->kind == WEIR_RUN_GROUP)
-                weir_group_append(batch, run->numbers, run->values, run->offsets, run->count,
-                    run->time_ms);
+            if (item->kind == WEIR_WIRE_ITEM_GROUP)
+                weir_group_append(batch, item->numbers, item->values, item->offsets, item->count,
+                    item->time_ms);
             if (batch->opened_tsc == 0)
                 batch->opened_tsc = packet->receive_tsc;
             batch->records++;
-            samples += run->count * (run->kind == WEIR_RUN_GROUP);
+            samples += item->count * (item->kind == WEIR_WIRE_ITEM_GROUP);
             weir_worker_unit(worker, WEIR_UNIT_RECORDS)->received++;
             packet->accepted++;
             packet->batch = batch->number;

@@ -39,7 +39,7 @@ static void
 drop_templates(struct weir_fold_channel *channel)
 {
     for (uint32_t i = 0; i < channel->template_count; i++)
-        weir_number_runs_fini(&channel->templates[i].numbers);
+        weir_number_ranges_fini(&channel->templates[i].numbers);
     free(channel->templates);
     channel->templates = NULL;
     channel->template_count = 0;
@@ -238,7 +238,7 @@ set_sequence(struct weir_fold_channel *channel, const struct weir_state_entry *e
 static void
 remove_template(struct weir_fold_channel *channel, struct weir_fold_template *template)
 {
-    weir_number_runs_fini(&template->numbers);
+    weir_number_ranges_fini(&template->numbers);
     size_t behind = (size_t)(channel->templates + channel->template_count - template) - 1;
     memmove(template, template + 1, behind * sizeof *template);
     channel->template_count--;
@@ -260,7 +260,7 @@ begin_template(struct weir_fold_channel *channel, const struct weir_state_entry 
     struct weir_fold_template *template = &channel->templates[channel->template_count];
     *template = (struct weir_fold_template){
         .sequence = entry->sequence, .hash = entry->template_hash, .id = body->id};
-    enum weir_err err = weir_number_runs_init(&template->numbers, body->total);
+    enum weir_err err = weir_number_ranges_init(&template->numbers, body->total);
     if (err != WEIR_OK)
         return err;
     channel->template_count++;
@@ -299,19 +299,20 @@ set_numbers(const struct weir_state_fold *fold, struct weir_fold_template *templ
     const struct weir_state_entry *entry)
 {
     const struct weir_state_template *body = (const struct weir_state_template *)(entry + 1);
-    const struct weir_state_range *run = (const struct weir_state_range *)(body + 1);
+    const struct weir_state_range *range = (const struct weir_state_range *)(body + 1);
     const struct weir_state_range *end =
         (const struct weir_state_range *)((const uint8_t *)entry + entry->bytes);
     uint16_t index = body->first;
     uint16_t left = body->count;
-    for (; run != end && left > 0; run++) {
-        uint16_t count = run->count < left ? (uint16_t)run->count : left;
-        uint64_t believed = run->number < fold->series_count ? fold->series_count - run->number : 0;
+    for (; range != end && left > 0; range++) {
+        uint16_t count = range->count < left ? (uint16_t)range->count : left;
+        uint64_t believed =
+            range->number < fold->series_count ? fold->series_count - range->number : 0;
         if (believed > count)
             believed = count;
         if (believed > 0) {
-            enum weir_err err = weir_number_runs_set(&template->numbers, index,
-                (uint16_t)believed, run->number);
+            enum weir_err err = weir_number_ranges_set(&template->numbers, index,
+                (uint16_t)believed, range->number);
             if (err != WEIR_OK)
                 return err;
         }

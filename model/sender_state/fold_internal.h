@@ -10,14 +10,14 @@
 #define WEIR_MODEL_SENDER_STATE_FOLD_INTERNAL_H
 
 #include "base/hash.h"
-#include "base/number_runs.h"
+#include "base/number_ranges.h"
 #include "model/sender_state/fold.h"
 
 #include <stdbool.h>
 
 struct weir_fold_template {
     uint64_t sequence; /* of the packet that began it */
-    struct weir_number_runs numbers;
+    struct weir_number_ranges numbers;
     uint32_t hash;
     uint16_t id;
 };

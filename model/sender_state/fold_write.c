@@ -92,14 +92,14 @@ write_sequence(const struct weir_fold_channel *channel, struct output *output)
     return err;
 }
 
-/* The entry of the runs from `from` up to and without `to`, which are all known. */
+/* The entry of the ranges from `from` up to and without `to`, which are all known. */
 static enum weir_err
-write_runs(const struct weir_fold_channel *channel, const struct weir_fold_template *template,
+write_ranges(const struct weir_fold_channel *channel, const struct weir_fold_template *template,
     uint16_t from, uint16_t to, struct output *output)
 {
-    const struct weir_number_runs *numbers = &template->numbers;
-    const uint16_t first = from < to ? numbers->runs[from].first : 0;
-    const uint16_t end = from < to ? weir_number_runs_end(numbers, (uint16_t)(to - 1)) : 0;
+    const struct weir_number_ranges *numbers = &template->numbers;
+    const uint16_t first = from < to ? numbers->ranges[from].first : 0;
+    const uint16_t end = from < to ? weir_number_ranges_end(numbers, (uint16_t)(to - 1)) : 0;
     const struct weir_state_template head = {
         template->id, numbers->total, first, (uint16_t)(end - first)};
     struct weir_state_entry entry = head_of(channel, WEIR_STATE_TEMPLATE);
@@ -111,9 +111,9 @@ write_runs(const struct weir_fold_channel *channel, const struct weir_fold_templ
     memcpy(body, &head, sizeof head);
     body += sizeof head;
     for (uint16_t i = from; i < to; i++, body += sizeof(struct weir_state_range)) {
-        const struct weir_state_range run = {.number = numbers->runs[i].number,
-            .count = (uint32_t)weir_number_runs_end(numbers, i) - numbers->runs[i].first};
-        memcpy(body, &run, sizeof run);
+        const struct weir_state_range range = {.number = numbers->ranges[i].number,
+            .count = (uint32_t)weir_number_ranges_end(numbers, i) - numbers->ranges[i].first};
+        memcpy(body, &range, sizeof range);
     }
     return err;
 }
@@ -123,16 +123,16 @@ static enum weir_err
 write_template(const struct weir_fold_channel *channel, const struct weir_fold_template *template,
     struct output *output)
 {
-    const struct weir_number_runs *numbers = &template->numbers;
-    if (numbers->count == 1 && !numbers->runs[0].known)
-        return write_runs(channel, template, 0, 0, output);
+    const struct weir_number_ranges *numbers = &template->numbers;
+    if (numbers->count == 1 && !numbers->ranges[0].known)
+        return write_ranges(channel, template, 0, 0, output);
     enum weir_err err = WEIR_OK;
     for (uint16_t from = 0; err == WEIR_OK && from < numbers->count;) {
         uint16_t to = from;
-        while (to < numbers->count && numbers->runs[to].known)
+        while (to < numbers->count && numbers->ranges[to].known)
             to++;
         if (to > from)
-            err = write_runs(channel, template, from, to, output);
+            err = write_ranges(channel, template, from, to, output);
         from = (uint16_t)(to + 1);
     }
     return err;

@@ -8,7 +8,7 @@
  *
  *   forgotten: | head, 32 bytes |
  *   sequence: | head, 32 bytes | bitmap of the window, 128 bytes, only where it has holes |
- *   template: | head, 32 bytes | runs of series numbers, 8 bytes each |
+ *   template: | head, 32 bytes | ranges of series numbers, 8 bytes each |
  */
 #ifndef WEIR_MODEL_SENDER_STATE_STATE_H
 #define WEIR_MODEL_SENDER_STATE_STATE_H
@@ -58,7 +58,7 @@ struct weir_state_template {
 };
 _Static_assert(sizeof(struct weir_state_template) == 8, "a word");
 
-/* A run of series numbers that ascend by one. */
+/* A range of series numbers that ascend by one. */
 struct weir_state_range {
     uint64_t number : 40;
     uint64_t count : 24;

@@ -69,7 +69,7 @@ static void
 sort_whole(struct weir_sort *sort, const struct weir_batch *batch, unsigned passes)
 {
     for (uint32_t i = 0; i < batch->count; i++)
-        sort->a[i] = weir_run_entry(weir_sample_series(&batch->samples[i]), i);
+        sort->a[i] = weir_batch_run_entry(weir_sample_series(&batch->samples[i]), i);
     const uint64_t *sorted = radix_sort(sort, sort->a, sort->b, batch->count, passes);
     for (uint32_t i = 0; i < batch->count; i++)
         sort->order[i] = place_of(sorted[i]);
@@ -234,7 +234,7 @@ weir_sort_batch(struct weir_sort *sort, const struct weir_batch *batch)
     bool laid = false;
     if (batch->run_count <= count / 4) {
         for (uint32_t i = 0; i < batch->run_count; i++)
-            sort->a[i] = weir_run_entry(series_of(batch->runs[i]), i);
+            sort->a[i] = weir_batch_run_entry(series_of(batch->runs[i]), i);
         laid = lay_runs(sort, batch, radix_sort(sort, sort->a, sort->b, batch->run_count, passes));
     }
     if (!laid)

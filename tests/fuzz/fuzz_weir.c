@@ -121,22 +121,22 @@ answer_deferred(void)
 
 /* As a list or as it came, as the limits say. */
 static void
-defer(const struct weir_record *record, const struct weir_run *run)
+defer(const struct weir_record *record, const struct weir_wire_item *item)
 {
-    struct weir_channel *channel = run->channel;
-    bool listed = lists && run->list != NULL;
+    struct weir_channel *channel = item->channel;
+    bool listed = lists && item->list != NULL;
     const struct weir_definition_text text = {.sender = channel->sender,
-        .sequence = run->sequence,
+        .sequence = item->sequence,
         .epoch = channel->epoch,
         .channel = channel->channel,
-        .list_count = listed ? (uint16_t)run->list_count : 0};
+        .list_count = listed ? (uint16_t)item->list_count : 0};
     size_t head = listed ? sizeof(struct weir_wire_record) : record->size;
-    uint8_t *copy = malloc(sizeof text + head + run->list_bytes + WEIR_PACKET_SLACK);
+    uint8_t *copy = malloc(sizeof text + head + item->list_bytes + WEIR_PACKET_SLACK);
     CHECK(copy != NULL && deferred_end < DEFERRED_MAX);
     memcpy(copy, &text, sizeof text);
     memcpy(copy + sizeof text, record->text, head);
     if (listed)
-        memcpy(copy + sizeof text + head, run->list, run->list_bytes);
+        memcpy(copy + sizeof text + head, item->list, item->list_bytes);
     deferred[deferred_end++] = copy;
     channel->pending++;
 }
@@ -157,10 +157,11 @@ check_sample(const struct weir_sample *sample, const struct twin_weir_sample *ex
 
 /* Appends a group as the worker does, and looks at what the batch says of itself. */
 static uint32_t
-check_group(const struct weir_run *run, const struct twin_weir_sample *expected)
+check_group(const struct weir_wire_item *item, const struct twin_weir_sample *expected)
 {
     weir_batch_reset(&batch);
-    weir_group_append(&batch, run->numbers, run->values, run->offsets, run->count, run->time_ms);
+    weir_group_append(
+        &batch, item->numbers, item->values, item->offsets, item->count, item->time_ms);
     int64_t least = INT64_MAX, most = INT64_MIN;
     uint64_t through = 0;
     bool ascending = true;
@@ -186,7 +187,7 @@ check_records(const uint8_t *data)
     for (uint32_t i = 0; i < answer.record_count; i++) {
         const struct twin_weir_record *expected = &answer.records[i];
         const struct weir_record *record = &parsed.records[i];
-        const struct weir_run *run = &parsed.runs[i];
+        const struct weir_wire_item *item = &parsed.items[i];
         CHECK(record->text == data + expected->at && record->size == expected->size);
         if (record->reason != expected->reason)
             fprintf(stderr, "record %u: reason %u, expected %u\n", i, record->reason,
@@ -196,12 +197,12 @@ check_records(const uint8_t *data)
             refused[expected->reason] += expected->samples;
             continue;
         }
-        CHECK((run->kind == WEIR_RUN_GROUP) == (expected->kind == TWIN_WEIR_SAMPLED));
-        CHECK((run->kind == WEIR_RUN_DEFINITION) == (expected->kind == TWIN_WEIR_DEFERRED));
-        if (run->kind == WEIR_RUN_GROUP)
-            samples += check_group(run, &answer.samples[samples]);
-        if (run->kind == WEIR_RUN_DEFINITION)
-            defer(record, run);
+        CHECK((item->kind == WEIR_WIRE_ITEM_GROUP) == (expected->kind == TWIN_WEIR_SAMPLED));
+        CHECK((item->kind == WEIR_WIRE_ITEM_DEFINITION) == (expected->kind == TWIN_WEIR_DEFERRED));
+        if (item->kind == WEIR_WIRE_ITEM_GROUP)
+            samples += check_group(item, &answer.samples[samples]);
+        if (item->kind == WEIR_WIRE_ITEM_DEFINITION)
+            defer(record, item);
     }
     CHECK(samples == answer.sample_count);
     CHECK(memcmp(refused, parsed.samples_rejected, sizeof refused) == 0);

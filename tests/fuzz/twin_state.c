@@ -110,23 +110,23 @@ put_template(struct draw *draw, struct weir_state_entry *entry)
 {
     static const uint16_t totals[] = {0, 1, 5, 5, 5, 40, 40, 16385, 300, 16384};
     struct weir_state_template *body = (struct weir_state_template *)(entry + 1);
-    struct weir_state_range *runs = (struct weir_state_range *)(body + 1);
+    struct weir_state_range *ranges = (struct weir_state_range *)(body + 1);
     uint16_t total = totals[pick(draw, draw->totals)];
     uint16_t first = total < 2 ? 0 : (uint16_t)pick(draw, total < 400 ? total : 50);
     uint16_t count = total == 0 ? 0 : (uint16_t)(1 + pick(draw, (uint64_t)(total - first)));
     *body = (struct weir_state_template){(uint16_t)pick(draw, draw->ids), total, first,
         (uint16_t)(count + (pick(draw, 30) == 0))};
-    uint64_t run_count = pick(draw, 6);
-    for (uint64_t i = 0; i < run_count; i++) {
+    uint64_t range_count = pick(draw, 6);
+    for (uint64_t i = 0; i < range_count; i++) {
         uint64_t number = pick(draw, 4) != 0 ? first + i : pick(draw, SERIES_MAX + 50);
         if (pick(draw, 50) == 0)
             number = (UINT64_C(1) << 40) - 1 - pick(draw, 3);
-        runs[i] = (struct weir_state_range){
+        ranges[i] = (struct weir_state_range){
             .number = number, .count = pick(draw, 8) == 0 ? pick(draw, 1 << 20) : pick(draw, 9)};
     }
     entry->template_hash = (uint32_t)(total + pick(draw, 10) / 9);
     entry->sequence = pick(draw, 6);
-    return sizeof *entry + sizeof *body + run_count * sizeof *runs;
+    return sizeof *entry + sizeof *body + range_count * sizeof *ranges;
 }
 
 static size_t

@@ -22,7 +22,7 @@ static const struct weir_scan_set structural = {{' ', ' ', ' ', ' '}};
  * keys never meet. */
 static const uint8_t key_suffix[] = {'\n'};
 
-struct run {
+struct parsing {
     const struct weir_parse_context *context;
     struct weir_packet *packet;
     struct weir_parsed *out;
@@ -39,9 +39,9 @@ struct token {
 };
 
 static inline uint8_t
-byte_at(const struct run *run, size_t at)
+byte_at(const struct parsing *parsing, size_t at)
 {
-    return at < run->size ? run->data[at] : run->end_byte;
+    return at < parsing->size ? parsing->data[at] : parsing->end_byte;
 }
 
 static inline bool
@@ -51,9 +51,10 @@ is_separator(uint8_t byte)
 }
 
 static void
-add_record(struct run *run, const uint8_t *text, size_t size, uint32_t points, uint8_t reason)
+add_record(
+    struct parsing *parsing, const uint8_t *text, size_t size, uint32_t points, uint8_t reason)
 {
-    struct weir_parsed *out = run->out;
+    struct weir_parsed *out = parsing->out;
     out->records[out->record_count++] = (struct weir_record){
         .text = text,
         .size = (uint32_t)size,
@@ -67,65 +68,65 @@ add_record(struct run *run, const uint8_t *text, size_t size, uint32_t points, u
 
 /* Adds the record and its one sample, unless the rules for values and times refuse it. */
 static inline void
-accept_line(struct run *run, struct token path, size_t size, const struct weir_decimal *number,
-    int64_t time_ms)
+accept_line(struct parsing *parsing, struct token path, size_t size,
+    const struct weir_decimal *number, int64_t time_ms)
 {
-    struct weir_parsed *out = run->out;
-    uint8_t reason = weir_time_reason(run->context, time_ms);
+    struct weir_parsed *out = parsing->out;
+    uint8_t reason = weir_time_reason(parsing->context, time_ms);
     if (WEIR_UNLIKELY(
             number->kind == WEIR_VALUE_DOUBLE && isnan(weir_bits_double(number->value)))) {
         weir_parsed_reject(out, WEIR_REASON_not_a_number, 1);
-        add_record(run, path.data, size, 0, WEIR_REASON_no_sample_accepted);
+        add_record(parsing, path.data, size, 0, WEIR_REASON_no_sample_accepted);
         return;
     }
     if (WEIR_UNLIKELY(reason != WEIR_REASON_NONE)) {
         weir_parsed_reject(out, reason, 1);
-        add_record(run, path.data, size, 0, reason);
+        add_record(parsing, path.data, size, 0, reason);
         return;
     }
-    struct weir_hash128 key = weir_hash_part(run->context->key, 0, path.data, path.size);
+    struct weir_hash128 key = weir_hash_part(parsing->context->key, 0, path.data, path.size);
     out->points[out->point_count] = (struct weir_point){
-        .raw = weir_hash_join(key, run->suffix),
+        .raw = weir_hash_join(key, parsing->suffix),
         .time_ms = time_ms,
         .value = number->value,
         .exponent = number->exponent,
         .kind = number->kind,
         .record = out->record_count,
     };
-    add_record(run, path.data, size, 1, WEIR_REASON_NONE);
+    add_record(parsing, path.data, size, 1, WEIR_REASON_NONE);
 }
 
 /* Takes one line from start on if it is a simple one: ASCII, one separator between the parts, a
  * decimal value, a whole number as time. Returns the position behind it, 0 if it is none. */
 static inline size_t
-parse_fast_line(struct run *run, size_t start)
+parse_fast_line(struct parsing *parsing, size_t start)
 {
-    size_t path_end = weir_scan_next(&run->scan);
-    if (path_end == start || !is_separator(byte_at(run, path_end)))
+    size_t path_end = weir_scan_next(&parsing->scan);
+    if (path_end == start || !is_separator(byte_at(parsing, path_end)))
         return 0;
     size_t value = path_end + 1;
-    size_t value_end = weir_scan_next(&run->scan);
+    size_t value_end = weir_scan_next(&parsing->scan);
     size_t time = value_end + 1;
-    if (!is_separator(byte_at(run, value_end)))
+    if (!is_separator(byte_at(parsing, value_end)))
         return 0;
-    size_t end = weir_scan_next(&run->scan);
+    size_t end = weir_scan_next(&parsing->scan);
     size_t newline = end;
-    if (byte_at(run, end) == '\r')
-        newline = weir_scan_next(&run->scan);
-    if (byte_at(run, newline) != '\n' || newline - end > 1 || newline - start > WEIR_LINE_MAX)
+    if (byte_at(parsing, end) == '\r')
+        newline = weir_scan_next(&parsing->scan);
+    if (byte_at(parsing, newline) != '\n' || newline - end > 1 || newline - start > WEIR_LINE_MAX)
         return 0;
     struct weir_decimal number;
     int64_t stamp, time_ms;
-    if (weir_decimal_read(run->data + value, value_end - value, &number) != WEIR_DECIMAL_OK
-        || weir_int_read(run->data + time, end - time, &stamp) != WEIR_DECIMAL_OK)
+    if (weir_decimal_read(parsing->data + value, value_end - value, &number) != WEIR_DECIMAL_OK
+        || weir_int_read(parsing->data + time, end - time, &stamp) != WEIR_DECIMAL_OK)
         return 0;
     if (stamp == -1)
-        time_ms = run->packet->receive_ms;
-    else if (!weir_time_ms(stamp, run->packet->time_unit, &time_ms))
+        time_ms = parsing->packet->receive_ms;
+    else if (!weir_time_ms(stamp, parsing->packet->time_unit, &time_ms))
         return 0;
-    accept_line(run, (struct token){run->data + start, path_end - start}, end - start, &number,
-        time_ms);
-    return newline + (newline < run->size);
+    accept_line(parsing, (struct token){parsing->data + start, path_end - start}, end - start,
+        &number, time_ms);
+    return newline + (newline < parsing->size);
 }
 
 /* Splits a line at spaces and tabs. False where it has not exactly three parts. */
@@ -232,26 +233,26 @@ read_time(struct token text, const struct weir_packet *packet, int64_t *time_ms)
 /* A last line of a connection without newline may be part of a longer one; a timestamp is the last
  * of its three parts. */
 static bool
-cut_off(const struct run *run, bool newline)
+cut_off(const struct parsing *parsing, bool newline)
 {
-    return !newline && run->packet->stream;
+    return !newline && parsing->packet->stream;
 }
 
 /* Takes the line at *at, whatever it holds. False where its end is not there yet. */
 static bool
-parse_any_line(struct run *run, size_t *at)
+parse_any_line(struct parsing *parsing, size_t *at)
 {
-    const uint8_t *text = run->data + *at;
-    size_t left = run->size - *at;
+    const uint8_t *text = parsing->data + *at;
+    size_t left = parsing->size - *at;
     const uint8_t *newline = memchr(text, '\n', left);
     size_t size = newline == NULL ? left : (size_t)(newline - text);
     if (size > WEIR_LINE_MAX) {
-        add_record(run, text, WEIR_LINE_MAX, 0, WEIR_REASON_line_too_long);
-        run->packet->skip_line = newline == NULL && !run->packet->final;
+        add_record(parsing, text, WEIR_LINE_MAX, 0, WEIR_REASON_line_too_long);
+        parsing->packet->skip_line = newline == NULL && !parsing->packet->final;
         *at += size + (newline != NULL);
         return true;
     }
-    if (newline == NULL && !run->packet->final)
+    if (newline == NULL && !parsing->packet->final)
         return false;
     *at += size + (newline != NULL);
     size -= size > 0 && text[size - 1] == '\r';
@@ -263,13 +264,13 @@ parse_any_line(struct run *run, size_t *at)
     if (parts[0].size == 0) /* a blank line */
         return true;
     good = good && path_valid(parts[0]) && read_value(parts[1], &number)
-        && read_time(parts[2], run->packet, &time_ms);
+        && read_time(parts[2], parsing->packet, &time_ms);
     size -= (size_t)(parts[0].data - text);
     if (good)
-        accept_line(run, parts[0], size, &number, time_ms);
+        accept_line(parsing, parts[0], size, &number, time_ms);
     else
-        add_record(run, parts[0].data, size, 0,
-            cut_off(run, newline != NULL) ? WEIR_REASON_cut_line : WEIR_REASON_bad_line);
+        add_record(parsing, parts[0].data, size, 0,
+            cut_off(parsing, newline != NULL) ? WEIR_REASON_cut_line : WEIR_REASON_bad_line);
     return true;
 }
 
@@ -286,7 +287,7 @@ size_t
 weir_graphite_parse(const struct weir_parse_context *context, struct weir_packet *packet,
     size_t at, struct weir_parsed *out)
 {
-    struct run run = {
+    struct parsing parsing = {
         .context = context,
         .packet = packet,
         .out = out,
@@ -297,18 +298,18 @@ weir_graphite_parse(const struct weir_parse_context *context, struct weir_packet
     };
     if (WEIR_UNLIKELY(packet->skip_line))
         at = skip_line(packet, at);
-    weir_scan_init(&run.scan, &structural, run.data, run.size);
-    weir_scan_seek(&run.scan, at);
-    while (at < run.size && out->record_count < WEIR_RECORDS_MAX
+    weir_scan_init(&parsing.scan, &structural, parsing.data, parsing.size);
+    weir_scan_seek(&parsing.scan, at);
+    while (at < parsing.size && out->record_count < WEIR_RECORDS_MAX
         && out->point_count < WEIR_POINTS_TARGET) {
-        size_t behind = parse_fast_line(&run, at);
+        size_t behind = parse_fast_line(&parsing, at);
         if (WEIR_LIKELY(behind != 0)) {
             at = behind;
             continue;
         }
-        if (!parse_any_line(&run, &at))
+        if (!parse_any_line(&parsing, &at))
             break;
-        weir_scan_seek(&run.scan, at);
+        weir_scan_seek(&parsing.scan, at);
     }
     return at;
 }

@@ -19,7 +19,7 @@
 
 static const struct weir_scan_set structural = {{',', '=', '"', '\\'}};
 
-struct run {
+struct parsing {
     const struct weir_parse_context *context;
     struct weir_packet *packet;
     struct weir_parsed *out;
@@ -42,34 +42,34 @@ struct line {
 };
 
 static inline uint8_t
-byte_at(const struct run *run, size_t at)
+byte_at(const struct parsing *parsing, size_t at)
 {
-    return at < run->size ? run->data[at] : run->end_byte;
+    return at < parsing->size ? parsing->data[at] : parsing->end_byte;
 }
 
 static inline void
-add_point(struct run *run, struct line *line, struct weir_slice name,
+add_point(struct parsing *parsing, struct line *line, struct weir_slice name,
     const struct weir_decimal *number)
 {
     struct weir_hash128 field =
-        weir_hash_part(run->context->key, 1, name.data, name.size);
-    WEIR_DCHECK(run->out->point_count + line->points < WEIR_POINTS_MAX);
-    run->out->points[run->out->point_count + line->points++] = (struct weir_point){
+        weir_hash_part(parsing->context->key, 1, name.data, name.size);
+    WEIR_DCHECK(parsing->out->point_count + line->points < WEIR_POINTS_MAX);
+    parsing->out->points[parsing->out->point_count + line->points++] = (struct weir_point){
         .raw = weir_hash_join(line->key, field),
         .value = number->value,
         .exponent = number->exponent,
         .kind = number->kind,
         .field = (uint16_t)line->fields,
-        .record = run->out->record_count,
+        .record = parsing->out->record_count,
     };
 }
 
 static void
-add_record(struct run *run, size_t start, size_t size, uint32_t points, uint8_t reason)
+add_record(struct parsing *parsing, size_t start, size_t size, uint32_t points, uint8_t reason)
 {
-    struct weir_parsed *out = run->out;
+    struct weir_parsed *out = parsing->out;
     out->records[out->record_count++] = (struct weir_record){
-        .text = run->data + start,
+        .text = parsing->data + start,
         .size = (uint32_t)size,
         .point_first = out->point_count,
         .point_count = points,
@@ -81,10 +81,10 @@ add_record(struct run *run, size_t start, size_t size, uint32_t points, uint8_t 
 
 /* Counts a line that the grammar accepts, and judges its time. */
 static inline void
-accept_line(struct run *run, const struct line *line, size_t size, int64_t time_ms)
+accept_line(struct parsing *parsing, const struct line *line, size_t size, int64_t time_ms)
 {
-    struct weir_parsed *out = run->out;
-    uint8_t reason = weir_time_reason(run->context, time_ms);
+    struct weir_parsed *out = parsing->out;
+    uint8_t reason = weir_time_reason(parsing->context, time_ms);
     uint32_t points = line->points;
     if (line->strings > 0)
         weir_parsed_reject(out, WEIR_REASON_unsupported_type, line->strings);
@@ -98,7 +98,7 @@ accept_line(struct run *run, const struct line *line, size_t size, int64_t time_
         for (uint32_t i = 0; i < points; i++)
             out->points[out->point_count + i].time_ms = time_ms;
     }
-    add_record(run, line->start, size, points, reason);
+    add_record(parsing, line->start, size, points, reason);
 }
 
 bool
@@ -121,44 +121,44 @@ weir_influx_fast_value(const uint8_t *text, size_t size, uint32_t *rounded,
 /* Walks `measurement,key=value,...` from line->start to the space behind it. False where a byte
  * stands where the simple line has none. */
 static inline bool
-walk_key(struct run *run, struct line *line)
+walk_key(struct parsing *parsing, struct line *line)
 {
-    size_t at = weir_scan_next(&run->scan);
-    while (byte_at(run, at) == '=')
-        at = weir_scan_next(&run->scan);
-    if (at == line->start || run->data[line->start] == '#')
+    size_t at = weir_scan_next(&parsing->scan);
+    while (byte_at(parsing, at) == '=')
+        at = weir_scan_next(&parsing->scan);
+    if (at == line->start || parsing->data[line->start] == '#')
         return false;
-    while (byte_at(run, at) == ',') {
-        size_t equals = weir_scan_next(&run->scan);
-        if (byte_at(run, equals) != '=' || equals == at + 1)
+    while (byte_at(parsing, at) == ',') {
+        size_t equals = weir_scan_next(&parsing->scan);
+        if (byte_at(parsing, equals) != '=' || equals == at + 1)
             return false;
-        at = weir_scan_next(&run->scan);
+        at = weir_scan_next(&parsing->scan);
         if (at == equals + 1)
             return false;
     }
     line->key_end = at;
-    return byte_at(run, at) == ' ';
+    return byte_at(parsing, at) == ' ';
 }
 
 /* Walks `name=value,...` from `at` on; *end is the byte behind the last one, a space or the
  * line's end. */
 static inline bool
-walk_fields(struct run *run, struct line *line, size_t at, size_t *end)
+walk_fields(struct parsing *parsing, struct line *line, size_t at, size_t *end)
 {
     for (;; at = *end + 1) {
-        size_t equals = weir_scan_next(&run->scan);
-        if (byte_at(run, equals) != '=' || equals == at)
+        size_t equals = weir_scan_next(&parsing->scan);
+        if (byte_at(parsing, equals) != '=' || equals == at)
             return false;
-        *end = weir_scan_next(&run->scan);
+        *end = weir_scan_next(&parsing->scan);
         size_t value = equals + 1;
         if (*end == value || *end - line->start > WEIR_LINE_MAX)
             return false;
         struct weir_decimal number;
-        if (!weir_influx_fast_value(run->data + value, *end - value, &line->rounded, &number))
+        if (!weir_influx_fast_value(parsing->data + value, *end - value, &line->rounded, &number))
             return false;
-        add_point(run, line, (struct weir_slice){run->data + at, equals - at}, &number);
+        add_point(parsing, line, (struct weir_slice){parsing->data + at, equals - at}, &number);
         line->fields++;
-        if (byte_at(run, *end) != ',')
+        if (byte_at(parsing, *end) != ',')
             return true;
     }
 }
@@ -166,33 +166,34 @@ walk_fields(struct run *run, struct line *line, size_t at, size_t *end)
 /* Takes one line from start on if it is a simple one, and returns the position behind it; 0 if it
  * is not. */
 static inline size_t
-parse_fast_line(struct run *run, size_t start)
+parse_fast_line(struct parsing *parsing, size_t start)
 {
     struct line line = {.start = start};
-    if (!walk_key(run, &line))
+    if (!walk_key(parsing, &line))
         return 0;
-    line.key = weir_hash_part(run->context->key, 0, run->data + start, line.key_end - start);
+    line.key =
+        weir_hash_part(parsing->context->key, 0, parsing->data + start, line.key_end - start);
     size_t end;
-    if (!walk_fields(run, &line, line.key_end + 1, &end))
+    if (!walk_fields(parsing, &line, line.key_end + 1, &end))
         return 0;
-    int64_t time_ms = run->packet->receive_ms;
-    if (WEIR_LIKELY(byte_at(run, end) == ' ')) {
+    int64_t time_ms = parsing->packet->receive_ms;
+    if (WEIR_LIKELY(byte_at(parsing, end) == ' ')) {
         size_t digits = end + 1;
         int64_t time;
-        end = weir_scan_next(&run->scan);
-        if (weir_int_read(run->data + digits, end - digits, &time) != WEIR_DECIMAL_OK
-            || !weir_time_ms(time, run->packet->time_unit, &time_ms))
+        end = weir_scan_next(&parsing->scan);
+        if (weir_int_read(parsing->data + digits, end - digits, &time) != WEIR_DECIMAL_OK
+            || !weir_time_ms(time, parsing->packet->time_unit, &time_ms))
             return 0;
     }
-    if (byte_at(run, end) != '\n' || end - start > WEIR_LINE_MAX)
+    if (byte_at(parsing, end) != '\n' || end - start > WEIR_LINE_MAX)
         return 0;
-    accept_line(run, &line, end - start, time_ms);
-    return end + (end < run->size);
+    accept_line(parsing, &line, end - start, time_ms);
+    return end + (end < parsing->size);
 }
 
 /* Reads the fields of a line into points. OK or what stopped it. */
 static enum weir_influx_result
-read_fields(struct run *run, struct weir_influx_decoder *decoder, struct line *line)
+read_fields(struct parsing *parsing, struct weir_influx_decoder *decoder, struct line *line)
 {
     struct weir_influx_field field;
     enum weir_influx_result result;
@@ -218,14 +219,14 @@ read_fields(struct run *run, struct weir_influx_decoder *decoder, struct line *l
             line->strings++;
             continue;
         }
-        add_point(run, line, field.key, &number);
+        add_point(parsing, line, field.key, &number);
     }
     return result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
 }
 
 /* Reads a record's parts in turn. OK or what stopped it. */
 static enum weir_influx_result
-read_record(struct run *run, struct weir_influx_decoder *decoder, struct line *line,
+read_record(struct parsing *parsing, struct weir_influx_decoder *decoder, struct line *line,
     int64_t *time_ms)
 {
     struct weir_slice name, value;
@@ -238,67 +239,67 @@ read_record(struct run *run, struct weir_influx_decoder *decoder, struct line *l
         line->key_end = decoder->at;
     if (result != WEIR_INFLUX_END)
         return result;
-    line->key = weir_hash_part(run->context->key, 0, run->data + line->start,
+    line->key = weir_hash_part(parsing->context->key, 0, parsing->data + line->start,
         line->key_end - line->start);
-    result = read_fields(run, decoder, line);
+    result = read_fields(parsing, decoder, line);
     if (result != WEIR_INFLUX_OK)
         return result;
     result = weir_influx_time(decoder, &time);
     line->timed = result == WEIR_INFLUX_OK;
-    if (result == WEIR_INFLUX_OK && !weir_time_ms(time, run->packet->time_unit, time_ms))
+    if (result == WEIR_INFLUX_OK && !weir_time_ms(time, parsing->packet->time_unit, time_ms))
         return WEIR_INFLUX_BAD;
     return result == WEIR_INFLUX_END ? WEIR_INFLUX_OK : result;
 }
 
 /* Size of start..end without the newline at its end. */
 static size_t
-text_size(const struct run *run, size_t start, size_t end)
+text_size(const struct parsing *parsing, size_t start, size_t end)
 {
-    return end - start - (end > start && run->data[end - 1] == '\n');
+    return end - start - (end > start && parsing->data[end - 1] == '\n');
 }
 
 /* The last line of a connection, without a newline, may be part of a longer one: it counts only
  * with a timestamp, and whatever else is wrong with it is not what its sender wrote. */
 static bool
-cut_off(const struct run *run, const struct line *line, size_t end, uint8_t reason)
+cut_off(const struct parsing *parsing, const struct line *line, size_t end, uint8_t reason)
 {
-    return run->packet->final && run->packet->stream && end == run->size &&
-        run->data[end - 1] != '\n' && (reason != WEIR_REASON_NONE || !line->timed);
+    return parsing->packet->final && parsing->packet->stream && end == parsing->size &&
+        parsing->data[end - 1] != '\n' && (reason != WEIR_REASON_NONE || !line->timed);
 }
 
 /* Takes the line at *at with the complete decoder. False where its end is not there yet. */
 static bool
-parse_any_line(struct run *run, size_t *at)
+parse_any_line(struct parsing *parsing, size_t *at)
 {
     size_t start = *at, end;
     struct weir_influx_decoder decoder =
-        weir_influx_window(run->data, run->size, start, run->packet->final);
+        weir_influx_window(parsing->data, parsing->size, start, parsing->packet->final);
     struct line line = {.start = start};
-    int64_t time_ms = run->packet->receive_ms;
+    int64_t time_ms = parsing->packet->receive_ms;
     uint8_t reason;
     enum weir_influx_result begun = weir_influx_begin(&decoder), result = begun;
     if (begun == WEIR_INFLUX_OK) {
         line.start = decoder.at;
-        result = read_record(run, &decoder, &line, &time_ms);
+        result = read_record(parsing, &decoder, &line, &time_ms);
     }
-    if (!weir_influx_end(&decoder, result, run->size, start, &end, &reason))
+    if (!weir_influx_end(&decoder, result, parsing->size, start, &end, &reason))
         return false;
     *at = end;
     if (reason == WEIR_REASON_line_too_long) {
-        add_record(run, start, WEIR_LINE_MAX, 0, reason);
-        run->packet->skip_line = run->data[end - 1] != '\n' && !run->packet->final;
+        add_record(parsing, start, WEIR_LINE_MAX, 0, reason);
+        parsing->packet->skip_line = parsing->data[end - 1] != '\n' && !parsing->packet->final;
         return true;
     }
     if (begun != WEIR_INFLUX_OK)
         return true;
-    if (cut_off(run, &line, end, reason))
+    if (cut_off(parsing, &line, end, reason))
         reason = WEIR_REASON_cut_line;
-    size_t size = text_size(run, line.start, end);
-    size -= size > 0 && run->data[line.start + size - 1] == '\r';
+    size_t size = text_size(parsing, line.start, end);
+    size -= size > 0 && parsing->data[line.start + size - 1] == '\r';
     if (reason != WEIR_REASON_NONE)
-        add_record(run, line.start, size, 0, reason);
+        add_record(parsing, line.start, size, 0, reason);
     else
-        accept_line(run, &line, size, time_ms);
+        accept_line(parsing, &line, size, time_ms);
     return true;
 }
 
@@ -380,7 +381,7 @@ static size_t
 parse_lines(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
     struct weir_parsed *out)
 {
-    struct run run = {
+    struct parsing parsing = {
         .context = context,
         .packet = packet,
         .out = out,
@@ -388,17 +389,17 @@ parse_lines(const struct weir_parse_context *context, struct weir_packet *packet
         .size = packet->size,
         .end_byte = packet->final && !packet->stream ? '\n' : 0,
     };
-    weir_scan_init(&run.scan, &structural, run.data, run.size);
-    weir_scan_seek(&run.scan, at);
-    while (at < run.size && has_room(out)) {
-        size_t behind = parse_fast_line(&run, at);
+    weir_scan_init(&parsing.scan, &structural, parsing.data, parsing.size);
+    weir_scan_seek(&parsing.scan, at);
+    while (at < parsing.size && has_room(out)) {
+        size_t behind = parse_fast_line(&parsing, at);
         if (WEIR_LIKELY(behind != 0)) {
             at = behind;
             continue;
         }
-        if (!parse_any_line(&run, &at))
+        if (!parse_any_line(&parsing, &at))
             break;
-        weir_scan_seek(&run.scan, at);
+        weir_scan_seek(&parsing.scan, at);
     }
     return at;
 }

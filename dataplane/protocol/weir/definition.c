@@ -336,23 +336,24 @@ look_up(const struct weir_parse_context *context, struct weir_template *template
 
 void
 weir_definition_apply(const struct weir_parse_context *context, struct weir_channel *channel,
-    const uint8_t *data, const struct weir_owner *source, struct weir_run *run, uint8_t *reason)
+    const uint8_t *data, const struct weir_owner *source, struct weir_wire_item *item,
+    uint8_t *reason)
 {
     struct weir_definitions *definitions = context->definitions;
     struct weir_wire_record record = weir_wire_load_record(data);
     struct weir_template *template =
-        weir_channel_define(context->senders, channel, &record, run->sequence, source, reason);
-    run->kind = WEIR_RUN_EMPTY;
+        weir_channel_define(context->senders, channel, &record, item->sequence, source, reason);
+    item->kind = WEIR_WIRE_ITEM_EMPTY;
     if (template == NULL)
         return;
     struct unknown unknown = look_up(context, template, data, &record);
     if (unknown.left == 0)
         return;
-    run->kind = WEIR_RUN_DEFINITION;
+    item->kind = WEIR_WIRE_ITEM_DEFINITION;
     if (unknown.whole) {
-        run->list = definitions->list + unknown.begin;
-        run->list_bytes = definitions->used - unknown.begin;
-        run->list_count = unknown.count;
+        item->list = definitions->list + unknown.begin;
+        item->list_bytes = definitions->used - unknown.begin;
+        item->list_count = unknown.count;
     }
 }
 

@@ -144,11 +144,11 @@ weir_offsets_extent(const uint8_t *offsets, uint32_t count, int32_t *least, int3
 static bool
 is_one_run(const uint64_t *numbers, uint32_t count)
 {
-    _Static_assert((WEIR_RUN_GAP & (WEIR_RUN_GAP - 1)) == 0, "a power of two");
+    _Static_assert((WEIR_BATCH_RUN_GAP & (WEIR_BATCH_RUN_GAP - 1)) == 0, "a power of two");
     uint64_t steps = 0;
     for (uint32_t i = 1; i < count; i++)
         steps |= numbers[i] - numbers[i - 1] - 1;
-    return steps < WEIR_RUN_GAP;
+    return steps < WEIR_BATCH_RUN_GAP;
 }
 
 static inline void

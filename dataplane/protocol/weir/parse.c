@@ -12,7 +12,7 @@
 /* Of a group: 13 lines are those of 100 series, more would push each other out. */
 #define PREFETCH_NUMBERS 128
 
-struct run {
+struct parsing {
     const struct weir_parse_context *context;
     struct weir_packet *packet;
     struct weir_parsed *out;
@@ -124,26 +124,26 @@ definition_valid(const uint8_t *data, const struct weir_wire_record *record)
 }
 
 static bool
-record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record *record)
+record_valid(struct parsing *parsing, const uint8_t *data, const struct weir_wire_record *record)
 {
     switch (record->type) {
     case WEIR_WIRE_GROUP:
-        run->has_groups = true;
+        parsing->has_groups = true;
         return record->count > 0 && record->flags == 0 &&
             record->length == WEIR_WIRE_GROUP_HEAD + record->count * 8u;
     case WEIR_WIRE_GROUP_OFFSETS:
-        run->has_groups = true;
+        parsing->has_groups = true;
         return record->count > 0 && record->flags == 0 &&
             record->length == WEIR_WIRE_GROUP_HEAD + record->count * 12u;
     case WEIR_WIRE_DEFINITION:
-        run->has_definitions = true;
-        return record->flags == 0 && run->header.flags == WEIR_WIRE_UNNUMBERED &&
+        parsing->has_definitions = true;
+        return record->flags == 0 && parsing->header.flags == WEIR_WIRE_UNNUMBERED &&
             definition_valid(data, record);
     case WEIR_WIRE_HEARTBEAT:
-        run->has_heartbeat = true;
+        parsing->has_heartbeat = true;
         return (record->flags & ~WEIR_WIRE_BYE) == 0 &&
             record->length == WEIR_WIRE_HEARTBEAT_BYTES &&
-            run->header.flags == WEIR_WIRE_UNNUMBERED;
+            parsing->header.flags == WEIR_WIRE_UNNUMBERED;
     default:
         return false;
     }
@@ -153,29 +153,30 @@ record_valid(struct run *run, const uint8_t *data, const struct weir_wire_record
  * alone: an acknowledgement speaks of samples, which lie in the frame that records their number.
  * What a definition brings is logged later, by the registrar. */
 static bool
-layout_valid(struct run *run)
+layout_valid(struct parsing *parsing)
 {
-    size_t at = sizeof run->header;
-    size_t length = run->header.length;
-    for (uint32_t i = 0; i < run->header.record_count; i++) {
+    size_t at = sizeof parsing->header;
+    size_t length = parsing->header.length;
+    for (uint32_t i = 0; i < parsing->header.record_count; i++) {
         at = align_up(at);
         if (at > length || length - at < sizeof(struct weir_wire_record))
             return false;
-        struct weir_wire_record record = weir_wire_load_record(run->data + at);
+        struct weir_wire_record record = weir_wire_load_record(parsing->data + at);
         if (record.length < sizeof record || record.length > length - at ||
-            !record_valid(run, run->data + at, &record))
+            !record_valid(parsing, parsing->data + at, &record))
             return false;
         at += record.length;
     }
     return at == length &&
-        run->has_groups + run->has_definitions + run->has_heartbeat == 1 &&
-        !(run->has_groups && run->header.flags == WEIR_WIRE_UNNUMBERED);
+        parsing->has_groups + parsing->has_definitions + parsing->has_heartbeat == 1 &&
+        !(parsing->has_groups && parsing->header.flags == WEIR_WIRE_UNNUMBERED);
 }
 
 static void
-add_record(struct run *run, const uint8_t *text, uint32_t size, uint32_t samples, uint8_t reason)
+add_record(
+    struct parsing *parsing, const uint8_t *text, uint32_t size, uint32_t samples, uint8_t reason)
 {
-    struct weir_parsed *out = run->out;
+    struct weir_parsed *out = parsing->out;
     if (reason != WEIR_REASON_NONE)
         weir_parsed_reject(out, reason, samples);
     out->records[out->record_count++] = (struct weir_record){.text = text,
@@ -186,25 +187,25 @@ add_record(struct run *run, const uint8_t *text, uint32_t size, uint32_t samples
 
 /* Each record of the packet, by one reason. */
 static void
-refuse_all(struct run *run, uint8_t reason)
+refuse_all(struct parsing *parsing, uint8_t reason)
 {
-    size_t at = sizeof run->header;
-    for (uint32_t i = 0; i < run->header.record_count; i++) {
+    size_t at = sizeof parsing->header;
+    for (uint32_t i = 0; i < parsing->header.record_count; i++) {
         at = align_up(at);
-        struct weir_wire_record record = weir_wire_load_record(run->data + at);
-        run->out->runs[run->out->record_count].channel = NULL;
-        run->out->runs[run->out->record_count].sender = run->header.sender;
-        add_record(run, run->data + at, record.length, samples_of(&record), reason);
+        struct weir_wire_record record = weir_wire_load_record(parsing->data + at);
+        parsing->out->items[parsing->out->record_count].channel = NULL;
+        parsing->out->items[parsing->out->record_count].sender = parsing->header.sender;
+        add_record(parsing, parsing->data + at, record.length, samples_of(&record), reason);
         at += record.length;
     }
 }
 
 /* The group's time, and the rule for the times of all its samples. */
 static uint8_t
-group_time(const struct run *run, struct weir_run *group, int64_t offset)
+group_time(const struct parsing *parsing, struct weir_wire_item *group, int64_t offset)
 {
     int64_t time_ms, first, last;
-    if (__builtin_add_overflow(run->header.base_time_ms, offset, &time_ms))
+    if (__builtin_add_overflow(parsing->header.base_time_ms, offset, &time_ms))
         return offset < 0 ? WEIR_REASON_time_past : WEIR_REASON_time_future;
     group->time_ms = first = last = time_ms;
     bool beyond = false;
@@ -215,21 +216,22 @@ group_time(const struct run *run, struct weir_run *group, int64_t offset)
             return least < 0 ? WEIR_REASON_time_past : WEIR_REASON_time_future;
         beyond = __builtin_add_overflow(time_ms, most, &last);
     }
-    uint8_t reason = weir_time_reason(run->context, first);
+    uint8_t reason = weir_time_reason(parsing->context, first);
     if (reason != WEIR_REASON_NONE)
         return reason;
-    return beyond ? WEIR_REASON_time_future : weir_time_reason(run->context, last);
+    return beyond ? WEIR_REASON_time_future : weir_time_reason(parsing->context, last);
 }
 
 /* Copies numbers that do not lie together to the scratch of definitions, which a packet of groups
  * has none of. */
 static const uint64_t *
-gather(const struct run *run, const struct weir_template *template, uint32_t first, uint32_t count)
+gather(const struct parsing *parsing, const struct weir_template *template, uint32_t first,
+    uint32_t count)
 {
-    struct weir_definitions *scratch = run->context->definitions;
+    struct weir_definitions *scratch = parsing->context->definitions;
     uint64_t *numbers = (uint64_t *)(void *)(scratch->list + scratch->used);
     for (uint32_t i = 0; i < count; i++)
-        numbers[i] = weir_template_number(run->context->senders, template, first + i);
+        numbers[i] = weir_template_number(parsing->context->senders, template, first + i);
     scratch->used += count * (uint32_t)sizeof *numbers;
     return numbers;
 }
@@ -238,11 +240,11 @@ _Static_assert(WEIR_WIRE_PACKET_MAX < WEIR_DEFINITION_LIST_BYTES,
 
 /* The group's template, or NULL where it is not known with this content. */
 static const struct weir_template *
-template_of(const struct run *run, const struct weir_channel *channel,
+template_of(const struct parsing *parsing, const struct weir_channel *channel,
     const struct weir_wire_record *record)
 {
     const struct weir_template *template =
-        weir_channel_template(run->context->senders, channel, record->template_id);
+        weir_channel_template(parsing->context->senders, channel, record->template_id);
     bool same = template != NULL && template->hash == record->template_hash &&
         (uint32_t)record->first + record->count <= template->total;
     return same ? template : NULL;
@@ -250,16 +252,16 @@ template_of(const struct run *run, const struct weir_channel *channel,
 
 /* The numbers of a group's series, or NULL where one is not known. */
 static const uint64_t *
-numbers_of(const struct run *run, const struct weir_channel *channel,
+numbers_of(const struct parsing *parsing, const struct weir_channel *channel,
     const struct weir_wire_record *record)
 {
-    const struct weir_template *template = template_of(run, channel, record);
+    const struct weir_template *template = template_of(parsing, channel, record);
     if (template == NULL)
         return NULL;
     const uint64_t *numbers =
-        weir_template_run(run->context->senders, template, record->first, record->count);
+        weir_template_numbers(parsing->context->senders, template, record->first, record->count);
     if (WEIR_UNLIKELY(numbers == NULL))
-        numbers = gather(run, template, record->first, record->count);
+        numbers = gather(parsing, template, record->first, record->count);
     if (WEIR_LIKELY(template->unknown == 0))
         return numbers;
     bool known = true;
@@ -269,66 +271,67 @@ numbers_of(const struct run *run, const struct weir_channel *channel,
 }
 
 static void
-take_group(struct run *run, struct weir_channel *channel, const uint8_t *data,
+take_group(struct parsing *parsing, struct weir_channel *channel, const uint8_t *data,
     const struct weir_wire_record *record)
 {
-    struct weir_run *group = &run->out->runs[run->out->record_count];
-    const uint64_t *numbers = run->fetched;
-    run->fetched = NULL;
+    struct weir_wire_item *group = &parsing->out->items[parsing->out->record_count];
+    const uint64_t *numbers = parsing->fetched;
+    parsing->fetched = NULL;
     if (numbers == NULL)
-        numbers = numbers_of(run, channel, record);
+        numbers = numbers_of(parsing, channel, record);
     uint8_t reason = WEIR_REASON_no_template;
     if (numbers != NULL) {
-        *group = (struct weir_run){.kind = WEIR_RUN_GROUP,
+        *group = (struct weir_wire_item){.kind = WEIR_WIRE_ITEM_GROUP,
             .numbers = numbers,
             .values = data + WEIR_WIRE_GROUP_HEAD,
             .count = record->count};
         if (record->type == WEIR_WIRE_GROUP_OFFSETS)
             group->offsets = group->values + record->count * sizeof(double);
-        reason = group_time(run, group, load64(data + sizeof *record));
+        reason = group_time(parsing, group, load64(data + sizeof *record));
         channel->delivered |= reason == WEIR_REASON_NONE;
     }
-    add_record(run, data, record->length, record->count, reason);
+    add_record(parsing, data, record->length, record->count, reason);
 }
 
 static void
-take_definition(struct run *run, struct weir_channel *channel, const uint8_t *data,
+take_definition(struct parsing *parsing, struct weir_channel *channel, const uint8_t *data,
     const struct weir_wire_record *record)
 {
-    struct weir_run *definition = &run->out->runs[run->out->record_count];
+    struct weir_wire_item *definition = &parsing->out->items[parsing->out->record_count];
     uint8_t reason = WEIR_REASON_NONE;
-    *definition = (struct weir_run){.count = record->count,
+    *definition = (struct weir_wire_item){.count = record->count,
         .channel = channel,
-        .sequence = run->header.sequence};
-    const struct weir_peer *peer = &run->packet->peer;
-    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&run->context->trusted, peer);
+        .sequence = parsing->header.sequence};
+    const struct weir_peer *peer = &parsing->packet->peer;
+    bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&parsing->context->trusted, peer);
     struct weir_owner source = weir_owner_source(peer);
-    weir_definition_apply(run->context, channel, data, counted ? &source : NULL, definition,
+    weir_definition_apply(parsing->context, channel, data, counted ? &source : NULL, definition,
         &reason);
-    add_record(run, data, record->length, 0, reason);
+    add_record(parsing, data, record->length, 0, reason);
 }
 
 static void
-take_records(struct run *run, struct weir_channel *channel)
+take_records(struct parsing *parsing, struct weir_channel *channel)
 {
-    size_t at = sizeof run->header;
-    for (uint32_t i = 0; i < run->header.record_count; i++) {
+    size_t at = sizeof parsing->header;
+    for (uint32_t i = 0; i < parsing->header.record_count; i++) {
         at = align_up(at);
-        const uint8_t *data = run->data + at;
+        const uint8_t *data = parsing->data + at;
         struct weir_wire_record record = weir_wire_load_record(data);
         if (is_group(&record)) {
-            take_group(run, channel, data, &record);
+            take_group(parsing, channel, data, &record);
         } else if (record.type == WEIR_WIRE_DEFINITION) {
-            take_definition(run, channel, data, &record);
+            take_definition(parsing, channel, data, &record);
         } else {
             uint64_t last = (uint64_t)load64(data + sizeof record);
             if (weir_channel_heartbeat(channel, last, record.flags == WEIR_WIRE_BYE,
-                    &run->out->sequence_gaps)) {
-                weir_senders_jumped(run->context->senders, channel);
-                run->out->sequence_jumps++;
+                    &parsing->out->sequence_gaps)) {
+                weir_senders_jumped(parsing->context->senders, channel);
+                parsing->out->sequence_jumps++;
             }
-            run->out->runs[run->out->record_count] = (struct weir_run){.kind = WEIR_RUN_EMPTY};
-            add_record(run, data, record.length, 0, WEIR_REASON_NONE);
+            parsing->out->items[parsing->out->record_count] =
+                (struct weir_wire_item){.kind = WEIR_WIRE_ITEM_EMPTY};
+            add_record(parsing, data, record.length, 0, WEIR_REASON_NONE);
         }
         at += record.length;
     }
@@ -336,16 +339,16 @@ take_records(struct run *run, struct weir_channel *channel)
 
 /* Enters the packet's number. WEIR_REASON_NONE where its records count. */
 static uint8_t
-number_packet(struct run *run, struct weir_channel *channel)
+number_packet(struct parsing *parsing, struct weir_channel *channel)
 {
-    struct weir_parsed *out = run->out;
-    if (run->header.flags == WEIR_WIRE_UNNUMBERED)
+    struct weir_parsed *out = parsing->out;
+    if (parsing->header.flags == WEIR_WIRE_UNNUMBERED)
         return WEIR_REASON_NONE;
-    switch (weir_channel_meet(channel, run->header.sequence, &out->sequence_gaps)) {
+    switch (weir_channel_meet(channel, parsing->header.sequence, &out->sequence_gaps)) {
     case WEIR_SEQUENCE_NEW:
         return WEIR_REASON_NONE;
     case WEIR_SEQUENCE_JUMP:
-        weir_senders_jumped(run->context->senders, channel);
+        weir_senders_jumped(parsing->context->senders, channel);
         out->sequence_jumps++;
         return WEIR_REASON_NONE;
     case WEIR_SEQUENCE_LATE:
@@ -363,48 +366,48 @@ number_packet(struct run *run, struct weir_channel *channel)
 /* An epoch is a time, for most senders that of their start: it may lie ahead of the clock as far as
  * a sample may. */
 static bool
-epoch_ahead(const struct run *run, uint32_t epoch)
+epoch_ahead(const struct parsing *parsing, uint32_t epoch)
 {
-    return (int64_t)epoch * 1000 > run->context->time_max_ms;
+    return (int64_t)epoch * 1000 > parsing->context->time_max_ms;
 }
 
 /* A channel for a packet of one that is not known; NULL with *reason where it gets no place. */
 static struct weir_channel *
-admit(struct run *run, uint8_t *reason)
+admit(struct parsing *parsing, uint8_t *reason)
 {
-    const struct weir_parse_context *context = run->context;
-    const struct weir_peer *peer = &run->packet->peer;
+    const struct weir_parse_context *context = parsing->context;
+    const struct weir_peer *peer = &parsing->packet->peer;
     bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&context->trusted, peer);
     struct weir_owner source = weir_owner_source(peer);
-    return weir_senders_admit(context->senders, &run->header, counted ? &source : NULL,
-        &run->out->sequence_gaps, reason);
+    return weir_senders_admit(context->senders, &parsing->header, counted ? &source : NULL,
+        &parsing->out->sequence_gaps, reason);
 }
 
 /* The packet's channel, in the packet's epoch; NULL with *reason where it is refused. */
 static struct weir_channel *
-enter_channel(struct run *run, struct weir_channel *channel, uint8_t *reason)
+enter_channel(struct parsing *parsing, struct weir_channel *channel, uint8_t *reason)
 {
-    const struct weir_parse_context *context = run->context;
-    const struct weir_wire_header *header = &run->header;
-    if (WEIR_UNLIKELY(epoch_ahead(run, header->epoch))) {
+    const struct weir_parse_context *context = parsing->context;
+    const struct weir_wire_header *header = &parsing->header;
+    if (WEIR_UNLIKELY(epoch_ahead(parsing, header->epoch))) {
         *reason = WEIR_REASON_epoch_ahead;
-        run->packet->refused_status = WEIR_WIRE_EPOCH_AHEAD;
-        run->packet->refused_epoch = header->epoch;
-        run->packet->refused_channel = header->channel;
+        parsing->packet->refused_status = WEIR_WIRE_EPOCH_AHEAD;
+        parsing->packet->refused_epoch = header->epoch;
+        parsing->packet->refused_channel = header->channel;
         return NULL;
     }
     if (WEIR_UNLIKELY(channel == NULL))
-        channel = admit(run, reason);
+        channel = admit(parsing, reason);
     if (WEIR_UNLIKELY(channel == NULL))
         return NULL;
     /* one of a clock that was wrong, or that an earlier program took, counts no more */
     if (header->epoch < channel->epoch &&
-        !(epoch_ahead(run, channel->epoch) &&
+        !(epoch_ahead(parsing, channel->epoch) &&
             weir_channel_heal(context->senders, channel, header->epoch))) {
         *reason = WEIR_REASON_old_epoch;
-        run->packet->refused_status = WEIR_WIRE_OLD_EPOCH;
-        run->packet->refused_epoch = channel->epoch;
-        run->packet->refused_channel = header->channel;
+        parsing->packet->refused_status = WEIR_WIRE_OLD_EPOCH;
+        parsing->packet->refused_epoch = channel->epoch;
+        parsing->packet->refused_channel = header->channel;
         return NULL;
     }
     if (header->epoch > channel->epoch)
@@ -414,22 +417,22 @@ enter_channel(struct run *run, struct weir_channel *channel, uint8_t *reason)
 
 /* A channel that sends nothing but heartbeats leaves no trace in the log. */
 static bool
-is_worth_an_entry(const struct run *run, const struct weir_channel *channel)
+is_worth_an_entry(const struct parsing *parsing, const struct weir_channel *channel)
 {
-    return channel->delivered || channel->template_count > 0 || run->has_groups;
+    return channel->delivered || channel->template_count > 0 || parsing->has_groups;
 }
 
 /* Looks up the numbers of the first group's series, which lie apart from their template, and
  * fetches them while the packet is entered by its number. */
 static void
-fetch_numbers(struct run *run, const struct weir_channel *channel)
+fetch_numbers(struct parsing *parsing, const struct weir_channel *channel)
 {
-    struct weir_wire_record record = weir_wire_load_record(run->data + sizeof run->header);
-    const struct weir_template *template = template_of(run, channel, &record);
+    struct weir_wire_record record = weir_wire_load_record(parsing->data + sizeof parsing->header);
+    const struct weir_template *template = template_of(parsing, channel, &record);
     if (template == NULL)
         return;
     const uint64_t *numbers =
-        weir_template_run(run->context->senders, template, record.first, record.count);
+        weir_template_numbers(parsing->context->senders, template, record.first, record.count);
     if (numbers == NULL)
         return;
     const uint64_t *end =
@@ -437,81 +440,82 @@ fetch_numbers(struct run *run, const struct weir_channel *channel)
     for (const uint64_t *at = numbers; at < end; at += WEIR_CACHE_LINE / sizeof *at)
         __builtin_prefetch(at);
     if (WEIR_LIKELY(template->unknown == 0))
-        run->fetched = numbers;
+        parsing->fetched = numbers;
 }
 
 /* False where the packet has to wait for the registrar; nothing has changed then. */
 static bool
-take_packet(struct run *run)
+take_packet(struct parsing *parsing)
 {
-    const struct weir_parse_context *context = run->context;
-    const struct weir_wire_header *header = &run->header;
-    struct weir_channel *channel = run->known;
+    const struct weir_parse_context *context = parsing->context;
+    const struct weir_wire_header *header = &parsing->header;
+    struct weir_channel *channel = parsing->known;
     /* what the channel has of another epoch does not concern this packet */
-    if (channel != NULL && run->has_groups && header->epoch == channel->epoch) {
+    if (channel != NULL && parsing->has_groups && header->epoch == channel->epoch) {
         if (channel->pending > 0 && context->refusal == WEIR_REASON_NONE) {
-            run->out->waits = true;
+            parsing->out->waits = true;
             return false;
         }
-        fetch_numbers(run, channel);
+        fetch_numbers(parsing, channel);
     }
     uint8_t reason = context->refusal;
     if (reason == WEIR_REASON_NONE)
-        channel = enter_channel(run, channel, &reason);
+        channel = enter_channel(parsing, channel, &reason);
     if (reason != WEIR_REASON_NONE) {
-        refuse_all(run, reason);
+        refuse_all(parsing, reason);
         return true;
     }
-    reason = number_packet(run, channel);
+    reason = number_packet(parsing, channel);
     if (reason != WEIR_REASON_NONE)
-        refuse_all(run, reason);
+        refuse_all(parsing, reason);
     else
-        take_records(run, channel);
-    if (WEIR_LIKELY(is_worth_an_entry(run, channel)))
+        take_records(parsing, channel);
+    if (WEIR_LIKELY(is_worth_an_entry(parsing, channel)))
         weir_senders_dirty(context->senders, channel);
     else
         weir_senders_seen(context->senders, channel);
-    run->packet->ack_epoch = channel->epoch;
-    run->packet->ack_channel = channel->channel;
-    run->packet->ack_sequence = weir_channel_complete(channel);
+    parsing->packet->ack_epoch = channel->epoch;
+    parsing->packet->ack_channel = channel->channel;
+    parsing->packet->ack_sequence = weir_channel_complete(channel);
     return true;
 }
 
 /* What cannot be followed ends its packet: a datagram's rest is nothing, a stream's unknowable. */
 static size_t
-refuse_rest(struct run *run, size_t at)
+refuse_rest(struct parsing *parsing, size_t at)
 {
     /* without senders: a queue of a device that is another worker's than the weir listeners */
-    bool here = run->context->senders != NULL;
-    run->packet->broken = true;
-    add_record(run, run->packet->data + at, (uint32_t)(run->packet->size - at), 0,
+    bool here = parsing->context->senders != NULL;
+    parsing->packet->broken = true;
+    add_record(parsing, parsing->packet->data + at, (uint32_t)(parsing->packet->size - at), 0,
         here ? WEIR_REASON_bad_packet : WEIR_REASON_no_listener);
-    return run->packet->size;
+    return parsing->packet->size;
 }
 
 size_t
 weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
     struct weir_parsed *out)
 {
-    struct run run = {
+    struct parsing parsing = {
         .context = context, .packet = packet, .out = out, .data = packet->data + at};
     size_t left = packet->size - at;
     if (left == 0)
         return at;
     if (context->senders == NULL)
-        return refuse_rest(&run, at);
+        return refuse_rest(&parsing, at);
     context->definitions->used = 0;
-    if (left < sizeof run.header)
-        return packet->final ? refuse_rest(&run, at) : at;
-    memcpy(&run.header, run.data, sizeof run.header);
-    if (!header_valid(&run.header))
-        return refuse_rest(&run, at);
-    if (run.header.length > left)
-        return packet->final ? refuse_rest(&run, at) : at;
-    run.known = weir_senders_find(context->senders, run.header.sender, run.header.channel);
-    if (run.known != NULL)
-        weir_channel_prefetch(context->senders, run.known);
-    if (!checksum_right(run.data, &run.header) || !layout_valid(&run))
-        return refuse_rest(&run, at);
-    return take_packet(&run) ? at + run.header.length : at;
+    if (left < sizeof parsing.header)
+        return packet->final ? refuse_rest(&parsing, at) : at;
+    memcpy(&parsing.header, parsing.data, sizeof parsing.header);
+    if (!header_valid(&parsing.header))
+        return refuse_rest(&parsing, at);
+    if (parsing.header.length > left)
+        return packet->final ? refuse_rest(&parsing, at) : at;
+    parsing.known =
+        weir_senders_find(context->senders, parsing.header.sender, parsing.header.channel);
+    if (parsing.known != NULL)
+        weir_channel_prefetch(context->senders, parsing.known);
+    if (!checksum_right(parsing.data, &parsing.header) || !layout_valid(&parsing))
+        return refuse_rest(&parsing, at);
+    return take_packet(&parsing) ? at + parsing.header.length : at;
 }

@@ -4,7 +4,7 @@
  *
  *   checked -> (its channel's definitions are with the registrar: waits) -> numbered -> records
  *
- * Its groups are not points but runs: series numbers come from the template's array.
+ * Its groups are not points but items: series numbers come from the template's array.
  *
  * Threads: as parse.h; context.senders is the worker's own
  * Limits:  WEIR_WIRE_RECORDS_MAX records a packet
@@ -19,7 +19,7 @@
 #include <stdalign.h>
 #include <string.h>
 
-enum weir_run_kind { WEIR_RUN_GROUP, WEIR_RUN_DEFINITION, WEIR_RUN_EMPTY };
+enum weir_wire_item_kind { WEIR_WIRE_ITEM_GROUP, WEIR_WIRE_ITEM_DEFINITION, WEIR_WIRE_ITEM_EMPTY };
 
 /* A definition on its way through the registrar: this, then the wire record as it came. Where
  * list_count says so, of the record only its head, then the list of its unknown series, each a
@@ -53,7 +53,7 @@ uint32_t weir_wire_samples_bound(const struct weir_packet *packet, size_t at);
  * packet is parsed; else it is empty, as where the template is another one by now. source: whose
  * share of the memory for templates it counts for; NULL for nobody's. */
 void weir_definition_apply(const struct weir_parse_context *context, struct weir_channel *channel,
-    const uint8_t *record, const struct weir_owner *source, struct weir_run *run,
+    const uint8_t *record, const struct weir_owner *source, struct weir_wire_item *item,
     uint8_t *reason);
 /* The registrar has answered: enters the numbers that there are now, where the template is still
  * the one of the definition, and counts it as no longer pending. */

@@ -71,7 +71,7 @@ add_body(struct list *list, uint32_t hash, struct weir_state_template body)
 }
 
 static void
-add_run(struct list *list, uint64_t number, uint32_t count)
+add_range(struct list *list, uint64_t number, uint32_t count)
 {
     const struct weir_state_range run = {.number = number, .count = count};
     memcpy(list->data + list->size, &run, sizeof run);
@@ -150,14 +150,14 @@ test_a_newer_epoch_begins_without_templates(void **state)
     add_window(&sender_state, 0x55);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 1);
     add_body(&sender_state, 77, (struct weir_state_template){3, 2, 0, 2});
-    add_run(&sender_state, 10, 2);
+    add_range(&sender_state, 10, 2);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 4, 1);
     add_body(&sender_state, 77, (struct weir_state_template){4, 2, 0, 2});
-    add_run(&sender_state, 20, 2);
+    add_range(&sender_state, 20, 2);
     add_head(&expected, WEIR_STATE_SEQUENCE, 5, 4, 0);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 4, 1);
     add_body(&expected, 77, (struct weir_state_template){4, 2, 0, 2});
-    add_run(&expected, 20, 2);
+    add_range(&expected, 20, 2);
     expect(&sender_state, &expected);
 }
 
@@ -196,16 +196,16 @@ test_pieces_of_a_template_become_one_entry(void **state)
     add_head(&sender_state, WEIR_STATE_SEQUENCE, 5, 2, 100);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&sender_state, 77, (struct weir_state_template){3, 10, 6, 4});
-    add_run(&sender_state, 46, 3);
-    add_run(&sender_state, 90, 9); /* more than the entry has indexes left */
+    add_range(&sender_state, 46, 3);
+    add_range(&sender_state, 90, 9); /* more than the entry has indexes left */
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 8);
     add_body(&sender_state, 77, (struct weir_state_template){3, 10, 0, 6});
-    add_run(&sender_state, 40, 6);
+    add_range(&sender_state, 40, 6);
     add_head(&expected, WEIR_STATE_SEQUENCE, 5, 2, 100);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 3); /* the packet that began it */
     add_body(&expected, 77, (struct weir_state_template){3, 10, 0, 10});
-    add_run(&expected, 40, 9);
-    add_run(&expected, 90, 1);
+    add_range(&expected, 40, 9);
+    add_range(&expected, 90, 1);
     expect(&sender_state, &expected);
 }
 
@@ -216,19 +216,19 @@ test_a_template_with_holes_has_an_entry_for_each_stretch(void **state)
     struct list sender_state = list_new(), expected = list_new();
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&sender_state, 77, (struct weir_state_template){3, 10, 1, 2});
-    add_run(&sender_state, 40, 2);
+    add_range(&sender_state, 40, 2);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&sender_state, 77, (struct weir_state_template){3, 10, 8, 1});
-    add_run(&sender_state, 70, 1);
+    add_range(&sender_state, 70, 1);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&sender_state, 78, (struct weir_state_template){4, 10, 8, 1}); /* no number at all */
     add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&expected, 77, (struct weir_state_template){3, 10, 1, 2});
-    add_run(&expected, 40, 2);
+    add_range(&expected, 40, 2);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&expected, 77, (struct weir_state_template){3, 10, 8, 1});
-    add_run(&expected, 70, 1);
+    add_range(&expected, 70, 1);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&expected, 78, (struct weir_state_template){4, 10, 0, 0});
     expect(&sender_state, &expected);
@@ -242,27 +242,27 @@ test_a_template_is_replaced_by_the_newer_packet_alone(void **state)
     const struct weir_state_template body = {3, 2, 0, 2}, longer = {3, 3, 0, 3};
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 10);
     add_body(&sender_state, 77, body);
-    add_run(&sender_state, 1, 2);
+    add_range(&sender_state, 1, 2);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 9);
     add_body(&sender_state, 78, body);
-    add_run(&sender_state, 5, 2);
+    add_range(&sender_state, 5, 2);
     add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 10);
     add_body(&expected, 77, body);
-    add_run(&expected, 1, 2);
+    add_range(&expected, 1, 2);
     expect(&sender_state, &expected);
     sender_state = list_new();
     expected = list_new();
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 10);
     add_body(&sender_state, 77, body);
-    add_run(&sender_state, 1, 2);
+    add_range(&sender_state, 1, 2);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 10);
     add_body(&sender_state, 77, longer); /* the same hash, another total */
-    add_run(&sender_state, 5, 1);
+    add_range(&sender_state, 5, 1);
     add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 10);
     add_body(&expected, 77, (struct weir_state_template){3, 3, 0, 1});
-    add_run(&expected, 5, 1);
+    add_range(&expected, 5, 1);
     expect(&sender_state, &expected);
 }
 
@@ -274,13 +274,13 @@ test_a_forgotten_channel_that_comes_back_goes_on_behind_its_number(void **state)
     add_head(&sender_state, WEIR_STATE_SEQUENCE, 5, 2, 100);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&sender_state, 77, (struct weir_state_template){3, 1, 0, 1});
-    add_run(&sender_state, 40, 1);
+    add_range(&sender_state, 40, 1);
     add_head(&sender_state, WEIR_STATE_FORGOTTEN, 6, 2, 60);
     add_head(&sender_state, WEIR_STATE_FORGOTTEN, 5, 2, 100);
     add_head(&sender_state, WEIR_STATE_FORGOTTEN, 7, 2, 70);
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 101);
     add_body(&sender_state, 78, (struct weir_state_template){4, 1, 0, 1});
-    add_run(&sender_state, 41, 1);
+    add_range(&sender_state, 41, 1);
     add_head(&expected, WEIR_STATE_FORGOTTEN, 6, 2, 60);
     add_head(&expected, WEIR_STATE_FORGOTTEN, 0, 0, 0); /* the place of the one that is back */
     expected.last->channel = 0;
@@ -288,7 +288,7 @@ test_a_forgotten_channel_that_comes_back_goes_on_behind_its_number(void **state)
     add_head(&expected, WEIR_STATE_SEQUENCE, 5, 2, 100);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 101);
     add_body(&expected, 78, (struct weir_state_template){4, 1, 0, 1});
-    add_run(&expected, 41, 1);
+    add_range(&expected, 41, 1);
     expect(&sender_state, &expected);
 }
 
@@ -321,12 +321,12 @@ test_a_channel_has_so_many_templates(void **state)
         const struct weir_state_template body = {i, 2, 0, 2};
         add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 10);
         add_body(&sender_state, i, body);
-        add_run(&sender_state, i, 2);
+        add_range(&sender_state, i, 2);
         if (i == WEIR_STATE_TEMPLATES_MAX)
             break;
         add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 10);
         add_body(&expected, i, body);
-        add_run(&expected, i, 2);
+        add_range(&expected, i, 2);
     }
     expect(&sender_state, &expected);
 }
@@ -339,11 +339,11 @@ test_series_that_were_not_defined_are_passed_over(void **state)
     struct list sender_state = list_new(), expected = list_new();
     add_head(&sender_state, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&sender_state, 77, (struct weir_state_template){3, 3, 0, 3});
-    add_run(&sender_state, 40, 3);
+    add_range(&sender_state, 40, 3);
     add_undelivered(&expected, 5, 2, 0);
     add_head(&expected, WEIR_STATE_TEMPLATE, 5, 2, 3);
     add_body(&expected, 77, (struct weir_state_template){3, 3, 0, 2});
-    add_run(&expected, 40, 2);
+    add_range(&expected, 40, 2);
     assert_int_equal(weir_state_fold_new(&fold), WEIR_OK);
     weir_state_fold_set_series_count(fold, 42);
     assert_int_equal(weir_state_fold_add(fold, sender_state.data, sender_state.size), WEIR_OK);

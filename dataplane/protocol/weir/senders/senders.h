@@ -144,7 +144,7 @@ struct weir_template *weir_channel_define(struct weir_senders *senders,
     struct weir_channel *channel, const struct weir_wire_record *record, uint64_t sequence,
     const struct weir_owner *source, uint8_t *reason);
 /* The numbers of so many series from first on where they lie together, else NULL. */
-const uint64_t *weir_template_run(const struct weir_senders *senders,
+const uint64_t *weir_template_numbers(const struct weir_senders *senders,
     const struct weir_template *template, uint32_t first, uint32_t count);
 /* The number of a series of the template, or WEIR_SERIES_UNKNOWN. */
 uint64_t weir_template_number(const struct weir_senders *senders,

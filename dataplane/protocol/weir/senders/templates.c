@@ -151,7 +151,7 @@ extent_of(const struct weir_senders *senders, const struct weir_template *templa
 }
 
 const uint64_t *
-weir_template_run(const struct weir_senders *senders, const struct weir_template *template,
+weir_template_numbers(const struct weir_senders *senders, const struct weir_template *template,
     uint32_t first, uint32_t count)
 {
     const struct weir_extent *extent = extents_of(senders, template);
@@ -166,7 +166,7 @@ uint64_t
 weir_template_number(const struct weir_senders *senders, const struct weir_template *template,
     uint32_t index)
 {
-    const uint64_t *number = weir_template_run(senders, template, index, 1);
+    const uint64_t *number = weir_template_numbers(senders, template, index, 1);
     return number == NULL ? WEIR_SERIES_UNKNOWN : *number;
 }
 
@@ -465,7 +465,7 @@ weir_channel_define(struct weir_senders *senders, struct weir_channel *channel,
 
 /* Runs of numbers, as many as `room` bytes hold. Returns how many numbers they are. */
 static uint32_t
-put_runs(const uint64_t *numbers, uint32_t count, uint8_t *out, size_t room, size_t *used)
+put_ranges(const uint64_t *numbers, uint32_t count, uint8_t *out, size_t room, size_t *used)
 {
     uint32_t done = 0;
     *used = 0;
@@ -488,14 +488,14 @@ write_numbers(const struct weir_channel *channel, const struct weir_template *te
     uint32_t first, const uint64_t *numbers, uint32_t count, struct weir_batch *batch)
 {
     const size_t head = sizeof(struct weir_state_entry) + sizeof(struct weir_state_template);
-    size_t room = WEIR_BATCH_STATE_BYTES_MAX - batch->state_bytes, runs;
+    size_t room = WEIR_BATCH_STATE_BYTES_MAX - batch->state_bytes, ranges;
     if (room < head + sizeof(struct weir_state_range))
         return 0;
     uint8_t *out = batch->sender_state + batch->state_bytes;
-    count = put_runs(numbers, count, out + head, room - head, &runs);
+    count = put_ranges(numbers, count, out + head, room - head, &ranges);
     struct weir_state_entry entry = {.type = WEIR_STATE_TEMPLATE,
         .channel = channel->channel,
-        .bytes = (uint32_t)(head + runs),
+        .bytes = (uint32_t)(head + ranges),
         .sender = channel->sender,
         .epoch = channel->epoch,
         .template_hash = template->hash,

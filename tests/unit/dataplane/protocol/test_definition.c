@@ -132,14 +132,14 @@ put_definition(uint16_t id, uint32_t hash, const char *common, const char *const
     memcpy(t.record, &record, sizeof record);
 }
 
-static struct weir_run
+static struct weir_wire_item
 apply(void)
 {
-    struct weir_run run = {.channel = t.channel, .sequence = 1};
+    struct weir_wire_item item = {.channel = t.channel, .sequence = 1};
     uint8_t reason = WEIR_REASON_NONE;
-    weir_definition_apply(&t.context, t.channel, t.record, NULL, &run, &reason);
+    weir_definition_apply(&t.context, t.channel, t.record, NULL, &item, &reason);
     assert_int_equal(reason, WEIR_REASON_NONE);
-    return run;
+    return item;
 }
 
 /* ---- the registrar ---- */
@@ -155,18 +155,18 @@ define(const uint8_t *labels, size_t size)
 
 /* What the worker sends of the record, as a list or as it came. */
 static uint8_t *
-deferred(const struct weir_run *run, bool list)
+deferred(const struct weir_wire_item *item, bool list)
 {
     const struct weir_definition_text text = {.sender = SENDER,
         .sequence = 1,
         .epoch = EPOCH,
-        .list_count = list ? (uint16_t)run->list_count : 0};
-    uint8_t *out = zeroed(sizeof text + t.used + run->list_bytes + WEIR_PACKET_SLACK);
+        .list_count = list ? (uint16_t)item->list_count : 0};
+    uint8_t *out = zeroed(sizeof text + t.used + item->list_bytes + WEIR_PACKET_SLACK);
     size_t head = list ? sizeof(struct weir_wire_record) : t.used;
     memcpy(out, &text, sizeof text);
     memcpy(out + sizeof text, t.record, head);
     if (list)
-        memcpy(out + sizeof text + head, run->list, run->list_bytes);
+        memcpy(out + sizeof text + head, item->list, item->list_bytes);
     t.channel->pending++;
     return out;
 }
@@ -201,11 +201,11 @@ test_numbers_of_a_list_come_back_into_the_template(void **state)
     (void)state;
     static const char *const names[] = {"a", "b", "\xff", "c"};
     put_definition(3, 30, "j", names, 4);
-    struct weir_run run = apply();
-    assert_int_equal(run.kind, WEIR_RUN_DEFINITION);
-    assert_int_equal(run.list_count, 4);
-    uint8_t *sent = deferred(&run, true);
-    define_list(sent, run.list_count);
+    struct weir_wire_item item = apply();
+    assert_int_equal(item.kind, WEIR_WIRE_ITEM_DEFINITION);
+    assert_int_equal(item.list_count, 4);
+    uint8_t *sent = deferred(&item, true);
+    define_list(sent, item.list_count);
     weir_definition_completed(&t.context, sent);
     free(sent);
     assert_int_equal(t.channel->pending, 0);
@@ -214,24 +214,24 @@ test_numbers_of_a_list_come_back_into_the_template(void **state)
     assert_int_equal(number_of(3, 2), WEIR_SERIES_UNKNOWN); /* is not UTF-8 */
     assert_int_equal(number_of(3, 3), 2);
 
-    run = apply(); /* said again: what can have a number has one */
-    assert_int_equal(run.kind, WEIR_RUN_DEFINITION);
-    assert_int_equal(run.list_count, 1);
+    item = apply(); /* said again: what can have a number has one */
+    assert_int_equal(item.kind, WEIR_WIRE_ITEM_DEFINITION);
+    assert_int_equal(item.list_count, 1);
     static const char *const good[] = {"a", "b", "d", "c"};
     put_definition(4, 40, "j", good, 4);
-    run = apply();
-    assert_int_equal(run.kind, WEIR_RUN_DEFINITION);
+    item = apply();
+    assert_int_equal(item.kind, WEIR_WIRE_ITEM_DEFINITION);
     assert_int_equal(number_of(4, 1), 1);
     assert_int_equal(number_of(4, 2), WEIR_SERIES_UNKNOWN);
-    uint8_t *listed = deferred(&run, true), *as_it_came = deferred(&run, false);
+    uint8_t *listed = deferred(&item, true), *as_it_came = deferred(&item, false);
     weir_definition_completed(&t.context, as_it_came); /* which defined nothing: no room */
     assert_int_equal(number_of(4, 2), WEIR_SERIES_UNKNOWN);
-    define_list(listed, run.list_count);
+    define_list(listed, item.list_count);
     weir_definition_completed(&t.context, as_it_came); /* which did */
     free(listed);
     free(as_it_came);
     assert_int_equal(number_of(4, 2), 3);
-    assert_int_equal(apply().kind, WEIR_RUN_EMPTY);
+    assert_int_equal(apply().kind, WEIR_WIRE_ITEM_EMPTY);
 }
 
 static void
@@ -240,11 +240,11 @@ test_an_answer_to_a_replaced_definition_changes_nothing(void **state)
     (void)state;
     static const char *const before[] = {"a", "b"}, *const after[] = {"b", "a"};
     put_definition(3, 30, "j", before, 2);
-    struct weir_run run = apply();
-    uint8_t *first = deferred(&run, true);
-    define_list(first, run.list_count);
+    struct weir_wire_item item = apply();
+    uint8_t *first = deferred(&item, true);
+    define_list(first, item.list_count);
     put_definition(3, 31, "j", after, 2);
-    assert_int_equal(apply().kind, WEIR_RUN_EMPTY); /* its series are known by now */
+    assert_int_equal(apply().kind, WEIR_WIRE_ITEM_EMPTY); /* its series are known by now */
     weir_definition_completed(&t.context, first);
     free(first);
     assert_int_equal(number_of(3, 0), 1);
@@ -262,9 +262,9 @@ test_a_channel_is_not_forgotten_before_definitions_of_its_earlier_epochs_are_ans
     static struct weir_senders_mail mail;
     struct weir_senders *senders = t.context.senders;
     put_definition(3, 30, "j", names, 2);
-    struct weir_run run = apply();
-    uint8_t *sent = deferred(&run, true);
-    define_list(sent, run.list_count);
+    struct weir_wire_item item = apply();
+    uint8_t *sent = deferred(&item, true);
+    define_list(sent, item.list_count);
     weir_channel_restart(senders, t.channel, EPOCH + 1);
     assert_int_equal(t.channel->pending, 1);
     weir_senders_serve(senders, &mail);
@@ -298,11 +298,11 @@ test_a_definition_too_large_for_a_list_goes_as_it_came(void **state)
         list[i] = names[i];
     }
     put_definition(3, 30, common, list, COUNT);
-    struct weir_run run = apply();
-    assert_int_equal(run.kind, WEIR_RUN_DEFINITION);
-    assert_null(run.list);
+    struct weir_wire_item item = apply();
+    assert_int_equal(item.kind, WEIR_WIRE_ITEM_DEFINITION);
+    assert_null(item.list);
     assert_int_equal(t.definitions->used, 0);
-    uint8_t *sent = deferred(&run, false);
+    uint8_t *sent = deferred(&item, false);
     struct weir_line_labels *line = zeroed(sizeof *line);
     assert_int_equal(weir_wire_labels_begin(line, sent,
         sizeof(struct weir_definition_text) + t.used), WEIR_OK);
@@ -315,9 +315,9 @@ test_a_definition_too_large_for_a_list_goes_as_it_came(void **state)
     weir_definition_completed(&t.context, sent);
     for (unsigned i = 0; i < COUNT; i++)
         assert_int_equal(number_of(3, i), i % 2 == 0 ? i / 2 : WEIR_SERIES_UNKNOWN);
-    run = apply(); /* of the other half there are still too many */
-    assert_int_equal(run.kind, WEIR_RUN_DEFINITION);
-    assert_null(run.list);
+    item = apply(); /* of the other half there are still too many */
+    assert_int_equal(item.kind, WEIR_WIRE_ITEM_DEFINITION);
+    assert_null(item.list);
     free(sent);
     free(line);
 }
@@ -338,22 +338,22 @@ test_a_list_that_overflows_leaves_the_one_before_it_alone(void **state)
     }
     const char *const known[] = {list[EARLY], list[LATE]};
     put_definition(2, 20, common, known, 2);
-    struct weir_run run = apply();
-    uint8_t *sent = deferred(&run, true);
-    define_list(sent, run.list_count);
+    struct weir_wire_item item = apply();
+    uint8_t *sent = deferred(&item, true);
+    define_list(sent, item.list_count);
     weir_definition_completed(&t.context, sent);
     free(sent);
     t.definitions->used = 0;
 
     put_definition(3, 30, "j", few, 2);
-    struct weir_run first = apply();
+    struct weir_wire_item first = apply();
     assert_int_equal(first.list_count, 2);
     sent = deferred(&first, true);
     uint32_t used = t.definitions->used;
     put_definition(4, 40, common, list, COUNT);
-    run = apply();
-    assert_int_equal(run.kind, WEIR_RUN_DEFINITION);
-    assert_null(run.list);
+    item = apply();
+    assert_int_equal(item.kind, WEIR_WIRE_ITEM_DEFINITION);
+    assert_null(item.list);
     assert_int_equal(t.definitions->used, used);
     for (uint32_t i = 0; i < COUNT; i++) /* what is known is found on either side of the reset */
         assert_int_equal(number_of(4, i), i == EARLY ? 0 : i == LATE ? 1 : WEIR_SERIES_UNKNOWN);

@@ -234,7 +234,7 @@ test_template_defined_whole_lies_in_one_piece(void **state)
                 enter(senders, template, definition);
             }
     assert_int_equal(template->unknown, 0);
-    const uint64_t *numbers = weir_template_run(senders, template, 0, total);
+    const uint64_t *numbers = weir_template_numbers(senders, template, 0, total);
     assert_non_null(numbers);
     for (uint32_t i = 0; i < total; i++)
         assert_int_equal(numbers[i], number_for(i));

@@ -829,7 +829,8 @@ test_the_clients_bytes_are_the_golden_ones(void **state)
 static struct weir_parsed parsed;
 static struct weir_definitions definitions;
 
-/* Parses one datagram in memory of its exact size, which stays until the next: runs point there. */
+/* Parses one datagram in memory of its exact size, which stays until the next: items point there.
+ */
 static void
 parse(struct weir_senders *senders, const struct weir_series *series, const uint8_t *data,
     size_t size)
@@ -870,7 +871,7 @@ define(struct weir_series *series, const char *name)
 }
 
 static void
-test_groups_become_runs_of_their_series(void **state)
+test_groups_name_their_series_by_number(void **state)
 {
     (void)state;
     static struct packets packets;
@@ -886,14 +887,14 @@ test_groups_become_runs_of_their_series(void **state)
     define(series, "second");
     define(series, "first");
     parse(senders, series, packets.data[0], packets.size[0]);
-    assert_int_equal(parsed.runs[0].kind, WEIR_RUN_EMPTY);
+    assert_int_equal(parsed.items[0].kind, WEIR_WIRE_ITEM_EMPTY);
     parse(senders, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.record_count, 2);
     struct weir_batch *batch = batch_new();
     for (int i = 0; i < 2; i++) {
-        const struct weir_run *run = &parsed.runs[i];
-        weir_group_append(batch, run->numbers, run->values, run->offsets, run->count,
-            run->time_ms);
+        const struct weir_wire_item *item = &parsed.items[i];
+        weir_group_append(batch, item->numbers, item->values, item->offsets, item->count,
+            item->time_ms);
     }
     assert_int_equal(batch->count, 3);
     const double values[] = {1.5, -2, 0.1};
@@ -997,9 +998,9 @@ test_no_changed_byte_is_read_past_the_packet(void **state)
                 parse(senders, series, data, packets.size[n]);
                 for (uint32_t i = 0; i < parsed.record_count; i++)
                     if (parsed.records[i].reason == WEIR_REASON_NONE &&
-                        parsed.runs[i].kind == WEIR_RUN_GROUP)
-                        for (uint32_t k = 0; k < parsed.runs[i].count; k++)
-                            assert_true(parsed.runs[i].numbers[k] < 2);
+                        parsed.items[i].kind == WEIR_WIRE_ITEM_GROUP)
+                        for (uint32_t k = 0; k < parsed.items[i].count; k++)
+                            assert_true(parsed.items[i].numbers[k] < 2);
                 free(senders);
                 if (at >= 16 && at < 44)
                     change += 60;
@@ -1035,7 +1036,7 @@ main(void)
             test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed),
         cmocka_unit_test(test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again),
         cmocka_unit_test(test_the_clients_bytes_are_the_golden_ones),
-        cmocka_unit_test(test_groups_become_runs_of_their_series),
+        cmocka_unit_test(test_groups_name_their_series_by_number),
         cmocka_unit_test(test_groups_of_a_newer_epoch_find_no_template_of_the_one_before),
         cmocka_unit_test(test_a_definition_with_a_number_is_refused),
         cmocka_unit_test(test_no_changed_byte_is_read_past_the_packet),
