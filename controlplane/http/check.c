@@ -1,5 +1,5 @@
 #include "controlplane/http/parts.h"
-#include "controlplane/query/call.h"
+#include "controlplane/http/error.h"
 
 #include <ctype.h>
 #include <event2/buffer.h>

@@ -3,7 +3,7 @@
 #include "controlplane/http/encoding.h"
 #include "controlplane/http/parts.h"
 #include "controlplane/http/text.h"
-#include "controlplane/query/call.h"
+#include "controlplane/http/error.h"
 #include "model/peer.h"
 
 #include <arpa/inet.h>
