@@ -10,7 +10,7 @@
 #ifndef WEIR_APP_CLI_SEND_RECORDS_H
 #define WEIR_APP_CLI_SEND_RECORDS_H
 
-#include "app/cli/send/send.h"
+#include "app/cli/send/source.h"
 #include "dataplane/protocol/parse.h"
 
 #define WEIR_SEND_BLOCK_BYTES (1u << 20)

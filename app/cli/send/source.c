@@ -1,5 +1,5 @@
 /* Lines for weir send: of a file, of standard input, or made up. */
-#include "app/cli/send/send.h"
+#include "app/cli/send/source.h"
 #include "base/clock.h"
 
 #include <errno.h>

@@ -4,9 +4,10 @@
  *                        | series that are new
  *                        +-> a template of them, in the first channel that has room
  */
-#include "app/cli/send/points.h"
+#include "app/cli/send/weir.h"
 
 #include "app/cli/net.h"
+#include "app/cli/send/points.h"
 #include "app/cli/words.h"
 #include "base/clock.h"
 #include "base/escape.h"
