@@ -19,6 +19,7 @@
 #include "app/cli/options.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "bench/load/digits.h"
 #include "bench/report/print.h"
 #include "bench/target.h"
 #include "bench/values.h"

@@ -1,8 +1,10 @@
 /* Lines of text, a host's to a packet: Influx line protocol, and Graphite plaintext with tags. The
  * metrics, their values and their series are the same. */
-#include "bench/load/load.h"
+#include "bench/load/lines.h"
 
 #include "base/assert.h"
+#include "bench/load/digits.h"
+#include "model/labels.h"
 #include "model/sample.h"
 
 #include <inttypes.h>
@@ -256,7 +258,7 @@ lines_next(struct weir_bench_load *load, const struct style *style, uint8_t *out
     size_t size = layout->lines[count - 1].end;
     struct patch patch;
     int64_t time_ms =
-        weir_bench_time_ms(load->kind->proto, load->start_ms, load->step_ms, first, pass);
+        weir_bench_kind_time_ms(load->kind, load->start_ms, load->step_ms, first, pass);
     weir_bench_put_digits(patch.host + HOST_DIGITS, host, HOST_DIGITS);
     weir_bench_put_digits(patch.rack + RACK_DIGITS,
         host / WEIR_BENCH_REGIONS % WEIR_BENCH_RACKS, RACK_DIGITS);

@@ -1,6 +1,8 @@
 #include "bench/load/load.h"
 
 #include "base/assert.h"
+#include "bench/load/lines.h"
+#include "bench/load/wire.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +10,6 @@
 #define HOST_DIGITS 7 /* of node-NNNNNNN */
 
 const char *const weir_bench_proto_names[WEIR_BENCH_PROTOS] = {"influx", "graphite", "weir"};
-const char *const weir_bench_regions[WEIR_BENCH_REGIONS] = {
-    "eu-west-1", "eu-north-1", "us-east-1", "ap-south-1"};
 
 static const struct weir_bench_load_kind *const kinds[WEIR_BENCH_PROTOS] = {
     &weir_bench_influx_kind, &weir_bench_graphite_kind, &weir_bench_wire_kind};
@@ -26,50 +26,15 @@ weir_bench_proto_find(const char *name, enum weir_bench_proto *out)
     return false;
 }
 
-/* Two digits a step: the division by a constant is a multiplication. */
-void
-weir_bench_put_digits(uint8_t *end, uint64_t value, unsigned count)
-{
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313"
-                                "23334353637383940414243444546474849505152535455565758596061626364"
-                                "65666768697071727374757677787980818283848586878889909192939495969"
-                                "79899";
-    for (; count >= 2; count -= 2, value /= 100)
-        memcpy(end -= 2, pairs + value % 100 * 2, 2);
-    if (count > 0)
-        *--end = (uint8_t)('0' + value % 10);
-}
-
-static uint64_t
-gcd(uint64_t a, uint64_t b)
-{
-    while (b != 0) {
-        uint64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-static void
-pass_begin(struct weir_bench_load *load)
-{
-    load->at = 0;
-    load->order = weir_bench_mix(load->pass) % load->host_count;
-    load->stride = 1 + weir_bench_mix(~load->pass) % load->host_count;
-    while (gcd(load->stride, load->host_count) != 1)
-        load->stride++;
-}
-
 enum weir_err
-weir_bench_load_new(enum weir_bench_proto proto, uint64_t series, int64_t start_ms,
-    int64_t step_ms, struct weir_bench_load **out)
+weir_bench_load_new(enum weir_bench_proto proto, uint64_t series, int64_t start_ms, int64_t step_ms,
+    struct weir_bench_load **out)
 {
     struct weir_bench_load *load;
     WEIR_ASSERT(start_ms % kinds[proto]->unit_ms == 0 && step_ms % kinds[proto]->unit_ms == 0);
     enum weir_err err = proto == WEIR_BENCH_WEIR
-                            ? weir_bench_wire_new(series, &load)
-                            : weir_bench_lines_new(kinds[proto], series, &load);
+        ? weir_bench_wire_new(series, &load)
+        : weir_bench_lines_new(kinds[proto], series, &load);
     if (err != WEIR_OK)
         return err;
     load->step_ms = step_ms;
@@ -101,7 +66,7 @@ weir_bench_load_restart(struct weir_bench_load *load, int64_t start_ms)
 {
     load->start_ms = start_ms;
     load->pass = 0;
-    pass_begin(load);
+    weir_bench_pass_begin(load);
     if (load->kind->restart != NULL)
         load->kind->restart(load);
 }
@@ -112,22 +77,6 @@ weir_bench_load_passes(const struct weir_bench_load *load)
     return load->pass;
 }
 
-uint64_t
-weir_bench_load_host(const struct weir_bench_load *load, uint64_t ahead)
-{
-    return ((load->at + ahead) * load->stride + load->order) % load->host_count;
-}
-
-void
-weir_bench_load_advance(struct weir_bench_load *load)
-{
-    if (++load->at < load->host_count)
-        return;
-    load->pass++;
-    load->turn++;
-    pass_begin(load);
-}
-
 uint32_t
 weir_bench_load_worker(const struct weir_bench_load *load, uint32_t workers)
 {
@@ -135,21 +84,11 @@ weir_bench_load_worker(const struct weir_bench_load *load, uint32_t workers)
     return (uint32_t)((weir_bench_mix(host) + load->turn) % workers);
 }
 
-uint32_t
-weir_bench_load_host_series(const struct weir_bench_load *load, uint64_t host)
-{
-    uint64_t left = load->series - host * load->kind->host_series;
-    return left < load->kind->host_series ? (uint32_t)left : load->kind->host_series;
-}
-
-/* Hosts report at times of their own within a step. */
 int64_t
-weir_bench_time_ms(enum weir_bench_proto proto, int64_t start_ms, int64_t step_ms,
-    uint64_t series, uint64_t pass)
+weir_bench_time_ms(
+    enum weir_bench_proto proto, int64_t start_ms, int64_t step_ms, uint64_t series, uint64_t pass)
 {
-    uint64_t host = series / kinds[proto]->host_series;
-    int64_t own_ms = (int64_t)(weir_bench_mix(~host) % (uint64_t)step_ms);
-    return start_ms + (int64_t)pass * step_ms + own_ms - own_ms % kinds[proto]->unit_ms;
+    return weir_bench_kind_time_ms(kinds[proto], start_ms, step_ms, series, pass);
 }
 
 int64_t
@@ -184,8 +123,7 @@ weir_bench_job(enum weir_bench_proto proto)
 }
 
 bool
-weir_bench_series_of(enum weir_bench_proto proto, const uint8_t *labels, size_t size,
-    uint64_t *out)
+weir_bench_series_of(enum weir_bench_proto proto, const uint8_t *labels, size_t size, uint64_t *out)
 {
     struct weir_label host;
     if (!weir_labels_find(labels, size, "host", &host) || host.value_size != 5 + HOST_DIGITS)

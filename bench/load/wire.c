@@ -1,11 +1,12 @@
 /* Packets of the weir protocol (docs/format/wire.md), as the client library lays them out: a
  * pass over an agent fills one packet of WEIR_CLIENT_PACKET_DEFAULT bytes and begins another. */
-#include "bench/load/load.h"
+#include "bench/load/wire.h"
 
 #include "base/assert.h"
 #include "base/crc.h"
 #include "client/weir_client.h"
 #include "client/wire.h"
+#include "model/labels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,7 @@ seal(const struct weir_bench_wire *wire, uint64_t host, uint8_t flags, uint64_t 
         .epoch = wire->epoch,
         .sender = weir_bench_mix(host ^ UINT64_C(0x7765697262656e63)),
         .sequence = sequence,
-        .base_time_ms = weir_bench_time_ms(WEIR_BENCH_WEIR, wire->load.start_ms,
+        .base_time_ms = weir_bench_kind_time_ms(&weir_bench_wire_kind, wire->load.start_ms,
             wire->load.step_ms, host * AGENT_SERIES, wire->load.pass)};
     uint32_t crc = weir_crc32c(0, &header, offsetof(struct weir_wire_header, crc));
     header.crc = weir_crc32c(crc, out + sizeof header, length - sizeof header);

@@ -1,5 +1,6 @@
 /* What the generator writes is what the checker expects: every line is parsed back by hand. */
 #include "base/crc.h"
+#include "bench/load/kind.h"
 #include "bench/load/load.h"
 #include "client/wire.h"
 #include "model/sample.h"
