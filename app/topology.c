@@ -5,7 +5,7 @@
 #include "dataplane/port/port.h"
 #include "dataplane/protocol/parse.h"
 #include "dataplane/protocol/weir/aside.h"
-#include "dataplane/protocol/weir/senders/senders.h"
+#include "dataplane/protocol/weir/channels/channels.h"
 #include "dataplane/registrar/registrar.h"
 #include "dataplane/series/series.h"
 #include "dataplane/worker/series_cache.h"
@@ -239,7 +239,7 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     add_region(topology, "raw-key cache",
         weir_series_cache_footprint(topology->series_cache_entries), workers);
     add_region(topology, "senders and templates (weir protocol)",
-        weir_senders_footprint(config->channels_max, topology->template_bytes), 1);
+        weir_channels_footprint(config->channels_max, topology->template_bytes), 1);
     add_region(topology, "datagrams that wait for a definition", weir_aside_footprint(), 1);
     add_region(topology, "parsed points", sizeof(struct weir_parsed), workers + 1);
     add_region(topology, "worker", weir_worker_footprint(), workers);

@@ -18,8 +18,8 @@
 #include "model/live.h"
 #include "model/processes.h"
 #include "model/rejected.h"
-#include "model/senders_mail.h"
-#include "model/senders_view.h"
+#include "model/channel_mail.h"
+#include "model/channel_view.h"
 
 #define WEIR_SHARED_FD 3
 #define WEIR_SHARED_MAGIC UINT64_C(0x3144524148535257) /* "WRSHARD1" */
@@ -69,8 +69,8 @@ struct weir_shared {
     char simd[16];      /* path the parsers chose, for /metrics and bench */
     char io_backend[16]; /* "io_uring" or "sync" */
     struct weir_ledger ledger;
-    struct weir_senders_view senders; /* written by the worker that takes the weir protocol */
-    struct weir_senders_mail senders_mail; /* questions of the control plane to that worker */
+    struct weir_channel_view channel_view; /* written by the worker that takes the weir protocol */
+    struct weir_channel_mail channel_mail; /* questions of the control plane to that worker */
 };
 
 /* Bytes of a region with a frame ring of ring_bytes. */

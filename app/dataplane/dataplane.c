@@ -131,8 +131,8 @@ static void
 restore_sender_state(void *context, const uint8_t *sender_state, size_t size)
 {
     struct weir_dataplane *dataplane = context;
-    weir_senders_restore(
-        dataplane->senders, sender_state, size, weir_series_count(dataplane->series));
+    weir_channels_restore(
+        dataplane->channels, sender_state, size, weir_series_count(dataplane->series));
 }
 
 /* Recovers the log into the series table and the senders' state. */
@@ -194,14 +194,14 @@ senders_take(struct weir_dataplane *dataplane)
     void *memory;
     /* templates are for all series there may be, and maybe nobody sends any: never prefaulted */
     enum weir_err err = region_take(dataplane,
-        weir_senders_footprint(channels_max, template_bytes), &memory);
+        weir_channels_footprint(channels_max, template_bytes), &memory);
     if (err == WEIR_OK)
-        dataplane->senders =
-            weir_senders_init(memory, channels_max, template_bytes, dataplane->key);
+        dataplane->channels =
+            weir_channels_init(memory, channels_max, template_bytes, dataplane->key);
     if (err == WEIR_OK)
-        weir_senders_watch(dataplane->senders, &dataplane->shared->senders);
+        weir_channels_watch(dataplane->channels, &dataplane->shared->channel_view);
     if (err == WEIR_OK)
-        weir_senders_serve(dataplane->senders, &dataplane->shared->senders_mail);
+        weir_channels_serve(dataplane->channels, &dataplane->shared->channel_mail);
     return err;
 }
 
@@ -275,7 +275,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
     *options = (struct weir_worker_options){.index = index,
         .series = dataplane->series,
         .series_cache = weir_series_cache_init(raw, dataplane->topology.series_cache_entries),
-        .senders = index == WEIR_WIRE_WORKER ? dataplane->senders : NULL,
+        .channels = index == WEIR_WIRE_WORKER ? dataplane->channels : NULL,
         .trusted = weir_config_trusted(config),
         .key = dataplane->key,
         .progress = &dataplane->progress,

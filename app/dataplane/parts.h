@@ -83,7 +83,7 @@ struct weir_dataplane {
     struct weir_hash_key *key; /* in memory of its own, which no core dump holds */
     struct weir_series *series;
     uint64_t series_found; /* in the log, by recovery */
-    struct weir_senders *senders; /* of the weir protocol: worker 0 alone takes it */
+    struct weir_channels *channels; /* of the weir protocol: worker 0 alone takes it */
     struct weir_registrar *registrar;
     struct weir_writer *writer;
     struct weir_worker *workers[WEIR_WORKERS_MAX];

@@ -9,7 +9,7 @@
 #include "controlplane/api/rejected.h"
 #include "controlplane/api/scrapes.h"
 #include "controlplane/api/senders.h"
-#include "controlplane/api/senders_asks.h"
+#include "controlplane/api/sender_requests.h"
 #include "controlplane/http/encoding.h"
 #include "controlplane/http/http.h"
 #include "controlplane/http/listen.h"
@@ -32,7 +32,7 @@ struct weir_api {
     struct weir_api_options options;
     struct weir_http *http;
     struct weir_pool *pool;
-    struct weir_asks *asks;
+    struct weir_sender_requests *requests;
     struct weir_scrapes *scrapes;
     struct event *done;
     struct weir_query_counts counts;
@@ -185,7 +185,7 @@ handle_senders(struct weir_api *api, struct weir_http_request *request)
     bool forget = head->method == WEIR_HTTP_DELETE;
     struct refusal refusal = {.status = WEIR_STATUS_BAD_REQUEST};
     struct weir_params params = {.bytes = NULL};
-    struct weir_senders_question question;
+    struct weir_channel_question question;
     if (forget && !api->options.admin && !weir_http_request_is_local(request)) {
         refusal.status = WEIR_STATUS_FORBIDDEN;
         respond_error(request, refusal,
@@ -197,7 +197,7 @@ handle_senders(struct weir_api *api, struct weir_http_request *request)
         err = weir_senders_read_params(&params, forget, weir_wall_ms(), &question);
     weir_params_fini(&params);
     if (err == WEIR_OK) {
-        weir_asks_put(api->asks, request, &question);
+        weir_sender_requests_put(api->requests, request, &question);
         return;
     }
     if (err == WEIR_NOMEM)
@@ -423,7 +423,8 @@ on_gone(void *context, struct weir_http_request *request)
 {
     struct weir_api *api = context;
     struct query *query = weir_http_request_user(request);
-    if (weir_asks_gone(api->asks, request) || weir_scrapes_gone(api->scrapes, request))
+    if (weir_sender_requests_gone(api->requests, request) ||
+        weir_scrapes_gone(api->scrapes, request))
         return;
     WEIR_ASSERT(query != NULL); /* everything else is answered at once */
     query->request = NULL;
@@ -536,10 +537,10 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     /* the port before the pool: `opened` says that both are there */
     if (err == WEIR_OK)
         err = weir_http_open(options->base, &http, &api->http);
-    const struct weir_asks_options asks = {.base = options->base, .shared = options->shared,
-        .done = on_asked, .context = api};
+    const struct weir_sender_requests_options requests = {
+        .base = options->base, .shared = options->shared, .done = on_asked, .context = api};
     if (err == WEIR_OK)
-        err = weir_asks_new(&asks, &api->asks);
+        err = weir_sender_requests_new(&requests, &api->requests);
     const struct weir_scrapes_options scrapes = {.base = options->base, .answer = answer_metrics,
         .context = api};
     if (err == WEIR_OK)
@@ -572,8 +573,8 @@ weir_api_close(struct weir_api *api, int wait_ms)
 {
     if (api->http != NULL)
         weir_http_close(api->http);
-    weir_asks_free(api->asks);
-    api->asks = NULL;
+    weir_sender_requests_free(api->requests);
+    api->requests = NULL;
     weir_scrapes_free(api->scrapes);
     api->scrapes = NULL;
     if (api->done != NULL)

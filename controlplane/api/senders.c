@@ -1,6 +1,6 @@
 #include "controlplane/api/senders.h"
 
-#include "controlplane/api/senders_asks.h"
+#include "controlplane/api/sender_requests.h"
 #include "controlplane/http/time_text.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@ compare(uint64_t a, uint64_t b)
 static int
 worst_first(const void *a, const void *b)
 {
-    const struct weir_senders_row *x = a;
-    const struct weir_senders_row *y = b;
+    const struct weir_channel_row *x = a;
+    const struct weir_channel_row *y = b;
     int order = compare(x->gaps, y->gaps);
     if (order == 0)
         order = compare(x->duplicates, y->duplicates);
@@ -30,11 +30,11 @@ worst_first(const void *a, const void *b)
 }
 
 void
-weir_senders_write_rows(const struct weir_senders_row *rows, uint64_t count, bool more,
+weir_senders_write_rows(const struct weir_channel_row *rows, uint64_t count, bool more,
     struct weir_text *text)
 {
     for (uint64_t i = 0; i < count; i++) {
-        const struct weir_senders_row *row = &rows[i];
+        const struct weir_channel_row *row = &rows[i];
         weir_text_format(text, "%s{\"sender\":\"%" PRIu64 "\",\"channel\":%" PRIu64
             ",\"epoch\":%" PRIu64 ",\"highest\":\"%" PRIu64 "\",\"gaps\":%" PRIu64
             ",\"duplicates\":%" PRIu64 ",\"reorderings\":%" PRIu64 ",\"jumps\":%" PRIu64
@@ -49,13 +49,13 @@ weir_senders_write_rows(const struct weir_senders_row *rows, uint64_t count, boo
 enum weir_err
 weir_senders_write_head(struct weir_shared *shared, struct weir_text *text)
 {
-    struct weir_senders_rows rows;
-    if (!weir_senders_view_published(&shared->senders))
+    struct weir_channel_rows rows;
+    if (!weir_channel_view_published(&shared->channel_view))
         return weir_fail(WEIR_NOT_FOUND, 0, "not published yet: try again in a second");
-    enum weir_err err = weir_senders_view_read(&shared->senders, &rows);
+    enum weir_err err = weir_channel_view_read(&shared->channel_view, &rows);
     if (err != WEIR_OK)
         return err;
-    if (rows.count > WEIR_SENDERS_ROWS) /* a writer's mistake is not to be this process's */
+    if (rows.count > WEIR_CHANNEL_VIEW_ROWS) /* a writer's mistake is not to be this process's */
         return weir_fail(WEIR_AGAIN, 0, "the view of senders is not whole");
     qsort(rows.rows, rows.count, sizeof rows.rows[0], worst_first);
     weir_text_format(text, "{\"channels\":%" PRIu64 ",\"worst\":[", rows.channels);
@@ -99,12 +99,12 @@ check_names(const struct weir_params *params, bool forget)
 
 enum weir_err
 weir_senders_read_params(const struct weir_params *params, bool forget, int64_t now_ms,
-    struct weir_senders_question *out)
+    struct weir_channel_question *out)
 {
     const struct weir_param *silent;
     bool one = false, there;
-    *out = (struct weir_senders_question){
-        .kind = forget ? WEIR_SENDERS_FORGET : WEIR_SENDERS_LIST,
+    *out = (struct weir_channel_question){
+        .kind = forget ? WEIR_CHANNEL_FORGET : WEIR_CHANNEL_LIST,
         .rows_max = ROWS_DEFAULT,
         .seen_until_ms = INT64_MAX};
     enum weir_err err = check_names(params, forget);
@@ -113,7 +113,7 @@ weir_senders_read_params(const struct weir_params *params, bool forget, int64_t 
     if (err == WEIR_OK && forget && !one)
         err = weir_fail(WEIR_INVALID, 0, "sender=ID names whose channels are forgotten");
     if (err == WEIR_OK && !forget)
-        err = read_number(params, "limit", WEIR_ASKS_ROWS_MAX, &there, &out->rows_max);
+        err = read_number(params, "limit", WEIR_SENDER_REQUESTS_ROWS_MAX, &there, &out->rows_max);
     if (err == WEIR_OK && !forget)
         err = read_number(params, "after", UINT64_MAX, &there, &out->from);
     if (err == WEIR_OK)

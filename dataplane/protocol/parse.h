@@ -82,7 +82,7 @@ struct weir_parsed {
 };
 
 struct weir_definitions;
-struct weir_senders;
+struct weir_channels;
 struct weir_series;
 
 struct weir_parse_context {
@@ -90,7 +90,7 @@ struct weir_parse_context {
     int64_t time_min_ms; /* older is refused as time_past; INT64_MIN for no rule */
     int64_t time_max_ms; /* later is refused as time_future; INT64_MAX for no rule */
     /* the weir protocol's; NULL elsewhere */
-    struct weir_senders *senders;
+    struct weir_channels *channels;
     const struct weir_series *series;
     struct weir_definitions *definitions; /* scratch */
     struct weir_prefixes trusted; /* sources that no share bounds */

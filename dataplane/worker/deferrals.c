@@ -3,7 +3,7 @@
 
 #define DEFERRAL_LINES_MAX (WEIR_DEFERRAL_BYTES / 64)
 _Static_assert(
-    WEIR_WORKER_DIRTY_PUSH + DEFERRAL_LINES_MAX <= WEIR_SENDERS_DIRTY_MAX, "no standstill");
+    WEIR_WORKER_DIRTY_PUSH + DEFERRAL_LINES_MAX <= WEIR_CHANNELS_DIRTY_MAX, "no standstill");
 
 void
 weir_worker_deferral_push(struct weir_worker *worker)
@@ -69,9 +69,9 @@ take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
 static bool
 completions_welcome(const struct weir_worker *worker)
 {
-    return worker->options.senders == NULL ||
-        weir_senders_dirty_count(worker->options.senders) + DEFERRAL_LINES_MAX <=
-            WEIR_SENDERS_DIRTY_MAX;
+    return worker->options.channels == NULL ||
+        weir_channels_dirty_count(worker->options.channels) + DEFERRAL_LINES_MAX <=
+            WEIR_CHANNELS_DIRTY_MAX;
 }
 
 /* Delivers what the registrar says of deferred records and keeps the emptied deferrals. */

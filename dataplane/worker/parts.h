@@ -33,7 +33,7 @@ _Static_assert(
 #define WEIR_WORKER_RESOLVES_MAX 1024
 /* A batch ends at this many changed channels: half of what a batch has state entries for, so that a
  * deferral of completions finds room besides, and templates behind the state entries. */
-#define WEIR_WORKER_DIRTY_PUSH (WEIR_SENDERS_DIRTY_MAX / 2)
+#define WEIR_WORKER_DIRTY_PUSH (WEIR_CHANNELS_DIRTY_MAX / 2)
 
 /* Where the parsed records of one packet end. */
 struct weir_worker_span {
@@ -133,11 +133,11 @@ weir_worker_is_aside(const struct weir_worker *worker)
     return worker->aside != NULL && worker->port == weir_aside_port(worker->aside);
 }
 
-/* A worker without senders refuses weir packets, as the parser does by name. */
+/* A worker without channels refuses weir packets, as the parser does by name. */
 static inline bool
 weir_worker_is_wire(const struct weir_worker *worker, const struct weir_packet *packet)
 {
-    return packet->proto == WEIR_PROTO_WEIR && worker->options.senders != NULL;
+    return packet->proto == WEIR_PROTO_WEIR && worker->options.channels != NULL;
 }
 
 /* worker.c */

@@ -63,7 +63,7 @@ wire_ready(struct weir_worker *worker)
 {
     if (worker->batch != NULL &&
         (!batch_holds_next(worker) ||
-            weir_senders_dirty_count(worker->options.senders) >= WEIR_WORKER_DIRTY_PUSH))
+            weir_channels_dirty_count(worker->options.channels) >= WEIR_WORKER_DIRTY_PUSH))
         weir_worker_batch_push(worker);
     worker->context.refusal = weir_progress_refusal(worker->options.progress);
     return worker->context.refusal != WEIR_REASON_NONE || weir_worker_batch_open(worker);

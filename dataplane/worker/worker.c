@@ -19,7 +19,7 @@
 static bool
 aside_new(struct weir_worker *worker)
 {
-    if (worker->options.senders == NULL)
+    if (worker->options.channels == NULL)
         return true;
     void *memory = calloc(1, weir_aside_footprint());
     if (memory != NULL)
@@ -42,7 +42,7 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
         return weir_fail(WEIR_NOMEM, 0, "worker of %zu bytes", sizeof *worker);
     worker->options = *options;
     worker->context.key = options->key;
-    worker->context.senders = options->senders;
+    worker->context.channels = options->channels;
     worker->context.series = options->series;
     worker->context.definitions = &worker->definitions;
     worker->context.trusted = options->trusted;
@@ -117,8 +117,8 @@ weir_worker_batch_push(struct weir_worker *worker)
     struct weir_batch *batch = worker->batch;
     uint32_t edge = WEIR_EDGE_WORKER_WRITER(worker->options.index);
     batch->ack_waiting = worker->ack_waiting;
-    if (worker->options.senders != NULL)
-        weir_senders_write_state(worker->options.senders, batch);
+    if (worker->options.channels != NULL)
+        weir_channels_write_state(worker->options.channels, batch);
     weir_edge_put(&worker->options.ledger->edges[edge], batch->number, batch->packets,
         batch->records, batch->count);
     worker->options.counts->pushed[edge] = batch->number;
@@ -298,8 +298,8 @@ static size_t
 flush_due(struct weir_worker *worker)
 {
     size_t flushed = 0;
-    bool sender_state_owed = worker->options.senders != NULL &&
-        weir_senders_owe_state(worker->options.senders);
+    bool sender_state_owed = worker->options.channels != NULL &&
+        weir_channels_owe_state(worker->options.channels);
     if ((worker->packets_owed > 0 || sender_state_owed) && worker->batch == NULL)
         weir_worker_batch_open(worker);
     if (worker->batch != NULL &&
@@ -349,11 +349,11 @@ ports_progress(struct weir_worker *worker)
         look_for_listener_drops(worker);
         weir_worker_full_look(worker);
         worker->statistics_ns = worker->now_ns;
-        if (worker->options.senders != NULL) {
+        if (worker->options.channels != NULL) {
             /* side by side, not from the round's begin; in this order what lies between makes a
              * channel's time of day too early, never too late */
             int64_t wall_ms = weir_wall_ms();
-            weir_senders_tick(worker->options.senders, weir_mono_ns(), wall_ms);
+            weir_channels_tick(worker->options.channels, weir_mono_ns(), wall_ms);
         }
     }
     worker->changed |= waiting || worker->ack_waiting;
@@ -439,11 +439,11 @@ weir_worker_run_once(struct weir_worker *worker)
     worker->now_ns = weir_mono_ns();
     worker->context.time_min_ms = wall_ms - worker->options.retention_ms;
     worker->context.time_max_ms = wall_ms + FUTURE_MS;
-    if (worker->options.senders != NULL)
-        weir_senders_now(worker->options.senders, worker->now_ns);
+    if (worker->options.channels != NULL)
+        weir_channels_now(worker->options.channels, worker->now_ns);
     size_t work = weir_worker_pop_completed(worker);
-    if (worker->options.senders != NULL)
-        work += weir_senders_work(worker->options.senders, worker->now_ns);
+    if (worker->options.channels != NULL)
+        work += weir_channels_work(worker->options.channels, worker->now_ns);
     bool stalled = worker->port != NULL && !burst_work(worker);
     size_t received = 0;
     stalled = stalled || !aside_work(worker, &received);
@@ -496,8 +496,8 @@ weir_worker_drain(struct weir_worker *worker)
     weir_worker_run_once(worker);
     return worker->drain_rounds == 0 && worker->port == NULL && worker->batch == NULL &&
            worker->deferral == NULL &&
-           (worker->options.senders == NULL ||
-               !weir_senders_owe_state(worker->options.senders)) &&
+           (worker->options.channels == NULL ||
+               !weir_channels_owe_state(worker->options.channels)) &&
            worker->packets_owed == 0 && worker->packets_aside == 0 &&
            worker->deferral_free_count == WEIR_DEFERRALS;
 }

@@ -20,7 +20,7 @@
 #include "dataplane/port/port.h"
 #include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/parse.h"
-#include "dataplane/protocol/weir/senders/senders.h"
+#include "dataplane/protocol/weir/channels/channels.h"
 #include "dataplane/series/series.h"
 #include "dataplane/worker/series_cache.h"
 #include "model/degraded.h"
@@ -35,7 +35,7 @@ struct weir_worker_options {
     uint32_t port_count;
     const struct weir_series *series;
     struct weir_series_cache *series_cache;
-    struct weir_senders *senders; /* NULL where no weir packet comes */
+    struct weir_channels *channels; /* NULL where no weir packet comes */
     struct weir_prefixes trusted; /* sources that no share of templates bounds */
     const struct weir_hash_key *key;
     struct weir_progress *progress;

@@ -32,7 +32,7 @@ enum {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct weir_hash_key key;
-static struct weir_senders *senders;
+static struct weir_channels *channels;
 static struct weir_series *series;
 static struct twin_weir *twin;
 static struct weir_parse_context context;
@@ -213,7 +213,7 @@ check_channels(const struct weir_packet *packet)
 {
     for (uint64_t sender = 0; sender < SENDERS; sender++) {
         for (uint16_t number = 0; number < 2; number++) {
-            const struct weir_channel *channel = weir_senders_find(senders, sender, number);
+            const struct weir_channel *channel = weir_channels_find(channels, sender, number);
             struct twin_weir_state state;
             CHECK((channel != NULL) == twin_weir_channel(twin, sender, number, &state));
             if (channel == NULL)
@@ -311,18 +311,18 @@ begin(uint8_t limits)
     static const int64_t rules[4][2] = {{INT64_MIN, INT64_MAX}, {0, 4000000000000},
         {-1000, 1000}, {1700000000000, 1800000000000}};
     weir_hash_key_init(&key, seed);
-    senders = weir_senders_init(mapped(weir_senders_footprint(CHANNELS_MAX, TEMPLATE_BYTES)),
+    channels = weir_channels_init(mapped(weir_channels_footprint(CHANNELS_MAX, TEMPLATE_BYTES)),
         CHANNELS_MAX, TEMPLATE_BYTES, &key);
     series = weir_series_init(mapped(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX,
         LABEL_BYTES, &key);
     context = (struct weir_parse_context){.key = &key,
         .time_min_ms = rules[limits % 4][0],
         .time_max_ms = rules[limits % 4][1],
-        .senders = senders,
+        .channels = channels,
         .series = series,
         .definitions = &definitions};
     lists = (limits & 4) == 0;
-    weir_senders_now(senders, 0); /* no channel grows old enough to make room */
+    weir_channels_now(channels, 0); /* no channel grows old enough to make room */
     twin = twin_weir_new(CHANNELS_MAX, context.time_min_ms, context.time_max_ms);
     memset(real_of, 0, sizeof real_of);
     memset(twin_of, 0, sizeof twin_of);
@@ -337,7 +337,7 @@ end(void)
     while (deferred_first < deferred_end)
         answer_deferred();
     twin_weir_free(twin);
-    munmap(senders, weir_senders_footprint(CHANNELS_MAX, TEMPLATE_BYTES));
+    munmap(channels, weir_channels_footprint(CHANNELS_MAX, TEMPLATE_BYTES));
     munmap(series, weir_series_footprint(SERIES_MAX, LABEL_BYTES));
 }
 

@@ -1,6 +1,6 @@
 #include "tests/fuzz/twin_state.h"
 
-#include "dataplane/protocol/weir/senders/internal.h"
+#include "dataplane/protocol/weir/channels/internal.h"
 #include "model/sender_state/fold.h"
 
 #include <stdio.h>
@@ -23,21 +23,21 @@ fail(const char *what, int where)
     abort();
 }
 
-struct weir_senders *
-twin_state_senders_new(void)
+struct weir_channels *
+twin_state_channels_new(void)
 {
     const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1, 2, 3};
     weir_hash_key_init(&key, seed);
-    void *memory = mmap(NULL, weir_senders_footprint(CHANNELS, TEMPLATE_BYTES),
+    void *memory = mmap(NULL, weir_channels_footprint(CHANNELS, TEMPLATE_BYTES),
         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(memory != MAP_FAILED);
-    return weir_senders_init(memory, CHANNELS, TEMPLATE_BYTES, &key);
+    return weir_channels_init(memory, CHANNELS, TEMPLATE_BYTES, &key);
 }
 
 void
-twin_state_senders_free(struct weir_senders *senders)
+twin_state_channels_free(struct weir_channels *channels)
 {
-    munmap(senders, weir_senders_footprint(CHANNELS, TEMPLATE_BYTES));
+    munmap(channels, weir_channels_footprint(CHANNELS, TEMPLATE_BYTES));
 }
 
 static struct weir_state_fold *
@@ -54,7 +54,7 @@ struct bytes {
     uint8_t *data;
     size_t size;
     struct weir_state_fold *fold; /* also folded into this one, where set */
-    struct weir_senders *senders; /* and replayed into this one */
+    struct weir_channels *channels; /* and replayed into this one */
 };
 
 static enum weir_err
@@ -69,8 +69,8 @@ take_list(void *context, const uint8_t *sender_state, size_t size)
     out->size += size;
     if (out->fold != NULL)
         CHECK(weir_state_fold_add(out->fold, sender_state, size) == WEIR_OK);
-    if (out->senders != NULL)
-        weir_senders_restore(out->senders, sender_state, size, SERIES_MAX);
+    if (out->channels != NULL)
+        weir_channels_restore(out->channels, sender_state, size, SERIES_MAX);
     return WEIR_OK;
 }
 
@@ -180,8 +180,8 @@ come(const struct weir_channel *channel, uint64_t number)
 }
 
 static void
-compare_templates(const struct weir_senders *a, const struct weir_channel *in_a,
-    const struct weir_senders *b, const struct weir_channel *in_b)
+compare_templates(const struct weir_channels *a, const struct weir_channel *in_a,
+    const struct weir_channels *b, const struct weir_channel *in_b)
 {
     CHECK(in_a->template_count == in_b->template_count);
     uint32_t block_a = in_a->templates, block_b = in_b->templates;
@@ -202,11 +202,11 @@ compare_templates(const struct weir_senders *a, const struct weir_channel *in_a,
 }
 
 static void
-compare_channel(struct weir_senders *whole, struct weir_senders *folded, uint64_t sender,
+compare_channel(struct weir_channels *whole, struct weir_channels *folded, uint64_t sender,
     uint16_t number)
 {
-    const struct weir_channel *a = weir_senders_find(whole, sender, number);
-    const struct weir_channel *b = weir_senders_find(folded, sender, number);
+    const struct weir_channel *a = weir_channels_find(whole, sender, number);
+    const struct weir_channel *b = weir_channels_find(folded, sender, number);
     CHECK((a == NULL) == (b == NULL));
     if (a == NULL)
         return;
@@ -224,12 +224,12 @@ compare_channel(struct weir_senders *whole, struct weir_senders *folded, uint64_
 }
 
 static void
-compare_remembered(struct weir_senders *whole, struct weir_senders *folded, uint64_t sender,
+compare_remembered(struct weir_channels *whole, struct weir_channels *folded, uint64_t sender,
     uint16_t number)
 {
     struct weir_forgotten a, b;
-    bool in_a = weir_senders_remembered(whole, sender, number, &a);
-    CHECK(in_a == weir_senders_remembered(folded, sender, number, &b));
+    bool in_a = weir_channels_remembered(whole, sender, number, &a);
+    CHECK(in_a == weir_channels_remembered(folded, sender, number, &b));
     if (!in_a)
         return;
     CHECK(a.highest == b.highest);
@@ -237,7 +237,7 @@ compare_remembered(struct weir_senders *whole, struct weir_senders *folded, uint
 }
 
 static void
-compare(struct weir_senders *whole, struct weir_senders *folded, uint64_t senders)
+compare(struct weir_channels *whole, struct weir_channels *folded, uint64_t senders)
 {
     CHECK(whole->channel_count == folded->channel_count);
     for (uint64_t sender = 0; sender < senders; sender++)
@@ -249,7 +249,7 @@ compare(struct weir_senders *whole, struct weir_senders *folded, uint64_t sender
 
 /* More channels are forgotten: who is forgotten for good is the same. */
 static void
-compare_forgetting(struct weir_senders *whole, struct weir_senders *folded, struct draw *draw)
+compare_forgetting(struct weir_channels *whole, struct weir_channels *folded, struct draw *draw)
 {
     /* each of them is a search: few where bytes are tried by the thousand */
     uint64_t more = pick(draw, draw->source->data != NULL ? 64 : WEIR_STATE_FORGOTTEN_MAX);
@@ -258,8 +258,8 @@ compare_forgetting(struct weir_senders *whole, struct weir_senders *folded, stru
             .bytes = sizeof entry,
             .sender = draw->senders + i,
             .epoch = 1};
-        weir_senders_restore(whole, (uint8_t *)&entry, sizeof entry, SERIES_MAX);
-        weir_senders_restore(folded, (uint8_t *)&entry, sizeof entry, SERIES_MAX);
+        weir_channels_restore(whole, (uint8_t *)&entry, sizeof entry, SERIES_MAX);
+        weir_channels_restore(folded, (uint8_t *)&entry, sizeof entry, SERIES_MAX);
     }
     compare(whole, folded, draw->senders);
 }
@@ -272,7 +272,7 @@ twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t 
     draw.totals = senders > 10 ? 8 : 10; /* the arena holds them all */
     draw.ids = pick(&draw, 3) == 0 ? 100 : 3;
     draw.forgotten += pick(&draw, 12);
-    struct weir_senders *whole = twin_state_senders_new(), *replayed = twin_state_senders_new();
+    struct weir_channels *whole = twin_state_channels_new(), *replayed = twin_state_channels_new();
     struct weir_state_fold *fold = fold_new(), *again = fold_new();
     uint8_t *list = aligned_alloc(8, LIST_MAX);
     CHECK(list != NULL);
@@ -288,7 +288,7 @@ twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t 
         draw.epochs += pick(&draw, 10) == 0;
         size_t size = put_list(&draw, list);
         CHECK(size <= LIST_MAX);
-        weir_senders_restore(whole, list, size, draw.series_count);
+        weir_channels_restore(whole, list, size, draw.series_count);
         weir_state_fold_set_series_count(fold, draw.series_count);
         enum weir_err err = weir_state_fold_add(fold, list, size);
         CHECK(err == WEIR_OK || err == WEIR_CORRUPT);
@@ -296,7 +296,7 @@ twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t 
         if (i >= cut)
             CHECK(weir_state_fold_add(again, list, size) == err);
     }
-    struct bytes first = {.senders = replayed}, second = {.data = NULL};
+    struct bytes first = {.channels = replayed}, second = {.data = NULL};
     CHECK(weir_state_fold_write(fold, take_list, &first) == WEIR_OK);
     CHECK(weir_state_fold_write(again, take_list, &second) == WEIR_OK);
     compare(whole, replayed, senders);
@@ -309,6 +309,6 @@ twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t 
     free(list);
     weir_state_fold_free(fold);
     weir_state_fold_free(again);
-    twin_state_senders_free(whole);
-    twin_state_senders_free(replayed);
+    twin_state_channels_free(whole);
+    twin_state_channels_free(replayed);
 }

@@ -5,7 +5,7 @@
 #ifndef WEIR_TESTS_FUZZ_TWIN_STATE_H
 #define WEIR_TESTS_FUZZ_TWIN_STATE_H
 
-#include "dataplane/protocol/weir/senders/senders.h"
+#include "dataplane/protocol/weir/channels/channels.h"
 
 /* What state entries are drawn from: bytes, then zeros; without bytes random numbers. */
 struct twin_state_source {
@@ -21,7 +21,7 @@ struct twin_state_source {
 void twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t lists);
 
 /* An empty table, as these are. */
-struct weir_senders *twin_state_senders_new(void);
-void twin_state_senders_free(struct weir_senders *senders);
+struct weir_channels *twin_state_channels_new(void);
+void twin_state_channels_free(struct weir_channels *senders);
 
 #endif

@@ -44,7 +44,7 @@ struct weir_aside {
     struct weir_port port;
     const struct weir_hash_key *key;
     const struct weir_prefixes *trusted;
-    struct weir_shares *sources, *senders;
+    struct weir_shares *sources, *channels;
     uint32_t count; /* datagrams */
     uint32_t units; /* taken */
     uint32_t ready_first, ready_last;
@@ -205,7 +205,7 @@ weir_aside_put(struct weir_aside *aside, uint64_t sender, uint16_t channel,
     struct weir_owner id = weir_owner_sender(sender);
     if (size > DATAGRAM_MAX || units > UNITS - aside->units ||
         !weir_shares_allow(aside->sources, counted ? &source : NULL, units) ||
-        !weir_shares_allow(aside->senders, &id, units))
+        !weir_shares_allow(aside->channels, &id, units))
         return false;
     struct queue *queue = find(aside, sender, channel);
     if (queue == NULL)
@@ -216,7 +216,7 @@ weir_aside_put(struct weir_aside *aside, uint64_t sender, uint16_t channel,
     *datagram = (struct datagram){.unit = bytes_put(aside, packet->data + at, size),
         .units = units,
         .source_share = weir_shares_add(aside->sources, counted ? &source : NULL, units),
-        .sender_share = weir_shares_add(aside->senders, &id, units),
+        .sender_share = weir_shares_add(aside->channels, &id, units),
         .packet = *packet};
     datagram->packet.size = size;
     if (queue->first == 0)
@@ -238,7 +238,7 @@ datagram_free(struct weir_aside *aside, struct queue *queue)
     queue->first = datagram->next;
     bytes_free(aside, datagram->unit);
     weir_shares_remove(aside->sources, datagram->source_share, datagram->units);
-    weir_shares_remove(aside->senders, datagram->sender_share, datagram->units);
+    weir_shares_remove(aside->channels, datagram->sender_share, datagram->units);
     aside->units -= datagram->units;
     aside->count--;
     datagram->next = aside->free_datagrams.free;
@@ -357,7 +357,7 @@ weir_aside_init(void *memory, const struct weir_hash_key *key,
     aside->key = key;
     aside->trusted = trusted;
     aside->sources = weir_shares_init(shares, UNITS, UNITS, key);
-    aside->senders =
+    aside->channels =
         weir_shares_init(shares + weir_shares_footprint(UNITS), UNITS, UNITS, key);
     return aside;
 }

@@ -220,7 +220,7 @@ weir_wire_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *l
 struct unknown {
     const struct weir_series *series;
     struct weir_definitions *definitions;
-    struct weir_senders *senders;
+    struct weir_channels *channels;
     struct weir_template *template;
     uint32_t begin; /* of the definition's points in the list */
     uint32_t from;  /* of those not looked up yet */
@@ -276,7 +276,7 @@ look_up_points(struct unknown *unknown)
             continue;
         if (weir_series_resolve_at(unknown->series, point->fingerprint,
                 (const uint8_t *)(point + 1), point->labels_size, &point->number) == WEIR_OK) {
-            weir_template_enter(unknown->senders, unknown->template, point->index, point->number);
+            weir_template_enter(unknown->channels, unknown->template, point->index, point->number);
             unknown->left--;
         } else {
             point->number = WEIR_SERIES_UNKNOWN;
@@ -314,7 +314,7 @@ look_up(const struct weir_parse_context *context, struct weir_template *template
     struct weir_definitions *definitions = context->definitions;
     struct unknown unknown = {.series = context->series,
         .definitions = definitions,
-        .senders = context->senders,
+        .channels = context->channels,
         .template = template,
         .begin = definitions->used,
         .from = definitions->used,
@@ -324,7 +324,7 @@ look_up(const struct weir_parse_context *context, struct weir_template *template
     bool begun =
         weir_definition_labels_begin(&definitions->line, data, record->length) == WEIR_OK;
     for (uint32_t i = 0; i < record->count; i++)
-        if (weir_template_number(context->senders, template, record->first + i) ==
+        if (weir_template_number(context->channels, template, record->first + i) ==
             WEIR_SERIES_UNKNOWN)
             put_point(&unknown, i, record->first + i, begun);
     look_up_points(&unknown);
@@ -342,7 +342,7 @@ weir_definition_apply(const struct weir_parse_context *context, struct weir_chan
     struct weir_definitions *definitions = context->definitions;
     struct weir_wire_record record = weir_wire_load_record(data);
     struct weir_template *template =
-        weir_channel_define(context->senders, channel, &record, item->sequence, source, reason);
+        weir_channel_define(context->channels, channel, &record, item->sequence, source, reason);
     item->kind = WEIR_WIRE_ITEM_EMPTY;
     if (template == NULL)
         return;
@@ -359,13 +359,13 @@ weir_definition_apply(const struct weir_parse_context *context, struct weir_chan
 
 /* Enters what the registrar has put into the list of a definition. */
 static void
-enter_numbers(struct weir_senders *senders, struct weir_template *template, const uint8_t *list,
+enter_numbers(struct weir_channels *channels, struct weir_template *template, const uint8_t *list,
     uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct weir_deferred_point *point = (const void *)list;
         if (point->number != WEIR_SERIES_UNKNOWN)
-            weir_template_enter(senders, template, point->index, point->number);
+            weir_template_enter(channels, template, point->index, point->number);
         list += weir_deferred_point_bytes(point->labels_size);
     }
 }
@@ -377,19 +377,19 @@ weir_definition_completed(const struct weir_parse_context *context, const uint8_
     memcpy(&text, data, sizeof text);
     const uint8_t *body = data + sizeof text;
     struct weir_wire_record record = weir_wire_load_record(body);
-    struct weir_channel *channel = weir_senders_find(context->senders, text.sender, text.channel);
+    struct weir_channel *channel = weir_channels_find(context->channels, text.sender, text.channel);
     WEIR_ASSERT(channel != NULL && channel->pending > 0); /* it stays while one is pending */
     channel->pending--;
     if (channel->epoch != text.epoch)
         return;
-    weir_senders_dirty(context->senders, channel);
+    weir_channels_dirty(context->channels, channel);
     struct weir_template *template =
-        weir_channel_template(context->senders, channel, record.template_id);
+        weir_channel_template(context->channels, channel, record.template_id);
     if (template == NULL || template->hash != record.template_hash ||
         template->total != record.total)
         return; /* replaced meanwhile */
     if (text.list_count > 0) {
-        enter_numbers(context->senders, template, body + sizeof record, text.list_count);
+        enter_numbers(context->channels, template, body + sizeof record, text.list_count);
         return;
     }
     context->definitions->used = 0;

@@ -231,7 +231,7 @@ gather(const struct parsing *parsing, const struct weir_template *template, uint
     struct weir_definitions *scratch = parsing->context->definitions;
     uint64_t *numbers = (uint64_t *)(void *)(scratch->list + scratch->used);
     for (uint32_t i = 0; i < count; i++)
-        numbers[i] = weir_template_number(parsing->context->senders, template, first + i);
+        numbers[i] = weir_template_number(parsing->context->channels, template, first + i);
     scratch->used += count * (uint32_t)sizeof *numbers;
     return numbers;
 }
@@ -244,7 +244,7 @@ template_of(const struct parsing *parsing, const struct weir_channel *channel,
     const struct weir_wire_record *record)
 {
     const struct weir_template *template =
-        weir_channel_template(parsing->context->senders, channel, record->template_id);
+        weir_channel_template(parsing->context->channels, channel, record->template_id);
     bool same = template != NULL && template->hash == record->template_hash &&
         (uint32_t)record->first + record->count <= template->total;
     return same ? template : NULL;
@@ -259,7 +259,7 @@ numbers_of(const struct parsing *parsing, const struct weir_channel *channel,
     if (template == NULL)
         return NULL;
     const uint64_t *numbers =
-        weir_template_numbers(parsing->context->senders, template, record->first, record->count);
+        weir_template_numbers(parsing->context->channels, template, record->first, record->count);
     if (WEIR_UNLIKELY(numbers == NULL))
         numbers = gather(parsing, template, record->first, record->count);
     if (WEIR_LIKELY(template->unknown == 0))
@@ -326,7 +326,7 @@ take_records(struct parsing *parsing, struct weir_channel *channel)
             uint64_t last = (uint64_t)load64(data + sizeof record);
             if (weir_channel_heartbeat(channel, last, record.flags == WEIR_WIRE_BYE,
                     &parsing->out->sequence_gaps)) {
-                weir_senders_jumped(parsing->context->senders, channel);
+                weir_channels_jumped(parsing->context->channels, channel);
                 parsing->out->sequence_jumps++;
             }
             parsing->out->items[parsing->out->record_count] =
@@ -348,7 +348,7 @@ number_packet(struct parsing *parsing, struct weir_channel *channel)
     case WEIR_SEQUENCE_NEW:
         return WEIR_REASON_NONE;
     case WEIR_SEQUENCE_JUMP:
-        weir_senders_jumped(parsing->context->senders, channel);
+        weir_channels_jumped(parsing->context->channels, channel);
         out->sequence_jumps++;
         return WEIR_REASON_NONE;
     case WEIR_SEQUENCE_LATE:
@@ -379,7 +379,7 @@ admit(struct parsing *parsing, uint8_t *reason)
     const struct weir_peer *peer = &parsing->packet->peer;
     bool counted = weir_peer_exists(peer) && !weir_prefixes_hold(&context->trusted, peer);
     struct weir_owner source = weir_owner_source(peer);
-    return weir_senders_admit(context->senders, &parsing->header, counted ? &source : NULL,
+    return weir_channels_admit(context->channels, &parsing->header, counted ? &source : NULL,
         &parsing->out->sequence_gaps, reason);
 }
 
@@ -403,7 +403,7 @@ enter_channel(struct parsing *parsing, struct weir_channel *channel, uint8_t *re
     /* one of a clock that was wrong, or that an earlier program took, counts no more */
     if (header->epoch < channel->epoch &&
         !(epoch_ahead(parsing, channel->epoch) &&
-            weir_channel_heal(context->senders, channel, header->epoch))) {
+            weir_channel_heal(context->channels, channel, header->epoch))) {
         *reason = WEIR_REASON_old_epoch;
         parsing->packet->refused_status = WEIR_WIRE_OLD_EPOCH;
         parsing->packet->refused_epoch = channel->epoch;
@@ -411,7 +411,7 @@ enter_channel(struct parsing *parsing, struct weir_channel *channel, uint8_t *re
         return NULL;
     }
     if (header->epoch > channel->epoch)
-        weir_channel_restart(context->senders, channel, header->epoch);
+        weir_channel_restart(context->channels, channel, header->epoch);
     return channel;
 }
 
@@ -432,7 +432,7 @@ fetch_numbers(struct parsing *parsing, const struct weir_channel *channel)
     if (template == NULL)
         return;
     const uint64_t *numbers =
-        weir_template_numbers(parsing->context->senders, template, record.first, record.count);
+        weir_template_numbers(parsing->context->channels, template, record.first, record.count);
     if (numbers == NULL)
         return;
     const uint64_t *end =
@@ -471,9 +471,9 @@ take_packet(struct parsing *parsing)
     else
         take_records(parsing, channel);
     if (WEIR_LIKELY(is_worth_an_entry(parsing, channel)))
-        weir_senders_dirty(context->senders, channel);
+        weir_channels_dirty(context->channels, channel);
     else
-        weir_senders_seen(context->senders, channel);
+        weir_channels_seen(context->channels, channel);
     parsing->packet->ack_epoch = channel->epoch;
     parsing->packet->ack_channel = channel->channel;
     parsing->packet->ack_sequence = weir_channel_complete(channel);
@@ -484,8 +484,8 @@ take_packet(struct parsing *parsing)
 static size_t
 refuse_rest(struct parsing *parsing, size_t at)
 {
-    /* without senders: a queue of a device that is another worker's than the weir listeners */
-    bool here = parsing->context->senders != NULL;
+    /* without channels: a queue of a device that is another worker's than the weir listeners */
+    bool here = parsing->context->channels != NULL;
     parsing->packet->broken = true;
     add_record(parsing, parsing->packet->data + at, (uint32_t)(parsing->packet->size - at), 0,
         here ? WEIR_REASON_bad_packet : WEIR_REASON_no_listener);
@@ -501,7 +501,7 @@ weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *pa
     size_t left = packet->size - at;
     if (left == 0)
         return at;
-    if (context->senders == NULL)
+    if (context->channels == NULL)
         return refuse_rest(&parsing, at);
     context->definitions->used = 0;
     if (left < sizeof parsing.header)
@@ -512,9 +512,9 @@ weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *pa
     if (parsing.header.length > left)
         return packet->final ? refuse_rest(&parsing, at) : at;
     parsing.known =
-        weir_senders_find(context->senders, parsing.header.sender, parsing.header.channel);
+        weir_channels_find(context->channels, parsing.header.sender, parsing.header.channel);
     if (parsing.known != NULL)
-        weir_channel_prefetch(context->senders, parsing.known);
+        weir_channel_prefetch(context->channels, parsing.known);
     if (!checksum_right(parsing.data, &parsing.header) || !layout_valid(&parsing))
         return refuse_rest(&parsing, at);
     return take_packet(&parsing) ? at + parsing.header.length : at;

@@ -6,14 +6,14 @@
  *
  * Its groups are not points but items: series numbers come from the template's array.
  *
- * Threads: as parse.h; context.senders is the worker's own
+ * Threads: as parse.h; context.channels is the worker's own
  * Limits:  WEIR_WIRE_RECORDS_MAX records a packet
  */
 #ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_PARSE_H
 #define WEIR_DATAPLANE_PROTOCOL_WEIR_PARSE_H
 
 #include "dataplane/protocol/parse.h"
-#include "dataplane/protocol/weir/senders/senders.h"
+#include "dataplane/protocol/weir/channels/channels.h"
 #include "model/sample.h"
 
 #include <stdalign.h>

@@ -75,8 +75,8 @@ start(void **state)
     assert_int_equal(weir_shared_map(shared_fd, &shared), WEIR_OK);
     atomic_store(&shared->epoch, 7);
     atomic_store(&shared->state, WEIR_INGEST_OPEN);
-    struct weir_senders_rows rows = {0};
-    weir_senders_view_publish(&shared->senders, &rows);
+    struct weir_channel_rows rows = {0};
+    weir_channel_view_publish(&shared->channel_view, &rows);
     base = event_base_new();
     return 0;
 }
@@ -145,13 +145,13 @@ ask(const char *request, struct answer *out)
 static void *
 answer_senders(void *context)
 {
-    static const struct weir_senders_answer none = {.next = WEIR_SENDERS_END};
+    static const struct weir_channel_answer none = {.next = WEIR_CHANNEL_LIST_END};
     uint64_t seen = 0;
     (void)context;
     while (atomic_load(&answering)) {
-        struct weir_senders_question question;
-        if (weir_senders_asked(&shared->senders_mail, &seen, &question))
-            weir_senders_reply(&shared->senders_mail, seen, &none);
+        struct weir_channel_question question;
+        if (weir_channel_mail_asked(&shared->channel_mail, &seen, &question))
+            weir_channel_mail_reply(&shared->channel_mail, seen, &none);
         usleep(200);
     }
     return NULL;

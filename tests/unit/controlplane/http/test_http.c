@@ -744,14 +744,14 @@ test_health_does_not_wait_while_the_list_of_senders_is_being_published(void **st
     check_alive();
     for (int tries = 0; !waits; tries++) { /* again where this machine held us up for long */
         assert_true(tries < 100);
-        atomic_store(&server.shared->senders.sequence, 3);
+        atomic_store(&server.shared->channel_view.sequence, 3);
         int asker = dial();
         send_text(asker, "GET /api/v1/senders HTTP/1.1\r\nHost: x\r\n\r\n");
         for (int i = 0; i < 20; i++)
             check_alive();
         struct pollfd look = {asker, POLLIN, 0};
         waits = poll(&look, 1, 0) == 0;
-        atomic_store(&server.shared->senders.sequence, 4);
+        atomic_store(&server.shared->channel_view.sequence, 4);
         close(asker);
     }
 }

@@ -47,15 +47,15 @@ setup(void **state)
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "definitions";
     uint64_t gaps = 0;
     weir_hash_key_init(&t.key, seed);
-    t.memory[0] = zeroed(weir_senders_footprint(8, TEMPLATE_BYTES));
+    t.memory[0] = zeroed(weir_channels_footprint(8, TEMPLATE_BYTES));
     t.memory[1] = zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES));
     t.series = weir_series_init(t.memory[1], SERIES_MAX, LABEL_BYTES, &t.key);
     t.definitions = zeroed(sizeof *t.definitions);
     t.context = (struct weir_parse_context){.key = &t.key,
-        .senders = weir_senders_init(t.memory[0], 8, TEMPLATE_BYTES, &t.key),
+        .channels = weir_channels_init(t.memory[0], 8, TEMPLATE_BYTES, &t.key),
         .series = t.series,
         .definitions = t.definitions};
-    t.channel = weir_senders_take(t.context.senders, SENDER, 0, EPOCH, &gaps);
+    t.channel = weir_channels_find_or_add(t.context.channels, SENDER, 0, EPOCH, &gaps);
     t.record = zeroed(RECORD_MAX + WEIR_PACKET_SLACK);
     return 0;
 }
@@ -188,9 +188,9 @@ static uint64_t
 number_of(uint16_t id, uint32_t index)
 {
     const struct weir_template *template =
-        weir_channel_template(t.context.senders, t.channel, id);
+        weir_channel_template(t.context.channels, t.channel, id);
     assert_non_null(template);
-    return weir_template_number(t.context.senders, template, index);
+    return weir_template_number(t.context.channels, template, index);
 }
 
 /* ---- tests ---- */
@@ -258,29 +258,29 @@ test_a_channel_is_not_forgotten_before_definitions_of_its_earlier_epochs_are_ans
 {
     (void)state;
     static const char *const names[] = {"a", "b"};
-    static struct weir_senders_answer answer;
-    static struct weir_senders_mail mail;
-    struct weir_senders *senders = t.context.senders;
+    static struct weir_channel_answer answer;
+    static struct weir_channel_mail mail;
+    struct weir_channels *channels = t.context.channels;
     put_definition(3, 30, "j", names, 2);
     struct weir_wire_item item = apply();
     uint8_t *sent = deferred(&item, true);
     define_list(sent, item.list_count);
-    weir_channel_restart(senders, t.channel, EPOCH + 1);
+    weir_channel_restart(channels, t.channel, EPOCH + 1);
     assert_int_equal(t.channel->pending, 1);
-    weir_senders_serve(senders, &mail);
-    uint64_t number = weir_senders_ask(&mail,
-        &(struct weir_senders_question){.kind = WEIR_SENDERS_FORGET, .sender = SENDER});
+    weir_channels_serve(channels, &mail);
+    uint64_t number = weir_channel_mail_ask(&mail,
+        &(struct weir_channel_question){.kind = WEIR_CHANNEL_FORGET, .sender = SENDER});
     int64_t now_ns = 0;
     for (int i = 0; i < 100; i++)
-        (void)weir_senders_work(senders, now_ns += 1000000000);
-    assert_false(weir_senders_answered(&mail, number, &answer));
+        (void)weir_channels_work(channels, now_ns += 1000000000);
+    assert_false(weir_channel_mail_answered(&mail, number, &answer));
     weir_definition_completed(&t.context, sent);
     free(sent);
     assert_int_equal(t.channel->pending, 0);
-    assert_null(weir_channel_template(senders, t.channel, 3));
+    assert_null(weir_channel_template(channels, t.channel, 3));
     for (int i = 0; i < 100; i++)
-        (void)weir_senders_work(senders, now_ns += 1000000000);
-    assert_true(weir_senders_answered(&mail, number, &answer));
+        (void)weir_channels_work(channels, now_ns += 1000000000);
+    assert_true(weir_channel_mail_answered(&mail, number, &answer));
     assert_int_equal(answer.channels, 1);
 }
 

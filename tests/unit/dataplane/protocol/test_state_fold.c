@@ -1,6 +1,6 @@
 /* Folded state entries against a replay of all of them, from random numbers;
  * tests/fuzz/fuzz_state.c does the same from bytes. */
-#include "dataplane/protocol/weir/senders/internal.h"
+#include "dataplane/protocol/weir/channels/internal.h"
 #include "tests/fuzz/twin_state.h"
 
 #include <setjmp.h>
@@ -11,10 +11,10 @@
 #include <cmocka.h>
 
 static void
-run_seed(uint64_t seed, uint64_t senders, uint64_t lists)
+run_seed(uint64_t seed, uint64_t channels, uint64_t lists)
 {
     struct twin_state_source source = {.random = seed};
-    twin_state_compare(&source, senders, lists);
+    twin_state_compare(&source, channels, lists);
 }
 
 static void
@@ -45,7 +45,7 @@ static void
 test_a_channel_forgotten_twice_comes_back_once(void **state)
 {
     (void)state;
-    struct weir_senders *senders = twin_state_senders_new();
+    struct weir_channels *channels = twin_state_channels_new();
     uint64_t gaps = 0;
     alignas(8) uint8_t list[4 * sizeof(struct weir_state_entry)];
     struct weir_state_entry state_entry = {.type = WEIR_STATE_FORGOTTEN,
@@ -59,13 +59,13 @@ test_a_channel_forgotten_twice_comes_back_once(void **state)
     state_entry.epoch = 2; /* of an older epoch: no meaning */
     state_entry.sequence = 40;
     size = put(list, size, &state_entry);
-    weir_senders_restore(senders, list, size, 0);
-    struct weir_channel *back = weir_senders_take(senders, 7, 0, 3, &gaps);
+    weir_channels_restore(channels, list, size, 0);
+    struct weir_channel *back = weir_channels_find_or_add(channels, 7, 0, 3, &gaps);
     assert_int_equal(back->highest, 30);
     assert_int_equal(back->epoch, 3);
     struct weir_forgotten entry;
-    assert_false(weir_senders_remembered(senders, 7, 0, &entry));
-    twin_state_senders_free(senders);
+    assert_false(weir_channels_remembered(channels, 7, 0, &entry));
+    twin_state_channels_free(channels);
 }
 
 int

@@ -1,8 +1,8 @@
 /* Memory for templates of the weir protocol: it follows the series that were told, serves any size
  * after any history, is bounded for each sender and source, and state entries say only what is new.
  */
-#include "dataplane/protocol/weir/senders/senders.h"
-#include "dataplane/protocol/weir/senders/template_blocks.h"
+#include "dataplane/protocol/weir/channels/channels.h"
+#include "dataplane/protocol/weir/channels/template_blocks.h"
 #include "tests/unit/dataplane/stages_fixture.h"
 
 #include <setjmp.h>
@@ -19,18 +19,18 @@
 
 static struct weir_hash_key key;
 
-static struct weir_senders *
-senders_of(uint64_t template_bytes)
+static struct weir_channels *
+channels_of(uint64_t template_bytes)
 {
-    return weir_senders_init(zeroed(weir_senders_footprint(CHANNELS, template_bytes)), CHANNELS,
+    return weir_channels_init(zeroed(weir_channels_footprint(CHANNELS, template_bytes)), CHANNELS,
         template_bytes, &key);
 }
 
 static struct weir_channel *
-channel_of(struct weir_senders *senders, uint64_t sender)
+channel_of(struct weir_channels *channels, uint64_t sender)
 {
     uint64_t gaps = 0;
-    struct weir_channel *channel = weir_senders_take(senders, sender, 0, 1, &gaps);
+    struct weir_channel *channel = weir_channels_find_or_add(channels, sender, 0, 1, &gaps);
     assert_non_null(channel);
     return channel;
 }
@@ -42,7 +42,7 @@ struct definition {
 };
 
 static struct weir_template *
-define_template_at(struct weir_senders *senders, struct weir_channel *channel,
+define_template_at(struct weir_channels *channels, struct weir_channel *channel,
     struct definition definition, uint64_t sequence, const struct weir_owner *source)
 {
     const struct weir_wire_record record = {.template_id = definition.id,
@@ -52,16 +52,16 @@ define_template_at(struct weir_senders *senders, struct weir_channel *channel,
         .count = definition.count};
     uint8_t reason = WEIR_REASON_COUNT;
     struct weir_template *template =
-        weir_channel_define(senders, channel, &record, sequence, source, &reason);
+        weir_channel_define(channels, channel, &record, sequence, source, &reason);
     assert_true((template == NULL) == (reason != WEIR_REASON_COUNT));
     return template;
 }
 
 static struct weir_template *
-define_template(struct weir_senders *senders, struct weir_channel *channel,
+define_template(struct weir_channels *channels, struct weir_channel *channel,
     struct definition definition, const struct weir_owner *source)
 {
-    return define_template_at(senders, channel, definition, definition.hash, source);
+    return define_template_at(channels, channel, definition, definition.hash, source);
 }
 
 static uint64_t
@@ -71,10 +71,10 @@ number_for(uint32_t index)
 }
 
 static void
-enter(struct weir_senders *senders, struct weir_template *template, struct definition definition)
+enter(struct weir_channels *channels, struct weir_template *template, struct definition definition)
 {
     for (uint32_t i = definition.first; i < (uint32_t)definition.first + definition.count; i++)
-        weir_template_enter(senders, template, i, number_for(i));
+        weir_template_enter(channels, template, i, number_for(i));
 }
 
 /* ---- blocks ---- */
@@ -131,27 +131,27 @@ static void
 test_memory_follows_the_series_defined_not_the_total_claimed(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
-    struct weir_channel *channel = channel_of(senders, 1);
+    struct weir_channels *channels = channels_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(channels, 1);
     assert_non_null(define_template(
-        senders, channel, (struct definition){1, 1, TOTAL_MAX, TOTAL_MAX - 1, 1}, NULL));
-    assert_int_equal(weir_templates_used(senders), 2 * WEIR_BLOCK_UNIT);
+        channels, channel, (struct definition){1, 1, TOTAL_MAX, TOTAL_MAX - 1, 1}, NULL));
+    assert_int_equal(weir_templates_used(channels), 2 * WEIR_BLOCK_UNIT);
     assert_non_null(
-        define_template(senders, channel, (struct definition){1, 1, TOTAL_MAX, 7, 1}, NULL));
-    assert_int_equal(weir_templates_used(senders), 3 * WEIR_BLOCK_UNIT);
-    weir_channel_restart(senders, channel, 2);
-    assert_int_equal(weir_templates_used(senders), 0);
-    free(senders);
+        define_template(channels, channel, (struct definition){1, 1, TOTAL_MAX, 7, 1}, NULL));
+    assert_int_equal(weir_templates_used(channels), 3 * WEIR_BLOCK_UNIT);
+    weir_channel_restart(channels, channel, 2);
+    assert_int_equal(weir_templates_used(channels), 0);
+    free(channels);
 }
 
 /* Pieces in any order against a plain array. */
 static void
-check_numbers(const struct weir_senders *senders, const struct weir_template *template,
+check_numbers(const struct weir_channels *channels, const struct weir_template *template,
     const bool *entered)
 {
     uint32_t unknown = 0;
     for (uint32_t i = 0; i < template->total; i++) {
-        uint64_t number = weir_template_number(senders, template, i);
+        uint64_t number = weir_template_number(channels, template, i);
         assert_int_equal(number, entered[i] ? number_for(i) : WEIR_SERIES_UNKNOWN);
         unknown += !entered[i];
     }
@@ -167,8 +167,8 @@ test_series_defined_in_any_order_have_their_numbers_and_state_entries_say_each_o
     for (uint64_t seed = 1; seed <= 30; seed++) {
         /* little memory: pieces cannot all become one */
         uint64_t bytes = seed % 3 == 0 ? 200u << 10 : TEMPLATE_BYTES;
-        struct weir_senders *senders = senders_of(bytes), *after = senders_of(TEMPLATE_BYTES);
-        struct weir_channel *channel = channel_of(senders, 1);
+        struct weir_channels *channels = channels_of(bytes), *after = channels_of(TEMPLATE_BYTES);
+        struct weir_channel *channel = channel_of(channels, 1);
         uint64_t random = seed, marked = 0, rounds = 0;
         uint16_t total = (uint16_t)(1 + next_random(&random) % TOTAL_MAX);
         uint16_t most = (uint16_t)(1 + next_random(&random) % (seed % 2 == 0 ? 400 : 30));
@@ -180,37 +180,37 @@ test_series_defined_in_any_order_have_their_numbers_and_state_entries_say_each_o
             if (first + count > total)
                 count = (uint16_t)(total - first);
             const struct definition definition = {3, 5, total, first, count};
-            struct weir_template *now = define_template(senders, channel, definition, NULL);
+            struct weir_template *now = define_template(channels, channel, definition, NULL);
             if (now == NULL)
                 continue;
             template = now;
-            enter(senders, template, definition);
+            enter(channels, template, definition);
             memset(entered + first, true, count);
             if (step % 7 == 0) {
-                weir_senders_dirty(senders, channel);
-                weir_senders_write_state(senders, batch);
-                weir_senders_restore(
+                weir_channels_dirty(channels, channel);
+                weir_channels_write_state(channels, batch);
+                weir_channels_restore(
                     after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
                 marked += batch->state_bytes;
                 rounds++;
                 weir_batch_reset(batch);
             }
         }
-        weir_senders_dirty(senders, channel);
-        weir_senders_write_state(senders, batch);
-        weir_senders_restore(after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
+        weir_channels_dirty(channels, channel);
+        weir_channels_write_state(channels, batch);
+        weir_channels_restore(after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
         marked += batch->state_bytes;
         weir_batch_reset(batch);
-        check_numbers(senders, template, entered);
+        check_numbers(channels, template, entered);
         const struct weir_template *again =
-            weir_channel_template(after, weir_senders_find(after, 1, 0), 3);
+            weir_channel_template(after, weir_channels_find(after, 1, 0), 3);
         assert_non_null(again);
         check_numbers(after, again, entered);
         uint64_t known = (uint64_t)total - template->unknown;
         assert_true(marked <= known * 48 + (rounds + 1) * WEIR_STATE_ENTRY_BYTES_MAX);
-        weir_channel_restart(senders, channel, 2);
-        assert_int_equal(weir_templates_used(senders), 0);
-        free(senders);
+        weir_channel_restart(channels, channel, 2);
+        assert_int_equal(weir_templates_used(channels), 0);
+        free(channels);
         free(after);
     }
     batch_free(batch);
@@ -220,8 +220,8 @@ static void
 test_template_defined_whole_lies_in_one_piece(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
-    struct weir_channel *channel = channel_of(senders, 1);
+    struct weir_channels *channels = channels_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(channels, 1);
     const uint16_t total = 16000, piece = 40;
     struct weir_template *template = NULL;
     for (int pass = 0; pass < 2; pass++) /* every second piece, then the others backwards */
@@ -229,16 +229,16 @@ test_template_defined_whole_lies_in_one_piece(void **state)
             if (i % 2 == pass) {
                 uint16_t at = pass == 0 ? i : (uint16_t)(total / piece - i);
                 const struct definition definition = {1, 1, total, (uint16_t)(at * piece), piece};
-                template = define_template(senders, channel, definition, NULL);
+                template = define_template(channels, channel, definition, NULL);
                 assert_non_null(template);
-                enter(senders, template, definition);
+                enter(channels, template, definition);
             }
     assert_int_equal(template->unknown, 0);
-    const uint64_t *numbers = weir_template_numbers(senders, template, 0, total);
+    const uint64_t *numbers = weir_template_numbers(channels, template, 0, total);
     assert_non_null(numbers);
     for (uint32_t i = 0; i < total; i++)
         assert_int_equal(numbers[i], number_for(i));
-    free(senders);
+    free(channels);
 }
 
 /* The registrar's answer may find its template replaced and told again in part by then. */
@@ -248,81 +248,81 @@ test_number_of_a_series_that_is_no_longer_reported_is_left_out(void **state)
     (void)state;
     const struct definition whole = {1, 5, 200, 0, 10}, other = {1, 6, 200, 0, 10};
     const struct definition again = {1, 5, 200, 100, 1};
-    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
-    struct weir_channel *channel = channel_of(senders, 1);
-    assert_non_null(define_template(senders, channel, whole, NULL));
-    assert_non_null(define_template(senders, channel, other, NULL));
-    struct weir_template *template = define_template_at(senders, channel, again, 7, NULL);
-    enter(senders, template, whole);
-    enter(senders, template, again);
-    assert_int_equal(weir_template_number(senders, template, 3), WEIR_SERIES_UNKNOWN);
-    assert_int_equal(weir_template_number(senders, template, 100), number_for(100));
+    struct weir_channels *channels = channels_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(channels, 1);
+    assert_non_null(define_template(channels, channel, whole, NULL));
+    assert_non_null(define_template(channels, channel, other, NULL));
+    struct weir_template *template = define_template_at(channels, channel, again, 7, NULL);
+    enter(channels, template, whole);
+    enter(channels, template, again);
+    assert_int_equal(weir_template_number(channels, template, 3), WEIR_SERIES_UNKNOWN);
+    assert_int_equal(weir_template_number(channels, template, 100), number_for(100));
     assert_int_equal(template->unknown, 199);
-    free(senders);
+    free(channels);
 }
 
 static void
 test_definition_in_many_packets_writes_each_number_once(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
-    struct weir_channel *channel = channel_of(senders, 1);
+    struct weir_channels *channels = channels_of(TEMPLATE_BYTES);
+    struct weir_channel *channel = channel_of(channels, 1);
     struct weir_batch *batch = batch_new();
     uint64_t marked = 0;
     enum { PACKETS = 2000 };
     for (uint16_t i = 0; i < PACKETS; i++) {
         const struct definition definition = {1, 1, PACKETS, i, 1};
-        enter(senders, define_template(senders, channel, definition, NULL), definition);
-        weir_senders_dirty(senders, channel);
-        weir_senders_write_state(senders, batch);
+        enter(channels, define_template(channels, channel, definition, NULL), definition);
+        weir_channels_dirty(channels, channel);
+        weir_channels_write_state(channels, batch);
         marked += batch->state_bytes;
         weir_batch_reset(batch);
     }
     assert_int_equal(marked, PACKETS * (sizeof(struct weir_state_entry) + 48));
     batch_free(batch);
-    free(senders);
+    free(channels);
 }
 
 static void
 test_state_entries_without_room_come_with_the_next_batch(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_of(64u << 20), *after = senders_of(64u << 20);
-    struct weir_channel *channel = channel_of(senders, 1);
+    struct weir_channels *channels = channels_of(64u << 20), *after = channels_of(64u << 20);
+    struct weir_channel *channel = channel_of(channels, 1);
     struct weir_batch *batch = batch_new();
     static bool entered[TOTAL_MAX];
     uint32_t batches = 0;
     memset(entered, true, sizeof entered);
     for (uint16_t id = 0; id < 20; id++) { /* 20 * 128 KiB of numbers that never ascend */
         const struct definition definition = {id, 1, TOTAL_MAX, 0, TOTAL_MAX};
-        enter(senders, define_template(senders, channel, definition, NULL), definition);
+        enter(channels, define_template(channels, channel, definition, NULL), definition);
     }
-    weir_senders_dirty(senders, channel);
-    while (weir_senders_owe_state(senders)) {
-        weir_senders_write_state(senders, batch);
-        weir_senders_restore(after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
+    weir_channels_dirty(channels, channel);
+    while (weir_channels_owe_state(channels)) {
+        weir_channels_write_state(channels, batch);
+        weir_channels_restore(after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
         weir_batch_reset(batch);
         batches++;
     }
     assert_int_equal(batches, 2);
     for (uint16_t id = 0; id < 20; id++)
         check_numbers(after,
-            weir_channel_template(after, weir_senders_find(after, 1, 0), id), entered);
+            weir_channel_template(after, weir_channels_find(after, 1, 0), id), entered);
     batch_free(batch);
-    free(senders);
+    free(channels);
     free(after);
 }
 
 /* ---- many senders ---- */
 
 static uint32_t
-fill(struct weir_senders *senders, uint64_t first, uint64_t senders_count, uint16_t count,
+fill(struct weir_channels *channels, uint64_t first, uint64_t channels_count, uint16_t count,
     const struct weir_owner *source)
 {
     uint32_t definition = 0;
-    for (uint64_t i = 0; i < senders_count; i++)
+    for (uint64_t i = 0; i < channels_count; i++)
         for (uint16_t id = 0; id < WEIR_WIRE_TEMPLATES_MAX; id++)
-            definition += define_template(senders, channel_of(senders, first + i),
+            definition += define_template(channels, channel_of(channels, first + i),
                 (struct definition){id, 1, TOTAL_MAX, 0, count}, source) != NULL;
     return definition;
 }
@@ -331,46 +331,46 @@ static void
 test_no_source_and_no_sender_holds_more_than_its_share(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
+    struct weir_channels *channels = channels_of(TEMPLATE_BYTES);
     struct weir_peer stranger = {.port = 1}, honest = {.port = 2};
     weir_peer_set_ipv4(&stranger, (const uint8_t[]){192, 0, 2, 1});
     weir_peer_set_ipv4(&honest, (const uint8_t[]){192, 0, 2, 2});
     struct weir_owner a = weir_owner_source(&stranger), b = weir_owner_source(&honest);
-    fill(senders, 1000, 30, 100, &a);
-    assert_true(weir_templates_used(senders) <= TEMPLATE_BYTES / 2 + 2048);
+    fill(channels, 1000, 30, 100, &a);
+    assert_true(weir_templates_used(channels) <= TEMPLATE_BYTES / 2 + 2048);
     /* one id from many sources is bounded too */
-    uint64_t before = weir_templates_used(senders);
+    uint64_t before = weir_templates_used(channels);
     for (uint16_t id = 0; id < WEIR_WIRE_TEMPLATES_MAX; id++) {
         struct weir_peer other = {.port = 3};
         weir_peer_set_ipv4(&other, (const uint8_t[]){198, 51, 100, (uint8_t)id});
         struct weir_owner source = weir_owner_source(&other);
         (void)define_template(
-            senders, channel_of(senders, 7), (struct definition){id, 1, 400, 0, 400}, &source);
+            channels, channel_of(channels, 7), (struct definition){id, 1, 400, 0, 400}, &source);
     }
-    assert_in_range(weir_templates_used(senders) - before, 1, TEMPLATE_BYTES / 8);
+    assert_in_range(weir_templates_used(channels) - before, 1, TEMPLATE_BYTES / 8);
     assert_non_null(define_template(
-        senders, channel_of(senders, 8), (struct definition){1, 1, 200, 0, 200}, &b));
+        channels, channel_of(channels, 8), (struct definition){1, 1, 200, 0, 200}, &b));
     /* what was freed serves any size */
     for (uint64_t i = 0; i < 30; i++)
-        weir_channel_restart(senders, channel_of(senders, 1000 + i), 2);
+        weir_channel_restart(channels, channel_of(channels, 1000 + i), 2);
     assert_non_null(define_template(
-        senders, channel_of(senders, 9), (struct definition){1, 1, 8000, 0, 8000}, &b));
-    free(senders);
+        channels, channel_of(channels, 9), (struct definition){1, 1, 8000, 0, 8000}, &b));
+    free(channels);
 }
 
 static void
 test_memory_given_back_serves_every_size(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_of(TEMPLATE_BYTES);
-    assert_true(fill(senders, 1000, 40, 3, NULL) > 2000);
+    struct weir_channels *channels = channels_of(TEMPLATE_BYTES);
+    assert_true(fill(channels, 1000, 40, 3, NULL) > 2000);
     for (uint64_t i = 0; i < 40; i++)
-        weir_channel_restart(senders, channel_of(senders, 1000 + i), 2);
-    assert_int_equal(weir_templates_used(senders), 0);
+        weir_channel_restart(channels, channel_of(channels, 1000 + i), 2);
+    assert_int_equal(weir_templates_used(channels), 0);
     for (uint64_t sender = 1; sender <= 3; sender++)
-        assert_non_null(define_template(senders, channel_of(senders, sender),
+        assert_non_null(define_template(channels, channel_of(channels, sender),
             (struct definition){1, 1, TOTAL_MAX, 0, TOTAL_MAX}, NULL));
-    free(senders);
+    free(channels);
 }
 
 int

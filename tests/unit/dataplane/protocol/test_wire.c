@@ -4,7 +4,7 @@
 #include "client/weir_client.h"
 #include "dataplane/protocol/weir/group_append.h"
 #include "dataplane/protocol/weir/parse.h"
-#include "dataplane/protocol/weir/senders/internal.h"
+#include "dataplane/protocol/weir/channels/internal.h"
 #include "tests/unit/dataplane/stages_fixture.h"
 
 #include <setjmp.h>
@@ -22,17 +22,17 @@
 
 static struct weir_hash_key key;
 
-static struct weir_senders *
-senders_of(uint32_t channels)
+static struct weir_channels *
+channels_of(uint32_t channels)
 {
-    return weir_senders_init(zeroed(weir_senders_footprint(channels, TEMPLATE_BYTES)), channels,
+    return weir_channels_init(zeroed(weir_channels_footprint(channels, TEMPLATE_BYTES)), channels,
         TEMPLATE_BYTES, &key);
 }
 
-static struct weir_senders *
-senders_new(void)
+static struct weir_channels *
+channels_new(void)
 {
-    return senders_of(CHANNELS);
+    return channels_of(CHANNELS);
 }
 
 /* ---- window ---- */
@@ -46,9 +46,9 @@ test_window_agrees_with_a_list_of_all_numbers(void **state)
     for (uint64_t seed = 1; seed <= 200; seed++) {
         static bool come[NUMBERS + 2000];
         memset(come, 0, sizeof come);
-        struct weir_senders *senders = senders_new();
+        struct weir_channels *channels = channels_new();
         uint64_t gaps = 0;
-        struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+        struct weir_channel *channel = weir_channels_find_or_add(channels, 1, 0, 1, &gaps);
         uint64_t random = seed, highest = 0, reach = 1 + seed * 15;
         for (uint64_t number = 1; number < NUMBERS;) {
             uint64_t back = next_random(&random) % reach;
@@ -82,7 +82,7 @@ test_window_agrees_with_a_list_of_all_numbers(void **state)
         assert_int_equal(weir_channel_meet(channel, highest + 3000, &gaps), WEIR_SEQUENCE_NEW);
         weir_channel_heartbeat(channel, highest + 3000, true, &gaps);
         assert_int_equal(gaps, missing + 2991);
-        free(senders);
+        free(channels);
         if (seed % 10 != 0)
             seed += 8;
     }
@@ -92,15 +92,15 @@ static void
 test_first_number_far_from_one_is_where_numbers_begin(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     uint64_t gaps = 0;
-    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+    struct weir_channel *channel = weir_channels_find_or_add(channels, 1, 0, 1, &gaps);
     assert_int_equal(weir_channel_meet(channel, 1u << 20, &gaps), WEIR_SEQUENCE_NEW);
     assert_int_equal(weir_channel_meet(channel, (1u << 20) - 1, &gaps), WEIR_SEQUENCE_OLD);
     assert_int_equal(weir_channel_meet(channel, (1u << 20) + 5000, &gaps), WEIR_SEQUENCE_NEW);
     weir_channel_heartbeat(channel, (1u << 20) + 5000, true, &gaps);
     assert_int_equal(gaps, 4999);
-    free(senders);
+    free(channels);
 }
 
 static void
@@ -108,9 +108,9 @@ test_number_far_away_is_a_new_beginning_and_keeps_no_other_out(void **state)
 {
     (void)state;
     const uint64_t far = WEIR_SEQUENCE_FAR;
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     uint64_t gaps = 0;
-    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+    struct weir_channel *channel = weir_channels_find_or_add(channels, 1, 0, 1, &gaps);
     for (uint64_t number = 1; number <= 2000; number++)
         assert_int_equal(weir_channel_meet(channel, number, &gaps), WEIR_SEQUENCE_NEW);
     assert_int_equal(weir_channel_meet(channel, 2003, &gaps), WEIR_SEQUENCE_NEW);
@@ -137,16 +137,16 @@ test_number_far_away_is_a_new_beginning_and_keeps_no_other_out(void **state)
     assert_false(weir_channel_heartbeat(channel, 8, false, &gaps));
     assert_true(weir_channel_heartbeat(channel, 9 + far, false, &gaps));
     assert_int_equal(gaps, 2 + far - 1);
-    free(senders);
+    free(channels);
 }
 
 static void
 test_gaps_of_a_channel_stay_numbers_that_json_holds(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     uint64_t gaps = 0;
-    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+    struct weir_channel *channel = weir_channels_find_or_add(channels, 1, 0, 1, &gaps);
     channel->gaps = WEIR_CHANNEL_COUNT_MAX - 5;
     (void)weir_channel_meet(channel, 1, &gaps);
     (void)weir_channel_heartbeat(channel, 100000, true, &gaps);
@@ -154,7 +154,7 @@ test_gaps_of_a_channel_stay_numbers_that_json_holds(void **state)
     assert_int_equal(channel->gaps, WEIR_CHANNEL_COUNT_MAX);
     (void)weir_channel_heartbeat(channel, 200000, true, &gaps);
     assert_int_equal(channel->gaps, WEIR_CHANNEL_COUNT_MAX);
-    free(senders);
+    free(channels);
 }
 
 /* ---- the worst channels ---- */
@@ -171,83 +171,83 @@ test_the_channels_with_most_gaps_are_in_the_view(void **state)
 {
     (void)state;
     enum { MANY = 300 };
-    struct weir_senders *senders = senders_of(MANY);
+    struct weir_channels *channels = channels_of(MANY);
     struct weir_batch *batch = batch_new();
-    static struct weir_senders_view view;
-    static struct weir_senders_rows rows;
+    static struct weir_channel_view view;
+    static struct weir_channel_rows rows;
     static uint64_t lost[MANY], sorted[MANY], highest[MANY];
     uint64_t random = 7, gaps = 0;
-    weir_senders_watch(senders, &view);
+    weir_channels_watch(channels, &view);
     for (int round = 0; round < 200; round++) {
-        weir_senders_tick(senders, round * INT64_C(1000000000), NOW_MS + round * 1000);
+        weir_channels_tick(channels, round * INT64_C(1000000000), NOW_MS + round * 1000);
         for (int i = 0; i < 20; i++) {
             uint64_t sender = next_random(&random) % MANY;
             uint64_t missing = next_random(&random) % 4 == 0 ? next_random(&random) % 50 : 0;
-            struct weir_channel *channel = weir_senders_take(senders, sender, 1, 1, &gaps);
+            struct weir_channel *channel = weir_channels_find_or_add(channels, sender, 1, 1, &gaps);
             highest[sender] += 1 + missing;
             lost[sender] += missing;
             weir_channel_meet(channel, highest[sender], &gaps);
             weir_channel_heartbeat(channel, highest[sender], true, &gaps);
-            weir_senders_dirty(senders, channel);
+            weir_channels_dirty(channels, channel);
         }
-        weir_senders_write_state(senders, batch);
+        weir_channels_write_state(channels, batch);
         weir_batch_reset(batch);
-        weir_senders_tick(senders, round * INT64_C(1000000000), NOW_MS + round * 1000);
-        assert_int_equal(weir_senders_view_read(&view, &rows), WEIR_OK);
+        weir_channels_tick(channels, round * INT64_C(1000000000), NOW_MS + round * 1000);
+        assert_int_equal(weir_channel_view_read(&view, &rows), WEIR_OK);
         memcpy(sorted, lost, sizeof lost);
         qsort(sorted, MANY, sizeof sorted[0], by_gaps);
         for (uint64_t i = 0; i < rows.count; i++) {
-            const struct weir_senders_row *row = &rows.rows[i];
+            const struct weir_channel_row *row = &rows.rows[i];
             assert_true(row->channel == 1 && row->gaps == lost[row->sender] && row->gaps > 0);
             assert_int_equal(row->highest, highest[row->sender]);
             assert_true(row->last_seen_ms <= NOW_MS + round * 1000);
             /* none outside has lost more */
-            assert_true(rows.count < WEIR_SENDERS_ROWS ||
-                row->gaps >= sorted[WEIR_SENDERS_ROWS - 1]);
+            assert_true(rows.count < WEIR_CHANNEL_VIEW_ROWS ||
+                row->gaps >= sorted[WEIR_CHANNEL_VIEW_ROWS - 1]);
         }
         uint64_t lossy = 0;
-        while (lossy < WEIR_SENDERS_ROWS && sorted[lossy] > 0)
+        while (lossy < WEIR_CHANNEL_VIEW_ROWS && sorted[lossy] > 0)
             lossy++;
         assert_int_equal(rows.count, lossy);
     }
-    assert_int_equal(rows.count, WEIR_SENDERS_ROWS);
+    assert_int_equal(rows.count, WEIR_CHANNEL_VIEW_ROWS);
     batch_free(batch);
-    free(senders);
+    free(channels);
 }
 
 static void
 test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_of(1);
+    struct weir_channels *channels = channels_of(1);
     struct weir_batch *batch = batch_new();
-    static struct weir_senders_view view;
-    static struct weir_senders_rows rows;
+    static struct weir_channel_view view;
+    static struct weir_channel_rows rows;
     uint64_t random = 3, gaps = 0, number = 1;
     int64_t mono_ns = 777000000;
     const int64_t zero_ns = NOW_MS * INT64_C(1000000) + 400000; /* the milliseconds do not align */
-    weir_senders_watch(senders, &view);
+    weir_channels_watch(channels, &view);
     for (int round = 0; round < 1000; round++) {
         mono_ns += (int64_t)(next_random(&random) % 3000000000);
         if (round % 2 == 0)
             mono_ns += 1000000000 - mono_ns % 1000000000; /* the second has just begun */
         int64_t seen_ns = mono_ns;
-        weir_senders_now(senders, mono_ns);
-        struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+        weir_channels_now(channels, mono_ns);
+        struct weir_channel *channel = weir_channels_find_or_add(channels, 1, 0, 1, &gaps);
         weir_channel_meet(channel, number += 2, &gaps);
-        weir_senders_dirty(senders, channel);
+        weir_channels_dirty(channels, channel);
         weir_channel_heartbeat(channel, number, true, &gaps);
-        weir_senders_write_state(senders, batch);
+        weir_channels_write_state(channels, batch);
         weir_batch_reset(batch);
         mono_ns += (int64_t)(next_random(&random) % 3000000000);
-        weir_senders_tick(senders, mono_ns, (zero_ns + mono_ns) / 1000000);
-        assert_int_equal(weir_senders_view_read(&view, &rows), WEIR_OK);
+        weir_channels_tick(channels, mono_ns, (zero_ns + mono_ns) / 1000000);
+        assert_int_equal(weir_channel_view_read(&view, &rows), WEIR_OK);
         assert_int_equal(rows.count, 1);
         int64_t before_ns = zero_ns + seen_ns - rows.rows[0].last_seen_ms * 1000000;
         assert_true(before_ns >= 0 && before_ns < 1002000000); /* and what rounding takes */
     }
     batch_free(batch);
-    free(senders);
+    free(channels);
 }
 
 /* ---- channels that make room ---- */
@@ -255,17 +255,17 @@ test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says(void **stat
 #define SECOND_NS INT64_C(1000000000)
 
 static void
-tick(struct weir_senders *senders, int64_t second)
+tick(struct weir_channels *channels, int64_t second)
 {
-    weir_senders_tick(senders, second * SECOND_NS, NOW_MS + second * 1000);
+    weir_channels_tick(channels, second * SECOND_NS, NOW_MS + second * 1000);
 }
 
 static void
 push_sender_state(
-    struct weir_senders *senders, struct weir_senders *after, struct weir_batch *batch)
+    struct weir_channels *channels, struct weir_channels *after, struct weir_batch *batch)
 {
-    weir_senders_write_state(senders, batch);
-    weir_senders_restore(after, batch->sender_state, batch->state_bytes, 0);
+    weir_channels_write_state(channels, batch);
+    weir_channels_restore(after, batch->sender_state, batch->state_bytes, 0);
     weir_batch_reset(batch);
 }
 
@@ -273,34 +273,35 @@ static void
 test_only_an_idle_channel_makes_room_and_its_gaps_are_counted(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_new(), *after = senders_new();
+    struct weir_channels *channels = channels_new(), *after = channels_new();
     struct weir_batch *batch = batch_new();
     uint64_t gaps = 0;
-    tick(senders, 10);
+    tick(channels, 10);
     for (uint64_t sender = 0; sender < CHANNELS; sender++) {
-        struct weir_channel *channel = weir_senders_take(senders, sender, 0, 1, &gaps);
+        struct weir_channel *channel = weir_channels_find_or_add(channels, sender, 0, 1, &gaps);
         weir_channel_meet(channel, 1, &gaps);
         weir_channel_meet(channel, 5, &gaps); /* 2, 3 and 4 are missing */
         channel->delivered = true;
-        weir_senders_dirty(senders, channel);
+        weir_channels_dirty(channels, channel);
     }
-    tick(senders, 10 + 7200);
-    assert_null(weir_senders_take(senders, 99, 0, 1, &gaps)); /* their state entries are owed */
-    push_sender_state(senders, after, batch);
-    tick(senders, 10 + 3599);
-    assert_null(weir_senders_take(senders, 99, 0, 1, &gaps));
-    struct weir_channel *said_bye = weir_senders_find(senders, 3, 0);
+    tick(channels, 10 + 7200);
+    assert_null(
+        weir_channels_find_or_add(channels, 99, 0, 1, &gaps)); /* their state entries are owed */
+    push_sender_state(channels, after, batch);
+    tick(channels, 10 + 3599);
+    assert_null(weir_channels_find_or_add(channels, 99, 0, 1, &gaps));
+    struct weir_channel *said_bye = weir_channels_find(channels, 3, 0);
     weir_channel_heartbeat(said_bye, 5, true, &gaps);
     assert_int_equal(gaps, 3);
-    assert_non_null(weir_senders_take(senders, 99, 0, 1, &gaps));
-    weir_senders_find(senders, 99, 0)->delivered = true;
-    assert_null(weir_senders_find(senders, 3, 0));
+    assert_non_null(weir_channels_find_or_add(channels, 99, 0, 1, &gaps));
+    weir_channels_find(channels, 99, 0)->delivered = true;
+    assert_null(weir_channels_find(channels, 3, 0));
     assert_int_equal(gaps, 3); /* none a second time */
-    tick(senders, 10 + 3600);
-    assert_non_null(weir_senders_take(senders, 100, 0, 1, &gaps));
+    tick(channels, 10 + 3600);
+    assert_non_null(weir_channels_find_or_add(channels, 100, 0, 1, &gaps));
     assert_int_equal(gaps, 6);
     batch_free(batch);
-    free(senders);
+    free(channels);
     free(after);
 }
 
@@ -308,31 +309,32 @@ static void
 test_a_channel_that_comes_back_goes_on_where_it_was(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     struct weir_batch *batch = batch_new();
     uint64_t gaps = 0;
-    tick(senders, 1);
+    tick(channels, 1);
     for (uint64_t sender = 0; sender < CHANNELS; sender++) {
-        struct weir_channel *channel = weir_senders_take(senders, sender, 0, 5, &gaps);
+        struct weir_channel *channel = weir_channels_find_or_add(channels, sender, 0, 5, &gaps);
         weir_channel_meet(channel, 10, &gaps);
         channel->delivered = true;
     }
-    tick(senders, 1 + 3600);
+    tick(channels, 1 + 3600);
     for (uint64_t sender = 50; sender < 50 + CHANNELS; sender++)
-        assert_non_null(weir_senders_take(senders, sender, 0, 1, &gaps));
+        assert_non_null(weir_channels_find_or_add(channels, sender, 0, 1, &gaps));
     assert_int_equal(gaps, 9 * CHANNELS);
-    tick(senders, 1 + 7300);
-    struct weir_channel *back = weir_senders_take(senders, 0, 0, 5, &gaps);
+    tick(channels, 1 + 7300);
+    struct weir_channel *back = weir_channels_find_or_add(channels, 0, 0, 5, &gaps);
     assert_int_equal(weir_channel_complete(back), 10);
     assert_int_equal(weir_channel_meet(back, 10, &gaps), WEIR_SEQUENCE_OLD);
     assert_int_equal(weir_channel_meet(back, 13, &gaps), WEIR_SEQUENCE_NEW);
     assert_int_equal(weir_channel_meet(back, 12, &gaps), WEIR_SEQUENCE_LATE);
     weir_channel_heartbeat(back, 13, true, &gaps);
     assert_int_equal(gaps, 9 * CHANNELS + 1);
-    assert_int_equal(weir_senders_take(senders, 1, 0, 4, &gaps)->epoch, 5); /* 4 is an old one */
-    assert_int_equal(weir_senders_take(senders, 2, 0, 6, &gaps)->highest, 0);
+    assert_int_equal(
+        weir_channels_find_or_add(channels, 1, 0, 4, &gaps)->epoch, 5); /* 4 is an old one */
+    assert_int_equal(weir_channels_find_or_add(channels, 2, 0, 6, &gaps)->highest, 0);
     batch_free(batch);
-    free(senders);
+    free(channels);
 }
 
 /* Many senders for a small table, each silent for hours between its packets: whatever makes room
@@ -343,15 +345,15 @@ test_gaps_are_exact_whoever_makes_room(void **state)
     (void)state;
     enum { ROOM = 48, MANY = 150, STEPS = 20000 }; /* three quarters of 64 slots */
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        struct weir_senders *senders = senders_of(ROOM), *after = senders_of(ROOM);
+        struct weir_channels *channels = channels_of(ROOM), *after = channels_of(ROOM);
         struct weir_batch *batch = batch_new();
         uint64_t random = seed, gaps = 0, lost = 0, sent[MANY] = {0};
         for (int step = 1; step <= STEPS + MANY; step++) {
-            tick(senders, step * INT64_C(3600));
+            tick(channels, step * INT64_C(3600));
             bool bye = step > STEPS;
             uint64_t sender = bye ? (uint64_t)(step - STEPS - 1) : next_random(&random) % MANY;
             uint64_t missing = next_random(&random) % 5 == 0 ? next_random(&random) % 3 : 0;
-            struct weir_channel *channel = weir_senders_take(senders, sender, 2, 1, &gaps);
+            struct weir_channel *channel = weir_channels_find_or_add(channels, sender, 2, 1, &gaps);
             assert_non_null(channel);
             channel->delivered = true;
             if (bye) {
@@ -362,22 +364,22 @@ test_gaps_are_exact_whoever_makes_room(void **state)
                 assert_int_equal(weir_channel_meet(channel, sent[sender], &gaps),
                     WEIR_SEQUENCE_NEW);
             }
-            weir_senders_dirty(senders, channel);
-            if (next_random(&random) % 8 == 0 || weir_senders_dirty_count(senders) > ROOM / 2)
-                push_sender_state(senders, after, batch);
+            weir_channels_dirty(channels, channel);
+            if (next_random(&random) % 8 == 0 || weir_channels_dirty_count(channels) > ROOM / 2)
+                push_sender_state(channels, after, batch);
         }
-        push_sender_state(senders, after, batch);
+        push_sender_state(channels, after, batch);
         assert_int_equal(gaps, lost);
         for (uint64_t sender = 0; sender < MANY; sender++) {
-            const struct weir_channel *here = weir_senders_find(senders, sender, 2);
-            const struct weir_channel *there = weir_senders_find(after, sender, 2);
+            const struct weir_channel *here = weir_channels_find(channels, sender, 2);
+            const struct weir_channel *there = weir_channels_find(after, sender, 2);
             assert_true((here == NULL) == (there == NULL));
             assert_true(here == NULL || here->highest == there->highest);
             assert_true(here == NULL ||
                 weir_channel_complete(here) == weir_channel_complete(there));
         }
         batch_free(batch);
-        free(senders);
+        free(channels);
         free(after);
     }
 }
@@ -388,14 +390,14 @@ static const struct weir_owner nobody_special = {.high = 1, .kind = 1};
 
 /* The next packet of a sender, from a source; the channel, or NULL with *reason. */
 static struct weir_channel *
-admit(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+admit(struct weir_channels *channels, uint64_t sender, uint16_t channel,
     const struct weir_owner *source, uint8_t *reason)
 {
     uint64_t gaps = 0;
     const struct weir_wire_header header = {.sender = sender, .channel = channel, .epoch = 1};
     *reason = WEIR_REASON_NONE;
-    struct weir_channel *found = weir_senders_find(senders, sender, channel);
-    return found != NULL ? found : weir_senders_admit(senders, &header, source, &gaps, reason);
+    struct weir_channel *found = weir_channels_find(channels, sender, channel);
+    return found != NULL ? found : weir_channels_admit(channels, &header, source, &gaps, reason);
 }
 
 static void
@@ -403,42 +405,42 @@ test_channels_that_never_delivered_make_room_and_leave_no_trace(void **state)
 {
     (void)state;
     enum { ROOM = 48 };
-    struct weir_senders *senders = senders_of(ROOM), *after = senders_of(ROOM);
+    struct weir_channels *channels = channels_of(ROOM), *after = channels_of(ROOM);
     struct weir_batch *batch = batch_new();
     uint8_t reason;
-    tick(senders, 1);
+    tick(channels, 1);
     for (uint64_t sender = 0; sender < ROOM; sender++) {
-        struct weir_channel *channel = admit(senders, sender, 0, NULL, &reason);
+        struct weir_channel *channel = admit(channels, sender, 0, NULL, &reason);
         assert_non_null(channel);
         channel->delivered = sender < 8;
         channel->highest = 5;
         if (sender < 16) /* eight of those without samples have sent packets with numbers */
-            weir_senders_dirty(senders, channel);
+            weir_channels_dirty(channels, channel);
         else
-            weir_senders_seen(senders, channel);
+            weir_channels_seen(channels, channel);
     }
-    tick(senders, 2);
-    assert_null(admit(senders, 1000, 0, NULL, &reason)); /* they are too young */
+    tick(channels, 2);
+    assert_null(admit(channels, 1000, 0, NULL, &reason)); /* they are too young */
     assert_int_equal(reason, WEIR_REASON_senders_full);
-    push_sender_state(senders, after, batch);
+    push_sender_state(channels, after, batch);
     assert_int_equal(after->channel_count, 16);
-    tick(senders, 3);
+    tick(channels, 3);
     for (uint64_t sender = 1000; sender < 1000 + ROOM - 8; sender++) {
-        struct weir_channel *channel = admit(senders, sender, 0, NULL, &reason);
+        struct weir_channel *channel = admit(channels, sender, 0, NULL, &reason);
         assert_non_null(channel);
         channel->delivered = true;
-        weir_senders_dirty(senders, channel);
+        weir_channels_dirty(channels, channel);
     }
-    assert_null(admit(senders, 2000, 0, NULL, &reason));
+    assert_null(admit(channels, 2000, 0, NULL, &reason));
     for (uint64_t sender = 0; sender < 8; sender++)
-        assert_non_null(weir_senders_find(senders, sender, 0));
-    assert_int_equal(senders->forgotten_count, 0); /* that is for those who come back */
-    push_sender_state(senders, after, batch);
+        assert_non_null(weir_channels_find(channels, sender, 0));
+    assert_int_equal(channels->forgotten_count, 0); /* that is for those who come back */
+    push_sender_state(channels, after, batch);
     assert_int_equal(after->channel_count, ROOM);
     for (uint64_t sender = 8; sender < ROOM; sender++)
-        assert_null(weir_senders_find(after, sender, 0));
+        assert_null(weir_channels_find(after, sender, 0));
     batch_free(batch);
-    free(senders);
+    free(channels);
     free(after);
 }
 
@@ -447,57 +449,57 @@ test_sender_and_source_hold_their_shares_of_the_channels(void **state)
 {
     (void)state;
     enum { ROOM = 96 };
-    struct weir_senders *senders = senders_of(ROOM);
+    struct weir_channels *channels = channels_of(ROOM);
     struct weir_owner source = {.high = 7, .kind = 1};
     uint8_t reason;
     uint32_t taken = 0;
-    tick(senders, 1);
+    tick(channels, 1);
     for (uint16_t channel = 0; channel < ROOM; channel++) /* one id from many sources */
-        taken += admit(senders, 666, channel,
+        taken += admit(channels, 666, channel,
             &(struct weir_owner){.high = 100 + channel, .kind = 1}, &reason) != NULL;
     assert_int_equal(taken, ROOM / 2 + 1);
     assert_int_equal(reason, WEIR_REASON_over_share);
     for (uint64_t sender = 1; sender <= ROOM; sender++) /* many ids from one source */
-        taken += admit(senders, sender, 0, &source, &reason) != NULL;
+        taken += admit(channels, sender, 0, &source, &reason) != NULL;
     assert_int_equal(taken, ROOM / 2 + 1 + ROOM / 8);
     assert_int_equal(reason, WEIR_REASON_over_share);
-    assert_non_null(admit(senders, 5000, 0, &nobody_special, &reason));
-    assert_non_null(admit(senders, 666, 500, NULL, &reason)); /* trusted */
+    assert_non_null(admit(channels, 5000, 0, &nobody_special, &reason));
+    assert_non_null(admit(channels, 666, 500, NULL, &reason)); /* trusted */
     /* those that leave leave their share */
-    tick(senders, 10);
+    tick(channels, 10);
     for (uint64_t sender = 6000; sender < 6000 + 2 * ROOM; sender++)
-        (void)admit(senders, sender, 0, NULL, &reason);
-    assert_int_equal(weir_shares_used(senders->channel_sources), senders->channel_count);
-    assert_int_equal(weir_shares_held(senders->channel_sources, &source), 0);
+        (void)admit(channels, sender, 0, NULL, &reason);
+    assert_int_equal(weir_shares_used(channels->channel_sources), channels->channel_count);
+    assert_int_equal(weir_shares_held(channels->channel_sources, &source), 0);
     struct weir_owner id = weir_owner_sender(666);
-    assert_int_equal(weir_shares_held(senders->channel_senders, &id), 0);
-    free(senders);
+    assert_int_equal(weir_shares_held(channels->channel_senders, &id), 0);
+    free(channels);
 }
 
 static void
 test_epoch_that_lay_ahead_is_forgotten_over_restarts_too(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_new(), *after = senders_new();
+    struct weir_channels *channels = channels_new(), *after = channels_new();
     struct weir_batch *batch = batch_new();
     uint64_t gaps = 0;
-    tick(senders, 1);
-    struct weir_channel *channel = weir_senders_take(senders, 4, 1, 2147483647, &gaps);
+    tick(channels, 1);
+    struct weir_channel *channel = weir_channels_find_or_add(channels, 4, 1, 2147483647, &gaps);
     channel->delivered = true;
     (void)weir_channel_meet(channel, 70, &gaps);
-    weir_senders_dirty(senders, channel);
-    push_sender_state(senders, after, batch);
-    assert_int_equal(weir_senders_find(after, 4, 1)->epoch, 2147483647);
-    assert_true(weir_channel_heal(senders, channel, 1700000000));
+    weir_channels_dirty(channels, channel);
+    push_sender_state(channels, after, batch);
+    assert_int_equal(weir_channels_find(after, 4, 1)->epoch, 2147483647);
+    assert_true(weir_channel_heal(channels, channel, 1700000000));
     (void)weir_channel_meet(channel, 1, &gaps);
-    weir_senders_dirty(senders, channel);
-    push_sender_state(senders, after, batch);
-    const struct weir_channel *healed = weir_senders_find(after, 4, 1);
+    weir_channels_dirty(channels, channel);
+    push_sender_state(channels, after, batch);
+    const struct weir_channel *healed = weir_channels_find(after, 4, 1);
     assert_int_equal(healed->epoch, 1700000000);
     assert_int_equal(healed->highest, 1);
     assert_true(healed->delivered);
     batch_free(batch);
-    free(senders);
+    free(channels);
     free(after);
 }
 
@@ -505,16 +507,16 @@ test_epoch_that_lay_ahead_is_forgotten_over_restarts_too(void **state)
 
 /* Asks, and has the worker work until the answer is there. Returns how many rounds that took. */
 static int
-asked(struct weir_senders *senders, const struct weir_senders_question *question,
-    struct weir_senders_answer *answer)
+asked(struct weir_channels *channels, const struct weir_channel_question *question,
+    struct weir_channel_answer *answer)
 {
-    static struct weir_senders_mail mail;
+    static struct weir_channel_mail mail;
     static int64_t now_ns;
-    weir_senders_serve(senders, &mail);
-    uint64_t number = weir_senders_ask(&mail, question);
+    weir_channels_serve(channels, &mail);
+    uint64_t number = weir_channel_mail_ask(&mail, question);
     for (int rounds = 1; rounds < 1000; rounds++) {
-        (void)weir_senders_work(senders, now_ns += SECOND_NS / 500);
-        if (weir_senders_answered(&mail, number, answer))
+        (void)weir_channels_work(channels, now_ns += SECOND_NS / 500);
+        if (weir_channel_mail_answered(&mail, number, answer))
             return rounds;
     }
     return -1;
@@ -525,19 +527,19 @@ test_pages_hold_every_channel_once(void **state)
 {
     (void)state;
     enum { ROOM = 5000, MANY = 3000 };
-    static struct weir_senders_answer answer;
+    static struct weir_channel_answer answer;
     static bool listed[MANY];
-    struct weir_senders *senders = senders_of(ROOM);
+    struct weir_channels *channels = channels_of(ROOM);
     uint64_t gaps = 0;
     memset(listed, 0, sizeof listed);
-    tick(senders, 1);
+    tick(channels, 1);
     for (uint64_t sender = 0; sender < MANY; sender++)
-        (void)weir_senders_take(senders, sender, 3, 1, &gaps);
-    struct weir_senders_question question = {
-        .kind = WEIR_SENDERS_LIST, .rows_max = 100, .seen_until_ms = INT64_MAX};
+        (void)weir_channels_find_or_add(channels, sender, 3, 1, &gaps);
+    struct weir_channel_question question = {
+        .kind = WEIR_CHANNEL_LIST, .rows_max = 100, .seen_until_ms = INT64_MAX};
     int pages = 0, rounds;
     do {
-        assert_in_range(rounds = asked(senders, &question, &answer), 1, 5);
+        assert_in_range(rounds = asked(channels, &question, &answer), 1, 5);
         assert_in_range(answer.count, 0, 100);
         assert_int_equal(answer.channels, MANY);
         for (uint64_t i = 0; i < answer.count; i++) {
@@ -546,25 +548,25 @@ test_pages_hold_every_channel_once(void **state)
         }
         question.from = answer.next;
         pages++;
-    } while (answer.next != WEIR_SENDERS_END);
+    } while (answer.next != WEIR_CHANNEL_LIST_END);
     assert_in_range(pages, MANY / 100, MANY / 100 + 1);
     for (int i = 0; i < MANY; i++)
         assert_true(listed[i]);
-    question = (struct weir_senders_question){.kind = WEIR_SENDERS_LIST, .rows_max = 100,
+    question = (struct weir_channel_question){.kind = WEIR_CHANNEL_LIST, .rows_max = 100,
         .sender = 77, .one_sender = 1, .seen_until_ms = INT64_MAX};
-    (void)asked(senders, &question, &answer);
+    (void)asked(channels, &question, &answer);
     assert_int_equal(answer.count, 1);
     assert_int_equal(answer.rows[0].sender, 77);
     question.seen_until_ms = NOW_MS - 1000000; /* it was seen later */
-    (void)asked(senders, &question, &answer);
+    (void)asked(channels, &question, &answer);
     assert_int_equal(answer.count, 0);
     /* what is no question has an empty answer, and a page past the end too */
-    (void)asked(senders, &(struct weir_senders_question){.kind = 99}, &answer);
+    (void)asked(channels, &(struct weir_channel_question){.kind = 99}, &answer);
     assert_int_equal(answer.count, 0);
-    (void)asked(senders, &(struct weir_senders_question){.kind = WEIR_SENDERS_LIST,
+    (void)asked(channels, &(struct weir_channel_question){.kind = WEIR_CHANNEL_LIST,
         .from = UINT64_MAX - 1, .rows_max = UINT64_MAX}, &answer);
     assert_int_equal(answer.count, 0);
-    free(senders);
+    free(channels);
 }
 
 static void
@@ -572,43 +574,44 @@ test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too(void **sta
 {
     (void)state;
     enum { ROOM = 4000, OWN = 1500 };
-    static struct weir_senders_answer answer;
-    struct weir_senders *senders = senders_of(ROOM), *after = senders_of(ROOM);
+    static struct weir_channel_answer answer;
+    struct weir_channels *channels = channels_of(ROOM), *after = channels_of(ROOM);
     struct weir_batch *batch = batch_new();
     uint64_t gaps = 0;
-    tick(senders, 1);
+    tick(channels, 1);
     for (uint16_t channel = 0; channel < OWN; channel++)
         for (uint64_t sender = 1; sender <= 2; sender++) {
-            struct weir_channel *own = weir_senders_take(senders, sender, channel, 50, &gaps);
+            struct weir_channel *own =
+                weir_channels_find_or_add(channels, sender, channel, 50, &gaps);
             own->delivered = true;
             own->pending = sender == 1 && channel == 700; /* the registrar has a definition */
             (void)weir_channel_meet(own, 9, &gaps);
-            weir_senders_dirty(senders, own);
+            weir_channels_dirty(channels, own);
         }
-    push_sender_state(senders, after, batch);
+    push_sender_state(channels, after, batch);
     assert_int_equal(after->channel_count, 2 * OWN);
-    const struct weir_senders_question question = {.kind = WEIR_SENDERS_FORGET, .sender = 1};
-    static struct weir_senders_mail mail;
-    weir_senders_serve(senders, &mail);
-    uint64_t number = weir_senders_ask(&mail, &question);
+    const struct weir_channel_question question = {.kind = WEIR_CHANNEL_FORGET, .sender = 1};
+    static struct weir_channel_mail mail;
+    weir_channels_serve(channels, &mail);
+    uint64_t number = weir_channel_mail_ask(&mail, &question);
     int64_t now_ns = 0;
     for (int i = 0; i < 100; i++) /* waits for the definition */
-        (void)weir_senders_work(senders, now_ns += SECOND_NS);
-    assert_false(weir_senders_answered(&mail, number, &answer));
-    weir_senders_find(senders, 1, 700)->pending = 0;
-    for (int i = 0; i < 300 && !weir_senders_answered(&mail, number, &answer); i++) {
-        (void)weir_senders_work(senders, now_ns += SECOND_NS);
-        if (weir_senders_owe_state(senders)) /* a batch holds 1,024 of them */
-            push_sender_state(senders, after, batch);
+        (void)weir_channels_work(channels, now_ns += SECOND_NS);
+    assert_false(weir_channel_mail_answered(&mail, number, &answer));
+    weir_channels_find(channels, 1, 700)->pending = 0;
+    for (int i = 0; i < 300 && !weir_channel_mail_answered(&mail, number, &answer); i++) {
+        (void)weir_channels_work(channels, now_ns += SECOND_NS);
+        if (weir_channels_owe_state(channels)) /* a batch holds 1,024 of them */
+            push_sender_state(channels, after, batch);
     }
     assert_int_equal(answer.channels, OWN);
-    push_sender_state(senders, after, batch);
-    assert_int_equal(senders->channel_count, OWN);
+    push_sender_state(channels, after, batch);
+    assert_int_equal(channels->channel_count, OWN);
     assert_int_equal(after->channel_count, OWN);
-    assert_int_equal(weir_senders_take(after, 1, 4, 7, &gaps)->epoch, 7);
-    assert_int_equal(weir_senders_find(after, 2, 4)->highest, 9);
+    assert_int_equal(weir_channels_find_or_add(after, 1, 4, 7, &gaps)->epoch, 7);
+    assert_int_equal(weir_channels_find(after, 2, 4)->highest, 9);
     batch_free(batch);
-    free(senders);
+    free(channels);
     free(after);
 }
 
@@ -616,30 +619,31 @@ static void
 test_a_sender_whose_channels_made_room_is_forgotten_too(void **state)
 {
     (void)state;
-    static struct weir_senders_answer answer;
-    static struct weir_senders_mail mail;
-    struct weir_senders *senders = senders_of(64);
+    static struct weir_channel_answer answer;
+    static struct weir_channel_mail mail;
+    struct weir_channels *channels = channels_of(64);
     struct weir_forgotten entry;
     uint64_t gaps = 0;
     for (uint16_t channel = 0; channel < 3; channel++)
         for (uint64_t sender = 1; sender <= 2; sender++)
-            weir_forgotten_restore(senders,
+            weir_forgotten_restore(channels,
                 &(struct weir_state_entry){.type = WEIR_STATE_FORGOTTEN, .channel = channel,
                     .bytes = sizeof(struct weir_state_entry), .sender = sender, .epoch = 5,
                     .sequence = 9});
-    tick(senders, 1);
-    assert_int_equal(weir_senders_take(senders, 1, 2, 4, &gaps)->epoch, 5); /* known again */
-    weir_senders_serve(senders, &mail);
-    uint64_t number = weir_senders_ask(&mail,
-        &(struct weir_senders_question){.kind = WEIR_SENDERS_FORGET, .sender = 1});
+    tick(channels, 1);
+    assert_int_equal(
+        weir_channels_find_or_add(channels, 1, 2, 4, &gaps)->epoch, 5); /* known again */
+    weir_channels_serve(channels, &mail);
+    uint64_t number = weir_channel_mail_ask(&mail,
+        &(struct weir_channel_question){.kind = WEIR_CHANNEL_FORGET, .sender = 1});
     int64_t now_ns = 0;
-    for (int i = 0; i < 300 && !weir_senders_answered(&mail, number, &answer); i++)
-        (void)weir_senders_work(senders, now_ns += SECOND_NS);
+    for (int i = 0; i < 300 && !weir_channel_mail_answered(&mail, number, &answer); i++)
+        (void)weir_channels_work(channels, now_ns += SECOND_NS);
     assert_int_equal(answer.channels, 3);
-    assert_false(weir_senders_remembered(senders, 1, 0, &entry));
-    assert_true(weir_senders_remembered(senders, 2, 0, &entry));
-    assert_int_equal(weir_senders_take(senders, 1, 1, 4, &gaps)->epoch, 4);
-    free(senders);
+    assert_false(weir_channels_remembered(channels, 1, 0, &entry));
+    assert_true(weir_channels_remembered(channels, 2, 0, &entry));
+    assert_int_equal(weir_channels_find_or_add(channels, 1, 1, 4, &gaps)->epoch, 4);
+    free(channels);
 }
 
 /* ---- state entries ---- */
@@ -651,15 +655,15 @@ test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed
     (void)state;
     enum { OWING = 40, SERIES = 12000, FEW = 5 };
     const uint64_t room = 8u << 20;
-    struct weir_senders *before =
-        weir_senders_init(zeroed(weir_senders_footprint(64, room)), 64, room, &key);
-    struct weir_senders *after =
-        weir_senders_init(zeroed(weir_senders_footprint(64, room)), 64, room, &key);
+    struct weir_channels *before =
+        weir_channels_init(zeroed(weir_channels_footprint(64, room)), 64, room, &key);
+    struct weir_channels *after =
+        weir_channels_init(zeroed(weir_channels_footprint(64, room)), 64, room, &key);
     struct weir_batch *batch = batch_new();
     uint64_t gaps = 0;
     uint32_t batches = 0;
     for (uint64_t sender = 1; sender <= OWING + FEW; sender++) {
-        struct weir_channel *channel = weir_senders_take(before, sender, 0, 5, &gaps);
+        struct weir_channel *channel = weir_channels_find_or_add(before, sender, 0, 5, &gaps);
         const uint16_t count = sender <= OWING ? SERIES : 1;
         struct weir_wire_record record = {
             .template_id = 4, .template_hash = 77, .count = count, .total = count};
@@ -669,24 +673,24 @@ test_templates_that_find_no_room_in_a_batch_are_owed_and_keep_no_channel_changed
         assert_non_null(template);
         for (uint32_t i = 0; i < count; i++) /* no two of them follow each other */
             weir_template_enter(before, template, i, sender + 2 * (uint64_t)(count - i));
-        weir_senders_dirty(before, channel);
+        weir_channels_dirty(before, channel);
     }
-    while (weir_senders_owe_state(before)) {
-        weir_senders_write_state(before, batch);
-        assert_int_equal(weir_senders_dirty_count(before), 0);
-        weir_senders_restore(after, batch->sender_state, batch->state_bytes, UINT64_MAX);
+    while (weir_channels_owe_state(before)) {
+        weir_channels_write_state(before, batch);
+        assert_int_equal(weir_channels_dirty_count(before), 0);
+        weir_channels_restore(after, batch->sender_state, batch->state_bytes, UINT64_MAX);
         weir_batch_reset(batch);
         if (batches++ == 0) /* one that owes is forgotten; one that owes has news */
-            weir_channel_leave(before, weir_senders_find(before, OWING, 0));
+            weir_channel_leave(before, weir_channels_find(before, OWING, 0));
         if (batches == 2)
-            weir_senders_dirty(before, weir_senders_find(before, OWING - 1, 0));
+            weir_channels_dirty(before, weir_channels_find(before, OWING - 1, 0));
         assert_in_range(batches, 1, 100);
     }
     assert_in_range(batches, 3, 100);
     for (uint64_t sender = 1; sender <= OWING + FEW; sender++) {
         if (sender == OWING)
             continue;
-        const struct weir_channel *back = weir_senders_find(after, sender, 0);
+        const struct weir_channel *back = weir_channels_find(after, sender, 0);
         assert_non_null(back);
         const struct weir_template *again = weir_channel_template(after, back, 4);
         assert_non_null(again);
@@ -704,9 +708,9 @@ static void
 test_state_entries_bring_back_windows_and_templates(void **state)
 {
     (void)state;
-    struct weir_senders *before = senders_new(), *after = senders_new();
+    struct weir_channels *before = channels_new(), *after = channels_new();
     uint64_t gaps = 0;
-    struct weir_channel *channel = weir_senders_take(before, 9, 2, 5, &gaps);
+    struct weir_channel *channel = weir_channels_find_or_add(before, 9, 2, 5, &gaps);
     for (uint64_t number = 1; number <= 3000; number += 1 + number % 3)
         weir_channel_meet(channel, number, &gaps);
     struct weir_wire_record record = {
@@ -718,14 +722,14 @@ test_state_entries_bring_back_windows_and_templates(void **state)
     for (uint32_t i = 0; i < 10; i++)
         if (numbers[i] != UINT64_MAX)
             weir_template_enter(before, template, i, numbers[i]);
-    weir_senders_dirty(before, channel);
+    weir_channels_dirty(before, channel);
     struct weir_batch *batch = batch_new();
-    weir_senders_write_state(before, batch);
-    assert_int_equal(weir_senders_dirty_count(before), 0);
+    weir_channels_write_state(before, batch);
+    assert_int_equal(weir_channels_dirty_count(before), 0);
     assert_false(template->unlogged);
     assert_int_equal(batch->series_through, 100);
-    weir_senders_restore(after, batch->sender_state, batch->state_bytes, 100);
-    struct weir_channel *back = weir_senders_find(after, 9, 2);
+    weir_channels_restore(after, batch->sender_state, batch->state_bytes, 100);
+    struct weir_channel *back = weir_channels_find(after, 9, 2);
     assert_non_null(back);
     assert_int_equal(back->epoch, 5);
     assert_int_equal(back->highest, channel->highest);
@@ -745,27 +749,27 @@ static void
 test_templates_are_replaced_by_newer_ones_and_their_blocks_used_again(void **state)
 {
     (void)state;
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     uint64_t gaps = 0;
-    struct weir_channel *channel = weir_senders_take(senders, 1, 0, 1, &gaps);
+    struct weir_channel *channel = weir_channels_find_or_add(channels, 1, 0, 1, &gaps);
     uint8_t reason = WEIR_REASON_COUNT;
     for (uint32_t i = 1; i <= 100000; i++) {
         struct weir_wire_record record = {
             .template_id = (uint16_t)(i % 3), .template_hash = i, .count = (uint16_t)(i % 500 + 1),
             .total = (uint16_t)(i % 500 + 1)};
-        assert_non_null(weir_channel_define(senders, channel, &record, i, NULL, &reason));
+        assert_non_null(weir_channel_define(channels, channel, &record, i, NULL, &reason));
     }
     struct weir_wire_record old = {.template_id = 1, .template_hash = 1, .total = 5};
-    assert_null(weir_channel_define(senders, channel, &old, 1, NULL, &reason));
+    assert_null(weir_channel_define(channels, channel, &old, 1, NULL, &reason));
     assert_int_equal(reason, WEIR_REASON_COUNT);
     for (uint16_t id = 3; id < WEIR_WIRE_TEMPLATES_MAX; id++) {
         struct weir_wire_record more = {.template_id = id, .template_hash = 1, .total = 1};
-        assert_non_null(weir_channel_define(senders, channel, &more, 1, NULL, &reason));
+        assert_non_null(weir_channel_define(channels, channel, &more, 1, NULL, &reason));
     }
     struct weir_wire_record last = {.template_id = 99, .template_hash = 1, .total = 1};
-    assert_null(weir_channel_define(senders, channel, &last, 1, NULL, &reason));
+    assert_null(weir_channel_define(channels, channel, &last, 1, NULL, &reason));
     assert_int_equal(reason, WEIR_REASON_templates_full);
-    free(senders);
+    free(channels);
 }
 
 /* ---- bytes ---- */
@@ -832,7 +836,7 @@ static struct weir_definitions definitions;
 /* Parses one datagram in memory of its exact size, which stays until the next: items point there.
  */
 static void
-parse(struct weir_senders *senders, const struct weir_series *series, const uint8_t *data,
+parse(struct weir_channels *channels, const struct weir_series *series, const uint8_t *data,
     size_t size)
 {
     static uint8_t *exact;
@@ -843,7 +847,7 @@ parse(struct weir_senders *senders, const struct weir_series *series, const uint
     const struct weir_parse_context context = {.key = &key,
         .time_min_ms = INT64_MIN,
         .time_max_ms = INT64_MAX,
-        .senders = senders,
+        .channels = channels,
         .series = series,
         .definitions = &definitions,
         .refusal = WEIR_REASON_NONE};
@@ -877,18 +881,18 @@ test_groups_name_their_series_by_number(void **state)
     static struct packets packets;
     packets.count = 0;
     client_packets(&packets);
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
-    parse(senders, series, packets.data[1], packets.size[1]);
+    parse(channels, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.samples_rejected[WEIR_REASON_no_template], 3);
     struct weir_channel *channel =
-        weir_senders_find(senders, UINT64_C(0x0102030405060708), 3);
-    weir_channel_restart(senders, channel, 7);
+        weir_channels_find(channels, UINT64_C(0x0102030405060708), 3);
+    weir_channel_restart(channels, channel, 7);
     define(series, "second");
     define(series, "first");
-    parse(senders, series, packets.data[0], packets.size[0]);
+    parse(channels, series, packets.data[0], packets.size[0]);
     assert_int_equal(parsed.items[0].kind, WEIR_WIRE_ITEM_EMPTY);
-    parse(senders, series, packets.data[1], packets.size[1]);
+    parse(channels, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.record_count, 2);
     struct weir_batch *batch = batch_new();
     for (int i = 0; i < 2; i++) {
@@ -907,7 +911,7 @@ test_groups_name_their_series_by_number(void **state)
     assert_int_equal(weir_sample_kind(&batch->samples[1]), WEIR_VALUE_DECIMAL);
     assert_false(batch->ascending);
     batch_free(batch);
-    free(senders);
+    free(channels);
     free(series);
 }
 
@@ -925,24 +929,24 @@ test_groups_of_a_newer_epoch_find_no_template_of_the_one_before(void **state)
     static struct packets packets;
     packets.count = 0;
     client_packets(&packets);
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
     define(series, "first");
     define(series, "second");
-    parse(senders, series, packets.data[0], packets.size[0]);
-    parse(senders, series, packets.data[1], packets.size[1]);
+    parse(channels, series, packets.data[0], packets.size[0]);
+    parse(channels, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.records[0].reason, WEIR_REASON_NONE);
     struct weir_wire_header header;
     memcpy(&header, packets.data[1], sizeof header);
     header.epoch++;
     memcpy(packets.data[1], &header, sizeof header);
     enter_checksum(packets.data[1], packets.size[1]);
-    parse(senders, series, packets.data[1], packets.size[1]);
+    parse(channels, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.record_count, 2);
     for (int i = 0; i < 2; i++)
         assert_int_equal(parsed.records[i].reason, WEIR_REASON_no_template);
     assert_int_equal(parsed.samples_rejected[WEIR_REASON_no_template], 3);
-    free(senders);
+    free(channels);
     free(series);
 }
 
@@ -955,7 +959,7 @@ test_a_definition_with_a_number_is_refused(void **state)
     static struct packets packets;
     packets.count = 0;
     client_packets(&packets);
-    struct weir_senders *senders = senders_new();
+    struct weir_channels *channels = channels_new();
     struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
     struct weir_wire_header header;
     uint8_t *data = packets.data[0];
@@ -965,11 +969,11 @@ test_a_definition_with_a_number_is_refused(void **state)
     header.sequence = 1;
     memcpy(data, &header, sizeof header);
     enter_checksum(data, packets.size[0]);
-    parse(senders, series, data, packets.size[0]);
+    parse(channels, series, data, packets.size[0]);
     assert_int_equal(parsed.record_count, 1);
     assert_int_equal(parsed.records[0].reason, WEIR_REASON_bad_packet);
-    assert_null(weir_senders_find(senders, header.sender, header.channel));
-    free(senders);
+    assert_null(weir_channels_find(channels, header.sender, header.channel));
+    free(channels);
     free(series);
 }
 
@@ -988,20 +992,20 @@ test_no_changed_byte_is_read_past_the_packet(void **state)
     for (size_t n = 0; n < packets.count; n++) {
         for (size_t at = 0; at < packets.size[n]; at++) {
             for (int change = 1; change < 256; change += at < 80 || at % 64 < 16 ? 1 : 37) {
-                struct weir_senders *senders = senders_new();
+                struct weir_channels *channels = channels_new();
                 if (n > 0)
-                    parse(senders, series, packets.data[0], packets.size[0]);
+                    parse(channels, series, packets.data[0], packets.size[0]);
                 uint8_t data[2048];
                 memcpy(data, packets.data[n], packets.size[n]);
                 data[at] ^= (uint8_t)change;
                 enter_checksum(data, packets.size[n]);
-                parse(senders, series, data, packets.size[n]);
+                parse(channels, series, data, packets.size[n]);
                 for (uint32_t i = 0; i < parsed.record_count; i++)
                     if (parsed.records[i].reason == WEIR_REASON_NONE &&
                         parsed.items[i].kind == WEIR_WIRE_ITEM_GROUP)
                         for (uint32_t k = 0; k < parsed.items[i].count; k++)
                             assert_true(parsed.items[i].numbers[k] < 2);
-                free(senders);
+                free(channels);
                 if (at >= 16 && at < 44)
                     change += 60;
             }

@@ -106,7 +106,7 @@ setup(void **state)
         .series = stages.series,
         .series_cache =
             weir_series_cache_init(zeroed(weir_series_cache_footprint(SERIES_MAX)), SERIES_MAX),
-        .senders = weir_senders_init(zeroed(weir_senders_footprint(SENDERS_MAX, TEMPLATE_BYTES)),
+        .channels = weir_channels_init(zeroed(weir_channels_footprint(SENDERS_MAX, TEMPLATE_BYTES)),
             SENDERS_MAX, TEMPLATE_BYTES, &stages.key),
         .key = &stages.key,
         .progress = &stages.progress,
@@ -143,7 +143,7 @@ teardown(void **state)
     weir_worker_free(t.worker);
     weir_registrar_free(t.registrar);
     free(t.options.series_cache);
-    free(t.options.senders);
+    free(t.options.channels);
     free(t.registrar_options.batches);
     free(t.registrar_options.empties);
     free(t.registrar_options.parsed);

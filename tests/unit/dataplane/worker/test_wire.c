@@ -202,8 +202,8 @@ write_log(struct weir_ring *batches, struct weir_ring *empties, uint32_t edge)
 static struct weir_worker_options
 options_new(struct weir_port *port)
 {
-    struct weir_senders *senders = weir_senders_init(
-        zeroed(weir_senders_footprint(SENDERS_MAX, TEMPLATE_BYTES)), SENDERS_MAX, TEMPLATE_BYTES,
+    struct weir_channels *channels = weir_channels_init(
+        zeroed(weir_channels_footprint(SENDERS_MAX, TEMPLATE_BYTES)), SENDERS_MAX, TEMPLATE_BYTES,
         &stages.key);
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(stages.empties);
@@ -212,7 +212,7 @@ options_new(struct weir_port *port)
         .series = stages.series,
         .series_cache =
             weir_series_cache_init(zeroed(weir_series_cache_footprint(SERIES_MAX)), SERIES_MAX),
-        .senders = senders,
+        .channels = channels,
         .key = &stages.key,
         .progress = &stages.progress,
         .ledger = stages.ledger,
@@ -280,7 +280,7 @@ static void
 end(const struct weir_worker_options *options,
     const struct weir_registrar_options *registrar_options)
 {
-    void *const owned[] = {options->series_cache, options->senders, registrar_options->batches,
+    void *const owned[] = {options->series_cache, options->channels, registrar_options->batches,
         registrar_options->empties, registrar_options->parsed};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);

@@ -1,7 +1,7 @@
 /* The buddy system (Knowlton, CACM 8(10), 1965). Free blocks lie in a list for each order; the
  * first unit's state says whether a block begins there, of which order, and whether it is free:
  * that is how a block that is given back finds out whether its buddy is free too. */
-#include "dataplane/protocol/weir/senders/template_blocks.h"
+#include "dataplane/protocol/weir/channels/template_blocks.h"
 
 #include "base/assert.h"
 

@@ -10,8 +10,8 @@
  * Memory:  the arena and a byte for each unit, from the caller, zeroed; pages come when used
  * Limits:  WEIR_BLOCK_ORDER_MAX
  */
-#ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_TEMPLATE_BLOCKS_H
-#define WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_TEMPLATE_BLOCKS_H
+#ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_TEMPLATE_BLOCKS_H
+#define WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_TEMPLATE_BLOCKS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@
  * series were all told of lies in one piece, in whatever order they came, and one of which a
  * single index was told takes two units, whatever total it claims. Where no block is large enough,
  * extents stay apart, and a group across them is gathered. */
-#include "dataplane/protocol/weir/senders/internal.h"
+#include "dataplane/protocol/weir/channels/internal.h"
 #include "model/metrics.h"
 
 _Static_assert(sizeof(struct weir_template) == WEIR_BLOCK_UNIT, "a template's head is a unit");
@@ -16,7 +16,7 @@ _Static_assert(WEIR_WIRE_TEMPLATE_SERIES_MAX < UINT16_MAX, "indexes and their en
 
 /* A request for memory, and for whom it counts. */
 struct claim {
-    struct weir_senders *senders;
+    struct weir_channels *channels;
     struct weir_template *template;
     struct weir_owner sender;
     const struct weir_owner *source; /* NULL: nobody */
@@ -24,9 +24,9 @@ struct claim {
 };
 
 static struct weir_template *
-at(const struct weir_senders *senders, uint32_t block)
+at(const struct weir_channels *channels, uint32_t block)
 {
-    return weir_block_at(&senders->blocks, block);
+    return weir_block_at(&channels->blocks, block);
 }
 
 /* ---- memory ---- */
@@ -59,19 +59,19 @@ static void
 count_units(const struct claim *claim, uint32_t units)
 {
     struct weir_template *template = claim->template;
-    const struct weir_senders *senders = claim->senders;
-    weir_shares_remove(senders->template_sources, template->source_share, template->units);
-    weir_shares_remove(senders->template_senders, template->sender_share, template->units);
+    const struct weir_channels *channels = claim->channels;
+    weir_shares_remove(channels->template_sources, template->source_share, template->units);
+    weir_shares_remove(channels->template_senders, template->sender_share, template->units);
     template->units = units;
-    template->source_share = weir_shares_add(senders->template_sources, claim->source, units);
-    template->sender_share = weir_shares_add(senders->template_senders, &claim->sender, units);
+    template->source_share = weir_shares_add(channels->template_sources, claim->source, units);
+    template->sender_share = weir_shares_add(channels->template_senders, &claim->sender, units);
 }
 
 static bool
 allowed(struct claim *claim, uint32_t units)
 {
-    bool allow = weir_shares_allow(claim->senders->template_sources, claim->source, units) &&
-        weir_shares_allow(claim->senders->template_senders, &claim->sender, units);
+    bool allow = weir_shares_allow(claim->channels->template_sources, claim->source, units) &&
+        weir_shares_allow(claim->channels->template_senders, &claim->sender, units);
     claim->over_share |= !allow;
     return allow;
 }
@@ -81,7 +81,7 @@ static uint32_t
 take_block(struct claim *claim, unsigned order)
 {
     uint32_t block = allowed(claim, units_of(order))
-        ? weir_block_take(&claim->senders->blocks, order)
+        ? weir_block_take(&claim->channels->blocks, order)
         : 0;
     if (block != 0)
         count_units(claim, claim->template->units + units_of(order));
@@ -91,19 +91,19 @@ take_block(struct claim *claim, unsigned order)
 static void
 give_block(const struct claim *claim, uint32_t block)
 {
-    uint32_t units = units_of(weir_block_order(&claim->senders->blocks, block));
-    weir_block_free(&claim->senders->blocks, block);
+    uint32_t units = units_of(weir_block_order(&claim->channels->blocks, block));
+    weir_block_free(&claim->channels->blocks, block);
     count_units(claim, claim->template->units - units);
 }
 
 /* ---- extents ---- */
 
 static struct weir_extent *
-extents_of(const struct weir_senders *senders, const struct weir_template *template)
+extents_of(const struct weir_channels *channels, const struct weir_template *template)
 {
     if (WEIR_LIKELY(template->directory == 0))
         return (struct weir_extent *)template->extents;
-    return weir_block_at(&senders->blocks, template->directory);
+    return weir_block_at(&channels->blocks, template->directory);
 }
 
 static uint32_t
@@ -113,16 +113,16 @@ end_of(const struct weir_extent *extent)
 }
 
 static uint64_t *
-numbers_of(const struct weir_senders *senders, const struct weir_extent *extent)
+numbers_of(const struct weir_channels *channels, const struct weir_extent *extent)
 {
-    return weir_block_at(&senders->blocks, extent->block);
+    return weir_block_at(&channels->blocks, extent->block);
 }
 
 static uint64_t *
-bits_of(const struct weir_senders *senders, const struct weir_extent *extent)
+bits_of(const struct weir_channels *channels, const struct weir_extent *extent)
 {
-    return numbers_of(senders, extent) +
-        capacity_of(weir_block_order(&senders->blocks, extent->block));
+    return numbers_of(channels, extent) +
+        capacity_of(weir_block_order(&channels->blocks, extent->block));
 }
 
 /* Place of the first extent that ends behind index: it holds it, or lies behind it. */
@@ -142,31 +142,32 @@ place_of(const struct weir_extent *extents, uint32_t count, uint32_t index)
 
 /* The extent that holds the index, or NULL. */
 static const struct weir_extent *
-extent_of(const struct weir_senders *senders, const struct weir_template *template, uint32_t index)
+extent_of(
+    const struct weir_channels *channels, const struct weir_template *template, uint32_t index)
 {
-    const struct weir_extent *extents = extents_of(senders, template);
+    const struct weir_extent *extents = extents_of(channels, template);
     uint32_t place = place_of(extents, template->extent_count, index);
     bool holds = place < template->extent_count && extents[place].first <= index;
     return holds ? &extents[place] : NULL;
 }
 
 const uint64_t *
-weir_template_numbers(const struct weir_senders *senders, const struct weir_template *template,
+weir_template_numbers(const struct weir_channels *channels, const struct weir_template *template,
     uint32_t first, uint32_t count)
 {
-    const struct weir_extent *extent = extents_of(senders, template);
+    const struct weir_extent *extent = extents_of(channels, template);
     if (WEIR_UNLIKELY(template->extent_count != 1))
-        extent = extent_of(senders, template, first);
+        extent = extent_of(channels, template, first);
     if (extent == NULL || first < extent->first || first + count > end_of(extent))
         return NULL;
-    return numbers_of(senders, extent) + (first - extent->first);
+    return numbers_of(channels, extent) + (first - extent->first);
 }
 
 uint64_t
-weir_template_number(const struct weir_senders *senders, const struct weir_template *template,
+weir_template_number(const struct weir_channels *channels, const struct weir_template *template,
     uint32_t index)
 {
-    const uint64_t *number = weir_template_numbers(senders, template, index, 1);
+    const uint64_t *number = weir_template_numbers(channels, template, index, 1);
     return number == NULL ? WEIR_SERIES_UNKNOWN : *number;
 }
 
@@ -175,11 +176,11 @@ static bool
 list_grow(struct claim *claim)
 {
     struct weir_template *template = claim->template;
-    const struct weir_senders *senders = claim->senders;
+    const struct weir_channels *channels = claim->channels;
     uint32_t room = WEIR_TEMPLATE_EXTENTS_INLINE;
     unsigned order = 0;
     if (template->directory != 0) {
-        order = weir_block_order(&senders->blocks, template->directory);
+        order = weir_block_order(&channels->blocks, template->directory);
         room = units_of(order) * WEIR_BLOCK_UNIT / sizeof(struct weir_extent);
         order++;
     }
@@ -189,7 +190,7 @@ list_grow(struct claim *claim)
     uint32_t block = take_block(claim, order);
     if (block == 0)
         return false;
-    memcpy(weir_block_at(&senders->blocks, block), extents_of(senders, template),
+    memcpy(weir_block_at(&channels->blocks, block), extents_of(channels, template),
         template->extent_count * sizeof(struct weir_extent));
     template->directory = block;
     if (before != 0)
@@ -202,7 +203,7 @@ static void
 list_replace(const struct claim *claim, uint32_t place, uint32_t others, struct weir_extent extent)
 {
     struct weir_template *template = claim->template;
-    struct weir_extent *extents = extents_of(claim->senders, template);
+    struct weir_extent *extents = extents_of(claim->channels, template);
     memmove(&extents[place + 1], &extents[place + others],
         (template->extent_count - place - others) * sizeof *extents);
     extents[place] = extent;
@@ -211,9 +212,9 @@ list_replace(const struct claim *claim, uint32_t place, uint32_t others, struct 
 
 /* Makes an extent longer inside its block. */
 static void
-stretch(const struct weir_senders *senders, struct weir_extent *extent, uint32_t end)
+stretch(const struct weir_channels *channels, struct weir_extent *extent, uint32_t end)
 {
-    uint64_t *numbers = numbers_of(senders, extent);
+    uint64_t *numbers = numbers_of(channels, extent);
     for (uint32_t i = extent->count; i < end - extent->first; i++)
         numbers[i] = WEIR_SERIES_UNKNOWN;
     extent->count = (uint16_t)(end - extent->first);
@@ -221,13 +222,13 @@ stretch(const struct weir_senders *senders, struct weir_extent *extent, uint32_t
 
 /* Copies numbers and bits of an extent into one that covers it. */
 static void
-copy_extent(const struct weir_senders *senders, const struct weir_extent *from,
+copy_extent(const struct weir_channels *channels, const struct weir_extent *from,
     const struct weir_extent *to)
 {
-    const uint64_t *bits = bits_of(senders, from);
-    uint64_t *out = bits_of(senders, to);
+    const uint64_t *bits = bits_of(channels, from);
+    uint64_t *out = bits_of(channels, to);
     uint32_t shift = (uint32_t)from->first - to->first;
-    memcpy(numbers_of(senders, to) + shift, numbers_of(senders, from),
+    memcpy(numbers_of(channels, to) + shift, numbers_of(channels, from),
         from->count * sizeof(uint64_t));
     for (uint32_t i = 0; i < from->count; i++)
         out[(shift + i) / 64] |= (bits[i / 64] >> i % 64 & 1) << (shift + i) % 64;
@@ -243,9 +244,9 @@ extent_new(struct claim *claim, uint32_t first, uint32_t end)
     if (extent.block == 0)
         return extent;
     uint32_t words = units_of(order) * WEIR_BLOCK_UNIT / sizeof(uint64_t);
-    memset(bits_of(claim->senders, &extent), 0,
+    memset(bits_of(claim->channels, &extent), 0,
         (words - capacity_of(order)) * sizeof(uint64_t));
-    stretch(claim->senders, &extent, end);
+    stretch(claim->channels, &extent, end);
     return extent;
 }
 
@@ -253,15 +254,15 @@ extent_new(struct claim *claim, uint32_t first, uint32_t end)
 static bool
 merge(struct claim *claim, uint32_t place, uint32_t others, uint32_t first, uint32_t end)
 {
-    const struct weir_senders *senders = claim->senders;
+    const struct weir_channels *channels = claim->channels;
     if (end - first > capacity_of(WEIR_BLOCK_ORDER_MAX) || (others == 0 && !list_grow(claim)))
         return false;
     struct weir_extent one = extent_new(claim, first, end);
     if (one.block == 0)
         return false;
-    const struct weir_extent *extents = extents_of(senders, claim->template) + place;
+    const struct weir_extent *extents = extents_of(channels, claim->template) + place;
     for (uint32_t i = 0; i < others; i++) {
-        copy_extent(senders, &extents[i], &one);
+        copy_extent(channels, &extents[i], &one);
         give_block(claim, extents[i].block);
     }
     list_replace(claim, place, others, one);
@@ -272,10 +273,10 @@ merge(struct claim *claim, uint32_t place, uint32_t others, uint32_t first, uint
 static bool
 fill_holes(struct claim *claim, uint32_t first, uint32_t end)
 {
-    const struct weir_senders *senders = claim->senders;
+    const struct weir_channels *channels = claim->channels;
     struct weir_template *template = claim->template;
     while (first < end) {
-        const struct weir_extent *extents = extents_of(senders, template);
+        const struct weir_extent *extents = extents_of(channels, template);
         uint32_t place = place_of(extents, template->extent_count, first);
         uint32_t hole_end = end;
         if (place < template->extent_count && extents[place].first <= first) {
@@ -297,9 +298,9 @@ fill_holes(struct claim *claim, uint32_t first, uint32_t end)
 static bool
 cover(struct claim *claim, uint32_t first, uint32_t end)
 {
-    const struct weir_senders *senders = claim->senders;
+    const struct weir_channels *channels = claim->channels;
     struct weir_template *template = claim->template;
-    struct weir_extent *extents = extents_of(senders, template);
+    struct weir_extent *extents = extents_of(channels, template);
     uint32_t count = template->extent_count;
     uint32_t place = place_of(extents, count, first);
     if (first >= end ||
@@ -315,8 +316,8 @@ cover(struct claim *claim, uint32_t first, uint32_t end)
         low = extents[place].first < first ? extents[place].first : first;
         high = end_of(&extents[stop - 1]) > end ? end_of(&extents[stop - 1]) : end;
         if (stop - place == 1 && low == extents[place].first && high - low <=
-                capacity_of(weir_block_order(&senders->blocks, extents[place].block))) {
-            stretch(senders, &extents[place], high);
+                capacity_of(weir_block_order(&channels->blocks, extents[place].block))) {
+            stretch(channels, &extents[place], high);
             return true;
         }
     }
@@ -326,89 +327,89 @@ cover(struct claim *claim, uint32_t first, uint32_t end)
 /* The number of an index that an extent holds; learnt: the log does not know it yet. An index that
  * none holds was told to a template that has been replaced and told again in part since. */
 static void
-set_number(const struct weir_senders *senders, struct weir_template *template, uint32_t index,
+set_number(const struct weir_channels *channels, struct weir_template *template, uint32_t index,
     uint64_t number, bool learnt)
 {
-    const struct weir_extent *extent = extent_of(senders, template, index);
+    const struct weir_extent *extent = extent_of(channels, template, index);
     if (extent == NULL)
         return;
     index -= extent->first;
-    uint64_t *place = numbers_of(senders, extent) + index;
+    uint64_t *place = numbers_of(channels, extent) + index;
     template->unknown -= *place == WEIR_SERIES_UNKNOWN;
     *place = number;
     if (learnt) {
-        bits_of(senders, extent)[index / 64] |= UINT64_C(1) << index % 64;
+        bits_of(channels, extent)[index / 64] |= UINT64_C(1) << index % 64;
         template->unlogged = true;
     }
 }
 
 void
-weir_template_enter(struct weir_senders *senders, struct weir_template *template, uint32_t index,
+weir_template_enter(struct weir_channels *channels, struct weir_template *template, uint32_t index,
     uint64_t number)
 {
-    if (weir_template_number(senders, template, index) == WEIR_SERIES_UNKNOWN)
-        set_number(senders, template, index, number, true);
+    if (weir_template_number(channels, template, index) == WEIR_SERIES_UNKNOWN)
+        set_number(channels, template, index, number, true);
 }
 
 /* ---- templates of a channel ---- */
 
 static void
-free_template(struct weir_senders *senders, uint32_t block)
+free_template(struct weir_channels *channels, uint32_t block)
 {
-    struct weir_template *template = at(senders, block);
-    const struct weir_extent *extents = extents_of(senders, template);
+    struct weir_template *template = at(channels, block);
+    const struct weir_extent *extents = extents_of(channels, template);
     for (uint32_t i = 0; i < template->extent_count; i++)
-        weir_block_free(&senders->blocks, extents[i].block);
+        weir_block_free(&channels->blocks, extents[i].block);
     if (template->directory != 0)
-        weir_block_free(&senders->blocks, template->directory);
-    weir_shares_remove(senders->template_sources, template->source_share, template->units);
-    weir_shares_remove(senders->template_senders, template->sender_share, template->units);
-    weir_block_free(&senders->blocks, block);
+        weir_block_free(&channels->blocks, template->directory);
+    weir_shares_remove(channels->template_sources, template->source_share, template->units);
+    weir_shares_remove(channels->template_senders, template->sender_share, template->units);
+    weir_block_free(&channels->blocks, block);
 }
 
 void
-weir_templates_drop(struct weir_senders *senders, struct weir_channel *channel)
+weir_templates_drop(struct weir_channels *channels, struct weir_channel *channel)
 {
     while (channel->templates != 0) {
         uint32_t block = channel->templates;
-        channel->templates = at(senders, block)->next;
-        free_template(senders, block);
+        channel->templates = at(channels, block)->next;
+        free_template(channels, block);
     }
     channel->template_count = 0;
 }
 
 uint64_t
-weir_templates_used(const struct weir_senders *senders)
+weir_templates_used(const struct weir_channels *channels)
 {
-    return (uint64_t)senders->blocks.used * WEIR_BLOCK_UNIT;
+    return (uint64_t)channels->blocks.used * WEIR_BLOCK_UNIT;
 }
 
 void
-weir_channel_prefetch(const struct weir_senders *senders, const struct weir_channel *channel)
+weir_channel_prefetch(const struct weir_channels *channels, const struct weir_channel *channel)
 {
     if (channel->templates != 0)
-        __builtin_prefetch(at(senders, channel->templates));
+        __builtin_prefetch(at(channels, channel->templates));
 }
 
 struct weir_template *
-weir_channel_template(const struct weir_senders *senders, const struct weir_channel *channel,
+weir_channel_template(const struct weir_channels *channels, const struct weir_channel *channel,
     uint16_t id)
 {
-    for (uint32_t block = channel->templates; block != 0; block = at(senders, block)->next)
-        if (at(senders, block)->id == id)
-            return at(senders, block);
+    for (uint32_t block = channel->templates; block != 0; block = at(channels, block)->next)
+        if (at(channels, block)->id == id)
+            return at(channels, block);
     return NULL;
 }
 
 static void
-remove_template(struct weir_senders *senders, struct weir_channel *channel, uint16_t id)
+remove_template(struct weir_channels *channels, struct weir_channel *channel, uint16_t id)
 {
     uint32_t *link = &channel->templates;
-    while (at(senders, *link)->id != id)
-        link = &at(senders, *link)->next;
+    while (at(channels, *link)->id != id)
+        link = &at(channels, *link)->next;
     uint32_t block = *link;
-    *link = at(senders, block)->next;
-    free_template(senders, block);
+    *link = at(channels, block)->next;
+    free_template(channels, block);
     channel->template_count--;
 }
 
@@ -417,13 +418,13 @@ static struct weir_template *
 template_new(struct claim *claim, struct weir_channel *channel,
     const struct weir_wire_record *record, uint64_t sequence)
 {
-    struct weir_senders *senders = claim->senders;
+    struct weir_channels *channels = claim->channels;
     if (channel->template_count == WEIR_WIRE_TEMPLATES_MAX || !allowed(claim, 1))
         return NULL;
-    uint32_t block = weir_block_take(&senders->blocks, 0);
+    uint32_t block = weir_block_take(&channels->blocks, 0);
     if (block == 0)
         return NULL;
-    claim->template = at(senders, block);
+    claim->template = at(channels, block);
     *claim->template = (struct weir_template){.next = channel->templates,
         .id = record->template_id,
         .total = record->total,
@@ -437,12 +438,12 @@ template_new(struct claim *claim, struct weir_channel *channel,
 }
 
 struct weir_template *
-weir_channel_define(struct weir_senders *senders, struct weir_channel *channel,
+weir_channel_define(struct weir_channels *channels, struct weir_channel *channel,
     const struct weir_wire_record *record, uint64_t sequence, const struct weir_owner *source,
     uint8_t *reason)
 {
-    struct weir_template *known = weir_channel_template(senders, channel, record->template_id);
-    struct claim claim = {.senders = senders,
+    struct weir_template *known = weir_channel_template(channels, channel, record->template_id);
+    struct claim claim = {.channels = channels,
         .template = known,
         .sender = weir_owner_sender(channel->sender),
         .source = source};
@@ -451,12 +452,12 @@ weir_channel_define(struct weir_senders *senders, struct weir_channel *channel,
     if (known != NULL && !same && sequence < known->sequence)
         return NULL;
     if (known != NULL && !same)
-        remove_template(senders, channel, record->template_id);
+        remove_template(channels, channel, record->template_id);
     bool begun = same || template_new(&claim, channel, record, sequence) != NULL;
     if (begun && cover(&claim, record->first, (uint32_t)record->first + record->count))
         return claim.template;
     if (begun && !same)
-        remove_template(senders, channel, record->template_id);
+        remove_template(channels, channel, record->template_id);
     *reason = claim.over_share ? WEIR_REASON_over_share : WEIR_REASON_templates_full;
     return NULL;
 }
@@ -526,12 +527,12 @@ next_stretch(const uint64_t *bits, uint32_t count, uint32_t *at)
 /* An entry for each stretch of an extent that was learnt. False where the batch has no room for
  * all. */
 static bool
-write_extent(const struct weir_senders *senders, const struct weir_channel *channel,
+write_extent(const struct weir_channels *channels, const struct weir_channel *channel,
     const struct weir_template *template, const struct weir_extent *extent,
     struct weir_batch *batch)
 {
-    const uint64_t *numbers = numbers_of(senders, extent);
-    uint64_t *bits = bits_of(senders, extent);
+    const uint64_t *numbers = numbers_of(channels, extent);
+    uint64_t *bits = bits_of(channels, extent);
     uint32_t at = 0, count;
     while ((count = next_stretch(bits, extent->count, &at)) > 0) {
         uint32_t done =
@@ -545,16 +546,16 @@ write_extent(const struct weir_senders *senders, const struct weir_channel *chan
 }
 
 bool
-weir_templates_write_state(struct weir_senders *senders, struct weir_channel *channel,
+weir_templates_write_state(struct weir_channels *channels, struct weir_channel *channel,
     struct weir_batch *batch)
 {
     bool all = true;
-    for (uint32_t block = channel->templates; block != 0; block = at(senders, block)->next) {
-        struct weir_template *template = at(senders, block);
-        const struct weir_extent *extents = extents_of(senders, template);
+    for (uint32_t block = channel->templates; block != 0; block = at(channels, block)->next) {
+        struct weir_template *template = at(channels, block);
+        const struct weir_extent *extents = extents_of(channels, template);
         bool whole = true;
         for (uint32_t i = 0; template->unlogged && whole && i < template->extent_count; i++)
-            whole = write_extent(senders, channel, template, &extents[i], batch);
+            whole = write_extent(channels, channel, template, &extents[i], batch);
         template->unlogged = template->unlogged && !whole;
         all &= whole;
     }
@@ -562,7 +563,7 @@ weir_templates_write_state(struct weir_senders *senders, struct weir_channel *ch
 }
 
 void
-weir_template_restore(struct weir_senders *senders, struct weir_channel *channel,
+weir_template_restore(struct weir_channels *channels, struct weir_channel *channel,
     const struct weir_state_entry *entry, uint64_t series_count)
 {
     const struct weir_state_template *body = (const struct weir_state_template *)(entry + 1);
@@ -579,7 +580,7 @@ weir_template_restore(struct weir_senders *senders, struct weir_channel *channel
         .total = body->total};
     uint8_t reason = WEIR_REASON_COUNT;
     struct weir_template *template =
-        weir_channel_define(senders, channel, &record, entry->sequence, NULL, &reason);
+        weir_channel_define(channels, channel, &record, entry->sequence, NULL, &reason);
     if (template == NULL)
         return;
     uint32_t index = body->first;
@@ -587,5 +588,5 @@ weir_template_restore(struct weir_senders *senders, struct weir_channel *channel
     for (; run != end; run++)
         for (uint64_t i = 0; i < run->count && index < stop; i++, index++)
             if (run->number + i < series_count)
-                set_number(senders, template, index, run->number + i, false);
+                set_number(channels, template, index, run->number + i, false);
 }

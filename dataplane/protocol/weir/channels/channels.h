@@ -1,9 +1,9 @@
-/* senders: what a worker knows of each channel of each sender of the weir protocol: which numbers
+/* channels: what a worker knows of each channel of each sender of the weir protocol: which numbers
  * it has met, and which series its templates name.
  *
  * Format:  docs/format/wire.md; what of it survives a restart: docs/format/sender_state.md
  * Threads: its worker only; before ingest opens, the recovery of the log
- * Memory:  weir_senders_footprint() bytes from the caller, zeroed; pages come when used
+ * Memory:  weir_channels_footprint() bytes from the caller, zeroed; pages come when used
  * Errors:  NULL where a limit is reached; the caller refuses by name
  * Limits:  channels_max channels, of which idle ones make room; WEIR_WIRE_TEMPLATES_MAX templates a
  *          channel; template_bytes for all templates, of which each takes what its told series need
@@ -17,16 +17,16 @@
  * numbers and what it holds of samples agree. What found no room is owed, in turn, by the batches
  * that follow: many templates keep no channel dirty.
  */
-#ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_SENDERS_H
-#define WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_SENDERS_H
+#ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_CHANNELS_H
+#define WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_CHANNELS_H
 
 #include "base/hash.h"
 #include "client/wire.h"
 #include "dataplane/series/series.h"
 #include "model/sender_state/state.h"
 #include "model/sample.h"
-#include "model/senders_mail.h"
-#include "model/senders_view.h"
+#include "model/channel_mail.h"
+#include "model/channel_view.h"
 #include "model/shares.h"
 
 #include <stdbool.h>
@@ -34,7 +34,7 @@
 #define WEIR_SERIES_UNKNOWN UINT64_MAX
 /* Channels whose state entries a batch can hold for certain, beside those of channels that made
  * room. */
-#define WEIR_SENDERS_DIRTY_MAX                                                                     \
+#define WEIR_CHANNELS_DIRTY_MAX                                                                    \
     ((WEIR_BATCH_STATE_BYTES_MAX - (32u << 10)) / WEIR_STATE_ENTRY_BYTES_MAX)
 
 /* Indexes of a template that lie together: their numbers, then a bit for each that was learnt since
@@ -42,7 +42,7 @@
 struct weir_extent {
     uint16_t first;
     uint16_t count;
-    uint32_t block; /* dataplane/protocol/weir/senders/template_blocks.h */
+    uint32_t block; /* dataplane/protocol/weir/channels/template_blocks.h */
 };
 
 #define WEIR_TEMPLATE_EXTENTS_INLINE 2
@@ -78,7 +78,7 @@ struct weir_channel {
     uint32_t last_seen_s; /* monotonic, as senders_internal.h has it */
     uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
     uint64_t given_up; /* numbers up to this that have not come are gaps, or were before our time */
-    uint64_t gaps;      /* these three since the dataplane started; see weir_senders_view */
+    uint64_t gaps;      /* these three since the dataplane started; see weir_channel_view */
     uint32_t duplicates;
     uint32_t reorderings;
 };
@@ -93,32 +93,32 @@ _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lin
 enum weir_sequence { WEIR_SEQUENCE_NEW, WEIR_SEQUENCE_JUMP, WEIR_SEQUENCE_LATE,
     WEIR_SEQUENCE_DUPLICATE, WEIR_SEQUENCE_OLD };
 
-struct weir_senders;
+struct weir_channels;
 
-size_t weir_senders_footprint(uint32_t channels_max, uint64_t template_bytes);
-struct weir_senders *weir_senders_init(void *memory, uint32_t channels_max,
+size_t weir_channels_footprint(uint32_t channels_max, uint64_t template_bytes);
+struct weir_channels *weir_channels_init(void *memory, uint32_t channels_max,
     uint64_t template_bytes, const struct weir_hash_key *key);
 
 /* The channel, or NULL where it is unknown. */
-struct weir_channel *weir_senders_find(struct weir_senders *senders, uint64_t sender,
+struct weir_channel *weir_channels_find(struct weir_channels *channels, uint64_t sender,
     uint16_t channel);
 /* As above, and makes it with this epoch where it is unknown; one that made room before and is
  * remembered goes on where it was. An idle channel makes room where the table is full: pointers to
  * others are invalid then, *gaps grows by what it was missing. NULL where none is idle. */
-struct weir_channel *weir_senders_take(struct weir_senders *senders, uint64_t sender,
+struct weir_channel *weir_channels_find_or_add(struct weir_channels *channels, uint64_t sender,
     uint16_t channel, uint32_t epoch, uint64_t *gaps);
 /* As above for a packet of a sender: where the table is more than half full, only as long as
  * neither its source nor its id holds the share of it. source: NULL for one that no share bounds.
  * NULL with *reason. */
-struct weir_channel *weir_senders_admit(struct weir_senders *senders,
+struct weir_channel *weir_channels_admit(struct weir_channels *channels,
     const struct weir_wire_header *header, const struct weir_owner *source, uint64_t *gaps,
     uint8_t *reason);
 /* Forgets the channel's epoch, because it lies in the future, also in the log: it begins anew with
  * this one. False where the log has no room for that now. */
-bool weir_channel_heal(struct weir_senders *senders, struct weir_channel *channel,
+bool weir_channel_heal(struct weir_channels *channels, struct weir_channel *channel,
     uint32_t epoch);
 /* A newer epoch begins: numbers from 1, no templates. */
-void weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel,
+void weir_channel_restart(struct weir_channels *channels, struct weir_channel *channel,
     uint32_t epoch);
 
 /* Enters a number; *gaps grows by the numbers that leave the window without having come. */
@@ -131,56 +131,57 @@ bool weir_channel_heartbeat(struct weir_channel *channel, uint64_t last, bool by
 uint64_t weir_channel_complete(const struct weir_channel *channel);
 
 /* Fetches the channel's newest template ahead of its use. */
-void weir_channel_prefetch(const struct weir_senders *senders, const struct weir_channel *channel);
+void weir_channel_prefetch(
+    const struct weir_channels *channels, const struct weir_channel *channel);
 /* The template of this id, or NULL. */
-struct weir_template *weir_channel_template(const struct weir_senders *senders,
+struct weir_template *weir_channel_template(const struct weir_channels *channels,
     const struct weir_channel *channel, uint16_t id);
 /* As above with this content, and with room for the numbers of the record's series; a template of
  * other content is replaced where the packet that says so is the newer one. source: whose share
  * the memory counts for, NULL for nobody's; the sender's share counts always. NULL with *reason
  * where a limit is reached (templates_full, over_share); NULL with *reason untouched where the
  * packet is the older one. */
-struct weir_template *weir_channel_define(struct weir_senders *senders,
+struct weir_template *weir_channel_define(struct weir_channels *channels,
     struct weir_channel *channel, const struct weir_wire_record *record, uint64_t sequence,
     const struct weir_owner *source, uint8_t *reason);
 /* The numbers of so many series from first on where they lie together, else NULL. */
-const uint64_t *weir_template_numbers(const struct weir_senders *senders,
+const uint64_t *weir_template_numbers(const struct weir_channels *channels,
     const struct weir_template *template, uint32_t first, uint32_t count);
 /* The number of a series of the template, or WEIR_SERIES_UNKNOWN. */
-uint64_t weir_template_number(const struct weir_senders *senders,
+uint64_t weir_template_number(const struct weir_channels *channels,
     const struct weir_template *template, uint32_t index);
 /* Enters a number where none is known yet and weir_channel_define has made room for it. */
-void weir_template_enter(struct weir_senders *senders, struct weir_template *template,
+void weir_template_enter(struct weir_channels *channels, struct weir_template *template,
     uint32_t index, uint64_t number);
 /* Bytes that templates take of those that there are. */
-uint64_t weir_templates_used(const struct weir_senders *senders);
+uint64_t weir_templates_used(const struct weir_channels *channels);
 
 /* Its numbers began anew. */
-void weir_senders_jumped(struct weir_senders *senders, const struct weir_channel *channel);
+void weir_channels_jumped(struct weir_channels *channels, const struct weir_channel *channel);
 /* The channel was heard of, and no more. */
-void weir_senders_seen(struct weir_senders *senders, struct weir_channel *channel);
+void weir_channels_seen(struct weir_channels *channels, struct weir_channel *channel);
 /* Notes a channel as changed since its last state entry. */
-void weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel);
-uint32_t weir_senders_dirty_count(const struct weir_senders *senders);
+void weir_channels_dirty(struct weir_channels *channels, struct weir_channel *channel);
+uint32_t weir_channels_dirty_count(const struct weir_channels *channels);
 /* Whether a batch has something to say of channels, of those that are no more too. */
-bool weir_senders_owe_state(const struct weir_senders *senders);
+bool weir_channels_owe_state(const struct weir_channels *channels);
 /* Writes the state entries of all dirty channels into the batch, which has none yet, then changed
  * templates as far as there is room: those that were owed before, then those of the dirty channels.
  * No channel is dirty then; what found no room is owed. */
-void weir_senders_write_state(struct weir_senders *senders, struct weir_batch *batch);
+void weir_channels_write_state(struct weir_channels *channels, struct weir_batch *batch);
 /* The time by which channels are seen and idle, in whole seconds. Once a round. */
-void weir_senders_now(struct weir_senders *senders, int64_t mono_ns);
+void weir_channels_now(struct weir_channels *channels, int64_t mono_ns);
 /* Once a second: the same, and the view of the worst. Both clocks are read now, the wall first. */
-void weir_senders_tick(struct weir_senders *senders, int64_t mono_ns, int64_t wall_ms);
+void weir_channels_tick(struct weir_channels *channels, int64_t mono_ns, int64_t wall_ms);
 /* Where the control plane asks. */
-void weir_senders_serve(struct weir_senders *senders, struct weir_senders_mail *mail);
+void weir_channels_serve(struct weir_channels *channels, struct weir_channel_mail *mail);
 /* Once a round: a piece of what was asked. True where there was something to do, or is. */
-bool weir_senders_work(struct weir_senders *senders, int64_t mono_ns);
-/* Where weir_senders_tick publishes; NULL: nowhere. */
-void weir_senders_watch(struct weir_senders *senders, struct weir_senders_view *view);
+bool weir_channels_work(struct weir_channels *channels, int64_t mono_ns);
+/* Where weir_channels_tick publishes; NULL: nowhere. */
+void weir_channels_watch(struct weir_channels *channels, struct weir_channel_view *view);
 /* Recovery: takes over one frame's state entries, which checked out. Entries that contradict
  * themselves are passed over. series_count bounds the series numbers believed. */
-void weir_senders_restore(struct weir_senders *senders, const uint8_t *sender_state, size_t size,
+void weir_channels_restore(struct weir_channels *channels, const uint8_t *sender_state, size_t size,
     uint64_t series_count);
 
 #endif

@@ -1,6 +1,6 @@
-#include "dataplane/protocol/weir/senders/senders.h"
+#include "dataplane/protocol/weir/channels/channels.h"
 
-#include "dataplane/protocol/weir/senders/internal.h"
+#include "dataplane/protocol/weir/channels/internal.h"
 #include "model/metrics.h"
 
 #define WINDOW WEIR_WIRE_WINDOW
@@ -29,62 +29,63 @@ slots_for(uint32_t channels_max)
 }
 
 size_t
-weir_senders_footprint(uint32_t channels_max, uint64_t template_bytes)
+weir_channels_footprint(uint32_t channels_max, uint64_t template_bytes)
 {
     uint32_t slots = slots_for(channels_max);
-    return WEIR_SENDERS_HEAD + slots_bytes(slots) + sides_bytes(slots) +
+    return WEIR_CHANNELS_HEAD + slots_bytes(slots) + sides_bytes(slots) +
         4 * weir_shares_footprint(channels_max) + weir_blocks_footprint(template_bytes);
 }
 
-struct weir_senders *
-weir_senders_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
+struct weir_channels *
+weir_channels_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
     const struct weir_hash_key *key)
 {
-    struct weir_senders *senders = memory;
-    senders->slots = slots_for(channels_max);
-    senders->channels_max = channels_max;
-    senders->key = key;
-    senders->channels = (struct weir_channel *)((uint8_t *)memory + WEIR_SENDERS_HEAD);
-    uint8_t *rest = (uint8_t *)senders->channels + slots_bytes(senders->slots);
+    struct weir_channels *channels = memory;
+    channels->slots = slots_for(channels_max);
+    channels->channels_max = channels_max;
+    channels->key = key;
+    channels->table = (struct weir_channel *)((uint8_t *)memory + WEIR_CHANNELS_HEAD);
+    uint8_t *rest = (uint8_t *)channels->table + slots_bytes(channels->slots);
     size_t shares = weir_shares_footprint(channels_max);
-    senders->sides = (struct weir_channel_side *)(void *)rest;
-    rest += sides_bytes(senders->slots);
-    senders->channel_sources = weir_shares_init(rest, channels_max, channels_max, key);
-    senders->channel_senders = weir_shares_init(rest + shares, channels_max, channels_max, key);
+    channels->sides = (struct weir_channel_side *)(void *)rest;
+    rest += sides_bytes(channels->slots);
+    channels->channel_sources = weir_shares_init(rest, channels_max, channels_max, key);
+    channels->channel_senders = weir_shares_init(rest + shares, channels_max, channels_max, key);
     rest += 2 * shares;
     uint64_t units = template_bytes / WEIR_BLOCK_UNIT;
-    senders->template_sources = weir_shares_init(rest, units, channels_max, key);
-    senders->template_senders = weir_shares_init(rest + shares, units, channels_max, key);
-    weir_blocks_init(&senders->blocks, rest + 2 * shares, template_bytes);
-    return senders;
+    channels->template_sources = weir_shares_init(rest, units, channels_max, key);
+    channels->template_senders = weir_shares_init(rest + shares, units, channels_max, key);
+    weir_blocks_init(&channels->blocks, rest + 2 * shares, template_bytes);
+    return channels;
 }
 
 /* Keyed, so that nobody can choose ids that meet in one place. */
 uint32_t
-weir_channel_home(const struct weir_senders *senders, uint64_t sender, uint16_t channel)
+weir_channel_home(const struct weir_channels *channels, uint64_t sender, uint16_t channel)
 {
     const struct {
         uint64_t sender;
         uint64_t channel;
     } name = {sender, channel};
-    return (uint32_t)weir_hash_part(senders->key, 0, &name, sizeof name).lo & (senders->slots - 1);
+    return (uint32_t)weir_hash_part(channels->key, 0, &name, sizeof name).lo &
+        (channels->slots - 1);
 }
 
 /* The slot of the channel, or the free one where it would be entered. */
 static struct weir_channel *
-slot_of(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+slot_of(struct weir_channels *channels, uint64_t sender, uint16_t channel)
 {
-    for (uint32_t at = weir_channel_home(senders, sender, channel);; at++) {
-        struct weir_channel *slot = &senders->channels[at & (senders->slots - 1)];
+    for (uint32_t at = weir_channel_home(channels, sender, channel);; at++) {
+        struct weir_channel *slot = &channels->table[at & (channels->slots - 1)];
         if (slot->epoch == 0 || (slot->sender == sender && slot->channel == channel))
             return slot;
     }
 }
 
 struct weir_channel *
-weir_senders_find(struct weir_senders *senders, uint64_t sender, uint16_t channel)
+weir_channels_find(struct weir_channels *channels, uint64_t sender, uint16_t channel)
 {
-    struct weir_channel *slot = slot_of(senders, sender, channel);
+    struct weir_channel *slot = slot_of(channels, sender, channel);
     return slot->epoch == 0 ? NULL : slot;
 }
 
@@ -99,80 +100,80 @@ begin_at(struct weir_channel *channel, uint64_t before)
 }
 
 struct weir_channel *
-weir_senders_take(struct weir_senders *senders, uint64_t sender, uint16_t channel, uint32_t epoch,
-    uint64_t *gaps)
+weir_channels_find_or_add(struct weir_channels *channels, uint64_t sender, uint16_t channel,
+    uint32_t epoch, uint64_t *gaps)
 {
     WEIR_ASSERT(epoch != 0);
     struct weir_forgotten before;
-    struct weir_channel *slot = slot_of(senders, sender, channel);
+    struct weir_channel *slot = slot_of(channels, sender, channel);
     if (slot->epoch != 0)
         return slot;
     /* before room is made: who goes then may take the place of what is remembered longest */
-    bool known = senders->forgotten_count > 0 &&
-        weir_senders_remembered(senders, sender, channel, &before);
-    if (senders->channel_count == senders->channels_max) {
-        if (!weir_senders_make_room(senders, gaps))
+    bool known = channels->forgotten_count > 0 &&
+        weir_channels_remembered(channels, sender, channel, &before);
+    if (channels->channel_count == channels->channels_max) {
+        if (!weir_channels_make_room(channels, gaps))
             return NULL;
-        slot = slot_of(senders, sender, channel);
+        slot = slot_of(channels, sender, channel);
     }
     if (known)
-        weir_senders_known_again(senders, sender, channel);
+        weir_channels_known_again(channels, sender, channel);
     bool remembered = known;
     known = known && before.epoch >= epoch;
-    senders->channel_count++;
+    channels->channel_count++;
     slot->sender = sender;
     slot->channel = channel;
-    slot->last_seen_s = senders->now_s;
+    slot->last_seen_s = channels->now_s;
     slot->delivered = remembered; /* nobody else is */
     slot->logged = remembered;
-    senders->sides[slot - senders->channels] = (struct weir_channel_side){.met_s = senders->now_s,
-        .source_share = weir_shares_add(senders->channel_sources, NULL, 1),
-        .sender_share = weir_shares_add(senders->channel_senders, NULL, 1)};
-    weir_channel_restart(senders, slot, known ? before.epoch : epoch);
+    channels->sides[slot - channels->table] = (struct weir_channel_side){.met_s = channels->now_s,
+        .source_share = weir_shares_add(channels->channel_sources, NULL, 1),
+        .sender_share = weir_shares_add(channels->channel_senders, NULL, 1)};
+    weir_channel_restart(channels, slot, known ? before.epoch : epoch);
     if (known)
         begin_at(slot, before.highest);
     return slot;
 }
 
 struct weir_channel *
-weir_senders_admit(struct weir_senders *senders, const struct weir_wire_header *header,
+weir_channels_admit(struct weir_channels *channels, const struct weir_wire_header *header,
     const struct weir_owner *source, uint64_t *gaps, uint8_t *reason)
 {
     struct weir_owner id = weir_owner_sender(header->sender);
     const struct weir_owner *sender = source != NULL ? &id : NULL;
-    if (!weir_shares_allow(senders->channel_sources, source, 1) ||
-        !weir_shares_allow(senders->channel_senders, sender, 1)) {
+    if (!weir_shares_allow(channels->channel_sources, source, 1) ||
+        !weir_shares_allow(channels->channel_senders, sender, 1)) {
         *reason = WEIR_REASON_over_share;
         return NULL;
     }
     struct weir_channel *channel =
-        weir_senders_take(senders, header->sender, header->channel, header->epoch, gaps);
+        weir_channels_find_or_add(channels, header->sender, header->channel, header->epoch, gaps);
     if (channel == NULL) {
         *reason = WEIR_REASON_senders_full;
         return NULL;
     }
-    struct weir_channel_side *side = &senders->sides[channel - senders->channels];
-    weir_shares_remove(senders->channel_sources, side->source_share, 1);
-    weir_shares_remove(senders->channel_senders, side->sender_share, 1);
-    side->source_share = weir_shares_add(senders->channel_sources, source, 1);
-    side->sender_share = weir_shares_add(senders->channel_senders, sender, 1);
+    struct weir_channel_side *side = &channels->sides[channel - channels->table];
+    weir_shares_remove(channels->channel_sources, side->source_share, 1);
+    weir_shares_remove(channels->channel_senders, side->sender_share, 1);
+    side->source_share = weir_shares_add(channels->channel_sources, source, 1);
+    side->sender_share = weir_shares_add(channels->channel_senders, sender, 1);
     return channel;
 }
 
 bool
-weir_channel_heal(struct weir_senders *senders, struct weir_channel *channel, uint32_t epoch)
+weir_channel_heal(struct weir_channels *channels, struct weir_channel *channel, uint32_t epoch)
 {
-    if (channel->pending > 0 || !weir_senders_may_forget(senders))
+    if (channel->pending > 0 || !weir_channels_may_forget(channels))
         return false;
-    weir_senders_erase(senders, channel->sender, channel->channel, channel->epoch);
-    weir_channel_restart(senders, channel, epoch);
+    weir_channels_erase(channels, channel->sender, channel->channel, channel->epoch);
+    weir_channel_restart(channels, channel, epoch);
     return true;
 }
 
 void
-weir_channel_restart(struct weir_senders *senders, struct weir_channel *channel, uint32_t epoch)
+weir_channel_restart(struct weir_channels *channels, struct weir_channel *channel, uint32_t epoch)
 {
-    weir_templates_drop(senders, channel);
+    weir_templates_drop(channels, channel);
     channel->epoch = epoch;
     channel->highest = 0;
     channel->given_up = 0;
@@ -312,108 +313,108 @@ weir_channel_complete(const struct weir_channel *channel)
 }
 
 void
-weir_senders_jumped(struct weir_senders *senders, const struct weir_channel *channel)
+weir_channels_jumped(struct weir_channels *channels, const struct weir_channel *channel)
 {
-    senders->sides[channel - senders->channels].jumps++;
+    channels->sides[channel - channels->table].jumps++;
 }
 
 void
-weir_senders_seen(struct weir_senders *senders, struct weir_channel *channel)
+weir_channels_seen(struct weir_channels *channels, struct weir_channel *channel)
 {
-    channel->last_seen_s = senders->now_s;
+    channel->last_seen_s = channels->now_s;
 }
 
 void
-weir_senders_dirty(struct weir_senders *senders, struct weir_channel *channel)
+weir_channels_dirty(struct weir_channels *channels, struct weir_channel *channel)
 {
-    uint32_t slot = (uint32_t)(channel - senders->channels);
-    channel->last_seen_s = senders->now_s;
+    uint32_t slot = (uint32_t)(channel - channels->table);
+    channel->last_seen_s = channels->now_s;
     if (channel->dirty)
         return;
-    WEIR_ASSERT(senders->dirty_count < WEIR_SENDERS_DIRTY_MAX);
+    WEIR_ASSERT(channels->dirty_count < WEIR_CHANNELS_DIRTY_MAX);
     channel->dirty = true;
-    senders->sides[slot].dirty_at = senders->dirty_count;
-    senders->dirty[senders->dirty_count++] = slot;
+    channels->sides[slot].dirty_at = channels->dirty_count;
+    channels->dirty[channels->dirty_count++] = slot;
 }
 
 /* ---- channels whose templates found no room in a batch, in a list through their sides ---- */
 
 static struct weir_channel_side *
-side_at(struct weir_senders *senders, uint32_t place)
+side_at(struct weir_channels *channels, uint32_t place)
 {
-    return &senders->sides[place - 1];
+    return &channels->sides[place - 1];
 }
 
 /* The neighbours of a place of the list name another one. */
 static void
-owing_link(struct weir_senders *senders, const struct weir_channel_side *side, uint32_t next,
+owing_link(struct weir_channels *channels, const struct weir_channel_side *side, uint32_t next,
     uint32_t previous)
 {
     if (side->owing_previous != 0)
-        side_at(senders, side->owing_previous)->owing_next = next;
+        side_at(channels, side->owing_previous)->owing_next = next;
     else
-        senders->owing_first = next;
+        channels->owing_first = next;
     if (side->owing_next != 0)
-        side_at(senders, side->owing_next)->owing_previous = previous;
+        side_at(channels, side->owing_next)->owing_previous = previous;
     else
-        senders->owing_last = previous;
+        channels->owing_last = previous;
 }
 
 static void
-owing_add(struct weir_senders *senders, uint32_t slot)
+owing_add(struct weir_channels *channels, uint32_t slot)
 {
-    struct weir_channel_side *side = &senders->sides[slot];
+    struct weir_channel_side *side = &channels->sides[slot];
     if (side->owes)
         return;
     side->owes = true;
     side->owing_next = 0;
-    side->owing_previous = senders->owing_last;
-    owing_link(senders, side, slot + 1, slot + 1);
-    senders->owing_count++;
+    side->owing_previous = channels->owing_last;
+    owing_link(channels, side, slot + 1, slot + 1);
+    channels->owing_count++;
 }
 
 static void
-owing_remove(struct weir_senders *senders, uint32_t slot)
+owing_remove(struct weir_channels *channels, uint32_t slot)
 {
-    struct weir_channel_side *side = &senders->sides[slot];
+    struct weir_channel_side *side = &channels->sides[slot];
     if (!side->owes)
         return;
     side->owes = false;
-    owing_link(senders, side, side->owing_next, side->owing_previous);
-    senders->owing_count--;
+    owing_link(channels, side, side->owing_next, side->owing_previous);
+    channels->owing_count--;
 }
 
 void
-weir_channel_owing_moved(struct weir_senders *senders, uint32_t slot)
+weir_channel_owing_moved(struct weir_channels *channels, uint32_t slot)
 {
-    if (senders->sides[slot].owes)
-        owing_link(senders, &senders->sides[slot], slot + 1, slot + 1);
+    if (channels->sides[slot].owes)
+        owing_link(channels, &channels->sides[slot], slot + 1, slot + 1);
 }
 
 void
-weir_channel_clean(struct weir_senders *senders, struct weir_channel *channel)
+weir_channel_clean(struct weir_channels *channels, struct weir_channel *channel)
 {
-    uint32_t slot = (uint32_t)(channel - senders->channels);
-    owing_remove(senders, slot);
+    uint32_t slot = (uint32_t)(channel - channels->table);
+    owing_remove(channels, slot);
     if (!channel->dirty)
         return;
-    uint32_t at = senders->sides[slot].dirty_at;
-    uint32_t last = senders->dirty[--senders->dirty_count];
-    senders->dirty[at] = last;
-    senders->sides[last].dirty_at = at;
+    uint32_t at = channels->sides[slot].dirty_at;
+    uint32_t last = channels->dirty[--channels->dirty_count];
+    channels->dirty[at] = last;
+    channels->sides[last].dirty_at = at;
     channel->dirty = false;
 }
 
 uint32_t
-weir_senders_dirty_count(const struct weir_senders *senders)
+weir_channels_dirty_count(const struct weir_channels *channels)
 {
-    return senders->dirty_count;
+    return channels->dirty_count;
 }
 
 bool
-weir_senders_owe_state(const struct weir_senders *senders)
+weir_channels_owe_state(const struct weir_channels *channels)
 {
-    return senders->dirty_count + senders->erased_count + senders->owing_count > 0;
+    return channels->dirty_count + channels->erased_count + channels->owing_count > 0;
 }
 
 static void
@@ -444,71 +445,71 @@ write_sequence(const struct weir_channel *channel, struct weir_batch *batch)
 /* Templates that are owed, each channel in its turn: who has more of them than there is room for
  * goes to the end. */
 static void
-write_owed(struct weir_senders *senders, struct weir_batch *batch)
+write_owed(struct weir_channels *channels, struct weir_batch *batch)
 {
     bool room = true;
-    for (uint32_t left = senders->owing_count; left > 0 && room; left--) {
-        uint32_t slot = senders->owing_first - 1;
-        owing_remove(senders, slot);
-        room = weir_templates_write_state(senders, &senders->channels[slot], batch);
+    for (uint32_t left = channels->owing_count; left > 0 && room; left--) {
+        uint32_t slot = channels->owing_first - 1;
+        owing_remove(channels, slot);
+        room = weir_templates_write_state(channels, &channels->table[slot], batch);
         if (!room)
-            owing_add(senders, slot);
+            owing_add(channels, slot);
     }
 }
 
 void
-weir_senders_write_state(struct weir_senders *senders, struct weir_batch *batch)
+weir_channels_write_state(struct weir_channels *channels, struct weir_batch *batch)
 {
     WEIR_ASSERT(batch->state_bytes == 0);
-    weir_forgotten_write(senders, batch);
-    for (uint32_t i = 0; i < senders->dirty_count; i++) {
-        write_sequence(&senders->channels[senders->dirty[i]], batch);
-        weir_worst_note(senders, &senders->channels[senders->dirty[i]]);
+    weir_forgotten_write(channels, batch);
+    for (uint32_t i = 0; i < channels->dirty_count; i++) {
+        write_sequence(&channels->table[channels->dirty[i]], batch);
+        weir_worst_note(channels, &channels->table[channels->dirty[i]]);
     }
-    write_owed(senders, batch);
-    for (uint32_t i = 0; i < senders->dirty_count; i++) {
-        struct weir_channel *channel = &senders->channels[senders->dirty[i]];
+    write_owed(channels, batch);
+    for (uint32_t i = 0; i < channels->dirty_count; i++) {
+        struct weir_channel *channel = &channels->table[channels->dirty[i]];
         channel->logged = true;
         channel->dirty = false;
-        if (!weir_templates_write_state(senders, channel, batch))
-            owing_add(senders, senders->dirty[i]);
+        if (!weir_templates_write_state(channels, channel, batch))
+            owing_add(channels, channels->dirty[i]);
     }
-    senders->dirty_count = 0;
+    channels->dirty_count = 0;
 }
 
 /* The channel an entry speaks of, in the entry's epoch; NULL where a later one has begun. */
 static struct weir_channel *
-restore_channel(struct weir_senders *senders, const struct weir_state_entry *entry)
+restore_channel(struct weir_channels *channels, const struct weir_state_entry *entry)
 {
     uint64_t gaps; /* nothing makes room before the first tick */
     if (entry->epoch == 0)
         return NULL;
     struct weir_channel *channel =
-        weir_senders_take(senders, entry->sender, entry->channel, entry->epoch, &gaps);
+        weir_channels_find_or_add(channels, entry->sender, entry->channel, entry->epoch, &gaps);
     if (channel == NULL || entry->epoch < channel->epoch)
         return NULL;
     if (entry->epoch > channel->epoch)
-        weir_channel_restart(senders, channel, entry->epoch);
+        weir_channel_restart(channels, channel, entry->epoch);
     channel->logged = true;
     return channel;
 }
 
 void
-weir_senders_restore(struct weir_senders *senders, const uint8_t *sender_state, size_t size,
+weir_channels_restore(struct weir_channels *channels, const uint8_t *sender_state, size_t size,
     uint64_t series_count)
 {
     const struct weir_state_entry *entry;
     size_t at = 0;
     while (weir_state_next(sender_state, size, &at, &entry) == WEIR_OK) {
         if (entry->type == WEIR_STATE_FORGOTTEN) {
-            weir_forgotten_restore(senders, entry);
+            weir_forgotten_restore(channels, entry);
             continue;
         }
-        struct weir_channel *channel = restore_channel(senders, entry);
+        struct weir_channel *channel = restore_channel(channels, entry);
         if (channel == NULL)
             continue;
         if (entry->type == WEIR_STATE_TEMPLATE) {
-            weir_template_restore(senders, channel, entry, series_count);
+            weir_template_restore(channels, channel, entry, series_count);
             continue;
         }
         channel->delivered |= (entry->template_hash & WEIR_STATE_UNDELIVERED) == 0;

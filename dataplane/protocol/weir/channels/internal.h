@@ -1,13 +1,13 @@
-/* senders_internal: what senders.c and templates.c share.
+/* internal: what channels.c and templates.c share.
  *
  *   | head | channels, open addressing | what packets do not need of them | shares of channels
  *   | shares of templates | blocks of templates |
  */
-#ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_INTERNAL_H
-#define WEIR_DATAPLANE_PROTOCOL_WEIR_SENDERS_INTERNAL_H
+#ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_INTERNAL_H
+#define WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_INTERNAL_H
 
-#include "dataplane/protocol/weir/senders/senders.h"
-#include "dataplane/protocol/weir/senders/template_blocks.h"
+#include "dataplane/protocol/weir/channels/channels.h"
+#include "dataplane/protocol/weir/channels/template_blocks.h"
 
 #define WEIR_FORGOTTEN_MAX WEIR_STATE_FORGOTTEN_MAX
 #define WEIR_FORGOTTEN_BATCH 1024 /* of them that a batch holds state entries for */
@@ -39,19 +39,19 @@ struct weir_loss {
 };
 
 /* The control plane's question, being worked on: see senders_list.c. */
-struct weir_senders_desk {
-    struct weir_senders_mail *mail; /* NULL: nobody asks */
+struct weir_channels_desk {
+    struct weir_channel_mail *mail; /* NULL: nobody asks */
     uint64_t number;                /* of the question */
     uint64_t at;                    /* slot or channel that is next */
     int64_t due_ns;                 /* when the next piece may be done */
     bool busy;
-    struct weir_senders_question question;
-    struct weir_senders_answer answer;
+    struct weir_channel_question question;
+    struct weir_channel_answer answer;
 };
 
-struct weir_senders {
+struct weir_channels {
     const struct weir_hash_key *key;
-    struct weir_channel *channels;
+    struct weir_channel *table;
     struct weir_channel_side *sides;
     struct weir_shares *channel_sources;
     struct weir_shares *channel_senders;
@@ -62,7 +62,7 @@ struct weir_senders {
     uint32_t channels_max;
     uint32_t channel_count;
     uint32_t dirty_count;
-    uint32_t dirty[WEIR_SENDERS_DIRTY_MAX];
+    uint32_t dirty[WEIR_CHANNELS_DIRTY_MAX];
     uint32_t owing_first, owing_last; /* slots + 1 of channels that owe templates; 0 none */
     uint32_t owing_count;
     uint32_t now_s;     /* monotonic, of the second that runs, + 1; 0 before the first tick */
@@ -74,17 +74,17 @@ struct weir_senders {
     struct weir_forgotten forgotten[WEIR_FORGOTTEN_MAX];
     uint32_t erased_count; /* channels of which the log is to forget all; the next batch says so */
     struct weir_forgotten erased[WEIR_FORGOTTEN_BATCH];
-    struct weir_senders_desk desk;
+    struct weir_channels_desk desk;
     int64_t wall_of_zero_ms; /* where the monotonic clock began, as of the last tick */
-    struct weir_senders_view *view;
+    struct weir_channel_view *view;
     uint32_t worst_count;
-    uint32_t worst[WEIR_SENDERS_ROWS]; /* slots of the channels with most gaps, then duplicates */
+    uint32_t worst[WEIR_CHANNEL_VIEW_ROWS]; /* slots: most gaps, then duplicates */
     struct weir_loss worst_least;      /* no channel in worst has less; 0 while there is room */
 };
-#define WEIR_SENDERS_HEAD (256u << 10)
-_Static_assert(sizeof(struct weir_senders) <= WEIR_SENDERS_HEAD, "the head fits");
+#define WEIR_CHANNELS_HEAD (256u << 10)
+_Static_assert(sizeof(struct weir_channels) <= WEIR_CHANNELS_HEAD, "the head fits");
 
-_Static_assert(WEIR_SENDERS_DIRTY_MAX * WEIR_STATE_ENTRY_BYTES_MAX +
+_Static_assert(WEIR_CHANNELS_DIRTY_MAX * WEIR_STATE_ENTRY_BYTES_MAX +
         WEIR_FORGOTTEN_BATCH * sizeof(struct weir_state_entry) <= WEIR_BATCH_STATE_BYTES_MAX,
     "a batch holds the state entries of all that may change");
 _Static_assert(WEIR_STATE_TEMPLATES_MAX == WEIR_WIRE_TEMPLATES_MAX &&
@@ -92,47 +92,47 @@ _Static_assert(WEIR_STATE_TEMPLATES_MAX == WEIR_WIRE_TEMPLATES_MAX &&
     "state entries that are folded are held to the protocol's limits");
 
 /* The slot where the search for a channel begins. */
-uint32_t weir_channel_home(const struct weir_senders *senders, uint64_t sender, uint16_t channel);
+uint32_t weir_channel_home(const struct weir_channels *channels, uint64_t sender, uint16_t channel);
 /* Forgets an idle channel, which moves others; *gaps grows by what it was missing. False where
  * none was found now. */
-bool weir_senders_make_room(struct weir_senders *senders, uint64_t *gaps);
+bool weir_channels_make_room(struct weir_channels *channels, uint64_t *gaps);
 /* Whether the next batch has room for one more channel that was forgotten or erased. */
-bool weir_senders_may_forget(const struct weir_senders *senders);
-/* The log forgets the channel, whatever it says so far; weir_senders_may_forget was true. */
-void weir_senders_erase(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+bool weir_channels_may_forget(const struct weir_channels *channels);
+/* The log forgets the channel, whatever it says so far; weir_channels_may_forget was true. */
+void weir_channels_erase(struct weir_channels *channels, uint64_t sender, uint16_t channel,
     uint32_t epoch);
 /* Its missing numbers will not come: they become gaps. */
 void weir_channel_give_up(struct weir_channel *channel, uint64_t *gaps);
 /* Takes the channel out of the table, which moves others. */
-void weir_channel_leave(struct weir_senders *senders, struct weir_channel *channel);
+void weir_channel_leave(struct weir_channels *channels, struct weir_channel *channel);
 /* The channel from one slot is in another one now, with its side: so the list of those that owe
  * state entries says. */
-void weir_channel_owing_moved(struct weir_senders *senders, uint32_t slot);
+void weir_channel_owing_moved(struct weir_channels *channels, uint32_t slot);
 /* The lists of channels that owe state entries go on without it. */
-void weir_channel_clean(struct weir_senders *senders, struct weir_channel *channel);
+void weir_channel_clean(struct weir_channels *channels, struct weir_channel *channel);
 /* What is remembered of a channel. */
-bool weir_senders_remembered(struct weir_senders *senders, uint64_t sender, uint16_t channel,
+bool weir_channels_remembered(struct weir_channels *channels, uint64_t sender, uint16_t channel,
     struct weir_forgotten *out);
 /* It need not be remembered any more. */
-void weir_senders_known_again(struct weir_senders *senders, uint64_t sender, uint16_t channel);
+void weir_channels_known_again(struct weir_channels *channels, uint64_t sender, uint16_t channel);
 /* Writes what was forgotten since the last batch, ahead of all other state entries. */
-void weir_forgotten_write(struct weir_senders *senders, struct weir_batch *batch);
-void weir_forgotten_restore(struct weir_senders *senders, const struct weir_state_entry *entry);
+void weir_forgotten_write(struct weir_channels *channels, struct weir_batch *batch);
+void weir_forgotten_restore(struct weir_channels *channels, const struct weir_state_entry *entry);
 /* A row of the view, and of pages. */
-struct weir_senders_row weir_senders_row_of(const struct weir_senders *senders,
+struct weir_channel_row weir_channel_row_of(const struct weir_channels *channels,
     const struct weir_channel *channel);
-int64_t weir_senders_seen_ms(const struct weir_senders *senders,
+int64_t weir_channels_seen_ms(const struct weir_channels *channels,
     const struct weir_channel *channel);
 /* Takes a channel out of the list of the worst. */
-void weir_worst_drop(struct weir_senders *senders, struct weir_channel *channel);
+void weir_worst_drop(struct weir_channels *channels, struct weir_channel *channel);
 /* Enters a channel among the worst where it belongs there. */
-void weir_worst_note(struct weir_senders *senders, struct weir_channel *channel);
+void weir_worst_note(struct weir_channels *channels, struct weir_channel *channel);
 /* Frees all templates of a channel. */
-void weir_templates_drop(struct weir_senders *senders, struct weir_channel *channel);
+void weir_templates_drop(struct weir_channels *channels, struct weir_channel *channel);
 /* Writes the changed templates into the batch; false where one found no room. */
-bool weir_templates_write_state(struct weir_senders *senders, struct weir_channel *channel,
+bool weir_templates_write_state(struct weir_channels *channels, struct weir_channel *channel,
     struct weir_batch *batch);
-void weir_template_restore(struct weir_senders *senders, struct weir_channel *channel,
+void weir_template_restore(struct weir_channels *channels, struct weir_channel *channel,
     const struct weir_state_entry *entry, uint64_t series_count);
 
 #endif
