@@ -22,7 +22,10 @@
 /* Labels of a collectd or Telegraf series in canonical form take 80 to 200 bytes. */
 #define LABEL_BYTES_PER_SERIES 256
 
-const char *const config_protos[] = {"influx", "graphite", "weir", NULL};
+const char *const config_protos[] = {
+#define WEIR_PROTOCOL(NAME, name) #name,
+#include "model/protocols.def"
+    NULL};
 const char *const config_transports[] = {"udp", "tcp", NULL};
 const char *const config_units[] = {"auto", "s", "ms", "us", "ns", NULL};
 static const char *const choices[] = {"where_allowed", "on", "off", NULL};

@@ -21,8 +21,11 @@
 #define WEIR_CONFIG_HOSTS_MAX 16
 #define WEIR_CONFIG_HOST_SIZE 256 /* a DNS name is shorter */
 
-/* as enum weir_proto */
-enum weir_config_proto { WEIR_CONFIG_INFLUX, WEIR_CONFIG_GRAPHITE, WEIR_CONFIG_WEIR };
+/* as enum weir_proto: made from the same list */
+enum weir_config_proto {
+#define WEIR_PROTOCOL(NAME, name) WEIR_CONFIG_##NAME,
+#include "model/protocols.def"
+};
 enum weir_config_transport { WEIR_CONFIG_UDP, WEIR_CONFIG_TCP };
 enum weir_config_unit { WEIR_CONFIG_AUTO, WEIR_CONFIG_S, WEIR_CONFIG_MS, WEIR_CONFIG_US,
     WEIR_CONFIG_NS }; /* as enum weir_time_unit */

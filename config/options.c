@@ -49,6 +49,12 @@ next_option(struct options *options, char *name, const char **value)
     return WEIR_OK;
 }
 
+static const char *const listener_options[] = {
+#define WEIR_PROTOCOL(NAME, name) #name "-udp", #name "-tcp",
+#include "model/protocols.def"
+};
+#define LISTENER_OPTIONS (sizeof listener_options / sizeof listener_options[0])
+
 /* influx-udp and its siblings. False where name is none of them. */
 static bool
 listener_option(const char *name, struct weir_config_listener *listener)
@@ -175,12 +181,10 @@ find_option(const char *name)
 static enum weir_err
 fail_unknown(const char *name)
 {
-    static const char *const others[] = {"config", "influx-udp", "influx-tcp", "graphite-udp",
-        "graphite-tcp", "weir-udp", "weir-tcp", "no-huge"};
-    const char *candidates[KEYS_MAX + 8];
-    size_t count = 0;
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        candidates[count++] = others[i];
+    const char *candidates[KEYS_MAX + LISTENER_OPTIONS + 2] = {"config", "no-huge"};
+    size_t count = 2;
+    for (size_t i = 0; i < LISTENER_OPTIONS; i++)
+        candidates[count++] = listener_options[i];
     for (size_t i = 0; i < config_key_count; i++)
         if (config_keys[i].option != NULL)
             candidates[count++] = config_keys[i].option;
@@ -275,6 +279,28 @@ usage_line(FILE *out, const char *option, const char *argument, const char *help
     fprintf(out, "  %-38s %s\n", left, help);
 }
 
+/* The first one, then the others as names, two or four to a line. */
+static void
+usage_listeners(FILE *out)
+{
+    char line[64] = "listener; also ";
+    char first[64];
+    snprintf(first, sizeof first, "%s ADDR:PORT[,unit=U]", listener_options[0]);
+    for (size_t i = 1; i < LISTENER_OPTIONS; i++) {
+        size_t used = strlen(line);
+        bool last = i + 1 == LISTENER_OPTIONS, full = last || i % 4 == 1;
+        snprintf(line + used, sizeof line - used, "%s%s", listener_options[i],
+            last ? ";" : full ? "," : ", ");
+        if (!full)
+            continue;
+        if (i == 1)
+            usage_line(out, first, "", line);
+        else
+            fprintf(out, "  %-38s %s\n", "", line);
+        line[0] = '\0';
+    }
+}
+
 static void
 usage_key(FILE *out, const struct config_key *key)
 {
@@ -282,8 +308,7 @@ usage_key(FILE *out, const struct config_key *key)
         usage_line(out, key->option, key->argument, key->help);
     if (key->kind != CONFIG_LISTENERS)
         return;
-    usage_line(out, "influx-udp ADDR:PORT[,unit=U]", "", "listener; also influx-tcp,");
-    fprintf(out, "  %-38s %s\n", "", "graphite-udp, graphite-tcp, weir-udp, weir-tcp;");
+    usage_listeners(out);
     fprintf(out, "  %-38s %s\n", "", "repeatable. Naming one replaces all others.");
     fprintf(out, "  %-38s %s\n", "", "U: auto, s, ms, us, ns");
 }

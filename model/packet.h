@@ -18,7 +18,11 @@
 /* The longest line, without its newline. */
 #define WEIR_LINE_MAX 65536
 
-enum weir_proto { WEIR_PROTO_INFLUX, WEIR_PROTO_GRAPHITE, WEIR_PROTO_WEIR, WEIR_PROTO_COUNT };
+enum weir_proto {
+#define WEIR_PROTOCOL(NAME, name) WEIR_PROTO_##NAME,
+#include "model/protocols.def"
+    WEIR_PROTO_COUNT
+};
 
 /* Unit of timestamps on the wire; auto judges each by its magnitude. */
 enum weir_time_unit { WEIR_TIME_AUTO, WEIR_TIME_S, WEIR_TIME_MS, WEIR_TIME_US, WEIR_TIME_NS };
