@@ -3,7 +3,7 @@
 #include "app/vdev.h"
 #include "controlplane/api/api.h"
 #include "dataplane/port/port.h"
-#include "dataplane/protocol/parse.h"
+#include "dataplane/protocol/protocol.h"
 #include "dataplane/protocol/weir/aside.h"
 #include "dataplane/protocol/weir/channels/channels.h"
 #include "dataplane/registrar/registrar.h"
@@ -175,12 +175,13 @@ plan_links(struct weir_topology *topology)
             .edge = WEIR_EDGE_REGISTRAR_WRITER});
 }
 
-/* Listeners are dealt to the workers in turn; those of the weir protocol all go to one. */
+/* Listeners are dealt to the workers in turn. Those of a protocol with a session all go to the one
+ * that owns its state. */
 static void
 plan_sources(const struct weir_config *config, struct weir_topology *topology)
 {
     for (uint32_t i = 0; i < config->listener_count; i++)
-        topology->listener_workers[i] = config->listeners[i].proto == WEIR_PROTO_WEIR
+        topology->listener_workers[i] = weir_protocols[config->listeners[i].proto].session != NULL
             ? WEIR_WIRE_WORKER
             : i % topology->worker_count;
     for (uint32_t i = 0; i < config->port_count; i++)

@@ -284,7 +284,7 @@ static void
 usage_listeners(FILE *out)
 {
     char line[64] = "listener; also ";
-    char first[64];
+    char first[48];
     snprintf(first, sizeof first, "%s ADDR:PORT[,unit=U]", listener_options[0]);
     for (size_t i = 1; i < LISTENER_OPTIONS; i++) {
         size_t used = strlen(line);

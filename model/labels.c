@@ -14,8 +14,8 @@ compare_names(const struct weir_label *a, const struct weir_label *b)
 }
 
 /* Insertion sort: agents send labels nearly sorted, and there are at most 65. */
-static void
-sort_by_name(struct weir_label *labels, size_t count)
+void
+weir_labels_sort(struct weir_label *labels, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
         struct weir_label moving = labels[i];
@@ -32,7 +32,7 @@ weir_labels_encode(struct weir_label *labels, size_t count, uint8_t *out, size_t
     if (count > WEIR_LABELS_COUNT_MAX)
         return weir_fail(WEIR_LIMIT, 0, "%zu labels, at most %d with the name", count,
             WEIR_LABELS_COUNT_MAX);
-    sort_by_name(labels, count);
+    weir_labels_sort(labels, count);
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         const struct weir_label *label = &labels[i];

@@ -37,6 +37,9 @@ struct weir_label {
     uint16_t value_size;
 };
 
+/* Sorts labels by name, as the canonical form has them. */
+void weir_labels_sort(struct weir_label *labels, size_t count);
+
 /* Sorts labels in place and writes the canonical form to out (WEIR_LABELS_BYTES_MAX bytes).
  * Errors: WEIR_INVALID two labels of one name, or an empty name or value; WEIR_LIMIT too many or
  * too large. */

@@ -6,8 +6,7 @@
 #include "app/cli/words.h"
 #include "base/clock.h"
 #include "base/escape.h"
-#include "dataplane/protocol/influx/frame.h"
-#include "dataplane/protocol/parse.h"
+#include "dataplane/protocol/protocol.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,12 +17,13 @@
 #define FUTURE_MS (60 * 60 * 1000)
 #define STRETCH_BYTES (16u << 20)
 #define SHOWN_BYTES 100
+#define NAMES_MAX 256 /* of protocols */
 
 struct check {
     const char *name;
     uint8_t *data;
     size_t size;
-    enum weir_proto proto;
+    const struct weir_protocol *protocol;
     struct weir_parse_context context;
     struct weir_hash_key key;
     size_t counted; /* bytes whose newlines are in line */
@@ -47,58 +47,13 @@ count_lines(struct check *check, size_t at)
     check->counted = at;
 }
 
-/* Whether Graphite takes a line of these parts. */
-static bool
-graphite_takes(struct check *check, const uint8_t *part, size_t size, const char *before,
-    const char *behind)
-{
-    static struct weir_parsed parsed;
-    size_t head = strlen(before), tail = strlen(behind);
-    uint8_t *text = calloc(1, head + size + tail + WEIR_PACKET_SLACK);
-    if (text == NULL)
-        return true;
-    memcpy(text, before, head);
-    memcpy(text + head, part, size);
-    memcpy(text + head + size, behind, tail);
-    struct weir_parse_context context = {
-        .key = &check->key, .time_min_ms = INT64_MIN, .time_max_ms = INT64_MAX};
-    struct weir_packet packet = {
-        .data = text, .size = (uint32_t)(head + size + tail), .final = true};
-    weir_parsed_reset(&parsed);
-    (void)weir_graphite_parse(&context, &packet, 0, &parsed);
-    free(text);
-    return parsed.record_count == 1 && parsed.records[0].reason != WEIR_REASON_bad_line;
-}
-
-/* The first part of a Graphite line that is wrong; where a part is missing, the line's end. */
-static size_t
-graphite_refused_at(struct check *check, const struct weir_record *record)
-{
-    static const char *const before[] = {"", "x ", "x 1 "};
-    static const char *const behind[] = {" 1 1", " 1", ""};
-    size_t at = 0;
-    for (int part = 0; part < 4; part++) {
-        while (at < record->size && (record->text[at] == ' ' || record->text[at] == '\t'))
-            at++;
-        size_t start = at;
-        while (at < record->size && record->text[at] != ' ' && record->text[at] != '\t')
-            at++;
-        if (part == 3 || at == start ||
-            !graphite_takes(check, record->text + start, at - start, before[part], behind[part]))
-            return start;
-    }
-    return at;
-}
-
 /* Where in the file the record is wrong. */
 static size_t
 refused_at(struct check *check, const struct weir_record *record)
 {
     size_t at = (size_t)(record->text - check->data);
     if (record->reason == WEIR_REASON_bad_line || record->reason == WEIR_REASON_unclosed_string)
-        return check->proto == WEIR_PROTO_INFLUX
-            ? weir_influx_refused_at(check->data, check->size, at)
-            : at + graphite_refused_at(check, record);
+        return check->protocol->refused_at(check->data, check->size, at);
     return at;
 }
 
@@ -129,13 +84,13 @@ report(struct check *check, const struct weir_record *record, enum weir_reason r
 static void
 check_labels(struct check *check, const struct weir_record *record)
 {
-    const struct weir_protocol *protocol = &weir_protocols[check->proto];
+    const struct weir_protocol *protocol = check->protocol;
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     size_t size;
     enum weir_err err = protocol->labels_begin(&check->labels, record->text, record->size);
     for (uint32_t i = 0; i < record->point_count && err == WEIR_OK; i++) {
         const struct weir_point *point = &check->parsed.points[record->point_first + i];
-        err = protocol->labels_field(&check->labels, point->field, labels, &size);
+        err = weir_protocol_labels(protocol, &check->labels, point->field, labels, &size);
         if (err == WEIR_OK && weir_labels_reserved(labels, size))
             err = WEIR_INVALID;
     }
@@ -169,7 +124,7 @@ check_all(struct check *check)
             .skip_line = skip,
             .receive_ms = weir_wall_ms()};
         weir_parsed_reset(&check->parsed);
-        at += weir_protocols[check->proto].parse(&check->context, &packet, 0, &check->parsed);
+        at += check->protocol->parse(&check->context, &packet, 0, &check->parsed);
         skip = packet.skip_line;
         check_records(check);
     }
@@ -241,17 +196,20 @@ weir_command_check_lines(int argc, char **argv)
     const struct weir_option options[] = {{"proto", &proto, NULL, NULL},
         {"any-time", NULL, &any_time, NULL}, {NULL, NULL, NULL, NULL}};
     enum weir_err err = weir_options_parse(options, argc, argv, words, &count);
-    bool graphite = strcmp(proto, "graphite") == 0;
+    const struct weir_protocol *protocol = weir_protocol_find(proto);
     if (err == WEIR_OK && count != 1)
         err = weir_fail(WEIR_INVALID, 0, "give one file, or - for standard input");
-    if (err == WEIR_OK && !graphite && strcmp(proto, "influx") != 0)
-        err = weir_fail(WEIR_INVALID, 0, "--proto is influx or graphite");
+    if (err == WEIR_OK && (protocol == NULL || protocol->refused_at == NULL)) {
+        char names[NAMES_MAX];
+        weir_protocol_line_names(names, sizeof names, ", ");
+        err = weir_fail(WEIR_INVALID, 0, "--proto is one of %s", names);
+    }
     if (err != WEIR_OK) {
         weir_line_print(stderr, "weir check lines: %s", weir_err_detail());
         return WEIR_EXIT_USAGE;
     }
     static struct check check;
-    check.proto = graphite ? WEIR_PROTO_GRAPHITE : WEIR_PROTO_INFLUX;
+    check.protocol = protocol;
     int code = run(&check, words[0], any_time);
     free(check.data);
     return code;
@@ -260,10 +218,13 @@ weir_command_check_lines(int argc, char **argv)
 void
 weir_usage_check_lines(FILE *out)
 {
+    char names[NAMES_MAX];
+    weir_protocol_line_names(names, sizeof names, ", ");
     fprintf(out,
         "usage: weir check lines FILE [OPTIONS]\n\n"
         "Says which lines of a file (- for standard input) a listener would refuse: reason, line\n"
         "and column. Nothing is sent. The exit code is 1 where there is such a line.\n\n"
-        "  --proto influx|graphite   what the lines are (default influx)\n"
-        "  --any-time                do not judge times by the clock and retention.raw (7d)\n");
+        "  --proto P    what the lines are: %s (default influx)\n"
+        "  --any-time   do not judge times by the clock and retention.raw (7d)\n",
+        names);
 }

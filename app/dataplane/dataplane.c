@@ -4,6 +4,7 @@
 #include "app/topology.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "dataplane/protocol/protocol.h"
 #include "storage/log/segments.h"
 
 #include <errno.h>

@@ -29,7 +29,7 @@ struct weir_deferred_line {
     uint8_t proto : 7;
     uint8_t kept : 1; /* its labels are bad, and the worker has kept it as refused */
     uint8_t time_unit : 7;
-    uint8_t resolved : 1; /* a list of points, not text; of a definition: see parse_weir.h */
+    uint8_t resolved : 1; /* a list of points, not text; of a definition: see below */
     uint16_t samples; /* points of the line, as the ledger counts them */
     uint16_t defines; /* series of a definition, which has no samples; 0 for a line */
     uint16_t peer;    /* of its sender, in the deferral's list */
@@ -44,7 +44,7 @@ _Static_assert(WEIR_DEFERRAL_LINES_MAX <= UINT16_MAX, "a line's peer fits");
 struct weir_deferred_point {
     struct weir_hash128 raw;         /* as in struct weir_point */
     struct weir_hash128 fingerprint; /* of the labels */
-    uint64_t number;      /* of its series; WEIR_RAW_UNKNOWN until the registrar has put it there */
+    uint64_t number;      /* of its series; WEIR_SERIES_UNKNOWN until the registrar knows it */
     int64_t time_ms;
     uint64_t value;
     int8_t exponent;
@@ -53,6 +53,20 @@ struct weir_deferred_point {
     uint32_t index;       /* of a definition's series in its template */
 };
 _Static_assert(sizeof(struct weir_deferred_point) == 64, "");
+
+/* A definition on its way through the registrar: this, then the record as it came. Where list_count
+ * says so, of the record only its head, then the list of its unknown series, each a struct
+ * weir_deferred_point. */
+struct weir_definition_text {
+    uint64_t sender;
+    uint64_t sequence;
+    uint32_t epoch;
+    uint16_t channel;
+    uint16_t list_count; /* 0: the record is here as it came */
+};
+_Static_assert(sizeof(struct weir_definition_text) == 24, "a whole number of words");
+#define WEIR_DEFINITION_HEAD 16 /* bytes of a record's head */
+#define WEIR_DEFINITION_LIST_AT (sizeof(struct weir_definition_text) + WEIR_DEFINITION_HEAD)
 
 /* Bytes a point takes in a deferral. */
 static inline size_t

@@ -1,4 +1,4 @@
-/* parse: from a packet's bytes to records and points. One protocol, one file, one signature.
+/* parse: from a packet's bytes to records and points: the signature of all parsers.
  *
  * A record is a line. A point is one sample of a record before its series is known: the raw-key
  * hash (over the bytes as they came), time, value. A record that the grammar or a rule refuses
@@ -45,9 +45,13 @@ struct weir_record {
     uint32_t point_first; /* points of a record lie together */
     uint32_t point_count;
     uint8_t reason;       /* enum weir_reason of a refused record, or WEIR_REASON_NONE */
+    /* 0, or a command's number in its protocol: a line that is no data and has an answer. It has no
+     * points, and no ledger counts it. */
+    uint8_t command;
 };
 
-/* A record of the weir protocol: see parse_weir.h. */
+/* A record of a session's packet (protocol.h): samples by series number, or a definition. */
+enum weir_wire_item_kind { WEIR_WIRE_ITEM_GROUP, WEIR_WIRE_ITEM_DEFINITION, WEIR_WIRE_ITEM_EMPTY };
 struct weir_wire_item {
     uint8_t kind; /* enum weir_wire_item_kind */
     int64_t time_ms;
@@ -66,7 +70,7 @@ struct weir_wire_item {
 struct weir_parsed {
     uint32_t record_count;
     uint32_t point_count;
-    uint32_t refused_count; /* text: of the records, those with a reason */
+    uint32_t odd_count; /* text: of the records, those with a reason or a command */
     /* samples the parser refused by reason; received counts them too */
     uint32_t samples_rejected[WEIR_REASON_COUNT];
     uint64_t rejected_sum; /* over all reasons: nearly always 0, and no reason is looked at then */
@@ -117,11 +121,10 @@ struct weir_label_plan {
     struct weir_label own[WEIR_LABELS_PLANNED_MAX]; /* as they came; borrowed from the text */
 };
 
-/* A line that parse has accepted, on the way to the labels of its fields: its tags are decoded
- * once, and its fields are walked once where they are asked for in order, so that a line of
- * thousands of fields costs no more than its bytes. Lines that follow each other often have the
- * same tags: those of the last line are kept, so that equal bytes are not decoded again. Zeroed
- * before its first line. */
+/* A record that parse has accepted, on the way to the labels of its points. Its tags are decoded
+ * once, and its fields are walked once where they are asked for in order: a line of thousands of
+ * fields costs no more than its bytes. Lines that follow each other often have the same tags: those
+ * of the last line are kept, and equal bytes are not decoded again. Zeroed before the first. */
 struct weir_line_labels {
     const uint8_t *text; /* borrowed until the last call for the line */
     size_t size;
@@ -134,52 +137,23 @@ struct weir_line_labels {
     struct weir_label list[WEIR_LABELS_COUNT_MAX];
     uint32_t list_count;         /* of a definition's common labels, and their plan */
     struct weir_label_plan plan;
-    size_t tags_text_size; /* of what tags was made from; 0 where it was not kept */
-    size_t tags_size;
-    size_t name_at;        /* where in tags the name goes */
+    struct weir_label tags_list[WEIR_LABELS_COUNT_MAX]; /* sorted; the name has its place */
+    uint32_t tags_count;   /* the name among them */
+    uint32_t name_at;      /* in tags_list */
+    size_t tags_text_size; /* of what tags_list was made from; 0 where it was not kept */
     size_t room_used;
     uint8_t tags_text[WEIR_TAGS_KEPT_MAX];
-    uint8_t tags[WEIR_LABELS_BYTES_MAX];     /* all labels but the name, canonical */
+    size_t tags_size;
+    uint8_t tags[WEIR_LABELS_BYTES_MAX];     /* a definition's common labels, canonical */
     uint8_t room[2 * WEIR_LABELS_BYTES_MAX]; /* text whose escapes were taken out */
 };
-
-/* Takes up a line; its fields may be asked for where it returns WEIR_OK. Errors as below. */
-typedef enum weir_err weir_labels_begin_fn(struct weir_line_labels *line, const uint8_t *text,
-    size_t size);
-/* Canonical labels (model/labels.h) of one field of the line.
- * Errors: WEIR_INVALID a label twice or reserved, WEIR_LIMIT too many or too large. */
-typedef enum weir_err weir_labels_field_fn(struct weir_line_labels *line, unsigned field,
-    uint8_t *labels, size_t *labels_size);
-
-struct weir_protocol {
-    const char *name;
-    weir_parse_fn *parse;
-    weir_labels_begin_fn *labels_begin;
-    weir_labels_field_fn *labels_field;
-};
-
-extern const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT];
-
-weir_parse_fn weir_influx_parse;
-weir_labels_begin_fn weir_influx_labels_begin;
-weir_labels_field_fn weir_influx_labels_field;
-weir_parse_fn weir_graphite_parse;
-weir_labels_begin_fn weir_graphite_labels_begin;
-weir_labels_field_fn weir_graphite_labels_field;
-weir_parse_fn weir_wire_parse;
-/* text is a struct weir_definition_text and the definition behind it. */
-weir_labels_begin_fn weir_wire_labels_begin;
-weir_labels_field_fn weir_wire_labels_field;
-
-/* "avx512", "avx2" or "scalar": the scanner chosen for this CPU. */
-const char *weir_parse_variant(void);
 
 static inline void
 weir_parsed_reset(struct weir_parsed *parsed)
 {
     parsed->record_count = 0;
     parsed->point_count = 0;
-    parsed->refused_count = 0;
+    parsed->odd_count = 0;
     parsed->integers_rounded = 0;
     parsed->waits = false;
     parsed->sequence_gaps = 0;

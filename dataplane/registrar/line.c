@@ -1,8 +1,7 @@
 #include "dataplane/registrar/parts.h"
 
 #include "base/event.h"
-#include "dataplane/protocol/weir/parse.h"
-#include "dataplane/worker/series_cache.h"
+#include "dataplane/protocol/protocol.h"
 
 #include <string.h>
 
@@ -106,7 +105,8 @@ text_labels(struct weir_registrar *registrar, size_t *size)
     }
     if (work->labels_err != WEIR_OK)
         return work->labels_err;
-    return protocol->labels_field(&registrar->line_labels, point->field, registrar->labels, size);
+    return weir_protocol_labels(protocol, &registrar->line_labels, point->field, registrar->labels,
+        size);
 }
 
 void
@@ -184,7 +184,7 @@ point_define(struct weir_registrar *registrar)
     enum weir_err err;
     work->is_new = false;
     if (work->resolved != NULL && work->resolved->labels_size == 0) {
-        if (work->resolved->number == WEIR_RAW_UNKNOWN) {
+        if (work->resolved->number == WEIR_SERIES_UNKNOWN) {
             samples_reject(registrar, 1, WEIR_REASON_bad_labels);
             return;
         }
@@ -290,7 +290,7 @@ line_resolved(struct weir_registrar *registrar)
     if (work->line.defines > 0) {
         struct weir_definition_text text;
         memcpy(&text, list, sizeof text);
-        list += sizeof text + sizeof(struct weir_wire_record);
+        list += WEIR_DEFINITION_LIST_AT;
         work->point_end = text.list_count;
     }
     work->resolved = (struct weir_deferred_point *)(void *)list;

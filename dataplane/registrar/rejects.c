@@ -1,7 +1,7 @@
 /* Keeps refused lines: model/rejected.h. */
 #include "dataplane/registrar/parts.h"
 
-#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/deferral.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -50,7 +50,7 @@ first_labelled(const struct weir_registrar_work *work)
     const uint8_t *list = work->text;
     uint32_t count = work->line.samples;
     if (work->line.defines > 0) {
-        list += sizeof(struct weir_definition_text) + sizeof(struct weir_wire_record);
+        list += WEIR_DEFINITION_LIST_AT;
         count = 1;
     }
     for (; count > 0; count--) {

@@ -27,6 +27,9 @@
 
 struct weir_series;
 
+/* In the place of a series number: there is none, or none yet. */
+#define WEIR_SERIES_UNKNOWN UINT64_MAX
+
 /* Bytes for series_max series whose labels take label_bytes in all. */
 size_t weir_series_footprint(uint64_t series_max, uint64_t label_bytes);
 /* memory is zeroed, page aligned, and outlives the object; key is borrowed. */

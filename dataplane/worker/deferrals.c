@@ -29,7 +29,7 @@ take_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, boo
         const struct weir_deferred_point *point = (const void *)list;
         if (fetch)
             weir_series_cache_prefetch(cache, point->raw);
-        else if (point->labels_size > 0 && point->number != WEIR_RAW_UNKNOWN)
+        else if (point->labels_size > 0 && point->number != WEIR_SERIES_UNKNOWN)
             weir_series_cache_insert(cache, point->raw, point->number);
         list += weir_deferred_point_bytes(point->labels_size);
     }
@@ -37,11 +37,12 @@ take_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, boo
 
 /* The numbers of a definition, for which its channel may have waited. */
 static void
-definition_completed(struct weir_worker *worker, const uint8_t *text)
+definition_completed(struct weir_worker *worker, const struct weir_session *session,
+    const uint8_t *text)
 {
     struct weir_definition_text head;
     memcpy(&head, text, sizeof head);
-    weir_definition_completed(&worker->context, text);
+    session->complete(&worker->context, text);
     weir_aside_wake(worker->aside, head.sender, head.channel);
     worker->resume_due = true;
 }
@@ -57,7 +58,7 @@ take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
             memcpy(&line, deferral->lines + at, sizeof line);
             const uint8_t *text = deferral->lines + at + sizeof line;
             if (line.defines > 0 && pass == 0)
-                definition_completed(worker, text);
+                definition_completed(worker, weir_protocols[line.proto].session, text);
             else if (line.defines == 0 && line.resolved)
                 take_points(worker, text, line.samples, pass == 0);
         }
@@ -174,7 +175,7 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
         .sequence = item->sequence,
         .epoch = channel->epoch,
         .channel = channel->channel};
-    const size_t head = sizeof text + sizeof(struct weir_wire_record);
+    const size_t head = WEIR_DEFINITION_LIST_AT;
     bool resolved = item->list != NULL && list_fits(worker, head + item->list_bytes);
     size_t size = resolved ? head + item->list_bytes : sizeof text + record->size;
     size_t bytes = weir_deferred_line_bytes(size);
@@ -197,8 +198,8 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
     memcpy(at + sizeof line, &text, sizeof text);
     at += sizeof line + sizeof text;
     if (resolved) {
-        memcpy(at, record->text, sizeof(struct weir_wire_record));
-        memcpy(at + sizeof(struct weir_wire_record), item->list, item->list_bytes);
+        memcpy(at, record->text, WEIR_DEFINITION_HEAD);
+        memcpy(at + WEIR_DEFINITION_HEAD, item->list, item->list_bytes);
     } else {
         memcpy(at, record->text, record->size);
     }
@@ -216,7 +217,7 @@ resolved_bytes(const struct weir_worker *worker, const struct weir_record *recor
 {
     size_t bytes = 0;
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
-        bool known = worker->numbers[i] != WEIR_RAW_UNKNOWN;
+        bool known = worker->numbers[i] != WEIR_SERIES_UNKNOWN;
         if (!known && worker->resolves[i].labels_size == 0)
             return 0;
         bytes += weir_deferred_point_bytes(known ? 0 : worker->resolves[i].labels_size);
@@ -231,7 +232,7 @@ put_points(const struct weir_worker *worker, const struct weir_record *record, u
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
         const struct weir_point *point = &worker->options.parsed->points[i];
         const struct weir_worker_resolve *resolve = &worker->resolves[i];
-        bool known = worker->numbers[i] != WEIR_RAW_UNKNOWN;
+        bool known = worker->numbers[i] != WEIR_SERIES_UNKNOWN;
         struct weir_deferred_point *out = (void *)list;
         *out = (struct weir_deferred_point){.raw = point->raw,
             .number = worker->numbers[i],
@@ -253,7 +254,7 @@ static bool
 has_refused(const struct weir_worker *worker, const struct weir_record *record)
 {
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++)
-        if (worker->numbers[i] == WEIR_RAW_UNKNOWN && worker->resolves[i].refused)
+        if (worker->numbers[i] == WEIR_SERIES_UNKNOWN && worker->resolves[i].refused)
             return true;
     return false;
 }

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "dataplane/port/refusals.h"
+#include "dataplane/protocol/protocol.h"
 #include "dataplane/protocol/weir/aside.h"
 #include "dataplane/protocol/weir/parse.h"
 #include "dataplane/worker/worker.h"
@@ -54,6 +55,7 @@ struct weir_worker_resolve {
 struct weir_worker {
     struct weir_worker_options options;
     struct weir_parse_context context;
+    uint32_t sessions;        /* bits by enum weir_proto: protocols with a session, served here */
     struct weir_batch *batch; /* open, or NULL */
     struct weir_deferral *deferral; /* open, or NULL */
     struct weir_deferral *deferrals_free[WEIR_DEFERRALS];
@@ -133,11 +135,12 @@ weir_worker_is_aside(const struct weir_worker *worker)
     return worker->aside != NULL && worker->port == weir_aside_port(worker->aside);
 }
 
-/* A worker without channels refuses weir packets, as the parser does by name. */
+/* Whether the packet is taken by wire.c. A worker without senders refuses such packets: their
+ * parser does, by name. */
 static inline bool
 weir_worker_is_wire(const struct weir_worker *worker, const struct weir_packet *packet)
 {
-    return packet->proto == WEIR_PROTO_WEIR && worker->options.channels != NULL;
+    return (worker->sessions >> packet->proto & 1) != 0;
 }
 
 /* worker.c */

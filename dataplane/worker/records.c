@@ -51,7 +51,7 @@ record_append(struct weir_worker *worker, const struct weir_record *record)
     batch->records++;
 }
 
-/* Series numbers of all points parsed, WEIR_RAW_UNKNOWN where there is none yet; the buckets of
+/* Series numbers of all points parsed, WEIR_SERIES_UNKNOWN where there is none yet; the buckets of
  * those that begin a run have been fetched while they were parsed. */
 static void
 look_up(struct weir_worker *worker)
@@ -77,7 +77,7 @@ all_known(const struct weir_worker *worker, const struct weir_record *record)
 {
     bool known = true;
     for (uint32_t i = 0; i < record->point_count; i++)
-        known &= worker->numbers[record->point_first + i] != WEIR_RAW_UNKNOWN;
+        known &= worker->numbers[record->point_first + i] != WEIR_SERIES_UNKNOWN;
     return known;
 }
 
@@ -166,7 +166,7 @@ take_burst(struct weir_worker *worker, uint32_t state)
     struct weir_batch *batch = worker->batch;
     if (FAULT_DROPS_SAMPLE || state != WEIR_INGEST_OPEN || batch == NULL ||
         worker->record_at != 0 || worker->span_at != 0 || parsed->point_count == 0 ||
-        parsed->refused_count != 0 || !worker->all_known ||
+        parsed->odd_count != 0 || !worker->all_known ||
         parsed->point_count > WEIR_BATCH_SAMPLES_MAX - batch->count)
         return false;
     if (WEIR_UNLIKELY(batch->opened_tsc == 0))

@@ -21,7 +21,7 @@ record_label(struct weir_worker *worker, const struct weir_packet *packet,
     bool room = true, refused = false;
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
         struct weir_worker_resolve *resolve = &worker->resolves[i];
-        if (worker->numbers[i] != WEIR_RAW_UNKNOWN)
+        if (worker->numbers[i] != WEIR_SERIES_UNKNOWN)
             continue;
         resolve->labels_size = 0;
         resolve->refused = false;
@@ -35,7 +35,7 @@ record_label(struct weir_worker *worker, const struct weir_packet *packet,
             begun = protocol->labels_begin(line, record->text, record->size);
         /* what has no labels the registrar refuses by name */
         if (begun != WEIR_OK ||
-            protocol->labels_field(line, points[i].field, labels, &size) != WEIR_OK) {
+            weir_protocol_labels(protocol, line, points[i].field, labels, &size) != WEIR_OK) {
             if (!refused) {
                 weir_rejecter_meet(&worker->rejecter, WEIR_REASON_bad_labels);
                 weir_worker_rejected(worker, packet, record, WEIR_REASON_bad_labels,
@@ -71,9 +71,9 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
         size_t size;
         uint64_t number;
-        if (worker->numbers[i] != WEIR_RAW_UNKNOWN || worker->resolves[i].labels_size > 0)
+        if (worker->numbers[i] != WEIR_SERIES_UNKNOWN || worker->resolves[i].labels_size > 0)
             continue;
-        if (protocol->labels_field(line, points[i].field, labels, &size) != WEIR_OK ||
+        if (weir_protocol_labels(protocol, line, points[i].field, labels, &size) != WEIR_OK ||
             weir_series_resolve(worker->options.series, labels, size, &number) != WEIR_OK) {
             worker->resolve_tries -= worker->resolve_tries > 0;
             return;
@@ -111,7 +111,7 @@ resolve_labelled(struct weir_worker *worker)
             weir_series_cache_insert(worker->options.series_cache,
                 worker->options.parsed->points[i].raw, worker->numbers[i]);
         else
-            worker->numbers[i] = WEIR_RAW_UNKNOWN;
+            worker->numbers[i] = WEIR_SERIES_UNKNOWN;
     }
 }
 

@@ -223,7 +223,7 @@ weir_series_cache_fetch(const struct weir_series_cache *cache, const struct weir
 static inline bool
 has_key(const struct weir_series_cache *cache, uint64_t number)
 {
-    return number < cache->key_count; /* WEIR_RAW_UNKNOWN is not */
+    return number < cache->key_count; /* WEIR_SERIES_UNKNOWN is not */
 }
 
 /* The keys of a run's first dozen. */
@@ -261,7 +261,7 @@ find_away(const struct weir_series_cache *cache, const struct weir_point *points
     for (uint32_t k = 0; k < further; k++) {
         uint32_t i = burst->late[k];
         if (!look_further(cache, points[i].raw, &numbers[i]))
-            numbers[i] = WEIR_RAW_UNKNOWN;
+            numbers[i] = WEIR_SERIES_UNKNOWN;
     }
 }
 
@@ -309,7 +309,7 @@ find_heads(const struct weir_series_cache *cache, const struct weir_point *point
 /* What is expected of the points of a burst, one after the other. */
 struct follow {
     struct weir_series_cache *cache;
-    uint64_t next;   /* number of the point that follows, or WEIR_RAW_UNKNOWN */
+    uint64_t next;   /* number of the point that follows, or WEIR_SERIES_UNKNOWN */
     uint64_t resume; /* the same where the last one stood between two that follow each other */
     uint32_t surprises;
     uint32_t regular;  /* runs as long as the one before */
@@ -387,7 +387,7 @@ find_alone(struct weir_series_cache *cache, const struct weir_point *points, uin
     uint64_t *numbers)
 {
     if (!weir_series_cache_lookup(cache, points[i].raw, &numbers[i])) {
-        numbers[i] = WEIR_RAW_UNKNOWN;
+        numbers[i] = WEIR_SERIES_UNKNOWN;
         return false;
     }
     if (has_key(cache, numbers[i]))
@@ -434,7 +434,7 @@ follow_run(struct follow *follow, const struct weir_point *points, uint32_t head
         note_break(follow, head);
     else
         follow->heads_in_vain++;
-    if (WEIR_UNLIKELY(numbers[head] == WEIR_RAW_UNKNOWN)) {
+    if (WEIR_UNLIKELY(numbers[head] == WEIR_SERIES_UNKNOWN)) {
         for (uint32_t i = head + 1; i < end; i++)
             put_off(follow, points, i, burst);
         return;
@@ -443,7 +443,7 @@ follow_run(struct follow *follow, const struct weir_point *points, uint32_t head
     if (has_key(follow->cache, numbers[head]) && keys[numbers[head]] != key)
         keys[numbers[head]] = key;
     follow->next = numbers[head] + 1;
-    follow->resume = WEIR_RAW_UNKNOWN;
+    follow->resume = WEIR_SERIES_UNKNOWN;
     for (uint32_t i = head + 1; i < end;) {
         uint64_t next = follow->next;
         if (has_key(follow->cache, next))
@@ -460,7 +460,7 @@ static void
 find_followers(struct weir_series_cache *cache, const struct weir_point *points, uint32_t count,
     struct weir_raw_burst *burst, uint64_t *numbers)
 {
-    struct follow follow = {.cache = cache, .next = WEIR_RAW_UNKNOWN};
+    struct follow follow = {.cache = cache, .next = WEIR_SERIES_UNKNOWN};
     uint32_t heads = burst->head_count;
     find_heads(cache, points, count, burst, numbers);
     for (uint32_t k = 0; k < heads; k++) {
@@ -498,7 +498,7 @@ weir_series_cache_find(struct weir_series_cache *cache, const struct weir_point 
     cache->plain -= cache->plain > 0;
     size_t known = 0;
     for (uint32_t i = 0; i < count; i++)
-        known += numbers[i] != WEIR_RAW_UNKNOWN;
+        known += numbers[i] != WEIR_SERIES_UNKNOWN;
     return known;
 }
 

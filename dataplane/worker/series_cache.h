@@ -17,12 +17,11 @@
 
 #include "base/hash.h"
 #include "dataplane/protocol/parse.h"
+#include "dataplane/series/series.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define WEIR_RAW_UNKNOWN UINT64_MAX
 
 struct weir_series_cache;
 
@@ -50,7 +49,7 @@ _Static_assert(WEIR_POINTS_MAX <= UINT16_MAX, "places of points");
 void weir_series_cache_fetch(const struct weir_series_cache *cache, const struct weir_point *points,
     uint32_t first, uint32_t end, bool fresh, struct weir_raw_burst *burst, uint64_t *numbers);
 /* The second, for all `count` points: leaves in numbers[i] the number of points[i].raw, or
- * WEIR_RAW_UNKNOWN. Returns how many are known. */
+ * WEIR_SERIES_UNKNOWN. Returns how many are known. */
 size_t weir_series_cache_find(struct weir_series_cache *cache, const struct weir_point *points,
     uint32_t count, struct weir_raw_burst *burst, uint64_t *numbers);
 void weir_series_cache_insert(

@@ -1,7 +1,11 @@
-/* Packets of the weir protocol: each is parsed, numbered and appended as a whole. */
+/* Packets of a session's protocol: each is parsed, numbered and appended as a whole. */
 #include "dataplane/worker/parts.h"
 
-#include "dataplane/protocol/weir/group_append.h"
+static const struct weir_session *
+session_of(const struct weir_packet *packet)
+{
+    return weir_protocols[packet->proto].session;
+}
 
 /* Works through the records of one weir packet. wire_ready has seen to room for all of them. */
 static void
@@ -23,8 +27,7 @@ take_runs(struct weir_worker *worker)
             weir_worker_definition_defer(worker, record, item);
         } else {
             if (item->kind == WEIR_WIRE_ITEM_GROUP)
-                weir_group_append(batch, item->numbers, item->values, item->offsets, item->count,
-                    item->time_ms);
+                session_of(packet)->accept(batch, item);
             if (batch->opened_tsc == 0)
                 batch->opened_tsc = packet->receive_tsc;
             batch->records++;
@@ -51,8 +54,12 @@ batch_holds_next(const struct weir_worker *worker)
 {
     const struct weir_packet *packet = &worker->packets[worker->packet_at];
     uint32_t room = WEIR_BATCH_SAMPLES_MAX - worker->batch->count;
-    return WEIR_LIKELY((packet->size - worker->byte_at) / sizeof(double) <= room) ||
-        weir_wire_samples_bound(packet, worker->byte_at) <= room;
+    struct weir_session_head head;
+    if (WEIR_LIKELY((packet->size - worker->byte_at) / sizeof(double) <= room))
+        return true;
+    session_of(packet)->begin(packet->data + worker->byte_at, packet->size - worker->byte_at,
+        &head);
+    return head.samples_max <= room;
 }
 
 /* A weir packet ends in one batch together with its number's state entry: so there is room for all
@@ -73,13 +80,14 @@ wire_ready(struct weir_worker *worker)
 static bool
 must_queue(const struct weir_worker *worker, const struct weir_packet *packet)
 {
-    struct weir_wire_header header;
+    const struct weir_session *session = session_of(packet);
+    struct weir_session_head head;
     if (WEIR_LIKELY(weir_aside_count(worker->aside) == 0) ||
-        packet->size - worker->byte_at < sizeof header)
+        packet->size - worker->byte_at < session->head_size)
         return false;
-    memcpy(&header, packet->data + worker->byte_at, sizeof header);
+    session->begin(packet->data + worker->byte_at, packet->size - worker->byte_at, &head);
     return worker->context.refusal == WEIR_REASON_NONE && !weir_worker_is_aside(worker) &&
-        weir_aside_has(worker->aside, header.sender, header.channel);
+        weir_aside_has(worker->aside, head.sender, head.channel);
 }
 
 /* Parses the packet at byte_at. Returns where it ends. */
@@ -88,8 +96,8 @@ parse(struct weir_worker *worker, struct weir_packet *packet)
 {
     weir_worker_spans_reset(worker);
     uint64_t start = weir_tsc();
-    uint32_t at = (uint32_t)weir_wire_parse(&worker->context, packet, worker->byte_at,
-        worker->options.parsed);
+    uint32_t at = (uint32_t)weir_protocols[packet->proto].parse(&worker->context, packet,
+        worker->byte_at, worker->options.parsed);
     weir_worker_cycles(worker, WEIR_STAGE_parse, start, 0);
     weir_worker_count_parsed(worker);
     return at;
@@ -100,12 +108,13 @@ parse(struct weir_worker *worker, struct weir_packet *packet)
 static void
 wait(struct weir_worker *worker, struct weir_packet *packet)
 {
-    struct weir_wire_header header;
-    memcpy(&header, packet->data + worker->byte_at, sizeof header);
+    struct weir_session_head head;
+    session_of(packet)->begin(packet->data + worker->byte_at, packet->size - worker->byte_at,
+        &head);
     if (packet->stream || weir_worker_is_aside(worker)) {
         packet->waits = true;
         worker->streams_held |= packet->stream;
-    } else if (weir_aside_put(worker->aside, header.sender, header.channel, packet,
+    } else if (weir_aside_put(worker->aside, head.sender, head.channel, packet,
                    worker->byte_at)) {
         weir_worker_unit(worker, WEIR_UNIT_PACKETS)->received++;
         worker->packets_aside++;

@@ -50,6 +50,8 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
         free(worker);
         return weir_fail(WEIR_NOMEM, 0, "datagrams that wait");
     }
+    for (uint32_t proto = 0; proto < WEIR_PROTO_COUNT && options->channels != NULL; proto++)
+        worker->sessions |= (uint32_t)(weir_protocols[proto].session != NULL) << proto;
     weir_worker_full_begin(worker);
     for (uint32_t i = 0; i <= WEIR_PORTS_MAX; i++)
         worker->burst_max[i] = WEIR_BURST_MAX;

@@ -6,6 +6,7 @@
 #include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/weir/group_append.h"
 #include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/weir.h"
 #include "tests/fuzz/twin_weir.h"
 
 #include <stdio.h>
@@ -80,7 +81,7 @@ define_text(const uint8_t *text)
         size_t size;
         uint64_t number;
         bool defined;
-        if (weir_wire_labels_field(&line, i, labels, &size) == WEIR_OK)
+        if (weir_definition_labels(&line, i, labels, &size) == WEIR_OK)
             CHECK(weir_series_define(series, labels, size, &number, &defined) == WEIR_OK);
     }
 }
@@ -239,7 +240,9 @@ take(const uint8_t *data, size_t size, bool final)
         .proto = WEIR_PROTO_WEIR,
         .final = final};
     weir_parsed_reset(&parsed);
-    uint32_t bound = weir_wire_samples_bound(&packet, 0);
+    struct weir_session_head head;
+    weir_wire_session.begin(packet.data, packet.size, &head);
+    uint32_t bound = head.samples_max;
     size_t at = weir_wire_parse(&context, &packet, 0, &parsed);
     twin_weir_take(twin, exact, size, final, context.refusal, &answer);
     CHECK(at == answer.consumed);

@@ -206,8 +206,8 @@ labels_well_formed(const struct weir_protocol *protocol, const struct twin *twin
                 return differs("labels depend on the line before");
             if (err != WEIR_OK)
                 break;
-            err = protocol->labels_field(&line, point->field, labels, &size);
-            if (protocol->labels_field(&alone, point->field, again, &size_again) != err ||
+            err = weir_protocol_labels(protocol, &line, point->field, labels, &size);
+            if (weir_protocol_labels(protocol, &alone, point->field, again, &size_again) != err ||
                 (err == WEIR_OK && (size != size_again || memcmp(labels, again, size) != 0)))
                 return differs("labels depend on the line before");
             if (err == WEIR_INVALID || err == WEIR_LIMIT)

@@ -8,7 +8,7 @@
 #ifndef WEIR_TESTS_FUZZ_TWIN_H
 #define WEIR_TESTS_FUZZ_TWIN_H
 
-#include "dataplane/protocol/parse.h"
+#include "dataplane/protocol/protocol.h"
 
 struct twin_point {
     size_t name, name_size; /* position and size of the field's name */

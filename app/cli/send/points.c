@@ -60,7 +60,8 @@ keep_labels(struct weir_send_points *points, const struct weir_record *record,
             points->records.protocol->labels_begin(&points->line, record->text, record->size);
     if (points->line_begun != WEIR_OK)
         return WEIR_INVALID; /* every field of the line */
-    if (points->records.protocol->labels_field(&points->line, point->field, labels, &size) !=
+    if (weir_protocol_labels(points->records.protocol, &points->line, point->field, labels,
+            &size) !=
         WEIR_OK)
         return WEIR_INVALID;
     size_t at = 0;
@@ -139,9 +140,10 @@ take_record(void *context, const struct weir_record *record)
 }
 
 void
-weir_send_points_init(struct weir_send_points *points, const uint8_t *seed, bool graphite)
+weir_send_points_init(struct weir_send_points *points, const uint8_t *seed,
+    const struct weir_protocol *protocol)
 {
-    weir_send_records_init(&points->records, seed, graphite);
+    weir_send_records_init(&points->records, seed, protocol);
 }
 
 void

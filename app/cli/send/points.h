@@ -49,7 +49,8 @@ struct weir_send_points {
 };
 
 /* The struct is zeroed. seed: WEIR_HASH_SEED_BYTES random ones. */
-void weir_send_points_init(struct weir_send_points *points, const uint8_t *seed, bool graphite);
+void weir_send_points_init(struct weir_send_points *points, const uint8_t *seed,
+    const struct weir_protocol *protocol);
 void weir_send_points_fini(struct weir_send_points *points);
 /* Reads the next block. *final: there is no more behind it. */
 enum weir_err weir_send_points_read(struct weir_send_points *points,

@@ -11,10 +11,11 @@
 #define SHOWN_BYTES 60
 
 void
-weir_send_records_init(struct weir_send_records *records, const uint8_t *seed, bool graphite)
+weir_send_records_init(struct weir_send_records *records, const uint8_t *seed,
+    const struct weir_protocol *protocol)
 {
     weir_hash_key_init(&records->key, seed);
-    records->protocol = &weir_protocols[graphite ? WEIR_PROTO_GRAPHITE : WEIR_PROTO_INFLUX];
+    records->protocol = protocol;
     records->context = (struct weir_parse_context){.key = &records->key,
         .time_min_ms = INT64_MIN,
         .time_max_ms = INT64_MAX,
@@ -33,7 +34,8 @@ weir_send_records_refusal(struct weir_send_records *records, const struct weir_r
         records->protocol->labels_begin(&records->labels, record->text, record->size);
     for (uint32_t i = 0; i < record->point_count && err == WEIR_OK; i++) {
         const struct weir_point *point = &records->parsed.points[record->point_first + i];
-        err = records->protocol->labels_field(&records->labels, point->field, labels, &size);
+        err = weir_protocol_labels(records->protocol, &records->labels, point->field, labels,
+            &size);
         if (err == WEIR_OK && weir_labels_reserved(labels, size))
             return WEIR_REASON_bad_labels;
     }

@@ -11,7 +11,7 @@
 #define WEIR_APP_CLI_SEND_RECORDS_H
 
 #include "app/cli/send/source.h"
-#include "dataplane/protocol/parse.h"
+#include "dataplane/protocol/protocol.h"
 
 #define WEIR_SEND_BLOCK_BYTES (1u << 20)
 
@@ -34,7 +34,8 @@ struct weir_send_records {
 typedef enum weir_err weir_send_record_fn(void *context, const struct weir_record *record);
 
 /* The struct is zeroed. seed: WEIR_HASH_SEED_BYTES random ones. */
-void weir_send_records_init(struct weir_send_records *records, const uint8_t *seed, bool graphite);
+void weir_send_records_init(struct weir_send_records *records, const uint8_t *seed,
+    const struct weir_protocol *protocol);
 /* Reads the next block and hands its records over; an error of take ends it. *final: there is no
  * more behind it. */
 enum weir_err weir_send_records_read(struct weir_send_records *records,

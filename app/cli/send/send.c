@@ -6,11 +6,13 @@
 #include "base/escape.h"
 #include "client/wire.h"
 #include "controlplane/http/time_text.h"
+#include "dataplane/protocol/protocol.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define NAMES_MAX 256         /* of protocols */
 #define DATAGRAM_DEFAULT 1400 /* fits an Ethernet frame with room for tunnels */
 
 /* What the command line says. */
@@ -74,10 +76,13 @@ check_options(
 {
     bool weir = strcmp(words->proto, "weir") == 0;
     const char *text = !weir ? words->proto : words->lines != NULL ? words->lines : "influx";
-    source->graphite = strcmp(text, "graphite") == 0;
-    if (!source->graphite && strcmp(text, "influx") != 0)
-        return weir_fail(WEIR_INVALID, 0, "--%s: '%s' is none of influx, graphite%s",
-            weir ? "lines" : "proto", text, weir ? "" : ", weir");
+    char names[NAMES_MAX];
+    source->protocol = weir_protocol_find(text);
+    if (source->protocol == NULL || source->protocol->line_make == NULL) {
+        weir_protocol_line_names(names, sizeof names, ", ");
+        return weir_fail(WEIR_INVALID, 0, "--%s: '%s' is none of %s%s", weir ? "lines" : "proto",
+            text, names, weir ? "" : ", weir");
+    }
     enum weir_err err = check_words(words, options, weir);
     if (err == WEIR_OK)
         err = check_numbers(words, options, source, weir);
@@ -126,6 +131,8 @@ weir_command_send(int argc, char **argv)
 void
 weir_usage_send(FILE *out)
 {
+    char names[NAMES_MAX];
+    weir_protocol_line_names(names, sizeof names, ", ");
     fprintf(out,
         "usage: weir send --udp ADDR:PORT [OPTIONS] [FILE]\n"
         "       weir send --tcp ADDR:PORT [OPTIONS] [FILE]\n\n"
@@ -137,7 +144,8 @@ weir_usage_send(FILE *out)
         "0.1 s of the last datagram, the exit code is 1 too.\n\n"
         "  --generate COUNT   send COUNT made-up lines and no FILE, times ending now\n"
         "  --series N         series among them (default 100)\n"
-        "  --proto P          influx (default), graphite or weir\n"
+        "  --proto P          what the lines are: %s\n"
+        "                     (default influx); or weir, the protocol of Weir itself\n"
         "  --rate N           lines a second (default 0: as fast as it goes)\n"
         "  --timeout T        longest wait for a connection, for the other side to take more, and\n"
         "                     for its answer (default 30s)\n"
@@ -148,8 +156,8 @@ weir_usage_send(FILE *out)
         "With --proto weir the lines are read here and go as groups of numbers; a line that does\n"
         "not parse is told and ends in exit code 1. By TCP it waits until all packets are\n"
         "acknowledged as durable and prints `ok LINES REJECTED PACKETS` (REJECTED: records).\n\n"
-        "  --lines L          what the lines are: influx (default) or graphite\n"
+        "  --lines L          what the lines are, as above but weir\n"
         "  --sender ID        a number from 1 on (default: a random one); runs with the same one\n"
         "                     have to follow each other; each lasts into the next second\n",
-        DATAGRAM_DEFAULT);
+        names, DATAGRAM_DEFAULT);
 }

@@ -1,6 +1,7 @@
 /* Lines for weir send: of a file, of standard input, or made up. */
 #include "app/cli/send/source.h"
 #include "base/clock.h"
+#include "dataplane/protocol/protocol.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,14 +46,8 @@ weir_send_source_next(struct weir_send_source *source, size_t *size)
         return false;
     uint64_t series = source->made % source->series;
     int64_t time_ms = source->first_ms + (int64_t)(source->made / source->series);
-    int used;
-    if (source->graphite)
-        used = snprintf(source->line, source->capacity,
-            "weir.send.s%07" PRIu64 " %" PRIu64 " %" PRId64 "\n", series, source->made, time_ms);
-    else
-        used = snprintf(source->line, source->capacity,
-            "weir_send,series=s%07" PRIu64 " value=%" PRIu64 " %" PRId64 "000000\n", series,
-            source->made, time_ms);
+    int used = source->protocol->line_make(source->line, source->capacity, series, source->made,
+        time_ms);
     source->made++;
     *size = (size_t)used;
     return true;

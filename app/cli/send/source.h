@@ -7,6 +7,7 @@
 #define WEIR_APP_CLI_SEND_SOURCE_H
 
 #include "base/err.h"
+#include "dataplane/protocol/protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +20,7 @@ struct weir_send_source {
     uint64_t count;
     uint64_t made;
     uint64_t series;
-    bool graphite;
+    const struct weir_protocol *protocol; /* of the lines */
     int64_t first_ms;
     char *line;
     size_t capacity;

@@ -133,7 +133,7 @@ send_datagrams(struct sender *sender, struct weir_send_source *source)
     bool final = false;
     if (getrandom(seed, sizeof seed, 0) != sizeof seed)
         return weir_fail(WEIR_IO, errno, "getrandom");
-    weir_send_records_init(&sender->records, seed, source->graphite);
+    weir_send_records_init(&sender->records, seed, source->protocol);
     enum weir_err err = WEIR_OK;
     while (err == WEIR_OK && !final)
         err = weir_send_records_read(&sender->records, source, add_record, sender, &final);

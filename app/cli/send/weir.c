@@ -505,12 +505,13 @@ report(const struct work *work)
 }
 
 static enum weir_err
-init(struct work *work, const struct weir_send_options *options, bool graphite)
+init(struct work *work, const struct weir_send_options *options,
+    const struct weir_protocol *protocol)
 {
     uint8_t random[WEIR_HASH_SEED_BYTES + sizeof work->sender];
     if (getrandom(random, sizeof random, 0) != sizeof random)
         return weir_fail(WEIR_IO, errno, "getrandom");
-    weir_send_points_init(&work->read, random, graphite);
+    weir_send_points_init(&work->read, random, protocol);
     memcpy(&work->sender, random + WEIR_HASH_SEED_BYTES, sizeof work->sender);
     if (options->sender != 0)
         work->sender = options->sender;
@@ -535,7 +536,7 @@ enum weir_err
 weir_send_weir(const struct weir_send_options *options, struct weir_send_source *source)
 {
     static struct work work;
-    enum weir_err err = init(&work, options, source->graphite);
+    enum weir_err err = init(&work, options, source->protocol);
     if (err == WEIR_OK)
         err = open_channel(&work);
     if (err == WEIR_OK)

@@ -6,7 +6,6 @@
  *   release: ack[1] = newest ---> ack[0] empty: moves there ---> its batch durable: sent
  */
 #include "base/clock.h"
-#include "client/wire.h"
 #include "dataplane/port/tcp/parts.h"
 
 #include <errno.h>
@@ -66,36 +65,42 @@ send_or_keep(struct weir_port_tcp *tcp, struct weir_connection *connection, cons
     return !broken;
 }
 
-/* Tells that packets were refused for their epoch. */
+static bool
+acknowledge_or_keep(struct weir_port_tcp *tcp, struct weir_connection *connection,
+    const struct weir_session_ack *ack)
+{
+    uint8_t bytes[WEIR_ACK_SIZE_MAX];
+    _Static_assert(sizeof bytes <= sizeof connection->rest, "an acknowledgement can be kept");
+    return send_or_keep(tcp, connection, bytes, connection->session->acknowledge(ack, bytes));
+}
+
+/* Reports that packets were refused for their epoch. */
 static void
 send_epoch_status(struct weir_port_tcp *tcp, struct weir_connection *connection)
 {
-    const struct weir_wire_ack ack = {.magic = WEIR_WIRE_ACK_MAGIC,
-        .status = connection->epoch_status,
+    const struct weir_session_ack ack = {.status = connection->epoch_status,
         .channel = connection->epoch_channel,
         .epoch = connection->epoch,
         .rejected = connection->rejected};
     if (connection->epoch_status == 0 || connection->unsent > 0)
         return;
     connection->epoch_status = 0;
-    (void)send_or_keep(tcp, connection, &ack, sizeof ack);
+    (void)acknowledge_or_keep(tcp, connection, &ack);
 }
 
 /* Behind one that waits for room the newest follows, which says as much as those between. */
 void
 weir_tcp_send_ack(struct weir_port_tcp *tcp, struct weir_connection *connection, uint16_t status)
 {
-    const struct weir_wire_ack ack = {.magic = WEIR_WIRE_ACK_MAGIC,
-        .status = status,
+    const struct weir_session_ack ack = {.status = status,
         .channel = connection->acked.channel,
         .epoch = connection->acked.epoch,
         .sequence = connection->acked.sequence,
         .rejected = connection->rejected};
-    _Static_assert(sizeof ack == sizeof connection->rest, "an acknowledgement can be kept");
     connection->repeat = connection->unsent > 0;
     connection->repeat_status = status;
     if (connection->unsent == 0)
-        (void)send_or_keep(tcp, connection, &ack, sizeof ack);
+        (void)acknowledge_or_keep(tcp, connection, &ack);
 }
 
 bool
@@ -176,19 +181,19 @@ full_for_long(const struct weir_port_tcp *tcp)
 }
 
 static uint16_t
-wire_status(const struct weir_port_tcp *tcp)
+ack_status(const struct weir_port_tcp *tcp)
 {
-    return tcp->state == WEIR_INGEST_DISK_FULL ? WEIR_WIRE_DISK_FULL
-        : tcp->state == WEIR_INGEST_IO_ERROR   ? WEIR_WIRE_IO_ERROR
-                                               : WEIR_WIRE_OK;
+    return tcp->state == WEIR_INGEST_DISK_FULL ? WEIR_ACK_DISK_FULL
+        : tcp->state == WEIR_INGEST_IO_ERROR   ? WEIR_ACK_IO_ERROR
+                                               : WEIR_ACK_OK;
 }
 
-/* A weir sender has half-closed: its last acknowledgement, then the end. */
+/* A session's sender has half-closed: its last acknowledgement, then the end. */
 static void
-answer_wire(struct weir_port_tcp *tcp, struct weir_connection *connection, bool durable)
+answer_session(struct weir_port_tcp *tcp, struct weir_connection *connection, bool durable)
 {
-    uint16_t status = wire_status(tcp);
-    bool given_up = status == WEIR_WIRE_IO_ERROR || full_for_long(tcp);
+    uint16_t status = ack_status(tcp);
+    bool given_up = status == WEIR_ACK_IO_ERROR || full_for_long(tcp);
     if (connection->unsent > 0)
         return; /* until its sender reads, or others need its place */
     if (!given_up && !(durable && connection->incomplete == 0))
@@ -236,7 +241,7 @@ acknowledge(struct weir_port_tcp *tcp, const struct weir_progress *progress)
             weir_connection_at(tcp->connections, tcp->acking[i]);
         bool more = ack_durable(tcp, connection, progress);
         if (more || connection->must_report)
-            weir_tcp_send_ack(tcp, connection, wire_status(tcp));
+            weir_tcp_send_ack(tcp, connection, ack_status(tcp));
         connection->must_report = false;
         send_epoch_status(tcp, connection);
         if (connection->ack[0].batch == 0 && connection->epoch_status == 0)
@@ -253,8 +258,8 @@ answer_due(struct weir_port_tcp *tcp, struct weir_connection *connection,
         weir_progress_durable(progress, worker, connection->worker_batch) &&
         weir_progress_durable(progress, WEIR_PRODUCER_REGISTRAR, connection->registrar_batch);
     bool done = durable && connection->incomplete == 0;
-    if (connection->wire) {
-        answer_wire(tcp, connection, durable);
+    if (connection->session != NULL) {
+        answer_session(tcp, connection, durable);
     } else if (!durable && tcp->state == WEIR_INGEST_IO_ERROR) {
         answer(tcp, connection, "error io_error\n");
     } else if (!done && full_for_long(tcp)) {

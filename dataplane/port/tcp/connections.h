@@ -15,6 +15,7 @@
 #define WEIR_DATAPLANE_PORT_TCP_CONNECTIONS_H
 
 #include "dataplane/port/port.h"
+#include "dataplane/protocol/protocol.h"
 
 #define WEIR_CONNECTIONS_LIMIT 65536
 /* Taken from a socket at a time: enough that the system call's cost vanishes, little enough that
@@ -50,8 +51,7 @@ struct weir_connection {
     int64_t incomplete; /* deferred records; below 0 where a completion came before the release */
     uint64_t worker_batch;
     uint64_t registrar_batch;
-    /* the weir protocol: see port_tcp.c */
-    bool wire;
+    const struct weir_session *session; /* of its protocol; NULL: lines (protocol.h) */
     bool must_report;         /* a refusal by the log's state is to be told */
     /* a refusal of an epoch is to be told: struct weir_packet, refused_status; 0: none */
     uint8_t epoch_status;
@@ -63,7 +63,7 @@ struct weir_connection {
     bool repeat;       /* and a newer one follows them */
     bool closing;      /* and then the end */
     uint16_t repeat_status;
-    uint8_t rest[32];
+    uint8_t rest[WEIR_ACK_SIZE_MAX];
     uint32_t need;     /* bytes that make the next packet whole, as far as known */
     struct weir_connection_ack {
         uint64_t batch; /* 0: none */

@@ -15,12 +15,6 @@
 #define REQUEST_LINE_MAX 8192
 #define DISCARD_MAX (16u << 20)
 
-static const char *const proto_words[WEIR_PROTO_COUNT] = {
-    [WEIR_PROTO_INFLUX] = "Influx lines",
-    [WEIR_PROTO_GRAPHITE] = "Graphite lines",
-    [WEIR_PROTO_WEIR] = "weir packets",
-};
-
 static bool
 begins_with_method(const uint8_t *data, size_t size)
 {
@@ -55,7 +49,7 @@ void
 weir_tcp_refuse_http(struct weir_port_tcp *tcp, struct weir_connection *connection)
 {
     char body[192], answer[400];
-    const char *words = proto_words[tcp->listeners[connection->listener].proto];
+    const char *words = weir_protocols[tcp->listeners[connection->listener].proto].description;
     int size;
     if (tcp->http[0] != '\0')
         size = snprintf(body, sizeof body, "this port takes %s over TCP; HTTP is at http://%s/\n",

@@ -12,7 +12,6 @@
 #include "base/event.h"
 #include "dataplane/port/socket.h"
 #include "dataplane/port/tcp/parts.h"
-#include "dataplane/protocol/weir/parse.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -98,8 +97,9 @@ connection_open(struct weir_port_tcp *tcp, uint32_t listener, int fd, const stru
         close(fd);
         return;
     }
-    connection->wire = tcp->listeners[listener].proto == WEIR_PROTO_WEIR;
-    connection->need = sizeof(struct weir_wire_header);
+    connection->session = weir_protocols[tcp->listeners[listener].proto].session;
+    if (connection->session != NULL)
+        connection->need = connection->session->head_size;
     keepalive(fd);
     weir_tcp_count(tcp, WEIR_COUNTER_connections_opened);
     if (watch(tcp, EPOLL_CTL_ADD, fd, EPOLLIN, EVENT_CONNECTION + connection->slot) != 0) {
@@ -243,7 +243,7 @@ worth_handing(const struct weir_connection *connection, const uint8_t *fresh_byt
     uint32_t size = connection->kept + fresh;
     if (connection->ended || size >= WEIR_STREAM_LINE_FULL)
         return true;
-    if (connection->wire)
+    if (connection->session != NULL)
         return size >= connection->need;
     return memrchr(fresh_bytes, '\n', fresh) != NULL;
 }
@@ -358,20 +358,22 @@ tcp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     return taken;
 }
 
-/* Keeps what a weir stretch has left. False where the stream cannot be followed and is closed. */
+/* Notes what a stretch of a session's packets has left. False where the stream cannot be followed
+ * and is closed. */
 static bool
-release_wire(struct weir_port_tcp *tcp, struct weir_connection *connection,
+release_session(struct weir_port_tcp *tcp, struct weir_connection *connection,
     const struct weir_packet *packet)
 {
     if (packet->broken) {
-        weir_tcp_send_ack(tcp, connection, WEIR_WIRE_BAD_PACKET);
+        weir_tcp_send_ack(tcp, connection, WEIR_ACK_BAD_PACKET);
         weir_tcp_drop(tcp, connection);
         return false;
     }
     weir_tcp_note_ack(tcp, connection, packet);
-    size_t need = weir_wire_packet_bytes(packet->data + packet->consumed,
-        packet->size - packet->consumed);
-    connection->need = need != 0 ? (uint32_t)need : sizeof(struct weir_wire_header);
+    struct weir_session_head head;
+    connection->session->begin(packet->data + packet->consumed, packet->size - packet->consumed,
+        &head);
+    connection->need = head.size != 0 ? head.size : connection->session->head_size;
     return true;
 }
 
@@ -414,7 +416,7 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
             weir_connection_spoke(tcp->connections, connection);
         if (packet->batch != 0)
             connection->worker_batch = packet->batch;
-        if (connection->wire && !release_wire(tcp, connection, packet))
+        if (connection->session != NULL && !release_session(tcp, connection, packet))
             continue;
         const uint8_t *rest = packet->data + packet->consumed;
         uint32_t rest_size = packet->size - packet->consumed;
@@ -425,7 +427,7 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
             weir_tcp_wait_for_answer(tcp, connection);
         /* Without progress more bytes are needed: a newline may stand inside quotes. */
         else if (connection->ended ||
-                 (!connection->wire && packet->consumed > 0 &&
+                 (connection->session == NULL && packet->consumed > 0 &&
                      memchr(rest, '\n', rest_size) != NULL))
             weir_connection_list_add(&tcp->again, connection);
     }

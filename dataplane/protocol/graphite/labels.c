@@ -1,7 +1,9 @@
 /* The labels of a Graphite line: those of its path, as carbon 1.1.7 reads it. A path of neither
  * form is the name, whole. */
-#include "dataplane/protocol/parse.h"
+#include "dataplane/protocol/graphite/graphite.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 struct token {
@@ -155,8 +157,8 @@ weir_graphite_labels_begin(struct weir_line_labels *line, const uint8_t *text, s
 }
 
 enum weir_err
-weir_graphite_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
-    size_t *labels_size)
+weir_graphite_labels(struct weir_line_labels *line, unsigned field, struct weir_label **labels,
+    size_t *count)
 {
     static const struct token metric = {
         (const uint8_t *)WEIR_NAME_LABEL, sizeof WEIR_NAME_LABEL - 1};
@@ -180,5 +182,14 @@ weir_graphite_labels_field(struct weir_line_labels *line, unsigned field, uint8_
     if (tags.over)
         return weir_fail(WEIR_LIMIT, 0, "more than %d tags", WEIR_TAGS_COUNT_MAX);
     line->list[0] = label(metric, name);
-    return weir_labels_encode(line->list, tags.count, labels, labels_size);
+    *labels = line->list;
+    *count = tags.count;
+    return WEIR_OK;
+}
+
+int
+weir_graphite_line_make(char *out, size_t room, uint64_t series, uint64_t value, int64_t time_ms)
+{
+    return snprintf(out, room, "weir.send.s%07" PRIu64 " %" PRIu64 " %" PRId64 "\n", series, value,
+        time_ms);
 }

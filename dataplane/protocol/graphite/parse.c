@@ -7,8 +7,7 @@
 #include "dataplane/protocol/common/decimal.h"
 #include "dataplane/protocol/common/scan.h"
 #include "dataplane/protocol/common/time.h"
-#include "dataplane/protocol/parse.h"
-
+#include "dataplane/protocol/graphite/graphite.h"
 #include "model/sample.h"
 
 #include <math.h>
@@ -63,7 +62,7 @@ add_record(
         .reason = reason,
     };
     out->point_count += points;
-    out->refused_count += reason != WEIR_REASON_NONE;
+    out->odd_count += reason != WEIR_REASON_NONE;
 }
 
 /* Adds the record and its one sample, unless the rules for values and times refuse it. */
@@ -228,6 +227,31 @@ read_time(struct token text, const struct weir_packet *packet, int64_t *time_ms)
     whole += step;
     *time_ms = (int64_t)(digits.negative ? -whole : whole);
     return true;
+}
+
+/* The first of the three parts that is wrong; where one is missing, the line's end. */
+size_t
+weir_graphite_refused_at(const uint8_t *data, size_t size, size_t at)
+{
+    const struct weir_packet packet = {.time_unit = WEIR_TIME_AUTO};
+    const uint8_t *newline = memchr(data + at, '\n', size - at);
+    size_t end = newline == NULL ? size : (size_t)(newline - data);
+    end -= end > at && data[end - 1] == '\r';
+    for (int part = 0; part < 4; part++) {
+        struct weir_decimal number;
+        int64_t time_ms;
+        while (at < end && is_separator(data[at]))
+            at++;
+        struct token word = {data + at, 0};
+        while (at + word.size < end && !is_separator(word.data[word.size]))
+            word.size++;
+        if (word.size == 0 || part == 3 || (part == 0 && !path_valid(word)) ||
+            (part == 1 && !read_value(word, &number)) ||
+            (part == 2 && !read_time(word, &packet, &time_ms)))
+            break;
+        at += word.size;
+    }
+    return at;
 }
 
 /* A last line of a connection without newline may be part of a longer one; a timestamp is the last

@@ -1,5 +1,7 @@
 #include "dataplane/protocol/influx/frame.h"
 
+#include "dataplane/protocol/influx/influx.h"
+
 #include "model/metrics.h"
 #include "model/packet.h"
 
@@ -100,6 +102,7 @@ walk(struct weir_influx_decoder *decoder, size_t *stopped_at)
     return result;
 }
 
+/* Also the value that is none, or the quote of a string that is never closed. */
 size_t
 weir_influx_refused_at(const uint8_t *data, size_t size, size_t at)
 {

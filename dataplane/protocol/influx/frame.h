@@ -11,10 +11,6 @@
 
 #include "dataplane/protocol/influx/line.h"
 
-/* Where the grammar refuses the record that begins at `at`: the byte that it did not expect, the
- * value that is none, or the quote that opens a string which is never closed. */
-size_t weir_influx_refused_at(const uint8_t *data, size_t size, size_t at);
-
 /* A decoder for the line at `at`. It sees the longest line and one byte more: a line that needs
  * what lies behind is refused, whether that has been received or not, so the result does not
  * depend on where a stream is cut. */

@@ -1,11 +1,14 @@
 /* The labels of an Influx line: measurement and field make the name, tags the rest. */
+#include "dataplane/protocol/influx/influx.h"
 #include "dataplane/protocol/influx/line.h"
-#include "dataplane/protocol/parse.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NAME_SIZE (sizeof WEIR_NAME_LABEL - 1)
-#define LABEL_HEADER 4 /* of a record of the canonical form: model/labels.h */
+
+static const uint8_t name_label[] = WEIR_NAME_LABEL;
 
 /* raw without escapes, in the line's room only where it has any. WEIR_LIMIT. */
 static enum weir_err
@@ -32,7 +35,7 @@ label(struct weir_slice name, struct weir_slice value)
     return (struct weir_label){name.data, value.data, (uint16_t)name.size, (uint16_t)value.size};
 }
 
-/* Reads the tags into line->list. */
+/* Reads the tags into line->tags_list. */
 static enum weir_err
 read_tags(struct weir_line_labels *line, struct weir_influx_decoder *decoder, size_t *count)
 {
@@ -47,31 +50,23 @@ read_tags(struct weir_line_labels *line, struct weir_influx_decoder *decoder, si
             err = plain_text(line, value, WEIR_INFLUX_KEY, &line->room_used, &value);
         if (err != WEIR_OK)
             return err;
-        line->list[*count] = label(key, value);
+        line->tags_list[*count] = label(key, value);
     }
     if (result != WEIR_INFLUX_END)
         return weir_fail(WEIR_INVALID, 0, "not a line that the parser accepts");
     return WEIR_OK;
 }
 
-/* Canonical form of the tags, with a gap for the name at line->name_at. */
-static enum weir_err
-encode_tags(struct weir_line_labels *line, size_t count)
+/* Gives the name its place among the tags, by the order of the canonical form. */
+static void
+place_name(struct weir_line_labels *line, size_t count)
 {
-    enum weir_err err = weir_labels_encode(line->list, count, line->tags, &line->tags_size);
-    size_t at = 0;
-    struct weir_label tag;
+    line->tags_list[count] = (struct weir_label){.name = name_label, .name_size = NAME_SIZE};
+    line->tags_count = (uint32_t)count + 1;
+    weir_labels_sort(line->tags_list, line->tags_count);
     line->name_at = 0;
-    while (err == WEIR_OK && weir_labels_next(line->tags, line->tags_size, &at, &tag) == WEIR_OK) {
-        size_t shorter = tag.name_size < NAME_SIZE ? tag.name_size : NAME_SIZE;
-        int order = memcmp(tag.name, WEIR_NAME_LABEL, shorter);
-        if (order == 0 && tag.name_size == NAME_SIZE)
-            return weir_fail(WEIR_INVALID, 0, "label " WEIR_NAME_LABEL " given twice");
-        if (order > 0 || (order == 0 && tag.name_size > NAME_SIZE))
-            break;
-        line->name_at = at;
-    }
-    return err;
+    while (line->tags_list[line->name_at].name != name_label)
+        line->name_at++;
 }
 
 /* Keeps what the tags were made from. A backslash may hide the space that seems to end them. */
@@ -86,6 +81,13 @@ keep_tags(struct weir_line_labels *line, size_t tags_at)
         return;
     line->tags_text_size = size;
     memcpy(line->tags_text, line->text + tags_at, size);
+    for (uint32_t i = 0; i < line->tags_count; i++) {
+        struct weir_label *tag = &line->tags_list[i];
+        if (i == line->name_at)
+            continue;
+        tag->name = line->tags_text + (tag->name - (line->text + tags_at));
+        tag->value = line->tags_text + (tag->value - (line->text + tags_at));
+    }
 }
 
 /* Decodes measurement and tags; tags without errors are kept with their text. */
@@ -105,7 +107,7 @@ decode_front(struct weir_line_labels *line)
     if (err == WEIR_OK)
         err = read_tags(line, &decoder, &count);
     if (err == WEIR_OK)
-        err = encode_tags(line, count);
+        place_name(line, count);
     line->measurement = name.data;
     line->measurement_size = name.size;
     line->fields_at = decoder.at;
@@ -126,8 +128,9 @@ same_front(struct weir_line_labels *line)
     while (at < line->size && text[at] != ',' && text[at] != ' ' && text[at] != '\\')
         at++;
     /* in front: a space is skipped, # begins a comment */
-    if (at == 0 || text[0] == '#' || line->size - at <= tags + 1 || text[at] != ',' ||
-        text[at + 1 + tags] != ' ' || memcmp(text + at + 1, line->tags_text, tags) != 0)
+    if (at == 0 || at > WEIR_LABELS_BYTES_MAX || text[0] == '#' || line->size - at <= tags + 1 ||
+        text[at] != ',' || text[at + 1 + tags] != ' ' ||
+        memcmp(text + at + 1, line->tags_text, tags) != 0)
         return false;
     line->measurement = text;
     line->measurement_size = at;
@@ -207,42 +210,48 @@ find_field(struct weir_line_labels *line, unsigned n, struct weir_slice *key)
     return WEIR_OK;
 }
 
-/* The metric's name: measurement_field, or the measurement alone where the field is `value`. The
- * tags come around it as they are sorted. */
+/* The metric's name, behind what the line's room holds: measurement_field, or the measurement alone
+ * where the field is `value`. */
 static enum weir_err
-join_labels(const struct weir_line_labels *line, struct weir_slice field, uint8_t *labels,
-    size_t *labels_size)
+join_name(struct weir_line_labels *line, struct weir_slice field, size_t used)
 {
-    size_t front = line->measurement_size, name = front;
-    bool whole = field.size == 5 && memcmp(field.data, "value", 5) == 0;
-    if (!whole)
-        name += 1 + field.size;
-    *labels_size = line->tags_size + LABEL_HEADER + NAME_SIZE + name;
-    if (*labels_size > WEIR_LABELS_BYTES_MAX)
+    struct weir_label *name = &line->tags_list[line->name_at];
+    size_t front = line->measurement_size, size = front + 1 + field.size;
+    name->value = line->measurement;
+    name->value_size = (uint16_t)front;
+    if (field.size == 5 && memcmp(field.data, "value", 5) == 0)
+        return WEIR_OK;
+    if (size > WEIR_LABELS_BYTES_MAX || size > sizeof line->room - used)
         return weir_fail(WEIR_LIMIT, 0, "labels larger than %d bytes", WEIR_LABELS_BYTES_MAX);
-    const uint16_t sizes[2] = {NAME_SIZE, (uint16_t)name};
-    memcpy(labels, line->tags, line->name_at);
-    labels += line->name_at;
-    memcpy(labels, sizes, LABEL_HEADER);
-    memcpy(labels + LABEL_HEADER, WEIR_NAME_LABEL, NAME_SIZE);
-    labels += LABEL_HEADER + NAME_SIZE;
-    memcpy(labels, line->measurement, front);
-    if (!whole) {
-        labels[front] = '_';
-        memcpy(labels + front + 1, field.data, field.size);
-    }
-    memcpy(labels + name, line->tags + line->name_at, line->tags_size - line->name_at);
+    uint8_t *out = line->room + used;
+    memcpy(out, line->measurement, front);
+    out[front] = '_';
+    memcpy(out + front + 1, field.data, field.size);
+    name->value = out;
+    name->value_size = (uint16_t)size;
     return WEIR_OK;
 }
 
 enum weir_err
-weir_influx_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
-    size_t *labels_size)
+weir_influx_labels(struct weir_line_labels *line, unsigned field, struct weir_label **labels,
+    size_t *count)
 {
     struct weir_slice key;
     size_t used = line->room_used;
     enum weir_err err = find_field(line, field, &key);
     if (err == WEIR_OK)
         err = plain_text(line, key, WEIR_INFLUX_KEY, &used, &key);
-    return err == WEIR_OK ? join_labels(line, key, labels, labels_size) : err;
+    if (err == WEIR_OK)
+        err = join_name(line, key, used);
+    *labels = line->tags_list;
+    *count = line->tags_count;
+    return err;
+}
+
+int
+weir_influx_line_make(char *out, size_t room, uint64_t series, uint64_t value, int64_t time_ms)
+{
+    return snprintf(out, room,
+        "weir_send,series=s%07" PRIu64 " value=%" PRIu64 " %" PRId64 "000000\n", series, value,
+        time_ms);
 }

@@ -9,8 +9,8 @@
 #include "dataplane/protocol/common/scan.h"
 #include "dataplane/protocol/common/time.h"
 #include "dataplane/protocol/influx/frame.h"
+#include "dataplane/protocol/influx/influx.h"
 #include "dataplane/protocol/influx/fast.h"
-#include "dataplane/protocol/parse.h"
 
 #include "model/sample.h"
 
@@ -76,7 +76,7 @@ add_record(struct parsing *parsing, size_t start, size_t size, uint32_t points, 
         .reason = reason,
     };
     out->point_count += points;
-    out->refused_count += reason != WEIR_REASON_NONE;
+    out->odd_count += reason != WEIR_REASON_NONE;
 }
 
 /* Counts a line that the grammar accepts, and judges its time. */
@@ -368,6 +368,12 @@ weir_influx_variant_choose(size_t variant)
 {
     WEIR_ASSERT(variant < VARIANT_COUNT && weir_influx_variant_supported(variant));
     atomic_store_explicit(&variant_in_use, variant + 1, memory_order_relaxed);
+}
+
+const char *
+weir_influx_variant_name(void)
+{
+    return weir_influx_variants[weir_influx_variant()].name;
 }
 
 static inline bool

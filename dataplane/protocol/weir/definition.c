@@ -8,8 +8,7 @@
 #include "dataplane/protocol/weir/parse.h"
 
 #include "base/utf8.h"
-#include "dataplane/protocol/deferral.h"
-#include "dataplane/worker/series_cache.h"
+#include "dataplane/protocol/weir/weir.h"
 #include "model/sample.h"
 
 #define LABEL_HEADER 4
@@ -19,7 +18,7 @@ _Static_assert(COPY_STEP <= WEIR_PACKET_SLACK, "the last piece of a packet may b
  * looked up only. */
 #define POINT_BYTES_MAX (sizeof(struct weir_deferred_point) + WEIR_LABELS_BYTES_MAX)
 _Static_assert(WEIR_DEFINITION_LIST_BYTES > 2 * POINT_BYTES_MAX, "and some lists before it");
-_Static_assert(WEIR_SERIES_UNKNOWN == WEIR_RAW_UNKNOWN, "a template's number is a point's");
+_Static_assert(sizeof(struct weir_wire_record) == WEIR_DEFINITION_HEAD, "chunk.h names its size");
 
 /* A zero byte would cut a name short wherever it is a parameter, a key or a string. */
 static bool
@@ -197,23 +196,60 @@ join_planned(const struct weir_line_labels *line, const uint8_t *own, size_t own
     return true;
 }
 
-enum weir_err
-weir_wire_labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels,
-    size_t *labels_size)
+/* The own labels of series `field` of the definition. */
+static enum weir_err
+own_labels(struct weir_line_labels *line, unsigned field, const uint8_t **own, size_t *own_size)
 {
-    const uint8_t *own;
-    size_t own_size;
+    *own_size = 0;
     if (field < line->next) {
         line->next = 0;
         line->at = line->fields_at;
     }
     do {
-        if (!weir_wire_next_list(line->text, line->size, &line->at, &own, &own_size))
+        if (!weir_wire_next_list(line->text, line->size, &line->at, own, own_size))
             return weir_fail(WEIR_INVALID, 0, "not a definition that the parser accepts");
     } while (line->next++ < field);
-    if (join_planned(line, own, own_size, labels, labels_size))
-        return WEIR_OK;
+    return WEIR_OK;
+}
+
+enum weir_err
+weir_definition_labels(struct weir_line_labels *line, unsigned field, uint8_t *labels,
+    size_t *labels_size)
+{
+    const uint8_t *own = NULL;
+    size_t own_size;
+    enum weir_err err = own_labels(line, field, &own, &own_size);
+    if (err != WEIR_OK || join_planned(line, own, own_size, labels, labels_size))
+        return err;
     return join_sorting(line, own, own_size, labels, labels_size);
+}
+
+static bool
+has_name(const struct weir_label *labels, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (labels[i].name_size == sizeof WEIR_NAME_LABEL - 1 &&
+            memcmp(labels[i].name, WEIR_NAME_LABEL, labels[i].name_size) == 0)
+            return true;
+    return false;
+}
+
+enum weir_err
+weir_wire_labels(struct weir_line_labels *line, unsigned field, struct weir_label **labels,
+    size_t *count)
+{
+    const uint8_t *own = NULL;
+    size_t own_size;
+    enum weir_err err = own_labels(line, field, &own, &own_size);
+    if (err != WEIR_OK)
+        return err;
+    *labels = line->tags_list;
+    *count = line->list_count;
+    memcpy(line->tags_list, line->list, *count * sizeof *line->list);
+    err = collect(own, own_size, line->tags_list, count);
+    if (err == WEIR_OK && !has_name(line->tags_list, *count))
+        err = weir_fail(WEIR_INVALID, 0, "a series without name");
+    return err;
 }
 
 /* The series of a definition that its template has no number for. */
@@ -299,7 +335,7 @@ put_point(struct unknown *unknown, uint32_t field, uint32_t index, bool begun)
     size_t size;
     uint8_t *labels = (uint8_t *)(point + 1);
     *point = (struct weir_deferred_point){.number = WEIR_SERIES_UNKNOWN, .index = index};
-    if (begun && weir_wire_labels_field(&definitions->line, field, labels, &size) == WEIR_OK)
+    if (begun && weir_definition_labels(&definitions->line, field, labels, &size) == WEIR_OK)
         point->labels_size = (uint16_t)size;
     definitions->used += (uint32_t)weir_deferred_point_bytes(point->labels_size);
     unknown->count++;

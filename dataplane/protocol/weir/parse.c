@@ -4,6 +4,7 @@
 #include "base/crc.h"
 #include "dataplane/protocol/common/time.h"
 #include "dataplane/protocol/weir/group_append.h"
+#include "dataplane/protocol/weir/weir.h"
 
 #include <limits.h>
 
@@ -72,14 +73,6 @@ weir_wire_packet_bytes(const uint8_t *data, size_t size)
         return 0;
     memcpy(&header, data, sizeof header);
     return header_valid(&header) ? header.length : 0;
-}
-
-uint32_t
-weir_wire_samples_bound(const struct weir_packet *packet, size_t at)
-{
-    size_t left = packet->size - at;
-    size_t bytes = weir_wire_packet_bytes(packet->data + at, left);
-    return (uint32_t)((bytes < left ? bytes : left) / sizeof(double));
 }
 
 static bool

@@ -31,7 +31,6 @@
 
 #include <stdbool.h>
 
-#define WEIR_SERIES_UNKNOWN UINT64_MAX
 /* Channels whose state entries a batch can hold for certain, beside those of channels that made
  * room. */
 #define WEIR_CHANNELS_DIRTY_MAX                                                                    \

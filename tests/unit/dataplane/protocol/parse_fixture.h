@@ -2,7 +2,7 @@
 #ifndef WEIR_TESTS_UNIT_DATAPLANE_PROTOCOL_PARSE_FIXTURE_H
 #define WEIR_TESTS_UNIT_DATAPLANE_PROTOCOL_PARSE_FIXTURE_H
 
-#include "dataplane/protocol/parse.h"
+#include "dataplane/protocol/protocol.h"
 #include "model/sample.h"
 
 #include <setjmp.h>
@@ -67,7 +67,8 @@ labels_text(enum weir_proto proto, uint32_t point, char *out, size_t room)
     static struct weir_line_labels line;
     enum weir_err err = weir_protocols[proto].labels_begin(&line, record->text, record->size);
     if (err == WEIR_OK)
-        err = weir_protocols[proto].labels_field(&line, parsed.points[point].field, labels, &size);
+        err = weir_protocol_labels(&weir_protocols[proto], &line, parsed.points[point].field,
+            labels, &size);
     struct weir_label label;
     out[0] = '\0';
     while (err == WEIR_OK && weir_labels_next(labels, size, &at, &label) == WEIR_OK) {

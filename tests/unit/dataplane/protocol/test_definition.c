@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/weir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -309,7 +310,7 @@ test_a_definition_too_large_for_a_list_goes_as_it_came(void **state)
     for (unsigned i = 0; i < COUNT; i += 2) {
         uint8_t labels[WEIR_LABELS_BYTES_MAX];
         size_t size;
-        assert_int_equal(weir_wire_labels_field(line, i, labels, &size), WEIR_OK);
+        assert_int_equal(weir_definition_labels(line, i, labels, &size), WEIR_OK);
         define(labels, size);
     }
     weir_definition_completed(&t.context, sent);
@@ -390,7 +391,7 @@ test_a_series_has_64_labels_beside_its_name(void **state)
         list_end(begin);
         assert_int_equal(weir_definition_labels_begin(line, t.record, t.used), WEIR_OK);
         line->text = t.record;
-        enum weir_err err = weir_wire_labels_field(line, 0, labels, &size);
+        enum weir_err err = weir_definition_labels(line, 0, labels, &size);
         assert_int_equal(err, count == 64 ? WEIR_OK : WEIR_LIMIT);
         struct weir_label label;
         while (err == WEIR_OK && weir_labels_next(labels, size, &at, &label) == WEIR_OK)
@@ -464,7 +465,7 @@ test_labels_are_those_of_a_plain_sort(void **state)
             valid = valid && weir_labels_encode(labels, count, expected, &size) == WEIR_OK &&
                 weir_labels_find(expected, size, WEIR_NAME_LABEL, &name);
             bool joined = begun &&
-                weir_wire_labels_field(line, i, found, &found_size) == WEIR_OK;
+                weir_definition_labels(line, i, found, &found_size) == WEIR_OK;
             assert_int_equal(joined, valid);
             good += valid;
             bad += !valid;

@@ -1,7 +1,14 @@
+#include "dataplane/protocol/influx/influx.h"
 #include "dataplane/protocol/influx/frame.h"
 #include "tests/unit/dataplane/protocol/parse_fixture.h"
 
 #define INFLUX WEIR_PROTO_INFLUX
+
+static enum weir_err
+labels_field(struct weir_line_labels *line, unsigned field, uint8_t *labels, size_t *size)
+{
+    return weir_protocol_labels(&weir_protocols[INFLUX], line, field, labels, size);
+}
 
 static void
 test_influx_line_gives_a_point_for_each_field(void **unused)
@@ -90,10 +97,10 @@ test_influx_labels_of_all_fields_walk_the_line_once(void **unused)
         used += (size_t)snprintf(text + used, 16, "%sf%u=1", fields ? "," : "", fields);
     assert_int_equal(weir_influx_labels_begin(&line, (const uint8_t *)text, used), WEIR_OK);
     for (unsigned i = 0; i < fields; i++)
-        assert_int_equal(weir_influx_labels_field(&line, i, labels, &size), WEIR_OK);
+        assert_int_equal(labels_field(&line, i, labels, &size), WEIR_OK);
     assert_int_equal(line.bytes_walked, used);
-    assert_int_equal(weir_influx_labels_field(&line, fields, labels, &size), WEIR_INVALID);
-    assert_int_equal(weir_influx_labels_field(&line, 0, labels, &size), WEIR_OK);
+    assert_int_equal(labels_field(&line, fields, labels, &size), WEIR_INVALID);
+    assert_int_equal(labels_field(&line, 0, labels, &size), WEIR_OK);
     assert_true(line.bytes_walked < used + 64);
     struct weir_label name;
     assert_true(weir_labels_find(labels, size, WEIR_NAME_LABEL, &name));
@@ -124,8 +131,8 @@ test_influx_labels_do_not_depend_on_the_line_before(void **unused)
         enum weir_err begun = weir_influx_labels_begin(&alone, text, size);
         assert_int_equal(weir_influx_labels_begin(&shared, text, size), begun);
         for (unsigned field = 0; begun == WEIR_OK && field < 3; field++) {
-            enum weir_err err = weir_influx_labels_field(&alone, field, labels[0], &sizes[0]);
-            assert_int_equal(weir_influx_labels_field(&shared, field, labels[1], &sizes[1]), err);
+            enum weir_err err = labels_field(&alone, field, labels[0], &sizes[0]);
+            assert_int_equal(labels_field(&shared, field, labels[1], &sizes[1]), err);
             if (err != WEIR_OK)
                 break;
             assert_int_equal(sizes[0], sizes[1]);
@@ -322,7 +329,7 @@ test_influx_open_quote_costs_its_own_line_only(void **unused)
         parse_text(INFLUX, text);
         assert_int_equal(parsed.records[0].reason, WEIR_REASON_unclosed_string);
         assert_int_equal(parsed.records[0].size, strchr(text, '\n') - text);
-        assert_int_equal(parsed.refused_count, 1);
+        assert_int_equal(parsed.odd_count, 1);
         assert_int_equal(parsed.point_count, LINES_BEHIND);
     }
 }
@@ -342,7 +349,7 @@ test_influx_open_quote_of_a_stream_is_completed_by_64_kib(void **unused)
         before = at;
         at += parse_bytes(INFLUX, text + at, used - at, WEIR_TIME_AUTO, false, &skip);
         lines += parsed.point_count;
-        assert_int_equal(parsed.refused_count, before == 0);
+        assert_int_equal(parsed.odd_count, before == 0);
         if (at == used)
             break;
     }

@@ -1,6 +1,7 @@
 /* The variants of this CPU for simple Influx lines against the portable one, on texts that are
  * drawn from a fixed number, are up to some windows long and lie against an unreadable page.
  * $WEIR_SEEDS is tests/fuzz/seeds, $WEIR_TEXTS how many texts. */
+#include "dataplane/protocol/influx/influx.h"
 #include "dataplane/protocol/common/scan.h"
 #include "dataplane/protocol/influx/fast.h"
 #include "tests/fuzz/twin.h"

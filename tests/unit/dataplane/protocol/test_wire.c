@@ -4,6 +4,7 @@
 #include "client/weir_client.h"
 #include "dataplane/protocol/weir/group_append.h"
 #include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/weir.h"
 #include "dataplane/protocol/weir/channels/internal.h"
 #include "tests/unit/dataplane/stages_fixture.h"
 

@@ -3,9 +3,10 @@
  * record, one that begins with '-' loses its last word. "!" is a word whose labels are refused; a
  * word that begins with 'L' is a series with 8,000 bytes of labels. */
 #include "base/clock.h"
+#include "dataplane/protocol/protocol.h"
 #include "dataplane/protocol/weir/parse.h"
 #include "dataplane/registrar/registrar.h"
-#include "dataplane/worker/series_cache.h"
+#include "dataplane/series/series.h"
 #include "model/labels.h"
 #include "model/shared.h"
 #include "tests/unit/dataplane/stages_fixture.h"
@@ -60,11 +61,12 @@ words_begin(struct weir_line_labels *line, const uint8_t *text, size_t size)
 }
 
 static enum weir_err
-words_labels(struct weir_line_labels *line, unsigned field, uint8_t *labels, size_t *labels_size)
+words_labels(struct weir_line_labels *line, unsigned field, struct weir_label **labels,
+    size_t *count)
 {
     const uint8_t *text = line->text;
     size_t size = line->size;
-    uint8_t value[LONG_LABEL];
+    uint8_t *value = line->room;
     size_t at = 0;
     for (unsigned skipped = 0; skipped < field; skipped++)
         at = (size_t)((const uint8_t *)memchr(text + at, ' ', size - at) - text) + 1;
@@ -73,16 +75,18 @@ words_labels(struct weir_line_labels *line, unsigned field, uint8_t *labels, siz
     if (text[at] == '!')
         return weir_fail(WEIR_INVALID, 0, "refused");
     if (text[at] == 'L')
-        memset(value, '.', sizeof value);
+        memset(value, '.', LONG_LABEL);
     memcpy(value, text + at, word);
-    struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL, value, 8,
+    line->list[0] = (struct weir_label){(const uint8_t *)WEIR_NAME_LABEL, value, 8,
         (uint16_t)(text[at] == 'L' ? LONG_LABEL : word)};
-    return weir_labels_encode(&label, 1, labels, labels_size);
+    *labels = line->list;
+    *count = 1;
+    return WEIR_OK;
 }
 
 const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
-    {"words", words_parse, words_begin, words_labels},
-    {"words", words_parse, words_begin, words_labels}};
+    {.name = "words", .parse = words_parse, .labels_begin = words_begin, .labels = words_labels},
+    {.name = "words", .parse = words_parse, .labels_begin = words_begin, .labels = words_labels}};
 
 static struct {
     struct weir_counts worker; /* what the played worker says of itself */
@@ -176,7 +180,7 @@ put_list(uint8_t *list, const char *text, unsigned *count)
     for (const char *word = text; *word != '\0'; ++*count) {
         size_t size = strcspn(word, " "), labels_size = 0;
         struct weir_deferred_point *point = (void *)(list + used);
-        *point = (struct weir_deferred_point){.number = WEIR_RAW_UNKNOWN,
+        *point = (struct weir_deferred_point){.number = WEIR_SERIES_UNKNOWN,
             .time_ms = 77,
             .value = *count,
             .index = *count};
@@ -543,7 +547,7 @@ test_registrar_defines_the_series_of_a_definition_without_a_sample(void **state)
     const struct weir_deferral *deferral = pop_completed();
     expect_completion(deferral, 0, 5, 1, 1, 1);
     expect_completion(deferral, 1, 6, 1, 0, 1);
-    expect_numbers(deferral, (const uint64_t[]){0, 1, WEIR_RAW_UNKNOWN, 0}, 4);
+    expect_numbers(deferral, (const uint64_t[]){0, 1, WEIR_SERIES_UNKNOWN, 0}, 4);
     weir_registrar_flush(t.registrar);
     struct weir_batch *batch = take_batch();
     assert_int_equal(batch->definition_count, 2);
@@ -573,7 +577,7 @@ test_registrar_refuses_series_of_a_definition_when_the_table_is_full(void **stat
     weir_registrar_run_once(t.registrar);
     const struct weir_deferral *deferral = pop_completed();
     expect_completion(deferral, 0, 5, 1, 1, 1);
-    expect_numbers(deferral, (const uint64_t[]){SERIES_MAX - 1, WEIR_RAW_UNKNOWN, 2}, 3);
+    expect_numbers(deferral, (const uint64_t[]){SERIES_MAX - 1, WEIR_SERIES_UNKNOWN, 2}, 3);
     assert_int_equal(stages.counts.counter[WEIR_COUNTER_definitions_refused], 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_no_sample_accepted), 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_table_full), 0);
@@ -641,7 +645,7 @@ test_registrar_refuses_points_by_name_when_the_table_is_full(void **state)
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_table_full), 1);
     const struct weir_deferred_point *point =
         (const void *)(deferral->lines + sizeof(struct weir_deferred_line));
-    assert_true(point->number == WEIR_RAW_UNKNOWN);
+    assert_true(point->number == WEIR_SERIES_UNKNOWN);
 }
 
 static void

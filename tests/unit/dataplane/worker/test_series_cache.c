@@ -103,7 +103,7 @@ test_series_cache_burst_finds_what_single_lookups_find(void **state)
     for (int round = 0; round < 3; round++) { /* with expectations, and without */
         assert_int_equal(find(*state, COUNT, 1 + 11 * (uint32_t)round), COUNT / 3 * 2);
         for (uint64_t i = 0; i < COUNT; i++)
-            assert_true(numbers[i] == (i % 3 != 0 ? i << 8 : WEIR_RAW_UNKNOWN));
+            assert_true(numbers[i] == (i % 3 != 0 ? i << 8 : WEIR_SERIES_UNKNOWN));
     }
 }
 
@@ -139,7 +139,7 @@ draw_burst(uint64_t *wanted, bool aligned)
             bool other = draw(12) == 0;
             points[count] =
                 (struct weir_point){.raw = raw(text_of(taken, other)), .time_ms = time_ms};
-            wanted[count++] = taken % 11 == 0 ? WEIR_RAW_UNKNOWN : taken;
+            wanted[count++] = taken % 11 == 0 ? WEIR_SERIES_UNKNOWN : taken;
         }
     }
     return count;
@@ -162,7 +162,7 @@ test_series_cache_burst_knows_runs_however_they_are_broken(void **state)
         size_t known = find(*state, count, 1 + draw(100));
         for (uint32_t i = 0; i < count; i++) {
             assert_true(numbers[i] == wanted[i]);
-            known -= wanted[i] != WEIR_RAW_UNKNOWN;
+            known -= wanted[i] != WEIR_SERIES_UNKNOWN;
         }
         assert_int_equal(known, 0);
     }
@@ -273,7 +273,7 @@ test_series_cache_follows_known_hosts_beside_new_ones(void **state)
         assert_int_equal(find(*state, COUNT, HOST), COUNT / 2);
         assert_int_equal(burst.head_count, COUNT / HOST);
         for (uint64_t i = 0; i < COUNT; i++)
-            assert_true(numbers[i] == (i / HOST % 2 == 0 ? i : WEIR_RAW_UNKNOWN));
+            assert_true(numbers[i] == (i / HOST % 2 == 0 ? i : WEIR_SERIES_UNKNOWN));
     }
 }
 
@@ -300,7 +300,7 @@ test_series_cache_expects_nothing_behind_its_last_number(void **state)
         points[i] = (struct weir_point){.raw = raw(i)};
     weir_series_cache_insert(*state, raw(0), ENTRIES - 1);
     assert_int_equal(find(*state, 3, 3), 1);
-    assert_true(numbers[0] == ENTRIES - 1 && numbers[1] == WEIR_RAW_UNKNOWN);
+    assert_true(numbers[0] == ENTRIES - 1 && numbers[1] == WEIR_SERIES_UNKNOWN);
 }
 
 /* No key is 0 as well. */
@@ -312,7 +312,7 @@ test_series_cache_takes_a_hash_of_no_bits_for_no_number_without_a_key(void **sta
     points[1] = (struct weir_point){.raw = none};
     weir_series_cache_insert(*state, raw(2), 7);
     assert_int_equal(find(*state, 2, 2), 1);
-    assert_true(numbers[0] == 7 && numbers[1] == WEIR_RAW_UNKNOWN);
+    assert_true(numbers[0] == 7 && numbers[1] == WEIR_SERIES_UNKNOWN);
     weir_series_cache_insert(*state, none, 8);
     assert_int_equal(find(*state, 2, 2), 2);
     assert_true(numbers[1] == 8);

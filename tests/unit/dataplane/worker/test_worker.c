@@ -1,6 +1,7 @@
 /* The worker with real parsers and tables, between a port, a registrar and a log writer that the
  * test plays. */
 #include "base/clock.h"
+#include "dataplane/protocol/influx/influx.h"
 #include "dataplane/worker/worker.h"
 #include "model/shared.h"
 #include "tests/unit/dataplane/stages_fixture.h"
@@ -274,7 +275,7 @@ test_a_line_with_one_unknown_series_goes_whole_to_the_registrar(void **state)
     assert_int_equal(point->value, 1);
     point++;
     struct weir_label label;
-    assert_int_equal(point->number, WEIR_RAW_UNKNOWN);
+    assert_int_equal(point->number, WEIR_SERIES_UNKNOWN);
     assert_int_equal(point->value, 2);
     assert_true(weir_labels_find((const uint8_t *)(point + 1), point->labels_size,
         WEIR_NAME_LABEL, &label));
@@ -308,7 +309,7 @@ test_numbers_that_come_back_need_no_labels_any_more(void **state)
         ready("m a=1 " NOW_TEXT, true);
         weir_worker_run_once(t.worker);
         if (round < 2) /* refused the first time, numbered the second */
-            completed_point()->number = round == 0 ? WEIR_RAW_UNKNOWN : 0;
+            completed_point()->number = round == 0 ? WEIR_SERIES_UNKNOWN : 0;
         if (round == 1)
             define("m_a");
         assert_int_equal(*misses, round < 2 ? round + 1 : 2);
