@@ -59,6 +59,9 @@ struct weir_packet {
     uint16_t refused_channel;
     uint32_t refused_epoch; /* the newest one met, or the one that lies ahead */
     bool broken;           /* a stream that cannot be followed any further */
+    /* The sender has ended the stream by a command, and nothing after it is read. The parser sets
+     * it. */
+    bool ends;
     /* The rest waits for the registrar: a stream's port keeps it, and reads no more of the
      * stream, until resume. */
     bool waits;

@@ -51,6 +51,9 @@ struct weir_port_ops {
     void (*resume)(struct weir_port *port);
     /* NULL where no sender is ever answered. */
     void (*complete)(struct weir_port *port, const struct weir_completion *completion);
+    /* Sends a line to the sender of source, if it is there and takes it; what it does not take is
+     * dropped and counted. NULL as above. */
+    void (*answer)(struct weir_port *port, uint32_t source, const uint8_t *line, size_t size);
     /* Called once a round: answers what has become durable. True while a sender waits for an
      * answer, so that batches are flushed sooner. NULL as above. */
     bool (*progress)(struct weir_port *port, const struct weir_progress *progress);

@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "dataplane/port/port.h"
+#include "model/metrics.h"
 
 #include <stdalign.h>
 #include <stdbool.h>
@@ -26,10 +27,11 @@
 struct weir_deferred_line {
     uint32_t size;
     uint32_t source;
-    uint8_t proto : 7;
-    uint8_t kept : 1; /* its labels are bad, and the worker has kept it as refused */
-    uint8_t time_unit : 7;
-    uint8_t resolved : 1; /* a list of points, not text; of a definition: see below */
+    uint16_t proto : 5;
+    uint16_t kept : 1; /* its labels are bad, and the worker has kept it as refused */
+    uint16_t time_unit : 3;
+    uint16_t resolved : 1; /* a list of points, not text; of a definition: see below */
+    uint16_t refused : 6;  /* 1 + the reason by which the registrar refused it; 0: it did not */
     uint16_t samples; /* points of the line, as the ledger counts them */
     uint16_t defines; /* series of a definition, which has no samples; 0 for a line */
     uint16_t peer;    /* of its sender, in the deferral's list */
@@ -38,6 +40,7 @@ struct weir_deferred_line {
 };
 _Static_assert(sizeof(struct weir_deferred_line) == 24, "");
 _Static_assert(WEIR_DEFERRAL_LINES_MAX <= UINT16_MAX, "a line's peer fits");
+_Static_assert(WEIR_PROTO_COUNT <= 32 && WEIR_REASON_COUNT < 64, "a line's bits hold them");
 
 /* A point of a resolved line, or a series of a definition: this, then its canonical labels, padded
  * to 8 bytes. */

@@ -354,6 +354,14 @@ complete(struct weir_registrar_work *work, bool accepted, uint64_t batch)
     }
 }
 
+/* Writes the reason into the deferral: the worker may have to answer its sender. */
+static void
+line_mark_refused(struct weir_registrar_work *work)
+{
+    work->line.refused = (work->reason + 1) & 0x3f;
+    memcpy(work->text - sizeof work->line, &work->line, sizeof work->line);
+}
+
 /* False where a definition that brought nothing new finds no batch to end in. */
 static bool
 line_finish(struct weir_registrar *registrar)
@@ -372,6 +380,7 @@ line_finish(struct weir_registrar *registrar)
     } else {
         weir_registrar_reject(registrar, WEIR_UNIT_RECORDS, 1, work->reason);
         weir_registrar_line_rejected(registrar);
+        line_mark_refused(work);
         complete(work, false, 0);
     }
     work->in_line = false;

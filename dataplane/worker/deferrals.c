@@ -47,7 +47,7 @@ definition_completed(struct weir_worker *worker, const struct weir_session *sess
     worker->resume_due = true;
 }
 
-/* The series numbers that a deferral brings back. */
+/* The series numbers and refusals that a deferral brings back. */
 static void
 take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
 {
@@ -57,6 +57,10 @@ take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
              at += (uint32_t)weir_deferred_line_bytes(line.size)) {
             memcpy(&line, deferral->lines + at, sizeof line);
             const uint8_t *text = deferral->lines + at + sizeof line;
+            if (line.refused != 0 && pass == 0)
+                weir_worker_answer(worker, line.proto, line.source,
+                    &(struct weir_record){.text = text, .size = line.size},
+                    (uint8_t)(line.refused - 1));
             if (line.defines > 0 && pass == 0)
                 definition_completed(worker, weir_protocols[line.proto].session, text);
             else if (line.defines == 0 && line.resolved)
@@ -186,7 +190,7 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
     struct weir_deferral *deferral = worker->deferral;
     const struct weir_deferred_line line = {.size = (uint32_t)size,
         .source = packet->source,
-        .proto = packet->proto & 0x7f,
+        .proto = packet->proto & 0x1f,
         .resolved = resolved,
         .defines = (uint16_t)item->count,
         .peer = peer_put(deferral, packet),
@@ -211,11 +215,14 @@ weir_worker_definition_defer(struct weir_worker *worker, const struct weir_recor
 }
 
 /* Bytes of a record as a list of its points, or 0 where it goes to the registrar as text: where
- * not all labels are at hand, or no list is let in. */
+ * not all labels are at hand, no list is let in, or its sender may have to be answered with it. */
 static size_t
 resolved_bytes(const struct weir_worker *worker, const struct weir_record *record)
 {
+    const struct weir_packet *packet = &worker->packets[worker->packet_at];
     size_t bytes = 0;
+    if (weir_protocols[packet->proto].answer != NULL && packet->source != 0)
+        return 0;
     for (uint32_t i = record->point_first; i < record->point_first + record->point_count; i++) {
         bool known = worker->numbers[i] != WEIR_SERIES_UNKNOWN;
         if (!known && worker->resolves[i].labels_size == 0)
@@ -277,9 +284,9 @@ weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *r
     struct weir_deferral *deferral = worker->deferral;
     struct weir_deferred_line line = {.size = (uint32_t)size,
         .source = packet->source,
-        .proto = packet->proto & 0x7f,
+        .proto = packet->proto & 0x1f,
         .kept = !resolved && has_refused(worker, record),
-        .time_unit = packet->time_unit & 0x7f,
+        .time_unit = packet->time_unit & 0x7,
         .resolved = resolved,
         .samples = (uint16_t)record->point_count,
         .peer = peer_put(deferral, packet),

@@ -7,6 +7,7 @@
  *   worker_chunks.c   what goes to the registrar and comes back
  *   worker_full.c     reports of tables that have no room
  *   worker_rejects.c  refused records, kept for weir rejected
+ *   answers.c         what a sender is told of one record, by protocols that do so
  *
  * Threads: the worker's
  */
@@ -158,6 +159,12 @@ void weir_worker_count_parsed(struct weir_worker *worker);
 /* Notes a record that was refused, or will be by the registrar, which does not see its text. */
 void weir_worker_rejected(struct weir_worker *worker, const struct weir_packet *packet,
     const struct weir_record *record, uint8_t reason, const char *detail);
+
+/* answers.c */
+/* Answers the sender of a record at once, where its protocol does: one that was refused, or a
+ * command (WEIR_REASON_NONE). */
+void weir_worker_answer(struct weir_worker *worker, uint8_t proto, uint32_t source,
+    const struct weir_record *record, uint8_t reason);
 
 /* worker_records.c */
 void weir_worker_parse_more(struct weir_worker *worker);

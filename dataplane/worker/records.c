@@ -202,9 +202,15 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
     uint32_t at = worker->record_at, first = at;
     uint32_t accepted = packet->accepted;
     uint64_t samples = 0;
+    uint32_t commands = 0;
     bool room = true;
     for (; at < end; at++) {
         const struct weir_record *record = &parsed->records[at];
+        if (record->command != 0) {
+            weir_worker_answer(worker, packet->proto, packet->source, record, WEIR_REASON_NONE);
+            commands++;
+            continue;
+        }
         if (record_divert(worker, record, state))
             continue;
         room = batch_room(worker, record->point_count);
@@ -222,7 +228,7 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
     worker->options.counts->samples[WEIR_STAGE_batch] += samples;
     if (packet->accepted != accepted)
         worker->known_ns = worker->now_ns;
-    worker->records_seen += at - first;
+    worker->records_seen += at - first - commands;
     worker->record_at = at;
     return room;
 }

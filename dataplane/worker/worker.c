@@ -144,6 +144,7 @@ weir_worker_record_reject(struct weir_worker *worker, const struct weir_record *
     worker->packets[worker->packet_at].rejected += reason != WEIR_REASON_duplicate;
     weir_rejecter_count(&worker->rejecter, packet->listener, reason);
     weir_worker_rejected(worker, packet, record, reason, NULL);
+    weir_worker_answer(worker, packet->proto, packet->source, record, reason);
 }
 
 /* A packet ends in the batch, in the deferral, or refused: see docs/design/pipeline.md. One that
@@ -264,6 +265,7 @@ burst_take(struct weir_worker *worker, struct weir_port *port)
         worker->packets[i].batch = 0;
         worker->packets[i].ack_epoch = 0;
         worker->packets[i].broken = false;
+        worker->packets[i].ends = false;
         worker->packets[i].waits = false;
     }
     worker->port = port;
@@ -515,6 +517,8 @@ drop_burst(struct weir_worker *worker)
     struct weir_ledger_unit *samples = weir_worker_unit(worker, WEIR_UNIT_SAMPLES);
     for (uint32_t at = worker->record_at; at < parsed->record_count; at++) {
         const struct weir_record *record = &parsed->records[at];
+        if (record->command != 0)
+            continue;
         bool refused = record->reason != WEIR_REASON_NONE;
         uint8_t reason = refused ? record->reason : WEIR_REASON_shutdown;
         records->received++;

@@ -60,7 +60,8 @@ send_or_keep(struct weir_port_tcp *tcp, struct weir_connection *connection, cons
     connection->unsent = (uint8_t)(size - done);
     if (watched != (connection->unsent > 0))
         weir_tcp_watch(tcp, connection);
-    if (connection->unsent == 0)
+    /* else it is the end of a line that answered one record (lines.c) */
+    if (connection->unsent == 0 && (connection->session != NULL || connection->closing))
         weir_tcp_count(tcp, broken ? WEIR_COUNTER_acks_broken : WEIR_COUNTER_acks_sent);
     return !broken;
 }
@@ -161,14 +162,15 @@ weir_tcp_complete(struct weir_port *port, const struct weir_completion *completi
     tcp->changed = true;
 }
 
-/* The send buffer of a connection that was never written to has room for a line. */
+/* The last line, then the end. A connection that was never written to has room for it; one that was
+ * may have to read first. */
 static void
 answer(struct weir_port_tcp *tcp, struct weir_connection *connection, const char *line)
 {
-    size_t size = strlen(line);
-    ssize_t sent = send(connection->fd, line, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    weir_tcp_count(tcp, sent == (ssize_t)size ? WEIR_COUNTER_acks_sent : WEIR_COUNTER_acks_broken);
-    weir_tcp_drop(tcp, connection);
+    connection->closing = true;
+    (void)send_or_keep(tcp, connection, line, strlen(line));
+    if (connection->unsent == 0)
+        weir_tcp_drop(tcp, connection);
 }
 
 /* Batches on their way when the log filled up may still become durable, or wait for room as long
@@ -260,6 +262,8 @@ answer_due(struct weir_port_tcp *tcp, struct weir_connection *connection,
     bool done = durable && connection->incomplete == 0;
     if (connection->session != NULL) {
         answer_session(tcp, connection, durable);
+    } else if (connection->unsent > 0) {
+        return; /* until its sender reads, or others need its place */
     } else if (!durable && tcp->state == WEIR_INGEST_IO_ERROR) {
         answer(tcp, connection, "error io_error\n");
     } else if (!done && full_for_long(tcp)) {
@@ -299,6 +303,7 @@ bool
 weir_tcp_progress(struct weir_port *port, const struct weir_progress *progress)
 {
     struct weir_port_tcp *tcp = weir_tcp_of(port);
+    weir_tcp_lines_flush(tcp);
     bool moved = progress_moved(tcp, progress);
     if (tcp->acking_count > 0 && (moved || tcp->changed))
         acknowledge(tcp, progress);

@@ -59,11 +59,11 @@ struct weir_connection {
     uint32_t epoch;
     bool acking;       /* in the port's list of those that are owed an acknowledgement */
     uint32_t acking_at;
-    uint8_t unsent;    /* bytes of `rest`, the end of an acknowledgement that found no room */
+    uint8_t unsent;    /* bytes of `rest`, the end of an answer that found no room */
     bool repeat;       /* and a newer one follows them */
     bool closing;      /* and then the end */
     uint16_t repeat_status;
-    uint8_t rest[WEIR_ACK_SIZE_MAX];
+    uint8_t rest[WEIR_ANSWER_MAX];
     uint32_t need;     /* bytes that make the next packet whole, as far as known */
     struct weir_connection_ack {
         uint64_t batch; /* 0: none */

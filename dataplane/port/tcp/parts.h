@@ -2,6 +2,7 @@
  *
  *   port_tcp.c         the port: listeners, connections, what is read and handed on
  *   port_tcp_answer.c  what senders are told, and when
+ *   lines.c            answers to single records
  *   port_tcp_http.c    the answer to HTTP clients
  *   port_tcp_room.c    places in the table of connections
  *
@@ -39,6 +40,14 @@ struct weir_tcp_room {
     uint32_t reserve; /* places of each listener that no other one fills */
 };
 
+/* lines.c: answers to single records, of one connection, on their way to its socket. */
+#define WEIR_TCP_LINES_BYTES 4096
+struct weir_tcp_lines {
+    struct weir_connection *connection; /* whose they are; NULL: there are none */
+    uint32_t size;
+    uint8_t bytes[WEIR_TCP_LINES_BYTES];
+};
+
 struct weir_port_tcp {
     struct weir_port port;
     int epoll;
@@ -55,6 +64,7 @@ struct weir_port_tcp {
     struct weir_connection_list held; /* wait for the registrar, and are not read */
     uint32_t *acking; /* slots of connections that are owed an acknowledgement */
     uint32_t acking_count;
+    struct weir_tcp_lines lines;
     char http[WEIR_HTTP_ADDRESS_MAX]; /* where HTTP is; empty: nowhere */
     uint8_t *area;
     size_t area_used;
@@ -118,6 +128,12 @@ bool weir_tcp_is_http(const uint8_t *data, size_t size);
 void weir_tcp_refuse_http(struct weir_port_tcp *tcp, struct weir_connection *connection);
 /* Throws away what a refused client sends. */
 void weir_tcp_discard(struct weir_port_tcp *tcp, struct weir_connection *connection);
+
+/* lines.c */
+/* answer of the port's operations: the line goes out with those after it, at the next flush. */
+void weir_tcp_line(struct weir_port *port, uint32_t source, const uint8_t *line, size_t size);
+/* Sends what there is. A line that is cut keeps its end; those after it are dropped. */
+void weir_tcp_lines_flush(struct weir_port_tcp *tcp);
 
 /* port_tcp_answer.c */
 /* All the sender's bytes have been taken: from here on it waits for its answer. */

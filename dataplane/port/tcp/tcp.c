@@ -69,6 +69,8 @@ void
 weir_tcp_drop(struct weir_port_tcp *tcp, struct weir_connection *connection)
 {
     weir_tcp_forget_ack(tcp, connection);
+    if (tcp->lines.connection == connection)
+        weir_tcp_lines_flush(tcp);
     weir_tcp_room_leave(tcp, connection);
     weir_connection_drop(tcp->connections, connection);
     weir_tcp_count(tcp, WEIR_COUNTER_connections_closed);
@@ -402,6 +404,7 @@ static void
 tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_count)
 {
     struct weir_port_tcp *tcp = weir_tcp_of(port);
+    weir_tcp_lines_flush(tcp);
     for (size_t i = 0; i < packet_count; i++) {
         const struct weir_packet *packet = &packets[i];
         struct weir_connection *connection = packet->owner;
@@ -416,6 +419,10 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
             weir_connection_spoke(tcp->connections, connection);
         if (packet->batch != 0)
             connection->worker_batch = packet->batch;
+        if (packet->ends && !connection->ended) {
+            connection->ended = true;
+            weir_tcp_watch(tcp, connection);
+        }
         if (connection->session != NULL && !release_session(tcp, connection, packet))
             continue;
         const uint8_t *rest = packet->data + packet->consumed;
@@ -480,6 +487,7 @@ static const struct weir_port_ops tcp_ops = {
     .release = tcp_release,
     .resume = tcp_resume,
     .complete = weir_tcp_complete,
+    .answer = weir_tcp_line,
     .progress = weir_tcp_progress,
     .wait_fd = tcp_wait_fd,
     .statistics = tcp_statistics,

@@ -46,8 +46,8 @@ void weir_definition_completed(const struct weir_parse_context *context, const u
 /* As labels_begin of the table, for the record alone. */
 enum weir_err weir_definition_labels_begin(struct weir_line_labels *line, const uint8_t *record,
     size_t size);
-/* The canonical labels of one of its series, made in bytes: they differ in little. Errors as labels
- * of the table. */
+/* The canonical labels of one of its series, made in bytes: they differ in little. Errors as those
+ * of labels in the table. */
 enum weir_err weir_definition_labels(struct weir_line_labels *line, unsigned field, uint8_t *labels,
     size_t *labels_size);
 
