@@ -5,6 +5,7 @@
  */
 #include "base/utf8.h"
 #include "dataplane/protocol/common/decimal.h"
+#include "dataplane/protocol/common/record.h"
 #include "dataplane/protocol/common/scan.h"
 #include "dataplane/protocol/common/time.h"
 #include "dataplane/protocol/graphite/graphite.h"
@@ -49,22 +50,6 @@ is_separator(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
-static void
-add_record(
-    struct parsing *parsing, const uint8_t *text, size_t size, uint32_t points, uint8_t reason)
-{
-    struct weir_parsed *out = parsing->out;
-    out->records[out->record_count++] = (struct weir_record){
-        .text = text,
-        .size = (uint32_t)size,
-        .point_first = out->point_count,
-        .point_count = points,
-        .reason = reason,
-    };
-    out->point_count += points;
-    out->odd_count += reason != WEIR_REASON_NONE;
-}
-
 /* Adds the record and its one sample, unless the rules for values and times refuse it. */
 static inline void
 accept_line(struct parsing *parsing, struct token path, size_t size,
@@ -75,12 +60,12 @@ accept_line(struct parsing *parsing, struct token path, size_t size,
     if (WEIR_UNLIKELY(
             number->kind == WEIR_VALUE_DOUBLE && isnan(weir_bits_double(number->value)))) {
         weir_parsed_reject(out, WEIR_REASON_not_a_number, 1);
-        add_record(parsing, path.data, size, 0, WEIR_REASON_no_sample_accepted);
+        weir_record_add(out, path.data, size, 0, WEIR_REASON_no_sample_accepted);
         return;
     }
     if (WEIR_UNLIKELY(reason != WEIR_REASON_NONE)) {
         weir_parsed_reject(out, reason, 1);
-        add_record(parsing, path.data, size, 0, reason);
+        weir_record_add(out, path.data, size, 0, reason);
         return;
     }
     struct weir_hash128 key = weir_hash_part(parsing->context->key, 0, path.data, path.size);
@@ -92,7 +77,7 @@ accept_line(struct parsing *parsing, struct token path, size_t size,
         .kind = number->kind,
         .record = out->record_count,
     };
-    add_record(parsing, path.data, size, 1, WEIR_REASON_NONE);
+    weir_record_add(out, path.data, size, 1, WEIR_REASON_NONE);
 }
 
 /* Takes one line from start on if it is a simple one: ASCII, one separator between the parts, a
@@ -266,45 +251,26 @@ cut_off(const struct parsing *parsing, bool newline)
 static bool
 parse_any_line(struct parsing *parsing, size_t *at)
 {
-    const uint8_t *text = parsing->data + *at;
-    size_t left = parsing->size - *at;
-    const uint8_t *newline = memchr(text, '\n', left);
-    size_t size = newline == NULL ? left : (size_t)(newline - text);
-    if (size > WEIR_LINE_MAX) {
-        add_record(parsing, text, WEIR_LINE_MAX, 0, WEIR_REASON_line_too_long);
-        parsing->packet->skip_line = newline == NULL && !parsing->packet->final;
-        *at += size + (newline != NULL);
-        return true;
-    }
-    if (newline == NULL && !parsing->packet->final)
+    struct weir_text_line line;
+    if (!weir_line_next(parsing->packet, at, parsing->out, &line))
         return false;
-    *at += size + (newline != NULL);
-    size -= size > 0 && text[size - 1] == '\r';
-
+    if (line.text == NULL)
+        return true;
     struct token parts[3] = {0};
     struct weir_decimal number;
     int64_t time_ms;
-    bool good = split(text, size, parts);
+    bool good = split(line.text, line.size, parts);
     if (parts[0].size == 0) /* a blank line */
         return true;
     good = good && path_valid(parts[0]) && read_value(parts[1], &number)
         && read_time(parts[2], parsing->packet, &time_ms);
-    size -= (size_t)(parts[0].data - text);
+    size_t size = line.size - (size_t)(parts[0].data - line.text);
     if (good)
         accept_line(parsing, parts[0], size, &number, time_ms);
     else
-        add_record(parsing, parts[0].data, size, 0,
-            cut_off(parsing, newline != NULL) ? WEIR_REASON_cut_line : WEIR_REASON_bad_line);
+        weir_record_add(parsing->out, parts[0].data, size, 0,
+            cut_off(parsing, line.newline) ? WEIR_REASON_cut_line : WEIR_REASON_bad_line);
     return true;
-}
-
-/* Moves behind the rest of a line that was refused before. */
-static size_t
-skip_line(struct weir_packet *packet, size_t at)
-{
-    const uint8_t *newline = memchr(packet->data + at, '\n', packet->size - at);
-    packet->skip_line = newline == NULL && !packet->final;
-    return newline == NULL ? packet->size : (size_t)(newline + 1 - packet->data);
 }
 
 size_t
@@ -321,11 +287,10 @@ weir_graphite_parse(const struct weir_parse_context *context, struct weir_packet
         .suffix = weir_hash_part(context->key, 1, key_suffix, sizeof key_suffix),
     };
     if (WEIR_UNLIKELY(packet->skip_line))
-        at = skip_line(packet, at);
+        at = weir_line_skip(packet, at);
     weir_scan_init(&parsing.scan, &structural, parsing.data, parsing.size);
     weir_scan_seek(&parsing.scan, at);
-    while (at < parsing.size && out->record_count < WEIR_RECORDS_MAX
-        && out->point_count < WEIR_POINTS_TARGET) {
+    while (at < parsing.size && weir_parsed_has_room(out)) {
         size_t behind = parse_fast_line(&parsing, at);
         if (WEIR_LIKELY(behind != 0)) {
             at = behind;

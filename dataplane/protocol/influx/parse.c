@@ -6,6 +6,7 @@
  * a token. Whatever that pass does not expect is left to the complete decoder (influx_line.h),
  * which alone decides what a bad line is and where it ends.
  */
+#include "dataplane/protocol/common/record.h"
 #include "dataplane/protocol/common/scan.h"
 #include "dataplane/protocol/common/time.h"
 #include "dataplane/protocol/influx/frame.h"
@@ -64,21 +65,6 @@ add_point(struct parsing *parsing, struct line *line, struct weir_slice name,
     };
 }
 
-static void
-add_record(struct parsing *parsing, size_t start, size_t size, uint32_t points, uint8_t reason)
-{
-    struct weir_parsed *out = parsing->out;
-    out->records[out->record_count++] = (struct weir_record){
-        .text = parsing->data + start,
-        .size = (uint32_t)size,
-        .point_first = out->point_count,
-        .point_count = points,
-        .reason = reason,
-    };
-    out->point_count += points;
-    out->odd_count += reason != WEIR_REASON_NONE;
-}
-
 /* Counts a line that the grammar accepts, and judges its time. */
 static inline void
 accept_line(struct parsing *parsing, const struct line *line, size_t size, int64_t time_ms)
@@ -98,7 +84,7 @@ accept_line(struct parsing *parsing, const struct line *line, size_t size, int64
         for (uint32_t i = 0; i < points; i++)
             out->points[out->point_count + i].time_ms = time_ms;
     }
-    add_record(parsing, line->start, size, points, reason);
+    weir_record_add(parsing->out, parsing->data + line->start, size, points, reason);
 }
 
 bool
@@ -286,7 +272,7 @@ parse_any_line(struct parsing *parsing, size_t *at)
         return false;
     *at = end;
     if (reason == WEIR_REASON_line_too_long) {
-        add_record(parsing, start, WEIR_LINE_MAX, 0, reason);
+        weir_record_add(parsing->out, parsing->data + start, WEIR_LINE_MAX, 0, reason);
         parsing->packet->skip_line = parsing->data[end - 1] != '\n' && !parsing->packet->final;
         return true;
     }
@@ -297,19 +283,10 @@ parse_any_line(struct parsing *parsing, size_t *at)
     size_t size = text_size(parsing, line.start, end);
     size -= size > 0 && parsing->data[line.start + size - 1] == '\r';
     if (reason != WEIR_REASON_NONE)
-        add_record(parsing, line.start, size, 0, reason);
+        weir_record_add(parsing->out, parsing->data + line.start, size, 0, reason);
     else
         accept_line(parsing, &line, size, time_ms);
     return true;
-}
-
-/* Moves behind the rest of a line that was refused before. */
-static size_t
-skip_line(struct weir_packet *packet, size_t at)
-{
-    const uint8_t *newline = memchr(packet->data + at, '\n', packet->size - at);
-    packet->skip_line = newline == NULL && !packet->final;
-    return newline == NULL ? packet->size : (size_t)(newline + 1 - packet->data);
 }
 
 const struct weir_influx_variant weir_influx_variants[] = {
@@ -376,12 +353,6 @@ weir_influx_variant_name(void)
     return weir_influx_variants[weir_influx_variant()].name;
 }
 
-static inline bool
-has_room(const struct weir_parsed *out)
-{
-    return out->record_count < WEIR_RECORDS_MAX && out->point_count < WEIR_POINTS_TARGET;
-}
-
 /* Takes lines one by one. */
 static size_t
 parse_lines(const struct weir_parse_context *context, struct weir_packet *packet, size_t at,
@@ -397,7 +368,7 @@ parse_lines(const struct weir_parse_context *context, struct weir_packet *packet
     };
     weir_scan_init(&parsing.scan, &structural, parsing.data, parsing.size);
     weir_scan_seek(&parsing.scan, at);
-    while (at < parsing.size && has_room(out)) {
+    while (at < parsing.size && weir_parsed_has_room(out)) {
         size_t behind = parse_fast_line(&parsing, at);
         if (WEIR_LIKELY(behind != 0)) {
             at = behind;
@@ -416,10 +387,10 @@ weir_influx_parse(const struct weir_parse_context *context, struct weir_packet *
 {
     weir_influx_fast_fn *fast = weir_influx_variants[weir_influx_variant()].fast;
     if (WEIR_UNLIKELY(packet->skip_line))
-        at = skip_line(packet, at);
+        at = weir_line_skip(packet, at);
     if (fast != NULL)
         at = fast(context, packet, at, out);
-    if (WEIR_LIKELY(at == packet->size) || !has_room(out))
+    if (WEIR_LIKELY(at == packet->size) || !weir_parsed_has_room(out))
         return at;
     return parse_lines(context, packet, at, out);
 }
