@@ -203,15 +203,15 @@ weir_escape_into(enum weir_escape kind, const void *bytes, size_t size, char *ou
     while (at < end) {
         char escaped[WEIR_ESCAPED_MAX];
         size_t used;
-        size_t taken = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
-        size_t wanted = used != 0 ? used : taken;
+        size_t consumed = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
+        size_t wanted = used != 0 ? used : consumed;
         size_t left = room - 1 - filled;
-        size_t fits = used != 0 ? (used <= left ? used : 0) : cut(at, taken, left);
+        size_t fits = used != 0 ? (used <= left ? used : 0) : cut(at, consumed, left);
         memcpy(out + filled, used != 0 ? escaped : (const char *)at, fits);
         filled += fits;
         if (fits < wanted)
             break;
-        at += taken;
+        at += consumed;
     }
     out[filled] = '\0';
     return filled;
@@ -225,9 +225,9 @@ weir_escape_print(enum weir_escape kind, const void *bytes, size_t size, FILE *o
     while (at < end) {
         char escaped[WEIR_ESCAPED_MAX];
         size_t used;
-        size_t taken = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
-        (void)fwrite(used != 0 ? (const void *)escaped : at, 1, used != 0 ? used : taken, out);
-        at += taken;
+        size_t consumed = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
+        (void)fwrite(used != 0 ? (const void *)escaped : at, 1, used != 0 ? used : consumed, out);
+        at += consumed;
     }
 }
 

@@ -103,7 +103,7 @@ look(struct bench *bench)
 }
 
 static bool
-moment_take(struct bench *bench, struct moment *out)
+moment_read(struct bench *bench, struct moment *out)
 {
     if (!look(bench))
         return false;
@@ -405,7 +405,7 @@ static bool
 peak_phase(struct bench *bench)
 {
     struct moment before, after;
-    if (!moment_take(bench, &before) || !run_peak(bench) || !moment_take(bench, &after))
+    if (!moment_read(bench, &before) || !run_peak(bench) || !moment_read(bench, &after))
         return false;
     report_phase(bench, "peak", &before, &after, NULL);
     json_t *phase = json_array_get(bench->phases, json_array_size(bench->phases) - 1);
@@ -448,9 +448,9 @@ paced_phase(struct bench *bench, const char *name, double times, double churn_ra
     struct moment before, after;
     int64_t quiet_ns;
     weir_bench_target_unpaced(bench->target, true);
-    if (!moment_take(bench, &before) ||
+    if (!moment_read(bench, &before) ||
         !run_paced(bench, bench->peak * times, churn_rate, &quiet_ns) ||
-        !moment_take(bench, &after))
+        !moment_read(bench, &after))
         return false;
     json_t *extra = json_object();
     if (times < 1)

@@ -168,9 +168,9 @@ weir_client_emit(struct weir_client *client, const struct weir_client_packet *pa
     return 0;
 }
 
-/* Takes a whole acknowledgement. False where Weir asks for another connection, or is not Weir. */
+/* Reads a whole acknowledgement. False where Weir asks for another connection, or is not Weir. */
 static bool
-take_ack(struct weir_client *client)
+read_ack(struct weir_client *client)
 {
     static const uint32_t magic = WEIR_WIRE_ACK_MAGIC;
     struct weir_wire_ack ack;
@@ -212,7 +212,7 @@ weir_client_listen(struct weir_client *client)
             return;
         if (got > 0)
             client->ack_used += (size_t)got;
-        if (got <= 0 || !take_ack(client))
+        if (got <= 0 || !read_ack(client))
             weir_client_disconnect(client);
     }
 }

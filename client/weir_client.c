@@ -316,20 +316,20 @@ weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
             continue;
         }
         size_t fits = (room - WEIR_WIRE_GROUP_HEAD) / sizeof(double);
-        size_t taken = count < fits ? count : fits;
+        size_t part = count < fits ? count : fits;
         const struct weir_wire_record record = {.type = WEIR_WIRE_GROUP,
-            .length = (uint16_t)(WEIR_WIRE_GROUP_HEAD + taken * sizeof(double)),
+            .length = (uint16_t)(WEIR_WIRE_GROUP_HEAD + part * sizeof(double)),
             .template_id = id,
             .first = (uint16_t)first,
             .template_hash = template->hash,
-            .count = (uint16_t)taken};
+            .count = (uint16_t)part};
         int64_t offset = time_ms - packet->base_time_ms;
         memcpy(packet->data + at + sizeof record, &offset, sizeof offset);
-        memcpy(packet->data + at + WEIR_WIRE_GROUP_HEAD, values, taken * sizeof(double));
+        memcpy(packet->data + at + WEIR_WIRE_GROUP_HEAD, values, part * sizeof(double));
         record_put(packet, at, &record);
-        values += taken;
-        first += taken;
-        count -= taken;
+        values += part;
+        first += part;
+        count -= part;
     }
     return 0;
 }

@@ -145,7 +145,7 @@ struct weir_config_changes {
 };
 /* Gives running the values of wanted that may change while an instance runs. Both are checked;
  * where running would not be valid with them it is WEIR_INVALID and unchanged. */
-enum weir_err weir_config_take_live(struct weir_config *running, const struct weir_config *wanted,
+enum weir_err weir_config_apply_live(struct weir_config *running, const struct weir_config *wanted,
     struct weir_config_changes *out) WEIR_MUST_USE;
 
 /* Writes the effective configuration as YAML that weir_config_load reads back to the same. */

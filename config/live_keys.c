@@ -65,7 +65,7 @@ compare_key(struct weir_config *next, const struct weir_config *wanted,
 }
 
 enum weir_err
-weir_config_take_live(struct weir_config *running, const struct weir_config *wanted,
+weir_config_apply_live(struct weir_config *running, const struct weir_config *wanted,
     struct weir_config_changes *out)
 {
     *out = (struct weir_config_changes){0};

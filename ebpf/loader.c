@@ -207,7 +207,7 @@ weir_xdp_interface_free(const char *interface)
 
 /* Opens the program's maps by name. */
 static enum weir_err
-take_maps(struct weir_xdp *xdp)
+open_maps(struct weir_xdp *xdp)
 {
     uint32_t ids[MAPS * 2] = {0};
     struct bpf_prog_info info = {.nr_map_ids = MAPS * 2, .map_ids = (uintptr_t)ids};
@@ -244,7 +244,7 @@ weir_xdp_wrap(int program_fd, struct weir_xdp **out)
     if (xdp == NULL)
         return weir_fail(WEIR_NOMEM, 0, "XDP program");
     xdp->program_fd = program_fd;
-    enum weir_err err = take_maps(xdp);
+    enum weir_err err = open_maps(xdp);
     if (err != WEIR_OK) {
         weir_xdp_close(xdp);
         return err;
@@ -270,7 +270,7 @@ weir_xdp_adopt(uint32_t interface_index, const char *pins, struct weir_xdp **out
     if (err == WEIR_OK && (xdp->program_fd = bpf_prog_get_fd_by_id(id)) < 0)
         err = weir_fail(WEIR_IO, errno, "open XDP program %u", id);
     if (err == WEIR_OK)
-        err = take_maps(xdp);
+        err = open_maps(xdp);
     if (err == WEIR_OK)
         err = pin_all(xdp, pins);
     if (err != WEIR_OK) {
@@ -294,7 +294,7 @@ weir_xdp_open(uint32_t interface_index, const char *pins, struct weir_xdp **out)
     if (xdp->program_fd < 0)
         err = weir_fail(errno == ENOENT ? WEIR_NOT_FOUND : WEIR_IO, errno, "open %s", path);
     if (err == WEIR_OK)
-        err = take_maps(xdp);
+        err = open_maps(xdp);
     if (err != WEIR_OK) {
         weir_xdp_close(xdp);
         return err;

@@ -103,7 +103,7 @@ add(struct weir_rules *rules, const char *prefix, enum weir_xdp_action action)
 }
 
 static enum weir_err
-take_out(struct weir_rules *rules, const char *prefix)
+remove_rule(struct weir_rules *rules, const char *prefix)
 {
     struct weir_rule rule;
     enum weir_err err = parse_prefix(prefix, &rule);
@@ -161,7 +161,7 @@ weir_rules_change(struct weir_rules *rules, const char *line)
     if (count == 2 && strcmp(words[0], "allow") == 0)
         return add(rules, words[1], WEIR_XDP_ALLOW);
     if (count == 2 && strcmp(words[0], "remove") == 0)
-        return take_out(rules, words[1]);
+        return remove_rule(rules, words[1]);
     return weir_fail(WEIR_INVALID, 0,
         "expected deny PREFIX, allow PREFIX, remove PREFIX, limit RATE [BURST] or limit off");
 }

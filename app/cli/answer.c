@@ -6,7 +6,7 @@
 static bool memory_failed;
 
 static void *
-take_memory(size_t size)
+allocate(size_t size)
 {
     void *memory = malloc(size);
     memory_failed |= memory == NULL;
@@ -19,7 +19,7 @@ weir_answer_read(const char *body, size_t size, json_t **out)
     json_error_t error;
     memory_failed = false;
     /* the library names a syntax error where memory was short */
-    json_set_alloc_funcs(take_memory, free);
+    json_set_alloc_funcs(allocate, free);
     *out = json_loadb(body, size, JSON_ALLOW_NUL, &error);
     json_set_alloc_funcs(malloc, free);
     if (*out != NULL)

@@ -39,7 +39,7 @@ weir_dataplane_checkpoint_close(struct weir_dataplane *dataplane)
 
 /* Off the cores that others are pinned to, where any other is left. */
 static void
-take_cores(const cpu_set_t *cores)
+set_cores(const cpu_set_t *cores)
 {
     if (CPU_COUNT(cores) != 0 && sched_setaffinity(0, sizeof *cores, cores) != 0)
         weir_event(WEIR_LEVEL_WARN, "not_pinned", "thread=weir-checkpoint errno=%d", errno);
@@ -50,7 +50,7 @@ checkpoint_main(void *argument)
 {
     struct weir_dataplane *dataplane = argument;
     weir_process_name_thread("weir-checkpoint");
-    take_cores(&dataplane->topology.checkpointer_cores);
+    set_cores(&dataplane->topology.checkpointer_cores);
     /* acquire pairs with the release in weir_dataplane_checkpoint_stop */
     while (!atomic_load_explicit(&dataplane->checkpoint.stop, memory_order_acquire)) {
         struct timespec time = {.tv_nsec = LOOK_NS};

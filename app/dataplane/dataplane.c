@@ -17,9 +17,9 @@
 /* whole pages: advice is for pages */
 #define KEY_BYTES ((sizeof(struct weir_hash_key) + 4095) & ~(size_t)4095)
 
-/* Takes one region and remembers it for the end. Its pages come when touched. */
+/* Maps one region, and remembers it for the end. Its pages come when touched. */
 static enum weir_err
-region_take(struct weir_dataplane *dataplane, size_t bytes, void **out)
+region_map(struct weir_dataplane *dataplane, size_t bytes, void **out)
 {
     WEIR_ASSERT(dataplane->region_count < WEIR_DATAPLANE_REGIONS_MAX);
     bool huge = dataplane->config.huge_pages != WEIR_CONFIG_OFF;
@@ -41,7 +41,7 @@ prefault(const struct weir_dataplane *dataplane, void *memory, size_t bytes)
 enum weir_err
 weir_dataplane_memory(struct weir_dataplane *dataplane, size_t bytes, void **out)
 {
-    enum weir_err err = region_take(dataplane, bytes, out);
+    enum weir_err err = region_map(dataplane, bytes, out);
     if (err == WEIR_OK)
         prefault(dataplane, *out, bytes);
     return err;
@@ -66,7 +66,7 @@ static enum weir_err
 key_memory(struct weir_dataplane *dataplane)
 {
     void *memory;
-    enum weir_err err = region_take(dataplane, KEY_BYTES, &memory);
+    enum weir_err err = region_map(dataplane, KEY_BYTES, &memory);
     if (err == WEIR_OK && madvise(memory, KEY_BYTES, MADV_DONTDUMP) != 0)
         err = weir_fail(WEIR_IO, errno, "keep the key out of core dumps");
     if (err == WEIR_OK)
@@ -175,7 +175,7 @@ log_open(struct weir_dataplane *dataplane)
 }
 
 static enum weir_err
-series_take(struct weir_dataplane *dataplane)
+series_new(struct weir_dataplane *dataplane)
 {
     const struct weir_config *config = &dataplane->config;
     void *memory;
@@ -188,13 +188,13 @@ series_take(struct weir_dataplane *dataplane)
 }
 
 static enum weir_err
-senders_take(struct weir_dataplane *dataplane)
+channels_new(struct weir_dataplane *dataplane)
 {
     uint32_t channels_max = dataplane->config.channels_max;
     uint64_t template_bytes = dataplane->topology.template_bytes;
     void *memory;
     /* templates are for all series there may be, and maybe nobody sends any: never prefaulted */
-    enum weir_err err = region_take(dataplane,
+    enum weir_err err = region_map(dataplane,
         weir_channels_footprint(channels_max, template_bytes), &memory);
     if (err == WEIR_OK)
         dataplane->channels =
@@ -207,7 +207,7 @@ senders_take(struct weir_dataplane *dataplane)
 }
 
 static enum weir_err
-shares_take(struct weir_dataplane *dataplane, uint64_t capacity, struct weir_shares **out)
+shares_new(struct weir_dataplane *dataplane, uint64_t capacity, struct weir_shares **out)
 {
     uint32_t owners_max = dataplane->topology.owners_max;
     void *memory;
@@ -219,7 +219,7 @@ shares_take(struct weir_dataplane *dataplane, uint64_t capacity, struct weir_sha
 }
 
 static enum weir_err
-registrar_take(struct weir_dataplane *dataplane)
+registrar_new(struct weir_dataplane *dataplane)
 {
     const struct weir_config *config = &dataplane->config;
     struct weir_registrar_options options = {.series = dataplane->series,
@@ -249,15 +249,15 @@ registrar_take(struct weir_dataplane *dataplane)
     options.parsed = parsed;
     options.trusted = weir_config_trusted(config);
     if (err == WEIR_OK)
-        err = shares_take(dataplane, weir_series_max(dataplane->series), &options.series_shares);
+        err = shares_new(dataplane, weir_series_max(dataplane->series), &options.series_shares);
     if (err == WEIR_OK)
-        err = shares_take(
+        err = shares_new(
             dataplane, weir_series_label_bytes_max(dataplane->series), &options.label_shares);
     return err != WEIR_OK ? err : weir_registrar_new(&options, &dataplane->registrar);
 }
 
 static enum weir_err
-worker_take(struct weir_dataplane *dataplane, uint32_t index)
+worker_new(struct weir_dataplane *dataplane, uint32_t index)
 {
     const struct weir_config *config = &dataplane->config;
     const struct weir_topology_link *batches =
@@ -305,7 +305,7 @@ worker_take(struct weir_dataplane *dataplane, uint32_t index)
 }
 
 static enum weir_err
-writer_take(struct weir_dataplane *dataplane)
+writer_new(struct weir_dataplane *dataplane)
 {
     struct weir_writer_options options = {.log = dataplane->log,
         .shared = dataplane->shared,
@@ -330,7 +330,7 @@ writer_take(struct weir_dataplane *dataplane)
 /* The order matters: what a thing needs is there before it; ports come last, so that nothing is
  * received that could not be written. */
 static enum weir_err
-take_all(struct weir_dataplane *dataplane)
+open_all(struct weir_dataplane *dataplane)
 {
     const struct weir_config *config = &dataplane->config;
     struct weir_shared *shared = dataplane->shared;
@@ -343,21 +343,21 @@ take_all(struct weir_dataplane *dataplane)
     if (err == WEIR_OK)
         err = key_load(dataplane);
     if (err == WEIR_OK)
-        err = series_take(dataplane);
+        err = series_new(dataplane);
     if (err == WEIR_OK)
-        err = senders_take(dataplane);
+        err = channels_new(dataplane);
     if (err == WEIR_OK)
         err = log_open(dataplane);
     if (err == WEIR_OK)
         err = weir_dataplane_links_open(dataplane);
     if (err == WEIR_OK)
-        err = registrar_take(dataplane);
+        err = registrar_new(dataplane);
     if (err == WEIR_OK)
         err = weir_dataplane_eal_open(dataplane);
     for (uint32_t i = 0; i < dataplane->topology.worker_count && err == WEIR_OK; i++)
-        err = worker_take(dataplane, i);
+        err = worker_new(dataplane, i);
     if (err == WEIR_OK)
-        err = writer_take(dataplane);
+        err = writer_new(dataplane);
     if (err == WEIR_OK)
         weir_dataplane_stages_bind(dataplane);
     return err;
@@ -417,7 +417,7 @@ weir_dataplane_open(const struct weir_dataplane_options *options, struct weir_da
         err = weir_shared_reset(options->shared_fd, dataplane->shared);
     if (err == WEIR_OK) {
         weir_dataplane_name_listeners(dataplane);
-        err = take_all(dataplane);
+        err = open_all(dataplane);
     }
     if (err != WEIR_OK) {
         weir_dataplane_close(dataplane);

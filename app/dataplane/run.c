@@ -95,7 +95,7 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
 
 /* A full or failed log makes nothing more durable than what it has under way. */
 static bool
-log_takes_nothing(struct weir_dataplane *dataplane)
+log_refuses(struct weir_dataplane *dataplane)
 {
     /* relaxed: a hint; whoever misses it waits a round longer */
     uint32_t state = atomic_load_explicit(&dataplane->progress.state, memory_order_relaxed);
@@ -107,7 +107,7 @@ static void
 phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
 {
     enum weir_dataplane_phase phase = phase_of(dataplane);
-    int64_t limit_ns = log_takes_nothing(dataplane) ? DRAIN_FULL_NS : DRAIN_NS;
+    int64_t limit_ns = log_refuses(dataplane) ? DRAIN_FULL_NS : DRAIN_NS;
     if (phase == RUN) {
         if (!*dataplane->stop)
             return;
@@ -125,7 +125,7 @@ phase_next(struct weir_dataplane *dataplane, int64_t *stopped_ns)
         phase++;
     } else {
         weir_event(WEIR_LEVEL_WARN, "stop_cut_short", "after_ms=%d log_takes_nothing=%d",
-            (int)(limit_ns / 1000000), (int)log_takes_nothing(dataplane));
+            (int)(limit_ns / 1000000), (int)log_refuses(dataplane));
         phase = END;
     }
     if (phase == RUN)

@@ -286,7 +286,7 @@ serve_client(struct weir_supervisor_filter *filter, struct weir_filter_client *c
 }
 
 static void
-take_client(struct weir_supervisor_filter *filter)
+accept_client(struct weir_supervisor_filter *filter)
 {
     int room = ANSWER_BYTES;
     int fd = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -323,5 +323,5 @@ weir_supervisor_filter_serve(struct weir_supervisor_filter *filter)
     }
     for (int i = 0; i < count; i++)
         if (events[i].data.u32 == LISTENER)
-            take_client(filter);
+            accept_client(filter);
 }

@@ -122,7 +122,7 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
     if (err == WEIR_OK)
         err = make_log_directory(config->data);
     if (err == WEIR_OK)
-        err = weir_locks_take(&instance->locks, config->data);
+        err = weir_locks_acquire(&instance->locks, config->data);
     if (err != WEIR_OK)
         return err;
     err = weir_instance_write_config(instance);

@@ -71,7 +71,7 @@ lock_file(const struct weir_locks *locks, const char *name, int64_t until_ns, in
 }
 
 static enum weir_err
-take_data(struct weir_locks *locks)
+lock_data(struct weir_locks *locks)
 {
     enum weir_err err = lock_folder(locks->data, 0, &locks->data_fd);
     if (err == WEIR_OK)
@@ -84,7 +84,7 @@ take_data(struct weir_locks *locks)
 }
 
 static enum weir_err
-take_log(struct weir_locks *locks)
+lock_log(struct weir_locks *locks)
 {
     char path[PATH_SIZE];
     int64_t until_ns = weir_mono_ns() + FLUSH_WAIT_NS;
@@ -101,13 +101,13 @@ take_log(struct weir_locks *locks)
 }
 
 enum weir_err
-weir_locks_take(struct weir_locks *locks, const char *data)
+weir_locks_acquire(struct weir_locks *locks, const char *data)
 {
     *locks = (struct weir_locks){
         .data = data, .data_fd = -1, .file_fd = -1, .log_fd = -1, .dataplane_fd = -1};
-    enum weir_err err = take_data(locks);
+    enum weir_err err = lock_data(locks);
     if (err == WEIR_OK)
-        err = take_log(locks);
+        err = lock_log(locks);
     if (err != WEIR_OK)
         weir_locks_release(locks);
     return err;

@@ -26,7 +26,7 @@ struct weir_locks {
 };
 
 /* Takes all of them. DATA and DATA/run are there; DATA/log is made. */
-enum weir_err weir_locks_take(struct weir_locks *locks, const char *data) WEIR_MUST_USE;
+enum weir_err weir_locks_acquire(struct weir_locks *locks, const char *data) WEIR_MUST_USE;
 void weir_locks_release(struct weir_locks *locks);
 /* In the dataplane's child: it keeps its locks over exec. */
 void weir_locks_inherit(const struct weir_locks *locks);

@@ -130,7 +130,7 @@ make_shared(struct supervisor *supervisor)
     return weir_shared_map(WEIR_SHARED_FD, &supervisor->shared);
 }
 
-/* Until take_signals: a start may wait for a lock, and SIGHUP would end it. It is followed when the
+/* Until open_signals: a start may wait for a lock, and SIGHUP would end it. It is followed when the
  * instance runs. */
 static void
 hold_hangup(void)
@@ -143,7 +143,7 @@ hold_hangup(void)
 
 /* One that was ignored when we began (nohup) stays so: blocked, it would come by the signalfd. */
 static enum weir_err
-take_signals(struct supervisor *supervisor)
+open_signals(struct supervisor *supervisor)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     sigemptyset(&supervisor->signals);
@@ -542,7 +542,7 @@ reload(struct supervisor *supervisor, struct weir_config_changes *changes)
     if (err == WEIR_OK)
         err = read_again(supervisor->options, &wanted);
     if (err == WEIR_OK)
-        err = weir_config_take_live(supervisor->config, &wanted, changes);
+        err = weir_config_apply_live(supervisor->config, &wanted, changes);
     if (err != WEIR_OK)
         return err;
     weir_event_level(supervisor->config->log_level);
@@ -577,7 +577,7 @@ report_reload(void *context, FILE *out)
 }
 
 static void
-take_signal(struct supervisor *supervisor, uint32_t number)
+handle_signal(struct supervisor *supervisor, uint32_t number)
 {
     if (number == SIGTERM || number == SIGINT) {
         weir_event(WEIR_LEVEL_INFO, "stopping", "signal=%u", number);
@@ -597,7 +597,7 @@ wait_events(struct supervisor *supervisor, int64_t wait_ns)
     if (poll(waits, 2, (int)(wait_ns / MS)) < 0)
         return;
     while (read(supervisor->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
-        take_signal(supervisor, info.ssi_signo);
+        handle_signal(supervisor, info.ssi_signo);
     if (waits[1].fd >= 0)
         weir_supervisor_filter_serve(&supervisor->filter);
 }
@@ -705,7 +705,7 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
     if (err == WEIR_OK)
         err = weir_supervisor_filter_open(&supervisor.filter, options->config);
     if (err == WEIR_OK)
-        err = take_signals(&supervisor);
+        err = open_signals(&supervisor);
     if (err != WEIR_OK) {
         weir_event(WEIR_LEVEL_ERROR, "start_failed", "error=\"%s\" reason=\"%s\"",
             weir_err_text(err), weir_err_detail());

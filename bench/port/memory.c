@@ -54,7 +54,7 @@ struct port_memory {
     struct weir_port port;
     struct mapping map;
     uint64_t head;      /* released */
-    uint64_t taken;     /* handed on or refused */
+    uint64_t handed_on;     /* handed on or refused */
     uint64_t tail_seen; /* copy of the generator's cursor */
 };
 
@@ -245,7 +245,7 @@ packet_of(const struct port_memory *memory, struct slot *slot, struct weir_packe
 static void
 give_back(struct port_memory *memory)
 {
-    memory->head = memory->taken;
+    memory->head = memory->handed_on;
     /* release pairs with the acquire of head in weir_ring_source_reserve */
     atomic_store_explicit(&memory->map.header->head, memory->head, memory_order_release);
 }
@@ -254,18 +254,18 @@ static size_t
 memory_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
 {
     struct port_memory *memory = of(port);
-    if (memory->taken == memory->tail_seen) {
+    if (memory->handed_on == memory->tail_seen) {
         /* acquire pairs with the release of tail in weir_ring_source_publish */
         memory->tail_seen =
             atomic_load_explicit(&memory->map.header->tail, memory_order_acquire);
-        if (memory->taken == memory->tail_seen)
+        if (memory->handed_on == memory->tail_seen)
             return 0;
     }
     int64_t now_ms = weir_wall_ms();
     uint64_t now_tsc = weir_tsc();
     size_t count = 0;
-    while (count < max && memory->taken != memory->tail_seen) {
-        struct slot *slot = slot_at(&memory->map, memory->taken++);
+    while (count < max && memory->handed_on != memory->tail_seen) {
+        struct slot *slot = slot_at(&memory->map, memory->handed_on++);
         if (!packet_of(memory, slot, &packets[count]))
             continue;
         packets[count].receive_ms = now_ms;
@@ -333,7 +333,7 @@ weir_port_memory_open(int fd, struct weir_counts *counts, struct weir_port **out
     }
     /* relaxed: the port's own cursor, from a port that was open before */
     memory->head = atomic_load_explicit(&memory->map.header->head, memory_order_relaxed);
-    memory->taken = memory->head;
+    memory->handed_on = memory->head;
     memory->tail_seen = memory->head;
     *out = &memory->port;
     return WEIR_OK;

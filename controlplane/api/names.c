@@ -57,8 +57,8 @@ join_numbers(const uint64_t *left, size_t left_count, const uint64_t *right, siz
     size_t l = 0;
     size_t r = 0;
     while (l < left_count || r < right_count) {
-        bool take_left = r == right_count || (l < left_count && left[l] <= right[r]);
-        uint64_t number = take_left ? left[l] : right[r];
+        bool left_first = r == right_count || (l < left_count && left[l] <= right[r]);
+        uint64_t number = left_first ? left[l] : right[r];
         l += l < left_count && left[l] == number;
         r += r < right_count && right[r] == number;
         out[used++] = number;

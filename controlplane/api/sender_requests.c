@@ -62,7 +62,7 @@ ask_now(struct weir_sender_requests *requests, struct ask *ask)
 
 /* Puts what was answered into the text. True where the request is done. */
 static bool
-take_answer(struct weir_sender_requests *requests, struct ask *ask)
+add_answer(struct weir_sender_requests *requests, struct ask *ask)
 {
     const struct weir_channel_answer *answer = &requests->answer;
     if (ask->question.kind == WEIR_CHANNEL_FORGET) {
@@ -103,7 +103,7 @@ work_on(struct weir_sender_requests *requests, struct ask *ask)
         return false;
     }
     if (weir_channel_mail_answered(mail, ask->number, &requests->answer)) {
-        if (take_answer(requests, ask)) {
+        if (add_answer(requests, ask)) {
             finish(requests, WEIR_OK);
             return true;
         }

@@ -40,7 +40,7 @@ weir_percent_decode(const char *text, size_t size, int form, char *out, size_t *
 
 /* Decodes name=value of size bytes to *to and moves it behind. */
 static enum weir_err
-take_pair(struct weir_params *params, const char *text, size_t size, char **to)
+decode_pair(struct weir_params *params, const char *text, size_t size, char **to)
 {
     const char *equals = memchr(text, '=', size);
     size_t name_size = equals != NULL ? (size_t)(equals - text) : size;
@@ -81,7 +81,7 @@ weir_params_init(struct weir_params *params, const char *text, size_t size)
         size_t end = and != NULL ? (size_t)(and - text) : size;
         enum weir_err err = WEIR_OK;
         if (end > at) /* an empty pair (a&&b) means nothing */
-            err = take_pair(params, text + at, end - at, &to);
+            err = decode_pair(params, text + at, end - at, &to);
         if (err != WEIR_OK) {
             weir_params_fini(params);
             return err;

@@ -106,9 +106,9 @@ weir_text_escape(struct weir_text *text, enum weir_escape kind, const void *byte
     while (at < end) {
         char escaped[WEIR_ESCAPED_MAX];
         size_t used;
-        size_t taken = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
-        weir_text_append(text, used != 0 ? (const void *)escaped : at, used != 0 ? used : taken);
-        at += taken;
+        size_t consumed = weir_escape_next(kind, at, (size_t)(end - at), escaped, &used);
+        weir_text_append(text, used != 0 ? (const void *)escaped : at, used != 0 ? used : consumed);
+        at += consumed;
     }
 }
 

@@ -13,7 +13,7 @@ is_digit(char c)
 
 /* Exactly count digits at *at. */
 static bool
-take_digits(const char **at, int count, int *out)
+read_digits(const char **at, int count, int *out)
 {
     int value = 0;
     for (int i = 0; i < count; i++, (*at)++) {
@@ -26,7 +26,7 @@ take_digits(const char **at, int count, int *out)
 }
 
 static bool
-take_char(const char **at, char wanted)
+skip_char(const char **at, char wanted)
 {
     if (**at != wanted)
         return false;
@@ -36,7 +36,7 @@ take_char(const char **at, char wanted)
 
 /* Digits behind a point, scaled to thousandths; *rest tells whether finer ones are not zero. */
 static bool
-take_fraction(const char **at, int *thousandths, bool *rest)
+read_fraction(const char **at, int *thousandths, bool *rest)
 {
     int value = 0;
     int place = 100;
@@ -74,17 +74,17 @@ days_in_month(int year, int month)
 
 /* Z, z, +hh:mm or -hh:mm, in minutes east of UTC. A space is a plus that a URL's decoding took. */
 static bool
-take_zone(const char **at, int *minutes)
+read_zone(const char **at, int *minutes)
 {
     int hours = 0;
     *minutes = 0;
-    if (take_char(at, 'Z') || take_char(at, 'z'))
+    if (skip_char(at, 'Z') || skip_char(at, 'z'))
         return true;
     bool west = **at == '-';
     if (!west && **at != '+' && **at != ' ')
         return false;
     (*at)++;
-    if (!take_digits(at, 2, &hours) || !take_char(at, ':') || !take_digits(at, 2, minutes))
+    if (!read_digits(at, 2, &hours) || !skip_char(at, ':') || !read_digits(at, 2, minutes))
         return false;
     if (hours > 23 || *minutes > 59)
         return false;
@@ -94,16 +94,16 @@ take_zone(const char **at, int *minutes)
 
 /* hh:mm, and seconds of which second 60 is a leap second and reads as the next second. */
 static bool
-take_clock(const char **at, int64_t *clock_ms)
+read_clock(const char **at, int64_t *clock_ms)
 {
     int hour, minute, second = 0, thousandths = 0;
     bool rest = false;
-    if (!take_digits(at, 2, &hour) || !take_char(at, ':') || !take_digits(at, 2, &minute))
+    if (!read_digits(at, 2, &hour) || !skip_char(at, ':') || !read_digits(at, 2, &minute))
         return false;
-    if (take_char(at, ':')) {
-        if (!take_digits(at, 2, &second))
+    if (skip_char(at, ':')) {
+        if (!read_digits(at, 2, &second))
             return false;
-        if (take_char(at, '.') && !take_fraction(at, &thousandths, &rest))
+        if (skip_char(at, '.') && !read_fraction(at, &thousandths, &rest))
             return false;
     }
     *clock_ms = ((hour * 60 + minute) * 60 + second) * INT64_C(1000) + thousandths + rest;
@@ -117,13 +117,13 @@ parse_date(const char *text, int64_t *time_ms)
     int year, month, day, zone = 0;
     int64_t clock_ms = 0;
     const char *at = text;
-    if (!take_digits(&at, 4, &year) || !take_char(&at, '-') || !take_digits(&at, 2, &month) ||
-        !take_char(&at, '-') || !take_digits(&at, 2, &day))
+    if (!read_digits(&at, 4, &year) || !skip_char(&at, '-') || !read_digits(&at, 2, &month) ||
+        !skip_char(&at, '-') || !read_digits(&at, 2, &day))
         return false;
     if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
         return false;
-    if (take_char(&at, 'T') || take_char(&at, 't') || take_char(&at, ' ')) {
-        if (!take_clock(&at, &clock_ms) || (*at != '\0' && !take_zone(&at, &zone)))
+    if (skip_char(&at, 'T') || skip_char(&at, 't') || skip_char(&at, ' ')) {
+        if (!read_clock(&at, &clock_ms) || (*at != '\0' && !read_zone(&at, &zone)))
             return false;
     }
     *time_ms = (days_of_date(year, month, day) * 1440 - zone) * 60000 + clock_ms;
@@ -132,7 +132,7 @@ parse_date(const char *text, int64_t *time_ms)
 
 /* A decimal number without exponent: whole, thousandths, and whether anything finer follows. */
 static bool
-take_decimal(const char **at, int64_t *thousandths, bool *rest)
+read_decimal(const char **at, int64_t *thousandths, bool *rest)
 {
     int64_t whole = 0;
     int fraction = 0;
@@ -143,8 +143,8 @@ take_decimal(const char **at, int64_t *thousandths, bool *rest)
         whole = whole * 10 + (**at - '0');
     }
     bool digits = *at > start;
-    bool point = take_char(at, '.');
-    if (point && !take_fraction(at, &fraction, rest))
+    bool point = skip_char(at, '.');
+    if (point && !read_fraction(at, &fraction, rest))
         return false;
     *thousandths = whole * 1000 + fraction;
     return digits || point;
@@ -155,8 +155,8 @@ parse_unix_seconds(const char *text, int64_t *time_ms)
 {
     const char *at = text;
     bool rest = false;
-    bool negative = take_char(&at, '-');
-    if (!take_decimal(&at, time_ms, &rest) || *at != '\0')
+    bool negative = skip_char(&at, '-');
+    if (!read_decimal(&at, time_ms, &rest) || *at != '\0')
         return false;
     /* up: the finer rest of a negative number is dropped, that of a positive one counts */
     *time_ms = negative ? -*time_ms : *time_ms + rest;
@@ -165,7 +165,7 @@ parse_unix_seconds(const char *text, int64_t *time_ms)
 
 /* The unit at *at in milliseconds, 0 where there is none. */
 static int64_t
-take_unit(const char **at)
+read_unit(const char **at)
 {
     static const struct {
         const char *name;
@@ -184,17 +184,17 @@ take_unit(const char **at)
 
 /* Adds up numbers with units; false for what is no duration, too fine or too long. */
 static bool
-take_duration(const char *text, int64_t *total)
+read_duration(const char *text, int64_t *total)
 {
     const char *at = text;
     *total = 0;
     do {
         int64_t thousandths;
         bool rest = false;
-        if (!take_decimal(&at, &thousandths, &rest) || rest)
+        if (!read_decimal(&at, &thousandths, &rest) || rest)
             return false;
         bool alone = *total == 0 && *at == '\0'; /* a bare number is seconds */
-        int64_t unit_ms = alone ? 1000 : take_unit(&at);
+        int64_t unit_ms = alone ? 1000 : read_unit(&at);
         if (unit_ms == 0 || thousandths / 1000 > WEIR_DURATION_MAX_MS / unit_ms)
             return false;
         if (thousandths * unit_ms % 1000 != 0)
@@ -218,7 +218,7 @@ parse_relative(const char *text, int64_t now_ms, int64_t *time_ms)
         return true;
     if (*at != '-' && *at != '+' && *at != ' ')
         return false;
-    if (!take_duration(at + 1, &distance_ms))
+    if (!read_duration(at + 1, &distance_ms))
         return false;
     *time_ms += *at == '-' ? -distance_ms : distance_ms;
     return true;
@@ -243,7 +243,7 @@ weir_time_parse(const char *text, int64_t now_ms, int64_t *time_ms)
 enum weir_err
 weir_duration_parse(const char *text, int64_t *duration_ms)
 {
-    if (!take_duration(text, duration_ms) || *duration_ms < 1)
+    if (!read_duration(text, duration_ms) || *duration_ms < 1)
         return weir_fail(WEIR_INVALID, 0,
             "not a duration: give seconds like 60 or a number with unit like 30s, 5m, 1h, 250ms; "
             "whole milliseconds, more than 0 and at most 366d");

@@ -358,7 +358,7 @@ fail_raw(struct raw_scan *scan)
 /* Superseded points need room until they are dropped: twice points_max is held, because points
  * are then dropped only once in points_max samples. */
 static enum weir_err
-take_raw(void *context, size_t index, int64_t time_ms, double value)
+add_raw(void *context, size_t index, int64_t time_ms, double value)
 {
     struct raw_scan *scan = context;
     enum weir_err err = weir_call_count_sample(scan->call);
@@ -397,7 +397,7 @@ answer_raw(struct weir_call *call, const struct query *query)
     weir_query_points_init(&scan.points, 2 * scan.points_max);
     call->status = 0;
     enum weir_err err = weir_reader_scan(call->reader, query->numbers, query->series_count,
-        query->from_ms, query->to_ms, take_raw, &scan);
+        query->from_ms, query->to_ms, add_raw, &scan);
     weir_query_points_keep_last(&scan.points);
     if (err == WEIR_OK && scan.points.count > scan.points_max)
         err = fail_raw(&scan);

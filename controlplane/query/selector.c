@@ -39,7 +39,7 @@ skip_space(struct cursor *cursor)
 }
 
 static bool
-take(struct cursor *cursor, char wanted)
+skip_char(struct cursor *cursor, char wanted)
 {
     if (peek(cursor) != (unsigned char)wanted)
         return false;
@@ -67,7 +67,7 @@ digit_value(int c, int base)
 }
 
 static bool
-take_number(struct cursor *cursor, int digits, int base, uint32_t *out)
+read_number(struct cursor *cursor, int digits, int base, uint32_t *out)
 {
     uint32_t value = 0;
     for (int i = 0; i < digits; i++) {
@@ -108,7 +108,7 @@ put_utf8(struct cursor *cursor, uint32_t code)
 
 /* What follows a backslash, by the rules of Go's string literals. */
 static bool
-take_escape(struct cursor *cursor, char quote)
+read_escape(struct cursor *cursor, char quote)
 {
     static const char from[] = "abfnrtv\\";
     static const char to[] = "\a\b\f\n\r\t\v\\";
@@ -121,25 +121,25 @@ take_escape(struct cursor *cursor, char quote)
         return true;
     }
     if (c >= '0' && c <= '7') {
-        if (!take_number(cursor, 3, 8, &value) || value > 0xff)
+        if (!read_number(cursor, 3, 8, &value) || value > 0xff)
             return false;
         *cursor->out++ = (char)value;
         return true;
     }
     cursor->at++;
     if (c == 'x') {
-        if (!take_number(cursor, 2, 16, &value))
+        if (!read_number(cursor, 2, 16, &value))
             return false;
         *cursor->out++ = (char)value;
         return true;
     }
     if (c != 'u' && c != 'U')
         return false;
-    return take_number(cursor, c == 'u' ? 4 : 8, 16, &value) && put_utf8(cursor, value);
+    return read_number(cursor, c == 'u' ? 4 : 8, 16, &value) && put_utf8(cursor, value);
 }
 
 static enum weir_err
-take_quoted(struct cursor *cursor, const char **string, size_t *size)
+read_quoted(struct cursor *cursor, const char **string, size_t *size)
 {
     int quote = peek(cursor);
     if (quote != '"' && quote != '\'' && quote != '`')
@@ -154,7 +154,7 @@ take_quoted(struct cursor *cursor, const char **string, size_t *size)
         if (c == quote)
             break;
         if (c == '\\' && quote != '`') {
-            if (!take_escape(cursor, (char)quote))
+            if (!read_escape(cursor, (char)quote))
                 return fail(cursor, "an escape that Go's strings know");
         } else {
             *cursor->out++ = (char)c;
@@ -167,12 +167,12 @@ take_quoted(struct cursor *cursor, const char **string, size_t *size)
 
 /* A bare or quoted name. *quoted tells which. */
 static enum weir_err
-take_name(struct cursor *cursor, bool metric, const char **name, size_t *size, bool *quoted)
+read_name(struct cursor *cursor, bool metric, const char **name, size_t *size, bool *quoted)
 {
     int c = peek(cursor);
     *quoted = c == '"' || c == '\'' || c == '`';
     if (*quoted)
-        return take_quoted(cursor, name, size);
+        return read_quoted(cursor, name, size);
     *name = cursor->out;
     for (; c >= 0 && is_name_byte((char)c, metric); c = peek(cursor)) {
         *cursor->out++ = (char)c;
@@ -194,11 +194,11 @@ add_match(struct weir_selector *selector, const struct weir_match *match)
 }
 
 static enum weir_err
-take_operator(struct cursor *cursor, enum weir_match_kind *kind)
+read_operator(struct cursor *cursor, enum weir_match_kind *kind)
 {
-    bool negated = take(cursor, '!');
+    bool negated = skip_char(cursor, '!');
     *kind = negated ? WEIR_MATCH_NOT_EQUAL : WEIR_MATCH_EQUAL;
-    bool equals = take(cursor, '=');
+    bool equals = skip_char(cursor, '=');
     if (peek(cursor) == '~')
         return weir_fail(WEIR_UNSUPPORTED, 0, "selector: regular expressions (=~ and !~) are not "
             "supported here yet; use = or !=");
@@ -207,12 +207,12 @@ take_operator(struct cursor *cursor, enum weir_match_kind *kind)
 
 /* One matcher, or a quoted metric name that stands alone. */
 static enum weir_err
-take_matcher(struct weir_selector *selector, struct cursor *cursor)
+read_matcher(struct weir_selector *selector, struct cursor *cursor)
 {
     struct weir_match match;
     size_t name_size;
     bool quoted;
-    enum weir_err err = take_name(cursor, false, &match.name, &name_size, &quoted);
+    enum weir_err err = read_name(cursor, false, &match.name, &name_size, &quoted);
     if (err != WEIR_OK)
         return err;
     skip_space(cursor);
@@ -222,23 +222,23 @@ take_matcher(struct weir_selector *selector, struct cursor *cursor)
     }
     if (name_size == 0 || strlen(match.name) != name_size)
         return fail(cursor, "a label name that is not empty and holds no zero byte");
-    err = take_operator(cursor, &match.kind);
+    err = read_operator(cursor, &match.kind);
     skip_space(cursor);
     if (err == WEIR_OK)
-        err = take_quoted(cursor, &match.value, &match.value_size);
+        err = read_quoted(cursor, &match.value, &match.value_size);
     return err == WEIR_OK ? add_match(selector, &match) : err;
 }
 
 static enum weir_err
-take_braces(struct weir_selector *selector, struct cursor *cursor)
+read_braces(struct weir_selector *selector, struct cursor *cursor)
 {
     skip_space(cursor);
-    while (!take(cursor, '}')) {
-        enum weir_err err = take_matcher(selector, cursor);
+    while (!skip_char(cursor, '}')) {
+        enum weir_err err = read_matcher(selector, cursor);
         if (err != WEIR_OK)
             return err;
         skip_space(cursor);
-        if (!take(cursor, ',') && peek(cursor) != '}')
+        if (!skip_char(cursor, ',') && peek(cursor) != '}')
             return fail(cursor, ", or }");
         skip_space(cursor);
     }
@@ -246,22 +246,22 @@ take_braces(struct weir_selector *selector, struct cursor *cursor)
 }
 
 static enum weir_err
-take_selector(struct weir_selector *selector, struct cursor *cursor)
+read_selector(struct weir_selector *selector, struct cursor *cursor)
 {
     enum weir_err err = WEIR_OK;
     skip_space(cursor);
     if (peek(cursor) != '{') {
         struct weir_match name = {.name = WEIR_NAME_LABEL, .kind = WEIR_MATCH_EQUAL};
         bool quoted;
-        err = take_name(cursor, true, &name.value, &name.value_size, &quoted);
+        err = read_name(cursor, true, &name.value, &name.value_size, &quoted);
         if (err == WEIR_OK && quoted)
             return fail(cursor, "a quoted metric name to stand inside braces");
         if (err == WEIR_OK)
             err = add_match(selector, &name);
     }
     skip_space(cursor);
-    if (err == WEIR_OK && take(cursor, '{'))
-        err = take_braces(selector, cursor);
+    if (err == WEIR_OK && skip_char(cursor, '{'))
+        err = read_braces(selector, cursor);
     skip_space(cursor);
     if (err == WEIR_OK && cursor->at != cursor->size)
         err = fail(cursor, peek(cursor) == '=' ? "{ before labels, as in metric{label=\"value\"}"
@@ -291,7 +291,7 @@ weir_selector_init(struct weir_selector *selector, const char *text, size_t size
     if (selector->bytes == NULL)
         return weir_fail(WEIR_NOMEM, 0, "selector of %zu bytes", size);
     struct cursor cursor = {.text = text, .size = size, .out = selector->bytes};
-    enum weir_err err = take_selector(selector, &cursor);
+    enum weir_err err = read_selector(selector, &cursor);
     if (err == WEIR_OK && !selects_something(selector))
         err = weir_fail(WEIR_INVALID, 0, "selector: at least one matcher must refuse the empty "
             "value, so that it does not select every series");

@@ -145,7 +145,7 @@ static const struct weir_port_ops udp_ops = {
 };
 
 static enum weir_err
-take_buffers(struct port_udp *udp)
+allocate_buffers(struct port_udp *udp)
 {
     size_t bytes = (size_t)WEIR_BURST_MAX * BUFFER_STRIDE;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -177,7 +177,7 @@ weir_port_udp_open(const struct weir_listen *listen, uint64_t receive_buffer_byt
     udp->proto = listen->proto;
     udp->time_unit = listen->time_unit;
     udp->listener = listen->listener;
-    enum weir_err err = take_buffers(udp);
+    enum weir_err err = allocate_buffers(udp);
     if (err == WEIR_OK && listen->bound_fd != 0)
         udp->fd = listen->bound_fd;
     else if (err == WEIR_OK)

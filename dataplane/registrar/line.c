@@ -298,7 +298,7 @@ line_resolved(struct weir_registrar *registrar)
 }
 
 void
-weir_registrar_line_take(struct weir_registrar *registrar)
+weir_registrar_line_begin(struct weir_registrar *registrar)
 {
     struct weir_registrar_work *work = &registrar->work;
     struct weir_deferral *deferral = work->deferral;

@@ -17,7 +17,7 @@
 
 /* A deferral under way. It stays here over rounds where a batch is full and no other is empty:
  *
- *   none --deferral_take--> between lines <--line_take, line_finish--> in a line
+ *   none --deferral_pop--> between lines <--line_begin, line_finish--> in a line
  *     ^                       |                                      | ^
  *     +-----deferral_finish------+          awaits an empty batch: defined, not yet appended
  */
@@ -111,7 +111,7 @@ weir_registrar_batch_has_content(const struct weir_registrar *registrar)
 }
 
 /* Begins with the next line of the deferral under way. */
-void weir_registrar_line_take(struct weir_registrar *registrar);
+void weir_registrar_line_begin(struct weir_registrar *registrar);
 /* Goes on with the line that was taken. False where it has to wait for an empty batch. */
 bool weir_registrar_line_work(struct weir_registrar *registrar);
 /* What refusals for want of room come to. The detail says what there was no room for, which is not

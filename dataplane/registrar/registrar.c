@@ -98,7 +98,7 @@ deferral_prefetch(const struct weir_registrar *registrar, const struct weir_defe
 }
 
 static void
-deferral_take(struct weir_registrar *registrar, uint32_t index)
+deferral_pop(struct weir_registrar *registrar, uint32_t index)
 {
     const struct weir_registrar_worker *worker = &registrar->options.workers[index];
     struct weir_deferral *deferral = weir_ring_pop(worker->deferrals);
@@ -167,7 +167,7 @@ deferral_work(struct weir_registrar *registrar, size_t *lines)
     bool room = true, in_time = true;
     while (room && in_time && (work->in_line || work->at < work->deferral->used)) {
         if (!work->in_line)
-            weir_registrar_line_take(registrar);
+            weir_registrar_line_begin(registrar);
         room = weir_registrar_line_work(registrar);
         if (room) {
             registrar->options.counts->samples[WEIR_STAGE_define] += work->line.samples;
@@ -204,7 +204,7 @@ flush_due(const struct weir_registrar *registrar)
 
 /* A line is taken only where it can be put somewhere, or is refused anyway. */
 static bool
-may_take(struct weir_registrar *registrar)
+may_begin(struct weir_registrar *registrar)
 {
     return weir_progress_refusal(registrar->options.progress) != WEIR_REASON_NONE ||
         weir_registrar_batch_ready(registrar);
@@ -238,9 +238,9 @@ weir_registrar_run_once(struct weir_registrar *registrar)
             break;
         if (weir_ring_peek(registrar->options.workers[i].deferrals) == NULL)
             continue;
-        if (!may_take(registrar))
+        if (!may_begin(registrar))
             break;
-        deferral_take(registrar, i);
+        deferral_pop(registrar, i);
         room = deferral_work(registrar, &lines);
     }
     weir_registrar_report_table_full(&registrar->table_full,
@@ -282,7 +282,7 @@ weir_registrar_free(struct weir_registrar *registrar)
         return;
     for (uint32_t i = 0; i < registrar->options.worker_count; i++)
         while (weir_ring_peek(registrar->options.workers[i].deferrals) != NULL)
-            deferral_take(registrar, i);
+            deferral_pop(registrar, i);
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
         struct weir_ledger_unit *counts = &registrar->options.counts->unit[unit];
         counts->dropped[WEIR_REASON_shutdown] += counts->held;

@@ -20,9 +20,9 @@ weir_worker_deferral_push(struct weir_worker *worker)
     WEIR_ASSERT(pushed);
 }
 
-/* Takes the points of a resolved line into the series cache, or fetches their buckets before. */
+/* Inserts the points of a resolved line into the series cache, or fetches their buckets before. */
 static void
-take_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, bool fetch)
+insert_points(struct weir_worker *worker, const uint8_t *list, uint32_t count, bool fetch)
 {
     struct weir_series_cache *cache = worker->options.series_cache;
     for (uint32_t i = 0; i < count; i++) {
@@ -49,7 +49,7 @@ definition_completed(struct weir_worker *worker, const struct weir_session *sess
 
 /* The series numbers and refusals that a deferral brings back. */
 static void
-take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
+apply_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
 {
     struct weir_deferred_line line;
     for (int pass = 0; pass < 2; pass++) {
@@ -64,7 +64,7 @@ take_numbers(struct weir_worker *worker, const struct weir_deferral *deferral)
             if (line.defines > 0 && pass == 0)
                 definition_completed(worker, weir_protocols[line.proto].session, text);
             else if (line.defines == 0 && line.resolved)
-                take_points(worker, text, line.samples, pass == 0);
+                insert_points(worker, text, line.samples, pass == 0);
         }
     }
 }
@@ -83,7 +83,7 @@ completions_welcome(const struct weir_worker *worker)
 size_t
 weir_worker_pop_completed(struct weir_worker *worker)
 {
-    size_t taken = 0;
+    size_t popped = 0;
     struct weir_deferral *deferral;
     while (completions_welcome(worker) &&
         (deferral = weir_ring_pop(worker->options.completed)) != NULL) {
@@ -97,14 +97,14 @@ weir_worker_pop_completed(struct weir_worker *worker)
         }
         deferral->completion_count = 0;
         uint64_t start = weir_tsc();
-        take_numbers(worker, deferral);
+        apply_numbers(worker, deferral);
         weir_worker_cycles(worker, WEIR_STAGE_resolve, start, 0);
         deferral->used = 0;
         WEIR_ASSERT(worker->deferral_free_count < WEIR_DEFERRALS);
         worker->deferrals_free[worker->deferral_free_count++] = deferral;
-        taken++;
+        popped++;
     }
-    return taken;
+    return popped;
 }
 
 /* Deferrals that the burst at hand leaves to others: who cannot be held back leaves those that must

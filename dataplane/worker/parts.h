@@ -68,8 +68,8 @@ struct weir_worker {
     int64_t now_ns;
     int64_t statistics_ns;
     uint64_t listener_drops;  /* the counters' sum at the last statistics */
-    uint64_t records_taken;   /* into batches since the last publication, not yet in counts */
-    uint64_t samples_taken;
+    uint64_t records_appended;   /* into batches since the last publication, not yet in counts */
+    uint64_t samples_appended;
     uint64_t packets_owed;    /* accepted packets that found no open batch to end in */
     struct weir_aside *aside; /* NULL where no weir packet comes */
     uint64_t packets_aside;   /* counted as received, not yet as anything else */
@@ -168,7 +168,7 @@ void weir_worker_answer(struct weir_worker *worker, uint8_t proto, uint32_t sour
 
 /* worker_records.c */
 void weir_worker_parse_more(struct weir_worker *worker);
-bool weir_worker_take_spans(struct weir_worker *worker);
+bool weir_worker_append_spans(struct weir_worker *worker);
 
 /* worker_resolve.c */
 void weir_worker_resolve_all(struct weir_worker *worker);

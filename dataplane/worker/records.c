@@ -158,9 +158,9 @@ points_append(struct weir_batch *batch, const struct weir_point *points, const u
 }
 
 /* All that is parsed goes into the open batch, as nearly always: no record was refused, every
- * series is known, and there is room. False where that is not so: nothing is taken then. */
+ * series is known, and there is room. False where that is not so: nothing is appended then. */
 static bool
-take_burst(struct weir_worker *worker, uint32_t state)
+append_burst(struct weir_worker *worker, uint32_t state)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_batch *batch = worker->batch;
@@ -174,8 +174,8 @@ take_burst(struct weir_worker *worker, uint32_t state)
     points_append(batch, parsed->points, worker->numbers, parsed->point_count);
     worker->options.counts->samples[WEIR_STAGE_batch] += parsed->point_count;
     batch->records += parsed->record_count;
-    worker->records_taken += parsed->record_count;
-    worker->samples_taken += parsed->point_count;
+    worker->records_appended += parsed->record_count;
+    worker->samples_appended += parsed->point_count;
     worker->known_ns = worker->now_ns;
     for (; worker->span_at < worker->span_count; worker->span_at++) {
         const struct weir_worker_span *span = &worker->spans[worker->span_at];
@@ -192,10 +192,10 @@ take_burst(struct weir_worker *worker, uint32_t state)
     return true;
 }
 
-/* Takes the records of packet_at up to `end`. False where the batch is full and no other is
+/* Appends the records of packet_at up to `end`. False where the batch is full and no other is
  * empty. */
 static bool
-take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
+append_records(struct weir_worker *worker, uint32_t end, uint32_t state)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_packet *packet = &worker->packets[worker->packet_at];
@@ -220,9 +220,9 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
             worker->batch->opened_tsc = packet->receive_tsc;
         record_append(worker, record);
         packet->accepted++;
-        worker->records_taken++;
+        worker->records_appended++;
         samples += record->point_count;
-        worker->samples_taken += record->point_count;
+        worker->samples_appended += record->point_count;
         packet->batch = worker->batch->number;
     }
     worker->options.counts->samples[WEIR_STAGE_batch] += samples;
@@ -235,16 +235,16 @@ take_records(struct weir_worker *worker, uint32_t end, uint32_t state)
 
 /* Works through what is parsed. False where the batch is full and no other is empty. */
 bool
-weir_worker_take_spans(struct weir_worker *worker)
+weir_worker_append_spans(struct weir_worker *worker)
 {
     uint32_t state =
         atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed);
     uint64_t start = weir_tsc();
     bool room = true;
-    (void)take_burst(worker, state);
+    (void)append_burst(worker, state);
     for (; worker->span_at < worker->span_count; worker->span_at++) {
         const struct weir_worker_span *span = &worker->spans[worker->span_at];
-        room = take_records(worker, span->record_end, state);
+        room = append_records(worker, span->record_end, state);
         if (!room)
             break;
         if (span->last)

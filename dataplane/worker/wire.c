@@ -9,7 +9,7 @@ session_of(const struct weir_packet *packet)
 
 /* Works through the records of one weir packet. wire_ready has seen to room for all of them. */
 static void
-take_runs(struct weir_worker *worker)
+append_items(struct weir_worker *worker)
 {
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_packet *packet = &worker->packets[worker->packet_at];
@@ -122,7 +122,7 @@ wait(struct weir_worker *worker, struct weir_packet *packet)
     } else {
         worker->context.refusal = WEIR_REASON_template_backlog;
         worker->byte_at = parse(worker, packet);
-        take_runs(worker);
+        append_items(worker);
         return;
     }
     worker->options.counts->counter[WEIR_COUNTER_template_waits] += !weir_worker_is_aside(worker);
@@ -150,7 +150,7 @@ weir_worker_wire_work(struct weir_worker *worker)
         if (at == worker->byte_at)
             break; /* an incomplete packet of a stream */
         worker->byte_at = at;
-        take_runs(worker);
+        append_items(worker);
     }
     uint32_t consumed = worker->byte_at;
     worker->parse_at++;

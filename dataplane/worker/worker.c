@@ -71,10 +71,10 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
 void
 weir_worker_publish(struct weir_worker *worker)
 {
-    weir_worker_unit(worker, WEIR_UNIT_RECORDS)->received += worker->records_taken;
-    weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += worker->samples_taken;
-    worker->records_taken = 0;
-    worker->samples_taken = 0;
+    weir_worker_unit(worker, WEIR_UNIT_RECORDS)->received += worker->records_appended;
+    weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += worker->samples_appended;
+    worker->records_appended = 0;
+    worker->samples_appended = 0;
     uint64_t held[WEIR_UNIT_COUNT] = {worker->packets_owed + worker->packets_aside, 0, 0};
     if (worker->batch != NULL) {
         held[WEIR_UNIT_PACKETS] += worker->batch->packets;
@@ -222,7 +222,7 @@ static bool
 burst_go_on(struct weir_worker *worker)
 {
     worker->changed = true;
-    while (weir_worker_take_spans(worker)) {
+    while (weir_worker_append_spans(worker)) {
         if (worker->parse_at == worker->packet_count) {
             weir_worker_spans_reset(worker);
             worker->port->ops->release(worker->port, worker->packets, worker->packet_count);
@@ -250,7 +250,7 @@ burst_work(struct weir_worker *worker)
 }
 
 static size_t
-burst_take(struct weir_worker *worker, struct weir_port *port)
+burst_receive(struct weir_worker *worker, struct weir_port *port)
 {
     uint64_t start = weir_tsc();
     size_t most = worker->draining ? WEIR_BURST_MAX : worker->burst_max[port->index];
@@ -414,7 +414,7 @@ aside_work(struct weir_worker *worker, size_t *received)
     if (worker->aside == NULL)
         return true;
     for (int bursts = 0; bursts < ASIDE_BURSTS && weir_aside_ready(worker->aside); bursts++) {
-        *received += burst_take(worker, weir_aside_port(worker->aside));
+        *received += burst_receive(worker, weir_aside_port(worker->aside));
         worker->resume_due = true; /* a channel may have no queue any more */
         if (!burst_work(worker))
             return false;
@@ -459,7 +459,7 @@ weir_worker_run_once(struct weir_worker *worker)
         if (!may_receive(worker, worker->options.ports[i]))
             continue;
         uint32_t most = worker->burst_max[worker->options.ports[i]->index];
-        size_t taken = burst_take(worker, worker->options.ports[i]);
+        size_t taken = burst_receive(worker, worker->options.ports[i]);
         received += taken;
         worker->burst_full |= taken == most;
         if (taken > 0)

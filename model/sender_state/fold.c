@@ -399,7 +399,7 @@ weir_state_fold_check(const struct weir_state_fold *fold)
 {
     if (fold->failed == WEIR_OK)
         return WEIR_OK;
-    return weir_fail(fold->failed, 0, "an entry of state entries was not taken for lack of memory");
+    return weir_fail(fold->failed, 0, "a state entry was not added for lack of memory");
 }
 
 enum weir_err

@@ -296,11 +296,11 @@ submit_pending(struct weir_io *io)
             refused(io, result == 0 ? -EAGAIN : result, "submit");
             return;
         }
-        size_t taken = (size_t)result < state->pending_count ? (size_t)result
+        size_t submitted = (size_t)result < state->pending_count ? (size_t)result
                                                              : state->pending_count;
         state->refused_ns = 0;
-        state->pending_count -= taken;
-        memmove(state->pending, state->pending + taken,
+        state->pending_count -= submitted;
+        memmove(state->pending, state->pending + submitted,
             state->pending_count * sizeof state->pending[0]);
     }
 }
@@ -407,7 +407,7 @@ finish(const struct weir_io *io, struct operation *operation, int *result)
 }
 
 static size_t
-take_answers(struct state *state, struct weir_io_completion *out, size_t max)
+pop_answers(struct state *state, struct weir_io_completion *out, size_t max)
 {
     size_t count = state->answer_count < max ? state->answer_count : max;
     memcpy(out, state->answers, count * sizeof *out);
@@ -418,7 +418,7 @@ take_answers(struct state *state, struct weir_io_completion *out, size_t max)
 
 /* Answers of a broken ring are all there is then: completions that still come were answered. */
 static size_t
-take(struct weir_io *io, struct weir_io_completion *out, size_t max)
+pop_completions(struct weir_io *io, struct weir_io_completion *out, size_t max)
 {
     struct state *state = io->state;
     struct io_uring_cqe *cqes[WEIR_IO_INFLIGHT_MAX];
@@ -444,14 +444,14 @@ take(struct weir_io *io, struct weir_io_completion *out, size_t max)
         submit(io, rest[i]);
     if (state->broken == 0)
         submit_pending(io);
-    return count + take_answers(state, out + count, max - count);
+    return count + pop_answers(state, out + count, max - count);
 }
 
 static size_t
 uring_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64_t wait_ns)
 {
     struct state *state = io->state;
-    size_t count = take(io, out, max);
+    size_t count = pop_completions(io, out, max);
     if (count != 0 || wait_ns <= 0 || state->broken != 0)
         return count;
     if (state->refused_ns != 0 && wait_ns > REFUSED_WAIT_NS)
@@ -464,7 +464,7 @@ uring_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int64
         refused(io, result, "wait");
     else if (state->pending_count == 0)
         state->refused_ns = 0;
-    return over ? 0 : take(io, out, max);
+    return over ? 0 : pop_completions(io, out, max);
 }
 
 /* With completions that are made when they are asked for, the flag says that there is work. */

@@ -23,7 +23,7 @@ weir_chain_check(const struct weir_chain *chain, const struct weir_frame_header 
 }
 
 void
-weir_chain_take(struct weir_chain *chain, const struct weir_frame_header *header)
+weir_chain_advance(struct weir_chain *chain, const struct weir_frame_header *header)
 {
     chain->dataplane_epoch = header->dataplane_epoch;
     chain->crc = header->header_crc;

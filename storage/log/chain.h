@@ -27,7 +27,7 @@ struct weir_chain {
 enum weir_err weir_chain_check(const struct weir_chain *chain,
     const struct weir_frame_header *header, uint64_t offset) WEIR_MUST_USE;
 /* The walk goes on behind this frame. */
-void weir_chain_take(struct weir_chain *chain, const struct weir_frame_header *header);
+void weir_chain_advance(struct weir_chain *chain, const struct weir_frame_header *header);
 /* The walk goes on behind a page without a frame. */
 void weir_chain_gap(struct weir_chain *chain);
 

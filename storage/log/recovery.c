@@ -124,7 +124,7 @@ walk_frame(struct recovery *recovery, const struct weir_frame_header *header, ui
     if (stretch == NULL)
         return weir_fail(WEIR_NOMEM, 0, "list of frames above the watermark");
     *stretch = (struct stretch){.offset = offset, .bytes = header->bytes, .header = *header};
-    weir_chain_take(&recovery->chain, header);
+    weir_chain_advance(&recovery->chain, header);
     recovery->counted |= !recovery->epoch_known || offset < recovery->epoch.durable_offset;
     if (recovery->content_end < offset + header->bytes)
         recovery->content_end = offset + header->bytes;

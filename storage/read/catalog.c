@@ -217,10 +217,10 @@ catch_up(struct weir_catalog *catalog)
     return err;
 }
 
-/* Takes a frame's definitions. Damage is counted, and the numbers counted as lost. WEIR_AGAIN where
+/* Reads a frame's definitions. Damage is counted, and the numbers counted as lost. WEIR_AGAIN where
  * the frame was recycled meanwhile. */
 static enum weir_err
-take_definitions(struct weir_catalog *catalog, const struct weir_frame_header *header,
+read_definitions(struct weir_catalog *catalog, const struct weir_frame_header *header,
     const struct weir_catalog_entry *entry)
 {
     uint64_t most = (header->offset + header->bytes) / DEFINITION_BYTES_MIN;
@@ -259,9 +259,9 @@ take_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     return err == WEIR_OK ? define_lost(catalog, header->definitions_through) : err;
 }
 
-/* Takes the frame at catalog->at, whose header has been checked. */
+/* Adds the frame at catalog->at, whose header has been checked. */
 static enum weir_err
-take_frame(struct weir_catalog *catalog, const struct weir_frame_header *header, uint64_t place)
+add_frame(struct weir_catalog *catalog, const struct weir_frame_header *header, uint64_t place)
 {
     struct weir_catalog_entry entry = {.offset = header->offset,
         .place = place,
@@ -274,7 +274,7 @@ take_frame(struct weir_catalog *catalog, const struct weir_frame_header *header,
     /* first, because definitions that are damaged are counted once */
     enum weir_err err = listed ? entry_prepare(catalog) : WEIR_OK;
     if (err == WEIR_OK && header->type == WEIR_FRAME_SAMPLES)
-        err = take_definitions(catalog, header, &entry);
+        err = read_definitions(catalog, header, &entry);
     if (err != WEIR_OK)
         return err;
     if (listed)
@@ -314,7 +314,7 @@ belongs_here(const struct weir_catalog *catalog, const struct weir_frame_header 
     return chained ? err : WEIR_CORRUPT;
 }
 
-/* Takes the frame at catalog->at from the files, or passes over the page. WEIR_END where there is
+/* Adds the frame at catalog->at from the files, or passes over the page. WEIR_END where there is
  * no file, or where the log of a stopped instance ends. */
 static enum weir_err
 walk_one(struct weir_catalog *catalog, uint64_t durable)
@@ -332,7 +332,7 @@ walk_one(struct weir_catalog *catalog, uint64_t durable)
     memcpy(&header, page, sizeof header);
     err = belongs_here(catalog, &header, durable);
     if (err == WEIR_OK) {
-        err = take_frame(catalog, &header, WEIR_PLACE_NONE);
+        err = add_frame(catalog, &header, WEIR_PLACE_NONE);
         return err == WEIR_AGAIN ? WEIR_OK : err;
     }
     if (err == WEIR_UNSUPPORTED)
@@ -366,10 +366,10 @@ durable_of(const struct weir_catalog *catalog)
     return atomic_load_explicit(&catalog->shared->durable_offset, memory_order_acquire);
 }
 
-/* Takes the frame of a descriptor, and from the files what lies before it (seals, and frames whose
+/* Adds the frame of a descriptor, and from the files the frames before it (seals, and frames whose
  * descriptors were overwritten). WEIR_AGAIN where the durable offset does not reach that far. */
 static enum weir_err
-take_descriptor(struct weir_catalog *catalog, const struct weir_frame_descriptor *descriptor)
+add_descriptor(struct weir_catalog *catalog, const struct weir_frame_descriptor *descriptor)
 {
     if (descriptor->offset > catalog->at) {
         uint64_t durable = durable_of(catalog);
@@ -384,7 +384,7 @@ take_descriptor(struct weir_catalog *catalog, const struct weir_frame_descriptor
     if (weir_frame_ring_copy(catalog->ring, catalog->ring_bytes, descriptor->place,
             (uint8_t *)&header, sizeof header) == WEIR_OK &&
         weir_frame_check_header(&header, WEIR_LOG_STREAM, catalog->at) == WEIR_OK)
-        return take_frame(catalog, &header, descriptor->place);
+        return add_frame(catalog, &header, descriptor->place);
     uint64_t durable = durable_of(catalog);
     return walk_files(catalog, durable < catalog->at + 1 ? durable : catalog->at + 1, durable);
 }
@@ -401,7 +401,7 @@ walk_ring(struct weir_catalog *catalog)
         enum weir_err err =
             weir_frame_ring_descriptor(catalog->ring, catalog->ring_next, &descriptor);
         if (err == WEIR_OK)
-            err = take_descriptor(catalog, &descriptor);
+            err = add_descriptor(catalog, &descriptor);
         else if (err == WEIR_NOT_FOUND)
             err = WEIR_OK; /* overwritten: the next one, or the files, will tell */
         if (err != WEIR_OK)

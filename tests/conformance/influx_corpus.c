@@ -63,7 +63,7 @@ static union block {
 } *blocks;
 
 static void *
-take_memory(size_t size)
+allocate(size_t size)
 {
     union block *block = calloc(1, sizeof *block + size);
     if (block == NULL)
@@ -86,7 +86,7 @@ release_memory(void)
 static struct bytes
 unescaped(struct weir_slice raw, enum weir_influx_place place)
 {
-    struct bytes out = {take_memory(raw.size + 1), 0};
+    struct bytes out = {allocate(raw.size + 1), 0};
     out.size = weir_influx_unescape(raw, place, out.data);
     return out;
 }
@@ -101,7 +101,7 @@ same(struct bytes a, struct bytes b)
 static char *
 quote_numbers(const char *text, size_t size)
 {
-    char *out = take_memory(3 * size + 1);
+    char *out = allocate(3 * size + 1);
     size_t used = 0;
     bool string = false, number = false;
     for (size_t i = 0; i < size; i++) {
@@ -129,7 +129,7 @@ read_file(const char *path, size_t *size)
     fseek(file, 0, SEEK_END);
     long end = ftell(file);
     rewind(file);
-    char *text = take_memory((size_t)(end > 0 ? end : 0) + 1);
+    char *text = allocate((size_t)(end > 0 ? end : 0) + 1);
     *size = fread(text, 1, (size_t)(end > 0 ? end : 0), file);
     fclose(file);
     return text;
@@ -149,12 +149,12 @@ corpus_text(const json_t *value)
 {
     if (json_is_string(value)) {
         size_t size = json_string_length(value);
-        struct bytes out = {take_memory(size + WEIR_PACKET_SLACK), size};
+        struct bytes out = {allocate(size + WEIR_PACKET_SLACK), size};
         memcpy(out.data, json_string_value(value), size);
         return out;
     }
     const char *code = json_string_value(json_object_get(value, "binary"));
-    struct bytes out = {take_memory((code ? strlen(code) : 0) + WEIR_PACKET_SLACK), 0};
+    struct bytes out = {allocate((code ? strlen(code) : 0) + WEIR_PACKET_SLACK), 0};
     uint32_t bits = 0;
     int held = 0;
     for (; code != NULL && base64_digit(*code) >= 0; code++) {

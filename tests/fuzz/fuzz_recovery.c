@@ -108,7 +108,7 @@ put_files(bool recycled)
 
 /* A file shorter than its place in the image is followed by zeros. */
 static void
-take_files(bool recycled)
+read_files(bool recycled)
 {
     char path[128];
     size_t at = 0;
@@ -186,7 +186,7 @@ make_grown(void)
     CHECK(open_log(16, &log, &recovery) == WEIR_OK);
     for (uint64_t n = 1; weir_log_end(log) < SEGMENTS * SEGMENT - 2 * PAGE; n++)
         append(log, n);
-    take_files(false); /* as killed now */
+    read_files(false); /* as killed now */
     memcpy(pristine[0], image, sizeof image);
     weir_log_close(log);
 }
@@ -211,7 +211,7 @@ make_recycled(void)
     checkpointer = NULL;
     while (weir_log_end(log) <= (FIRST + SEGMENTS - 1) * SEGMENT + PAGE) /* into the last */
         append(log, n++);
-    take_files(true);
+    read_files(true);
     memcpy(pristine[1], image, sizeof image);
     weir_log_close(log);
 }

@@ -229,7 +229,7 @@ check_channels(const struct weir_packet *packet)
 
 /* Gives the same bytes to both. Returns how many were taken. */
 static size_t
-take(const uint8_t *data, size_t size, bool final)
+parse_both(const uint8_t *data, size_t size, bool final)
 {
     /* in memory of its exact size, but for the slack that a port promises */
     uint8_t *exact = malloc(size + WEIR_PACKET_SLACK);
@@ -244,7 +244,7 @@ take(const uint8_t *data, size_t size, bool final)
     weir_wire_session.begin(packet.data, packet.size, &head);
     uint32_t bound = head.samples_max;
     size_t at = weir_wire_parse(&context, &packet, 0, &parsed);
-    twin_weir_take(twin, exact, size, final, context.refusal, &answer);
+    twin_weir_apply(twin, exact, size, final, context.refusal, &answer);
     CHECK(at == answer.consumed);
     CHECK(packet.broken == answer.bad);
     CHECK(parsed.waits == answer.waits);
@@ -295,10 +295,10 @@ give(uint8_t *packet, size_t size, uint8_t control)
     while ((control & ANSWER) != 0 && deferred_first < deferred_end)
         answer_deferred();
     if ((control & STREAM) != 0 && size > 0 &&
-        take(packet, packet[size - 1] % size, false) != 0) /* a piece of it */
+        parse_both(packet, packet[size - 1] % size, false) != 0) /* a piece of it */
         return;
     for (size_t at = 0; at < size;) {
-        size_t taken = take(packet + at, size - at, true);
+        size_t taken = parse_both(packet + at, size - at, true);
         if (answer.waits)
             answer_deferred();
         else

@@ -21,7 +21,7 @@ static struct weir_hash_key key;
 static struct weir_parsed parsed;
 
 static void *
-take_memory(size_t size)
+allocate(size_t size)
 {
     void *memory = calloc(1, size);
     if (memory == NULL)
@@ -43,8 +43,8 @@ void
 twin_new(struct twin *twin, const uint8_t *text, size_t size)
 {
     *twin = (struct twin){.text = text, .size = size};
-    twin->records = take_memory(records_max(text, size) * sizeof *twin->records);
-    twin->points = take_memory((size / 3 + 2) * sizeof *twin->points);
+    twin->records = allocate(records_max(text, size) * sizeof *twin->records);
+    twin->points = allocate((size / 3 + 2) * sizeof *twin->points);
 }
 
 void
@@ -90,7 +90,7 @@ parse_stream(const struct weir_protocol *protocol, const struct twin *twin, cons
         size_t end = i == cut_count ? twin->size : cuts[i];
         if (end < taken)
             continue;
-        uint8_t *memory = take_memory(end - taken + WEIR_PACKET_SLACK);
+        uint8_t *memory = allocate(end - taken + WEIR_PACKET_SLACK);
         if (end > taken)
             memcpy(memory, twin->text + taken, end - taken);
         memset(memory + (end - taken), '7', WEIR_PACKET_SLACK);
@@ -262,8 +262,8 @@ twin_agrees_on_variant(enum weir_proto proto, enum weir_time_unit unit, const ui
         else
             twin_graphite(&twin);
         struct outcome out = {
-            .records = take_memory(records_max(text, size) * sizeof *out.records),
-            .points = take_memory((size / 3 + 2) * sizeof *out.points),
+            .records = allocate(records_max(text, size) * sizeof *out.records),
+            .points = allocate((size / 3 + 2) * sizeof *out.points),
         };
         parse_stream(&weir_protocols[proto], &twin, places, count, &out);
         good = same_outcome(&twin, &out, proto)

@@ -12,7 +12,7 @@ struct source {
 };
 
 static uint64_t
-take(struct source *source, unsigned bytes)
+read_bytes(struct source *source, unsigned bytes)
 {
     uint64_t value = 0;
     for (unsigned i = 0; i < bytes; i++) {
@@ -32,19 +32,19 @@ struct fields {
 };
 
 static bool
-take_header(struct source *in, struct fields *out)
+read_header(struct source *in, struct fields *out)
 {
-    out->samples = take(in, 2);
-    out->series_width = take(in, 1);
-    out->time_width = take(in, 1);
-    out->exponent_bits = take(in, 1);
-    out->exponent_min = take(in, 1);
-    out->exceptions = take(in, 2);
-    out->value_bytes = take(in, 4);
-    out->reserved = take(in, 4);
-    out->series_first = take(in, 8);
-    out->series_step = take(in, 8);
-    out->time_min = take(in, 8);
+    out->samples = read_bytes(in, 2);
+    out->series_width = read_bytes(in, 1);
+    out->time_width = read_bytes(in, 1);
+    out->exponent_bits = read_bytes(in, 1);
+    out->exponent_min = read_bytes(in, 1);
+    out->exceptions = read_bytes(in, 2);
+    out->value_bytes = read_bytes(in, 4);
+    out->reserved = read_bytes(in, 4);
+    out->series_first = read_bytes(in, 8);
+    out->series_step = read_bytes(in, 8);
+    out->time_min = read_bytes(in, 8);
     if (in->bad || out->samples == 0 || out->samples > 2048 || out->series_width > 5)
         return false;
     if (out->time_width > 8 || out->reserved != 0)
@@ -57,18 +57,18 @@ take_header(struct source *in, struct fields *out)
 }
 
 static bool
-take_series(struct source *in, const struct fields *fields, uint64_t *series)
+read_series(struct source *in, const struct fields *fields, uint64_t *series)
 {
     uint64_t escaped = 0;
     for (uint64_t i = 0; i < fields->samples; i++) {
-        series[i] = take(in, (unsigned)fields->series_width);
+        series[i] = read_bytes(in, (unsigned)fields->series_width);
         escaped += fields->series_width == 1 && series[i] == 255;
     }
     if (escaped != fields->exceptions)
         return false;
     for (uint64_t i = 0; i < fields->samples; i++)
         if (fields->series_width == 1 && series[i] == 255)
-            series[i] = take(in, 5);
+            series[i] = read_bytes(in, 5);
     /* the first sample's delta counts from what would have been before it */
     uint64_t before = fields->series_first;
     for (uint64_t i = 0; i < fields->samples; i++) {
@@ -83,11 +83,11 @@ take_series(struct source *in, const struct fields *fields, uint64_t *series)
 }
 
 static bool
-take_times(struct source *in, const struct fields *fields, int64_t *times, int64_t *last)
+read_times(struct source *in, const struct fields *fields, int64_t *times, int64_t *last)
 {
     uint64_t widest = 0;
     for (uint64_t i = 0; i < fields->samples; i++) {
-        uint64_t above = take(in, (unsigned)fields->time_width);
+        uint64_t above = read_bytes(in, (unsigned)fields->time_width);
         times[i] = (int64_t)(fields->time_min + above);
         widest = above > widest ? above : widest;
     }
@@ -102,18 +102,18 @@ nibble(const uint8_t *bytes, uint64_t i)
 }
 
 static bool
-take_values(struct source *in, const struct fields *fields, const int *exponents,
+read_values(struct source *in, const struct fields *fields, const int *exponents,
     struct weir_sample *samples)
 {
     uint8_t controls[1024];
     for (uint64_t i = 0; i < (fields->samples + 1) / 2; i++)
-        controls[i] = (uint8_t)take(in, 1);
+        controls[i] = (uint8_t)read_bytes(in, 1);
     size_t before = in->left;
     for (uint64_t i = 0; i < fields->samples && !in->bad; i++) {
         unsigned control = nibble(controls, i);
         if (control > 8 && control != 15)
             return false;
-        uint64_t value = take(in, control == 15 ? 8 : control);
+        uint64_t value = read_bytes(in, control == 15 ? 8 : control);
         int64_t mantissa = (value & 1) ? -(int64_t)(value / 2) - 1 : (int64_t)(value / 2);
         if (control == 15 && exponents[i] != 0)
             return false;
@@ -137,13 +137,13 @@ twin_block_decode(const uint8_t *block, size_t bytes, struct weir_frame_block *e
     int64_t times[2048];
     int exponents[2048];
     int64_t time_max;
-    if (!take_header(&in, &fields) || !take_series(&in, &fields, series) ||
-        !take_times(&in, &fields, times, &time_max))
+    if (!read_header(&in, &fields) || !read_series(&in, &fields, series) ||
+        !read_times(&in, &fields, times, &time_max))
         return false;
     uint8_t packed[2048];
     uint64_t packed_bytes = (fields.samples * fields.exponent_bits + 7) / 8;
     for (uint64_t i = 0; i < packed_bytes; i++)
-        packed[i] = (uint8_t)take(&in, 1);
+        packed[i] = (uint8_t)read_bytes(&in, 1);
     for (uint64_t i = 0; i < fields.samples; i++) {
         unsigned above = fields.exponent_bits == 0   ? 0
                          : fields.exponent_bits == 4 ? nibble(packed, i)
@@ -152,7 +152,7 @@ twin_block_decode(const uint8_t *block, size_t bytes, struct weir_frame_block *e
         samples[i].key = series[i];
         samples[i].time_ms = times[i];
     }
-    if (!take_values(&in, &fields, exponents, samples))
+    if (!read_values(&in, &fields, exponents, samples))
         return false;
     *entry = (struct weir_frame_block){.series_first = series[0],
         .series_last = series[fields.samples - 1],

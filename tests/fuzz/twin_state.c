@@ -58,7 +58,7 @@ struct bytes {
 };
 
 static enum weir_err
-take_list(void *context, const uint8_t *sender_state, size_t size)
+add_list(void *context, const uint8_t *sender_state, size_t size)
 {
     struct bytes *out = context;
     CHECK(size > 0 && size <= WEIR_BATCH_STATE_BYTES_MAX);
@@ -280,7 +280,7 @@ twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t 
     for (uint64_t i = 0; i < lists; i++) {
         struct bytes middle = {.fold = again};
         if (i == cut)
-            CHECK(weir_state_fold_write(fold, take_list, &middle) == WEIR_OK);
+            CHECK(weir_state_fold_write(fold, add_list, &middle) == WEIR_OK);
         free(middle.data);
         draw.series_count += pick(&draw, 2 * SERIES_MAX / lists);
         if (draw.series_count > SERIES_MAX)
@@ -297,8 +297,8 @@ twin_state_compare(struct twin_state_source *source, uint64_t senders, uint64_t 
             CHECK(weir_state_fold_add(again, list, size) == err);
     }
     struct bytes first = {.channels = replayed}, second = {.data = NULL};
-    CHECK(weir_state_fold_write(fold, take_list, &first) == WEIR_OK);
-    CHECK(weir_state_fold_write(again, take_list, &second) == WEIR_OK);
+    CHECK(weir_state_fold_write(fold, add_list, &first) == WEIR_OK);
+    CHECK(weir_state_fold_write(again, add_list, &second) == WEIR_OK);
     compare(whole, replayed, senders);
     CHECK(first.size == second.size);
     if (first.size > 0)

@@ -595,7 +595,7 @@ definitions_pending(const struct twin_weir *twin, const struct header *header)
 
 /* The reason by which a group is refused, or none and its samples. */
 static uint8_t
-take_group(struct twin_weir *twin, struct channel *channel, const struct header *header,
+apply_group(struct twin_weir *twin, struct channel *channel, const struct header *header,
     const struct record *record, struct twin_weir_answer *answer)
 {
     const struct template *template = find_template(channel, record->template);
@@ -646,14 +646,14 @@ defer(struct twin_weir *twin, const struct header *header, const struct record *
 
 /* One record of a packet that counts. */
 static void
-take_record(struct twin_weir *twin, struct channel *channel, const struct header *header,
+apply_record(struct twin_weir *twin, struct channel *channel, const struct header *header,
     const struct record *record, struct twin_weir_answer *answer)
 {
     struct twin_weir_record *out = &answer->records[answer->record_count - 1];
     bool full = false;
     switch (kind_of(record)) {
     case GROUP:
-        out->reason = take_group(twin, channel, header, record, answer);
+        out->reason = apply_group(twin, channel, header, record, answer);
         out->kind = out->reason == WEIR_REASON_NONE ? TWIN_WEIR_SAMPLED : TWIN_WEIR_OTHER;
         break;
     case DEFINITION:
@@ -692,7 +692,7 @@ enter(struct twin_weir *twin, const struct header *header, uint8_t refusal,
 }
 
 void
-twin_weir_take(struct twin_weir *twin, const uint8_t *data, size_t size, bool final,
+twin_weir_apply(struct twin_weir *twin, const uint8_t *data, size_t size, bool final,
     uint8_t refusal, struct twin_weir_answer *answer)
 {
     struct record records[255];
@@ -731,7 +731,7 @@ twin_weir_take(struct twin_weir *twin, const uint8_t *data, size_t size, bool fi
             record->length, kind_of(record) == GROUP ? record->count : 0, reason,
             TWIN_WEIR_OTHER};
         if (reason == WEIR_REASON_NONE)
-            take_record(twin, channel, &header, record, answer);
+            apply_record(twin, channel, &header, record, answer);
     }
     answer->consumed = header.length;
 }

@@ -54,7 +54,7 @@ struct twin_weir *twin_weir_new(uint32_t channels_max, int64_t time_min_ms, int6
 void twin_weir_free(struct twin_weir *twin);
 /* The first packet of these bytes. refusal: the reason by which all is refused now, or
  * WEIR_REASON_NONE. */
-void twin_weir_take(struct twin_weir *twin, const uint8_t *data, size_t size, bool final,
+void twin_weir_apply(struct twin_weir *twin, const uint8_t *data, size_t size, bool final,
     uint8_t refusal, struct twin_weir_answer *answer);
 /* The oldest deferred definition comes back: what can be defined is. */
 void twin_weir_complete(struct twin_weir *twin);

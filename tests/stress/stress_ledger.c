@@ -108,7 +108,7 @@ send_on(struct stage *stage, struct lane *lane, bool all)
 }
 
 static bool
-take(struct stage *stage, struct lane *lane, uint64_t *taken)
+pop_item(struct stage *stage, struct lane *lane, uint64_t *taken)
 {
     struct item *item = weir_ring_pop(lane->full);
     if (item == NULL)
@@ -167,7 +167,7 @@ run_registrar(void *argument)
         uint64_t taken[WEIR_UNIT_COUNT] = {0};
         bool any = false;
         for (int i = 0; i < WORKERS; i++)
-            while (take(stage, &to_registrar[i], taken))
+            while (pop_item(stage, &to_registrar[i], taken))
                 any = true;
         if (any && draw(stage, 4) == 0)
             reject_some(stage);
@@ -211,7 +211,7 @@ run_writer(void *argument)
         for (int i = 0; i <= WORKERS; i++) {
             uint64_t *frame = flying[next % IN_FLIGHT];
             store(stage, frame);
-            if (take(stage, &to_writer[i], frame)) {
+            if (pop_item(stage, &to_writer[i], frame)) {
                 next++;
                 any = true;
             }

@@ -245,24 +245,24 @@ try_listener(const struct weir_config *config, const struct weir_config_listener
     return err;
 }
 
-struct taken {
+struct in_use {
     char text[400]; /* those that cannot be had, and why */
 };
 
 static void
-note_taken(struct taken *taken, const char *what, const char *address, uint16_t port)
+note_in_use(struct in_use *in_use, const char *what, const char *address, uint16_t port)
 {
     char name[80];
-    size_t used = strlen(taken->text);
+    size_t used = strlen(in_use->text);
     config_address_text(address, port, name, sizeof name);
-    snprintf(taken->text + used, sizeof taken->text - used, "%s%s %s: %s", used > 0 ? "; " : "",
+    snprintf(in_use->text + used, sizeof in_use->text - used, "%s%s %s: %s", used > 0 ? "; " : "",
         what, name, strerror(weir_err_errno()));
 }
 
 void
 weir_look_ports(struct weir_finding *finding, const struct weir_config *config)
 {
-    struct taken taken = {.text = ""};
+    struct in_use in_use = {.text = ""};
     int fd;
     finding->means = "weir run ends at its start: another program has the address, or this machine "
                      "has not";
@@ -275,17 +275,17 @@ weir_look_ports(struct weir_finding *finding, const struct weir_config *config)
     for (uint32_t i = 0; i < config->listener_count; i++) {
         const struct weir_config_listener *listener = &config->listeners[i];
         if (try_listener(config, listener) != WEIR_OK)
-            note_taken(&taken, config_transports[listener->transport], listener->address,
+            note_in_use(&in_use, config_transports[listener->transport], listener->address,
                 listener->port);
     }
     if (config->http_port != 0 && weir_http_listen(config->http_address, config->http_port,
             weir_config_v6_only(config, WEIR_CONFIG_TCP, config->http_port), &fd) != WEIR_OK)
-        note_taken(&taken, "http", config->http_address, config->http_port);
+        note_in_use(&in_use, "http", config->http_address, config->http_port);
     else if (config->http_port != 0)
         close(fd);
-    if (taken.text[0] == '\0')
+    if (in_use.text[0] == '\0')
         weir_finding_set(finding, WEIR_FINDING_OK, "%u listeners%s: all addresses can be had",
             config->listener_count, config->http_port != 0 ? " and HTTP" : "");
     else
-        weir_finding_set(finding, WEIR_FINDING_FAIL, "%s", taken.text);
+        weir_finding_set(finding, WEIR_FINDING_FAIL, "%s", in_use.text);
 }

@@ -106,7 +106,7 @@ find_series(struct weir_send_points *points, const struct weir_record *record,
 }
 
 static enum weir_err
-take_record(void *context, const struct weir_record *record)
+add_record(void *context, const struct weir_record *record)
 {
     struct weir_send_points *points = context;
     if (record->reason != WEIR_REASON_NONE) {
@@ -160,5 +160,5 @@ weir_send_points_read(struct weir_send_points *points, struct weir_send_source *
     bool *final)
 {
     points->line.text = NULL; /* it lay in the last block */
-    return weir_send_records_read(&points->records, source, take_record, points, final);
+    return weir_send_records_read(&points->records, source, add_record, points, final);
 }

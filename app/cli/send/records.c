@@ -65,7 +65,7 @@ weir_send_records_report_rest(const struct weir_send_records *records)
 
 /* Hands over the whole records of the block, and keeps what is left of it. */
 static enum weir_err
-parse_block(struct weir_send_records *records, bool final, weir_send_record_fn *take, void *context)
+parse_block(struct weir_send_records *records, bool final, weir_send_record_fn *each, void *context)
 {
     struct weir_packet packet = {.data = records->block,
         .size = (uint32_t)records->used,
@@ -79,7 +79,7 @@ parse_block(struct weir_send_records *records, bool final, weir_send_record_fn *
         weir_parsed_reset(&records->parsed);
         at = records->protocol->parse(&records->context, &packet, at, &records->parsed);
         for (uint32_t i = 0; i < records->parsed.record_count && err == WEIR_OK; i++)
-            err = take(context, &records->parsed.records[i]);
+            err = each(context, &records->parsed.records[i]);
         for (int i = 0; i < WEIR_REASON_COUNT; i++)
             records->fields_refused[i] += records->parsed.samples_rejected[i];
     } while (at != before && at < records->used && err == WEIR_OK);
@@ -91,7 +91,7 @@ parse_block(struct weir_send_records *records, bool final, weir_send_record_fn *
 
 enum weir_err
 weir_send_records_read(struct weir_send_records *records, struct weir_send_source *source,
-    weir_send_record_fn *take, void *context, bool *final)
+    weir_send_record_fn *each, void *context, bool *final)
 {
     size_t got;
     enum weir_err err = weir_send_source_fill(source, records->block + records->used,
@@ -100,5 +100,5 @@ weir_send_records_read(struct weir_send_records *records, struct weir_send_sourc
         return err;
     records->used += got;
     *final = got == 0;
-    return parse_block(records, *final, take, context);
+    return parse_block(records, *final, each, context);
 }

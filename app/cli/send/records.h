@@ -39,7 +39,7 @@ void weir_send_records_init(struct weir_send_records *records, const uint8_t *se
 /* Reads the next block and hands its records over; an error of take ends it. *final: there is no
  * more behind it. */
 enum weir_err weir_send_records_read(struct weir_send_records *records,
-    struct weir_send_source *source, weir_send_record_fn *take, void *context,
+    struct weir_send_source *source, weir_send_record_fn *each, void *context,
     bool *final) WEIR_MUST_USE;
 /* Why Weir would refuse a record of those read last, or WEIR_REASON_NONE. */
 enum weir_reason weir_send_records_refusal(struct weir_send_records *records,

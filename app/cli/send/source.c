@@ -79,11 +79,11 @@ weir_send_source_fill(struct weir_send_source *source, uint8_t *out, size_t room
         if (source->left == 0 && !weir_send_source_next(source, &source->left))
             return WEIR_OK;
         size_t whole = source->left_at + source->left;
-        size_t taken = source->left < room ? source->left : room;
-        memcpy(out + *size, source->line + source->left_at, taken);
-        *size += taken;
-        room -= taken;
-        source->left -= taken;
+        size_t bytes = source->left < room ? source->left : room;
+        memcpy(out + *size, source->line + source->left_at, bytes);
+        *size += bytes;
+        room -= bytes;
+        source->left -= bytes;
         source->left_at = source->left == 0 ? 0 : whole - source->left;
     }
     return WEIR_OK;

@@ -228,7 +228,7 @@ weir_send_read_ok(const char *answer, uint64_t *accepted, uint64_t *rejected, ui
 
 /* Waits for `ok ACCEPTED REJECTED OFFSET`. */
 static enum weir_err
-take_answer(const struct sender *sender)
+read_answer(const struct sender *sender)
 {
     char answer[256];
     uint64_t accepted, rejected, offset;
@@ -284,7 +284,7 @@ send_all(struct sender *sender, struct weir_send_source *source)
     sender->started_ns = weir_mono_ns();
     enum weir_err err = sender->tcp ? send_stream(sender, source) : send_datagrams(sender, source);
     if (err == WEIR_OK)
-        err = sender->tcp ? take_answer(sender) : weir_send_await_refusal(sender->fd);
+        err = sender->tcp ? read_answer(sender) : weir_send_await_refusal(sender->fd);
     /* reported even if a later read failed */
     return err == WEIR_OK ? weir_send_source_ended(source) : err;
 }

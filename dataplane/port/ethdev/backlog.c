@@ -57,7 +57,7 @@ weir_backlog_fill(struct weir_backlog *backlog)
 }
 
 uint16_t
-weir_backlog_take(struct weir_backlog *backlog, struct rte_mbuf **out,
+weir_backlog_pop(struct weir_backlog *backlog, struct rte_mbuf **out,
     struct weir_backlog_stamp *stamps, uint16_t want)
 {
     uint16_t count = 0;

@@ -50,7 +50,7 @@ void weir_backlog_init(struct weir_backlog *backlog, uint16_t ethdev, uint16_t q
 void weir_backlog_fill(struct weir_backlog *backlog);
 /* Hands out the oldest frames, at most want, which are the caller's then, with the time at which
  * each was taken off the device. Returns how many. */
-uint16_t weir_backlog_take(struct weir_backlog *backlog, struct rte_mbuf **out,
+uint16_t weir_backlog_pop(struct weir_backlog *backlog, struct rte_mbuf **out,
     struct weir_backlog_stamp *stamps, uint16_t want);
 struct weir_backlog_stamp weir_backlog_stamp_now(void);
 

@@ -137,11 +137,11 @@ frames_of(struct port_ethdev *ethdev, size_t got)
 }
 
 static uint16_t
-frames_take(struct port_ethdev *ethdev, uint16_t want)
+frames_receive(struct port_ethdev *ethdev, uint16_t want)
 {
     if (ethdev->collects) {
         weir_backlog_fill(&ethdev->backlog);
-        return weir_backlog_take(&ethdev->backlog, ethdev->mbufs, ethdev->stamps, want);
+        return weir_backlog_pop(&ethdev->backlog, ethdev->mbufs, ethdev->stamps, want);
     }
     uint16_t got = rte_eth_rx_burst(ethdev->ethdev, ethdev->queue, ethdev->mbufs, want);
     struct weir_backlog_stamp now = {0};
@@ -164,7 +164,7 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
 {
     struct port_ethdev *ethdev = of(port);
     uint16_t want = max < WEIR_BURST_MAX ? (uint16_t)max : WEIR_BURST_MAX;
-    uint16_t got = frames_take(ethdev, want);
+    uint16_t got = frames_receive(ethdev, want);
     if (got == 0)
         return 0;
     /* they lie a page apart each, so that few stay in the cache from the backlog to here */
@@ -255,7 +255,7 @@ ethdev_close(struct weir_port *port)
 {
     struct port_ethdev *ethdev = of(port);
     uint16_t got;
-    while ((got = weir_backlog_take(&ethdev->backlog, ethdev->mbufs, ethdev->stamps,
+    while ((got = weir_backlog_pop(&ethdev->backlog, ethdev->mbufs, ethdev->stamps,
                 WEIR_BURST_MAX)) > 0)
         for (uint16_t i = 0; i < got; i++)
             drop(ethdev, ethdev->mbufs[i], WEIR_REASON_shutdown);

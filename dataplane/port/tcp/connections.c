@@ -153,7 +153,7 @@ weir_connections_oldest(struct weir_connections *table, bool spoke)
 }
 
 struct weir_connection *
-weir_connection_take(struct weir_connections *table, int fd, int64_t now_ms)
+weir_connection_add(struct weir_connections *table, int fd, int64_t now_ms)
 {
     if (table->free_count == 0)
         return NULL;

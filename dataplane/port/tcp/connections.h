@@ -93,7 +93,7 @@ void weir_connections_free(struct weir_connections *table);
 /* A free connection, all zero but name and slot, that owns fd and is active now; NULL when all are
  * in use. Slots are used in the order they became free, so that a name comes back as late as
  * possible. */
-struct weir_connection *weir_connection_take(struct weir_connections *table, int fd,
+struct weir_connection *weir_connection_add(struct weir_connections *table, int fd,
     int64_t now_ms);
 /* Closes the descriptor and frees the slot. */
 void weir_connection_drop(struct weir_connections *table, struct weir_connection *connection);

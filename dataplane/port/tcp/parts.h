@@ -106,7 +106,7 @@ void weir_tcp_room_listener(struct weir_tcp_listener *listener);
 /* Once a second. */
 void weir_tcp_room_look(struct weir_port_tcp *tcp);
 /* A connection for fd, or NULL, refused, counted and told of. */
-struct weir_connection *weir_tcp_room_take(struct weir_port_tcp *tcp, uint32_t listener, int fd,
+struct weir_connection *weir_tcp_room_admit(struct weir_port_tcp *tcp, uint32_t listener, int fd,
     const struct weir_peer *peer);
 /* It is about to be dropped. */
 void weir_tcp_room_leave(struct weir_port_tcp *tcp, const struct weir_connection *connection);

@@ -118,7 +118,7 @@ refuse(struct weir_port_tcp *tcp, struct weir_refusals *refusals, const struct w
 }
 
 struct weir_connection *
-weir_tcp_room_take(struct weir_port_tcp *tcp, uint32_t listener, int fd,
+weir_tcp_room_admit(struct weir_port_tcp *tcp, uint32_t listener, int fd,
     const struct weir_peer *peer)
 {
     bool owned = weir_peer_exists(peer) && !weir_prefixes_hold(&tcp->room.trusted, peer);
@@ -133,7 +133,7 @@ weir_tcp_room_take(struct weir_port_tcp *tcp, uint32_t listener, int fd,
         return NULL;
     }
     struct weir_connection *connection =
-        weir_connection_take(tcp->connections, fd, tcp->now_mono_ms);
+        weir_connection_add(tcp->connections, fd, tcp->now_mono_ms);
     WEIR_ASSERT(connection != NULL); /* has_room has seen a free place */
     connection->listener = (uint8_t)listener;
     connection->peer = *peer;

@@ -94,7 +94,7 @@ keepalive(int fd)
 static void
 connection_open(struct weir_port_tcp *tcp, uint32_t listener, int fd, const struct weir_peer *peer)
 {
-    struct weir_connection *connection = weir_tcp_room_take(tcp, listener, fd, peer);
+    struct weir_connection *connection = weir_tcp_room_admit(tcp, listener, fd, peer);
     if (connection == NULL) {
         close(fd);
         return;
@@ -253,7 +253,7 @@ worth_handing(const struct weir_connection *connection, const uint8_t *fresh_byt
 /* True where *packet was filled. Bytes that cannot complete a record are kept, and not copied
  * again until they do: a sender of single bytes costs each byte once. */
 static bool
-take_stretch(struct weir_port_tcp *tcp, struct weir_connection *connection,
+receive_stretch(struct weir_port_tcp *tcp, struct weir_connection *connection,
     struct weir_packet *packet)
 {
     bool left_over = connection->list == &tcp->again;
@@ -304,7 +304,7 @@ connection_event(struct weir_port_tcp *tcp, struct weir_connection *connection, 
         weir_tcp_drop(tcp, connection);
         return false;
     }
-    return take_stretch(tcp, connection, packet);
+    return receive_stretch(tcp, connection, packet);
 }
 
 /* Events that packets and area have room for, whatever they bring. */
@@ -316,17 +316,17 @@ fetch_max(const struct weir_port_tcp *tcp, size_t packets_left)
 }
 
 static size_t
-take_left_over(struct weir_port_tcp *tcp, struct weir_packet *packets, size_t max)
+receive_left_over(struct weir_port_tcp *tcp, struct weir_packet *packets, size_t max)
 {
-    size_t taken = 0;
+    size_t received = 0;
     struct weir_connection *next;
     for (struct weir_connection *c = tcp->again.first;
-         c != NULL && fetch_max(tcp, max - taken) > 0; c = next) {
+         c != NULL && fetch_max(tcp, max - received) > 0; c = next) {
         next = c->next;
-        taken += take_stretch(tcp, c, &packets[taken]);
+        received += receive_stretch(tcp, c, &packets[received]);
     }
     wake_update(tcp);
-    return taken;
+    return received;
 }
 
 static size_t
@@ -340,24 +340,24 @@ tcp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     if (max > WEIR_BURST_MAX)
         max = WEIR_BURST_MAX;
     /* Half at most for what was left over, so that it cannot keep new bytes out. */
-    size_t taken = take_left_over(tcp, packets, (max + 1) / 2);
-    for (size_t want; (want = fetch_max(tcp, max - taken)) > 0;) {
+    size_t received = receive_left_over(tcp, packets, (max + 1) / 2);
+    for (size_t want; (want = fetch_max(tcp, max - received)) > 0;) {
         struct epoll_event events[WEIR_BURST_MAX];
         int got = epoll_wait(tcp->epoll, events, (int)want, 0);
-        size_t before = taken;
+        size_t before = received;
         for (int i = 0; i < got; i++) {
             uint64_t what = events[i].data.u64;
             if (what >= EVENT_CONNECTION)
-                taken += connection_event(tcp,
+                received += connection_event(tcp,
                     weir_connection_at(tcp->connections, (uint32_t)(what - EVENT_CONNECTION)),
-                    events[i].events, &packets[taken]);
+                    events[i].events, &packets[received]);
             else if (what != EVENT_WAKE)
                 connections_accept(tcp, (uint32_t)what);
         }
-        if (got < (int)want || taken == before)
+        if (got < (int)want || received == before)
             break;
     }
-    return taken;
+    return received;
 }
 
 /* Notes what a stretch of a session's packets has left. False where the stream cannot be followed
@@ -517,7 +517,7 @@ listener_open(struct weir_port_tcp *tcp, const struct weir_listen *listen_at)
 }
 
 static enum weir_err
-take_resources(struct weir_port_tcp *tcp, const struct weir_tcp_options *options,
+open_resources(struct weir_port_tcp *tcp, const struct weir_tcp_options *options,
     size_t listener_count)
 {
     uint32_t connections_max = options->connections_max;
@@ -561,7 +561,7 @@ weir_port_tcp_open(const struct weir_listen *listens, size_t listen_count,
     tcp->port.counts = counts;
     tcp->epoll = -1;
     tcp->wake = -1;
-    enum weir_err err = take_resources(tcp, options, listen_count);
+    enum weir_err err = open_resources(tcp, options, listen_count);
     for (size_t i = 0; i < listen_count && err == WEIR_OK; i++)
         err = listener_open(tcp, &listens[i]);
     if (err != WEIR_OK) {

@@ -54,9 +54,9 @@ eight_digits(uint64_t word)
     return (word * 10000 + (word >> 32)) & UINT64_C(0xffffffff);
 }
 
-/* Takes the run of digits at `at` into *value, modulo 2^64, and returns its end. */
+/* Reads the digits at `at` into *value, modulo 2^64, and returns its end. */
 static inline const uint8_t *
-take_digits(const uint8_t *at, const uint8_t *end, uint64_t *value)
+read_digits(const uint8_t *at, const uint8_t *end, uint64_t *value)
 {
     while (at < end) {
         uint64_t word = load8(at);
@@ -77,7 +77,7 @@ take_digits(const uint8_t *at, const uint8_t *end, uint64_t *value)
 
 /* The exponent part at `at`, if there is one, added to *exponent; NULL where it is malformed. */
 static const uint8_t *
-take_exponent(const uint8_t *at, const uint8_t *end, int32_t *exponent)
+read_exponent(const uint8_t *at, const uint8_t *end, int32_t *exponent)
 {
     if (at == end || (*at | 0x20) != 'e')
         return at;
@@ -102,16 +102,16 @@ read_long(const uint8_t *at, const uint8_t *end, struct weir_digits *out)
 {
     uint64_t mantissa = 0;
     int32_t exponent = 0;
-    int taken = 0;
+    int digit_count = 0;
     bool point = false, cut = false;
     for (; at < end; at++) {
         if (*at == '.') {
             point = true;
             continue;
         }
-        if (taken < DIGITS_MAX) {
+        if (digit_count < DIGITS_MAX) {
             mantissa = mantissa * 10 + (uint64_t)(*at - '0');
-            taken += mantissa != 0;
+            digit_count += mantissa != 0;
             exponent -= point;
         } else {
             cut |= *at != '0';
@@ -133,12 +133,12 @@ weir_digits_read(const uint8_t *text, size_t size, struct weir_digits *out)
     at += *at == '-' || *at == '+';
     const uint8_t *first = at;
     uint64_t mantissa = 0;
-    at = take_digits(at, end, &mantissa);
+    at = read_digits(at, end, &mantissa);
     size_t digits = (size_t)(at - first);
     int32_t exponent = 0;
     if (at < end && *at == '.') {
         const uint8_t *fraction = ++at;
-        at = take_digits(at, end, &mantissa);
+        at = read_digits(at, end, &mantissa);
         digits += (size_t)(at - fraction);
         exponent = -(int32_t)(at - fraction);
     }
@@ -149,7 +149,7 @@ weir_digits_read(const uint8_t *text, size_t size, struct weir_digits *out)
     out->cut = false;
     if (digits > DIGITS_MAX)
         read_long(first, at, out);
-    at = take_exponent(at, end, &out->exponent);
+    at = read_exponent(at, end, &out->exponent);
     return at == end;
 }
 
@@ -237,7 +237,7 @@ slow_double(const uint8_t *text, size_t size)
         copy[used++] = '1';
         exponent--;
     }
-    take_exponent(at, end, &exponent);
+    read_exponent(at, end, &exponent);
     snprintf(copy + used, sizeof copy - used, "e%d", exponent);
     return weir_double_bits(strtod(copy, NULL));
 }
@@ -309,7 +309,7 @@ weir_uint_read(const uint8_t *text, size_t size, uint64_t *out)
     uint64_t value = 0;
     if (size == 0)
         return WEIR_DECIMAL_SYNTAX;
-    if (take_digits(text, end, &value) != end)
+    if (read_digits(text, end, &value) != end)
         return WEIR_DECIMAL_SYNTAX;
     while (size > DIGITS_MAX && *text == '0') {
         text++;
@@ -317,7 +317,7 @@ weir_uint_read(const uint8_t *text, size_t size, uint64_t *out)
     }
     if (size > DIGITS_MAX) { /* 20 digits may fit, and value may have wrapped */
         uint64_t upper = 0;
-        take_digits(text, text + DIGITS_MAX, &upper);
+        read_digits(text, text + DIGITS_MAX, &upper);
         if (size > DIGITS_MAX + 1 || __builtin_mul_overflow(upper, 10, &value)
             || __builtin_add_overflow(value, (uint64_t)(text[DIGITS_MAX] - '0'), &value))
             return WEIR_DECIMAL_RANGE;

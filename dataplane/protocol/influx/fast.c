@@ -194,9 +194,9 @@ read_fields(struct state *state, const struct window *window, const struct line 
     }
 }
 
-/* Takes the line; false where it is not simple. */
+/* Parses the line; false where it is not simple. */
 WEIR_INLINE bool
-take_line(struct state *state, const struct window *window, const struct line *line)
+parse_line(struct state *state, const struct window *window, const struct line *line)
 {
     const uint8_t *base = window->base;
     const uint8_t *text = base + line->start;
@@ -225,10 +225,10 @@ take_line(struct state *state, const struct window *window, const struct line *l
     return true;
 }
 
-/* Takes the window's lines. Returns the place behind the last one; *fast is false where the
+/* Parses the window's lines. Returns the place behind the last one; *fast is false where the
  * next one is known not to be simple. */
 WEIR_INLINE size_t
-take_lines(struct state *state, const struct window *window, bool *fast)
+parse_lines(struct state *state, const struct window *window, bool *fast)
 {
     const struct weir_point *points_end = state->out->points + WEIR_POINTS_TARGET;
     size_t lines = window->white_count / 3, room = WEIR_RECORDS_MAX - state->record_at;
@@ -237,7 +237,7 @@ take_lines(struct state *state, const struct window *window, bool *fast)
     for (; white < end && state->point < points_end; white += 3) {
         struct line line = {
             .start = at, .key_end = white[0], .fields_end = white[1], .end = white[2]};
-        if (WEIR_UNLIKELY(!take_line(state, window, &line))) {
+        if (WEIR_UNLIKELY(!parse_line(state, window, &line))) {
             *fast = false;
             return at;
         }
@@ -264,12 +264,12 @@ WEIR_FAST_FN(const struct weir_parse_context *context, const struct weir_packet 
         .last = {.bytes = UINT32_MAX},
     };
     bool fast = true;
-    size_t taken = 1;
-    while (fast && taken > 0 && at < packet->size && state.record_at < WEIR_RECORDS_MAX
+    size_t parsed = 1;
+    while (fast && parsed > 0 && at < packet->size && state.record_at < WEIR_RECORDS_MAX
         && state.point < out->points + WEIR_POINTS_TARGET) {
         scan(&window, packet->data + at, packet->size - at);
-        taken = take_lines(&state, &window, &fast);
-        at += taken;
+        parsed = parse_lines(&state, &window, &fast);
+        at += parsed;
     }
     out->record_count = state.record_at;
     out->point_count = (uint32_t)(state.point - out->points);

@@ -90,9 +90,9 @@ skip_spaces(struct weir_influx_decoder *decoder)
         decoder->at++;
 }
 
-/* Takes bytes up to one of set; OK or MORE. */
+/* Reads bytes up to one of set; OK or MORE. */
 static enum weir_influx_result
-take(struct weir_influx_decoder *decoder, uint8_t set, struct weir_slice *out)
+read_until(struct weir_influx_decoder *decoder, uint8_t set, struct weir_slice *out)
 {
     size_t at = decoder->at;
     while (at < decoder->size && !ends(decoder->data[at], set))
@@ -130,7 +130,7 @@ is_text(uint8_t all, struct weir_slice token)
 
 /* OK, MORE, or BAD where the token is no UTF-8. */
 static enum weir_influx_result
-take_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_place place,
+read_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_place place,
     struct weir_slice *out)
 {
     uint8_t all = skip_escaped(decoder, set, place, out);
@@ -139,9 +139,9 @@ take_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_
     return is_text(all, *out) ? WEIR_INFLUX_OK : WEIR_INFLUX_BAD;
 }
 
-/* Takes \n, \r\n, or the end of a final text, a \r before it too. OK, END (not there), MORE. */
+/* Reads \n, \r\n, or the end of a final text, a \r before it too. OK, END (not there), MORE. */
 static enum weir_influx_result
-take_line_end(struct weir_influx_decoder *decoder)
+read_line_end(struct weir_influx_decoder *decoder)
 {
     size_t left = decoder->size - decoder->at;
     if (left == 0)
@@ -178,9 +178,9 @@ weir_influx_begin(struct weir_influx_decoder *decoder)
     uint8_t first = decoder->data[decoder->at];
     if (first != '#' && first != '\n' && first != '\r')
         return WEIR_INFLUX_OK;
-    if (first == '#' && take(decoder, ENDS_COMMENT, &comment) == WEIR_INFLUX_MORE)
+    if (first == '#' && read_until(decoder, ENDS_COMMENT, &comment) == WEIR_INFLUX_MORE)
         return WEIR_INFLUX_MORE;
-    enum weir_influx_result result = take_line_end(decoder);
+    enum weir_influx_result result = read_line_end(decoder);
     if (result == WEIR_INFLUX_OK)
         return WEIR_INFLUX_BLANK;
     if (result == WEIR_INFLUX_MORE)
@@ -190,9 +190,9 @@ weir_influx_begin(struct weir_influx_decoder *decoder)
     return WEIR_INFLUX_OK;
 }
 
-/* Takes the comma behind a measurement or a tag, if it is there; a tag must follow it. */
+/* Reads the comma behind a measurement or a tag, if it is there; a tag must follow it. */
 static enum weir_influx_result
-take_tag_comma(struct weir_influx_decoder *decoder)
+read_tag_comma(struct weir_influx_decoder *decoder)
 {
     if (!at_byte(decoder, ','))
         return WEIR_INFLUX_OK;
@@ -206,12 +206,12 @@ enum weir_influx_result
 weir_influx_measurement(struct weir_influx_decoder *decoder, struct weir_slice *name)
 {
     enum weir_influx_result result =
-        take_escaped(decoder, ENDS_MEASUREMENT, WEIR_INFLUX_MEASUREMENT, name);
+        read_escaped(decoder, ENDS_MEASUREMENT, WEIR_INFLUX_MEASUREMENT, name);
     if (result != WEIR_INFLUX_OK)
         return result;
     if (name->size == 0 || name->data[0] == '#')
         return WEIR_INFLUX_BAD;
-    return take_tag_comma(decoder);
+    return read_tag_comma(decoder);
 }
 
 enum weir_influx_result
@@ -225,27 +225,27 @@ weir_influx_tag(struct weir_influx_decoder *decoder, struct weir_slice *key,
         decoder->section = WEIR_INFLUX_IN_FIELDS;
         return WEIR_INFLUX_END;
     }
-    enum weir_influx_result result = take_escaped(decoder, ENDS_KEY, WEIR_INFLUX_KEY, key);
+    enum weir_influx_result result = read_escaped(decoder, ENDS_KEY, WEIR_INFLUX_KEY, key);
     if (result != WEIR_INFLUX_OK)
         return result;
     if (key->size == 0 || !at_byte(decoder, '='))
         return WEIR_INFLUX_BAD;
     decoder->at++;
-    result = take_escaped(decoder, ENDS_KEY, WEIR_INFLUX_KEY, value);
+    result = read_escaped(decoder, ENDS_KEY, WEIR_INFLUX_KEY, value);
     if (result != WEIR_INFLUX_OK)
         return result;
-    return value->size == 0 ? WEIR_INFLUX_BAD : take_tag_comma(decoder);
+    return value->size == 0 ? WEIR_INFLUX_BAD : read_tag_comma(decoder);
 }
 
-/* Takes the value at `at`, which is no string, and tells its kind by first and last byte. */
+/* Reads the value at `at`, which is no string, and finds its kind by first and last byte. */
 static enum weir_influx_result
-take_plain_value(struct weir_influx_decoder *decoder, struct weir_influx_field *field)
+read_plain_value(struct weir_influx_decoder *decoder, struct weir_influx_field *field)
 {
     uint8_t first = decoder->data[decoder->at];
     bool word = first == 't' || first == 'T' || first == 'f' || first == 'F';
     if (!word && first != '-' && first != '.' && (first < '0' || first > '9'))
         return WEIR_INFLUX_BAD;
-    enum weir_influx_result result = take(decoder, ENDS_VALUE, &field->value);
+    enum weir_influx_result result = read_until(decoder, ENDS_VALUE, &field->value);
     if (result != WEIR_INFLUX_OK)
         return result;
     uint8_t last = field->value.data[field->value.size - 1];
@@ -263,7 +263,7 @@ take_plain_value(struct weir_influx_decoder *decoder, struct weir_influx_field *
 /* A quote closes a string only where the field ends behind it: what any other quote seems to close
  * was never closed, and string_at stays. */
 static enum weir_influx_result
-take_string(struct weir_influx_decoder *decoder, struct weir_influx_field *field)
+read_string(struct weir_influx_decoder *decoder, struct weir_influx_field *field)
 {
     decoder->string_at = ++decoder->at;
     field->kind = WEIR_INFLUX_STRING;
@@ -282,7 +282,7 @@ take_string(struct weir_influx_decoder *decoder, struct weir_influx_field *field
 
 /* What follows a field: a comma and the next one, the line's end, or spaces and a time. */
 static enum weir_influx_result
-take_field_end(struct weir_influx_decoder *decoder)
+read_field_end(struct weir_influx_decoder *decoder)
 {
     if (at_byte(decoder, ',')) {
         decoder->at++;
@@ -291,7 +291,7 @@ take_field_end(struct weir_influx_decoder *decoder)
     if (decoder->at < decoder->size && !ends(decoder->data[decoder->at], WHITESPACE))
         return WEIR_INFLUX_BAD;
     skip_spaces(decoder);
-    enum weir_influx_result result = take_line_end(decoder);
+    enum weir_influx_result result = read_line_end(decoder);
     if (result == WEIR_INFLUX_MORE)
         return result;
     decoder->section = result == WEIR_INFLUX_OK ? WEIR_INFLUX_AT_END : WEIR_INFLUX_IN_TIME;
@@ -304,7 +304,7 @@ weir_influx_field(struct weir_influx_decoder *decoder, struct weir_influx_field 
     if (decoder->section != WEIR_INFLUX_IN_FIELDS)
         return WEIR_INFLUX_END;
     enum weir_influx_result result =
-        take_escaped(decoder, ENDS_KEY, WEIR_INFLUX_KEY, &field->key);
+        read_escaped(decoder, ENDS_KEY, WEIR_INFLUX_KEY, &field->key);
     if (result != WEIR_INFLUX_OK)
         return result;
     if (field->key.size == 0 || !at_byte(decoder, '='))
@@ -312,9 +312,9 @@ weir_influx_field(struct weir_influx_decoder *decoder, struct weir_influx_field 
     decoder->at++;
     if (decoder->at == decoder->size)
         return cut_short(decoder);
-    result = at_byte(decoder, '"') ? take_string(decoder, field)
-                                   : take_plain_value(decoder, field);
-    return result == WEIR_INFLUX_OK ? take_field_end(decoder) : result;
+    result = at_byte(decoder, '"') ? read_string(decoder, field)
+                                   : read_plain_value(decoder, field);
+    return result == WEIR_INFLUX_OK ? read_field_end(decoder) : result;
 }
 
 enum weir_influx_result
@@ -323,14 +323,14 @@ weir_influx_time(struct weir_influx_decoder *decoder, int64_t *time)
     if (decoder->section != WEIR_INFLUX_IN_TIME)
         return WEIR_INFLUX_END;
     struct weir_slice digits;
-    enum weir_influx_result result = take(decoder, ENDS_TIME, &digits);
+    enum weir_influx_result result = read_until(decoder, ENDS_TIME, &digits);
     if (result != WEIR_INFLUX_OK)
         return result;
     if (digits.size == 0
         || (decoder->at < decoder->size && !ends(decoder->data[decoder->at], WHITESPACE)))
         return WEIR_INFLUX_BAD;
     skip_spaces(decoder);
-    result = take_line_end(decoder);
+    result = read_line_end(decoder);
     if (result != WEIR_INFLUX_OK)
         return result == WEIR_INFLUX_MORE ? result : WEIR_INFLUX_BAD;
     decoder->section = WEIR_INFLUX_AT_END;

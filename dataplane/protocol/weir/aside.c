@@ -72,7 +72,7 @@ weir_aside_footprint(void)
 /* ---- places ---- */
 
 static uint32_t
-place_take(struct places *places, uint32_t next_of_free)
+place_claim(struct places *places, uint32_t next_of_free)
 {
     uint32_t place = places->free;
     if (place == 0)
@@ -94,7 +94,7 @@ bytes_put(struct weir_aside *aside, const uint8_t *data, uint32_t size)
     uint32_t first = 0;
     for (uint32_t units = units_for(size); units > 0; units--) { /* the last one first */
         uint32_t unit =
-            place_take(&aside->free_units, aside->unit_next[aside->free_units.free]);
+            place_claim(&aside->free_units, aside->unit_next[aside->free_units.free]);
         uint32_t at = (units - 1) * UNIT;
         memcpy(aside->bytes[unit], data + at, size - at < UNIT ? size - at : UNIT);
         aside->unit_next[unit] = first;
@@ -149,7 +149,7 @@ find(const struct weir_aside *aside, uint64_t sender, uint16_t channel)
 static struct queue *
 queue_new(struct weir_aside *aside, uint64_t sender, uint16_t channel)
 {
-    uint32_t at = place_take(&aside->free_queues, aside->queues[aside->free_queues.free].next);
+    uint32_t at = place_claim(&aside->free_queues, aside->queues[aside->free_queues.free].next);
     uint32_t *head = head_of(aside, sender, channel);
     aside->queues[at] = (struct queue){.next = *head, .sender = sender, .channel = channel};
     *head = at;
@@ -210,7 +210,7 @@ weir_aside_put(struct weir_aside *aside, uint64_t sender, uint16_t channel,
     struct queue *queue = find(aside, sender, channel);
     if (queue == NULL)
         queue = queue_new(aside, sender, channel);
-    uint32_t place = place_take(&aside->free_datagrams,
+    uint32_t place = place_claim(&aside->free_datagrams,
         aside->datagrams[aside->free_datagrams.free].next);
     struct datagram *datagram = &aside->datagrams[place];
     *datagram = (struct datagram){.unit = bytes_put(aside, packet->data + at, size),

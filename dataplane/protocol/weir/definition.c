@@ -141,7 +141,7 @@ same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
 /* The own labels of a series, one by one, where they have the names that the last ones had, in
  * their order, and values. False where they have not. */
 static bool
-take_pieces(const struct weir_label_plan *plan, const uint8_t *own, size_t own_size,
+match_pieces(const struct weir_label_plan *plan, const uint8_t *own, size_t own_size,
     const uint8_t **pieces, size_t *sizes)
 {
     size_t at = 0;
@@ -183,7 +183,7 @@ join_planned(const struct weir_line_labels *line, const uint8_t *own, size_t own
     const uint8_t *pieces[WEIR_LABELS_PLANNED_MAX];
     size_t sizes[WEIR_LABELS_PLANNED_MAX], common = 0;
     if (!plan->valid || line->tags_size + own_size > WEIR_LABELS_BYTES_MAX - COPY_STEP ||
-        !take_pieces(plan, own, own_size, pieces, sizes))
+        !match_pieces(plan, own, own_size, pieces, sizes))
         return false;
     for (uint32_t i = 0; i < plan->count; i++) {
         uint32_t k = plan->order[i];

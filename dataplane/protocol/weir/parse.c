@@ -264,7 +264,7 @@ numbers_of(const struct parsing *parsing, const struct weir_channel *channel,
 }
 
 static void
-take_group(struct parsing *parsing, struct weir_channel *channel, const uint8_t *data,
+apply_group(struct parsing *parsing, struct weir_channel *channel, const uint8_t *data,
     const struct weir_wire_record *record)
 {
     struct weir_wire_item *group = &parsing->out->items[parsing->out->record_count];
@@ -287,7 +287,7 @@ take_group(struct parsing *parsing, struct weir_channel *channel, const uint8_t 
 }
 
 static void
-take_definition(struct parsing *parsing, struct weir_channel *channel, const uint8_t *data,
+apply_definition(struct parsing *parsing, struct weir_channel *channel, const uint8_t *data,
     const struct weir_wire_record *record)
 {
     struct weir_wire_item *definition = &parsing->out->items[parsing->out->record_count];
@@ -304,7 +304,7 @@ take_definition(struct parsing *parsing, struct weir_channel *channel, const uin
 }
 
 static void
-take_records(struct parsing *parsing, struct weir_channel *channel)
+apply_records(struct parsing *parsing, struct weir_channel *channel)
 {
     size_t at = sizeof parsing->header;
     for (uint32_t i = 0; i < parsing->header.record_count; i++) {
@@ -312,9 +312,9 @@ take_records(struct parsing *parsing, struct weir_channel *channel)
         const uint8_t *data = parsing->data + at;
         struct weir_wire_record record = weir_wire_load_record(data);
         if (is_group(&record)) {
-            take_group(parsing, channel, data, &record);
+            apply_group(parsing, channel, data, &record);
         } else if (record.type == WEIR_WIRE_DEFINITION) {
-            take_definition(parsing, channel, data, &record);
+            apply_definition(parsing, channel, data, &record);
         } else {
             uint64_t last = (uint64_t)load64(data + sizeof record);
             if (weir_channel_heartbeat(channel, last, record.flags == WEIR_WIRE_BYE,
@@ -438,7 +438,7 @@ fetch_numbers(struct parsing *parsing, const struct weir_channel *channel)
 
 /* False where the packet has to wait for the registrar; nothing has changed then. */
 static bool
-take_packet(struct parsing *parsing)
+apply_packet(struct parsing *parsing)
 {
     const struct weir_parse_context *context = parsing->context;
     const struct weir_wire_header *header = &parsing->header;
@@ -462,7 +462,7 @@ take_packet(struct parsing *parsing)
     if (reason != WEIR_REASON_NONE)
         refuse_all(parsing, reason);
     else
-        take_records(parsing, channel);
+        apply_records(parsing, channel);
     if (WEIR_LIKELY(is_worth_an_entry(parsing, channel)))
         weir_channels_dirty(context->channels, channel);
     else
@@ -510,5 +510,5 @@ weir_wire_parse(const struct weir_parse_context *context, struct weir_packet *pa
         weir_channel_prefetch(context->channels, parsing.known);
     if (!checksum_right(parsing.data, &parsing.header) || !layout_valid(&parsing))
         return refuse_rest(&parsing, at);
-    return take_packet(&parsing) ? at + parsing.header.length : at;
+    return apply_packet(&parsing) ? at + parsing.header.length : at;
 }

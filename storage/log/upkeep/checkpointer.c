@@ -98,10 +98,10 @@ begin(struct pass *pass)
 }
 
 static enum weir_err
-take_frame(struct pass *pass, const struct weir_frame_header *header)
+fold_frame(struct pass *pass, const struct weir_frame_header *header)
 {
     struct weir_checkpoint *checkpoint = &pass->checkpoint;
-    weir_chain_take(&pass->chain, header);
+    weir_chain_advance(&pass->chain, header);
     if (header->type != WEIR_FRAME_SAMPLES)
         return WEIR_OK;
     checkpoint->samples_trimmed += header->sample_count;
@@ -137,7 +137,7 @@ header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_h
 /* All of it is durable, so that a page without a frame is damage, as in recovery. Behind damage the
  * chain is not known: a stretch counts once, and where the checkpoint before ended in it, there. */
 static void
-take_gap(struct pass *pass)
+fold_gap(struct pass *pass)
 {
     pass->frames_corrupt += pass->chain.crc_known;
     pass->gap_bytes += WEIR_FRAME_ALIGN;
@@ -175,9 +175,9 @@ walk(struct pass *pass)
         if (fits) {
             end_gap(pass, offset);
             step = header.bytes;
-            err = take_frame(pass, &header);
+            err = fold_frame(pass, &header);
         } else {
-            take_gap(pass);
+            fold_gap(pass);
         }
         offset += step;
     }

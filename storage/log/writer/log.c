@@ -200,7 +200,7 @@ count_damage(struct weir_log *log)
 }
 
 static enum weir_err
-take_recovered(struct weir_log *log, struct weir_recovered *recovered)
+apply_recovered(struct weir_log *log, struct weir_recovered *recovered)
 {
     if (recovered->segment_bytes != log->options.segment_bytes)
         weir_event(WEIR_LEVEL_WARN, "segment_bytes_kept", "log=%" PRIu64 " configured=%" PRIu64,
@@ -268,7 +268,7 @@ weir_log_open(const struct weir_log_options *options, struct weir_log **out,
     if (err == WEIR_OK)
         err = recover(log, &recovered);
     if (err == WEIR_OK)
-        err = take_recovered(log, &recovered);
+        err = apply_recovered(log, &recovered);
     if (err != WEIR_OK) {
         log->failed = true; /* so that close writes nothing */
         weir_log_close(log);
@@ -358,7 +358,7 @@ advance_segment(struct weir_log *log)
     }
     log->sealed = log->current;
     log->current.index = log->next.index;
-    log->current.file = weir_segment_take(&log->next);
+    log->current.file = weir_segment_claim(&log->next);
     if (log->sealed.file >= 0 && log->durable == log->end) {
         weir_io_close(log->options.io, log->sealed.file);
         log->sealed.file = -1;

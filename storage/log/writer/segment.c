@@ -37,7 +37,7 @@ weir_segment_fini(struct weir_segment_next *next)
 
 /* A file that could not be made whole. */
 static void
-take_back(struct weir_segment_next *next, const char *path)
+discard_file(struct weir_segment_next *next, const char *path)
 {
     if (next->file < 0)
         return;
@@ -55,7 +55,7 @@ abandon(struct weir_segment_next *next, enum weir_err err, const char *path)
         weir_event(again ? WEIR_LEVEL_WARN : WEIR_LEVEL_ERROR, "segment_not_made", "reason=\"%s\"",
             weir_err_detail());
     snprintf(next->reason, sizeof next->reason, "%s", weir_err_detail());
-    take_back(next, path);
+    discard_file(next, path);
     next->state = again ? WEIR_SEGMENT_FULL : WEIR_SEGMENT_FAILED;
     next->retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
 }
@@ -184,7 +184,7 @@ make(struct weir_segment_next *next)
             abandon(next, err, path);
             return;
         }
-        take_back(next, path);
+        discard_file(next, path);
     }
     make_of_trimmed(next, path);
 }
@@ -240,7 +240,7 @@ weir_segment_completed(struct weir_segment_next *next, int result)
 }
 
 weir_io_file
-weir_segment_take(struct weir_segment_next *next)
+weir_segment_claim(struct weir_segment_next *next)
 {
     WEIR_ASSERT(next->state == WEIR_SEGMENT_READY);
     weir_io_file file = next->file;

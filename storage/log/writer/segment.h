@@ -71,6 +71,6 @@ void weir_segment_want(struct weir_segment_next *next, uint64_t index);
 void weir_segment_step(struct weir_segment_next *next, uint64_t user);
 void weir_segment_completed(struct weir_segment_next *next, int result);
 /* Hands over the READY file. */
-weir_io_file weir_segment_take(struct weir_segment_next *next);
+weir_io_file weir_segment_claim(struct weir_segment_next *next);
 
 #endif

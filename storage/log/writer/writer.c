@@ -8,13 +8,13 @@
 #include <string.h>
 
 /* Batches between taken and stored: frames in flight, and empty batches waiting behind them. */
-#define TAKEN_MAX 256
+#define APPENDED_MAX 256
 #define DONE_MAX WEIR_LOG_INFLIGHT_MAX
 #define LATENCY_FIRST_US 64.0
 
-_Static_assert((TAKEN_MAX & (TAKEN_MAX - 1)) == 0, "index is a mask");
+_Static_assert((APPENDED_MAX & (APPENDED_MAX - 1)) == 0, "index is a mask");
 
-struct taken {
+struct appended {
     bool in_log; /* false: an empty batch, stored as soon as it is the oldest */
     uint32_t producer;
     uint64_t batch;
@@ -23,12 +23,12 @@ struct taken {
 
 struct weir_writer {
     struct weir_writer_options options;
-    uint64_t definitions_taken;
+    uint64_t definitions_appended;
     enum weir_ingest_state state; /* OPEN, DISK_FULL or IO_ERROR */
     double tsc_per_us;
     uint32_t turn; /* producer that is asked first */
-    uint64_t taken_head, taken_tail;
-    struct taken taken[TAKEN_MAX];
+    uint64_t appended_head, appended_tail;
+    struct appended appended[APPENDED_MAX];
 };
 
 static void
@@ -89,7 +89,7 @@ weir_writer_new(const struct weir_writer_options *options, struct weir_writer **
     if (writer == NULL)
         return weir_fail(WEIR_NOMEM, 0, "log writer");
     writer->options = *options;
-    writer->definitions_taken = options->definitions_through;
+    writer->definitions_appended = options->definitions_through;
     writer->state = WEIR_INGEST_OPEN;
     writer->tsc_per_us = weir_tsc_hz() / 1e6;
     /* relaxed: workers start later, and their start orders it */
@@ -128,13 +128,13 @@ release_batch(struct weir_writer *writer, const struct weir_writer_producer *pro
 static void
 hold(struct weir_writer *writer, const struct weir_batch *batch, uint32_t producer, bool in_log)
 {
-    struct taken *taken = &writer->taken[writer->taken_tail++ % TAKEN_MAX];
-    taken->in_log = in_log;
-    taken->producer = producer;
-    taken->batch = batch->number;
-    batch_units(batch, taken->units);
+    struct appended *appended = &writer->appended[writer->appended_tail++ % APPENDED_MAX];
+    appended->in_log = in_log;
+    appended->producer = producer;
+    appended->batch = batch->number;
+    batch_units(batch, appended->units);
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
-        writer->options.counts->unit[unit].held += taken->units[unit];
+        writer->options.counts->unit[unit].held += appended->units[unit];
 }
 
 /* Asks the registrar for definitions below a number. */
@@ -151,7 +151,7 @@ want_definitions(struct weir_writer *writer, uint64_t through)
 static bool
 covered(struct weir_writer *writer, const struct weir_batch *batch)
 {
-    uint64_t through = writer->definitions_taken;
+    uint64_t through = writer->definitions_appended;
     if (batch->definition_count != 0)
         through = batch->definition_first + batch->definition_count;
     if (batch->series_through <= through)
@@ -160,16 +160,16 @@ covered(struct weir_writer *writer, const struct weir_batch *batch)
     return false;
 }
 
-/* Takes the oldest batch of one producer. WEIR_OK: taken; WEIR_END: nothing to take now;
+/* Appends the oldest batch of one producer. WEIR_OK: appended; WEIR_END: nothing to append now;
  * WEIR_AGAIN, WEIR_FULL, WEIR_IO from the log. */
 static enum weir_err
-take_batch(struct weir_writer *writer, uint32_t index)
+append_batch(struct weir_writer *writer, uint32_t index)
 {
     const struct weir_writer_producer *producer = &writer->options.producers[index];
     const struct weir_batch *batch = weir_ring_peek(producer->batches);
     if (batch == NULL || !covered(writer, batch))
         return WEIR_END;
-    if (writer->taken_tail - writer->taken_head == TAKEN_MAX)
+    if (writer->appended_tail - writer->appended_head == APPENDED_MAX)
         return WEIR_AGAIN;
     bool in_log = batch->count != 0 || batch->definition_count != 0 ||
         batch->state_bytes != 0;
@@ -181,44 +181,44 @@ take_batch(struct weir_writer *writer, uint32_t index)
     }
     hold(writer, batch, index, in_log);
     if (batch->definition_count != 0)
-        writer->definitions_taken = batch->definition_first + batch->definition_count;
+        writer->definitions_appended = batch->definition_first + batch->definition_count;
     release_batch(writer, producer);
     return WEIR_OK;
 }
 
-/* Takes what can be taken, the producers in turn, the registrar before each of them: what waits
- * for a definition then waits no longer than it must. */
+/* Appends what can be appended, the producers in turn, the registrar before each of them: what
+ * waits for a definition then waits no longer than it must. */
 static size_t
-take_batches(struct weir_writer *writer, enum weir_err *err)
+append_batches(struct weir_writer *writer, enum weir_err *err)
 {
     uint32_t count = writer->options.producer_count;
-    size_t taken = 0;
+    size_t appended = 0;
     bool progress;
     do {
         progress = false;
         for (uint32_t i = 0; i < count; i++) {
             uint32_t index = (writer->turn + i) % count;
-            *err = take_batch(writer, WEIR_PRODUCER_REGISTRAR);
+            *err = append_batch(writer, WEIR_PRODUCER_REGISTRAR);
             if (*err == WEIR_OK) {
-                taken++;
+                appended++;
                 progress = true;
             } else if (*err != WEIR_END) {
-                return taken;
+                return appended;
             }
             if (index == WEIR_PRODUCER_REGISTRAR)
                 continue;
-            *err = take_batch(writer, index);
+            *err = append_batch(writer, index);
             if (*err == WEIR_OK) {
-                taken++;
+                appended++;
                 progress = true;
             } else if (*err != WEIR_END) {
                 writer->turn = index; /* whom the log refused is first next time */
-                return taken;
+                return appended;
             }
         }
     } while (progress);
     *err = WEIR_OK;
-    return taken;
+    return appended;
 }
 
 static void
@@ -246,20 +246,20 @@ count_latency(struct weir_writer *writer, const struct weir_log_done *done)
 static void
 store_oldest(struct weir_writer *writer, uint64_t durable_batch[WEIR_PRODUCERS_MAX])
 {
-    const struct taken *taken = &writer->taken[writer->taken_head++ % TAKEN_MAX];
+    const struct appended *appended = &writer->appended[writer->appended_head++ % APPENDED_MAX];
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
-        writer->options.counts->unit[unit].held -= taken->units[unit];
-        writer->options.counts->unit[unit].stored += taken->units[unit];
+        writer->options.counts->unit[unit].held -= appended->units[unit];
+        writer->options.counts->unit[unit].stored += appended->units[unit];
     }
-    durable_batch[taken->producer] = taken->batch;
+    durable_batch[appended->producer] = appended->batch;
 }
 
 static size_t
 store_empty(struct weir_writer *writer, uint64_t durable_batch[WEIR_PRODUCERS_MAX])
 {
     size_t stored = 0;
-    while (writer->taken_head != writer->taken_tail &&
-        !writer->taken[writer->taken_head % TAKEN_MAX].in_log) {
+    while (writer->appended_head != writer->appended_tail &&
+        !writer->appended[writer->appended_head % APPENDED_MAX].in_log) {
         store_oldest(writer, durable_batch);
         stored++;
     }
@@ -306,11 +306,11 @@ drop_all(struct weir_writer *writer, enum weir_reason reason)
 {
     struct weir_counts *counts = writer->options.counts;
     size_t dropped = 0;
-    for (; writer->taken_head != writer->taken_tail; writer->taken_head++, dropped++) {
-        const struct taken *taken = &writer->taken[writer->taken_head % TAKEN_MAX];
+    for (; writer->appended_head != writer->appended_tail; writer->appended_head++, dropped++) {
+        const struct appended *appended = &writer->appended[writer->appended_head % APPENDED_MAX];
         for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
-            counts->unit[unit].held -= taken->units[unit];
-            counts->unit[unit].dropped[reason] += taken->units[unit];
+            counts->unit[unit].held -= appended->units[unit];
+            counts->unit[unit].dropped[reason] += appended->units[unit];
         }
     }
     for (uint32_t i = 0; i < writer->options.producer_count; i++) {
@@ -352,7 +352,7 @@ poll_log(struct weir_writer *writer, int64_t wait_ns, enum weir_err *err)
     *err = weir_log_poll(writer->options.log, wait_ns, done, DONE_MAX, &count);
     size_t stored = store_empty(writer, durable_batch);
     for (size_t i = 0; i < count; i++) {
-        const struct taken *oldest = &writer->taken[writer->taken_head % TAKEN_MAX];
+        const struct appended *oldest = &writer->appended[writer->appended_head % APPENDED_MAX];
         WEIR_ASSERT(oldest->in_log && oldest->batch == done[i].batch &&
             oldest->producer == done[i].producer);
         store_oldest(writer, durable_batch);
@@ -397,15 +397,15 @@ weir_writer_run_once(struct weir_writer *writer, int64_t wait_ns)
     uint64_t began = weir_tsc();
     uint64_t encoder_before = encoder_cycles(writer);
     enum weir_err err;
-    size_t taken = take_batches(writer, &err);
+    size_t appended = append_batches(writer, &err);
     if (err == WEIR_FULL)
         enter_disk_full(writer);
     /* a frame that no segment holds (WEIR_LIMIT) would stand in the way for ever */
     bool closed = err == WEIR_IO || err == WEIR_LIMIT;
-    size_t work = taken;
+    size_t work = appended;
     if (!closed) {
         bool waited = weir_log_waits_for_room(writer->options.log);
-        work += poll_log(writer, taken != 0 ? 0 : wait_ns, &err);
+        work += poll_log(writer, appended != 0 ? 0 : wait_ns, &err);
         closed = err == WEIR_IO;
         if (waited && !closed && !weir_log_waits_for_room(writer->options.log))
             leave_disk_full(writer);
@@ -430,7 +430,7 @@ weir_writer_idle(const struct weir_writer *writer)
 {
     /* in a log closed by an error frames stay in flight for ever; their units were dropped */
     if (writer->state != WEIR_INGEST_IO_ERROR &&
-        (writer->taken_head != writer->taken_tail ||
+        (writer->appended_head != writer->appended_tail ||
             weir_log_inflight(writer->options.log) != 0))
         return false;
     for (uint32_t i = 0; i < writer->options.producer_count; i++)

@@ -74,7 +74,7 @@ carve(struct weir_blocks *blocks)
 }
 
 uint32_t
-weir_block_take(struct weir_blocks *blocks, unsigned order)
+weir_block_allocate(struct weir_blocks *blocks, unsigned order)
 {
     unsigned from = order;
     while (from <= WEIR_BLOCK_ORDER_MAX && blocks->free[from] == 0)

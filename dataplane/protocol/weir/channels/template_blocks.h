@@ -34,7 +34,7 @@ void weir_blocks_init(struct weir_blocks *blocks, void *memory, uint64_t arena_b
 
 /* A block of this order, or 0 where there is none. Its content means nothing. Block n begins at
  * unit n - 1. Given back by weir_block_free. */
-uint32_t weir_block_take(struct weir_blocks *blocks, unsigned order);
+uint32_t weir_block_allocate(struct weir_blocks *blocks, unsigned order);
 void weir_block_free(struct weir_blocks *blocks, uint32_t block);
 /* Of a block that is taken. */
 unsigned weir_block_order(const struct weir_blocks *blocks, uint32_t block);

@@ -78,10 +78,10 @@ allowed(struct claim *claim, uint32_t units)
 
 /* A block for the template, or 0 where there is none for it. */
 static uint32_t
-take_block(struct claim *claim, unsigned order)
+allocate_block(struct claim *claim, unsigned order)
 {
     uint32_t block = allowed(claim, units_of(order))
-        ? weir_block_take(&claim->channels->blocks, order)
+        ? weir_block_allocate(&claim->channels->blocks, order)
         : 0;
     if (block != 0)
         count_units(claim, claim->template->units + units_of(order));
@@ -187,7 +187,7 @@ list_grow(struct claim *claim)
     if (template->extent_count < room)
         return true;
     uint32_t before = template->directory;
-    uint32_t block = take_block(claim, order);
+    uint32_t block = allocate_block(claim, order);
     if (block == 0)
         return false;
     memcpy(weir_block_at(&channels->blocks, block), extents_of(channels, template),
@@ -240,7 +240,7 @@ extent_new(struct claim *claim, uint32_t first, uint32_t end)
 {
     struct weir_extent extent = {.first = (uint16_t)first};
     unsigned order = order_for(end - first);
-    extent.block = take_block(claim, order);
+    extent.block = allocate_block(claim, order);
     if (extent.block == 0)
         return extent;
     uint32_t words = units_of(order) * WEIR_BLOCK_UNIT / sizeof(uint64_t);
@@ -421,7 +421,7 @@ template_new(struct claim *claim, struct weir_channel *channel,
     struct weir_channels *channels = claim->channels;
     if (channel->template_count == WEIR_WIRE_TEMPLATES_MAX || !allowed(claim, 1))
         return NULL;
-    uint32_t block = weir_block_take(&channels->blocks, 0);
+    uint32_t block = weir_block_allocate(&channels->blocks, 0);
     if (block == 0)
         return NULL;
     claim->template = at(channels, block);

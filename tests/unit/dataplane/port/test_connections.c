@@ -24,15 +24,15 @@ table_new(uint32_t max)
 }
 
 static void
-test_take_stops_at_the_limit(void **state)
+test_add_stops_at_the_limit(void **state)
 {
     (void)state;
     struct weir_connections *table = table_new(3);
     for (int i = 0; i < 3; i++)
-        assert_non_null(weir_connection_take(table, descriptor(), 0));
-    assert_null(weir_connection_take(table, 0, 0));
+        assert_non_null(weir_connection_add(table, descriptor(), 0));
+    assert_null(weir_connection_add(table, 0, 0));
     weir_connection_drop(table, weir_connection_at(table, 1));
-    assert_non_null(weir_connection_take(table, descriptor(), 0));
+    assert_non_null(weir_connection_add(table, descriptor(), 0));
     weir_connections_free(table);
 }
 
@@ -41,13 +41,13 @@ test_name_of_a_closed_connection_finds_nobody(void **state)
 {
     (void)state;
     struct weir_connections *table = table_new(1);
-    struct weir_connection *first = weir_connection_take(table, descriptor(), 0);
+    struct weir_connection *first = weir_connection_add(table, descriptor(), 0);
     uint32_t name = first->name;
     assert_int_not_equal(name, 0);
     assert_ptr_equal(weir_connection_find(table, weir_source(5, name)), first);
     weir_connection_drop(table, first);
     assert_null(weir_connection_find(table, name));
-    struct weir_connection *second = weir_connection_take(table, descriptor(), 0);
+    struct weir_connection *second = weir_connection_add(table, descriptor(), 0);
     assert_ptr_equal(second, first);
     assert_null(weir_connection_find(table, name));
     assert_ptr_equal(weir_connection_find(table, second->name), second);
@@ -71,7 +71,7 @@ test_generation_wraps_without_the_name_zero(void **state)
     (void)state;
     struct weir_connections *table = table_new(WEIR_CONNECTIONS_LIMIT);
     weir_connection_at(table, 0)->name = 0xff0000;
-    struct weir_connection *connection = weir_connection_take(table, descriptor(), 0);
+    struct weir_connection *connection = weir_connection_add(table, descriptor(), 0);
     assert_int_equal(connection->slot, 0);
     assert_int_equal(connection->name, 0x010000);
     weir_connections_free(table);
@@ -85,7 +85,7 @@ test_slots_come_back_as_late_as_possible(void **state)
     struct weir_connections *table = table_new(3);
     uint32_t slots[6];
     for (int i = 0; i < 6; i++) {
-        struct weir_connection *connection = weir_connection_take(table, descriptor(), 0);
+        struct weir_connection *connection = weir_connection_add(table, descriptor(), 0);
         slots[i] = connection->slot;
         weir_connection_drop(table, connection);
     }
@@ -101,8 +101,8 @@ test_kept_bytes_add_up_and_are_forgotten(void **state)
 {
     (void)state;
     struct weir_connections *table = table_new(2);
-    struct weir_connection *a = weir_connection_take(table, descriptor(), 0);
-    struct weir_connection *b = weir_connection_take(table, descriptor(), 0);
+    struct weir_connection *a = weir_connection_add(table, descriptor(), 0);
+    struct weir_connection *b = weir_connection_add(table, descriptor(), 0);
     static uint8_t large[WEIR_STRETCH_MAX];
     memset(large, 'b', sizeof large);
     weir_connection_keep(table, a, (const uint8_t *)"one", 3);
@@ -128,7 +128,7 @@ test_list_keeps_order_when_any_place_leaves(void **state)
         struct weir_connection_list list = {NULL, NULL};
         struct weir_connection *c[3];
         for (int i = 0; i < 3; i++) {
-            c[i] = weir_connection_take(table, descriptor(), 0);
+            c[i] = weir_connection_add(table, descriptor(), 0);
             weir_connection_list_add(&list, c[i]);
         }
         weir_connection_list_remove(c[out]);
@@ -160,7 +160,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_take_stops_at_the_limit),
+        cmocka_unit_test(test_add_stops_at_the_limit),
         cmocka_unit_test(test_name_of_a_closed_connection_finds_nobody),
         cmocka_unit_test(test_names_outside_the_table_find_nobody),
         cmocka_unit_test(test_generation_wraps_without_the_name_zero),

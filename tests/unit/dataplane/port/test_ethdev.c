@@ -331,14 +331,14 @@ test_backlog_hands_out_all_frames_in_order(void **state)
         weir_backlog_fill(backlog);
         assert_int_equal(rte_ring_count(wire.ring), 0);
         uint16_t want = (uint16_t)(random >> 8) % WEIR_BURST_MAX + 1;
-        uint16_t got = weir_backlog_take(backlog, mbufs, stamps, want);
+        uint16_t got = weir_backlog_pop(backlog, mbufs, stamps, want);
         assert_int_equal(got, want < put - taken ? want : put - taken);
         for (uint16_t i = 0; i < got; i++)
             assert_int_equal(number_in(rte_pktmbuf_mtod_offset(mbufs[i], const uint8_t *, 42)),
                 taken++);
         rte_pktmbuf_free_bulk(mbufs, got);
     }
-    for (uint16_t got; (got = weir_backlog_take(backlog, mbufs, stamps, WEIR_BURST_MAX)) > 0;)
+    for (uint16_t got; (got = weir_backlog_pop(backlog, mbufs, stamps, WEIR_BURST_MAX)) > 0;)
         rte_pktmbuf_free_bulk(mbufs, got);
     free(backlog);
     wire_close(&wire);
@@ -358,12 +358,12 @@ test_backlog_leaves_on_the_device_what_finds_no_room(void **state)
     weir_backlog_fill(backlog);
     weir_backlog_fill(backlog);
     assert_int_equal(rte_ring_count(wire.ring), 200 - 2 * WEIR_BACKLOG_TAKE);
-    assert_int_equal(weir_backlog_take(backlog, mbufs, stamps, 1), 1);
+    assert_int_equal(weir_backlog_pop(backlog, mbufs, stamps, 1), 1);
     weir_backlog_fill(backlog); /* no room for another whole burst */
     assert_int_equal(rte_ring_count(wire.ring), 200 - 2 * WEIR_BACKLOG_TAKE);
-    assert_int_equal(weir_backlog_take(backlog, mbufs + 1, stamps, 200), 2 * WEIR_BACKLOG_TAKE - 1);
+    assert_int_equal(weir_backlog_pop(backlog, mbufs + 1, stamps, 200), 2 * WEIR_BACKLOG_TAKE - 1);
     weir_backlog_fill(backlog);
-    assert_int_equal(weir_backlog_take(backlog, mbufs + 2 * WEIR_BACKLOG_TAKE, stamps, 200),
+    assert_int_equal(weir_backlog_pop(backlog, mbufs + 2 * WEIR_BACKLOG_TAKE, stamps, 200),
         200 - 2 * WEIR_BACKLOG_TAKE);
     for (uint32_t i = 0; i < 200; i++)
         assert_int_equal(number_in(rte_pktmbuf_mtod_offset(mbufs[i], const uint8_t *, 42)), i);
@@ -443,7 +443,7 @@ test_times_of_a_backlog_never_go_back(void **state)
             weir_backlog_fill(backlog);
         }
         for (uint32_t taken = 0; taken < FRAMES;) {
-            uint16_t got = weir_backlog_take(backlog, mbufs, stamps, 50);
+            uint16_t got = weir_backlog_pop(backlog, mbufs, stamps, 50);
             for (uint16_t i = 0; i < got; i++, taken++) {
                 assert_true(stamps[i].tsc > began_tsc && stamps[i].tsc >= last.tsc);
                 assert_true((taken < WEIR_BACKLOG_FILLS) == (stamps[i].tsc > last.tsc));

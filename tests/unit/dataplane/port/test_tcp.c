@@ -29,14 +29,14 @@ static struct {
     uint32_t source;      /* of the last packet */
     size_t packets;       /* handed on */
     size_t finals;
-    size_t taken_size;
+    size_t consumed_size;
     uint32_t lines_max;   /* a call of work() takes no more lines of a packet; 0 all */
     bool nothing;         /* work() consumes nothing */
     struct weir_hash_key key; /* of the port, as the next two */
     struct weir_prefix trusted;
     struct weir_degraded degraded;
     uint32_t waits;       /* source whose packets wait for the registrar; 0 none */
-    uint8_t taken[1 << 20];
+    uint8_t consumed_bytes[1 << 20];
 } t;
 
 static void
@@ -107,7 +107,7 @@ judge_line(struct weir_packet *packet, const uint8_t *line, size_t size)
 }
 
 static void
-take_lines(struct weir_packet *packet)
+consume_lines(struct weir_packet *packet)
 {
     uint32_t lines = 0;
     while (packet->consumed < packet->size && (t.lines_max == 0 || lines < t.lines_max)) {
@@ -125,9 +125,9 @@ take_lines(struct weir_packet *packet)
             packet->skip_line = true;
         } else {
             judge_line(packet, at, size);
-            assert_true(t.taken_size + size <= sizeof t.taken);
-            memcpy(t.taken + t.taken_size, at, size);
-            t.taken_size += size;
+            assert_true(t.consumed_size + size <= sizeof t.consumed_bytes);
+            memcpy(t.consumed_bytes + t.consumed_size, at, size);
+            t.consumed_size += size;
         }
         packet->consumed += size;
         lines++;
@@ -149,7 +149,7 @@ work(void)
         t.finals += packets[i].final;
         packets[i].waits = t.waits != 0 && t.waits == packets[i].source;
         if (!t.nothing && !packets[i].waits)
-            take_lines(&packets[i]);
+            consume_lines(&packets[i]);
     }
     t.packets += count;
     if (count > 0)
@@ -199,10 +199,10 @@ counter(enum weir_counter counter)
 }
 
 static void
-assert_taken(const char *text)
+assert_consumed(const char *text)
 {
-    assert_int_equal(t.taken_size, strlen(text));
-    assert_memory_equal(t.taken, text, t.taken_size);
+    assert_int_equal(t.consumed_size, strlen(text));
+    assert_memory_equal(t.consumed_bytes, text, t.consumed_size);
 }
 
 static void
@@ -221,14 +221,14 @@ test_stream_that_waits_is_not_read_until_it_is_resumed(void **state)
     send_text(other, "d 4\n");
     work_all();
     assert_int_equal(t.packets, packets + 1); /* the other's */
-    assert_taken("a 1\nd 4\n");
+    assert_consumed("a 1\nd 4\n");
     t.port->ops->resume(t.port);
     work_all();
     assert_int_equal(t.packets, packets + 2); /* it waits again */
     t.waits = 0;
     t.port->ops->resume(t.port);
     work_all();
-    assert_taken("a 1\nd 4\nb 2\nc 3\n");
+    assert_consumed("a 1\nd 4\nb 2\nc 3\n");
     progress();
     assert_string_equal(answer_of(fd), "ok 3 0 0\n");
     close(other);
@@ -245,10 +245,10 @@ test_line_split_over_many_writes_is_handed_on_whole(void **state)
         work_all();
         assert_int_equal(t.packets, i < 3 ? 0 : 1);
     }
-    assert_taken("servers.web1.load 0.5 1700000000\n");
+    assert_consumed("servers.web1.load 0.5 1700000000\n");
     send_text(fd, " 2\n");
     work_all();
-    assert_taken("servers.web1.load 0.5 1700000000\nnext 1 2\n");
+    assert_consumed("servers.web1.load 0.5 1700000000\nnext 1 2\n");
     close(fd);
 }
 
@@ -262,7 +262,7 @@ test_single_bytes_are_handed_on_once_a_line(void **state)
         assert_int_equal(send(fd, c, 1, MSG_NOSIGNAL), 1);
         work_all();
     }
-    assert_taken(text);
+    assert_consumed(text);
     assert_int_equal(t.packets, 3);
     close(fd);
 }
@@ -274,7 +274,7 @@ test_crlf_passes_through(void **state)
     int fd = dial();
     send_text(fd, "a 1 1\r\nb 2 2\r\n");
     work_all();
-    assert_taken("a 1 1\r\nb 2 2\r\n");
+    assert_consumed("a 1 1\r\nb 2 2\r\n");
     close(fd);
 }
 
@@ -324,7 +324,7 @@ test_half_close_is_answered_when_durable(void **state)
     shutdown(fd, SHUT_WR);
     assert_false(progress());
     work_all();
-    assert_taken("a 1 1\nbad\nlast 1 1");
+    assert_consumed("a 1 1\nbad\nlast 1 1");
     assert_int_equal(t.finals, 1);
     assert_true(progress());
     atomic_store(&t.progress.durable_batch[WEIR_PRODUCER_WORKER(1)], 6);
@@ -501,7 +501,7 @@ test_sender_that_left_before_its_answer_costs_nothing(void **state)
     assert_true(progress());
     atomic_store(&t.progress.durable_batch[WEIR_PRODUCER_WORKER(1)], 1);
     assert_false(progress());
-    assert_taken("a 1 1\nb 1 1\n");
+    assert_consumed("a 1 1\nb 1 1\n");
     assert_int_equal(counter(WEIR_COUNTER_connections_closed), 2);
     assert_int_equal(
         counter(WEIR_COUNTER_acks_sent) + counter(WEIR_COUNTER_acks_broken), 2);
@@ -518,7 +518,7 @@ test_reset_forgets_the_incomplete_line_only(void **state)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(fd);
     work_all();
-    assert_taken("a 1 1\n");
+    assert_consumed("a 1 1\n");
     assert_int_equal(counter(WEIR_COUNTER_connections_closed), 1);
     assert_int_equal(counter(WEIR_COUNTER_acks_broken), 0);
 }
@@ -534,14 +534,14 @@ test_connections_over_the_limit_are_refused_and_counted(void **state)
             send_text(fds[i], "x 1 1\n"); /* one that is silent would make room */
         work_all();
     }
-    t.taken_size = 0;
+    t.consumed_size = 0;
     assert_int_equal(counter(WEIR_COUNTER_connections_opened), CONNECTIONS);
     assert_int_equal(counter(WEIR_COUNTER_connections_refused), 2);
     assert_string_equal(answer_of(fds[CONNECTIONS]), "");
     assert_string_equal(answer_of(fds[CONNECTIONS + 1]), "");
     send_text(fds[0], "a 1 1\n");
     work_all();
-    assert_taken("a 1 1\n");
+    assert_consumed("a 1 1\n");
     shutdown(fds[0], SHUT_WR);
     work_all();
     progress();
@@ -574,7 +574,7 @@ test_out_of_descriptors_does_not_spin_and_recovers(void **state)
     send_text(fd, "a 1 1\n");
     work_all();
     assert_int_equal(counter(WEIR_COUNTER_connections_opened), 1);
-    assert_taken("a 1 1\n");
+    assert_consumed("a 1 1\n");
     close(fd);
 }
 
@@ -604,8 +604,8 @@ test_longest_line_is_handed_on_whole(void **state)
     memcpy(data + 6 + WEIR_LINE_MAX + 2, "b 2 2\n", 6);
     int fd = dial();
     pump(fd, data, sizeof data);
-    assert_int_equal(t.taken_size, sizeof data);
-    assert_memory_equal(t.taken, data, sizeof data);
+    assert_int_equal(t.consumed_size, sizeof data);
+    assert_memory_equal(t.consumed_bytes, data, sizeof data);
     close(fd);
 }
 
@@ -623,7 +623,7 @@ test_line_too_long_is_skipped_over_stretches(void **state)
     shutdown(fd, SHUT_WR);
     work_all();
     progress();
-    assert_taken("a 1 1\nb 2 2");
+    assert_consumed("a 1 1\nb 2 2");
     assert_string_equal(answer_of(fd), "ok 2 1 0\n");
 }
 
@@ -644,7 +644,7 @@ test_without_progress_bytes_come_again_longer(void **state)
     t.nothing = false;
     send_text(fd, " 1\n");
     work_all();
-    assert_taken("m f=\"x\ny\" 1\n");
+    assert_consumed("m f=\"x\ny\" 1\n");
     close(fd);
 }
 
@@ -656,13 +656,13 @@ test_records_left_over_come_again_without_new_bytes(void **state)
     t.lines_max = 1;
     send_text(fd, "a 1 1\nb 2 2\nc 3 3\nhalf");
     work_all(); /* the descriptor tells of what was left over */
-    assert_taken("a 1 1\nb 2 2\nc 3 3\n");
+    assert_consumed("a 1 1\nb 2 2\nc 3 3\n");
     assert_int_equal(t.packets, 3);
     send_text(fd, " 4\nlast 1\nvery last");
     shutdown(fd, SHUT_WR);
     work_all();
     progress();
-    assert_taken("a 1 1\nb 2 2\nc 3 3\nhalf 4\nlast 1\nvery last");
+    assert_consumed("a 1 1\nb 2 2\nc 3 3\nhalf 4\nlast 1\nvery last");
     assert_string_equal(answer_of(fd), "ok 6 0 0\n");
 }
 

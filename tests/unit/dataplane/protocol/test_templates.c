@@ -102,7 +102,7 @@ test_blocks_merge_whatever_was_taken_before(void **state)
             used -= units;
         } else {
             unsigned order = (unsigned)(next_random(&random) % (WEIR_BLOCK_ORDER_MAX + 1));
-            uint32_t block = weir_block_take(&blocks, order), units = 1u << order;
+            uint32_t block = weir_block_allocate(&blocks, order), units = 1u << order;
             if (block == 0)
                 continue;
             assert_true(block - 1 + units <= UNITS && (block - 1) % units == 0);
@@ -117,11 +117,11 @@ test_blocks_merge_whatever_was_taken_before(void **state)
     while (count > 0)
         weir_block_free(&blocks, taken[--count]);
     for (int i = 0; i < 3; i++)
-        assert_int_not_equal(weir_block_take(&blocks, WEIR_BLOCK_ORDER_MAX), 0);
-    assert_int_equal(weir_block_take(&blocks, WEIR_BLOCK_ORDER_MAX), 0);
+        assert_int_not_equal(weir_block_allocate(&blocks, WEIR_BLOCK_ORDER_MAX), 0);
+    assert_int_equal(weir_block_allocate(&blocks, WEIR_BLOCK_ORDER_MAX), 0);
     for (int i = 0; i < 77; i++)
-        assert_int_not_equal(weir_block_take(&blocks, 0), 0);
-    assert_int_equal(weir_block_take(&blocks, 0), 0);
+        assert_int_not_equal(weir_block_allocate(&blocks, 0), 0);
+    assert_int_equal(weir_block_allocate(&blocks, 0), 0);
     free(memory);
 }
 

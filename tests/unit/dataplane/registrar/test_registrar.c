@@ -247,7 +247,7 @@ send_deferral(uint32_t packets)
 
 /* The writer: takes the next batch and counts it as stored. */
 static struct weir_batch *
-take_batch(void)
+pop_batch(void)
 {
     struct weir_batch *batch = weir_ring_pop(stages.batches);
     if (batch == NULL)
@@ -301,11 +301,11 @@ test_registrar_logs_the_definition_with_the_first_sample(void **state)
     closed();
     assert_int_equal(stages.sum->in_flight[WEIR_UNIT_SAMPLES], 5);
     assert_int_equal(stages.sum->in_flight[WEIR_UNIT_PACKETS], 2);
-    assert_null(take_batch());
+    assert_null(pop_batch());
     assert_false(weir_registrar_idle(t.registrar));
     assert_true(weir_registrar_flush(t.registrar));
     closed();
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_non_null(batch);
     assert_int_equal(batch->number, 1);
     assert_int_equal(batch->producer, WEIR_PRODUCER_REGISTRAR);
@@ -347,7 +347,7 @@ test_registrar_does_not_define_a_series_twice(void **state)
         send_deferral(1);
         weir_registrar_run_once(t.registrar);
         weir_registrar_flush(t.registrar);
-        struct weir_batch *batch = take_batch();
+        struct weir_batch *batch = pop_batch();
         assert_int_equal(batch->definition_count, i == 0 ? 2 : 0);
         assert_int_equal(batch->count, 2);
     }
@@ -386,7 +386,7 @@ test_registrar_keeps_a_record_for_its_good_samples(void **state)
     expect_completion(pop_completed(), 0, 5, 1, 0, 1);
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_labels), 2);
     weir_registrar_flush(t.registrar);
-    assert_int_equal(take_batch()->count, 1);
+    assert_int_equal(pop_batch()->count, 1);
 }
 
 /* A sender that defines it before damage does would take the name of a lost series. */
@@ -421,7 +421,7 @@ test_registrar_counts_what_the_worker_counted(void **state)
     assert_int_equal(rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_bad_line), 3);
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_bad_line), 1);
     weir_registrar_flush(t.registrar);
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_int_equal(batch->count, 4);
     assert_int_equal(batch->records, 2);
 }
@@ -488,7 +488,7 @@ test_registrar_refuses_by_name_when_the_table_is_full(void **state)
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
     weir_registrar_flush(t.registrar);
-    assert_int_equal(take_batch()->count, SERIES_MAX + 1);
+    assert_int_equal(pop_batch()->count, SERIES_MAX + 1);
 }
 
 static void
@@ -509,7 +509,7 @@ test_registrar_defines_points_and_says_their_numbers(void **state)
     point = (const void *)((const uint8_t *)point + weir_deferred_point_bytes(point->labels_size));
     assert_int_equal(point->number, 1);
     weir_registrar_flush(t.registrar);
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_int_equal(batch->definition_count, 4);
     assert_int_equal(batch->count, 7);
     static const uint64_t series[] = {0, 1, 1, 2, 1, 3, 0}, values[] = {0, 1, 0, 1, 0, 1, 2};
@@ -549,7 +549,7 @@ test_registrar_defines_the_series_of_a_definition_without_a_sample(void **state)
     expect_completion(deferral, 1, 6, 1, 0, 1);
     expect_numbers(deferral, (const uint64_t[]){0, 1, WEIR_SERIES_UNKNOWN, 0}, 4);
     weir_registrar_flush(t.registrar);
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_int_equal(batch->definition_count, 2);
     assert_int_equal(batch->count, 1);
     assert_int_equal(weir_sample_series(&batch->samples[0]), 1);
@@ -603,7 +603,7 @@ send_three_deferrals(void)
 }
 
 static void
-test_registrar_takes_several_deferrals_in_a_quick_round(void **state)
+test_registrar_pops_several_deferrals_in_a_quick_round(void **state)
 {
     (void)state;
     replace_registrar(LONG_AGO);
@@ -613,7 +613,7 @@ test_registrar_takes_several_deferrals_in_a_quick_round(void **state)
 }
 
 static void
-test_registrar_takes_one_deferral_in_a_slow_round(void **state)
+test_registrar_pops_one_deferral_in_a_slow_round(void **state)
 {
     (void)state;
     replace_registrar(0);
@@ -676,7 +676,7 @@ test_registrar_refuses_lines_after_a_device_error(void **state)
 }
 
 static void
-test_registrar_takes_no_deferral_without_an_empty_batch(void **state)
+test_registrar_pops_no_deferral_without_an_empty_batch(void **state)
 {
     (void)state;
     line(5, "a", 1);
@@ -702,12 +702,12 @@ test_registrar_flushes_after_the_interval_and_sooner_for_an_ack(void **state)
     line(5, "a", 1);
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    assert_null(take_batch());
+    assert_null(pop_batch());
     line(5, "b", 1);
     t.deferral->ack_waiting = true;
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_non_null(batch);
     assert_true(batch->ack_waiting);
     assert_int_equal(batch->opened_tsc, 1000);
@@ -722,14 +722,14 @@ test_registrar_flushes_when_the_writer_wants_definitions(void **state)
     line(5, "a b", 2);
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    assert_null(take_batch());
+    assert_null(pop_batch());
     atomic_store(&stages.progress.definitions_wanted, 2);
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
-    assert_int_equal(take_batch()->definition_count, 2);
+    assert_int_equal(pop_batch()->definition_count, 2);
     line(5, "a", 1); /* what is wanted has been pushed: no hurry */
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    assert_null(take_batch());
+    assert_null(pop_batch());
 }
 
 /* 250,000 samples do not fit one batch; the only one comes back after the registrar has stopped
@@ -750,7 +750,7 @@ test_registrar_goes_on_in_a_line_when_a_batch_comes_back(void **state)
     }
     assert_int_equal(weir_registrar_run_once(t.registrar), LINES);
     weir_registrar_run_once(t.registrar);
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_non_null(batch);
     assert_int_equal(batch->count, WEIR_BATCH_SAMPLES_MAX);
     assert_int_equal(batch->records, LINES_IN_FIRST);
@@ -761,7 +761,7 @@ test_registrar_goes_on_in_a_line_when_a_batch_comes_back(void **state)
     assert_true(weir_ring_push(stages.empties, batch));
     assert_int_equal(weir_registrar_run_once(t.registrar), 2 * LINES - LINES_IN_FIRST);
     assert_true(weir_registrar_flush(t.registrar));
-    batch = take_batch();
+    batch = pop_batch();
     assert_int_equal(batch->number, 2);
     assert_int_equal(batch->count, 2 * LINES * WORDS - WEIR_BATCH_SAMPLES_MAX);
     assert_int_equal(batch->records, 2 * LINES - LINES_IN_FIRST);
@@ -783,7 +783,7 @@ test_registrar_logs_every_definition_once_across_batches(void **state)
     line(5, text, WORDS);
     send_deferral(1);
     weir_registrar_run_once(t.registrar);
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_non_null(batch);
     uint32_t first = batch->definition_count;
     assert_int_equal(batch->definition_first, 0);
@@ -793,7 +793,7 @@ test_registrar_logs_every_definition_once_across_batches(void **state)
     assert_true(weir_ring_push(stages.empties, batch));
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
     weir_registrar_flush(t.registrar);
-    batch = take_batch();
+    batch = pop_batch();
     assert_int_equal(batch->definition_first, first);
     assert_int_equal(batch->definition_count, WORDS - first);
     assert_int_equal(batch->count, WORDS - first);
@@ -840,7 +840,7 @@ test_registrar_with_a_limit_takes_a_deferral_in_several_rounds(void **state)
     assert_int_equal(weir_registrar_run_once(t.registrar), 1);
     expect_completion(pop_completed(), 0, 7, 1, 0, 1);
     assert_true(weir_registrar_flush(t.registrar));
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_non_null(batch);
     assert_int_equal(batch->records, 3);
     assert_int_equal(batch->count, 4);
@@ -862,7 +862,7 @@ test_registrar_flushes_in_the_middle_of_a_deferral_of_which_the_rest_is_refused(
     weir_registrar_limit(t.registrar, 1);
     atomic_store(&stages.progress.definitions_wanted, 2);
     assert_int_equal(weir_registrar_run_once(t.registrar), 2); /* a line and a batch */
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     assert_non_null(batch);
     assert_int_equal(batch->packets, 3);
     assert_int_equal(batch->records, 1);
@@ -951,7 +951,7 @@ test_a_line_defines_no_more_than_its_bytes_allow(void **state)
         assert_int_equal(stages.counts.counter[WEIR_COUNTER_series_defined], now);
     }
     assert_true(weir_registrar_flush(t.registrar));
-    struct weir_batch *batch = take_batch();
+    struct weir_batch *batch = pop_batch();
     uint64_t refused = rejected(WEIR_UNIT_SAMPLES, WEIR_REASON_define_limit);
     assert_true(WITHIN > 1 && WITHIN < 10 && refused > 0);
     assert_int_equal(batch->count % 10, 10 - refused % 10);
@@ -980,7 +980,7 @@ test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full(void **sta
     assert_int_equal(rejected(WEIR_UNIT_RECORDS, WEIR_REASON_over_share), 1);
     assert_int_equal(stages.counts.counter[WEIR_COUNTER_series_defined], 15);
     assert_true(weir_registrar_flush(t.registrar));
-    take_batch();
+    pop_batch();
 }
 
 static void
@@ -994,7 +994,7 @@ test_registrar_leaves_a_source_its_share_of_the_memory_for_labels(void **state)
     assert_int_equal(sent_from(2, "Lm Ln Lo", 3, false), 2);
     assert_int_equal(sent_from(2, "m", 1, false), 1); /* a short one has room */
     assert_true(weir_registrar_flush(t.registrar));
-    take_batch();
+    pop_batch();
 }
 
 int
@@ -1017,12 +1017,12 @@ main(void)
         TEST(test_registrar_defines_points_and_says_their_numbers),
         TEST(test_registrar_defines_the_series_of_a_definition_without_a_sample),
         TEST(test_registrar_refuses_series_of_a_definition_when_the_table_is_full),
-        TEST(test_registrar_takes_several_deferrals_in_a_quick_round),
-        TEST(test_registrar_takes_one_deferral_in_a_slow_round),
+        TEST(test_registrar_pops_several_deferrals_in_a_quick_round),
+        TEST(test_registrar_pops_one_deferral_in_a_slow_round),
         TEST(test_registrar_refuses_points_by_name_when_the_table_is_full),
         TEST(test_registrar_refuses_lines_while_the_disk_is_full),
         TEST(test_registrar_refuses_lines_after_a_device_error),
-        TEST(test_registrar_takes_no_deferral_without_an_empty_batch),
+        TEST(test_registrar_pops_no_deferral_without_an_empty_batch),
         TEST(test_registrar_flushes_after_the_interval_and_sooner_for_an_ack),
         TEST(test_registrar_flushes_when_the_writer_wants_definitions),
         TEST(test_registrar_goes_on_in_a_line_when_a_batch_comes_back),

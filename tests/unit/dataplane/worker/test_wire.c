@@ -167,7 +167,7 @@ static struct {
 
 /* Takes a sample once, for the series that it was meant for. */
 static void
-take_sample(const struct weir_sample *sample)
+count_sample(const struct weir_sample *sample)
 {
     uint64_t value = (uint64_t)weir_sample_double(sample);
     assert_true(value < AGENTS * SERIES * STEPS);
@@ -188,7 +188,7 @@ write_log(struct weir_ring *batches, struct weir_ring *empties, uint32_t edge)
     struct weir_batch *batch;
     while ((batch = weir_ring_pop(batches)) != NULL) {
         for (uint32_t i = 0; i < batch->count; i++)
-            take_sample(&batch->samples[i]);
+            count_sample(&batch->samples[i]);
         stages.writer.unit[WEIR_UNIT_PACKETS].stored += batch->packets;
         stages.writer.unit[WEIR_UNIT_RECORDS].stored += batch->records;
         stages.writer.unit[WEIR_UNIT_SAMPLES].stored += batch->count;

@@ -54,7 +54,7 @@ image_at(uint64_t offset)
 }
 
 static void
-take_image(void)
+read_image(void)
 {
     memset(&image, 0, sizeof image);
     struct stat status;
@@ -106,7 +106,7 @@ make_log(uint64_t batches)
             poll_once(done, 1);
     }
     make_durable();
-    take_image();
+    read_image();
     fixture_close();
 }
 
@@ -324,7 +324,7 @@ make_three(void)
         assert_int_equal(weir_log_append(fixture.log, &batch), WEIR_OK);
     }
     make_durable();
-    take_image();
+    read_image();
     assert_int_equal(image.headers[2].durable_watermark, PAGE);
     fixture_close();
 }
@@ -344,7 +344,7 @@ test_recovery_never_takes_a_stale_frame_behind_a_torn_tail(void **state)
     make_durable();
     uint64_t end = weir_log_end(fixture.log);
     assert_int_equal(end, 2 * PAGE);
-    take_image(); /* a crash without close */
+    read_image(); /* a crash without close */
     fixture_close();
     put_image();
     assert_int_equal(weir_frame_check_header(
@@ -391,7 +391,7 @@ test_recovery_takes_no_frame_of_another_history(void **state)
         append();
     }
     make_durable();
-    take_image();
+    read_image();
     fixture_close();
     memcpy(image_at(2 * PAGE), third, PAGE);
     put_image();
@@ -616,7 +616,7 @@ test_recovery_contains_damage_to_the_only_frame(void **state)
     fill_batch(1, 5, 0, 5);
     append();
     make_durable();
-    take_image();
+    read_image();
     fixture_close();
     image.epoch.durable_offset = PAGE;
     image.epoch.crc = weir_crc32c(0, &image.epoch, offsetof(struct weir_epoch, crc));

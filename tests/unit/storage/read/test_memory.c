@@ -163,7 +163,7 @@ test_selection_that_fails_is_no_selection(void **state)
 
 /* A reader that tells definitions tells each one until it is taken, and none twice after that. */
 static enum weir_err
-take_or_refuse(void *context, uint64_t number, const uint8_t *labels, size_t size)
+accept_or_refuse(void *context, uint64_t number, const uint8_t *labels, size_t size)
 {
     bool *refuse = context;
     *refuse = !*refuse;
@@ -183,7 +183,7 @@ test_definition_that_was_refused_is_reported_again(void **state)
     recycle_announce();
     recycle_write(1);
     fixture.defined = 0;
-    assert_int_equal(weir_reader_open_with(fixture.directory, recycle.shared, take_or_refuse,
+    assert_int_equal(weir_reader_open_with(fixture.directory, recycle.shared, accept_or_refuse,
                          &refuse, &reader), WEIR_OK);
     recycle_write(9);
     for (uint64_t reported = 1; reported < 10;

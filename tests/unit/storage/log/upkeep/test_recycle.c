@@ -577,7 +577,7 @@ list_with_phantom(const char *path, char ***names, size_t *count)
 
 /* The checkpointer's files, by functions of a test's own. */
 static void
-take_checkpointer_table(const struct weir_io_table *table)
+use_checkpointer_table(const struct weir_io_table *table)
 {
     static struct weir_io_table kept;
     kept = *table;
@@ -592,7 +592,7 @@ test_file_that_is_gone_since_it_was_listed_stops_no_checkpoint(void **state)
     (void)state;
     struct weir_io_table table = quick_table();
     table.list = list_with_phantom;
-    take_checkpointer_table(&table);
+    use_checkpointer_table(&table);
     phantom = true;
     assert_int_equal(open_recycling(), WEIR_OK);
     assert_int_equal(write_batches(100), WEIR_OK);
@@ -1405,7 +1405,7 @@ test_frame_that_reads_well_a_second_time_keeps_its_names(void **state)
         fixture.counts = (struct weir_counts){0};
         struct weir_io_table table = quick_table();
         table.read = read_flipped;
-        take_checkpointer_table(&table);
+        use_checkpointer_table(&table);
         assert_int_equal(open_recycling(), WEIR_OK);
         assert_int_equal(write_batches(4), WEIR_OK);
         struct weir_frame_header header = header_of(model.batches[1].offset);
