@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,27 @@ int
 weir_err_errno(void)
 {
     return detail.errnum;
+}
+
+enum weir_err
+weir_err_prefix(enum weir_err err, const char *prefix)
+{
+    char text[DETAIL_SIZE];
+    if ((size_t)snprintf(text, sizeof text, "%s: %s", prefix, detail.text) < sizeof text)
+        memcpy(detail.text, text, sizeof text);
+    return err;
+}
+
+enum weir_err
+weir_err_of_errno(int errnum)
+{
+    if (errnum == ENOSPC || errnum == EDQUOT)
+        return WEIR_FULL;
+    if (errnum == ENOENT)
+        return WEIR_NOT_FOUND;
+    if (errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM)
+        return WEIR_NOMEM;
+    return WEIR_IO;
 }
 
 const char *

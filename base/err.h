@@ -44,6 +44,11 @@ enum weir_err weir_fail(enum weir_err err, int errnum, const char *format, ...)
 const char *weir_err_detail(void);
 /* errno value of the calling thread's last weir_fail(), or 0. */
 int weir_err_errno(void);
+/* Puts "PREFIX: " before the last detail, whose errno stays; returns err. */
+enum weir_err weir_err_prefix(enum weir_err err, const char *prefix) WEIR_MUST_USE;
+/* The error of a call on files that failed with errnum: WEIR_FULL, WEIR_NOT_FOUND, WEIR_NOMEM, else
+ * WEIR_IO. */
+enum weir_err weir_err_of_errno(int errnum) WEIR_MUST_USE;
 /* Short fixed text of err; "unknown" for a value outside the list. */
 const char *weir_err_text(enum weir_err err);
 

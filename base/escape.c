@@ -1,6 +1,7 @@
 #include "base/escape.h"
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -23,45 +24,6 @@ static const uint8_t byte_class[256] = {
     [127] = CONTROL,
     [128 ... 255] = ALL,
 };
-
-/* The UTF-8 sequence at bytes (RFC 3629, section 4). Returns its length, or 0 where there is
- * none, and its code point. */
-static size_t
-read_utf8(const uint8_t *bytes, size_t size, uint32_t *code)
-{
-    uint8_t first = bytes[0];
-    size_t length;
-    uint8_t least = 0x80; /* of the second byte: shuts out overlong forms and surrogates */
-    uint8_t most = 0xbf;
-    *code = first;
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        length = 2;
-    else if (first >= 0xe0 && first <= 0xef)
-        length = 3;
-    else if (first >= 0xf0 && first <= 0xf4)
-        length = 4;
-    else
-        return 0;
-    if (first == 0xe0)
-        least = 0xa0;
-    else if (first == 0xed)
-        most = 0x9f;
-    else if (first == 0xf0)
-        least = 0x90;
-    else if (first == 0xf4)
-        most = 0x8f;
-    if (length > size || bytes[1] < least || bytes[1] > most)
-        return 0;
-    *code = first & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((bytes[i] & 0xc0) != 0x80)
-            return 0;
-        *code = *code << 6 | (bytes[i] & 0x3f);
-    }
-    return length;
-}
 
 /* C1 control characters, and what turns or breaks a line of text. */
 static bool
@@ -164,7 +126,7 @@ weir_escape_next(enum weir_escape kind, const uint8_t *bytes, size_t size,
             continue;
         }
         uint32_t code;
-        size_t length = read_utf8(bytes + at, size - at, &code);
+        size_t length = weir_utf8_next(bytes + at, size - at, &code);
         size_t written = 0;
         if (length == 0)
             written = put_invalid(kind, out, bytes[at]);
@@ -229,18 +191,6 @@ weir_escape_print(enum weir_escape kind, const void *bytes, size_t size, FILE *o
         (void)fwrite(used != 0 ? (const void *)escaped : at, 1, used != 0 ? used : consumed, out);
         at += consumed;
     }
-}
-
-bool
-weir_utf8_is(const void *bytes, size_t size)
-{
-    const uint8_t *at = bytes;
-    uint32_t code;
-    size_t length;
-    for (size_t i = 0; i < size; i += length)
-        if ((length = read_utf8(at + i, size - i, &code)) == 0)
-            return false;
-    return true;
 }
 
 void

@@ -55,9 +55,6 @@ size_t weir_escape_into(enum weir_escape kind, const void *bytes, size_t size, c
 /* The same to a stream. */
 void weir_escape_print(enum weir_escape kind, const void *bytes, size_t size, FILE *out);
 
-/* Whether all of it is UTF-8 (RFC 3629). */
-bool weir_utf8_is(const void *bytes, size_t size);
-
 /* Prints one line of a message to people: the formatted text as TERMINAL, and a newline. */
 void weir_line_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

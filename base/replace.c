@@ -37,14 +37,7 @@ static enum weir_err
 fail(const char *what, const char *path)
 {
     int errnum = errno;
-    enum weir_err err = WEIR_IO;
-    if (errnum == ENOSPC || errnum == EDQUOT)
-        err = WEIR_FULL;
-    else if (errnum == ENOENT)
-        err = WEIR_NOT_FOUND;
-    else if (errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM)
-        err = WEIR_NOMEM;
-    return weir_fail(err, errnum, "%s %s", what, path);
+    return weir_fail(weir_err_of_errno(errnum), errnum, "%s %s", what, path);
 }
 
 enum weir_err

@@ -1,4 +1,4 @@
-/* utf8: are these bytes well-formed UTF-8 (Unicode 15, table 3-7)? */
+/* utf8: well-formed UTF-8 (RFC 3629, section 4; Unicode 15, table 3-7). */
 #ifndef WEIR_BASE_UTF8_H
 #define WEIR_BASE_UTF8_H
 
@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The sequence at bytes, which are at least one. Returns its length and its code point; 0 if there
+ * is none. */
+size_t weir_utf8_next(const uint8_t *bytes, size_t size, uint32_t *code);
+
+/* Whether all of text is UTF-8. */
 bool weir_utf8_valid(const uint8_t *text, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 /* Values of configuration keys, from text and back. */
-#include "base/escape.h"
+#include "base/utf8.h"
 #include "config/keys.h"
 
 #include <arpa/inet.h>
@@ -199,7 +199,8 @@ set_path(char *path, const char *text)
     for (const char *at = text; *at != '\0'; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             return weir_fail(WEIR_INVALID, 0, "the path holds a control character");
-    if (!weir_utf8_is(text, size)) /* the YAML of run/weir.yaml could not say it */
+    /* the YAML of run/weir.yaml cannot hold other bytes */
+    if (!weir_utf8_valid((const uint8_t *)text, size))
         return weir_fail(WEIR_INVALID, 0, "the path is not UTF-8");
     memset(path, 0, WEIR_CONFIG_PATH_MAX);
     memcpy(path, text, size);
@@ -351,7 +352,7 @@ config_add_port(struct weir_config *config, const char *text)
     if (size == 0 || size >= sizeof config->ports[0])
         return weir_fail(WEIR_INVALID, 0, "a DPDK device of 1 to %zu bytes, like "
             "net_af_packet0,iface=eth1", sizeof config->ports[0] - 1);
-    if (!weir_utf8_is(text, size))
+    if (!weir_utf8_valid((const uint8_t *)text, size))
         return weir_fail(WEIR_INVALID, 0, "the device's name is not UTF-8");
     memset(config->ports[config->port_count], 0, sizeof config->ports[0]);
     memcpy(config->ports[config->port_count++], text, size);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/folder.h"
 #include "base/replace.h"
 
 #include <errno.h>
@@ -34,19 +35,7 @@ check_owner(const char *data)
 static enum weir_err
 make_directories(const char *path)
 {
-    char part[PATH_SIZE];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *at = part + 1;; at++) {
-        char was = *at;
-        if (was != '/' && was != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(part, 0750) != 0 && errno != EEXIST)
-            return weir_fail(WEIR_IO, errno, "data: make directory %s", part);
-        *at = was;
-        if (was == '\0')
-            return WEIR_OK;
-    }
+    return weir_folder_make(path, false) == WEIR_OK ? WEIR_OK : weir_err_prefix(WEIR_IO, "data");
 }
 
 static enum weir_err

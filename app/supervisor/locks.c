@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/folder.h"
 #include "base/replace.h"
 #include "config/config.h"
 
@@ -89,8 +90,8 @@ lock_log(struct weir_locks *locks)
     char path[PATH_SIZE];
     int64_t until_ns = weir_mono_ns() + FLUSH_WAIT_NS;
     snprintf(path, sizeof path, "%s/log", locks->data);
-    if (mkdir(path, 0750) != 0 && errno != EEXIST)
-        return weir_fail(WEIR_IO, errno, "data: make directory %s", path);
+    if (weir_folder_make(path, false) != WEIR_OK)
+        return weir_err_prefix(WEIR_IO, "data");
     enum weir_err err = lock_folder(path, until_ns, &locks->log_fd);
     if (err == WEIR_OK)
         err = lock_file(locks, DATAPLANE_NAME, until_ns, &locks->dataplane_fd);

@@ -1,5 +1,7 @@
 #include "dataplane/port/socket.h"
 
+#include "base/address.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -7,32 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static enum weir_err
-address_of(const struct weir_listen *listen, union address *out, socklen_t *size)
-{
-    memset(out, 0, sizeof *out);
-    if (inet_pton(AF_INET, listen->address, &out->v4.sin_addr) == 1) {
-        out->v4.sin_family = AF_INET;
-        out->v4.sin_port = htons(listen->port);
-        *size = sizeof out->v4;
-        return WEIR_OK;
-    }
-    if (inet_pton(AF_INET6, listen->address, &out->v6.sin6_addr) == 1) {
-        out->v6.sin6_family = AF_INET6;
-        out->v6.sin6_port = htons(listen->port);
-        *size = sizeof out->v6;
-        return WEIR_OK;
-    }
-    return weir_fail(WEIR_INVALID, 0, "listener address %s is not numeric IPv4 or IPv6",
-        listen->address);
-}
 
 static int
 option_set(int fd, int level, int name, bool on)
@@ -44,11 +20,12 @@ option_set(int fd, int level, int name, bool on)
 enum weir_err
 weir_socket_bind(const struct weir_listen *listen, int type, int *fd)
 {
-    union address address;
+    union weir_address address;
     socklen_t size;
-    enum weir_err err = address_of(listen, &address, &size);
-    if (err != WEIR_OK)
-        return err;
+    enum weir_err err = WEIR_OK;
+    if (!weir_address_parse(listen->address, listen->port, &address, &size))
+        return weir_fail(WEIR_INVALID, 0, "listener address %s is not numeric IPv4 or IPv6",
+            listen->address);
     const char *transport = type == SOCK_DGRAM ? "UDP" : "TCP";
     int s = socket(address.any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s < 0)
@@ -73,7 +50,7 @@ weir_socket_bind(const struct weir_listen *listen, int type, int *fd)
 uint16_t
 weir_socket_port(int fd)
 {
-    union address address;
+    union weir_address address;
     socklen_t size = sizeof address;
     if (getsockname(fd, &address.any, &size) != 0)
         return 0;
@@ -83,7 +60,7 @@ weir_socket_port(int fd)
 void
 weir_socket_name(int fd, char name[WEIR_SOCKET_NAME_MAX])
 {
-    union address address;
+    union weir_address address;
     socklen_t size = sizeof address;
     char text[INET6_ADDRSTRLEN] = "?";
     bool v6 = false;

@@ -1,6 +1,7 @@
 /* The synchronous half of the back ends that keep real files. */
 #include "storage/io/backend.h"
 
+#include "base/folder.h"
 #include "base/replace.h"
 
 #include <dirent.h>
@@ -18,13 +19,7 @@
 enum weir_err
 weir_io_err(int errnum)
 {
-    if (errnum == ENOSPC || errnum == EDQUOT)
-        return WEIR_FULL;
-    if (errnum == ENOENT)
-        return WEIR_NOT_FOUND;
-    if (errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM)
-        return WEIR_NOMEM;
-    return WEIR_IO;
+    return weir_err_of_errno(errnum);
 }
 
 static enum weir_err
@@ -150,29 +145,7 @@ weir_io_file_allocate(const char *path, weir_io_file file, uint64_t size)
 enum weir_err
 weir_io_file_mkdir(const char *path)
 {
-    char made[PATH_MAX];
-    if ((size_t)snprintf(made, sizeof made, "%s", path) >= sizeof made)
-        return weir_fail(WEIR_INVALID, ENAMETOOLONG, "%s", path);
-    for (char *at = made + 1;; at++) {
-        if (*at != '/' && *at != '\0')
-            continue;
-        char rest = *at;
-        *at = '\0';
-        if (mkdir(made, 0750) == 0) {
-            enum weir_err err = weir_replace_sync_folder(made);
-            if (err != WEIR_OK)
-                return err;
-        } else if (errno != EEXIST) {
-            return fail("make directory", made);
-        }
-        if (rest == '\0')
-            break;
-        *at = rest;
-    }
-    struct stat status;
-    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
-        return weir_fail(WEIR_IO, ENOTDIR, "make directory %s", path);
-    return WEIR_OK;
+    return weir_folder_make(path, true);
 }
 
 enum weir_err
