@@ -311,8 +311,7 @@ writer_new(struct weir_dataplane *dataplane)
         .shared = dataplane->shared,
         .counts = &dataplane->writer_counts.counts,
         .progress = &dataplane->progress,
-        .producer_count = 1 + dataplane->topology.worker_count,
-        .definitions_through = weir_series_count(dataplane->series)};
+        .producer_count = 1 + dataplane->topology.worker_count};
     for (uint32_t i = 0; i < dataplane->topology.link_count; i++) {
         const struct weir_topology_link *link = &dataplane->topology.links[i];
         const struct weir_topology_stage *from = &dataplane->topology.stages[link->from];

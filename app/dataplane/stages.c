@@ -144,7 +144,7 @@ writer_run_once(void *self, const struct weir_topology_round *round)
 {
     const struct weir_dataplane_stage *stage = self;
     (void)round;
-    return weir_writer_run_once(stage->dataplane->writer, 0);
+    return weir_writer_run_once(stage->dataplane->writer);
 }
 
 static bool

@@ -96,7 +96,6 @@ struct weir_listen {
     char address[64];  /* numeric IPv4 or IPv6 address */
     uint16_t port;     /* host order; 0 takes a free one, see weir_port_bound */
     bool v6_only;      /* [::] takes no IPv4 */
-    bool shared;       /* several workers listen here, each with a socket: SO_REUSEPORT */
     int bound_fd;      /* a UDP socket bound to it that the port takes over; 0: it makes one */
 };
 

@@ -32,8 +32,7 @@ weir_socket_bind(const struct weir_listen *listen, int type, int *fd)
         return weir_fail(WEIR_IO, errno, "%s socket for %s", transport, listen->address);
     bool set = (address.any.sa_family != AF_INET6 ||
                    option_set(s, IPPROTO_IPV6, IPV6_V6ONLY, listen->v6_only) == 0) &&
-               (type != SOCK_STREAM || option_set(s, SOL_SOCKET, SO_REUSEADDR, true) == 0) &&
-               (!listen->shared || option_set(s, SOL_SOCKET, SO_REUSEPORT, true) == 0);
+               (type != SOCK_STREAM || option_set(s, SOL_SOCKET, SO_REUSEADDR, true) == 0);
     if (!set)
         err = weir_fail(WEIR_IO, errno, "options of %s socket for %s", transport, listen->address);
     else if (bind(s, &address.any, size) != 0)

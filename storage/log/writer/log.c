@@ -587,6 +587,12 @@ weir_log_end(const struct weir_log *log)
 }
 
 uint64_t
+weir_log_definitions(const struct weir_log *log)
+{
+    return log->definitions_through;
+}
+
+uint64_t
 weir_log_durable(const struct weir_log *log)
 {
     return log->durable;

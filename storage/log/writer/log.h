@@ -72,6 +72,8 @@ enum weir_err weir_log_poll(struct weir_log *log, int64_t wait_ns, struct weir_l
 /* Frames appended and not durable. */
 size_t weir_log_inflight(const struct weir_log *log);
 uint64_t weir_log_end(const struct weir_log *log);
+/* Series numbers below it are defined, by what recovery found and by what was appended. */
+uint64_t weir_log_definitions(const struct weir_log *log);
 uint64_t weir_log_durable(const struct weir_log *log);
 uint64_t weir_log_bytes(const struct weir_log *log); /* of the segment files */
 /* The log begins here: what is below was trimmed, and its files are recycled. */

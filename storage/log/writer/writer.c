@@ -23,7 +23,6 @@ struct appended {
 
 struct weir_writer {
     struct weir_writer_options options;
-    uint64_t definitions_appended;
     enum weir_ingest_state state; /* OPEN, DISK_FULL or IO_ERROR */
     double tsc_per_us;
     uint32_t turn; /* producer that is asked first */
@@ -89,7 +88,6 @@ weir_writer_new(const struct weir_writer_options *options, struct weir_writer **
     if (writer == NULL)
         return weir_fail(WEIR_NOMEM, 0, "log writer");
     writer->options = *options;
-    writer->definitions_appended = options->definitions_through;
     writer->state = WEIR_INGEST_OPEN;
     writer->tsc_per_us = weir_tsc_hz() / 1e6;
     /* relaxed: workers start later, and their start orders it */
@@ -151,7 +149,7 @@ want_definitions(struct weir_writer *writer, uint64_t through)
 static bool
 covered(struct weir_writer *writer, const struct weir_batch *batch)
 {
-    uint64_t through = writer->definitions_appended;
+    uint64_t through = weir_log_definitions(writer->options.log);
     if (batch->definition_count != 0)
         through = batch->definition_first + batch->definition_count;
     if (batch->series_through <= through)
@@ -180,8 +178,6 @@ append_batch(struct weir_writer *writer, uint32_t index)
         leave_disk_full(writer);
     }
     hold(writer, batch, index, in_log);
-    if (batch->definition_count != 0)
-        writer->definitions_appended = batch->definition_first + batch->definition_count;
     release_batch(writer, producer);
     return WEIR_OK;
 }
@@ -343,13 +339,13 @@ enter_io_error(struct weir_writer *writer)
 
 /* Polls the log and stores what has become durable. */
 static size_t
-poll_log(struct weir_writer *writer, int64_t wait_ns, enum weir_err *err)
+poll_log(struct weir_writer *writer, enum weir_err *err)
 {
     struct weir_log_done done[DONE_MAX];
     uint64_t durable_batch[WEIR_PRODUCERS_MAX] = {0};
     int64_t time_max_ms = INT64_MIN;
     size_t count;
-    *err = weir_log_poll(writer->options.log, wait_ns, done, DONE_MAX, &count);
+    *err = weir_log_poll(writer->options.log, 0, done, DONE_MAX, &count);
     size_t stored = store_empty(writer, durable_batch);
     for (size_t i = 0; i < count; i++) {
         const struct appended *oldest = &writer->appended[writer->appended_head % APPENDED_MAX];
@@ -389,7 +385,7 @@ follow_trim(struct weir_writer *writer)
 }
 
 size_t
-weir_writer_run_once(struct weir_writer *writer, int64_t wait_ns)
+weir_writer_run_once(struct weir_writer *writer)
 {
     if (writer->state == WEIR_INGEST_IO_ERROR)
         return drop_all(writer, WEIR_REASON_io_error);
@@ -405,7 +401,7 @@ weir_writer_run_once(struct weir_writer *writer, int64_t wait_ns)
     size_t work = appended;
     if (!closed) {
         bool waited = weir_log_waits_for_room(writer->options.log);
-        work += poll_log(writer, appended != 0 ? 0 : wait_ns, &err);
+        work += poll_log(writer, &err);
         closed = err == WEIR_IO;
         if (waited && !closed && !weir_log_waits_for_room(writer->options.log))
             leave_disk_full(writer);

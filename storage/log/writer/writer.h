@@ -30,7 +30,6 @@ struct weir_writer_options {
     struct weir_progress *progress;
     struct weir_writer_producer producers[WEIR_PRODUCERS_MAX]; /* [0] is the registrar */
     uint32_t producer_count;
-    uint64_t definitions_through; /* from recovery: series known when ingest opened */
 };
 
 struct weir_writer;
@@ -40,10 +39,9 @@ size_t weir_writer_footprint(void);
 
 enum weir_err weir_writer_new(const struct weir_writer_options *options,
     struct weir_writer **out) WEIR_MUST_USE;
-/* One round: takes what can be taken, polls the log, publishes. Returns the work done (batches
- * and frames), 0 when idle. wait_ns: how long it may sleep in the log while frames are in
- * flight; 0 where it shares its thread. */
-size_t weir_writer_run_once(struct weir_writer *writer, int64_t wait_ns);
+/* One round: appends what can be appended, polls the log, publishes. Never sleeps. Returns the work
+ * done (batches and frames), 0 when idle. */
+size_t weir_writer_run_once(struct weir_writer *writer);
 /* True when nothing is queued or in flight. */
 bool weir_writer_idle(const struct weir_writer *writer);
 /* OPEN, DISK_FULL or IO_ERROR: what it tells producers and readers when it changes. */

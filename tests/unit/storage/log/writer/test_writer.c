@@ -168,7 +168,7 @@ run_until_idle(void)
 {
     for (int tries = 0; !weir_writer_idle(writer); tries++) {
         assert_true(tries < 10000);
-        if (weir_writer_run_once(writer, 0) == 0)
+        if (weir_writer_run_once(writer) == 0)
             usleep(100);
     }
 }
@@ -201,13 +201,13 @@ test_writer_holds_a_batch_back_until_its_series_are_defined(void **state)
     (void)state;
     push(1, 5, 4, 0); /* uses series 3, which nobody has defined */
     for (int i = 0; i < 20; i++)
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
     assert_int_equal(atomic_load(&progress.definitions_wanted), 4);
     assert_int_equal(weir_ring_count(full_rings[1]), 1);
     check_ledger(5, 0, WEIR_REASON_shutdown, 0);
     push(0, 1, 2, 2);
     for (int i = 0; i < 20; i++)
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
     assert_int_equal(weir_ring_count(full_rings[1]), 1); /* still one short */
     push(0, 1, 4, 2);
     run_until_idle();
@@ -226,7 +226,7 @@ test_writer_stores_an_empty_batch_behind_those_before_it(void **state)
     push(0, 1, 1, 1);
     push(1, 0, 0, 0); /* packets and records, no sample */
     for (int i = 0; i < 20; i++) {
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
         /* the first segment's making; once a frame is appended everything is held back */
         while (weir_log_end(fixture.log) == 0 && held.count != 0)
             held_complete(0);
@@ -238,13 +238,13 @@ test_writer_stores_an_empty_batch_behind_those_before_it(void **state)
     for (int i = 0; i < 4; i++) {
         while (held.count != 0)
             held_complete(0);
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
     }
     assert_true(weir_progress_durable(&progress, 0, 1));
     assert_true(weir_progress_durable(&progress, 1, 1));
     check_ledger(0, 1, WEIR_REASON_shutdown, 0);
     push(1, 0, 0, 0); /* alone: at once */
-    weir_writer_run_once(writer, 0);
+    weir_writer_run_once(writer);
     assert_true(weir_progress_durable(&progress, 1, 2));
     assert_true(weir_writer_idle(writer));
 }
@@ -272,7 +272,7 @@ test_writer_keeps_batches_while_the_log_has_no_room_and_goes_on_by_itself(void *
     push(0, 1, 1, 1);
     push(1, 4, 1, 0);
     for (int i = 0; i < 10; i++)
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
     assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_DISK_FULL);
     assert_int_equal(atomic_load(&progress.state), WEIR_INGEST_DISK_FULL);
     check_ledger(5, 0, WEIR_REASON_disk_full, 0);
@@ -295,12 +295,12 @@ check_drops(const char *operation)
     push(1, 5, 1, 0);
     push(1, 6, 9, 0); /* waits for definitions that never come */
     for (int i = 0; i < 10; i++)
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
     assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_IO_ERROR);
     check_ledger(0, 1, WEIR_REASON_io_error, 15);
     weir_io_set_fault(fixture.io, NULL, NULL);
     push(1, 7, 1, 0); /* a worker that had not seen the state yet */
-    weir_writer_run_once(writer, 0);
+    weir_writer_run_once(writer);
     check_ledger(0, 1, WEIR_REASON_io_error, 22);
     assert_true(weir_writer_idle(writer));
     assert_false(weir_progress_durable(&progress, 1, 1)); /* nobody is told ok */
@@ -329,7 +329,7 @@ test_writer_leaves_the_stopping_state_alone(void **state)
     struct fault fault = {"allocate", -ENOSPC};
     weir_io_set_fault(fixture.io, fault_hook, &fault);
     push(0, 1, 1, 1);
-    weir_writer_run_once(writer, 0);
+    weir_writer_run_once(writer);
     assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_STOPPING);
     weir_io_set_fault(fixture.io, NULL, NULL);
     run_until_idle();
@@ -343,7 +343,7 @@ test_writer_counts_what_is_left_at_the_end_as_shutdown(void **state)
     push(0, 1, 1, 1);
     run_until_idle();
     push(1, 4, 9, 0);
-    weir_writer_run_once(writer, 0);
+    weir_writer_run_once(writer);
     weir_writer_free(writer);
     writer = NULL;
     check_ledger(0, 1, WEIR_REASON_shutdown, 4);
@@ -362,14 +362,14 @@ test_writer_ledger_closes_at_every_step_of_a_long_run(void **state)
             push(producer, count, definitions + (producer == 1 && count % 3 == 0 ? 2 : 1),
                 producer == 0 ? 1 : 0);
         if ((seed >> 12 & 3) != 0)
-            weir_writer_run_once(writer, 0);
+            weir_writer_run_once(writer);
         assert_int_equal(weir_ledger_read(&shared->ledger, &sum), WEIR_OK);
         for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
             assert_int_equal(sum.residual[unit], 0);
     }
     for (int tries = 0; weir_ring_count(empty_rings[0]) == 0; tries++) {
         assert_true(tries < 1000);
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
     }
     push(0, 1, definitions + 1, 2); /* defines what the last ones may wait for */
     run_until_idle();
@@ -408,13 +408,13 @@ test_writer_reports_to_readers_what_is_trimmed_before_its_file_is_recycled(void 
         push(1, 5, 1, 0);
         for (int tries = 0; weir_ring_count(full_rings[1]) != 0; tries++) {
             assert_true(tries < 1000);
-            weir_writer_run_once(writer, 0);
+            weir_writer_run_once(writer);
         }
     }
     assert_int_equal(atomic_load(&trim->wanted_index), 1);
     push(1, 5, 1, 0);
     for (int i = 0; i < 20; i++)
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
     assert_int_equal(weir_ring_count(full_rings[1]), 1); /* it waits, and is not refused */
     assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_OPEN);
     assert_int_equal(renames, 0);
@@ -450,20 +450,19 @@ test_writer_of_a_log_that_opened_without_room_is_full_and_goes_on_by_itself(void
         .shared = shared,
         .counts = &fixture.counts,
         .progress = &progress,
-        .producer_count = PRODUCERS,
-        .definitions_through = 1};
+        .producer_count = PRODUCERS};
     for (uint32_t p = 0; p < PRODUCERS; p++)
         options.producers[p] =
             (struct weir_writer_producer){full_rings[p], empty_rings[p], edge_of(p)};
     assert_int_equal(weir_writer_new(&options, &writer), WEIR_OK);
     assert_int_equal(weir_writer_state(writer), WEIR_INGEST_DISK_FULL);
     assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_DISK_FULL);
-    weir_writer_run_once(writer, 0);
+    weir_writer_run_once(writer);
     assert_int_equal(atomic_load(&progress.state), WEIR_INGEST_DISK_FULL);
     weir_io_set_fault(fixture.io, NULL, NULL);
     for (int tries = 0; weir_writer_state(writer) != WEIR_INGEST_OPEN; tries++) {
         assert_true(tries < 10000);
-        weir_writer_run_once(writer, 0);
+        weir_writer_run_once(writer);
         usleep(1000);
     }
     assert_int_equal(atomic_load(&shared->state), WEIR_INGEST_OPEN);
