@@ -41,10 +41,10 @@
 #define LABEL_BYTES_WEIR 160
 #define LABEL_BYTES_LEAST (UINT64_C(1) << 20)
 
-static const enum weir_config_proto protos[WEIR_BENCH_PROTOS] = {
-    [WEIR_BENCH_INFLUX] = WEIR_CONFIG_INFLUX,
-    [WEIR_BENCH_GRAPHITE] = WEIR_CONFIG_GRAPHITE,
-    [WEIR_BENCH_WEIR] = WEIR_CONFIG_WEIR};
+static const enum weir_proto protos[WEIR_BENCH_PROTOS] = {
+    [WEIR_BENCH_INFLUX] = WEIR_PROTO_INFLUX,
+    [WEIR_BENCH_GRAPHITE] = WEIR_PROTO_GRAPHITE,
+    [WEIR_BENCH_WEIR] = WEIR_PROTO_WEIR};
 
 struct weir_bench_target {
     char data[WEIR_CONFIG_PATH_MAX];
@@ -166,7 +166,7 @@ add_listener(struct weir_config *config, const struct weir_bench_target *target)
     *listener = (struct weir_config_listener){
         .proto = protos[target->proto],
         .transport = target->source == WEIR_BENCH_UDP ? WEIR_CONFIG_UDP : WEIR_CONFIG_TCP,
-        .time_unit = target->proto == WEIR_BENCH_GRAPHITE ? WEIR_CONFIG_S : WEIR_CONFIG_NS,
+        .time_unit = target->proto == WEIR_BENCH_GRAPHITE ? WEIR_TIME_S : WEIR_TIME_NS,
         .port = weir_bench_feed_port(target->feed)};
     snprintf(listener->address, sizeof listener->address, "127.0.0.1");
 }

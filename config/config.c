@@ -26,12 +26,27 @@ const char *const config_protos[] = {
 #define WEIR_PROTOCOL(NAME, name) #name,
 #include "model/protocols.def"
     NULL};
-const char *const config_transports[] = {"udp", "tcp", NULL};
-const char *const config_units[] = {"auto", "s", "ms", "us", "ns", NULL};
-static const char *const choices[] = {"where_allowed", "on", "off", NULL};
-static const char *const fulls[] = {"refuse", "recycle", NULL};
+const char *const config_transports[] = {
+    [WEIR_CONFIG_UDP] = "udp", [WEIR_CONFIG_TCP] = "tcp", NULL};
+const char *const config_units[] = {[WEIR_TIME_AUTO] = "auto",
+    [WEIR_TIME_S] = "s",
+    [WEIR_TIME_MS] = "ms",
+    [WEIR_TIME_US] = "us",
+    [WEIR_TIME_NS] = "ns",
+    NULL};
+static const char *const choices[] = {[WEIR_CONFIG_WHERE_ALLOWED] = "where_allowed",
+    [WEIR_CONFIG_ON] = "on",
+    [WEIR_CONFIG_OFF] = "off",
+    NULL};
+static const char *const fulls[] = {[WEIR_CONFIG_REFUSE] = "refuse",
+    [WEIR_CONFIG_RECYCLE] = "recycle",
+    NULL};
 static const char *const backends[] = {"auto", "io_uring", "sync", NULL};
-static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const levels[] = {[WEIR_LEVEL_DEBUG] = "debug",
+    [WEIR_LEVEL_INFO] = "info",
+    [WEIR_LEVEL_WARN] = "warn",
+    [WEIR_LEVEL_ERROR] = "error",
+    NULL};
 
 #define AT(field) offsetof(struct weir_config, field)
 
@@ -118,11 +133,11 @@ weir_config_init(struct weir_config *config)
     strcpy(config->http_address, "127.0.0.1");
     config->http_port = 9880;
     config->http_answers_max = 64 * MIB;
-    config->listeners[0] = (struct weir_config_listener){.proto = WEIR_CONFIG_INFLUX,
+    config->listeners[0] = (struct weir_config_listener){.proto = WEIR_PROTO_INFLUX,
         .transport = WEIR_CONFIG_UDP,
         .port = 8089,
         .address = "127.0.0.1"};
-    config->listeners[1] = (struct weir_config_listener){.proto = WEIR_CONFIG_GRAPHITE,
+    config->listeners[1] = (struct weir_config_listener){.proto = WEIR_PROTO_GRAPHITE,
         .transport = WEIR_CONFIG_TCP,
         .port = 2003,
         .address = "127.0.0.1"};

@@ -8,6 +8,7 @@
 #define WEIR_CONFIG_CONFIG_H
 
 #include "base/err.h"
+#include "model/packet.h"
 #include "model/peer.h"
 
 #include <stdbool.h>
@@ -21,21 +22,14 @@
 #define WEIR_CONFIG_HOSTS_MAX 16
 #define WEIR_CONFIG_HOST_SIZE 256 /* a DNS name is shorter */
 
-/* as enum weir_proto: made from the same list */
-enum weir_config_proto {
-#define WEIR_PROTOCOL(NAME, name) WEIR_CONFIG_##NAME,
-#include "model/protocols.def"
-};
 enum weir_config_transport { WEIR_CONFIG_UDP, WEIR_CONFIG_TCP };
-enum weir_config_unit { WEIR_CONFIG_AUTO, WEIR_CONFIG_S, WEIR_CONFIG_MS, WEIR_CONFIG_US,
-    WEIR_CONFIG_NS }; /* as enum weir_time_unit */
 enum weir_config_full { WEIR_CONFIG_REFUSE, WEIR_CONFIG_RECYCLE };
 enum weir_config_choice { WEIR_CONFIG_WHERE_ALLOWED, WEIR_CONFIG_ON, WEIR_CONFIG_OFF };
 
 struct weir_config_listener {
-    uint8_t proto;
-    uint8_t transport;
-    uint8_t time_unit;
+    uint8_t proto;     /* enum weir_proto */
+    uint8_t transport; /* enum weir_config_transport */
+    uint8_t time_unit; /* enum weir_time_unit */
     uint16_t port;
     char address[64]; /* numeric; IPv6 without brackets */
 };

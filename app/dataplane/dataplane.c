@@ -326,6 +326,9 @@ writer_new(struct weir_dataplane *dataplane)
     return weir_writer_new(&options, &dataplane->writer);
 }
 
+_Static_assert(WEIR_IO_AUTO == 0 && WEIR_IO_URING == 1 && WEIR_IO_SYNC == 2,
+    "as config.h has io_backend");
+
 /* The order matters: what a thing needs is there before it; ports come last, so that nothing is
  * received that could not be written. */
 static enum weir_err

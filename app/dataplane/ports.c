@@ -45,6 +45,8 @@ add_port(struct weir_worker_options *worker, enum weir_err err, struct weir_port
     return WEIR_OK;
 }
 
+_Static_assert(WEIR_CONFIG_UDP == 0 && WEIR_CONFIG_TCP == 1, "as port.h has transport");
+
 static struct weir_listen
 listen_of(const struct weir_config *config, const struct weir_config_listener *listener)
 {

@@ -39,8 +39,8 @@ size_t weir_writer_footprint(void);
 
 enum weir_err weir_writer_new(const struct weir_writer_options *options,
     struct weir_writer **out) WEIR_MUST_USE;
-/* One round: appends what can be appended, polls the log, publishes. Never sleeps. Returns the work
- * done (batches and frames), 0 when idle. */
+/* One round: appends what can be appended, polls the log, publishes. Returns the work done (batches
+ * and frames), 0 when idle. */
 size_t weir_writer_run_once(struct weir_writer *writer);
 /* True when nothing is queued or in flight. */
 bool weir_writer_idle(const struct weir_writer *writer);

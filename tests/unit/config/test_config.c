@@ -131,10 +131,10 @@ test_config_options_set_fields(void **state)
     assert_int_equal(config.listener_count, 3);
     assert_string_equal(config.listeners[0].address, "127.0.0.1");
     assert_int_equal(config.listeners[0].port, 1111);
-    assert_int_equal(config.listeners[0].time_unit, WEIR_CONFIG_S);
+    assert_int_equal(config.listeners[0].time_unit, WEIR_TIME_S);
     assert_string_equal(config.listeners[1].address, "::1");
-    assert_int_equal(config.listeners[1].time_unit, WEIR_CONFIG_AUTO);
-    assert_int_equal(config.listeners[2].proto, WEIR_CONFIG_GRAPHITE);
+    assert_int_equal(config.listeners[1].time_unit, WEIR_TIME_AUTO);
+    assert_int_equal(config.listeners[2].proto, WEIR_PROTO_GRAPHITE);
     assert_int_equal(config.listeners[2].transport, WEIR_CONFIG_UDP);
     assert_int_equal(config.log_size_max, UINT64_C(3) << 30);
     assert_int_equal(config.log_full, WEIR_CONFIG_RECYCLE);
