@@ -150,13 +150,13 @@ plan_links(struct weir_topology *topology)
     uint32_t writer = stage_of(topology, WEIR_TOPOLOGY_WRITER, 0);
     for (uint32_t i = 0; i < topology->worker_count; i++) {
         uint32_t worker = stage_of(topology, WEIR_TOPOLOGY_WORKER, i);
-        uint64_t marks = i == WEIR_WIRE_WORKER ? WEIR_BATCH_STATE_BYTES_MAX : 0;
+        uint64_t state_bytes = i == WEIR_WIRE_WORKER ? WEIR_BATCH_STATE_BYTES_MAX : 0;
         add_link(topology,
             &(struct weir_topology_link){.from = worker,
                 .to = writer,
                 .what = "batches",
                 .count = BATCHES_WORKER,
-                .bytes = sizeof(struct weir_batch) + marks,
+                .bytes = sizeof(struct weir_batch) + state_bytes,
                 .edge = WEIR_EDGE_WORKER_WRITER(i)});
         add_link(topology,
             &(struct weir_topology_link){.from = worker,
@@ -237,7 +237,7 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
         weir_series_footprint(config->series_max, config->series_label_bytes), 1);
     add_region(
         topology, "shares of the series table", weir_shares_footprint(topology->owners_max), 2);
-    add_region(topology, "raw-key cache",
+    add_region(topology, "series cache",
         weir_series_cache_footprint(topology->series_cache_entries), workers);
     add_region(topology, "senders and templates (weir protocol)",
         weir_channels_footprint(config->channels_max, topology->template_bytes), 1);
