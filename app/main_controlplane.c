@@ -149,7 +149,7 @@ static void
 say_ready(void *context)
 {
     const struct source *source = context;
-    /* release pairs with the acquire in child_ready (app/supervisor/supervisor.c) */
+    /* release pairs with the acquire in child_ready (app/supervisor/children.c) */
     if (source->shared != NULL)
         atomic_store_explicit(&source->shared->http_pid, (uint32_t)getpid(),
             memory_order_release);
