@@ -41,7 +41,7 @@ struct options {
     pid_t parent; /* 0: none */
 };
 
-/* What the readers are opened from. */
+/* The sources of a reader. */
 struct source {
     char directory[WEIR_CONFIG_PATH_MAX + 8];
     struct weir_shared *shared;
@@ -122,8 +122,8 @@ follow_parent(pid_t parent)
                                : weir_fail(WEIR_END, 0, "parent %d is gone", (int)parent);
 }
 
-/* Called again until it succeeds. While the dataplane starts a reader would be empty, and a query
- * would be told that there is nothing: so there is no reader then. */
+/* Called again until it succeeds. While the dataplane starts, a reader would be empty and queries
+ * would find nothing: there is no reader then. */
 static enum weir_err
 open_reader(void *context, struct weir_reader **out)
 {

@@ -23,7 +23,7 @@ static int command_version(int argc, char **argv);
 static void usage_version(FILE *out);
 
 static const struct command commands[] = {
-    {"run", "run an instance: receive, store and answer until told to stop", weir_command_run,
+    {"run", "run an instance: receive, store and answer until asked to stop", weir_command_run,
         weir_usage_run},
     {"check", "check a configuration and print the effective one; check lines of a file",
         weir_command_check, weir_usage_check},

@@ -22,7 +22,7 @@ weir_programs_own(char *out, size_t size)
     return WEIR_OK;
 }
 
-/* WEIR_PRIVATE_PATH is absolute, or follows the folder of this program, so that a tree that was
+/* WEIR_PRIVATE_PATH is absolute, or relative to the folder of this program: a tree that was
  * installed below another root, or moved, finds its own. */
 enum weir_err
 weir_programs_private(char *out, size_t size)

@@ -1,7 +1,7 @@
-/* programs: where the programs and BPF objects lie that weir itself starts and loads.
+/* programs: the folders of the programs and BPF objects that weir itself starts and loads.
  *
  * They are nobody's to start by hand, so they are installed in a folder of their own
- * (libexecdir/weir) and not beside weir. In a build directory all lie together.
+ * (libexecdir/weir) and not beside weir. In a build directory they are all together.
  *
  * Threads: any; no state
  * Errors:  WEIR_IO
@@ -14,8 +14,8 @@
 /* The folder of this program. */
 enum weir_err weir_programs_own(char *out, size_t size) WEIR_MUST_USE;
 
-/* The folder of the others: this program's own where weir-dataplane lies there, else the private
- * one, found from where this program is. */
+/* The folder of the others: this program's own if weir-dataplane is there, else the private one,
+ * found from this program's place. */
 enum weir_err weir_programs_private(char *out, size_t size) WEIR_MUST_USE;
 
 #endif

@@ -21,8 +21,8 @@ struct weir_sandbox_options {
     const char *process; /* for events */
     const struct weir_sandbox_path *paths; /* one that is not there is left out */
     unsigned path_count;
-    /* A folder that is opened again and again. Where it is reached by capabilities alone, since a
-     * folder above it is closed to this user, CAP_DAC_READ_SEARCH stays. NULL: none. */
+    /* A folder that is opened again and again. CAP_DAC_READ_SEARCH stays if the folder is reached
+     * by capabilities alone, because a folder above it is closed to this user. NULL: none. */
     const char *reach;
 };
 

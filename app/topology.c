@@ -58,8 +58,8 @@ has_core(const int32_t *cores, uint32_t count, int32_t core)
     return false;
 }
 
-/* The core of the dataplane's n-th thread: as configured, else from the last core downwards, so
- * that the kernel's favourite, core 0, goes last. */
+/* The core of the dataplane's n-th thread: as configured, else from the last core downwards: core
+ * 0, the kernel's favourite, is used last. */
 static int32_t
 core_of(const struct weir_config *config, const int32_t *cores, uint32_t core_count, uint32_t n)
 {

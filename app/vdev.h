@@ -1,6 +1,5 @@
-/* vdev: the texts that name DPDK ports ("net_af_xdp0,iface=eth0,queue_count=4"), and the interfaces
- * behind them.
- */
+/* vdev: the texts that name DPDK ports ("net_af_xdp0,iface=eth0,queue_count=4"), and their
+ * interfaces. */
 #ifndef WEIR_APP_VDEV_H
 #define WEIR_APP_VDEV_H
 

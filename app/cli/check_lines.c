@@ -47,7 +47,7 @@ count_lines(struct check *check, size_t at)
     check->counted = at;
 }
 
-/* Where in the file the record is wrong. */
+/* The place of the wrong record in the file. */
 static size_t
 refused_at(struct check *check, const struct weir_record *record)
 {
@@ -130,7 +130,7 @@ check_all(struct check *check)
     }
 }
 
-/* The whole file, with slack behind it. */
+/* The whole file, followed by slack. */
 static enum weir_err
 read_all(const char *path, uint8_t **data, size_t *size)
 {

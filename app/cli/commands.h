@@ -3,7 +3,7 @@
  * Threads: the main thread
  * Errors:  the exit code: 0 done, 1 failed, 2 not understood; the reason is on standard error
  *
- * argv[0] is the first argument behind the command's name.
+ * argv[0] is the first argument after the command's name.
  */
 #ifndef WEIR_APP_CLI_COMMANDS_H
 #define WEIR_APP_CLI_COMMANDS_H

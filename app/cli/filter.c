@@ -47,7 +47,7 @@ answer_comes(int fd)
     return ready == 1;
 }
 
-/* Sends a line; prints what comes behind the answer's first line. */
+/* Sends a line; prints the rest of the answer after its first line. */
 static enum weir_err
 ask(int fd, const char *line)
 {
@@ -79,7 +79,7 @@ static int
 ask_supervisor(const char *command, const char *data, const char *line)
 {
     int fd;
-    signal(SIGPIPE, SIG_IGN); /* a supervisor that waits no longer is an error to be told */
+    signal(SIGPIPE, SIG_IGN); /* a supervisor that does not wait any more is an error to report */
     enum weir_err err = connect_to(data, &fd);
     if (err == WEIR_OK)
         err = ask(fd, line);

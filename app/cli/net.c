@@ -17,7 +17,7 @@
 
 #define HTTP_PORT 9880 /* where an address has none */
 
-/* The port behind a colon. */
+/* The port after a colon. */
 static bool
 read_port(const char *text, uint16_t *port)
 {

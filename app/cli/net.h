@@ -17,7 +17,7 @@
 #define WEIR_NET_BODY_MAX (256u << 20)
 /* Two of them are the wait for what accepts connections and never answers. */
 #define WEIR_NET_SILENCE_MS 2500
-/* The longest wait for a whole answer, where nothing else is said. */
+/* The longest wait for a whole answer, unless the caller gives one. */
 #define WEIR_NET_ANSWER_MS 60000
 #define WEIR_NET_HOST_MAX 256
 

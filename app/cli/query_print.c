@@ -132,7 +132,7 @@ print_list(json_t *list)
     return json_array_size(list);
 }
 
-/* Standard output holds what was asked for; what there is to know besides stands aside. */
+/* Standard output holds the answer alone; notes about it go to standard error. */
 static size_t
 print_warnings(json_t *warnings)
 {

@@ -5,7 +5,7 @@
  *
  * Threads: the main thread
  * Errors:  WEIR_IO the answer is not one of ours; WEIR_NOT_FOUND it is empty, because there is no
- *          such metric, label or value: that is told on standard error already
+ *          such metric, label or value: standard error has said so already
  */
 #ifndef WEIR_APP_CLI_QUERY_PRINT_H
 #define WEIR_APP_CLI_QUERY_PRINT_H

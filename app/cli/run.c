@@ -13,7 +13,7 @@
 /* Tests put small programs in the children's place. */
 #define PROGRAMS_VARIABLE "WEIR_PROGRAMS"
 
-static const char *running; /* the command, for what is said of mistakes */
+static const char *running; /* the command, for messages about mistakes */
 
 static void
 print_mistake(const char *text)
@@ -51,7 +51,7 @@ weir_command_run(int argc, char **argv)
     return weir_supervisor_run(&options);
 }
 
-/* The plan as comments, so that the whole output is a configuration. */
+/* The plan as comments, because the whole output is a configuration. */
 static bool
 print_topology(const struct weir_config *config)
 {

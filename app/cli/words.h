@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* What turns "line" into "lines" behind this count. */
+/* Turns "line" into "lines" if the count asks for it. */
 static inline const char *
 weir_plural(uint64_t count)
 {

@@ -56,7 +56,7 @@ log_exists(struct weir_dataplane *dataplane)
     size_t count = 0;
     snprintf(directory, sizeof directory, "%s/log/0", dataplane->config.data);
     if (weir_segment_list(dataplane->io, directory, &indexes, &count) != WEIR_OK)
-        return false; /* the log's own opening tells why */
+        return false; /* the log's own opening reports why */
     free(indexes);
     return count != 0;
 }
@@ -105,7 +105,7 @@ key_load(struct weir_dataplane *dataplane)
     return err;
 }
 
-/* Where the table is full the rest is counted, so that the refusal can say how many there are. */
+/* Definitions that the full table cannot hold are counted for the refusal's text. */
 static enum weir_err
 restore_series(void *context, uint64_t number, const uint8_t *labels, size_t size)
 {
@@ -127,7 +127,7 @@ check_series_max(const struct weir_dataplane *dataplane)
         dataplane->config.data, dataplane->series_found);
 }
 
-/* State entries of a frame come behind the definitions they speak of. */
+/* State entries of a frame follow the definitions that they refer to. */
 static void
 restore_sender_state(void *context, const uint8_t *sender_state, size_t size)
 {
@@ -329,8 +329,8 @@ writer_new(struct weir_dataplane *dataplane)
 _Static_assert(WEIR_IO_AUTO == 0 && WEIR_IO_URING == 1 && WEIR_IO_SYNC == 2,
     "as config.h has io_backend");
 
-/* The order matters: what a thing needs is there before it; ports come last, so that nothing is
- * received that could not be written. */
+/* The order matters: each step finds everything that it needs. Ports come last: nothing is received
+ * that could not be written. */
 static enum weir_err
 open_all(struct weir_dataplane *dataplane)
 {

@@ -3,7 +3,7 @@
  * Owns:    everything the dataplane process has
  * Threads: the caller's runs the topology's first thread, others are started
  * Errors:  open and the start of the threads say what is missing; after that the process runs
- *          until told to stop
+ *          until asked to stop
  */
 #ifndef WEIR_APP_DATAPLANE_DATAPLANE_H
 #define WEIR_APP_DATAPLANE_DATAPLANE_H
@@ -30,9 +30,9 @@ struct weir_dataplane_options {
 enum weir_err weir_dataplane_open(const struct weir_dataplane_options *options,
     struct weir_dataplane **out) WEIR_MUST_USE;
 
-/* Runs until *stop is set; then stops receiving, makes durable what was taken, and returns. What
- * could not be made durable within four seconds is counted as dropped{shutdown}. WEIR_NOMEM where a
- * thread could not be started: none runs then. */
+/* Runs until *stop is set. Then it stops receiving, makes durable everything it has received, and
+ * returns. Samples that are not durable after four seconds are counted as dropped{shutdown}.
+ * WEIR_NOMEM if a thread could not be started: none runs then. */
 enum weir_err weir_dataplane_run(struct weir_dataplane *dataplane,
     const volatile sig_atomic_t *stop) WEIR_MUST_USE;
 

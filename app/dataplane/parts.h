@@ -22,7 +22,7 @@ struct weir_dataplane_region {
     size_t bytes;
 };
 
-/* Each thread writes its own all the time: a cache line lies between any two. */
+/* Each thread writes its own all the time: a cache line separates any two. */
 struct weir_dataplane_counts {
     struct weir_counts counts;
     uint8_t apart[WEIR_CACHE_LINE];
@@ -125,7 +125,7 @@ void weir_dataplane_stages_bind(struct weir_dataplane *dataplane);
 enum weir_err weir_dataplane_eal_open(struct weir_dataplane *dataplane) WEIR_MUST_USE;
 enum weir_err weir_dataplane_ports_open(struct weir_dataplane *dataplane,
     struct weir_worker_options *worker) WEIR_MUST_USE;
-/* Where /metrics and weir rejected find the listeners' names. */
+/* Publishes the listeners' names for /metrics and weir rejected. */
 void weir_dataplane_name_listeners(struct weir_dataplane *dataplane);
 
 /* app/dataplane/checkpoint.c: the log is open; the thread runs from start to stop. */

@@ -98,7 +98,7 @@ weir_dataplane_name_listeners(struct weir_dataplane *dataplane)
             dataplane->shared->rejected.listeners[i + 1], WEIR_REJECTED_LISTENER_NAME_MAX);
 }
 
-/* Clients that speak HTTP to a line's port are told where HTTP is. */
+/* Clients that speak HTTP to a listener of lines are answered with the address of the API. */
 static void
 set_http_address(const struct weir_config *config, struct weir_port *port)
 {

@@ -11,17 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A round that took a whole burst, or this long, may have left something behind: the next one
- * follows at once. After a shorter one the thread naps, so that the next finds a burst and not a
- * packet or two: datagrams taken one by one cost more than twice as much, and slow down their
- * sender, and each nap costs thousands of cycles itself: of 100 us 43-67 cycles a sample at 235,000
- * datagrams a second, of 200 us 33-38, of 300 us 28-31.
+/* After a round with a whole burst, or one this long, more packets may wait: the next round follows
+ * at once. After a shorter one the thread naps, because the next round should find a burst and not
+ * a packet or two. Datagrams received one by one cost more than twice as much and slow down their
+ * sender. Each nap costs thousands of cycles itself: 43-67 cycles a sample for naps of 100 us at
+ * 235,000 datagrams a second, 33-38 for 200 us, 28-31 for 300 us.
  *
- * The queues that fill meanwhile are to hold more than comes in a nap. A datagram of 512 bytes
- * takes 116 ns at 40 Gbit/s with what stands around it: the 2,048 buffers of AF_XDP are full in
- * 237 us, the 4,096 descriptors that are asked of another device in 473 us; one with fewer than
- * 1,800 is too short for that rate. Of the smallest frames 4,096 take 69 us. No nap follows a whole
- * burst. */
+ * The queues must hold more than arrives in a nap. A datagram of 512 bytes takes 116 ns at 40
+ * Gbit/s with its headers: the 2,048 buffers of AF_XDP are full in 237 us, the 4,096 descriptors
+ * that are asked of another device in 473 us; a device with fewer than 1,800 is too short for that
+ * rate. 4,096 of the smallest frames take 69 us. No nap follows a whole burst. */
 #define BUSY_ROUND_NS 50000
 #define NAP_NS 200000
 /* Rounds without work before a thread sleeps until something comes: two milliseconds of naps. */
@@ -86,8 +85,8 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
             .stopping = phase != RUN, .last = phase >= phase_of_kind(stage->kind)};
         work += stage->ops->run_once(stage->self, &round);
     }
-    /* release pairs with the acquire in phase_next; phase is packed in, so that a word said in
-     * an earlier phase does not count for a later one */
+    /* release pairs with the acquire in phase_next. The word holds the phase: an answer of an
+     * earlier phase does not count for a later one. */
     uint32_t said = stages_ended(thread, phase) ? (uint32_t)phase : RUN;
     atomic_store_explicit(&thread->drained, said, memory_order_release);
     return work;

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A child that lived this long is restarted at once when it dies; one that did not waits, longer
- * each time, so that a crash loop leaves the machine usable. With the dataplane's start of 0.5 s
- * ingest is open again within 2 s in every case. */
+/* A child that lived this long is restarted at once when it dies. One that did not waits, longer
+ * each time: a crash loop leaves the machine usable. With the dataplane's start of 0.5 s ingest is
+ * open again within 2 s in every case. */
 #define STABLE_NS (1000 * MS)
 #define BACKOFF_FIRST_NS (50 * MS)
 #define BACKOFF_MOST_NS (1000 * MS)
@@ -116,7 +116,7 @@ weir_supervisor_stop(struct weir_supervisor *supervisor, int exit_code)
     struct weir_child *first = &supervisor->children[DATAPLANE];
     if (first->pid != 0)
         kill(first->pid, SIGTERM);
-    /* the control plane has it too, until its end; behind that nobody would answer */
+    /* the control plane has it too, until its end; after that nobody would answer */
     if (supervisor->http_fd >= 0)
         close(supervisor->http_fd);
     supervisor->http_fd = -1;
@@ -144,7 +144,7 @@ give_up(struct weir_supervisor *supervisor, const struct weir_child *child, int 
     return false;
 }
 
-/* What is said of a death, and when the child may live again. */
+/* Reports a death, and sets the time of the next start. */
 static void
 child_died(struct weir_supervisor *supervisor, struct weir_child *child, int status)
 {

@@ -172,7 +172,7 @@ show(const struct weir_supervisor_filter *filter, FILE *out)
     weir_rules_print(&filter->rules, out);
 }
 
-/* Changes, keeps, applies. What cannot be kept is not changed. */
+/* Changes, keeps, applies. A rule that cannot be kept is not changed. */
 static enum weir_err
 change(struct weir_supervisor_filter *filter, const char *line)
 {
@@ -194,8 +194,8 @@ change(struct weir_supervisor_filter *filter, const char *line)
 
 enum progress { MORE, WHOLE, BAD };
 
-/* What the client has sent so far: a line of printable ASCII alone, since it is echoed into
- * events; its end is cut off. */
+/* The line that the client has sent so far. It is printable ASCII alone, because it is echoed into
+ * events; a longer one is cut. */
 static enum progress
 read_line(struct weir_filter_client *client)
 {
@@ -217,7 +217,7 @@ read_line(struct weir_filter_client *client)
     return BAD;
 }
 
-/* What a change has done, where no port is there to show it. */
+/* The effect of a change when there is no port to show it. */
 static const char *
 change_done(const char *line)
 {
@@ -226,7 +226,8 @@ change_done(const char *line)
     return strcmp(line, "limit off") == 0 ? "the limit is off" : "the rule is kept";
 }
 
-/* What does not fit into the socket's buffer is cut: nobody waits here. */
+/* An answer that does not fit into the socket's buffer is cut: the supervisor does not wait
+ * here. */
 static void
 answer(struct weir_supervisor_filter *filter, int client, const char *line)
 {
@@ -273,8 +274,8 @@ free_place(struct weir_supervisor_filter *filter)
     return oldest;
 }
 
-/* Where it has sent its line already, that is answered at once: of clients that come together none
- * has to leave for another one. */
+/* A client whose line is there already is answered at once: of clients that come together none has
+ * to leave for another one. */
 static void
 serve_client(struct weir_supervisor_filter *filter, struct weir_filter_client *client)
 {

@@ -1,12 +1,12 @@
-/* supervisor_filter: the supervisor's socket for `weir filter` and `weir reload`, and the XDP maps
- * behind it.
+/* filter: the supervisor's socket for `weir filter` and `weir reload`, and the XDP maps that it
+ * changes.
  *
  *   DATA/run/supervisor.sock  one line in, an answer out, closed; mode 0600
  *   DATA/filter.rules         the rules, as lines; written before a change is answered
  *
  * A line is `show`, `reload` or one of ebpf/rules.h. The answer's first line is `ok` or
- * `error REASON`; behind the ok of show come the ports with their verdicts, and the rules, behind
- * that of reload which keys hold from now on.
+ * `error REASON`. After the ok of show follow the ports with their verdicts, and the rules; after
+ * that of reload the keys that hold from now on.
  *
  * Threads: the supervisor's
  * Memory:  one struct of the caller

@@ -60,7 +60,7 @@ config_text(const struct weir_config *config, char **text, size_t *size)
     return weir_fail(WEIR_NOMEM, errno, "text of the configuration");
 }
 
-/* Where the device has no room for the copy, memory has: the children inherit it, under the same
+/* If the device has no room for the copy, memory has: the children inherit it, under the same
  * number. */
 static enum weir_err
 config_in_memory(struct weir_instance *instance, const char *text, size_t size)
@@ -107,7 +107,7 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
     enum weir_err err = check_owner(config->data);
     if (err == WEIR_OK)
         err = make_directories(instance->run);
-    /* before its readers, who may open what lies below it alone */
+    /* before its readers, who may be allowed to open only the folder below */
     if (err == WEIR_OK)
         err = make_log_directory(config->data);
     if (err == WEIR_OK)
@@ -119,7 +119,7 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
         weir_locks_release(&instance->locks);
         return err;
     }
-    /* what a killed instance left behind */
+    /* left by a killed instance */
     weir_instance_set_pid(instance, "dataplane", 0);
     weir_instance_set_pid(instance, "controlplane", 0);
     weir_instance_set_pid(instance, "supervisor", getpid());

@@ -14,7 +14,7 @@ print_reasons(const char *unit, const char *class, const uint64_t *counts)
 void
 weir_supervisor_print_ledger(struct weir_supervisor *supervisor)
 {
-    static struct weir_ledger_sum sum; /* told also where memory is short */
+    static struct weir_ledger_sum sum; /* static: reported even if memory is short */
     if (weir_ledger_read(&supervisor->shared->ledger, &sum) != WEIR_OK)
         return;
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {

@@ -131,7 +131,7 @@ weir_locks_inherit(const struct weir_locks *locks)
         fcntl(locks->log_fd, F_SETFD, 0);
 }
 
-/* Is the path's file still the open one? True where it cannot be told. */
+/* Is the path's file still the open one? True if that cannot be found out. */
 static bool
 still_there(const char *path, int fd)
 {

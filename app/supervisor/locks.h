@@ -1,10 +1,10 @@
 /* locks: one instance a DATA, whatever becomes of the files in it.
  *
  *   DATA, DATA/lock                    held by the supervisor while it runs
- *   DATA/log, DATA/run/dataplane.lock  held by the dataplane, so that a new supervisor waits for
+ *   DATA/log, DATA/run/dataplane.lock  held by the dataplane: a new supervisor waits for
  *                                      the flush of one whose supervisor was killed
  *
- * The locks proper are on the folders: nobody can remove those while a log lies in them. The files
+ * The locks proper are on the folders: nobody can remove those while a log is in them. The files
  * are for file systems that lock no folders (NFS), and for programs from before there was a lock on
  * the folder; one that was removed is made anew within a second.
  *

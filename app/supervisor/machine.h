@@ -18,8 +18,8 @@ struct weir_machine_memory {
     const char *whose; /* "this machine has", ...; names which one it is, followed by a size */
 };
 
-/* Physical memory, the control groups above this process, and RLIMIT_AS. root stands before /proc
- * and /sys: "" but in tests. */
+/* Physical memory, the control groups above this process, and RLIMIT_AS. root is a prefix of /proc
+ * and /sys: "" except in tests. */
 struct weir_machine_memory weir_machine_memory(const char *root);
 
 /* Bytes that the tightest control group allows; UINT64_MAX where none limits. */

@@ -29,8 +29,8 @@ read_file(const char *path, char *out, size_t size)
     return WEIR_OK;
 }
 
-/* Unix time of the machine's start, which start times are counted from. Its line lies far back in
- * /proc/stat on machines with many interrupts. */
+/* Unix time of the machine's start; start times are counted from it. On machines with many
+ * interrupts its line is far down in /proc/stat. */
 static uint64_t
 boot_s(void)
 {

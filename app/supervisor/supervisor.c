@@ -101,7 +101,8 @@ open_signals(struct weir_supervisor *supervisor)
     return WEIR_OK;
 }
 
-/* Binds the UDP listeners. What cannot be bound the dataplane tries itself, and says why. */
+/* Binds the UDP listeners. The dataplane tries again to bind the others, and reports why it
+ * cannot. */
 static void
 bind_udp(struct weir_supervisor *supervisor)
 {
@@ -138,7 +139,7 @@ listen_http(struct weir_supervisor *supervisor)
     return err;
 }
 
-/* Where one asks, and where one sends to. */
+/* Prints the addresses for queries and for samples. */
 static void
 announce(struct weir_supervisor *supervisor)
 {

@@ -34,10 +34,10 @@ struct weir_supervisor_options {
     struct weir_config *config; /* checked; follows its own file at SIGHUP where it can */
     int argc;                   /* the options it was made from, borrowed */
     char **argv;
-    const char *programs; /* directory of the child programs; NULL: where this program lies */
+    const char *programs; /* folder of the child programs; NULL: this program's */
 };
 
-/* Runs the instance until it is told to stop. Returns the exit code. */
+/* Runs the instance until it is asked to stop. Returns the exit code. */
 int weir_supervisor_run(const struct weir_supervisor_options *options);
 
 #endif

@@ -30,7 +30,7 @@ read_line(const char *path, char *out, size_t size)
     out[strcspn(out, "\n")] = '\0';
 }
 
-/* The number behind a name in a file of "name: number" lines; 0 if missing. */
+/* The number after a name in a file of "name: number" lines; 0 if missing. */
 uint64_t
 weir_doctor_field(const char *path, const char *name)
 {

@@ -1,5 +1,4 @@
-/* doctor_parts: checks of `weir doctor` that lie in files of their own, for
- * app/cli/doctor/checks.c. */
+/* parts: checks of `weir doctor` in files of their own, for app/cli/doctor/checks.c. */
 #ifndef WEIR_APP_CLI_DOCTOR_PARTS_H
 #define WEIR_APP_CLI_DOCTOR_PARTS_H
 
@@ -7,10 +6,10 @@
 
 #include <stdint.h>
 
-/* The number behind a name in a file of "name: number" lines; 0 if missing. */
+/* The number after a name in a file of "name: number" lines; 0 if missing. */
 uint64_t weir_doctor_field(const char *path, const char *name);
 
-/* app/cli/doctor/place.c: where the data lie, the clock that stamps them, and where they come in */
+/* app/cli/doctor/place.c: the data's place, the clock that stamps them, and their way in */
 void weir_look_clock_sync(struct weir_finding *finding, const struct weir_config *config);
 void weir_look_swap(struct weir_finding *finding, const struct weir_config *config);
 void weir_look_data(struct weir_finding *finding, const struct weir_config *config);

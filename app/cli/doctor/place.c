@@ -1,4 +1,4 @@
-/* Checks of `weir doctor`: where the data lie, the clock that stamps them, where they come in. */
+/* Checks of `weir doctor`: the data's place, the clock that stamps them, their way in. */
 #include "app/cli/doctor/parts.h"
 #include "app/supervisor/machine.h"
 
@@ -50,8 +50,8 @@ weir_look_swap(struct weir_finding *finding, const struct weir_config *config)
     (void)config;
     uint64_t total = weir_doctor_field("/proc/meminfo", "SwapTotal") >> 10;
     uint64_t unused = weir_doctor_field("/proc/meminfo", "SwapFree") >> 10;
-    finding->means = "parts of the tables may lie on a disk when their series come: the dataplane "
-                     "stands still meanwhile, and UDP is dropped";
+    finding->means = "parts of the tables may be on a disk when their series come: the dataplane "
+                     "waits for them, and UDP is dropped";
     finding->remedy = "swapoff -a, or MemorySwapMax=0 in the unit";
     if (total == 0)
         weir_finding_set(finding, WEIR_FINDING_OK, "none");
@@ -150,7 +150,7 @@ weir_look_data(struct weir_finding *finding, const struct weir_config *config)
     char name[32];
     file_system_name(directory, &status, name);
     finding->means = in_memory ? "a file system in memory: a power cut loses all"
-                               : !direct ? "the page cache stands between: more CPU, uneven times"
+                               : !direct ? "through the page cache: more CPU, uneven times"
                                          : "less than log.size_max allows: disk_full comes first";
     finding->remedy = "a directory on ext4 or XFS with that much free, or a smaller log.size_max";
     weir_finding_set(finding,

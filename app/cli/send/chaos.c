@@ -25,9 +25,9 @@ struct weir_chaos {
     void *context;
     uint64_t random;
     uint64_t number;  /* of the last packet pushed */
-    uint64_t highest; /* number that went on, or was told of */
+    uint64_t highest; /* highest number that was sent or announced */
     struct weir_chaos_truth truth;
-    struct held *held[WINDOW]; /* by the number behind which it goes on, % WINDOW; in order */
+    struct held *held[WINDOW]; /* by the number after which it is sent, % WINDOW; in order */
     bool met[2 * WINDOW];      /* a copy of number % 2 WINDOW went on */
 };
 

@@ -3,9 +3,9 @@
  *   push -> lost
  *        -> one copy or two -> on at once, or held until up to 1,023 later ones went on -> emit
  *
- * Every packet has a number, counted from 1. The truth is told as Weir counts it
- * (docs/format/wire.md, Numbers): reordered are packets whose first copy went on behind a higher
- * number, or behind a heartbeat that told of theirs; duplicated are second copies.
+ * Every packet has a number, counted from 1. The truth is given as Weir counts it
+ * (docs/format/wire.md, Numbers): reordered are packets whose first copy went on after a higher
+ * number, or after a heartbeat that announced theirs; duplicated are second copies.
  *
  * Threads: one at a time
  * Memory:  a copy of each held packet, at most 2 x 1,023
@@ -53,12 +53,12 @@ void weir_chaos_free(struct weir_chaos *chaos);
 /* The packet of the next number. */
 enum weir_err weir_chaos_push(struct weir_chaos *chaos, const uint8_t *packet, size_t size,
     uint64_t units) WEIR_MUST_USE;
-/* A packet of the weir protocol, in the order of its channel. One without a number goes on at once;
- * the closing heartbeat goes behind all that is held, so that what it leaves open is lost and
- * nothing else. Units are samples. */
+/* A packet of the weir protocol, in the order of its channel. One without a number goes on at once.
+ * The closing heartbeat follows all packets that are held: only what it leaves open is lost. Units
+ * are samples. */
 enum weir_err weir_chaos_push_wire(struct weir_chaos *chaos, const uint8_t *packet, size_t size)
     WEIR_MUST_USE;
-/* Packets up to this number were told of by a heartbeat that goes on now. */
+/* A heartbeat that goes on now announces packets up to this number. */
 void weir_chaos_heartbeat(struct weir_chaos *chaos, uint64_t number);
 /* Sends on all that is held. */
 enum weir_err weir_chaos_flush(struct weir_chaos *chaos) WEIR_MUST_USE;

@@ -12,7 +12,7 @@
 
 /* Follows a number of records that were rejected. */
 #define WEIR_SEND_WHY "; weir rejected, on that machine, shows the last ones and why"
-#define WEIR_SEND_WAIT_MS 30000 /* for the other side, where nothing else is said */
+#define WEIR_SEND_WAIT_MS 30000 /* for the other side, unless --timeout is given */
 /* After so long without a word the other side may be somebody else. Weir acknowledges what is
  * durable within milliseconds, and says within a second where its log takes nothing. */
 #define WEIR_SEND_DOUBT_MS 5000

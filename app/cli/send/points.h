@@ -4,7 +4,7 @@
  *
  * Threads: the main thread
  * Memory:  grows with the series and with the points of a block
- * Errors:  lines that do not parse are told on standard error, counted, and passed over
+ * Errors:  lines that do not parse are reported on standard error, counted, and passed over
  */
 #ifndef WEIR_APP_CLI_SEND_POINTS_H
 #define WEIR_APP_CLI_SEND_POINTS_H
@@ -26,7 +26,7 @@ struct weir_send_point {
 };
 
 struct weir_send_points {
-    /* read since the sender emptied it: points, and the lines they stood in */
+    /* read since the sender emptied it: points, and the lines that held them */
     struct weir_send_point *points;
     uint32_t count;
     uint64_t lines;
@@ -52,7 +52,7 @@ struct weir_send_points {
 void weir_send_points_init(struct weir_send_points *points, const uint8_t *seed,
     const struct weir_protocol *protocol);
 void weir_send_points_fini(struct weir_send_points *points);
-/* Reads the next block. *final: there is no more behind it. */
+/* Reads the next block. *final: it is the last one. */
 enum weir_err weir_send_points_read(struct weir_send_points *points,
     struct weir_send_source *source, bool *final) WEIR_MUST_USE;
 

@@ -1,7 +1,7 @@
 /* send_records: lines of a source as records, found by the parsers of Weir itself.
  *
  * A record ends where Weir says that it ends: a newline within a quoted string ends none. Lines are
- * read in blocks. A block is what the source has ready, so that a slow pipe is not held back.
+ * read in blocks. A block holds the lines that are ready: a slow pipe is not held back.
  *
  * Threads: the main thread
  * Memory:  the struct
@@ -16,7 +16,7 @@
 #define WEIR_SEND_BLOCK_BYTES (1u << 20)
 
 struct weir_send_records {
-    uint64_t refused; /* records that were told as refused */
+    uint64_t refused; /* records that were reported as refused */
     uint64_t fields_refused[WEIR_REASON_COUNT];
     const struct weir_protocol *protocol;
 
@@ -36,8 +36,8 @@ typedef enum weir_err weir_send_record_fn(void *context, const struct weir_recor
 /* The struct is zeroed. seed: WEIR_HASH_SEED_BYTES random ones. */
 void weir_send_records_init(struct weir_send_records *records, const uint8_t *seed,
     const struct weir_protocol *protocol);
-/* Reads the next block and hands its records over; an error of take ends it. *final: there is no
- * more behind it. */
+/* Reads the next block and hands its records over; an error of take ends it. *final: it is the last
+ * block. */
 enum weir_err weir_send_records_read(struct weir_send_records *records,
     struct weir_send_source *source, weir_send_record_fn *each, void *context,
     bool *final) WEIR_MUST_USE;

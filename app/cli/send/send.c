@@ -15,7 +15,7 @@
 #define NAMES_MAX 256         /* of protocols */
 #define DATAGRAM_DEFAULT 1400 /* fits an Ethernet frame with room for tunnels */
 
-/* What the command line says. */
+/* The words of the command line. */
 struct words {
     const char *proto;
     const char *lines; /* NULL: not said, as the next three */
@@ -69,7 +69,7 @@ check_numbers(const struct words *words, const struct weir_send_options *options
     return WEIR_OK;
 }
 
-/* What the words of the command line mean together. */
+/* Checks the words of the command line together, and derives the options from them. */
 static enum weir_err
 check_options(
     const struct words *words, struct weir_send_options *options, struct weir_send_source *source)
@@ -139,7 +139,7 @@ weir_usage_send(FILE *out)
         "Sends the lines of FILE, or of standard input. By TCP it closes its half, waits for the\n"
         "answer `ok ACCEPTED REJECTED OFFSET` (all of it is durable) and prints it. Exit code 0\n"
         "only then and where REJECTED is 0, else 1. By UDP nobody answers; datagrams end between\n"
-        "records, and one that Weir refuses is told, sent alone, and ends in exit code 1. A\n"
+        "records. One that Weir refuses is reported and sent alone; the exit code is 1. A\n"
         "machine on which nobody listens to the port mostly says so, and where that comes within\n"
         "0.1 s of the last datagram, the exit code is 1 too.\n\n"
         "  --generate COUNT   send COUNT made-up lines and no FILE, times ending now\n"
@@ -154,7 +154,7 @@ weir_usage_send(FILE *out)
         "                     by UDP: lose, double and delay (by up to 1,023 others) datagrams,\n"
         "                     in percent of at most 90 each, and print what was done as JSON\n\n"
         "With --proto weir the lines are read here and go as groups of numbers; a line that does\n"
-        "not parse is told and ends in exit code 1. By TCP it waits until all packets are\n"
+        "not parse is reported, and the exit code is 1. By TCP it waits until all packets are\n"
         "acknowledged as durable and prints `ok LINES REJECTED PACKETS` (REJECTED: records).\n\n"
         "  --lines L          what the lines are, as above but weir\n"
         "  --sender ID        a number from 1 on (default: a random one); runs with the same one\n"

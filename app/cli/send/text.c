@@ -96,8 +96,8 @@ send_stream(struct sender *sender, struct weir_send_source *source)
     return err == WEIR_OK ? flush(sender) : err;
 }
 
-/* One record, with a newline behind it. Weir would refuse one that has a reason: it goes alone in
- * its datagram, because it could make its neighbours part of itself. */
+/* One record, followed by a newline. A record with a reason is one that Weir would refuse: it goes
+ * alone in its datagram, because its neighbours could be read as parts of it. */
 static enum weir_err
 add_record(void *context, const struct weir_record *record)
 {
@@ -200,7 +200,7 @@ receive_line(const struct sender *sender, char *answer, size_t room)
     return WEIR_OK;
 }
 
-/* A whole number without sign, and what stands behind it. */
+/* A whole number without sign, and the character after it. */
 static bool
 read_count(const char **at, char behind, uint64_t *out)
 {

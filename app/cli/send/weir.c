@@ -70,7 +70,7 @@ emit(void *context, const uint8_t *packet, size_t size)
                                               : emit_datagram(channel, packet, size);
 }
 
-/* What the client library said; a UDP packet's failure was noted by emit. */
+/* The result of the client library; emit has noted the failure of a UDP packet. */
 static enum weir_err
 client_result(const struct channel *channel, int err, const char *what)
 {
@@ -316,7 +316,7 @@ define_new(struct work *work)
         struct channel *channel;
         uint16_t id = 0;
         /* a label takes 4 bytes more than its text, of which 2 are the zeros here; the common ones
-         * stand once more */
+         * are there once more */
         struct scratch scratch = {.labels = calloc(work->read.labels_used / 4 + 1,
                                       sizeof *scratch.labels),
             .series = calloc(count, sizeof *scratch.series),
@@ -448,7 +448,7 @@ close_channel(struct work *work, struct channel *channel, bool wait)
         : err;
 }
 
-/* Behind a failure nothing is waited for any more: the first one is the one to tell. */
+/* After a failure nothing is waited for: the first failure is the one to report. */
 static enum weir_err
 close_channels(struct work *work, enum weir_err err)
 {
@@ -479,7 +479,7 @@ print_truth(const struct work *work)
     printf("]}\n");
 }
 
-/* What became of it; the reasons for which something was not sent are on standard error. */
+/* Prints the result; the reasons for samples that were not sent are on standard error. */
 static enum weir_err
 report(const struct work *work)
 {
