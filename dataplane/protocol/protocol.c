@@ -2,6 +2,7 @@
 
 #include "dataplane/protocol/graphite/graphite.h"
 #include "dataplane/protocol/influx/influx.h"
+#include "dataplane/protocol/opentsdb/opentsdb.h"
 #include "dataplane/protocol/weir/weir.h"
 
 #include <stdio.h>
@@ -14,6 +15,9 @@ const struct weir_protocol weir_protocols[WEIR_PROTO_COUNT] = {
         weir_graphite_line_make, NULL},
     [WEIR_PROTO_WEIR] = {"weir", "weir packets", weir_wire_parse, weir_wire_labels_begin,
         weir_wire_labels, NULL, NULL, NULL, &weir_wire_session},
+    [WEIR_PROTO_OPENTSDB] = {"opentsdb", "OpenTSDB put lines", weir_opentsdb_parse,
+        weir_opentsdb_labels_begin, weir_opentsdb_labels, weir_opentsdb_answer,
+        weir_opentsdb_refused_at, weir_opentsdb_line_make, NULL},
 };
 
 const struct weir_protocol *

@@ -1,4 +1,4 @@
-"""Cases of what a listener makes of bytes: influx.jsonl, graphite.jsonl, weir.jsonl.
+"""Cases of what a listener makes of bytes: influx, graphite, opentsdb and weir.jsonl.
 
 Each line of a file is a case of its own, against one running instance. README.md says how to read
 them.
@@ -22,9 +22,14 @@ EPOCH = 7
 
 
 def text_of(case, name):
-    """The bytes of a case: @n@ is its name, @s@ the base time in seconds, @s+N@ and @s-N@ beside it."""
+    """The bytes that a case sends."""
     parts = case["send"] if isinstance(case["send"], list) else [case["send"]]
-    text = "".join(part if isinstance(part, str) else part[0] * part[1] for part in parts)
+    return bytes_of("".join(part if isinstance(part, str) else part[0] * part[1]
+                            for part in parts), name)
+
+
+def bytes_of(text, name):
+    """@n@ is the case's name, @s@ the base time in seconds, @s+N@ and @s-N@ beside it."""
     text = re.sub(r"@s([+-]\d+)?@", lambda m: str(BASE + int(m[1] or 0)), text)
     return text.replace("@n@", name).encode(errors="surrogateescape")
 
@@ -76,8 +81,13 @@ def difference(after, before):
 
 
 def send_lines(weir, case, name, port):
-    answer = parse_ok(weir.send_tcp(text_of(case, name), port))
+    *lines, last = weir.send_tcp(text_of(case, name), port).splitlines(keepends=True) or [b""]
+    answer = parse_ok(last)
     assert answer, "no answer"
+    if "answers" in case:
+        wanted = [bytes_of(text, name) for text in case["answers"]]
+        assert len(lines) == len(wanted) and all(
+            line.startswith(begin) for line, begin in zip(lines, wanted)), f"answers: {lines}"
     assert answer[1] == sum(case["refused"].values()), f"{answer[1]} records rejected"
 
 
@@ -126,13 +136,15 @@ def run_case(weir, proto, case, number):
 
 
 def main():
-    cases = [(proto, json.loads(line)) for proto in ("influx", "graphite", "weir")
+    cases = [(proto, json.loads(line)) for proto in ("influx", "graphite", "opentsdb", "weir")
              for line in (HERE / f"{proto}.jsonl").read_text().splitlines()]
     print(f"1..{len(cases)}", flush=True)
-    weir_udp = free_port(socket.SOCK_DGRAM)
+    weir_udp, opentsdb_tcp = free_port(socket.SOCK_DGRAM), free_port()
     failed = 0
-    with Instance("--weir-udp", f"127.0.0.1:{weir_udp}") as weir:
+    with Instance("--weir-udp", f"127.0.0.1:{weir_udp}",
+                  "--opentsdb-tcp", f"127.0.0.1:{opentsdb_tcp}") as weir:
         weir.weir_udp = weir_udp
+        weir.opentsdb_tcp = opentsdb_tcp
         for number, (proto, case) in enumerate(cases, 1):
             try:
                 run_case(weir, proto, case, number)

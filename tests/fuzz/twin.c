@@ -66,6 +66,7 @@ collect(struct outcome *out, const struct weir_packet *packet, size_t packet_at)
             .point_first = out->point_count + record->point_first,
             .point_count = record->point_count,
             .reason = record->reason,
+            .command = record->command,
         };
     }
     memcpy(out->points + out->point_count, parsed.points,
@@ -113,6 +114,8 @@ parse_stream(const struct weir_protocol *protocol, const struct twin *twin, cons
         skip = packet.skip_line;
         taken += at;
         free(memory);
+        if (packet.ends)
+            break;
     }
 }
 
@@ -149,9 +152,9 @@ same_point(const struct twin *twin, const struct twin_record *record,
         return differs("field %u, not %u", found->field, wanted->field);
     struct weir_hash128 raw = weir_hash_join(
         weir_hash_part(&key, 0, twin->text + record->start, record->key_size),
-        proto == WEIR_PROTO_INFLUX
-            ? weir_hash_part(&key, 1, twin->text + wanted->name, wanted->name_size)
-            : weir_hash_part(&key, 1, &newline, 1));
+        proto == WEIR_PROTO_GRAPHITE
+            ? weir_hash_part(&key, 1, &newline, 1)
+            : weir_hash_part(&key, 1, twin->text + wanted->name, wanted->name_size));
     if (raw.lo != found->raw.lo || raw.hi != found->raw.hi)
         return differs("raw key differs");
     return true;
@@ -167,7 +170,7 @@ same_outcome(const struct twin *twin, const struct outcome *out, enum weir_proto
         const struct twin_record *wanted = &twin->records[i], *found = &out->records[i];
         if (found->start != wanted->start || found->size != wanted->size
             || found->reason != wanted->reason || found->point_count != wanted->point_count
-            || found->point_first != wanted->point_first)
+            || found->point_first != wanted->point_first || found->command != wanted->command)
             return differs("record %zu: at %zu size %zu reason %u points %zu+%zu, not at %zu "
                            "size %zu reason %u points %zu+%zu",
                 i, found->start, found->size, found->reason, found->point_first,
@@ -259,8 +262,10 @@ twin_agrees_on_variant(enum weir_proto proto, enum weir_time_unit unit, const ui
         twin.time_max_ms = INT64_C(4000000000000);
         if (proto == WEIR_PROTO_INFLUX)
             twin_influx(&twin);
-        else
+        else if (proto == WEIR_PROTO_GRAPHITE)
             twin_graphite(&twin);
+        else
+            twin_opentsdb(&twin);
         struct outcome out = {
             .records = allocate(records_max(text, size) * sizeof *out.records),
             .points = allocate((size / 3 + 2) * sizeof *out.points),

@@ -1,7 +1,7 @@
 /* twin: what a parser should make of a whole text, worked out slowly, a byte at a time.
  *
- * The twins share no code with the parsers; both follow docs/format/influx.md and
- * docs/format/graphite.md. Values come from strtod.
+ * The twins share no code with the parsers; both follow docs/format/influx.md, graphite.md and
+ * opentsdb.md. Values come from strtod.
  *
  * Memory: twin_new allocates for a text of the given size; twin_free gives it back
  */
@@ -22,6 +22,7 @@ struct twin_record {
     size_t key_size; /* from start on */
     size_t point_first, point_count;
     uint8_t reason;
+    uint8_t command;
 };
 
 struct twin {
@@ -46,6 +47,11 @@ void twin_free(struct twin *twin);
 
 void twin_influx(struct twin *twin);
 void twin_graphite(struct twin *twin);
+void twin_opentsdb(struct twin *twin);
+
+bool twin_is_utf8(const uint8_t *text, size_t size);
+/* [+-] digits [. digits] [e [+-] digits] */
+bool twin_is_decimal(const uint8_t *text, size_t size);
 
 /* strtod on a copy of text without its underscores. */
 double twin_double(const uint8_t *text, size_t size);

@@ -17,8 +17,8 @@ word(const uint8_t *line, size_t size, size_t *at, size_t *start)
     return *at - *start;
 }
 
-static bool
-good_utf8(const uint8_t *text, size_t size)
+bool
+twin_is_utf8(const uint8_t *text, size_t size)
 {
     for (size_t i = 0; i < size;) {
         uint8_t c = text[i++];
@@ -46,12 +46,11 @@ good_path(const uint8_t *text, size_t size)
     for (size_t i = 0; i < size; i++)
         if (text[i] < ' ' || text[i] == 127)
             return false;
-    return good_utf8(text, size);
+    return twin_is_utf8(text, size);
 }
 
-/* [+-] digits [. digits] [e [+-] digits] */
-static bool
-number_shape(const uint8_t *text, size_t size)
+bool
+twin_is_decimal(const uint8_t *text, size_t size)
 {
     size_t i = 0, digits = 0;
     if (i < size && (text[i] == '+' || text[i] == '-'))
@@ -89,7 +88,7 @@ spells(const uint8_t *text, size_t size, const char *wanted)
 static bool
 value_of(const uint8_t *text, size_t size, double *out)
 {
-    if (number_shape(text, size)) {
+    if (twin_is_decimal(text, size)) {
         *out = twin_double(text, size);
         return true;
     }
@@ -138,7 +137,7 @@ whole_part(const struct shifted *number, int64_t point, bool *rest)
 static bool
 time_of(const struct twin *twin, const uint8_t *text, size_t size, int64_t *ms)
 {
-    if (!number_shape(text, size))
+    if (!twin_is_decimal(text, size))
         return false;
     struct shifted number = {.digits = calloc(1, size + 1), .negative = text[0] == '-'};
     if (number.digits == NULL)

@@ -65,12 +65,22 @@ test_graphite_lines_around_the_limit_do_not_depend_on_cuts(void **unused)
     compare_long_lines(WEIR_PROTO_GRAPHITE, "a ", "1", " 5");
 }
 
+static void
+test_opentsdb_lines_around_the_limit_do_not_depend_on_cuts(void **unused)
+{
+    (void)unused;
+    compare_long_lines(WEIR_PROTO_OPENTSDB, "put a", "x", " 5 1 k=v");
+    compare_long_lines(WEIR_PROTO_OPENTSDB, " put a 5 1", " k=v", " \r");
+    compare_long_lines(WEIR_PROTO_OPENTSDB, "exit ", " ", " \r");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_influx_lines_around_the_limit_do_not_depend_on_cuts),
         cmocka_unit_test(test_graphite_lines_around_the_limit_do_not_depend_on_cuts),
+        cmocka_unit_test(test_opentsdb_lines_around_the_limit_do_not_depend_on_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,6 +133,19 @@ test_graphite_parser_agrees_with_its_twin(void **unused)
     compare("graphite", " ;=\n\r\t0123456789.-+ename", graphite_agrees);
 }
 
+static bool
+opentsdb_agrees(const uint8_t *text, size_t size)
+{
+    return twin_agrees_somewhere(WEIR_PROTO_OPENTSDB, text, size);
+}
+
+static void
+test_opentsdb_parser_agrees_with_its_twin(void **unused)
+{
+    (void)unused;
+    compare("opentsdb", " =\n\r\t0123456789.-+eputxi", opentsdb_agrees);
+}
+
 static void
 test_decimals_agree_with_strtod(void **unused)
 {
@@ -146,6 +159,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_influx_parser_agrees_with_its_twin),
         cmocka_unit_test(test_graphite_parser_agrees_with_its_twin),
+        cmocka_unit_test(test_opentsdb_parser_agrees_with_its_twin),
         cmocka_unit_test(test_decimals_agree_with_strtod),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
