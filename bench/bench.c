@@ -114,7 +114,7 @@ send_pass(struct weir_bench_target *target, struct weir_bench_load *load, uint32
     }
 }
 
-/* What names the series goes ahead of their first samples. False where the dataplane has died. */
+/* Packets that name the series, ahead of their first samples. False if the dataplane has died. */
 static bool
 send_definitions(struct weir_bench_target *target, struct weir_bench_load *load)
 {
@@ -129,8 +129,8 @@ send_definitions(struct weir_bench_target *target, struct weir_bench_load *load)
     }
 }
 
-/* First contact: passes until every series is defined and the worker's cache knows the lines, so
- * that what is measured is the steady state. */
+/* First contact: passes until every series is defined and the worker's cache knows the lines. After
+ * it the steady state is measured. */
 static bool
 warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
     const struct weir_bench_options *options, int64_t *time_ms, int64_t step_ms,
@@ -215,7 +215,7 @@ find_pass_kept(const struct weir_bench_target *target, struct weir_bench_run *ru
         fail(report, "--recycle is too small: the log holds no whole pass");
 }
 
-/* Until nothing was trimmed while it was read, so that both sides speak of the same log: a
+/* Reads again until nothing was trimmed meanwhile: both sides must describe the same log, and a
  * checkpoint or two may still be under way. */
 static bool
 read_recycled(struct weir_bench_target *target, struct weir_bench_run *run,
@@ -252,7 +252,7 @@ read_back(struct weir_bench_target *target, const struct weir_bench_options *opt
         fail(report, "%s", weir_err_detail());
 }
 
-/* What lies between two readings of everything; `sent` samples came before. */
+/* The difference of two readings of everything; `sent` samples came before. */
 static bool
 measure_passes(struct weir_bench_target *target, struct weir_bench_load *load,
     const struct weir_bench_options *options, int64_t time_ms, uint64_t sent,

@@ -18,7 +18,7 @@
 
 #define DRAWS 10000
 
-/* One drawn sample; sorted by series and pass, so that a scan finds those of a series together. */
+/* One drawn sample; sorted by series and pass: a scan finds those of a series together. */
 struct draw {
     uint64_t series; /* of the generator */
     uint64_t pass;
@@ -32,7 +32,7 @@ struct draw {
 struct check {
     const struct weir_bench_run *run;
     struct weir_bench_found *found;
-    int64_t end_ms; /* behind the last pass */
+    int64_t end_ms; /* after the last pass */
     uint32_t *series;     /* generator's number by number in the log */
     uint64_t series_count;
     uint64_t series_capacity;

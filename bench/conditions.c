@@ -27,7 +27,7 @@ cpu_model(char *out, size_t size)
         fclose(file);
 }
 
-/* Memory of a process that lies in huge pages of whatever kind. */
+/* Memory of a process in huge pages of any kind. */
 static uint64_t
 huge_page_bytes(pid_t pid)
 {

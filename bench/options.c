@@ -20,7 +20,7 @@ weir_usage_bench(FILE *out)
           "                  [--series N] [--seconds S] [--cores N] [--json]\n"
           "                  [--recycle BYTES] --data DIR\n"
           "Runs the dataplane on generated packets and measures what becomes durable and can be\n"
-          "read back. DIR may hold earlier runs; it has to lie on a disk, not on tmpfs.\n"
+          "read back. DIR may hold earlier runs; it has to be on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
           "  --source udp    datagrams to a loopback socket from 1,000 source ports, no more of\n"
           "                  them ahead of the dataplane than the socket's buffer holds: what\n"
@@ -65,7 +65,7 @@ parse_source(const char *name, enum weir_bench_source *out)
     return false;
 }
 
-/* What one option asks of another. */
+/* Checks options against each other. */
 static enum weir_err
 check_together(const struct weir_bench_options *options)
 {

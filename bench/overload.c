@@ -9,10 +9,10 @@
  *           earlier run, that is measured with new ones
  *   half    once more
  *
- * A packet that finds the ring full is lost as on a network card: it is counted as ring_full and
- * not even made, so that the generator can offer any multiple. Over UDP it is sent, and the kernel
- * counts what its socket drops. In the end what was offered is what was received and every named
- * loss, and what was received is stored or refused by name: exactly. */
+ * A packet that finds the ring full is lost as on a network card. It is counted as ring_full and
+ * not even made: the generator can offer any multiple. Over UDP it is sent, and the kernel counts
+ * the datagrams that its socket drops. In the end the offered samples are exactly the received
+ * ones and the named losses, and each received one is stored or refused by name. */
 #include "bench/overload.h"
 
 #include "app/cli/commands.h"
@@ -68,7 +68,7 @@ struct bench {
     json_t *phases;
 };
 
-/* What is known of a moment. */
+/* One moment's figures. */
 struct moment {
     int64_t ns;
     uint64_t offered, ring_full, churn_offered, churn_full, sent;
@@ -86,7 +86,7 @@ weir_usage_bench_overload(FILE *out)
         out);
 }
 
-/* Keeps why the run ends, to be told once. */
+/* Keeps the reason for the run's end, to be reported once. */
 static bool
 fail(const char *why)
 {

@@ -33,7 +33,7 @@ struct weir_bench_options {
     uint64_t recycle; /* bytes of the log, whose oldest segments are then recycled; 0: it grows */
 };
 
-/* What was measured. */
+/* The results of a measurement. */
 struct weir_bench_report {
     uint64_t offered;
     struct weir_ledger_sum before;
@@ -68,7 +68,7 @@ json_t *weir_bench_report_json(const struct weir_bench_options *options,
     const struct weir_bench_report *report, const struct weir_bench_target *target);
 /* The same of a run that failed: what was asked for, and why there is no more. */
 json_t *weir_bench_report_failed_json(const struct weir_bench_options *options, const char *why);
-/* What the ledger misses at the end, over all units. */
+/* Units that the ledger misses at the end, over all units. */
 uint64_t weir_bench_residual(const struct weir_bench_report *report);
 /* Datagrams that were sent in this dataplane's life, and neither received nor counted as lost by
  * the kernel. */

@@ -62,8 +62,8 @@ report_datagrams(const struct weir_bench_options *options, const struct weir_ben
         json_integer((json_int_t)weir_bench_target_ahead(target)));
 }
 
-/* A stage counts where it runs: those of a worker are receive to batch. Where one thread runs all
- * stages its CPU time is that of all. */
+/* A stage counts where it runs: those of a worker are receive to batch. If one thread runs all
+ * stages, its CPU time is that of all. */
 static json_t *
 report_worker(const struct weir_bench_report *report, uint32_t worker)
 {

@@ -37,7 +37,7 @@ bisect(struct weir_bench_search *search, double sent, double loss)
         search->high = search->rate;
     if (sent < search->rate * SENT_ENOUGH && search->high > sent)
         search->high = sent;
-    if (search->high < search->low) /* the same rate went well before: confirming will tell */
+    if (search->high < search->low) /* the same rate went well before: confirming will decide */
         search->high = search->low;
     bool last = ++search->rates == RATES_BISECTED || search->low >= search->high * LIMITS_CLOSE;
     if (!last) {

@@ -3,9 +3,9 @@
  *   BISECT --six rates tried, or limits within 6 %--> CONFIRM --two trials in a row without
  *   loss, or no trials left--> OVER; BISECT --every rate lost frames--> OVER, with no rate
  *
- * The machine may be shared: a trial that lost a little, or whose generator fell behind, is
- * repeated once before its rate is held too high, and the rate that bisection found has to do it
- * twice more, at 7 % less each time that it does not.
+ * The machine may be shared: a trial that lost a little, or whose generator was late, is
+ * repeated once before its rate counts as too high. The rate that bisection found has to succeed
+ * twice more; each time that it does not it is lowered by 7 %.
  *
  * Threads: one
  * Memory:  the struct

@@ -128,7 +128,7 @@ known_series(const char *data, uint64_t *out)
     return WEIR_OK;
 }
 
-/* What the log of an earlier run has of log.size_max: all its files, wherever it begins. */
+/* Bytes of log.size_max that the log of an earlier run uses: all its files, wherever it begins. */
 static enum weir_err
 segment_bytes_there(const char *data, uint64_t *out)
 {

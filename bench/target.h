@@ -16,8 +16,8 @@
 
 struct weir_bench_target;
 
-/* Makes the data directory where it is missing. WEIR_INVALID for what would make a figure a lie,
- * memory for a disk, or less than need bytes: then nothing is left there. */
+/* Makes the data directory if it is missing. WEIR_INVALID for memory in place of a disk, which
+ * would falsify every figure, or for less than need bytes: then nothing is left there. */
 enum weir_err weir_bench_target_prepare(const char *data, uint64_t need) WEIR_MUST_USE;
 /* Room beyond what the directory holds. */
 struct weir_bench_room {
@@ -38,7 +38,7 @@ bool weir_bench_target_close(struct weir_bench_target *target);
 
 /* Packets go to this worker's ring from now on. */
 void weir_bench_target_select(struct weir_bench_target *target, uint32_t worker);
-/* Has the log nearly all that it may have? What is under way has room still. */
+/* Has the log nearly all that it may have? There is still room for the frames under way. */
 bool weir_bench_target_nearly_full(const struct weir_bench_target *target);
 /* Why ingest refuses what comes, and will go on to; NULL while it does not. */
 const char *weir_bench_target_refuses(const struct weir_bench_target *target);
@@ -71,7 +71,7 @@ struct weir_ledger *weir_bench_target_shared_ledger(struct weir_bench_target *ta
 uint64_t weir_bench_target_series(const struct weir_bench_target *target);
 /* Log offset appended so far. */
 uint64_t weir_bench_target_end(const struct weir_bench_target *target);
-/* Where the log begins. */
+/* The log's first offset. */
 uint64_t weir_bench_target_first(const struct weir_bench_target *target);
 /* Newest sample time of all that was trimmed, INT64_MIN for none. */
 enum weir_err weir_bench_target_trimmed_ms(const struct weir_bench_target *target, int64_t *out)

@@ -101,7 +101,7 @@ weir_client_disconnect(struct weir_client *client)
         client->pause_ms = PAUSE_MAX_MS;
 }
 
-/* What is not acknowledged goes again, with the numbers it had. */
+/* Packets that are not acknowledged are sent again, with the numbers they had. */
 static bool
 send_kept(struct weir_client *client)
 {

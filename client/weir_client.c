@@ -120,8 +120,8 @@ packet_end(struct weir_client *client, struct weir_client_packet *packet)
     return err;
 }
 
-/* Where a record of at least `least` bytes begins, and *room bytes for it. 0 where the packet is
- * too full. */
+/* The place of a record of at least `least` bytes, and *room bytes for it. 0 if the packet is too
+ * full. */
 static uint32_t
 record_place(const struct weir_client *client, const struct weir_client_packet *packet,
     uint32_t least, uint32_t *room)

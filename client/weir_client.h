@@ -66,10 +66,10 @@ int weir_client_add_values(struct weir_client *client, uint16_t id, size_t first
 int weir_client_flush(struct weir_client *client);
 
 /* Waits up to wait_ms until at most unacked_max packets lack their acknowledgement (TCP; over UDP
- * there is none to wait for). 0 sends what was added first, and waits for all. -ETIME where they
- * did not come; -ESTALE at once where Weir refuses the epoch, and weir_client_status tells why:
- * OLD_EPOCH, it has met weir_client_epoch_met(), or EPOCH_AHEAD of its clock. A new client with
- * another epoch is wanted then. -EPROTO at once where what came on the last connection is no
+ * there is none to wait for). 0 sends everything that was added first, and waits for all. -ETIME if
+ * they did not come in time. -ESTALE at once if Weir refuses the epoch; weir_client_status gives
+ * the reason: OLD_EPOCH, it has met weir_client_epoch_met(), or EPOCH_AHEAD of its clock. Make a
+ * new client with another epoch then. -EPROTO at once if the bytes on the last connection are no
  * acknowledgement, and none has come before: this is not Weir, or its port for another protocol.
  * The next connection, which this makes too when its time has come, may find Weir. */
 int weir_client_wait(struct weir_client *client, uint64_t unacked_max, int wait_ms);

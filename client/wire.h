@@ -46,7 +46,7 @@ struct weir_wire_header {
     int64_t base_time_ms;  /* since the Unix epoch */
     uint16_t channel;
     uint16_t key_id;       /* 0 */
-    uint32_t crc;          /* CRC-32C of bytes 0 to 43 and of those behind the header */
+    uint32_t crc;          /* CRC-32C of bytes 0 to 43 and of those after the header */
     uint8_t mac[16];       /* 0 */
 };
 static_assert(sizeof(struct weir_wire_header) == 64, "the header is 64 bytes");
@@ -78,14 +78,14 @@ enum weir_wire_status {
     WEIR_WIRE_OK = 0,
     WEIR_WIRE_DISK_FULL = 1, /* what is not acknowledged may be sent again later */
     WEIR_WIRE_IO_ERROR = 2,
-    WEIR_WIRE_BAD_PACKET = 3, /* the connection is closed behind this */
+    WEIR_WIRE_BAD_PACKET = 3, /* the connection is closed after this */
     /* packets were refused: an epoch below the newest one met, which is in `epoch` then; an epoch
      * more than an hour ahead of the clock. sequence says nothing. */
     WEIR_WIRE_OLD_EPOCH = 4,
     WEIR_WIRE_EPOCH_AHEAD = 5,
 };
 
-/* What Weir says on a TCP connection, whenever there is news. */
+/* Weir sends it on a TCP connection whenever there is news. */
 struct weir_wire_ack {
     uint32_t magic;
     uint16_t status; /* enum weir_wire_status */

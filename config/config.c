@@ -280,8 +280,8 @@ config_mistakes_end(const struct weir_config *config)
 #define FAIL_KEY(config, path, ...)                                                             \
     fail_place(config, key_line(config, path), path, config_key_find(path)->option, __VA_ARGS__)
 
-/* Of two values that do not fit each other the one to name is the one that stands over the other:
- * options stand over the file, and that over the defaults. */
+/* If two values do not fit each other, the one named is the one that overrides the other: options
+ * override the file, and the file the defaults. */
 static int
 rank(uint32_t line)
 {
@@ -345,7 +345,7 @@ check_cores(const struct weir_config *config)
 {
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        return WEIR_OK; /* more CPUs than cpu_set_t holds: pinning will tell */
+        return WEIR_OK; /* more CPUs than cpu_set_t holds: pinning will report it */
     for (uint32_t i = 0; i < config->core_count; i++)
         if (!CPU_ISSET((size_t)config->cores[i], &allowed))
             return FAIL_KEY(config, "dataplane.cores",

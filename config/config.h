@@ -1,4 +1,4 @@
-/* config: what an instance is told, from weir.yaml and the command line.
+/* config: the settings of an instance, from weir.yaml and the command line.
  *
  * Threads: read only after load
  * Memory:  one struct of fixed size
@@ -34,7 +34,7 @@ struct weir_config_listener {
     char address[64]; /* numeric; IPv6 without brackets */
 };
 
-/* Where values came from, for the errors of weir_config_check. */
+/* The sources of the values, for the errors of weir_config_check. */
 #define WEIR_CONFIG_KEYS_MAX 64
 #define WEIR_CONFIG_LINE_OPTION UINT32_MAX /* the command line; 0: the defaults */
 struct weir_config_mistakes {
@@ -98,13 +98,14 @@ struct weir_config {
 /* The embedded defaults. */
 void weir_config_init(struct weir_config *config);
 
-/* Reads a YAML file over config. Unknown keys, wrong types and bad values are errors. Where
- * origin.mistakes is set they are said and counted instead, but for a file that is no YAML. */
+/* Reads a YAML file over config. Unknown keys, wrong types and bad values are errors. If
+ * origin.mistakes is set they are reported and counted instead, except that a file which is no YAML
+ * is an error. */
 enum weir_err weir_config_load(struct weir_config *config, const char *path) WEIR_MUST_USE;
 
-/* Applies command-line options (--data DIR, --http ADDR:PORT, --influx-udp ADDR:PORT, ...;
- * --config is loaded first, wherever it stands). Naming any listener replaces all defaults.
- * argv[0] is the first option. WEIR_INVALID names the option, or follows from counted mistakes. */
+/* Applies command-line options (--data DIR, --http ADDR:PORT, --influx-udp ADDR:PORT, ...; --config
+ * is loaded first, at whatever place it is). Naming any listener replaces all defaults. argv[0] is
+ * the first option. WEIR_INVALID names the option, or follows from counted mistakes. */
 enum weir_err weir_config_arguments(struct weir_config *config, int argc, char **argv)
     WEIR_MUST_USE;
 /* The options' help, one line each. */
@@ -113,7 +114,7 @@ void weir_config_usage(FILE *out);
 /* Checks what belongs together (ports in use twice, ring below its minimum, cores there are). The
  * detail names file and line, or the option, that the value came from. */
 enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
-/* What a checked configuration may, but is hardly meant to, say; NULL where there is nothing. */
+/* A doubt about a checked configuration: it is valid, but hardly meant. NULL if there is none. */
 const char *weir_config_doubt(const struct weir_config *config);
 
 /* "influx-udp 127.0.0.1:8089" */

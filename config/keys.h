@@ -57,7 +57,7 @@ const struct config_key *config_key_find(const char *path);
 void config_key_print(const struct weir_config *config, const struct config_key *key, FILE *out);
 /* Notes where a key's value came from: a line of origin.file, or WEIR_CONFIG_LINE_OPTION. */
 void config_key_came_from(struct weir_config *config, const struct config_key *key, uint32_t line);
-/* Where series.max was named and series.label_bytes was not, the arena follows the count. */
+/* If series.max is set and series.label_bytes is not, the arena follows the count. */
 void config_scale_labels(struct weir_config *config, const bool *named);
 
 /* ADDR:PORT or [v6]:PORT, numeric, port 1 to 65535. address holds 64 bytes. */
@@ -80,8 +80,8 @@ void config_list_clear(struct weir_config *config, enum config_kind kind);
 /* "ADDR:PORT", brackets where the address is IPv6, or "none". out holds 80 bytes. */
 void config_address_text(const char *address, uint16_t port, char *out, size_t size);
 
-/* Of a mistake that others may stand beside: says and counts it, and is WEIR_OK, where the
- * configuration collects them; else returns err. */
+/* For a mistake that need not be the only one. If the configuration collects mistakes it reports
+ * and counts this one and returns WEIR_OK, else it returns err. */
 enum weir_err config_mistake(const struct weir_config *config, enum weir_err err) WEIR_MUST_USE;
 
 /* WEIR_INVALID where mistakes were counted. */

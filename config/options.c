@@ -232,7 +232,7 @@ apply_option(struct options *options, const char *name, const char *value)
     return err == WEIR_OK ? WEIR_OK : fail_option(name);
 }
 
-/* The file first, so that options stand over it wherever --config was written. */
+/* The file first: options override it wherever --config was written. */
 static enum weir_err
 load_file(struct weir_config *config, int argc, char **argv)
 {
@@ -241,7 +241,7 @@ load_file(struct weir_config *config, int argc, char **argv)
     while (options.at < argc) {
         char name[64];
         const char *value;
-        /* what makes no sense is said when the options are applied */
+        /* a value that makes no sense is reported when the options are applied */
         if (next_option(&options, name, &value) != WEIR_OK || strcmp(name, "config") != 0 ||
             value == NULL)
             continue;
@@ -329,7 +329,7 @@ comes_first(const struct config_key *key)
 void
 weir_config_usage(FILE *out)
 {
-    usage_line(out, "config", "FILE", "configuration file; options stand over it");
+    usage_line(out, "config", "FILE", "configuration file; options override it");
     for (int first = 1; first >= 0; first--) {
         for (size_t i = 0; i < config_key_count; i++)
             if (comes_first(&config_keys[i]) == (first == 1))

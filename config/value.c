@@ -32,8 +32,8 @@ field_const(const struct weir_config *config, const struct config_key *key)
     return (const char *)config + key->offset;
 }
 
-/* Digits with underscores between them; *end is behind the last. False without a digit or where
- * the number does not fit. */
+/* Digits with underscores between them; *end is after the last. False without a digit or if the
+ * number does not fit. */
 static bool
 scan_digits(const char *text, const char **end, uint64_t *out)
 {
@@ -160,7 +160,7 @@ config_parse_address(const char *text, char *address, uint16_t *port)
     if (!scan_digits(colon + 1, &end, &number) || *end != '\0' || number < 1 || number > 65535)
         return weir_fail(WEIR_INVALID, 0, "'%s' has no port from 1 to 65535", text);
     memset(address, 0, 64);
-    /* the canonical spelling, so that one address is one string */
+    /* the canonical form: one address is one string */
     inet_ntop(v6 ? AF_INET6 : AF_INET, binary, address, 64);
     *port = (uint16_t)number;
     return WEIR_OK;
@@ -286,7 +286,7 @@ config_key_text(const struct weir_config *config, const struct config_key *key, 
 void
 config_list_clear(struct weir_config *config, enum config_kind kind)
 {
-    /* the items too: unused ones are zero, so that equal configurations are equal bytes */
+    /* the items too: unused ones are zero, because equal configurations must be equal bytes */
     if (kind == CONFIG_LISTENERS) {
         memset(config->listeners, 0, sizeof config->listeners);
         config->listener_count = 0;

@@ -1,5 +1,5 @@
 /* loader: our XDP program on an interface: taking over what the port has loaded, its maps by
- * name, and detaching what a killed process left behind.
+ * name, and detaching the programs of a killed process.
  *
  * The AF_XDP port of DPDK opens the object, loads and attaches it itself, and offers no way to
  * say where maps are pinned. So nothing is pinned by libbpf: after the port has attached it, the

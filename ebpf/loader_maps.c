@@ -1,4 +1,4 @@
-/* What is written to and read from the program's maps. */
+/* The values of the program's maps. */
 #include "ebpf/loader_internal.h"
 
 #include <errno.h>
@@ -95,7 +95,7 @@ weir_xdp_rules_set(struct weir_xdp *xdp, const struct weir_rules *rules)
     struct weir_xdp_config config = {0};
     uint32_t zero = 0;
     if (rules->rate != 0) {
-        /* rounded up, so that the rate is never exceeded */
+        /* rounded up: the rate is never exceeded */
         config.interval_ns = (SECOND_NS + rules->rate - 1) / rules->rate;
         config.tolerance_ns = config.interval_ns * rules->burst;
     }

@@ -30,7 +30,7 @@ parse_number(const char *text, uint32_t least, uint32_t most, uint32_t *out)
     return WEIR_OK;
 }
 
-/* Whether all bits behind the prefix are zero. */
+/* Whether all bits after the prefix are zero. */
 static bool
 prefix_clean(const struct weir_rule *rule)
 {
@@ -63,7 +63,7 @@ parse_prefix(const char *text, struct weir_rule *out)
         return WEIR_INVALID;
     out->bits = (uint8_t)bits;
     if (!prefix_clean(out))
-        return weir_fail(WEIR_INVALID, 0, "'%s' has bits set behind its /%u", text, bits);
+        return weir_fail(WEIR_INVALID, 0, "'%s' has bits set after its /%u", text, bits);
     return WEIR_OK;
 }
 

@@ -2,7 +2,7 @@
  *
  *   deny PREFIX | allow PREFIX | remove PREFIX | limit RATE [BURST] | limit off
  *
- * PREFIX is a numeric address with or without /bits; bits behind the prefix must be zero. RATE is
+ * PREFIX is a numeric address with or without /bits; bits after the prefix must be zero. RATE is
  * packets a second of one source, BURST how many may come at once (default: a tenth of a second's
  * worth, at least 1). The rule with the longest prefix decides; where none fits a source is
  * allowed. The limit holds for every source.

@@ -1,4 +1,4 @@
-/* weir_xdp: stands in front of AF_XDP queues; meters and steers, reads no payload.
+/* weir_xdp: runs before AF_XDP queues; meters and steers, reads no payload.
  *
  *   frame -> Ethernet, up to two VLAN tags -> IPv4 or IPv6 -> UDP port of ours?
  *     no  -> PASSED
@@ -143,7 +143,7 @@ parse_v4(struct packet *packet)
     return true;
 }
 
-/* The same for IPv6, behind at most a fragment header. */
+/* The same for IPv6, with at most a fragment header before the UDP header. */
 static __always_inline bool
 parse_v6(struct packet *packet)
 {
@@ -254,8 +254,8 @@ malformed(const struct packet *packet)
            (size < sizeof *udp || size > packet->ip_end - packet->udp_at);
 }
 
-/* A token bucket in one word (the generic cell rate algorithm, ITU-T I.371): each packet moves
- * the time at which the bucket is full by interval_ns; it may lie tolerance_ns ahead. */
+/* A token bucket in one word (the generic cell rate algorithm, ITU-T I.371): each packet moves the
+ * time at which the bucket is full by interval_ns; it may be tolerance_ns ahead. */
 static __always_inline bool
 limited(const struct packet *packet, const struct weir_xdp_config *config)
 {

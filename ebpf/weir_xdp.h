@@ -1,6 +1,6 @@
 /* weir_xdp: what the XDP program and its loader share: verdicts, map values, limits.
  *
- * Kernel types alone, so that both sides of the build read it. All words in host order but for
+ * Kernel types alone, because both sides of the build read it. All words are in host order, except
  * addresses, which keep the order of the wire.
  */
 #ifndef WEIR_EBPF_WEIR_XDP_H
@@ -16,7 +16,7 @@
 #define WEIR_XDP_SOURCES_MAX 65536
 #define WEIR_XDP_PORT_WORDS (65536 / 64)
 
-/* What becomes of a frame; each has a counter a CPU. */
+/* The verdict on a frame; each has a counter a CPU. */
 enum weir_xdp_verdict {
     WEIR_XDP_PASSED,     /* not for a port of ours: to the kernel */
     WEIR_XDP_NO_SOCKET,  /* ours, and no AF_XDP socket sits on its queue: to the kernel */

@@ -109,7 +109,7 @@ weir_prefix_parse(const char *text, struct weir_prefix *out)
     if (slash == NULL)
         bits = most;
     else if (!parse_bits(slash + 1, most, &bits))
-        return weir_fail(WEIR_INVALID, 0, "'%s' has no length from 0 to %u behind the slash", text,
+        return weir_fail(WEIR_INVALID, 0, "'%s' has no length from 0 to %u after the slash", text,
             most);
     bits += is_ipv4 ? IPV4_BITS_BEFORE : 0;
     memcpy(prefix.address, peer.address, sizeof prefix.address);
@@ -117,7 +117,7 @@ weir_prefix_parse(const char *text, struct weir_prefix *out)
     for (uint32_t bit = bits; bit < 128; bit++)
         peer.address[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
     if (memcmp(peer.address, prefix.address, sizeof prefix.address) != 0)
-        return weir_fail(WEIR_INVALID, 0, "'%s' has bits set behind its length", text);
+        return weir_fail(WEIR_INVALID, 0, "'%s' has bits set after its length", text);
     *out = prefix;
     return WEIR_OK;
 }

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* 2 MiB of packets: larger than L2, so that the dataplane reads them from further away. */
+/* 2 MiB of packets: larger than L2, because the dataplane is to read them from further away. */
 #define RING_SLOTS 1024
 #define RING_PUBLISH 16
 #define DRAIN_WAITS 10000 /* of a millisecond */
@@ -179,7 +179,8 @@ weir_bench_feed_datagrams(const struct weir_bench_feed *feed)
     return feed->datagrams;
 }
 
-/* What the first worker has received, one word of its block: a hint needs no consistency. */
+/* Samples that the first worker has received, one word of its block: a hint needs no
+ * consistency. */
 static uint64_t
 packets_received(const struct weir_bench_feed *feed)
 {
@@ -222,7 +223,7 @@ tcp_send(struct weir_bench_feed *feed)
             return false;
         at += sent > 0 ? (size_t)sent : 0;
     }
-    uint8_t acks[4096]; /* read, so that they hold up nobody */
+    uint8_t acks[4096]; /* read: they block nobody */
     while (recv(fd, acks, sizeof acks, MSG_DONTWAIT) > 0)
         ;
     feed->used = 0;

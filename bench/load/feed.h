@@ -4,9 +4,9 @@
  *   udp    datagrams to a loopback socket from a thousand source ports
  *   tcp    a few loopback connections
  *
- * The generator runs ahead of the dataplane by a bounded number of datagrams, so that what is
- * measured is what is taken, and not how fast a socket buffer overflows; what is lost all the same
- * is counted by the kernel and shown.
+ * The generator runs ahead of the dataplane by a bounded number of datagrams: it
+ * measures how fast the dataplane receives, and not how fast a socket buffer overflows. The kernel
+ * counts the datagrams that are lost all the same, and they are shown.
  *
  * Threads: one
  * Memory:  taken at open
@@ -51,7 +51,7 @@ uint8_t *weir_bench_feed_reserve(struct weir_bench_feed *feed);
 /* A worker sees nothing of its ring until one ring is full, and nothing is made then until all are
  * empty: so generator and workers never run at the same time. */
 void weir_bench_feed_filled(struct weir_bench_feed *feed, bool filled);
-/* Datagrams are sent however far the dataplane is behind. */
+/* Datagrams are sent however late the dataplane is. */
 void weir_bench_feed_unpaced(struct weir_bench_feed *feed, bool unpaced);
 void weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size);
 /* UDP: packets go together in datagrams of up to so many bytes, WEIR_BENCH_PACKET_MAX ..

@@ -18,8 +18,8 @@
 #define TIME_DIGITS 19 /* nanoseconds since 2001 and until 2286 */
 #define TIME_DIGITS_SECONDS 10
 
-/* What one line of a host measures. digits are all significant; the text has a fixed width, so
- * that a template can be patched. */
+/* One line's measurement on a host. digits are all significant. The text has a fixed width: a
+ * template can be patched. */
 struct metric {
     const char *measurement;
     const char *field;
@@ -29,7 +29,7 @@ struct metric {
     uint8_t digits;
     int8_t exponent;
     uint8_t point_at; /* digits before the decimal point; digits for none */
-    uint64_t least;   /* value of the digits lies in least .. least + range - 1 */
+    uint64_t least;   /* value of the digits: least .. least + range - 1 */
     uint64_t range;
     uint64_t step_max; /* a counter moves up by at most this a pass; 0 for a gauge */
 };
@@ -49,8 +49,8 @@ static const struct metric metrics[HOST_LINES] = {
     {"queue", "depth", "queue_depth", "", "i", 3, 0, 3, 100, 900, 0},
 };
 
-/* Hosts of a region differ in the digits of their number and rack alone, so that one packet of text
- * serves all of them, and stays in the nearest cache. */
+/* Hosts of a region differ in the digits of their number and rack alone: one packet of text serves
+ * all of them and stays in the nearest cache. */
 #define HOST_DIGITS 7
 #define RACK_DIGITS 2
 _Static_assert(WEIR_BENCH_SERIES_MAX / HOST_LINES <= 10000000, "HOST_DIGITS");
@@ -117,8 +117,8 @@ eight_digits(uint64_t value, unsigned count)
     return tens | (twos - tens * 10) << 8;
 }
 
-/* Adds up to eight digits to the zeros of the layout's text that end at `at`. What stands in front
- * of them comes from the layout again. */
+/* Adds up to eight digits to the zeros of the layout's text that end at `at`. The text before them
+ * is copied from the layout again. */
 static inline void
 add_digits(uint8_t *out, const uint8_t *text, size_t at, uint64_t digits)
 {
@@ -153,9 +153,9 @@ zeros(uint8_t *out, size_t count)
     return count;
 }
 
-/* What the two kinds of lines differ in. */
+/* The differences between the two kinds of lines. */
 struct style {
-    char tag;        /* stands before a tag */
+    char tag;        /* comes before a tag */
     bool field;      /* the value has its field's name before it, and an integer its mark */
     uint8_t time_digits;
     int64_t time_scale; /* what a time of one unit_ms is written as */
@@ -165,7 +165,7 @@ static const struct style styles[WEIR_BENCH_PROTOS] = {
     [WEIR_BENCH_INFLUX] = {',', true, TIME_DIGITS, 1000000},
     [WEIR_BENCH_GRAPHITE] = {';', false, TIME_DIGITS_SECONDS, 1}};
 
-/* One line of a layout, zeros where hosts and passes differ. Returns the place behind it. */
+/* One line of a layout, zeros where hosts and passes differ. Returns the place after it. */
 static size_t
 layout_line(struct layout *layout, const struct style *style, unsigned index, const char *region,
     size_t at)
@@ -228,7 +228,7 @@ lines_free(struct weir_bench_load *load)
     free(load);
 }
 
-/* What is written over the zeros of all lines of a packet. */
+/* The digits that replace the zeros of all lines of a packet. */
 struct patch {
     uint8_t host[HOST_DIGITS];
     uint8_t rack[RACK_DIGITS];
@@ -267,7 +267,7 @@ lines_next(struct weir_bench_load *load, const struct style *style, uint8_t *out
     memcpy(out, layout->text, size);
     *samples = count;
     weir_bench_load_advance(load);
-    /* unrolled, so that what metrics[] says is known when this is compiled */
+    /* unrolled: the contents of metrics[] are known when this is compiled */
     if (count == HOST_LINES) {
 #pragma GCC unroll 12
         for (unsigned i = 0; i < HOST_LINES; i++)

@@ -2,7 +2,7 @@
  * known to the reader.
  *
  * A load has hosts, a host has series, a packet carries series of one host. In pass p each host's
- * time and every value move on; what series i has in pass p is a function of (i, p) alone, so that
+ * time and every value move on; the sample of series i in pass p is a function of (i, p) alone:
  * another process can check any sample bit for bit. Hosts come in another order each pass.
  *
  *   influx    a line a sample, about 100 bytes, 12 a packet     bench/load/lines.c
@@ -51,11 +51,11 @@ void weir_bench_load_restart(struct weir_bench_load *load, int64_t start_ms);
 /* Whole passes done. */
 uint64_t weir_bench_load_passes(const struct weir_bench_load *load);
 
-/* What a protocol's times are whole numbers of, and the first such one from a time on. */
+/* The unit of a protocol's times, and the first whole time from a given one on. */
 int64_t weir_bench_time_unit_ms(enum weir_bench_proto proto);
 int64_t weir_bench_time_whole_ms(enum weir_bench_proto proto, int64_t time_ms);
-/* The time between passes that suits so many series: a pass over few is quick, and then time moves
- * on in steps as small as can be, so that a run's times stay within the hour that may lie ahead. */
+/* The time between passes that suits so many series. A pass over few series is quick; its time then
+ * moves on by the smallest steps, because a run's times may be at most an hour ahead. */
 int64_t weir_bench_step_ms(enum weir_bench_proto proto, uint64_t series);
 /* The sample that series i has in pass p. */
 int64_t weir_bench_time_ms(

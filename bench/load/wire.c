@@ -21,8 +21,8 @@
 _Static_assert(FIRST_SERIES < AGENT_SERIES && 2 * FIRST_SERIES >= AGENT_SERIES, "two packets");
 _Static_assert(WEIR_CLIENT_PACKET_DEFAULT <= WEIR_BENCH_PACKET_MAX, "a packet fits a slot");
 
-/* Value of a series: (least + walk) / divisor, where walk moves by a step of the series' own and
- * stays below a power of two, so that a counter climbs for good and a gauge comes round. */
+/* Value of a series: (least + walk) / divisor. walk moves by a step of the series' own and stays
+ * below a power of two: a counter climbs for good and a gauge comes round. */
 struct metric {
     const char *name;
     double divisor;
@@ -107,7 +107,7 @@ seal(const struct weir_bench_wire *wire, uint64_t host, uint8_t flags, uint64_t 
     return length;
 }
 
-/* Metric i of an agent is of kind i % KINDS, so that the inner loop reads the kinds in turn. */
+/* Metric i of an agent is of kind i % KINDS: the inner loop reads the kinds in turn. */
 static void
 put_values(uint8_t *out, uint64_t series, uint32_t first, uint32_t count, uint64_t pass)
 {

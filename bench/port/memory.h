@@ -9,7 +9,7 @@
  *
  * Cursors grow for ever. The generator fills slots between the port's cursor and its own and
  * publishes them together; the port hands them on in place and gives them back at release. Each
- * side keeps its own cursor and a copy of the other's, so that a shared line moves once a burst.
+ * side keeps its own cursor and a copy of the other's: a shared line moves once a burst.
  */
 #ifndef WEIR_BENCH_PORT_MEMORY_H
 #define WEIR_BENCH_PORT_MEMORY_H

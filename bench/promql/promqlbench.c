@@ -1,8 +1,6 @@
 /* promqlbench: samples a second that the query engine takes from a store in memory, on one core.
- *
- * Series of counters 15 s apart, each sample up to 2 s late, so that no two series share their
- * times. Each line is the best of a few runs: samples of the store by the CPU time of the query.
- */
+ * Series of counters 15 s apart, each sample up to 2 s late: no two series share their times. Each
+ * line is the best of a few runs: samples of the store by the CPU time of the query. */
 #include "controlplane/promql/engine.h"
 #include "controlplane/promql/simd.h"
 #include "controlplane/promql/source_memory.h"

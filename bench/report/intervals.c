@@ -25,7 +25,7 @@ per_sample(const struct weir_ledger_sum *before, const struct weir_ledger_sum *a
     return samples == 0 ? 0 : (double)cycles / (double)samples;
 }
 
-/* Workers and the writer each by the samples they took: between them lie whole batches. */
+/* Workers and writer are each divided by their own samples: whole batches are between them. */
 double
 weir_bench_intervals_cost(const struct weir_ledger_sum *before,
     const struct weir_ledger_sum *after)

@@ -1,8 +1,8 @@
 /* bench_intervals: the cost of a sample over short stretches of a run, beside that over all of it.
  *
- * Where others share the machine, as on most virtual ones, a core is slower by half while a
- * neighbour keeps the other thread of it busy, and a run is a mixture of both states. The cheapest
- * tenth of its intervals tells what the code costs, the dearest what the neighbour takes.
+ * On a shared machine, as most virtual ones are, a core is slower by half while a neighbour keeps
+ * its other thread busy, and a run is a mixture of both states. The cheapest tenth of its intervals
+ * shows the cost of the code, the dearest that of the neighbour.
  *
  * Threads: one of its own, which sleeps nearly always; start and stop are one caller's
  * Memory:  8 bytes an interval

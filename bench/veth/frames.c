@@ -145,7 +145,7 @@ put_udp_sum(const uint8_t *ip_header, uint8_t *udp, size_t size)
     put16(udp + 6, sum == 0xffff ? 0xffff : (uint16_t)~sum);
 }
 
-/* Completes the frame whose payload lies behind the headers. To the kernel's stack it has no UDP
+/* Completes the frame whose payload follows the headers. To the kernel's stack it has no UDP
  * checksum: a NIC would have verified it, and so does loopback without one. */
 static uint32_t
 seal(const struct weir_bench_frames *frames, uint8_t *frame, size_t payload)

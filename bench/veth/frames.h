@@ -26,11 +26,11 @@ struct weir_bench_frames;
 #define WEIR_BENCH_FRAMES_SOURCE "198.51.100.1"  /* where frames come from */
 #define WEIR_BENCH_FRAMES_ADDRESS "198.51.100.2" /* where frames go (TEST-NET-2) */
 
-/* Makes that many pairs (1, 2 or 4) and loads the generator, whose object lies in `programs`.
- * Frames go to UDP port `port`, over each pair in turn. addressed: the near end, of one pair, has
- * their address and passes them to the kernel's own stack; else an XDP program has to be on each
- * at the start. From here on SIGINT and SIGTERM make sending fail, so that the pairs can be taken
- * away; a program that is started then gets these signals as ever. */
+/* Makes that many pairs (1, 2 or 4) and loads the generator, whose object is in `programs`. Frames
+ * go to UDP port `port`, over each pair in turn. addressed: the near end, of one pair, has their
+ * address and passes them to the kernel's own stack; else an XDP program has to be on each at the
+ * start. From here on SIGINT and SIGTERM make sending fail, because the pairs must be taken away; a
+ * program that is started then gets these signals as ever. */
 enum weir_err weir_bench_frames_new(const char *programs, uint16_t port, bool addressed,
     uint32_t pairs, struct weir_bench_frames **out) WEIR_MUST_USE;
 /* The interface at which those of a pair arrive. */
@@ -38,7 +38,7 @@ const char *weir_bench_frames_interface(const struct weir_bench_frames *frames, 
 /* Pins this process to its first core, gives it real-time priority and starts the generator. */
 enum weir_err weir_bench_frames_start(struct weir_bench_frames *frames) WEIR_MUST_USE;
 
-/* What is to be sent: all definitions, or packets until `passes` are whole and `until_ns` has
+/* The frames to send: all definitions, or packets until `passes` are whole and `until_ns` has
  * come. */
 struct weir_bench_sending {
     struct weir_bench_load *load;

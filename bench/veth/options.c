@@ -31,7 +31,7 @@ weir_usage_bench_veth(FILE *out)
         out);
 }
 
-/* Lines do not depend on each other, so that frames may be filled with them in any way. */
+/* Lines do not depend on each other: frames may be filled with them in any way. */
 static bool
 has_lines(const struct weir_veth_options *options)
 {
@@ -56,8 +56,8 @@ weir_veth_samples_bound(const struct weir_veth_options *options)
     return (uint64_t)frames * (has_lines(options) ? FRAME_LINES_MAX : FRAME_SAMPLES_MAX);
 }
 
-/* Times that move on by whole seconds have to stay within the hour that may lie ahead: what a run
- * could send is not to be more passes than that. */
+/* Times that move on by whole seconds may be at most an hour ahead: a run must not be able to send
+ * more passes than that. */
 static enum weir_err
 check_times(const struct weir_veth_options *options)
 {
@@ -68,12 +68,12 @@ check_times(const struct weir_veth_options *options)
     if (options->series >= least)
         return WEIR_OK;
     return weir_fail(WEIR_INVALID, 0, "--series %" PRIu64 ": the times of --proto %s are whole "
-        "seconds, one for each pass over all series: with fewer than %" PRIu64 " they would lie "
+        "seconds, one for each pass over all series: with fewer than %" PRIu64 " they would be "
         "more than an hour ahead at this rate", options->series,
         weir_bench_proto_names[options->proto], least);
 }
 
-/* What one option asks of another. */
+/* Checks options against each other. */
 static enum weir_err
 check_together(const struct weir_veth_options *options)
 {

@@ -27,7 +27,8 @@
 #define WEIR_VETH_RATE_SEARCH 0 /* of options: to be found */
 #define WEIR_VETH_TRIAL_NS (INT64_C(3) * 1000000000)
 #define WEIR_VETH_WARM_PASSES_MAX 30
-/* Times left out behind what was sent at one go: a pass that was begun and not ended, and one. */
+/* Times left out after samples that were sent at one go: a pass that was begun and not ended, and
+ * one. */
 #define WEIR_VETH_PASSES_APART 2
 #define WEIR_VETH_OPEN_WAIT_NS (INT64_C(60) * 1000000000)
 /* A datagram takes 4.4 KiB of it and the kernel doubles it: 65 ms at 460,000 a second, more than
@@ -46,7 +47,7 @@ struct weir_veth_options {
     bool json;
 };
 
-/* What was counted up to a moment. */
+/* The counts up to a moment. */
 struct weir_veth_snapshot {
     struct weir_ledger_sum ledger;
     struct weir_bench_frames_counts sent;
@@ -83,7 +84,7 @@ enum weir_err weir_veth_options_parse(int argc, char **argv, struct weir_veth_op
     WEIR_MUST_USE;
 /* Frames a second that no trial goes beyond. */
 uint64_t weir_veth_rate_bound(const struct weir_veth_options *options);
-/* Samples that a run could send behind its warm-up. */
+/* Samples that a run could send after its warm-up. */
 uint64_t weir_veth_samples_bound(const struct weir_veth_options *options);
 
 /* WEIR_UNSUPPORTED where the rights to make a veth pair, to send on it or to receive from it are
@@ -92,7 +93,7 @@ enum weir_err weir_veth_rights_check(const struct weir_veth_options *options) WE
 
 /* WEIR_INVALID where there is no disk or not enough of it. Makes the data directory. */
 enum weir_err weir_veth_disk_check(const struct weir_veth_options *options) WEIR_MUST_USE;
-/* The directory of this program, where the others lie. */
+/* The directory of this program and the others. */
 enum weir_err weir_veth_find_programs(struct weir_veth *run) WEIR_MUST_USE;
 enum weir_err weir_veth_instance_start(struct weir_veth *run) WEIR_MUST_USE;
 /* Maps the instance's shared region, which its supervisor holds as a memfd, and waits until

@@ -4,10 +4,9 @@
  *   caller: reserve, lay a frame into the slot, commit --ring of slots--> thread in the kernel:
  *           one BPF_PROG_TEST_RUN on live frames (bench/xdp/weir_gen.bpf.c) until stop
  *
- * Both run on the caller's CPU in turn: the caller has real-time priority, so that the kernel's
- * thread has what time it leaves, and must sleep now and then. The kernel's work on both ends of
- * the pair is done on that CPU too, the XDP program and the copy into the receiver's memory with
- * it.
+ * Both run on the caller's CPU in turn. The caller has real-time priority: the kernel's thread gets
+ * the rest of the time, so the caller must sleep now and then. The kernel's work on both ends of
+ * the pair is done on that CPU too, with the XDP program and the copy into the receiver's memory.
  *
  * Threads: one caller, pinned; one of its own
  * Memory:  WEIR_GEN_SLOTS slots, mapped

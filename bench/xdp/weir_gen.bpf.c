@@ -1,7 +1,6 @@
-/* weir_gen: the benchmark's frame generator: run by BPF_PROG_TEST_RUN on live frames, it puts the
- * next filled slot's bytes into each and sends it to an interface. Where no slot is filled it
- * drops the frame, and is run again. Beside it, what lets frames pass at the other end.
- */
+/* weir_gen: the benchmark's frame generator. BPF_PROG_TEST_RUN runs it on live frames: it puts the
+ * next filled slot's bytes into each and sends it to an interface. If no slot is filled it drops
+ * the frame, and is run again. A second program lets frames pass at the other end. */
 #include <stddef.h>
 
 #include <linux/bpf.h>

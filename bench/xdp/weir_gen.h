@@ -19,10 +19,10 @@ struct weir_gen_slot {
     __u32 reserved[15];
     __u8 frame[2112]; /* longer than can be sent: who fills it looks at the size afterwards */
 };
-_Static_assert(sizeof(struct weir_gen_slot) % 64 == 0, "slots lie on lines of the cache");
+_Static_assert(sizeof(struct weir_gen_slot) % 64 == 0, "slots begin at lines of the cache");
 
 struct weir_gen_state {
-    __u64 filled;  /* frames laid into slots; frame n lies in slot n % WEIR_GEN_SLOTS */
+    __u64 filled;  /* frames laid into slots; frame n is in slot n % WEIR_GEN_SLOTS */
     __u64 sent;    /* frames taken out of slots */
     __u64 refused; /* frames of a size that cannot be sent */
     __u32 targets[WEIR_GEN_TARGETS_MAX]; /* interface indexes */

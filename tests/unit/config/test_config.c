@@ -242,7 +242,7 @@ test_config_file_errors_name_file_line_and_key(void **state)
         {"data: [\n", ":", "parsing"},
         {"- a\n", ":1: file: ", "keys with values"},
         {"ingest:\n  trusted_sources:\n    - 10.0.0.1/8\n", ":3: ingest.trusted_sources: ",
-            "'10.0.0.1/8' has bits set behind"},
+            "'10.0.0.1/8' has bits set after"},
         {"ingest: {trusted_sources: none}\n", ":1: ingest.trusted_sources: ", "a list"},
         {"data: a\n---\ndata: b\n", ":3: file: ", "second document"},
     };
