@@ -134,7 +134,7 @@ proctype worker()
     ended++
 }
 
-/* take_batch, hold, release_batch, store_oldest and publish_stored of storage/log/writer/writer.c */
+/* append_batch, hold, release_batch, store_oldest and publish_stored of storage/log/writer/writer.c */
 proctype writer()
 {
     byte sequence, queued, number = 1, held, stored;
