@@ -1,7 +1,7 @@
 /* clock: wall time, monotonic time and the time stamp counter.
  *
  * Threads: any. Units are in the names. The TSC frequency is measured once against
- * CLOCK_MONOTONIC (weir_tsc_hz), because CPUID does not tell it on every machine.
+ * CLOCK_MONOTONIC (weir_tsc_hz), because CPUID does not report it on every machine.
  */
 #ifndef WEIR_BASE_CLOCK_H
 #define WEIR_BASE_CLOCK_H

@@ -52,7 +52,7 @@ moved(uint64_t crc, uint32_t factor)
     return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
 }
 
-/* As far as whole widths go; returns the place behind them. */
+/* As far as whole widths go; returns the place after them. */
 __attribute__((target("pclmul"))) static const uint8_t *
 crc_wide(uint64_t *crc, const uint8_t *at, const uint8_t *end)
 {

@@ -1,4 +1,4 @@
-/* err: the one list of results, and the detail behind the last failure.
+/* err: the one list of results, and the detail of the last failure.
  *
  * Owns:    a thread-local detail record (errno, text)
  * Threads: any; the detail belongs to the calling thread

@@ -8,7 +8,7 @@
 
 #define LINE_SIZE 4096
 
-/* Bits of byte_class: the kinds for which an ASCII byte does not stand for itself. */
+/* Bits of byte_class: the kinds for which an ASCII byte is not printed as it is. */
 #define IN(kind) (1u << WEIR_ESCAPE_##kind)
 #define ALL 0x7fu
 #define CONTROL ALL /* looked at closer by every kind */
@@ -87,8 +87,8 @@ put_html(char out[WEIR_ESCAPED_MAX], uint32_t code)
     }
 }
 
-/* A character of which byte_class or is_hidden says that a look is needed. 0: it stands for
- * itself. */
+/* A character that byte_class or is_hidden marks. Returns the length of its replacement in out; 0:
+ * it is printed as it is. */
 static size_t
 put_special(enum weir_escape kind, char out[WEIR_ESCAPED_MAX], uint32_t code)
 {
@@ -144,7 +144,7 @@ weir_escape_next(enum weir_escape kind, const uint8_t *bytes, size_t size,
     return at;
 }
 
-/* Bytes of a stretch that stands as it is which fit into room, cut between two characters. */
+/* Bytes of unescaped text that fit into room, cut between two characters. */
 static size_t
 cut(const uint8_t *bytes, size_t size, size_t room)
 {

@@ -1,8 +1,8 @@
 /* escape: text that somebody else chose, made safe for the place where it is printed.
  *
  * Names and values come from senders, arguments and paths from users. They may hold any byte. Each
- * kind of output has its own meaning for some of them, so that each text passes through here once,
- * just before it is printed.
+ * kind of output gives some of them a meaning of its own. Each text therefore passes through here
+ * once, just before it is printed.
  *
  *   kind      " and \      newline, tab, CR   C0, DEL   C1, bidi   not UTF-8   for
  *   TERMINAL  " \\         \n \t \r           \x1b      \u009b     \xff        people
@@ -13,7 +13,7 @@
  *   HELP      "  \\        \n                 kept      kept       U+FFFD      HELP of /metrics
  *   HTML      &quot; \     kept               U+FFFD    U+FFFD     U+FFFD      text and attributes
  *
- * TERMINAL and QUOTED tell every byte string from every other one. A selector reads QUOTED back to
+ * TERMINAL and QUOTED keep different byte strings different. A selector reads QUOTED back to
  * the same bytes. A reader of JSON or LOGFMT gets the same text for all that is UTF-8. HTML turns
  * & < > and ' into references besides. "bidi" are the characters that turn the direction of text
  * (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069) and the separators U+2028, U+2029.
@@ -42,8 +42,8 @@ enum weir_escape {
 /* The longest rendering of one character, and a zero. */
 #define WEIR_ESCAPED_MAX 8
 
-/* Takes what stands at bytes: size of them, at least one. Returns how many it took. *used is 0
- * where they may be printed as they stand, else the length of what stands for them in out. */
+/* Reads the first character of bytes: size of them, at least one. Returns its length. *used is 0 if
+ * it may be printed as it is, else the length of its replacement in out. */
 size_t weir_escape_next(enum weir_escape kind, const uint8_t *bytes, size_t size,
     char out[WEIR_ESCAPED_MAX], size_t *used);
 

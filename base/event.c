@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define LINE_SIZE 2048
-/* Values end here: a closing quote, suppressed=N and the newline have room behind. */
+/* Values end here: a closing quote, suppressed=N and the newline have room after it. */
 #define TEXT_MAX (LINE_SIZE - 32)
 
 static const char *process_name = "weir";
@@ -75,7 +75,7 @@ put(struct line *line, const char *text, size_t size)
     }
 }
 
-/* True where a value has to stand in quotes: it is empty, or a reader would not find its end. */
+/* True if a value needs quotes: it is empty, or a reader would not find its end. */
 static bool
 needs_quotes(const char *value, size_t size)
 {
@@ -103,9 +103,9 @@ put_value(struct line *line, const char *value, size_t size)
         put(line, "\"", 1);
 }
 
-/* Reads flags, width, precision and length of the conversion behind a %. Writes the first three
- * to spec, and a j behind them: whole numbers are printed as intmax_t. Returns where the
- * conversion's letter stands. */
+/* Reads flags, width, precision and length of the conversion after a %. Writes the first three to
+ * spec, and a j after them: whole numbers are printed as intmax_t. Returns the place of the
+ * conversion's letter. */
 static const char *
 read_spec(const char *at, char spec[24], int *precision, int *longs, struct arguments *args)
 {

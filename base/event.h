@@ -1,4 +1,4 @@
-/* event: what the processes tell their operator, one line an event, in logfmt on standard error.
+/* event: reports of the processes to their operator, a line each, in logfmt on standard error.
  *
  *   ts=2026-11-21T05:00:00.123Z level=info proc=dataplane event=port_open addr=127.0.0.1:8089
  *

@@ -235,7 +235,7 @@ fold_vector(__m512i sum)
 }
 
 /* Four products an instruction. The last vector's loads are masked: absent bytes read as zero and
- * cannot fault, and absent pairs get a zero key, so that their product is zero. */
+ * cannot fault, and absent pairs get a zero key, which makes their product zero. */
 VPCLMUL static inline __m128i
 block_vpclmul(const struct weir_hash_key *key, int part, const uint8_t *data, size_t size)
 {

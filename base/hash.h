@@ -7,7 +7,7 @@
  *
  * with + as xor and * modulo x^64 + x^4 + x^3 + x + 1: the NH construction (Black et al.,
  * UMAC, CRYPTO 1999) over a binary field, as in CLHASH (Lemire, Kaser, 2016), reduced in the
- * field, so that for two different messages and any difference d, Pr[L(a) + L(b) = d] <= 2^-64
+ * field: for two different messages and any difference d, Pr[L(a) + L(b) = d] <= 2^-64
  * a lane and 2^-128 for both. Messages past WEIR_HASH_BLOCK bytes are hashed block by block and
  * the blocks' values joined by Horner's rule with a key of their own (bound times block count).
  *

@@ -7,7 +7,7 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* A large region takes whole huge pages, so that the kernel can give them for all of it. */
+/* A large region takes whole huge pages: then the kernel can give them for all of it. */
 static size_t
 mapped_bytes(size_t bytes)
 {

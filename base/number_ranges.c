@@ -92,7 +92,7 @@ weir_number_ranges_set(struct weir_number_ranges *list, uint16_t first, uint16_t
     put[used++] = set;
     uint16_t to = (uint16_t)(last + 1);
     if (weir_number_ranges_end(list, last) == end)
-        last = to < list->count ? to++ : last; /* the neighbour behind */
+        last = to < list->count ? to++ : last; /* the next neighbour */
     struct weir_number_range rest = list->ranges[last];
     if (weir_number_ranges_end(list, last) > end && !leads_to(&rest, first, number)) {
         if (rest.known)

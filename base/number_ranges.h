@@ -7,7 +7,7 @@
  *   index   0        3     5            total
  *           | 7 8 9  | -- | 40 41 42 .. |       three ranges, the second of unknown numbers
  *
- * Ranges lie one behind the other from index 0 to total and are as long as can be, so the same
+ * Ranges follow each other from index 0 to total and are as long as can be, so the same
  * numbers always make the same ranges.
  */
 #ifndef WEIR_BASE_NUMBER_RANGES_H
@@ -37,11 +37,11 @@ struct weir_number_ranges {
 enum weir_err weir_number_ranges_init(
     struct weir_number_ranges *list, uint16_t total) WEIR_MUST_USE;
 void weir_number_ranges_fini(struct weir_number_ranges *list);
-/* Gives the indexes from first on, of which there are count, the numbers from `number` on. count is
- * at least 1; indexes lie below total, numbers not above WEIR_NUMBER_MAX. */
+/* Gives the count indexes from first on the numbers from `number` on. count is at least 1; indexes
+ * are below total, numbers not above WEIR_NUMBER_MAX. */
 enum weir_err weir_number_ranges_set(
     struct weir_number_ranges *list, uint16_t first, uint16_t count, uint64_t number) WEIR_MUST_USE;
-/* The index behind the range's last. */
+/* The index after the range's last. */
 uint16_t weir_number_ranges_end(const struct weir_number_ranges *list, uint16_t range);
 
 #endif

@@ -51,7 +51,7 @@ weir_open_regular(const char *path, int flags, mode_t mode, int *fd)
     if (opened < 0)
         return fail("open", path);
     if (fstat(opened, &status) == 0 && S_ISREG(status.st_mode)) {
-        /* O_NONBLOCK was for the open alone. Where it stays and the device cannot write without
+        /* O_NONBLOCK was for the open alone. If it stays and the device cannot write without
          * waiting (dm-crypt, FUSE), io_uring of some kernels completes each write with EAGAIN. */
         (void)fcntl(opened, F_SETFL, fcntl(opened, F_GETFL) & ~O_NONBLOCK);
         *fd = opened;
@@ -102,7 +102,7 @@ write_all(int fd, const void *data, size_t size)
     return true;
 }
 
-/* A new file at aside; what lies there was left by a crash. */
+/* A new file at aside; a file that is there was left by a crash. */
 static enum weir_err
 open_aside(const char *aside, mode_t mode, int *fd)
 {
@@ -116,7 +116,7 @@ open_aside(const char *aside, mode_t mode, int *fd)
     return fchmod(*fd, mode) == 0 ? WEIR_OK : fail("set the mode of", aside);
 }
 
-/* The content, without more behind it, made durable. */
+/* The content and nothing after it, made durable. */
 static enum weir_err
 fill(int fd, const char *aside, const void *data, size_t size, unsigned flags)
 {
@@ -172,7 +172,7 @@ replace_by_spare(const char *path, const char *spare, const void *data, size_t s
         return WEIR_NOT_FOUND;
     err = fchmod(fd, mode) == 0 ? fill(fd, spare, data, size, flags)
                                 : fail("set the mode of", spare);
-    /* room behind the end goes with a shorter content; it is asked for again while there is some */
+    /* room after the end goes with a shorter content; it is asked for again while there is some */
     if (err == WEIR_OK)
         (void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)((size / SPARE_ROOM + 2) * SPARE_ROOM));
     close(fd);

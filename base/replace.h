@@ -5,7 +5,7 @@
  * An error before the rename removes PATH.new and leaves PATH as it was. An error of the last step
  * leaves PATH with its new content, which a loss of power may then still take back.
  *
- * With a spare the file keeps room for its next content, so that a full device does not refuse it:
+ * With a spare the file keeps room for its next content, which a full device then does not refuse:
  * PATH.spare has blocks of its own. It is written over in place, synced, and changes names with
  * PATH. A reader that holds PATH open may then see the content after the next one being written:
  * such a file carries a checksum, and a reader that meets damage opens it once more.

@@ -1,6 +1,6 @@
 /* ring: bounded queue of pointers between one producer and one consumer thread.
  *
- * Owns:    nothing; the slots lie in memory of the caller
+ * Owns:    nothing; the slots are in memory of the caller
  * Threads: push from one thread, pop from one other; count from both
  * Memory:  weir_ring_footprint(capacity) bytes, cache-line aligned
  * Limits:  capacity is a power of two
@@ -9,7 +9,7 @@
  *     v                               v
  *   [ . ][ a ][ b ][ c ][ . ][ . ]     both grow for ever; the index is cursor & mask
  *
- * Each side keeps a private copy of the other's cursor, so that a shared line is read only when
+ * Each side keeps a private copy of the other's cursor, and reads the shared line only when
  * the copy says full or empty (Lee et al., "A Lock-Free, Cache-Efficient Shared Ring Buffer for
  * Multi-Core Architectures", ANCS 2009).
  */
@@ -102,7 +102,7 @@ weir_ring_pop(struct weir_ring *ring)
 static inline size_t
 weir_ring_count(const struct weir_ring *ring)
 {
-    /* head first, so that tail is not behind it: acquire keeps the order. Both pair with the
+    /* head first: then tail is not before it, and acquire keeps the order. Both pair with the
      * releases in weir_ring_pop and weir_ring_push. */
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);

@@ -1,10 +1,10 @@
 /* seqlock: words in shared memory that one thread writes and every other thread copies whole. No
- * one waits: a reader that met the writer is told so, and reads again later.
+ * one waits: a reader that met the writer gets an error, and reads again later.
  *
  *   writer:  sequence odd --> words --> sequence even, a greater one
  *   reader:  sequence, even --> words --> sequence: the same, else the copy is thrown away
  *
- * Owns:    nothing; sequence and words lie in memory of the caller
+ * Owns:    nothing; sequence and words are in memory of the caller
  * Threads: one writer, any readers, also in other processes
  * Memory:  zero bytes are a valid block that was never written
  *

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Size of the sequence that lead begins, and the bounds of its second byte, which keep out
- * overlong forms, surrogates and what lies past U+10FFFF. 0 where lead begins none. */
+/* Size of the sequence that lead begins, and the bounds of its second byte: they exclude overlong
+ * forms, surrogates and code points past U+10FFFF. 0 if lead begins none. */
 static size_t
 sequence_size(uint8_t lead, uint8_t *second_min, uint8_t *second_max)
 {

@@ -1,4 +1,4 @@
-/* regex: regular expressions over whole values, RE2 behind C.
+/* regex: regular expressions over whole values; RE2 with an interface in C.
  *
  * Syntax: https://github.com/google/re2/wiki/Syntax; a dot matches a newline, text is UTF-8.
  *

@@ -16,8 +16,8 @@
 #include "model/peer.h"
 #include "model/shared.h"
 
-/* Two query threads, so that a small query does not wait behind a large one. Each holds a catalog
- * of its own, so a small machine, where a second would only take the first one's time, has one. */
+/* Two query threads: a small query does not wait for a large one. Each holds a catalog of its own.
+ * A small machine has one thread, because a second would only use the first one's time. */
 #define WEIR_API_THREADS_MAX 2
 #define WEIR_API_CORES_MIN 4 /* fewer: one thread */
 #define WEIR_API_QUEUE_MAX 64
@@ -39,7 +39,8 @@ struct weir_api_options {
     struct weir_shared *shared; /* NULL on a stopped instance */
     bool admin;          /* other machines may read refused lines and forget senders */
     weir_pool_open_fn *open;    /* called by the pool's threads */
-    /* Also by them, once the port is open and a reader is, so that queries answer. May be NULL. */
+    /* Called by them too, once the port is open and a reader is: queries answer from then on. May
+     * be NULL. */
     weir_pool_opened_fn *opened;
     weir_pool_limits_fn *limits_now; /* as in weir_pool_options; may be NULL */
     void *open_context;

@@ -349,9 +349,9 @@ write_control(struct weir_text *text, const struct weir_exposition *from)
         "passed over, each time.", from->pool.blocks_corrupt);
 }
 
-/* The dataplane's part. A region that is being reset is no ledger: it is left out. One whose writer
- * stands still in the middle of a publication has no consistent read: WEIR_AGAIN, or without_ledger
- * all else is said. */
+/* The dataplane's part. A region that is being reset is no ledger: it is left out. If the writer
+ * stopped in the middle of a publication there is no consistent read: WEIR_AGAIN, or without_ledger
+ * the answer has everything else. */
 static enum weir_err
 write_dataplane(struct weir_text *text, struct weir_shared *shared, bool without_ledger)
 {
@@ -371,7 +371,7 @@ write_dataplane(struct weir_text *text, struct weir_shared *shared, bool without
         free(sum);
         return err;
     }
-    /* relaxed, behind the acquires of the ledger's words, which pair with the fence in
+    /* relaxed, after the acquires of the ledger's words, which pair with the fence in
      * weir_shared_reset */
     if (err == WEIR_OK && atomic_load_explicit(&shared->epoch, memory_order_relaxed) == epoch) {
         write_ledger(text, sum);

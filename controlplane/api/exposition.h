@@ -43,7 +43,7 @@ struct weir_query_times {
     uint64_t sum_ns;
 };
 
-/* What the control plane counts about itself. */
+/* The control plane's own counts. */
 struct weir_query_counts {
     uint64_t outcomes[WEIR_ENDPOINT_COUNT][WEIR_OUTCOME_COUNT];
     struct weir_query_times times[WEIR_ENDPOINT_COUNT]; /* of those that reached a query thread */

@@ -64,9 +64,8 @@ reader_health(const struct weir_pool_state *pool)
     return (struct health){0};
 }
 
-/* Damage does not make the instance unhealthy, but somebody has to know. Health waits for nobody:
- * where a stage stands in the middle of a publication its counters are missing, and the answer says
- * so. */
+/* Damage does not make the instance unhealthy, but it must be reported. Health waits for nobody: if
+ * a stage is in the middle of a publication its counters are missing, and the answer says so. */
 static void
 write_damage(const struct weir_exposition *from, struct weir_text *text)
 {

@@ -1,4 +1,4 @@
-/* landing: the page behind GET /, for a person with a browser.
+/* landing: the page of GET /, for a person with a browser.
  *
  * Threads: any; constant
  */

@@ -85,7 +85,7 @@ add_selected(struct weir_call *call, const struct weir_param *param, struct sele
         selection->count = count;
         return WEIR_OK;
     }
-    /* joined at once, so that many selectors of many series take no more than all series do */
+    /* joined at once: many selectors of many series need no more memory than all series do */
     uint64_t *joined = malloc((selection->count + count + 1) * sizeof *joined);
     if (joined == NULL) {
         free(numbers);

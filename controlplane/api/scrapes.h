@@ -1,5 +1,5 @@
 /* scrapes: requests that wait until the ledger can be read, which is while no stage of the
- * dataplane stands in the middle of a publication (model/ledger.h). The event loop goes on
+ * dataplane is in the middle of a publication (model/ledger.h). The event loop goes on
  * meanwhile.
  *
  * Owns:    the requests under way, a timer

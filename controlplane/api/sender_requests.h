@@ -3,7 +3,7 @@
  *
  * Owns:    the requests under way, a timer
  * Threads: the event loop's
- * Errors:  told to `done`: WEIR_AGAIN where nobody answers, or too many wait
+ * Errors:  given to `done`: WEIR_AGAIN if nobody answers, or too many wait
  * Limits:  WEIR_SENDER_REQUESTS_MAX requests; WEIR_SENDER_REQUESTS_WAIT_MS for an answer
  */
 #ifndef WEIR_CONTROLPLANE_API_SENDER_REQUESTS_H
@@ -23,7 +23,8 @@ struct weir_sender_requests;
 struct weir_sender_requests_options {
     struct event_base *base;
     struct weir_shared *shared; /* NULL on a stopped instance */
-    /* The answer to a request; text is empty where err is none of WEIR_OK, whose detail tells. */
+    /* The answer to a request. text is empty if err is not WEIR_OK; the error's detail has the
+     * reason. */
     void (*done)(void *context, struct weir_http_request *request, enum weir_err err,
         struct weir_text *text);
     void *context;

@@ -1,4 +1,4 @@
-/* senders: what is asked and told of the channels of the weir protocol (docs/api.md).
+/* senders: questions and answers about the channels of the weir protocol (docs/api.md).
  *
  * Threads: the event loop's
  */

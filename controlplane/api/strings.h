@@ -4,7 +4,7 @@
  * Threads: none of its own
  * Errors:  WEIR_LIMIT past bytes_max, WEIR_NOMEM, WEIR_IO without random bytes
  *
- * Senders choose the strings. The hash has a random key of its own in each set, so that nobody can
+ * Senders choose the strings. The hash has a random key of its own in each set: nobody can
  * send strings that meet in one place.
  */
 #ifndef WEIR_CONTROLPLANE_API_STRINGS_H
@@ -22,7 +22,7 @@ struct weir_string {
 };
 
 struct weir_strings {
-    uint8_t *bytes;   /* u16 size and string, one behind the other */
+    uint8_t *bytes;   /* u16 size and string, one after the other */
     size_t used;
     size_t capacity;
     size_t bytes_max;

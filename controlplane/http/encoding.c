@@ -47,7 +47,7 @@ read_weight(const char *at, int *out)
     return value <= WEIGHT_ONE ? at : NULL;
 }
 
-/* The weight behind a coding. Returns where the member ends, NULL where it makes no sense. */
+/* The weight after a coding. Returns the end of the member, NULL if it makes no sense. */
 static const char *
 read_parameters(const char *at, int *weight)
 {

@@ -28,7 +28,7 @@ weir_http_hosts_init(struct weir_http_hosts *hosts, const char (*names)[WEIR_CON
 static bool
 cut_port(char *host)
 {
-    /* the colons of an IPv6 address lie within brackets */
+    /* the colons of an IPv6 address are within brackets */
     char *bracket = strrchr(host, ']');
     char *colon = strchr(bracket != NULL ? bracket : host, ':');
     unsigned port = 0;

@@ -499,8 +499,8 @@ listen_on(struct weir_http *http, struct event_base *base, int fd)
     return WEIR_OK;
 }
 
-/* A connection without a descriptor would wait in the kernel, with nobody to answer it: so many are
- * taken, and told that there are too many, as have one. */
+/* A connection without a descriptor would wait in the kernel, with nobody to answer it. So the
+ * process accepts as many as have one, and answers that there are too many. */
 static void
 bound_connections(struct weir_http *http)
 {
@@ -574,7 +574,7 @@ weir_http_port(const struct weir_http *http)
     struct sockaddr_storage bound = {0};
     socklen_t size = sizeof bound;
     getsockname(evconnlistener_get_fd(http->listener), (struct sockaddr *)&bound, &size);
-    /* the port lies at the same place in both */
+    /* the port is at the same place in both */
     return ntohs(((struct sockaddr_in *)&bound)->sin_port);
 }
 

@@ -16,10 +16,10 @@
  * callback of this file, which keeps a reference to it and looks at all of them every
  * WEIR_HTTP_TICK_MS.
  *
- * Where room is short:
+ * If room is short:
  *
  *   connections   the one that waited longest for a request goes, else the slowest reader of an
- *                 answer; where neither can, up to WEIR_HTTP_REFUSALS_MAX more are taken, on which
+ *                 answer; if neither can, up to WEIR_HTTP_REFUSALS_MAX more are accepted, on which
  *                 only vital requests are answered
  *   answers       the slowest readers are cut off, else the answer is refused with 503; vital and
  *                 small ones are always given
@@ -34,8 +34,8 @@
  *      | shutdown               v                              | weir_http_cut
  *      +---------------------> ENDED <-------------------------+     ENDED --tend--> freed
  *
- * ENDED: evhttp has let go of the connection and shut our side. What the client still sends is read
- * away for a moment, so that no reset overtakes the answer.
+ * ENDED: evhttp has let go of the connection and shut our side. Bytes that the client still sends
+ * are read and dropped for a moment: no reset overtakes the answer.
  */
 #ifndef WEIR_CONTROLPLANE_HTTP_HTTP_H
 #define WEIR_CONTROLPLANE_HTTP_HTTP_H
@@ -52,15 +52,15 @@
 #define WEIR_HTTP_HEAD_MAX 16384 /* request line and headers */
 #define WEIR_HTTP_BODY_MAX 65536
 #define WEIR_HTTP_CONNECTIONS_MAX 256
-/* Connections past the bound that are told so; with those more, accepting pauses. */
+/* Connections past the bound that get an answer saying so; with those more, accepting pauses. */
 #define WEIR_HTTP_REFUSALS_MAX 64
 /* Descriptors of the process beside connections: 10 of one that is idle; the rest is for segments
- * that queries read. Where the limit of open files leaves less room than the two bounds above, both
+ * that queries read. If the limit of open files leaves less room than the two bounds above, both
  * are lower. */
 #define WEIR_HTTP_FILES 24
 #define WEIR_HTTP_REQUEST_S 10
 #define WEIR_HTTP_IDLE_S 30
-#define WEIR_HTTP_REFUSAL_MS 1000 /* a refused connection has so long to ask and be told */
+#define WEIR_HTTP_REFUSAL_MS 1000 /* a refused connection has so long to ask and to be answered */
 #define WEIR_HTTP_ARRIVES_MS 1000 /* a connection has so long to ask before it goes for another */
 #define WEIR_HTTP_SLOW_MS 5000    /* an answer has so long before its reader may be called slow */
 /* An answer may take WEIR_HTTP_ANSWER_S, and longer where it is long: a line of 1 Mbit/s reads
@@ -109,7 +109,7 @@ struct weir_http_options {
 enum weir_err weir_http_open(struct event_base *base, const struct weir_http_options *options,
     struct weir_http **out) WEIR_MUST_USE;
 uint16_t weir_http_port(const struct weir_http *http);
-/* Closes every connection, telling `gone` for requests under way. */
+/* Closes every connection; reports `gone` for requests under way. */
 void weir_http_close(struct weir_http *http);
 
 enum weir_http_method { WEIR_HTTP_GET, WEIR_HTTP_HEAD, WEIR_HTTP_POST, WEIR_HTTP_DELETE,
@@ -123,7 +123,7 @@ struct weir_http_span {
 struct weir_http_head {
     enum weir_http_method method;
     struct weir_http_span path;  /* as sent, percent-encoded */
-    struct weir_http_span query; /* behind the ?, as sent */
+    struct weir_http_span query; /* after the ?, as sent */
     struct weir_http_span content_type; /* of the body, without parameters */
     int minor_version; /* of HTTP/1 */
     bool gzip; /* the client takes an answer in gzip */

@@ -25,7 +25,7 @@ weir_percent_decode(const char *text, size_t size, int form, char *out, size_t *
             int high = i + 1 < size ? hex_digit(text[i + 1]) : -1;
             int low = i + 2 < size ? hex_digit(text[i + 2]) : -1;
             if (high < 0 || low < 0)
-                return weir_fail(WEIR_INVALID, 0, "%% in the URL without two hex digits behind it");
+                return weir_fail(WEIR_INVALID, 0, "%% in the URL without two hex digits after it");
             byte = (char)(high * 16 + low);
             i += 2;
         } else if (byte == '+' && form) {
@@ -38,7 +38,7 @@ weir_percent_decode(const char *text, size_t size, int form, char *out, size_t *
     return WEIR_OK;
 }
 
-/* Decodes name=value of size bytes to *to and moves it behind. */
+/* Decodes name=value of size bytes to *to and moves it past the end. */
 static enum weir_err
 decode_pair(struct weir_params *params, const char *text, size_t size, char **to)
 {

@@ -32,7 +32,7 @@ weir_text_clear(struct weir_text *text)
     text->full = text->no_memory = false;
 }
 
-/* True when `more` bytes fit behind size. */
+/* True if `more` bytes fit after size. */
 static bool
 reserve(struct weir_text *text, size_t more)
 {
@@ -90,7 +90,7 @@ weir_text_format(struct weir_text *text, const char *format, ...)
     va_copy(again, args);
     int size = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    /* vsnprintf writes a zero behind the text; its byte is reserved and not counted */
+    /* vsnprintf writes a zero after the text; its byte is reserved and not counted */
     if (size > 0 && reserve(text, (size_t)size + 1)) {
         vsnprintf(text->data + text->size, (size_t)size + 1, format, again);
         text->size += (size_t)size;
@@ -148,10 +148,10 @@ step_up(char *text)
     return false;
 }
 
-/* %.15g drops trailing zeros, and every decimal of up to 15 digits survives a double of normal
- * size, so it is the shortest where it reads back. The nearest decimal of 16 digits may fail just
- * below a power of two, where doubles lie closer, while its upper neighbour reads back. Subnormals
- * carry fewer digits, so there each precision is tried. */
+/* %.15g drops trailing zeros. Every decimal of up to 15 digits survives a double of normal size, so
+ * this is the shortest if it reads back. The nearest decimal of 16 digits may fail just below a
+ * power of two, where doubles are closer, while its upper neighbour reads back. Subnormals carry
+ * fewer digits: for them each precision is tried. */
 size_t
 weir_double_print(double value, char out[WEIR_DOUBLE_TEXT_MAX])
 {
@@ -165,7 +165,7 @@ weir_double_print(double value, char out[WEIR_DOUBLE_TEXT_MAX])
         if (reads_back(out, value))
             return (size_t)size;
     }
-    /* # keeps the zeros at the end, so that the last digit is the sixteenth */
+    /* # keeps the zeros at the end: the last digit is the sixteenth */
     size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%#.16g", value);
     if (out[size - 1] != '.' && step_up(out) && reads_back(out, value))
         return (size_t)size;

@@ -25,10 +25,10 @@ struct weir_text {
 
 void weir_text_init(struct weir_text *text, size_t size_max);
 void weir_text_fini(struct weir_text *text);
-/* Forgets what was written, so that an error can take the place of half an answer. */
+/* Removes the text: an error can take the place of half an answer. */
 void weir_text_clear(struct weir_text *text);
 
-/* Gives back memory behind the text: it may be as much again. */
+/* Gives back the unused memory after the text: it may be as much again. */
 void weir_text_trim(struct weir_text *text);
 
 void weir_text_append(struct weir_text *text, const void *bytes, size_t size);

@@ -34,7 +34,7 @@ skip_char(const char **at, char wanted)
     return true;
 }
 
-/* Digits behind a point, scaled to thousandths; *rest tells whether finer ones are not zero. */
+/* Digits after a point, scaled to thousandths; *rest: whether finer ones are not zero. */
 static bool
 read_fraction(const char **at, int *thousandths, bool *rest)
 {
@@ -52,12 +52,12 @@ read_fraction(const char **at, int *thousandths, bool *rest)
     return true;
 }
 
-/* Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Counts in years that begin
- * in March, so that a leap day is the last of its year; an era is 400 years or 146,097 days. */
+/* Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years begin in March here,
+ * because a leap day is then the last of its year; an era is 400 years or 146,097 days. */
 static int64_t
 days_of_date(int year, int month, int day)
 {
-    int64_t y = year - (month <= 2) + 400; /* year 0000's January lies in March-year -1 */
+    int64_t y = year - (month <= 2) + 400; /* January of year 0000 is in March-year -1 */
     int64_t month_from_march = (month + 9) % 12;
     int64_t day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
     int64_t days = y * 365 + y / 4 - y / 100 + y / 400 + day_of_year;

@@ -185,8 +185,8 @@ add_collected(struct pass *pass)
     pass->points.count = 0;
 }
 
-/* Marks mixed cells from *next on for one round; moves *next behind them. False where none is
- * left or the next alone is too large. *from and *to: the series the round needs. */
+/* Marks mixed cells from *next on for one round; moves *next past them. False if none is left or
+ * the next alone is too large. *from and *to: the series that the round needs. */
 static bool
 choose_round(struct pass *pass, uint64_t *next, uint64_t *from, uint64_t *to)
 {

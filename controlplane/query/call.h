@@ -65,7 +65,7 @@ void weir_call_hint(struct weir_call *call, const char *format, ...)
 /* Writes `,"warnings":[...]` into the answer: the call's warning, its hint, and `own`, which may be
  * NULL. Nothing where there is none of them. */
 void weir_call_write_warnings(struct weir_call *call, const char *own);
-/* What err means to the one who asked, with weir_err_detail(). */
+/* Puts err and weir_err_detail() into the answer, as the asker understands them. */
 void weir_call_fail_err(struct weir_call *call, enum weir_err err);
 
 /* WEIR_OK, or why the call must stop: WEIR_END its asker is gone, WEIR_LIMIT its time is up (the

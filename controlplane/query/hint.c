@@ -7,7 +7,7 @@
 
 #define NAMES_SHOWN 10 /* labels of the metric, in an error */
 
-/* Whether any series meets the matches. False with *failed where that cannot be told. */
+/* Whether any series meets the matches. False with *failed if that cannot be found out. */
 static bool
 any_series(struct weir_call *call, const struct weir_match *matches, size_t count, bool *failed)
 {

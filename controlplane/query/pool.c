@@ -98,7 +98,7 @@ finish_job(struct worker *worker, struct weir_job *job)
     (void)written; /* fails only at 2^64 - 1, and is readable then */
 }
 
-/* Opens or refreshes the thread's reader and publishes where it stands. */
+/* Opens or refreshes the thread's reader and publishes its offset. */
 static enum weir_err
 update_reader(struct worker *worker)
 {
@@ -135,11 +135,10 @@ update_reader(struct worker *worker)
     return restarting ? WEIR_AGAIN : err;
 }
 
-/* A query sees all that was acknowledged before it came. While the dataplane restarts that may be
- * more than the reader knows, so queries wait until the reader has been behind for
- * WEIR_POOL_OPEN_WAIT_MS. From then on what is known is the answer, with a warning: reads go on
- * where a dataplane does not start. *behind_s is how long the reader has been behind then, and else
- * -1. */
+/* A query sees all samples that were acknowledged before it came. While the dataplane restarts,
+ * that may be more than the reader knows: queries wait until the reader has been late for
+ * WEIR_POOL_OPEN_WAIT_MS. After that the reader's samples are the answer, with a warning: reads go
+ * on even if a dataplane does not start. *behind_s is the reader's delay then, and else -1. */
 static enum weir_err
 update_for_query(struct worker *worker, struct weir_job *job, int64_t *behind_s)
 {

@@ -7,11 +7,11 @@
  *          with the detail and let the client come back
  * Limits:  WEIR_POOL_THREADS_MAX threads
  *
- * Readers are opened by the threads, so that the process serves at once; jobs wait meanwhile, and
- * fail with 503 after WEIR_POOL_OPEN_WAIT_MS. Where a reader is open and the dataplane starts anew,
- * jobs wait as long, and are then answered from what the reader knows, with a warning. An idle
- * thread refreshes its reader every WEIR_POOL_REFRESH_MS, so that a query after a quiet hour has
- * little to catch up with.
+ * The threads open their readers: the process serves at once. Jobs wait meanwhile, and fail with
+ * 503 after WEIR_POOL_OPEN_WAIT_MS. If a reader is open and the dataplane starts anew, jobs wait as
+ * long; then the reader's samples are the answer, with a warning. An idle thread refreshes its
+ * reader every WEIR_POOL_REFRESH_MS, because a query after a quiet hour should have little to catch
+ * up with.
  */
 #ifndef WEIR_CONTROLPLANE_QUERY_POOL_H
 #define WEIR_CONTROLPLANE_QUERY_POOL_H
@@ -51,7 +51,7 @@ struct weir_pool_options {
     uint32_t queue_max; /* jobs waiting */
     struct weir_limits limits;
     weir_pool_open_fn *open;
-    weir_pool_opened_fn *opened; /* by each thread, once its reader is open and the state tells */
+    weir_pool_opened_fn *opened; /* by each thread, once its reader is open and the state says so */
     weir_pool_limits_fn *limits_now; /* by each thread before a job: changes what has changed */
     void *open_context; /* of the three; the last two may be NULL */
 };

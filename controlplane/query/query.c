@@ -292,8 +292,8 @@ close_answer(struct weir_call *call, const struct query *query)
     weir_text_puts(&call->answer, "}\n");
 }
 
-/* Writes the points of one series; `open` tells whether its labels are written, which happens
- * with its first point, so that a series without points is left out. */
+/* Writes the points of one series. `open`: its labels are written, which happens with its first
+ * point, because a series without points is left out. */
 static void
 add_point(struct weir_call *call, const struct query *query, uint32_t series, bool *open,
     int64_t time_ms, double value)
@@ -303,7 +303,7 @@ add_point(struct weir_call *call, const struct query *query, uint32_t series, bo
         const uint8_t *labels;
         size_t size;
         weir_reader_labels(call->reader, query->numbers[series], &labels, &size);
-        /* the first series stands behind [, the others behind } */
+        /* the first series follows [, the others } */
         weir_text_puts(answer, answer->size > 0 && answer->data[answer->size - 1] == '}'
             ? ",{\"labels\":" : "{\"labels\":");
         weir_json_labels(answer, labels, size, false);

@@ -106,7 +106,7 @@ put_utf8(struct cursor *cursor, uint32_t code)
     return true;
 }
 
-/* What follows a backslash, by the rules of Go's string literals. */
+/* The rest of an escape after the backslash, by the rules of Go's string literals. */
 static bool
 read_escape(struct cursor *cursor, char quote)
 {
@@ -165,7 +165,7 @@ read_quoted(struct cursor *cursor, const char **string, size_t *size)
     return WEIR_OK;
 }
 
-/* A bare or quoted name. *quoted tells which. */
+/* A bare or quoted name. *quoted: which of both. */
 static enum weir_err
 read_name(struct cursor *cursor, bool metric, const char **name, size_t *size, bool *quoted)
 {
@@ -205,7 +205,7 @@ read_operator(struct cursor *cursor, enum weir_match_kind *kind)
     return equals ? WEIR_OK : fail(cursor, "= or !=");
 }
 
-/* One matcher, or a quoted metric name that stands alone. */
+/* One matcher, or a quoted metric name alone. */
 static enum weir_err
 read_matcher(struct weir_selector *selector, struct cursor *cursor)
 {
@@ -255,7 +255,7 @@ read_selector(struct weir_selector *selector, struct cursor *cursor)
         bool quoted;
         err = read_name(cursor, true, &name.value, &name.value_size, &quoted);
         if (err == WEIR_OK && quoted)
-            return fail(cursor, "a quoted metric name to stand inside braces");
+            return fail(cursor, "a quoted metric name to be inside braces");
         if (err == WEIR_OK)
             err = add_match(selector, &name);
     }
@@ -294,7 +294,7 @@ weir_selector_init(struct weir_selector *selector, const char *text, size_t size
     enum weir_err err = read_selector(selector, &cursor);
     if (err == WEIR_OK && !selects_something(selector))
         err = weir_fail(WEIR_INVALID, 0, "selector: at least one matcher must refuse the empty "
-            "value, so that it does not select every series");
+            "value, because it must not select every series");
     if (err != WEIR_OK)
         weir_selector_fini(selector);
     return err;
