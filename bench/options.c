@@ -19,12 +19,12 @@ weir_usage_bench(FILE *out)
     fputs("usage: weir bench [--source ring|udp|tcp|veth] [--proto influx|graphite|weir]\n"
           "                  [--series N] [--seconds S] [--cores N] [--json]\n"
           "                  [--recycle BYTES] --data DIR\n"
-          "Runs the dataplane on generated packets and measures what becomes durable and can be\n"
-          "read back. DIR may hold earlier runs; it has to be on a disk, not on tmpfs.\n"
+          "Runs the dataplane on generated packets and measures the samples that are durable and\n"
+          "can be read back. DIR may hold earlier runs; it has to be on a disk, not on tmpfs.\n"
           "  --source ring   packets from shared memory, no kernel in between (default)\n"
           "  --source udp    datagrams to a loopback socket from 1,000 source ports, no more of\n"
-          "                  them ahead of the dataplane than the socket's buffer holds: what\n"
-          "                  is taken, not what is lost (--source veth --socket shows that)\n"
+          "                  them ahead of the dataplane than the socket's buffer holds: it\n"
+          "                  shows the rate of receiving; --source veth --socket shows losses\n"
           "  --payload N     with --source udp: hosts' lines go together in datagrams of up to N\n"
           "                  bytes (2048-65507), as on a network of jumbo frames; without it each\n"
           "                  is one host's 12 lines\n"
@@ -42,12 +42,12 @@ weir_usage_bench(FILE *out)
           "  --emit LINES    print at least that many of its lines and measure nothing: the same\n"
           "                  bytes for other programs\n"
           "  --json          one JSON object on standard output instead of a table\n"
-          "  --log-bytes BYTES  the log may grow by so much, in place of what the fastest machine\n"
-          "                  measured would need. A run that comes near it ends early, and its\n"
+          "  --log-bytes BYTES  the log may grow by so much (default: the need of the fastest\n"
+          "                  machine measured). A run that comes near it ends early, and its\n"
           "                  JSON says so\n"
           "  --recycle BYTES the log stays at that size, its oldest segments are recycled: a\n"
-          "                  long run needs no more disk. DIR must hold no log. What it holds\n"
-          "                  in the end is counted against what was stored and not released\n",
+          "                  long run needs no more disk. DIR must hold no log. At the end\n"
+          "                  its samples are compared with those stored and not trimmed\n",
         out);
     weir_usage_bench_veth(out);
     weir_usage_bench_overload(out);

@@ -81,8 +81,8 @@ weir_usage_bench_overload(FILE *out)
 {
     fputs("       weir bench --overload [--source ring|udp] [--series N] [--seconds S] [--json]\n"
           "                  --data DIR\n"
-          "Offers 2 and 5 times what it takes, then half, then half beside a flood of new series;\n"
-          "S seconds each (default 5). Prints goodput, memory, every loss by name.\n",
+          "Offers 2 and 5 times the rate it can store, then half, then half beside a flood of\n"
+          "new series; S seconds each (default 5). Prints goodput, memory, every loss by name.\n",
         out);
 }
 

@@ -222,9 +222,9 @@ weir_usage_check_lines(FILE *out)
     weir_protocol_line_names(names, sizeof names, ", ");
     fprintf(out,
         "usage: weir check lines FILE [OPTIONS]\n\n"
-        "Says which lines of a file (- for standard input) a listener would refuse: reason, line\n"
-        "and column. Nothing is sent. The exit code is 1 where there is such a line.\n\n"
-        "  --proto P    what the lines are: %s (default influx)\n"
+        "Reports the lines of a file (- for standard input) that a listener would refuse: reason,\n"
+        "line and column. Nothing is sent. The exit code is 1 if there is such a line.\n\n"
+        "  --proto P    the lines' protocol: %s (default influx)\n"
         "  --any-time   do not judge times by the clock and retention.raw (7d)\n",
         names);
 }

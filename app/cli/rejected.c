@@ -130,12 +130,12 @@ weir_usage_rejected(FILE *out)
 {
     fprintf(out,
         "usage: weir rejected [OPTIONS]\n\n"
-        "Prints the last lines and packets that were refused, the newest first: when (UTC), why,\n"
-        "by which listener, from whom, where in the datagram or connection, and its first bytes.\n"
-        "Of each reason the last few are kept. It answers on the instance's machine only, unless\n"
-        "api.admin is true.\n\n"
-        "  --reason REASON    only these (docs/metrics.md names them)\n"
-        "  --limit N          so many (default 20, at most 400)\n"
+        "Prints the last lines and packets that were refused, the newest first: time (UTC),\n"
+        "reason, listener, sender, place in the datagram or connection, and the first bytes.\n"
+        "Weir keeps the last few of each reason. It answers on the instance's machine only,\n"
+        "unless api.admin is true.\n\n"
+        "  --reason REASON    only those of this reason (docs/metrics.md)\n"
+        "  --limit N          refusals at most (default 20, at most 400)\n"
         "  --http ADDR:PORT   where the instance answers (default 127.0.0.1:9880)\n"
-        "  --json             the answer as it came\n");
+        "  --json             the answer unchanged\n");
 }

@@ -101,9 +101,9 @@ weir_usage_check(FILE *out)
 {
     fprintf(out, "usage: weir check [OPTIONS]\n"
                  "       weir check lines FILE [OPTIONS]\n\n"
-                 "Checks the options of weir run (and the file of --config), and prints the\n"
-                 "configuration that would be used, as YAML, and as comments the threads,\n"
-                 "cores and memory that follow from it. Exit code 2: not valid.\n\n");
+                 "Checks the options of weir run (and the file of --config). Prints the\n"
+                 "configuration as YAML and, as comments, the plan that follows from it:\n"
+                 "threads, stages, links, listeners and memory. Exit code 2: not valid.\n\n");
     weir_config_usage(out);
     fprintf(out, "\n");
     weir_usage_check_lines(out);

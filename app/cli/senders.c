@@ -234,14 +234,14 @@ weir_usage_senders(FILE *out)
     fprintf(out,
         "usage: weir senders [OPTIONS]\n"
         "       weir senders forget ID [--http ADDR:PORT]\n\n"
-        "Prints the channels of the weir protocol with what was lost, doubled and overtaken since\n"
-        "the dataplane started, worst first: by gaps, then duplicates, then reorderings.\n\n"
-        "forget: whatever Weir knows of the sender's epochs and numbers counts no more, also\n"
-        "after a restart. Its next packet is met like that of a new one. On the machine of the\n"
-        "instance, or where api.admin is true.\n\n"
+        "Prints the channels of the weir protocol with the packets lost, doubled and overtaken\n"
+        "since the dataplane started, worst first: by gaps, then duplicates, then reorderings.\n\n"
+        "forget: Weir forgets the sender's epochs and numbers, also after a restart. Its next\n"
+        "packet counts as that of a new sender. It works on the machine of the instance, or if\n"
+        "api.admin is true.\n\n"
         "  --http ADDR:PORT   where the instance answers (default 127.0.0.1:9880)\n"
-        "  --sender ID        the channels of this one\n"
-        "  --silent TIME      those not seen for so long: 10m, 2h\n"
+        "  --sender ID        the channels of this sender\n"
+        "  --silent TIME      channels not seen for so long: 10m, 2h\n"
         "  --limit N          lines at most (default 1000)\n"
-        "  --json             the answer as it came: a page of at most N, at most 4000\n");
+        "  --json             the answer unchanged: a page of at most N, at most 4000\n");
 }

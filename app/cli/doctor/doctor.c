@@ -111,9 +111,9 @@ void
 weir_usage_doctor(FILE *out)
 {
     fprintf(out, "usage: weir doctor [--config FILE] [--data DIR] [--json]\n\n"
-                 "Looks at this machine, and whether it suits the configuration: the addresses of\n"
-                 "its listeners, the memory and files it plans with, and DATA, where it writes\n"
+                 "Checks whether this machine suits the configuration: the addresses of\n"
+                 "its listeners, its planned memory and files, and DATA, where it writes\n"
                  "4 KiB a few times.\n\n"
-                 "ok: as good as it gets. warn: Weir runs, but slower or with less; it says what\n"
-                 "to do. fail: Weir cannot run; exit code 1.\n");
+                 "ok: nothing to improve. warn: Weir runs, but slower or with less; the line says\n"
+                 "what to do. fail: Weir cannot run; exit code 1.\n");
 }

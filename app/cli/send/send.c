@@ -40,8 +40,8 @@ check_words(const struct words *words, const struct weir_send_options *options, 
         return weir_fail(WEIR_INVALID, 0, "--series: only with --generate");
     if (words->lines != NULL && !weir)
         return weir_fail(WEIR_INVALID, 0,
-            "--lines: only with --proto weir; --proto itself says "
-            "what the lines are else");
+            "--lines: only with --proto weir; else --proto itself "
+            "names the lines' protocol");
     if (words->sender && !weir)
         return weir_fail(WEIR_INVALID, 0, "--sender: only with --proto weir");
     if (words->datagram && options->udp == NULL)
@@ -137,26 +137,26 @@ weir_usage_send(FILE *out)
         "usage: weir send --udp ADDR:PORT [OPTIONS] [FILE]\n"
         "       weir send --tcp ADDR:PORT [OPTIONS] [FILE]\n\n"
         "Sends the lines of FILE, or of standard input. By TCP it closes its half, waits for the\n"
-        "answer `ok ACCEPTED REJECTED OFFSET` (all of it is durable) and prints it. Exit code 0\n"
-        "only then and where REJECTED is 0, else 1. By UDP nobody answers; datagrams end between\n"
-        "records. One that Weir refuses is reported and sent alone; the exit code is 1. A\n"
-        "machine on which nobody listens to the port mostly says so, and where that comes within\n"
+        "answer `ok ACCEPTED REJECTED OFFSET` (all of it is durable) and prints it. The exit code\n"
+        "is 0 if the answer comes and REJECTED is 0, else 1. By UDP nobody answers; datagrams end\n"
+        "between records. A record that Weir refuses is reported and sent alone; the exit code is\n"
+        "1. If nobody listens to the port most machines report it; if the report comes within\n"
         "0.1 s of the last datagram, the exit code is 1 too.\n\n"
         "  --generate COUNT   send COUNT made-up lines and no FILE, times ending now\n"
         "  --series N         series among them (default 100)\n"
-        "  --proto P          what the lines are: %s\n"
+        "  --proto P          the lines' protocol: %s\n"
         "                     (default influx); or weir, the protocol of Weir itself\n"
-        "  --rate N           lines a second (default 0: as fast as it goes)\n"
+        "  --rate N           lines a second (default 0: as fast as possible)\n"
         "  --timeout T        longest wait for a connection, for the other side to take more, and\n"
         "                     for its answer (default 30s)\n"
         "  --datagram BYTES   by UDP: lines are packed into datagrams of this size (default %d)\n"
         "  --chaos SEED,LOSS,DUP,REORDER\n"
         "                     by UDP: lose, double and delay (by up to 1,023 others) datagrams,\n"
-        "                     in percent of at most 90 each, and print what was done as JSON\n\n"
+        "                     in percent of at most 90 each, and print the truth as JSON\n\n"
         "With --proto weir the lines are read here and go as groups of numbers; a line that does\n"
         "not parse is reported, and the exit code is 1. By TCP it waits until all packets are\n"
         "acknowledged as durable and prints `ok LINES REJECTED PACKETS` (REJECTED: records).\n\n"
-        "  --lines L          what the lines are, as above but weir\n"
+        "  --lines L          the lines' protocol, as above but weir\n"
         "  --sender ID        a number from 1 on (default: a random one); runs with the same one\n"
         "                     have to follow each other; each lasts into the next second\n",
         names, DATAGRAM_DEFAULT);
