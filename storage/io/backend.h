@@ -3,7 +3,7 @@
  * Threads: as storage/io/io.h
  *
  * The front (io.c) counts operations in flight, asks the fault hook, and hands on. A back end
- * that keeps real files fills the synchronous half with the weir_io_file_* functions.
+ * that keeps real files fills the synchronous half with the functions of storage/io/file.h.
  */
 #ifndef WEIR_STORAGE_IO_BACKEND_H
 #define WEIR_STORAGE_IO_BACKEND_H
@@ -64,19 +64,5 @@ extern const struct weir_io_table weir_io_sync_table;
 /* weir_io_new with a given table: how a test or the simulator stands in for the kernel. */
 enum weir_err weir_io_new_with(const struct weir_io_table *table,
     const struct weir_io_options *options, struct weir_io **out) WEIR_MUST_USE;
-
-/* The synchronous half on real files. */
-enum weir_err weir_io_file_open(const char *path, unsigned flags, weir_io_file *out);
-void weir_io_file_close(weir_io_file file);
-enum weir_err weir_io_file_size(weir_io_file file, uint64_t *bytes);
-enum weir_err weir_io_file_read(weir_io_file file, void *data, size_t size, uint64_t offset);
-enum weir_err weir_io_file_flush(weir_io_file file);
-enum weir_err weir_io_file_replace(const char *path, const void *data, size_t size);
-enum weir_err weir_io_file_replace_spare(const char *path, const void *data, size_t size);
-enum weir_err weir_io_file_allocate(const char *path, weir_io_file file, uint64_t size);
-enum weir_err weir_io_file_mkdir(const char *path);
-enum weir_err weir_io_file_rename(const char *from, const char *to);
-enum weir_err weir_io_file_unlink(const char *path);
-enum weir_err weir_io_file_list(const char *path, char ***names, size_t *count);
 
 #endif

@@ -1,5 +1,4 @@
-/* The synchronous half of the back ends that keep real files. */
-#include "storage/io/backend.h"
+#include "storage/io/file.h"
 
 #include "base/folder.h"
 #include "base/replace.h"
@@ -184,6 +183,14 @@ list_append(char ***names, size_t *count, const char *name)
         return weir_fail(WEIR_NOMEM, 0, "directory list");
     (*names)[(*count)++] = copy;
     return WEIR_OK;
+}
+
+void
+weir_io_list_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
 }
 
 enum weir_err

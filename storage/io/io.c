@@ -1,7 +1,8 @@
-#include "storage/io/backend.h"
+#include "storage/io/io.h"
 
 #include "base/assert.h"
 #include "base/event.h"
+#include "storage/io/backend.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -91,7 +92,6 @@ faulted(struct weir_io *io, const char *operation, uint64_t size, enum weir_err 
     return true;
 }
 
-
 /* True where the hook answered: the completion waits in `answered`. */
 static bool
 submit_faulted(struct weir_io *io, const char *operation, uint64_t offset, size_t size,
@@ -172,7 +172,6 @@ weir_io_wait_fd(struct weir_io *io)
         eventfd_write(fd, 1);
     return fd;
 }
-
 
 enum weir_err
 weir_io_open(struct weir_io *io, const char *path, unsigned flags, weir_io_file *out)
@@ -262,12 +261,4 @@ weir_io_list(struct weir_io *io, const char *path, char ***names, size_t *count)
 {
     enum weir_err err;
     return faulted(io, "list", 0, &err) ? err : io->table->list(path, names, count);
-}
-
-void
-weir_io_list_free(char **names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
 }

@@ -2,6 +2,7 @@
 #include "storage/io/backend.h"
 
 #include "base/clock.h"
+#include "storage/io/file.h"
 
 #include <errno.h>
 #include <stdlib.h>

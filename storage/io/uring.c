@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "storage/io/file.h"
 
 #include <errno.h>
 #include <liburing.h>

@@ -10,6 +10,7 @@
 #include "model/labels.h"
 #include "model/shared.h"
 #include "storage/io/backend.h"
+#include "storage/io/file.h"
 #include "storage/log/format.h"
 #include "storage/log/writer/log.h"
 #include "tests/unit/storage/temp_dir.h"
