@@ -1,5 +1,9 @@
 #include "model/labels.h"
 
+#include "base/assert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LABEL_HEADER 4
@@ -94,6 +98,36 @@ weir_labels_reserved(const uint8_t *labels, size_t size)
     if (reserved)
         (void)!weir_fail(WEIR_INVALID, 0, "the name %s is reserved", WEIR_LOST_NAME);
     return reserved;
+}
+
+_Static_assert(2 * LABEL_HEADER + sizeof WEIR_NAME_LABEL - 1 + sizeof WEIR_LOST_NAME - 1 +
+            sizeof "number" - 1 + sizeof "18446744073709551615" - 1 <= WEIR_LOST_LABELS_MAX,
+    "any number fits");
+
+void
+weir_labels_lost(uint64_t number, uint8_t out[WEIR_LOST_LABELS_MAX], size_t *size)
+{
+    static const char name[] = WEIR_NAME_LABEL;
+    static const char value[] = WEIR_LOST_NAME;
+    char text[24];
+    int digits = snprintf(text, sizeof text, "%" PRIu64, number);
+    struct weir_label labels[2] = {
+        {(const uint8_t *)name, (const uint8_t *)value, sizeof name - 1, sizeof value - 1},
+        {(const uint8_t *)"number", (const uint8_t *)text, 6, (uint16_t)digits}};
+    enum weir_err err = weir_labels_encode(labels, 2, out, size);
+    WEIR_ASSERT(err == WEIR_OK);
+}
+
+bool
+weir_labels_are_lost(uint64_t number, const uint8_t *labels, size_t size)
+{
+    uint8_t lost[WEIR_LOST_LABELS_MAX];
+    size_t lost_size;
+    if (size > WEIR_LOST_LABELS_MAX ||
+        memmem(labels, size, WEIR_LOST_NAME, sizeof WEIR_LOST_NAME - 1) == NULL)
+        return false; /* nearly all: without making the text */
+    weir_labels_lost(number, lost, &lost_size);
+    return size == lost_size && memcmp(labels, lost, size) == 0;
 }
 
 enum weir_err

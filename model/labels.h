@@ -29,6 +29,7 @@
 #define WEIR_NAME_LABEL "__name__"
 /* Metric name of series whose definition damage has taken. No sender may use it. */
 #define WEIR_LOST_NAME "weir_lost_definition"
+#define WEIR_LOST_LABELS_MAX 64 /* bytes of the labels of such a series */
 
 struct weir_label {
     const uint8_t *name; /* borrowed */
@@ -57,6 +58,12 @@ bool weir_labels_find(const uint8_t *labels, size_t size, const char *name,
 
 /* Is the metric name one that only the log gives? weir_err_detail() says so then. */
 bool weir_labels_reserved(const uint8_t *labels, size_t size);
+
+/* Labels of series `number` whose definition damage has taken:
+ * {__name__="weir_lost_definition", number="NUMBER"}, in canonical form. */
+void weir_labels_lost(uint64_t number, uint8_t out[WEIR_LOST_LABELS_MAX], size_t *size);
+/* Are they the labels that weir_labels_lost gives to this number? */
+bool weir_labels_are_lost(uint64_t number, const uint8_t *labels, size_t size);
 
 /* Appends one definition to a list of *used bytes. WEIR_FULL where capacity does not hold it. */
 enum weir_err weir_definition_append(uint8_t *list, size_t capacity, size_t *used,

@@ -6,38 +6,19 @@
 #include "model/sender_state/state.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 /* More lost numbers than this in one hole are not believed. */
 #define LOST_DEFINITIONS_MAX (UINT64_C(1) << 28)
-#define LOST_LABELS_MAX 256
-
-static const char lost_value[] = WEIR_LOST_NAME;
-
-static enum weir_err
-lost_labels(uint64_t lost, uint8_t canonical[LOST_LABELS_MAX], size_t *size)
-{
-    static const char name[] = WEIR_NAME_LABEL;
-    char number[24];
-    int digits = snprintf(number, sizeof number, "%" PRIu64, lost);
-    struct weir_label labels[2] = {
-        {(const uint8_t *)name, (const uint8_t *)lost_value, sizeof name - 1,
-            sizeof lost_value - 1},
-        {(const uint8_t *)"number", (const uint8_t *)number, 6, (uint16_t)digits}};
-    return weir_labels_encode(labels, 2, canonical, size);
-}
 
 /* The sender's next line defines the series anew. */
 static enum weir_err
 define_lost(struct weir_replay *replay)
 {
-    uint8_t canonical[LOST_LABELS_MAX];
+    uint8_t labels[WEIR_LOST_LABELS_MAX];
     size_t size;
-    enum weir_err err = lost_labels(replay->through, canonical, &size);
-    if (err == WEIR_OK)
-        err = replay->define(replay->define_context, replay->through, canonical, size);
-    return err;
+    weir_labels_lost(replay->through, labels, &size);
+    return replay->define(replay->define_context, replay->through, labels, size);
 }
 
 enum weir_err
@@ -59,18 +40,6 @@ weir_replay_lost(struct weir_replay *replay, uint64_t until)
     return WEIR_OK;
 }
 
-/* Was the name given to the number when its segment was trimmed? */
-static bool
-is_lost(uint64_t number, const uint8_t *labels, size_t size)
-{
-    uint8_t canonical[LOST_LABELS_MAX];
-    size_t lost_size;
-    return size <= LOST_LABELS_MAX &&
-        memmem(labels, size, lost_value, sizeof lost_value - 1) != NULL &&
-        lost_labels(number, canonical, &lost_size) == WEIR_OK && lost_size == size &&
-        memcmp(canonical, labels, size) == 0;
-}
-
 enum weir_err
 weir_replay_list(struct weir_replay *replay, uint64_t first, uint32_t count,
     const uint8_t *list, size_t size)
@@ -86,7 +55,8 @@ weir_replay_list(struct weir_replay *replay, uint64_t first, uint32_t count,
             continue;
         err = replay->define(replay->define_context, replay->through, labels, labels_size);
         if (err == WEIR_OK) {
-            bool lost = is_lost(replay->through++, labels, labels_size);
+            /* its name may have been given when its segment was trimmed */
+            bool lost = weir_labels_are_lost(replay->through++, labels, labels_size);
             replay->lost += lost;
             replay->defined += !lost;
         }

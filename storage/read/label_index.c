@@ -261,17 +261,10 @@ weir_label_index_add(struct weir_label_index *index, const uint8_t *labels, size
 enum weir_err
 weir_label_index_add_lost(struct weir_label_index *index)
 {
-    static const char name[] = WEIR_NAME_LABEL;
-    static const char value[] = WEIR_LOST_NAME;
-    char number[24];
-    int digits = snprintf(number, sizeof number, "%llu", (unsigned long long)index->count);
-    struct weir_label labels[2] = {
-        {(const uint8_t *)name, (const uint8_t *)value, sizeof name - 1, sizeof value - 1},
-        {(const uint8_t *)"number", (const uint8_t *)number, 6, (uint16_t)digits}};
-    uint8_t canonical[64 + sizeof number];
+    uint8_t labels[WEIR_LOST_LABELS_MAX];
     size_t size;
-    enum weir_err err = weir_labels_encode(labels, 2, canonical, &size);
-    return err == WEIR_OK ? weir_label_index_add(index, canonical, size) : err;
+    weir_labels_lost(index->count, labels, &size);
+    return weir_label_index_add(index, labels, size);
 }
 
 void
