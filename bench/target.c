@@ -1,4 +1,4 @@
-#include "bench/target.h"
+#include "bench/target_internal.h"
 
 #include "app/programs.h"
 #include "app/supervisor/locks.h"
@@ -46,24 +46,8 @@ static const enum weir_proto protos[WEIR_BENCH_PROTOS] = {
     [WEIR_BENCH_GRAPHITE] = WEIR_PROTO_GRAPHITE,
     [WEIR_BENCH_WEIR] = WEIR_PROTO_WEIR};
 
-struct weir_bench_target {
-    char data[WEIR_CONFIG_PATH_MAX];
-    int lock_fd;
-    int data_fd; /* the lock on DATA itself; -1 where there is none */
-    int shared_fd;
-    enum weir_bench_source source;
-    enum weir_bench_proto proto;
-    uint32_t workers; /* 0: as the configuration has it */
-    pid_t pid;
-    int status;
-    bool reaped;
-    struct weir_shared *shared;
-    struct weir_bench_feed *feed;
-    uint64_t log_limit; /* offset near which the log is full; UINT64_MAX where it recycles */
-};
-
-static void
-path_in(char *out, size_t size, const char *data, const char *name)
+void
+weir_bench_target_path(char *out, size_t size, const char *data, const char *name)
 {
     snprintf(out, size, "%s/%s", data, name);
 }
@@ -88,7 +72,7 @@ enum weir_err
 weir_bench_target_prepare(const char *data, uint64_t need)
 {
     char run[WEIR_CONFIG_PATH_MAX + 8];
-    path_in(run, sizeof run, data, "run");
+    weir_bench_target_path(run, sizeof run, data, "run");
     bool made = mkdir(data, 0755) == 0;
     if (!made && errno != EEXIST)
         return weir_fail(WEIR_IO, errno, "make %s", data);
@@ -115,7 +99,7 @@ static enum weir_err
 known_series(const char *data, uint64_t *out)
 {
     char directory[WEIR_CONFIG_PATH_MAX + 8];
-    path_in(directory, sizeof directory, data, "log/0");
+    weir_bench_target_path(directory, sizeof directory, data, "log/0");
     *out = 0;
     if (access(directory, F_OK) != 0)
         return WEIR_OK;
@@ -140,7 +124,7 @@ segment_bytes_there(const char *data, uint64_t *out)
     uint64_t *indexes;
     size_t count;
     *out = 0;
-    path_in(directory, sizeof directory, data, "log/0");
+    weir_bench_target_path(directory, sizeof directory, data, "log/0");
     if (access(directory, F_OK) != 0)
         return WEIR_OK;
     enum weir_err err = weir_io_new(&options, &io);
@@ -204,7 +188,7 @@ write_config(const struct weir_bench_target *target, const struct weir_bench_roo
     config->log_full = room->recycles ? WEIR_CONFIG_RECYCLE : WEIR_CONFIG_REFUSE;
     if (room->segment_bytes != 0)
         config->log_segment_bytes = room->segment_bytes;
-    path_in(path, size, data, "run/bench.yaml");
+    weir_bench_target_path(path, size, data, "run/bench.yaml");
     int fd = -1;
     if (err == WEIR_OK)
         err = weir_open_regular(path, O_WRONLY | O_CREAT | O_TRUNC, 0640, &fd);
@@ -323,7 +307,7 @@ weir_bench_target_open(const char *data, enum weir_bench_source source,
     target->proto = proto;
     target->workers = workers;
     char path[WEIR_CONFIG_PATH_MAX + 32];
-    path_in(path, sizeof path, data, "lock");
+    weir_bench_target_path(path, sizeof path, data, "lock");
     enum weir_err err = WEIR_OK;
     target->lock_fd = target->data_fd = -1;
     err = weir_locks_folder(data, &target->data_fd);
@@ -467,132 +451,4 @@ void
 weir_bench_target_commit(struct weir_bench_target *target, size_t size)
 {
     weir_bench_feed_commit(target->feed, size);
-}
-
-bool
-weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum)
-{
-    if (!weir_bench_feed_flush(target->feed))
-        return false;
-    usleep(1000);
-    return weir_bench_target_ledger_now(target, sum);
-}
-
-bool
-weir_bench_target_ledger_now(struct weir_bench_target *target, struct weir_ledger_sum *sum)
-{
-    enum weir_err err = weir_ledger_read(&target->shared->ledger, sum);
-    return err == WEIR_OK || err == WEIR_AGAIN;
-}
-
-struct weir_ledger *
-weir_bench_target_shared_ledger(struct weir_bench_target *target)
-{
-    return &target->shared->ledger;
-}
-
-uint64_t
-weir_bench_target_datagrams(const struct weir_bench_target *target)
-{
-    return weir_bench_feed_datagrams(target->feed);
-}
-
-uint64_t
-weir_bench_target_ahead(const struct weir_bench_target *target)
-{
-    return weir_bench_feed_ahead(target->feed);
-}
-
-uint64_t
-weir_bench_target_first(const struct weir_bench_target *target)
-{
-    /* acquire pairs with the release in follow_trim (storage/log/writer/writer.c): what is read of
-     * the ledger and the log afterwards is no older */
-    return atomic_load_explicit(&target->shared->log_first_offset, memory_order_acquire);
-}
-
-enum weir_err
-weir_bench_target_trimmed_ms(const struct weir_bench_target *target, int64_t *out)
-{
-    char directory[WEIR_CONFIG_PATH_MAX + 16];
-    struct weir_checkpoint checkpoint;
-    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
-    struct weir_io *io;
-    path_in(directory, sizeof directory, target->data, "log/0");
-    enum weir_err err = weir_io_new(&options, &io);
-    if (err != WEIR_OK)
-        return err;
-    err = weir_checkpoint_read(io, directory, WEIR_LOG_STREAM, &checkpoint, NULL);
-    weir_io_free(io);
-    *out = err == WEIR_OK ? checkpoint.time_max_ms : INT64_MIN;
-    return err == WEIR_NOT_FOUND ? WEIR_OK : err;
-}
-
-uint64_t
-weir_bench_target_series(const struct weir_bench_target *target)
-{
-    return atomic_load_explicit(&target->shared->series_count, memory_order_relaxed);
-}
-
-uint64_t
-weir_bench_target_end(const struct weir_bench_target *target)
-{
-    return atomic_load_explicit(&target->shared->appended_offset, memory_order_relaxed);
-}
-
-int64_t
-weir_bench_target_newest_ms(const struct weir_bench_target *target)
-{
-    int64_t newest = atomic_load_explicit(&target->shared->durable_time_ms, memory_order_relaxed);
-    return newest == INT64_MIN ? INT64_MIN + 1 : newest;
-}
-
-double
-weir_bench_target_cpu_seconds(const struct weir_bench_target *target)
-{
-    clockid_t clock;
-    if (clock_getcpuclockid(target->pid, &clock) != 0)
-        return 0;
-    return (double)weir_clock_ns(clock) / 1e9;
-}
-
-double
-weir_bench_target_worker_seconds(const struct weir_bench_target *target, uint32_t worker)
-{
-    char name[16];
-    if (worker == 0) /* the process's first thread */
-        return weir_bench_cpu_thread(target->pid, target->pid);
-    snprintf(name, sizeof name, "weir-rx-%u", worker % 100);
-    return weir_bench_cpu_thread(target->pid, weir_bench_cpu_thread_find(target->pid, name));
-}
-
-void
-weir_bench_target_memory(const struct weir_bench_target *target, struct weir_bench_memory *out)
-{
-    char text[256];
-    *out = (struct weir_bench_memory){0};
-    snprintf(text, sizeof text, "/proc/%d/status", (int)target->pid);
-    FILE *file = fopen(text, "r");
-    while (file != NULL && fgets(text, sizeof text, file) != NULL) {
-        uint64_t kib;
-        if (sscanf(text, "RssAnon: %" SCNu64, &kib) == 1)
-            out->private_bytes = kib << 10;
-        else if (sscanf(text, "RssShmem: %" SCNu64, &kib) == 1)
-            out->shared_bytes = kib << 10;
-    }
-    if (file != NULL)
-        fclose(file);
-}
-
-int
-weir_bench_target_shared_fd(const struct weir_bench_target *target)
-{
-    return target->shared_fd;
-}
-
-void
-weir_bench_target_describe(const struct weir_bench_target *target, json_t *report)
-{
-    json_object_set_new(report, "prefaulted", json_true());
-    weir_bench_conditions_add(target->shared, target->pid, target->data, report);
 }

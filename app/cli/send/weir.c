@@ -8,6 +8,7 @@
 
 #include "app/cli/net.h"
 #include "app/cli/send/points.h"
+#include "app/cli/send/template.h"
 #include "app/cli/words.h"
 #include "base/clock.h"
 #include "base/escape.h"
@@ -203,111 +204,12 @@ channel_with_room(struct work *work, struct channel **out)
     return WEIR_OK;
 }
 
-/* Scratch of one template: labels as the client library takes them. */
-struct scratch {
-    struct weir_client_label *labels;
-    struct weir_client_series *series;
-    char *text;
-    size_t label_count;
-    size_t text_used;
-};
-
-static struct weir_client_label
-put_label(struct scratch *scratch, const struct weir_label *label)
-{
-    char *name = scratch->text + scratch->text_used;
-    char *value = name + label->name_size + 1;
-    memcpy(name, label->name, label->name_size);
-    memcpy(value, label->value, label->value_size);
-    name[label->name_size] = value[label->value_size] = '\0';
-    scratch->text_used += (size_t)label->name_size + label->value_size + 2;
-    return (struct weir_client_label){name, value};
-}
-
-static bool
-has_label(const uint8_t *labels, size_t size, const struct weir_client_label *label)
-{
-    struct weir_label found;
-    return weir_labels_find(labels, size, label->name, &found) &&
-        found.value_size == strlen(label->value) &&
-        memcmp(found.value, label->value, found.value_size) == 0;
-}
-
-/* The labels of the next new series, of those read. */
-static enum weir_err
-next_labels(const struct work *work, size_t *at, const uint8_t **labels, size_t *size)
-{
-    return weir_definition_next(work->read.labels, work->read.labels_used, at, labels, size);
-}
-
-/* The labels that `count` definitions from `at` on all have. */
-static size_t
-common_labels(const struct work *work, size_t at, uint32_t count, struct scratch *scratch,
-    struct weir_client_label *common)
-{
-    struct weir_label label;
-    size_t common_count = 0;
-    const uint8_t *labels;
-    size_t size, place = 0;
-    if (next_labels(work, &at, &labels, &size) != WEIR_OK)
-        return 0;
-    while (weir_labels_next(labels, size, &place, &label) == WEIR_OK)
-        common[common_count++] = put_label(scratch, &label);
-    for (uint32_t i = 1; i < count &&
-         next_labels(work, &at, &labels, &size) == WEIR_OK; i++) {
-        size_t left = 0;
-        for (size_t k = 0; k < common_count; k++)
-            if (has_label(labels, size, &common[k]))
-                common[left++] = common[k];
-        common_count = left;
-    }
-    return common_count;
-}
-
-static bool
-is_common(const struct weir_label *label, const struct weir_client_label *common, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strlen(common[i].name) == label->name_size &&
-            memcmp(common[i].name, label->name, label->name_size) == 0)
-            return true;
-    return false;
-}
-
-/* The template of `count` new series whose labels begin at *at. */
-static enum weir_err
-define(struct work *work, struct scratch *scratch, size_t *at, uint32_t count, uint16_t *id,
-    struct channel *channel)
-{
-    struct weir_client_label common[WEIR_LABELS_COUNT_MAX];
-    size_t common_count = common_labels(work, *at, count, scratch, common);
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *labels;
-        size_t size, place = 0;
-        struct weir_label label;
-        struct weir_client_series *series = &scratch->series[i];
-        *series = (struct weir_client_series){&scratch->labels[scratch->label_count], 0};
-        if (next_labels(work, at, &labels, &size) != WEIR_OK)
-            return weir_fail(WEIR_CORRUPT, 0, "labels");
-        while (weir_labels_next(labels, size, &place, &label) == WEIR_OK) {
-            if (is_common(&label, common, common_count))
-                continue;
-            scratch->labels[scratch->label_count++] = put_label(scratch, &label);
-            series->label_count++;
-        }
-    }
-    int err = weir_client_add_template(channel->client, common, common_count, scratch->series,
-        count, id);
-    if (err == -EMSGSIZE)
-        return weir_fail(WEIR_INVALID, 0, "the labels of a series fit no packet; --datagram");
-    return client_result(channel, err, "definition");
-}
-
 /* Gives the block's new series their templates. */
 static enum weir_err
 define_new(struct work *work)
 {
-    size_t at = 0;
+    struct weir_send_definitions definitions = {
+        .labels = work->read.labels, .size = work->read.labels_used};
     enum weir_err err = WEIR_OK;
     while (work->first_new < work->read.series_count && err == WEIR_OK) {
         uint32_t count = work->read.series_count - work->first_new;
@@ -315,20 +217,12 @@ define_new(struct work *work)
             count = WEIR_WIRE_TEMPLATE_SERIES_MAX;
         struct channel *channel;
         uint16_t id = 0;
-        /* a label takes 4 bytes more than its text, of which 2 are the zeros here; the common ones
-         * are there once more */
-        struct scratch scratch = {.labels = calloc(work->read.labels_used / 4 + 1,
-                                      sizeof *scratch.labels),
-            .series = calloc(count, sizeof *scratch.series),
-            .text = malloc(work->read.labels_used + WEIR_LABELS_BYTES_MAX)};
-        err = scratch.labels != NULL && scratch.series != NULL && scratch.text != NULL
-            ? channel_with_room(work, &channel)
-            : weir_fail(WEIR_NOMEM, 0, "template");
-        if (err == WEIR_OK)
-            err = define(work, &scratch, &at, count, &id, channel);
-        free(scratch.labels);
-        free(scratch.series);
-        free(scratch.text);
+        err = channel_with_room(work, &channel);
+        if (err == WEIR_OK) {
+            int result;
+            err = weir_send_template_add(channel->client, &definitions, count, &id, &result);
+            err = err == WEIR_OK ? client_result(channel, result, "definition") : err;
+        }
         for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
             struct weir_send_series *series = &work->read.series[work->first_new + i];
             series->channel = (uint16_t)(work->channel_count - 1);
