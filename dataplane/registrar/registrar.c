@@ -1,6 +1,7 @@
 #include "dataplane/registrar/parts.h"
 
 #include "base/clock.h"
+#include "model/handover.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,24 +61,24 @@ weir_registrar_batch_open(struct weir_registrar *registrar)
     return true;
 }
 
-/* Edge, block, ring, in this order: see model/ledger.h. */
 void
 weir_registrar_batch_push(struct weir_registrar *registrar)
 {
     struct weir_batch *batch = registrar->batch;
-    struct weir_counts *counts = registrar->options.counts;
-    weir_edge_put(&registrar->options.ledger->edges[WEIR_EDGE_REGISTRAR_WRITER], batch->number,
-        batch->packets, batch->records, batch->count);
-    counts->pushed[WEIR_EDGE_REGISTRAR_WRITER] = batch->number;
+    const struct weir_handover to = {.ledger = registrar->options.ledger,
+        .block = WEIR_BLOCK_REGISTRAR,
+        .edge = WEIR_EDGE_REGISTRAR_WRITER,
+        .counts = registrar->options.counts,
+        .ring = registrar->options.batches};
+    const uint64_t count[WEIR_UNIT_COUNT] = {batch->packets, batch->records, batch->count};
     weir_registrar_release(registrar, WEIR_UNIT_PACKETS, batch->packets);
     weir_registrar_release(registrar, WEIR_UNIT_RECORDS, batch->records);
     weir_registrar_release(registrar, WEIR_UNIT_SAMPLES, batch->count);
     if (batch->definition_count > 0)
         registrar->definitions_pushed = batch->definition_first + batch->definition_count;
     registrar->batch = NULL;
-    publish(registrar);
-    bool pushed = weir_ring_push(registrar->options.batches, batch);
-    WEIR_ASSERT(pushed); /* the ring holds every batch there is */
+    weir_handover(&to, batch, batch->number, count);
+    registrar->changed = false;
 }
 
 /* Fetches the buckets of a deferral's series: another core's caches may have them. */

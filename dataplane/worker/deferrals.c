@@ -11,13 +11,11 @@ weir_worker_deferral_push(struct weir_worker *worker)
     struct weir_deferral *deferral = worker->deferral;
     uint32_t edge = WEIR_EDGE_WORKER_REGISTRAR(worker->options.index);
     deferral->ack_waiting = worker->ack_waiting;
-    weir_edge_put(&worker->options.ledger->edges[edge], deferral->number, deferral->packets,
-        deferral->records, deferral->samples);
-    worker->options.counts->pushed[edge] = deferral->number;
+    const uint64_t count[WEIR_UNIT_COUNT] = {
+        deferral->packets, deferral->records, deferral->samples};
     worker->deferral = NULL;
-    weir_worker_publish(worker);
-    bool pushed = weir_ring_push(worker->options.deferrals, deferral);
-    WEIR_ASSERT(pushed);
+    weir_worker_hand_over(worker, edge, worker->options.deferrals, deferral, deferral->number,
+        count);
 }
 
 /* Inserts the points of a resolved line into the series cache, or fetches their buckets before. */

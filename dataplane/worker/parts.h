@@ -20,6 +20,7 @@
 #include "dataplane/protocol/weir/aside.h"
 #include "dataplane/protocol/weir/parse.h"
 #include "dataplane/worker/worker.h"
+#include "model/handover.h"
 #include "model/shared.h"
 
 #include <string.h>
@@ -146,6 +147,9 @@ weir_worker_is_wire(const struct weir_worker *worker, const struct weir_packet *
 
 /* worker.c */
 void weir_worker_publish(struct weir_worker *worker);
+/* Gives a batch or deferral, which is open no more, to the next stage (model/handover.h). */
+void weir_worker_hand_over(struct weir_worker *worker, uint32_t edge, struct weir_ring *ring,
+    void *item, uint64_t number, const uint64_t count[WEIR_UNIT_COUNT]);
 bool weir_worker_batch_open(struct weir_worker *worker);
 void weir_worker_batch_push(struct weir_worker *worker);
 /* Refuses a record: the one way to do so. */

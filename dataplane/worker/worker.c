@@ -68,8 +68,8 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
 
 /* What lies inside this stage is counted from what is open. A batch may be pushed between two
  * records, so what was taken joins the counts here and nowhere else. */
-void
-weir_worker_publish(struct weir_worker *worker)
+static void
+count_held(struct weir_worker *worker)
 {
     weir_worker_unit(worker, WEIR_UNIT_RECORDS)->received += worker->records_appended;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += worker->samples_appended;
@@ -88,9 +88,29 @@ weir_worker_publish(struct weir_worker *worker)
     }
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
         worker->options.counts->unit[unit].held = held[unit];
+}
+
+void
+weir_worker_publish(struct weir_worker *worker)
+{
+    count_held(worker);
     weir_ledger_publish(
         &worker->options.ledger->blocks[WEIR_BLOCK_WORKER + worker->options.index],
         worker->options.counts);
+    worker->changed = false;
+}
+
+void
+weir_worker_hand_over(struct weir_worker *worker, uint32_t edge, struct weir_ring *ring,
+    void *item, uint64_t number, const uint64_t count[WEIR_UNIT_COUNT])
+{
+    const struct weir_handover to = {.ledger = worker->options.ledger,
+        .block = WEIR_BLOCK_WORKER + worker->options.index,
+        .edge = edge,
+        .counts = worker->options.counts,
+        .ring = ring};
+    count_held(worker);
+    weir_handover(&to, item, number, count);
     worker->changed = false;
 }
 
@@ -112,7 +132,6 @@ weir_worker_batch_open(struct weir_worker *worker)
     return true;
 }
 
-/* Edge, block, ring, in this order: see model/ledger.h. */
 void
 weir_worker_batch_push(struct weir_worker *worker)
 {
@@ -121,13 +140,9 @@ weir_worker_batch_push(struct weir_worker *worker)
     batch->ack_waiting = worker->ack_waiting;
     if (worker->options.channels != NULL)
         weir_channels_write_state(worker->options.channels, batch);
-    weir_edge_put(&worker->options.ledger->edges[edge], batch->number, batch->packets,
-        batch->records, batch->count);
-    worker->options.counts->pushed[edge] = batch->number;
+    const uint64_t count[WEIR_UNIT_COUNT] = {batch->packets, batch->records, batch->count};
     worker->batch = NULL;
-    weir_worker_publish(worker);
-    bool pushed = weir_ring_push(worker->options.batches, batch);
-    WEIR_ASSERT(pushed); /* the ring holds every batch there is */
+    weir_worker_hand_over(worker, edge, worker->options.batches, batch, batch->number, count);
 }
 
 void
