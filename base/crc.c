@@ -1,5 +1,7 @@
 #include "base/crc.h"
 
+#include "base/cpu.h"
+
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -78,7 +80,7 @@ weir_crc32c(uint32_t seed, const void *data, size_t size)
 {
     const uint8_t *at = data, *end = at + size;
     uint64_t crc = ~seed;
-    if (size >= WIDE_MIN && __builtin_cpu_supports("pclmul"))
+    if (size >= WIDE_MIN && weir_cpu_has(WEIR_CPU_PCLMUL))
         at = crc_wide(&crc, at, end);
     for (; end - at >= 8; at += 8)
         crc = _mm_crc32_u64(crc, word_at(at));

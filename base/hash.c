@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/chacha.h"
+#include "base/cpu.h"
 #include "base/hash_internal.h"
 
 #include <endian.h>
@@ -291,36 +292,21 @@ hash_vpclmul(const struct weir_hash_key *key, int part, const void *data, size_t
 
 static const struct variant {
     const char *name;
+    uint32_t needs;
     hash_fn *hash;
 } variants[] = {
 #if defined(__x86_64__)
-    {"vpclmul", hash_vpclmul},
-    {"pclmul", hash_pclmul},
+    {"vpclmul", WEIR_CPU_AVX512 | WEIR_CPU_VPCLMUL, hash_vpclmul},
+    {"pclmul", WEIR_CPU_PCLMUL | WEIR_CPU_SSE41, hash_pclmul},
 #endif
-    {"portable", weir_hash_part_portable},
+    {"portable", 0, weir_hash_part_portable},
 };
 #define VARIANT_COUNT (sizeof variants / sizeof variants[0])
-
-static bool
-variant_supported(const struct variant *variant)
-{
-#if defined(__x86_64__)
-    if (variant->hash == hash_vpclmul)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("vpclmulqdq");
-    if (variant->hash == hash_pclmul)
-        return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
-#endif
-    return variant->hash == weir_hash_part_portable;
-}
 
 static const struct variant *
 best_variant(void)
 {
-    size_t i = 0;
-    while (!variant_supported(&variants[i]))
-        i++;
-    return &variants[i];
+    return &variants[weir_cpu_best(&variants[0].needs, sizeof variants[0])];
 }
 
 static struct weir_hash128 hash_first(const struct weir_hash_key *key, int part, const void *data,
@@ -359,7 +345,7 @@ bool
 weir_hash_part_variant(size_t variant, const struct weir_hash_key *key, int part, const void *data,
     size_t size, struct weir_hash128 *out)
 {
-    if (variant >= VARIANT_COUNT || !variant_supported(&variants[variant]))
+    if (variant >= VARIANT_COUNT || !weir_cpu_has(variants[variant].needs))
         return false;
     *out = variants[variant].hash(key, part, data, size);
     return true;

@@ -1,6 +1,7 @@
 #include "dataplane/port/net.h"
 
 #include "base/assert.h"
+#include "base/cpu.h"
 
 #include <string.h>
 
@@ -77,7 +78,7 @@ sum_steps(const uint8_t *data, size_t size, size_t *at)
 {
     uint64_t total = 0;
     *at = 0;
-    while (size - *at >= STEP && __builtin_cpu_supports("avx2")) {
+    while (size - *at >= STEP && weir_cpu_has(WEIR_CPU_AVX2)) {
         size_t stretch = size - *at < STRETCH ? (size - *at) / STEP * STEP : STRETCH;
         total += sum_stretch(data + *at, stretch);
         *at += stretch;

@@ -18,7 +18,7 @@
 #include "dataplane/port/refusals.h"
 #include "dataplane/protocol/protocol.h"
 #include "dataplane/protocol/weir/aside.h"
-#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/definition.h"
 #include "dataplane/worker/worker.h"
 #include "model/handover.h"
 #include "model/shared.h"

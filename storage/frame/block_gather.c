@@ -1,5 +1,7 @@
 #include "storage/frame/block_gather.h"
 
+#include "base/cpu.h"
+
 #include <stdatomic.h>
 #include <string.h>
 
@@ -284,9 +286,9 @@ narrow_avx2(const uint64_t *deltas, uint32_t count, uint64_t step, uint8_t *out)
 
 const struct weir_gather_variant weir_gather_variants[] = {
 #if defined(__x86_64__)
-    {"avx2", gather_avx2, narrow_avx2},
+    {"avx2", WEIR_CPU_AVX2 | WEIR_CPU_BMI, gather_avx2, narrow_avx2},
 #endif
-    {"scalar", gather_scalar, narrow_scalar},
+    {"scalar", 0, gather_scalar, narrow_scalar},
 };
 #define VARIANT_COUNT (sizeof weir_gather_variants / sizeof weir_gather_variants[0])
 
@@ -299,12 +301,7 @@ weir_gather_variant_count(void)
 bool
 weir_gather_variant_supported(size_t variant)
 {
-#if defined(__x86_64__)
-    if (variant == 0)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-               __builtin_cpu_supports("bmi2");
-#endif
-    return variant == VARIANT_COUNT - 1;
+    return weir_cpu_has(weir_gather_variants[variant].needs);
 }
 
 const struct weir_gather_variant *
@@ -315,9 +312,7 @@ weir_gather(void)
     const struct weir_gather_variant *variant = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (variant != NULL)
         return variant;
-    size_t best = 0;
-    while (!weir_gather_variant_supported(best))
-        best++;
+    size_t best = weir_cpu_best(&weir_gather_variants[0].needs, sizeof weir_gather_variants[0]);
     variant = &weir_gather_variants[best];
     atomic_store_explicit(&chosen, variant, memory_order_relaxed);
     return variant;

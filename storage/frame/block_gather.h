@@ -23,6 +23,7 @@ struct weir_block_bounds {
 
 struct weir_gather_variant {
     const char *name;
+    uint32_t needs; /* base/cpu.h */
     /* Fills scratch with the count samples that order names; ahead: entries of order that may be
      * read, count of them or more. */
     struct weir_block_bounds (*gather)(struct weir_block_scratch *scratch,

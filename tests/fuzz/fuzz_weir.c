@@ -5,7 +5,8 @@
 #include "base/crc.h"
 #include "dataplane/protocol/deferral.h"
 #include "dataplane/protocol/weir/group_append.h"
-#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/definition.h"
+#include "dataplane/protocol/weir/record.h"
 #include "dataplane/protocol/weir/weir.h"
 #include "tests/fuzz/twin_weir.h"
 

@@ -1,6 +1,7 @@
 #include "dataplane/protocol/common/scan.h"
 
 #include "base/assert.h"
+#include "base/cpu.h"
 
 #include <stdbool.h>
 
@@ -74,17 +75,6 @@ weir_scan_avx512(const struct weir_scan_set *set, const uint8_t *data, size_t bl
     }
 }
 
-const struct weir_scan_variant *
-weir_scan_best(void)
-{
-    static const struct weir_scan_variant avx512 = {"avx512", weir_scan_avx512};
-    static const struct weir_scan_variant avx2 = {"avx2", weir_scan_avx2};
-    static const struct weir_scan_variant scalar = {"scalar", weir_scan_scalar};
-    if (__builtin_cpu_supports("avx512bw"))
-        return &avx512;
-    return __builtin_cpu_supports("avx2") ? &avx2 : &scalar;
-}
-
 #else
 
 void
@@ -101,14 +91,18 @@ weir_scan_avx512(const struct weir_scan_set *set, const uint8_t *data, size_t bl
     weir_scan_scalar(set, data, blocks, words);
 }
 
+#endif
+
 const struct weir_scan_variant *
 weir_scan_best(void)
 {
-    static const struct weir_scan_variant scalar = {"scalar", weir_scan_scalar};
-    return &scalar;
+    static const struct weir_scan_variant variants[] = {
+        {"avx512", WEIR_CPU_AVX512, weir_scan_avx512},
+        {"avx2", WEIR_CPU_AVX2, weir_scan_avx2},
+        {"scalar", 0, weir_scan_scalar},
+    };
+    return &variants[weir_cpu_best(&variants[0].needs, sizeof variants[0])];
 }
-
-#endif
 
 /* Scans from the block at base on; bits behind the data's end are cleared. */
 static void

@@ -31,6 +31,7 @@ weir_scan_fn weir_scan_avx512; /* only where the CPU has AVX-512BW */
 
 struct weir_scan_variant {
     const char *name;
+    uint32_t needs; /* base/cpu.h */
     weir_scan_fn *scan;
 };
 /* The fastest one this CPU has. */

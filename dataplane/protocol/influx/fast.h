@@ -36,6 +36,7 @@ weir_influx_fast_fn weir_influx_fast_avx2;   /* AVX2; PCLMULQDQ; BMI1, BMI2 */
 
 struct weir_influx_variant {
     const char *name;
+    uint32_t needs; /* base/cpu.h */
     weir_influx_fast_fn *fast; /* NULL: every line is left to the parser's other code */
 };
 

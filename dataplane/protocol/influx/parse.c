@@ -15,7 +15,6 @@
 
 #include "model/sample.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 static const struct weir_scan_set structural = {{',', '=', '"', '\\'}};
@@ -85,23 +84,6 @@ accept_line(struct parsing *parsing, const struct line *line, size_t size, int64
             out->points[out->point_count + i].time_ms = time_ms;
     }
     weir_record_add(parsing->out, parsing->data + line->start, size, points, reason);
-}
-
-bool
-weir_influx_fast_value(const uint8_t *text, size_t size, uint32_t *rounded,
-    struct weir_decimal *out)
-{
-    uint8_t first = text[0], last = text[size - 1];
-    if (WEIR_UNLIKELY(last == 'i')) {
-        int64_t integer;
-        if (weir_int_read(text, size - 1, &integer) != WEIR_DECIMAL_OK)
-            return false;
-        *rounded += weir_decimal_from_int(integer, out);
-        return true;
-    }
-    if (WEIR_LIKELY((uint8_t)(first - '0') <= 9 || first == '-' || first == '.'))
-        return last != 'u' && weir_decimal_read(text, size, out) == WEIR_DECIMAL_OK;
-    return false;
 }
 
 /* Walks `measurement,key=value,...` from line->start to the space behind it. False where a byte
@@ -287,70 +269,6 @@ parse_any_line(struct parsing *parsing, size_t *at)
     else
         accept_line(parsing, &line, size, time_ms);
     return true;
-}
-
-const struct weir_influx_variant weir_influx_variants[] = {
-#if defined(__x86_64__)
-    {"avx512", weir_influx_fast_avx512},
-    {"avx2_vpclmul", weir_influx_fast_avx2_vpclmul},
-    {"avx2", weir_influx_fast_avx2},
-#endif
-    {"scalar", NULL},
-};
-#define VARIANT_COUNT (sizeof weir_influx_variants / sizeof weir_influx_variants[0])
-
-size_t
-weir_influx_variant_count(void)
-{
-    return VARIANT_COUNT;
-}
-
-bool
-weir_influx_variant_supported(size_t variant)
-{
-#if defined(__x86_64__)
-    bool bits = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
-        && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx2");
-    bool wide_products = bits && __builtin_cpu_supports("vpclmulqdq");
-    if (variant == 0)
-        return wide_products && __builtin_cpu_supports("avx512bw")
-            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
-            && __builtin_cpu_supports("avx512vbmi");
-    if (variant == 1)
-        return wide_products;
-    if (variant == 2)
-        return bits;
-#endif
-    return variant == VARIANT_COUNT - 1;
-}
-
-/* Index of the variant in use, plus one; 0 before the first call. Relaxed on both sides: every
- * variant gives the same results. */
-static _Atomic size_t variant_in_use;
-
-size_t
-weir_influx_variant(void)
-{
-    size_t variant = atomic_load_explicit(&variant_in_use, memory_order_relaxed);
-    if (WEIR_LIKELY(variant > 0))
-        return variant - 1;
-    while (!weir_influx_variant_supported(variant))
-        variant++;
-    weir_influx_variant_choose(variant);
-    return variant;
-}
-
-void
-weir_influx_variant_choose(size_t variant)
-{
-    WEIR_ASSERT(variant < VARIANT_COUNT && weir_influx_variant_supported(variant));
-    atomic_store_explicit(&variant_in_use, variant + 1, memory_order_relaxed);
-}
-
-const char *
-weir_influx_variant_name(void)
-{
-    return weir_influx_variants[weir_influx_variant()].name;
 }
 
 /* Takes lines one by one. */

@@ -5,9 +5,10 @@
  * The common labels are sorted once a definition. Series of a template differ in the values of
  * their own labels and hardly ever in the names: so the names of one series say where the labels
  * of the next one go, and its labels are pieces of bytes that are laid behind each other. */
-#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/definition.h"
 
 #include "base/utf8.h"
+#include "dataplane/protocol/weir/record.h"
 #include "dataplane/protocol/weir/weir.h"
 #include "model/sample.h"
 

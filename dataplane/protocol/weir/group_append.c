@@ -1,5 +1,7 @@
 #include "dataplane/protocol/weir/group_append.h"
 
+#include "base/cpu.h"
+
 #include <stdatomic.h>
 
 #if defined(__x86_64__)
@@ -88,9 +90,9 @@ fill_avx2(struct weir_sample *out, const uint64_t *numbers, const uint8_t *value
 
 const struct weir_group_variant weir_group_variants[] = {
 #if defined(__x86_64__)
-    {"avx2", fill_avx2},
+    {"avx2", WEIR_CPU_AVX2, fill_avx2},
 #endif
-    {"scalar", fill_scalar},
+    {"scalar", 0, fill_scalar},
 };
 #define VARIANT_COUNT (sizeof weir_group_variants / sizeof weir_group_variants[0])
 
@@ -103,11 +105,7 @@ weir_group_variant_count(void)
 bool
 weir_group_variant_supported(size_t variant)
 {
-#if defined(__x86_64__)
-    if (variant == 0)
-        return __builtin_cpu_supports("avx2");
-#endif
-    return variant == VARIANT_COUNT - 1;
+    return weir_cpu_has(weir_group_variants[variant].needs);
 }
 
 static weir_group_fill_fn *
@@ -118,10 +116,8 @@ best_fill(void)
     weir_group_fill_fn *fill = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (WEIR_LIKELY(fill != NULL))
         return fill;
-    size_t variant = 0;
-    while (!weir_group_variant_supported(variant))
-        variant++;
-    fill = weir_group_variants[variant].fill;
+    size_t best = weir_cpu_best(&weir_group_variants[0].needs, sizeof weir_group_variants[0]);
+    fill = weir_group_variants[best].fill;
     atomic_store_explicit(&chosen, fill, memory_order_relaxed);
     return fill;
 }

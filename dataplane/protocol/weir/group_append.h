@@ -20,6 +20,7 @@ typedef void weir_group_fill_fn(struct weir_sample *out, const uint64_t *numbers
 
 struct weir_group_variant {
     const char *name;
+    uint32_t needs; /* base/cpu.h */
     weir_group_fill_fn *fill;
 };
 

@@ -3,7 +3,9 @@
 
 #include "base/crc.h"
 #include "dataplane/protocol/common/time.h"
+#include "dataplane/protocol/weir/definition.h"
 #include "dataplane/protocol/weir/group_append.h"
+#include "dataplane/protocol/weir/record.h"
 #include "dataplane/protocol/weir/weir.h"
 
 #include <limits.h>

@@ -1,83 +1,21 @@
-/* parse: what the files of the weir protocol share, and what the worker needs of them beyond the
- * table (dataplane/protocol/protocol.h).
+/* parse: packets of the weir protocol.
  *
- * A packet is parsed as a whole, so that its number is entered together with its records:
+ * A packet is parsed as a whole: its number is entered together with its records.
  *
  *   checked -> (its channel's definitions are with the registrar: waits) -> numbered -> records
  *
  * Its groups are not points but items: series numbers come from the template's array.
  *
- * Threads: as parse.h; context.channels is the worker's own
+ * Threads: as dataplane/protocol/parse.h; context.channels is the worker's own
  * Limits:  WEIR_WIRE_RECORDS_MAX records a packet
  */
 #ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_PARSE_H
 #define WEIR_DATAPLANE_PROTOCOL_WEIR_PARSE_H
 
-#include "dataplane/protocol/deferral.h"
-#include "dataplane/protocol/parse.h"
-#include "dataplane/protocol/weir/channels/channels.h"
-#include "model/sample.h"
+#include <stddef.h>
+#include <stdint.h>
 
-#include <stdalign.h>
-#include <string.h>
-
-/* Lists of a packet's definitions, or numbers of groups whose template is in pieces. 1,500
- * series of usual labels fill a deferral; a packet has up to twice as many. A definition without
- * room goes to the registrar as it came. */
-#define WEIR_DEFINITION_LIST_BYTES (512u << 10)
-
-struct weir_definitions {
-    struct weir_line_labels line;
-    uint32_t used; /* bytes of list; of a packet of groups: of numbers that were gathered */
-    alignas(8) uint8_t list[WEIR_DEFINITION_LIST_BYTES];
-};
-
-/* Enters the series numbers of a definition into its template. Where some have none yet, run is a
- * definition for the registrar, with the list of those in context->definitions until the next
- * packet is parsed; else it is empty, as where the template is another one by now. source: whose
- * share of the memory for templates it counts for; NULL for nobody's. */
-void weir_definition_apply(const struct weir_parse_context *context, struct weir_channel *channel,
-    const uint8_t *record, const struct weir_owner *source, struct weir_wire_item *item,
-    uint8_t *reason);
-/* The registrar has answered: enters the numbers that there are now, where the template is still
- * the one of the definition, and counts it as no longer pending. */
-void weir_definition_completed(const struct weir_parse_context *context, const uint8_t *text);
-
-/* As labels_begin of the table, for the record alone. */
-enum weir_err weir_definition_labels_begin(struct weir_line_labels *line, const uint8_t *record,
-    size_t size);
-/* The canonical labels of one of its series, made in bytes: they differ in little. Errors as those
- * of labels in the table. */
-enum weir_err weir_definition_labels(struct weir_line_labels *line, unsigned field, uint8_t *labels,
-    size_t *labels_size);
-
-/* Whole packets behind `at` of a stream: bytes of the next one, 0 where its header is not there
- * yet or is none. */
+/* Bytes of the packet that begins at data; 0 where its header is not there yet or is none. */
 size_t weir_wire_packet_bytes(const uint8_t *data, size_t size);
-
-static inline struct weir_wire_record
-weir_wire_load_record(const uint8_t *at)
-{
-    struct weir_wire_record record;
-    memcpy(&record, at, sizeof record);
-    return record;
-}
-
-/* The list behind its u16 size at *at of a definition; moves *at behind it. */
-static inline bool
-weir_wire_next_list(const uint8_t *record, size_t length, size_t *at, const uint8_t **list,
-    size_t *size)
-{
-    uint16_t bytes;
-    if (length - *at < sizeof bytes)
-        return false;
-    memcpy(&bytes, record + *at, sizeof bytes);
-    *size = bytes;
-    *list = record + *at + sizeof bytes;
-    if (*size > length - *at - sizeof bytes)
-        return false;
-    *at += sizeof bytes + *size;
-    return true;
-}
 
 #endif

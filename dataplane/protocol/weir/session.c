@@ -1,5 +1,6 @@
 /* The session of the weir protocol: heads of packets, samples of groups, acknowledgements. */
 #include "dataplane/protocol/weir/group_append.h"
+#include "dataplane/protocol/weir/definition.h"
 #include "dataplane/protocol/weir/parse.h"
 #include "dataplane/protocol/weir/weir.h"
 

@@ -2,7 +2,8 @@
  * known or go to the registrar, numbers that come back. */
 #include "base/clock.h"
 #include "dataplane/protocol/deferral.h"
-#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/definition.h"
+#include "dataplane/protocol/weir/record.h"
 #include "dataplane/protocol/weir/weir.h"
 
 #include <setjmp.h>

@@ -4,7 +4,8 @@
  * word that begins with 'L' is a series with 8,000 bytes of labels. */
 #include "base/clock.h"
 #include "dataplane/protocol/protocol.h"
-#include "dataplane/protocol/weir/parse.h"
+#include "dataplane/protocol/weir/definition.h"
+#include "dataplane/protocol/weir/record.h"
 #include "dataplane/registrar/registrar.h"
 #include "dataplane/series/series.h"
 #include "model/labels.h"
