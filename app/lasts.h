@@ -9,8 +9,9 @@
 
 #include <stdbool.h>
 
-/* True of configuration, data, an address that is not there or taken, a limit, or what this user
- * may not do. Not so of what a device or the machine lacks for the moment. */
+/* True for errors of the configuration or the data, for an address that is missing or in use, for a
+ * limit, and for missing rights. False for a shortage of the device or the machine that may
+ * pass. */
 bool weir_error_lasts(enum weir_err err);
 
 #endif

@@ -138,13 +138,13 @@ open_reader(void *context, struct weir_reader **out)
     enum weir_err err = weir_reader_open(source->directory, source->shared, out);
     if (err != WEIR_OK || weir_reader_durable_offset(*out) >= durable)
         return err;
-    /* it died meanwhile: what was read is less than was promised */
+    /* it died meanwhile: the reader has less than was acknowledged */
     weir_reader_close(*out);
     *out = NULL;
     return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
 }
 
-/* The port is open and queries answer: what the supervisor calls ready. */
+/* The port is open and queries answer: the supervisor calls that ready. */
 static void
 say_ready(void *context)
 {

@@ -103,7 +103,7 @@ parse_arguments(int argc, char **argv, struct arguments *out)
     return out->config != NULL && optind == argc;
 }
 
-/* Its ports are open and its log is: what is needed from now on. */
+/* Its ports and its log are open: it keeps the rights that it needs from now on. */
 static void
 enter_sandbox(const struct weir_config *config)
 {

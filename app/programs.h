@@ -1,6 +1,6 @@
 /* programs: the folders of the programs and BPF objects that weir itself starts and loads.
  *
- * They are nobody's to start by hand, so they are installed in a folder of their own
+ * Users do not start them by hand, so they are installed in a folder of their own
  * (libexecdir/weir) and not beside weir. In a build directory they are all together.
  *
  * Threads: any; no state

@@ -1,11 +1,11 @@
-/* sandbox: what a process gives up once its ports are open.
+/* sandbox: gives up rights of a process once its ports are open.
  *
  * Each thread loses every capability, may not gain any by executing a program (no_new_privs), opens
  * no file but those below the paths it names (Landlock), binds and connects no TCP socket, and
  * sends signals and abstract UNIX datagrams to none but its own.
  *
  * Threads: the main thread; threads that are there already are reached by a signal
- * Errors:  none is fatal: what the kernel lacks, or a thread that cannot be reached, is an event
+ * Errors:  none is fatal: a missing feature of the kernel, or a missed thread, is an event
  */
 #ifndef WEIR_APP_SANDBOX_H
 #define WEIR_APP_SANDBOX_H
@@ -26,7 +26,7 @@ struct weir_sandbox_options {
     const char *reach;
 };
 
-/* Says what holds in the event `sandbox`. */
+/* Reports the restrictions that hold in the event `sandbox`. */
 void weir_sandbox_enter(const struct weir_sandbox_options *options);
 
 #endif

@@ -29,7 +29,7 @@
 #define WEIR_TOPOLOGY_STAGES_MAX (WEIR_WORKERS_MAX + 2)
 #define WEIR_TOPOLOGY_LINKS_MAX (2 * WEIR_WORKERS_MAX + 1)
 /* Descriptors of the dataplane beside listeners and connections: 16 of an instance of four stages;
- * the rest is for segments, checkpoints and what is written aside. */
+ * the rest is for segments, checkpoints and files written aside. */
 #define WEIR_DATAPLANE_FILES 36
 #define WEIR_TOPOLOGY_REGIONS_MAX 16
 /* The worker of all weir listeners: a channel's state has one owner (docs/design/wire.md). */
@@ -150,13 +150,14 @@ uint32_t weir_topology_queue_mbufs(uint32_t queues);
 /* All memory of the dataplane's start, at most. */
 uint64_t weir_topology_bytes(const struct weir_topology *topology);
 
-/* TCP connections that each worker may hold: as configured, or what the limit of open files leaves
- * beside the log's, which a crowd of connections must not stop. files: that limit. */
+/* TCP connections that each worker may hold: as configured, or fewer if the limit of open files,
+ * without the log's, allows fewer: a crowd of connections must not stop the log. files: that
+ * limit. */
 uint32_t weir_topology_connections(const struct weir_config *config, uint32_t worker_count,
     uint64_t files);
 
-/* Says in out what is doubtful where the plan takes more than there is; else false. whose: as in
- * struct weir_machine_memory. */
+/* True if the plan needs more memory than there is; out is then the warning. whose: as in struct
+ * weir_machine_memory. */
 bool weir_topology_doubt(const struct weir_topology *topology, uint64_t bytes, const char *whose,
     char *out, size_t size);
 

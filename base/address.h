@@ -13,7 +13,7 @@ union weir_address {
     struct sockaddr_in6 v6;
 };
 
-/* text: "127.0.0.1" or "::1", without brackets. port: host order. *size: of what the calls take.
+/* text: "127.0.0.1" or "::1", without brackets. port: host order. *size: of the address in out.
  * False if text is no numeric address. */
 bool weir_address_parse(const char *text, uint16_t port, union weir_address *out, socklen_t *size);
 

@@ -1,4 +1,4 @@
-/* capability: what of root's rights this process has (capabilities(7)).
+/* capability: which of root's rights this process has (capabilities(7)).
  *
  * Threads: any; of the calling thread
  */

@@ -34,9 +34,9 @@ enum weir_err {
 
 #define WEIR_MUST_USE __attribute__((warn_unused_result))
 
-/* Puts down what went wrong and returns err. errnum is an errno value or 0; its text is appended,
- * or that memory is out. The arguments may hold weir_err_detail(), to put something ahead of it.
- * Example: return weir_fail(WEIR_IO, errno, "pwrite %s at %llu", path, offset); */
+/* Records an error and returns err. errnum is an errno value or 0; its text is appended, or that
+ * memory is out. The arguments may hold weir_err_detail(), to put something before it. Example:
+ * return weir_fail(WEIR_IO, errno, "pwrite %s at %llu", path, offset); */
 enum weir_err weir_fail(enum weir_err err, int errnum, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

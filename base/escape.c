@@ -25,7 +25,7 @@ static const uint8_t byte_class[256] = {
     [128 ... 255] = ALL,
 };
 
-/* C1 control characters, and what turns or breaks a line of text. */
+/* C1 control characters, and those that turn or break a line of text. */
 static bool
 is_hidden(uint32_t code)
 {

@@ -45,8 +45,8 @@ site_admits(struct weir_event_site *site, int64_t second)
     return false;
 }
 
-/* False where the write would wait: a pipe that nobody reads, a terminal that is held. A pipe is
- * ready with a page of room, which is more than a line. */
+/* False if the write would wait: a pipe that nobody reads, a terminal that is held. A pipe is ready
+ * with a page of room, which is more than a line. */
 static bool
 stderr_ready(void)
 {
@@ -87,8 +87,8 @@ needs_quotes(const char *value, size_t size)
     return size == 0;
 }
 
-/* A string of the arguments: nobody knows what is in it. It gets quotes where it is the whole
- * value, needs them, and the format has none. */
+/* A string of the arguments may hold any byte. It gets quotes if it is the whole value, needs them,
+ * and the format has none. */
 static void
 put_value(struct line *line, const char *value, size_t size)
 {
@@ -175,7 +175,7 @@ put_format(struct line *line, const char *format, struct arguments *args)
             put_number(line, spec, *at, longs, args);
         } else {
             put(line, "?", 1);
-            return; /* a conversion we do not know: nor what follows in the arguments */
+            return; /* an unknown conversion: the next arguments are unknown too */
         }
     }
 }

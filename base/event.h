@@ -26,7 +26,7 @@ struct weir_event_site {
 /* Name of this process in its lines; borrowed for the life of the process. */
 void weir_event_init(const char *process, enum weir_level least);
 
-/* From any thread: what holds from now on. */
+/* From any thread: the level from now on. */
 void weir_event_level(enum weir_level least);
 
 void weir_event_emit(struct weir_event_site *site, enum weir_level level, const char *event,

@@ -1,4 +1,4 @@
-/* process: how each of our programs begins, whoever started it and in what state.
+/* process: the begin of each of our programs, which any parent may start in any state.
  *
  * Inherited from a parent are the mask of signals, ignored signals, the file mode mask and which
  * standard descriptors are open. Each of them can break a program that does not set it.
@@ -18,12 +18,12 @@
  */
 void weir_process_begin(void);
 
-/* For a program that lives long: SIGPIPE is ignored, since a peer that is gone is an error of one
- * connection, and what it makes is nobody else's to write (umask 0027). */
+/* For a program that lives long. SIGPIPE is ignored, because a closed peer is an error of one
+ * connection. Other users may not write its files (umask 0027). */
 void weir_process_serve(void);
 
-/* For one that a supervisor started: SIGHUP is ignored, since it is the supervisor's, and who sends
- * it by name meets all of an instance's processes. */
+/* For a child of a supervisor. SIGHUP is ignored, because it is meant for the supervisor: sent by
+ * name it reaches all of an instance's processes. */
 void weir_process_obey(void);
 
 /* Raises the soft limit of open files towards wanted, as far as the hard one allows, and that of a

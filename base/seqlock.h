@@ -56,11 +56,11 @@ weir_seqlock_read(const _Atomic uint64_t *sequence, const _Atomic uint64_t *word
     return true;
 }
 
-/* Whether a read may find another write than the one of `seen`: a look at one word. */
+/* Whether a read may find another write than the one of `seen`: reads one word. */
 static inline bool
 weir_seqlock_has_moved(const _Atomic uint64_t *sequence, uint64_t seen)
 {
-    /* relaxed: whoever goes on to read loads it once more */
+    /* relaxed: a thread that goes on to read loads it once more */
     return atomic_load_explicit(sequence, memory_order_relaxed) != seen;
 }
 

@@ -1,4 +1,4 @@
-/* weir check lines: what a listener would make of the lines of a file. */
+/* weir check lines: judges the lines of a file as a listener would. */
 #include "app/cli/check_lines.h"
 
 #include "app/cli/commands.h"

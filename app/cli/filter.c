@@ -1,4 +1,4 @@
-/* weir filter and weir reload: what the supervisor of a running instance is asked for. */
+/* weir filter and weir reload: requests to the supervisor of a running instance. */
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 #include "app/supervisor/filter.h"

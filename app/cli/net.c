@@ -157,7 +157,7 @@ weir_net_send(int fd, const void *data, size_t size)
     return WEIR_OK;
 }
 
-/* A request under way: what was asked, and the connection on which the answer comes. */
+/* A request under way, and the connection on which the answer comes. */
 struct question {
     char host[WEIR_NET_HOST_MAX];
     uint16_t port;

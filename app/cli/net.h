@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define WEIR_NET_BODY_MAX (256u << 20)
-/* Two of them are the wait for what accepts connections and never answers. */
+/* Two of them are the wait for a server that accepts connections and never answers. */
 #define WEIR_NET_SILENCE_MS 2500
 /* The longest wait for a whole answer, unless the caller gives one. */
 #define WEIR_NET_ANSWER_MS 60000
@@ -28,8 +28,8 @@ enum weir_err weir_net_address(const char *text, uint16_t port_default,
 /* The same, with the name looked up: host is numeric, an IPv4 address where there is one. */
 enum weir_err weir_net_resolve(const char *text, char host[WEIR_NET_HOST_MAX], uint16_t *port)
     WEIR_MUST_USE;
-/* Connects a UDP or TCP socket to what weir_net_address reads; of a name to the first address that
- * takes it, IPv4 first. Sends and receives fail after timeout_ms. */
+/* Connects a UDP or TCP socket to an address in the form of weir_net_address; of a name to the
+ * first address that accepts it, IPv4 first. Sends and receives fail after timeout_ms. */
 enum weir_err weir_net_connect(const char *address, bool tcp, int timeout_ms, int *fd)
     WEIR_MUST_USE;
 /* Sends all of size bytes. */
@@ -44,12 +44,12 @@ struct weir_net_request {
     const char *method; /* NULL: GET */
     int limit_ms;       /* for the whole answer; 0: WEIR_NET_ANSWER_MS */
 };
-/* GET. Besides limit_ms, what is silent has to answer /healthz on another connection: a query may
- * take what query.timeout says. *body is NUL terminated and the caller's to free. */
+/* GET. A silent server has to answer /healthz on another connection within limit_ms, because a
+ * query may last as long as query.timeout. *body is NUL terminated and the caller's to free. */
 enum weir_err weir_net_http_get(const struct weir_net_request *request, int *status, char **body,
     size_t *size) WEIR_MUST_USE;
 /* The same for answers with status 200. Any other is an error whose detail is the API's own text:
- * WEIR_INVALID where it refused what was asked (400, 404), else WEIR_IO. */
+ * WEIR_INVALID if it refused the question (400, 404), else WEIR_IO. */
 enum weir_err weir_net_api_get(const struct weir_net_request *request, char **body, size_t *size)
     WEIR_MUST_USE;
 

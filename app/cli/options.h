@@ -18,7 +18,7 @@ struct weir_option {
     uint64_t *number;     /* a whole number from 0 on */
 };
 
-/* Fills what options point to. Words that are no options go to words, up to *word_count, which
+/* Fills the variables of options. Words that are no options go to words, up to *word_count, which
  * becomes their count. options ends with a NULL name. */
 enum weir_err weir_options_parse(const struct weir_option *options, int argc, char **argv,
     const char **words, int *word_count) WEIR_MUST_USE;

@@ -70,7 +70,7 @@ append_parameter(struct target *target, const char *name, const char *value)
 
 /* The choice that the words make: a metric or a selector, then labels. */
 struct choice {
-    struct weir_selector selector; /* owns what its matches point to */
+    struct weir_selector selector; /* owns the memory of its matches */
     struct weir_match matches[WEIR_SELECTOR_MATCHES_MAX + WORDS_MAX];
     size_t count;
     char names[TARGET_SIZE]; /* of the labels among the words */
@@ -184,7 +184,7 @@ struct query {
     bool as_json, labels, series;
 };
 
-/* Options that would say nothing are refused: who writes them means something by them. */
+/* Options without effect are refused: the user expects an effect. */
 static enum weir_err
 check_options(const struct query *query)
 {

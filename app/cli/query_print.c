@@ -87,7 +87,7 @@ print_point(json_t *point)
     if (gmtime_r(&unix_seconds, &utc) != NULL)
         strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
     printf("  %s.%03dZ  ", stamp, (int)(time_ms - whole * 1000));
-    if (json_is_string(value)) { /* what is not finite */
+    if (json_is_string(value)) { /* a value that is not finite */
         print_string(WEIR_ESCAPE_TERMINAL, value);
         putchar('\n');
     } else if (json_is_integer(value)) {

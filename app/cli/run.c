@@ -1,4 +1,4 @@
-/* weir run and weir check: what begins with a configuration. */
+/* weir run and weir check: the commands that begin with a configuration. */
 #include "app/cli/check_lines.h"
 #include "app/cli/commands.h"
 #include "app/supervisor/doubts.h"
@@ -34,7 +34,7 @@ load(const char *command, struct weir_config *config, int argc, char **argv)
     if (err == WEIR_OK)
         err = weir_config_check(config);
     config->origin.mistakes = NULL;
-    /* how many there were, or what ended the loading beside them */
+    /* the number of mistakes, or the error that ended the loading */
     if (err != WEIR_OK && strcmp(weir_err_detail(), "1 mistake") != 0)
         print_mistake(weir_err_detail());
     return err == WEIR_OK;

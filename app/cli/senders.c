@@ -94,7 +94,7 @@ print_table(const struct list *list)
     return WEIR_OK;
 }
 
-/* Percent-encodes what is neither letter nor digit. */
+/* Percent-encodes all bytes but letters and digits. */
 static void
 put_encoded(char *out, size_t size, const char *name, const char *text)
 {

@@ -1,4 +1,4 @@
-/* words: what commands print beside a count. */
+/* words: texts that commands print beside a count. */
 #ifndef WEIR_APP_CLI_WORDS_H
 #define WEIR_APP_CLI_WORDS_H
 

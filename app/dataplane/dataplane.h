@@ -2,7 +2,7 @@
  *
  * Owns:    everything the dataplane process has
  * Threads: the caller's runs the topology's first thread, others are started
- * Errors:  open and the start of the threads say what is missing; after that the process runs
+ * Errors:  open and the start of the threads report errors; after that the process runs
  *          until asked to stop
  */
 #ifndef WEIR_APP_DATAPLANE_DATAPLANE_H

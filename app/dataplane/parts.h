@@ -117,8 +117,7 @@ enum weir_err weir_dataplane_links_open(struct weir_dataplane *dataplane) WEIR_M
 const struct weir_topology_link *weir_dataplane_link(const struct weir_dataplane *dataplane,
     enum weir_topology_kind from, uint32_t index, enum weir_topology_kind to);
 
-/* app/dataplane/stages.c: joins the topology's stages to what runs them, once all of it is there.
- */
+/* app/dataplane/stages.c: gives the topology's stages their calls, once everything is open. */
 void weir_dataplane_stages_bind(struct weir_dataplane *dataplane);
 
 /* app/dataplane/ports.c: EAL where DPDK ports are configured, then each worker's ports. */

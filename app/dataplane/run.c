@@ -32,8 +32,8 @@ _Static_assert(SLEEP_MAX_NS < WEIR_HEARTBEAT_NS, "an idle thread beats in time")
 /* Longest sleep where other threads or a polled port bring work without a descriptor. */
 #define SLEEP_POLL_NS 300000
 #define DRAIN_NS (INT64_C(4) * 1000000000)
-/* A full log may have no room for as long as it takes. Nobody was promised what waits for it, and
- * where the supervisor has died this process is to be gone within a second. */
+/* A full log may have no room for an unlimited time. Samples that wait for it were not
+ * acknowledged, and if the supervisor has died this process must be gone within a second. */
 #define DRAIN_FULL_NS (INT64_C(500) * 1000000)
 
 /* Shutdown goes down the pipeline: the stages of a kind end once those of the kind before have.
@@ -92,11 +92,11 @@ thread_round(struct weir_dataplane_thread *thread, enum weir_dataplane_phase pha
     return work;
 }
 
-/* A full or failed log makes nothing more durable than what it has under way. */
+/* A full or failed log makes only the frames under way durable. */
 static bool
 log_refuses(struct weir_dataplane *dataplane)
 {
-    /* relaxed: a hint; whoever misses it waits a round longer */
+    /* relaxed: a hint; a thread that misses it waits a round longer */
     uint32_t state = atomic_load_explicit(&dataplane->progress.state, memory_order_relaxed);
     return state == WEIR_INGEST_DISK_FULL || state == WEIR_INGEST_IO_ERROR;
 }

@@ -1,4 +1,4 @@
-/* The stages of the topology: what the threads' loop (run.c) calls of each kind. */
+/* The stages of the topology: the calls of each kind of stage for the threads' loop (run.c). */
 #include "app/dataplane/parts.h"
 #include "base/clock.h"
 

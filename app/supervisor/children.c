@@ -20,8 +20,8 @@
 /* A child that has never been ready and still ends with an error by then never will be. Until then
  * a port may be held by a former instance that is ending. */
 #define GIVE_UP_NS (5000 * MS)
-/* SIGTERM ends an instance within 5 s. The dataplane counts what it could not make durable in
- * 4 s, and says so before this. */
+/* SIGTERM ends an instance within 5 s. After 4 s the dataplane counts and reports the samples that
+ * it could not make durable. */
 #define STOP_DATAPLANE_NS (4400 * MS)
 #define STOP_ALL_NS (4700 * MS)
 
@@ -155,14 +155,14 @@ child_died(struct weir_supervisor *supervisor, struct weir_child *child, int sta
     weir_instance_set_pid(&supervisor->instance, child->name, 0);
     if (child == &supervisor->children[DATAPLANE]) {
         supervisor->hangs = false;
-        /* release pairs with readers' acquire: what the dead one held in flight is gone */
+        /* release pairs with readers' acquire: the dead one has nothing in flight any more */
         atomic_store_explicit(&supervisor->shared->epoch, 0, memory_order_release);
         /* relaxed: it carries no data */
         atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
             memory_order_relaxed);
     } else {
         /* relaxed: read by this thread alone until the next control plane sets it. The number may
-         * come again, and would be taken for the new one's word. */
+         * be given to another process, whose readiness it would seem to be. */
         atomic_store_explicit(&supervisor->shared->http_pid, 0, memory_order_relaxed);
     }
     if (supervisor->stopping_ns != 0 || give_up(supervisor, child, status))
@@ -206,8 +206,8 @@ static bool
 child_ready(const struct weir_supervisor *supervisor, int which)
 {
     if (which == CONTROLPLANE) {
-        /* its own word, since the port may be another process's; acquire pairs with the release in
-         * say_ready (app/main_controlplane.c) */
+        /* set by itself, because the port may be another process's; acquire pairs with the release
+         * in say_ready (app/main_controlplane.c) */
         uint32_t pid = atomic_load_explicit(&supervisor->shared->http_pid, memory_order_acquire);
         return pid == (uint32_t)supervisor->children[which].pid;
     }
@@ -239,8 +239,8 @@ weir_supervisor_watch(struct weir_supervisor *supervisor)
     return all;
 }
 
-/* Says when a ready dataplane does not go on, and when it does again. It is not killed for that: a
- * debugger may hold it, or a device that is slow, and what it has taken would be lost. */
+/* Reports that a ready dataplane does not go on, and that it does again. It is not killed for that:
+ * a debugger may hold it, or a device that is slow, and its samples would be lost. */
 void
 weir_supervisor_watch_heartbeat(struct weir_supervisor *supervisor)
 {

@@ -1,4 +1,4 @@
-/* doubts: what a valid configuration may, but is hardly meant to, come to on this machine.
+/* doubts: effects of a valid configuration on this machine that are hardly meant.
  *
  * Threads: the main thread
  */

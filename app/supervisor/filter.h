@@ -55,8 +55,8 @@ void weir_supervisor_filter_close(struct weir_supervisor_filter *filter);
 /* The descriptor to poll: readable where a client comes or has sent something; -1 where there is no
  * socket. */
 int weir_supervisor_filter_fd(const struct weir_supervisor_filter *filter);
-/* Takes clients and what they have sent, and answers whole lines. Never waits; to be called when
- * the descriptor is readable. */
+/* Accepts clients, reads their lines and answers whole ones. Never waits; to be called when the
+ * descriptor is readable. */
 void weir_supervisor_filter_serve(struct weir_supervisor_filter *filter);
 /* Gives the rules to the ports again: a dataplane that started meanwhile read the file before. */
 void weir_supervisor_filter_apply(struct weir_supervisor_filter *filter);

@@ -10,7 +10,7 @@ print_reasons(const char *unit, const char *class, const uint64_t *counts)
                 unit, class, weir_reason_names[reason], (unsigned long long)counts[reason]);
 }
 
-/* The sums of the dataplane's last life, once it is gone: what was received is accounted for. */
+/* The sums of the dataplane's last life, once it is gone: everything received is accounted for. */
 void
 weir_supervisor_print_ledger(struct weir_supervisor *supervisor)
 {

@@ -30,9 +30,9 @@ enum weir_err weir_locks_acquire(struct weir_locks *locks, const char *data) WEI
 void weir_locks_release(struct weir_locks *locks);
 /* In the dataplane's child: it keeps its locks over exec. */
 void weir_locks_inherit(const struct weir_locks *locks);
-/* Once a second: makes a lock file anew that was removed, and says so. WEIR_BUSY where somebody
- * else has it by then, or where DATA is another folder by now: what is written by name would
- * go there. */
+/* Once a second: makes a lock file anew that was removed, and reports it. WEIR_BUSY if another
+ * process has it by then, or if DATA is another folder by now: files opened by name would go
+ * there. */
 enum weir_err weir_locks_watch(struct weir_locks *locks) WEIR_MUST_USE;
 
 /* Locks a folder. WEIR_BUSY where another process has it; *fd is -1 where the file system locks no

@@ -1,4 +1,4 @@
-/* machine: the memory and descriptors that an instance may use here, whoever set the limit.
+/* machine: the memory and descriptors that an instance may use here, by whatever limit.
  *
  * Threads: any; no state
  * Errors:  a limit that cannot be read is none
@@ -9,12 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A file's begin, as text; "" where it cannot be read. Allocates nothing: want of memory is neither
- * to lift a limit of memory nor to pass for what the machine lacks. */
+/* The first bytes of a file, as text; "" if it cannot be read. Allocates nothing: a shortage of
+ * memory must not look like a missing limit, nor like a small machine. */
 void weir_machine_read(const char *path, char *out, size_t size);
 
 struct weir_machine_memory {
-    uint64_t bytes;    /* the least of what the three below allow */
+    uint64_t bytes;    /* the least of the three limits below */
     const char *whose; /* "this machine has", ...; names which one it is, followed by a size */
 };
 

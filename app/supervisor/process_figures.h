@@ -1,4 +1,4 @@
-/* process_figures: what /proc says of a process.
+/* process_figures: the figures of a process in /proc.
  *
  * Threads: any; no state
  * Errors:  WEIR_NOT_FOUND it does not run, WEIR_IO /proc cannot be read

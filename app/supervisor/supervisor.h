@@ -2,7 +2,7 @@
  *
  * Owns:    DATA/lock, DATA/run/ (pid files, the effective configuration), the shared region, the
  *          bound UDP sockets, the HTTP socket, DATA/filter.rules and the socket of `weir filter`
- * Threads: one; signals are taken by a signalfd and by nothing else
+ * Threads: one; signals are read from a signalfd only
  * Memory:  its struct, and a mapping of the shared region
  * Errors:  the exit code: 0 stopped as asked, 1 could not start, 2 configuration refused
  *
@@ -15,7 +15,7 @@
  * SIGHUP reads the configuration anew: what may change while an instance runs holds at once, the
  * rest is named and needs a restart, and one that is not valid changes nothing.
  *
- * It parses no byte from outside: what it knows of its children is their exit and the shared
+ * It parses no byte from outside: all it knows of its children is their exit and the shared
  * region. `weir filter` is this machine's root, or whoever runs the instance. UDP sockets it only
  * binds and holds: a new dataplane takes over what has waited in their buffers while none ran. So
  * does a new control plane with who has connected to the HTTP socket meanwhile; where its address

@@ -113,7 +113,7 @@ note_doubt(const char *text)
         snprintf(first_doubt, sizeof first_doubt, "%s", text);
 }
 
-/* Does what the configuration plans with fit this machine? */
+/* Checks whether the planned memory and files fit this machine. */
 static void
 look_plan(struct weir_finding *finding, const struct weir_config *config)
 {

@@ -1,4 +1,4 @@
-/* weir doctor: what this machine offers, what that means, and what to do about what it lacks. */
+/* weir doctor: the abilities of this machine, their meaning, and remedies for those it lacks. */
 #include "app/cli/commands.h"
 #include "app/cli/doctor/doctor.h"
 #include "app/cli/options.h"

@@ -141,7 +141,7 @@ hold(struct weir_chaos *chaos, const uint8_t *packet, size_t size, uint64_t unit
     return WEIR_OK;
 }
 
-/* Sends on what waited for this number. */
+/* Sends the packets that waited for this number. */
 static enum weir_err
 release(struct weir_chaos *chaos, uint64_t behind)
 {

@@ -9,7 +9,7 @@
  *
  * Threads: one at a time
  * Memory:  a copy of each held packet, at most 2 x 1,023
- * Errors:  what emit returns, and WEIR_NOMEM
+ * Errors:  those of emit, and WEIR_NOMEM
  */
 #ifndef WEIR_APP_CLI_SEND_CHAOS_H
 #define WEIR_APP_CLI_SEND_CHAOS_H
@@ -27,7 +27,7 @@ struct weir_chaos_options {
     uint64_t reorder; /* of copies */
 };
 
-/* Units are what the pusher counts in its packets: lines, samples. */
+/* Units are counted by the pusher: lines, samples. */
 struct weir_chaos_truth {
     uint64_t packets;
     uint64_t units;
@@ -47,7 +47,7 @@ enum weir_err weir_chaos_parse(const char *text, struct weir_chaos_options *out)
 
 enum weir_err weir_chaos_new(const struct weir_chaos_options *options, weir_chaos_emit_fn *emit,
     void *context, struct weir_chaos **out) WEIR_MUST_USE;
-/* Drops what is held. */
+/* Drops the packets that are held. */
 void weir_chaos_free(struct weir_chaos *chaos);
 
 /* The packet of the next number. */

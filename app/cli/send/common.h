@@ -1,4 +1,4 @@
-/* common: the options of weir send, and what both kinds of protocols do alike.
+/* common: the options of weir send, and the steps that both kinds of protocols share.
  *
  * Threads: the main thread
  * Errors:  the detail is for standard error
@@ -13,8 +13,8 @@
 /* Follows a number of records that were rejected. */
 #define WEIR_SEND_WHY "; weir rejected, on that machine, shows the last ones and why"
 #define WEIR_SEND_WAIT_MS 30000 /* for the other side, unless --timeout is given */
-/* After so long without a word the other side may be somebody else. Weir acknowledges what is
- * durable within milliseconds, and says within a second where its log takes nothing. */
+/* After so long without an answer the other side may be no Weir. Weir acknowledges durable samples
+ * within milliseconds, and reports within a second that its log is full. */
 #define WEIR_SEND_DOUBT_MS 5000
 /* Slower than this many lines a second, nothing waits for a full packet. */
 #define WEIR_SEND_SLOW 1000
@@ -39,7 +39,7 @@ enum weir_err weir_send_datagram(int fd, const uint8_t *packet, size_t size) WEI
 enum weir_err weir_send_await_refusal(int fd) WEIR_MUST_USE;
 /* Prints how much went out by UDP. */
 void weir_send_print_sent(uint64_t lines, uint64_t packets);
-/* Prints the truth as members of a JSON object; units names what is counted. */
+/* Prints the truth as members of a JSON object; units is the name of the counted things. */
 void weir_send_print_truth(const struct weir_chaos_truth *truth, const char *units);
 
 #endif

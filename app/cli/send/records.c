@@ -63,7 +63,7 @@ weir_send_records_report_rest(const struct weir_send_records *records)
             stderr, "weir send: and %" PRIu64 " more refused\n", records->refused - REPORTED_MAX);
 }
 
-/* Hands over the whole records of the block, and keeps what is left of it. */
+/* Hands over the whole records of the block, and keeps the rest. */
 static enum weir_err
 parse_block(struct weir_send_records *records, bool final, weir_send_record_fn *each, void *context)
 {

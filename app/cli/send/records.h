@@ -27,7 +27,7 @@ struct weir_send_records {
     size_t used; /* bytes of the block */
     uint8_t block[WEIR_SEND_BLOCK_BYTES + WEIR_PACKET_SLACK];
     struct weir_line_labels labels;
-    struct weir_parsed parsed; /* what the record's points are in */
+    struct weir_parsed parsed; /* memory for the record's points */
 };
 
 /* One record; its text and points are borrowed for the call. */

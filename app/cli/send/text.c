@@ -289,7 +289,7 @@ send_all(struct sender *sender, struct weir_send_source *source)
     return err == WEIR_OK ? weir_send_source_ended(source) : err;
 }
 
-/* Nobody answers by UDP, but what does not parse is known here. */
+/* Nobody answers by UDP, but lines that do not parse are known here. */
 static enum weir_err
 judge(const struct sender *sender)
 {

@@ -101,7 +101,7 @@ report_full(struct work *work, const struct channel *channel)
         work->options->tcp, work->options->timeout_ms / 1e3);
 }
 
-/* One who has said nothing yet on any channel is not waited for as long as Weir is. */
+/* A server that has not answered yet on any channel is not waited for as long as Weir is. */
 static int
 patience_ms(struct work *work)
 {
@@ -414,8 +414,8 @@ init(struct work *work, const struct weir_send_options *options,
     return WEIR_OK;
 }
 
-/* The next run with this sender id begins its numbers anew. It needs a second of its own, or its
- * packets are taken for second copies. */
+/* The next run with this sender id begins its numbers anew. It needs a second of its own, because
+ * its packets would count as second copies. */
 static void
 await_next_epoch(const struct work *work)
 {
