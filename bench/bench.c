@@ -1,5 +1,5 @@
 /* The dataplane under test is the real one, started as a process with a configuration of its own.
- * The generator is this process, on another core; who reads back is a third one.
+ * The generator is this process, on another core; a third one reads back.
  *
  *   warm up: passes over all series until every one is defined   -> first contact
  *   measure: passes for `seconds`; the clock runs until the last sample is durable
@@ -24,7 +24,7 @@
 
 #define WARM_PASSES_MAX 200
 #define DURABLE_WAIT_NS (INT64_C(60) * 1000000000)
-/* Disk set aside: what the fastest run could write, at the worst bytes a sample seen. */
+/* Disk set aside: for the output of the fastest run, at the worst bytes a sample seen. */
 #define RATE_BOUND 60000000
 #define SAMPLE_BYTES_BOUND 10
 #define FILLED_SLOTS 65536 /* 142 MB a ring: a worker has some 80 ms of work */
@@ -152,7 +152,7 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
         *sent += pass_sent;
         if (!wait_durable(target, *sent, report, &report->before))
             return false;
-        /* what is refused now is refused in the next pass too */
+        /* samples refused now are refused in the next pass too */
         const char *refuses = weir_bench_target_refuses(target);
         if (refuses != NULL)
             return fail(report, "%s", refuses);
@@ -172,7 +172,7 @@ warm_up(struct weir_bench_target *target, struct weir_bench_load *load,
                                 rejected, weir_plural(rejected));
 }
 
-/* Nanoseconds a sample, on packets that nobody gets; of a load of its own, whose numbers count. */
+/* Nanoseconds a sample, on packets that are not sent; of a load of its own, whose numbers count. */
 static double
 generator_cost(const struct weir_bench_options *options)
 {
@@ -351,7 +351,7 @@ source_is_veth(int argc, char **argv)
     return false;
 }
 
-/* Room for the log: what was given, or what the fastest machine measured would write. */
+/* Room for the log: as given, or for the output of the fastest machine measured. */
 static struct weir_bench_room
 room_of(const struct weir_bench_options *options)
 {

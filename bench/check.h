@@ -1,8 +1,5 @@
-/* bench_check: reads a benchmark's samples back, in a process of its own.
- *
- * Counts every sample of the run and compares randomly drawn ones bit for bit with what the
- * generator had sent.
- */
+/* check: reads a benchmark's samples back, in a process of its own. Counts every sample of the run
+ * and compares randomly drawn ones bit for bit with those the generator sent. */
 #ifndef WEIR_BENCH_CHECK_H
 #define WEIR_BENCH_CHECK_H
 
@@ -31,11 +28,11 @@ struct weir_bench_found {
     uint64_t compared;   /* drawn samples looked for: 10,000, or all where there are fewer */
     uint64_t wrong;      /* of them, there with another value */
     uint64_t missing;    /* of them, not there */
-    uint64_t mismatched; /* both together: what must be 0 where nothing may be lost on the way */
+    uint64_t mismatched; /* both together: must be 0 if nothing may be lost on the way */
     double seconds;
 };
 
-/* Forks, reads, and returns what the child found. */
+/* Forks, reads, and returns the child's findings. */
 enum weir_err weir_bench_check(const struct weir_bench_run *run, struct weir_bench_found *out)
     WEIR_MUST_USE;
 

@@ -1,8 +1,8 @@
-/* bench_conditions: what a figure has to be labelled with: machine, paths chosen, memory, device.
+/* conditions: the labels of a figure: machine, variants chosen, memory, device.
  *
  * Owns:    nothing
  * Threads: any
- * Errors:  what cannot be read is "unknown" or 0
+ * Errors:  a label that cannot be read is "unknown" or 0
  */
 #ifndef WEIR_BENCH_CONDITIONS_H
 #define WEIR_BENCH_CONDITIONS_H

@@ -1,4 +1,4 @@
-/* bench_cpu: who has spent how much CPU time on behalf of an instance.
+/* cpu: the CPU time that each process has spent for an instance.
  *
  * Threads: any
  * Memory:  none
@@ -11,7 +11,7 @@
 struct weir_bench_cpu {
     double dataplane; /* seconds, all threads and its io workers */
     double others;    /* supervisor, keeper, control plane */
-    double kernel;    /* the kernel's own threads, whoever they worked for */
+    double kernel;    /* the kernel's own threads, for whatever process they worked */
 };
 
 /* instance: the supervisor's process. */

@@ -1,7 +1,7 @@
 /* Phases of one run against one dataplane, each of the same length:
  *
  *   warm    passes until every series is defined and nothing is refused
- *   peak    as much as is taken: the generator waits for room
+ *   peak    as fast as it receives: the generator waits for room
  *   2x, 5x  that many times the peak, whether there is room or not
  *   half    half of the peak: from when on nothing is lost any more
  *   churn   half of the peak, and beside it lines of new series, five times as many as the
@@ -36,7 +36,7 @@
 #define RING_SLOTS 4096 /* as many as a network card's queue has */
 #define BURST 64
 #define CHURN_TIMES 5
-#define REACHED_LEAST 0.9  /* of what a phase's name says */
+#define REACHED_LEAST 0.9  /* of the rate in a phase's name */
 #define DISTURBED_LEAST 1.25 /* of the peak: then that was none */
 #define CHURN_SERIES_MAX 4000000 /* room in the table */
 #define DEFINE_SERIES_MAX 1000000 /* of that, where the rate of definitions is measured apart */
@@ -282,8 +282,8 @@ run_peak(struct bench *bench)
     return true;
 }
 
-/* Packets due at a rate. A generator that was held up does not make up for it by a burst: what is
- * older than a millisecond is not offered at all. */
+/* Packets due at a rate. A generator that was held up does not make up for it by a burst: packets
+ * more than a millisecond late are not offered at all. */
 static uint64_t
 due(double per_ns, double at_ns, uint64_t *done)
 {
@@ -419,7 +419,7 @@ number_of(const json_t *object, const char *name)
     return json_number_value(json_object_get(object, name));
 }
 
-/* Says where a phase was not what its name promises, and names it in the report. */
+/* Reports a phase that was not as its name promises, and names it in the report. */
 static void
 report_doubts(json_t *phase, const char *name, double times, bool churn)
 {
@@ -461,8 +461,8 @@ paced_phase(struct bench *bench, const char *name, double times, double churn_ra
     return true;
 }
 
-/* Whether what was offered is what was received and named losses, and what was received has ended
- * by name; says what is missing. */
+/* Whether the offered samples are the received ones and named losses, and each received one has
+ * ended by name; reports the difference. */
 static bool
 check_sums(const struct bench *bench, json_t *out)
 {
@@ -548,8 +548,8 @@ print_counts(json_t *counts)
     printf("%s\n", before[0] == '\0' ? "-" : "");
 }
 
-/* A line a phase, and the sums: rates are samples a second, and new ones series; x-peak is what was
- * offered over the peak. */
+/* A line a phase, and the sums: rates are samples a second, and new ones series; x-peak is the
+ * offered rate over the peak. */
 static void
 print_table(const json_t *out)
 {

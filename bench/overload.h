@@ -1,4 +1,4 @@
-/* bench_overload: `weir bench --overload`: what a dataplane does with more than it can take.
+/* overload: `weir bench --overload`: a dataplane that is offered more than it can store.
  *
  * Owns:    a dataplane of its own, gone at its end
  * Threads: the main thread

@@ -1,8 +1,8 @@
-/* bench_parts: what `weir bench` over ring, udp and tcp consists of, for these files only.
+/* parts: the parts of `weir bench` over ring, udp and tcp, for these files only.
  *
- *   bench_options.c   what is asked for
- *   bench_report.c    what is printed, and what its ledger misses
- *   bench.c           the run itself
+ *   options.c   reads the options
+ *   report.c    prints the results, and the units that the ledger misses
+ *   bench.c     the run itself
  */
 #ifndef WEIR_BENCH_PARTS_H
 #define WEIR_BENCH_PARTS_H
@@ -29,7 +29,7 @@ struct weir_bench_options {
     uint32_t payload_max; /* of a datagram; 0: a packet each */
     bool json;
     uint64_t emit; /* lines to print instead of measuring */
-    uint64_t log_bytes; /* that the log may grow by; 0: what the fastest machine would need */
+    uint64_t log_bytes; /* that the log may grow by; 0: the need of the fastest machine */
     uint64_t recycle; /* bytes of the log, whose oldest segments are then recycled; 0: it grows */
 };
 
@@ -50,7 +50,7 @@ struct weir_bench_report {
     struct weir_ledger_sum warm; /* when they were: of this dataplane's life, which began empty */
     uint64_t log_bytes;    /* appended during the measurement */
     struct weir_bench_found found;
-    struct weir_ledger_sum readback; /* with --recycle: of what found has found */
+    struct weir_ledger_sum readback; /* with --recycle: the samples of found that were found */
     json_t *intervals;     /* weir_bench_intervals_stop's; owned */
     bool ended_early;      /* the log was nearly full before the time was over */
     char failed[512];      /* why there is no measurement; "" where there is */
@@ -66,7 +66,7 @@ enum weir_err weir_bench_options_parse(int argc, char **argv, struct weir_bench_
 /* The caller releases it. */
 json_t *weir_bench_report_json(const struct weir_bench_options *options,
     const struct weir_bench_report *report, const struct weir_bench_target *target);
-/* The same of a run that failed: what was asked for, and why there is no more. */
+/* The same of a run that failed: its options, and the reason. */
 json_t *weir_bench_report_failed_json(const struct weir_bench_options *options, const char *why);
 /* Units that the ledger misses at the end, over all units. */
 uint64_t weir_bench_residual(const struct weir_bench_report *report);

@@ -4,7 +4,7 @@
 #define LIMITS_CLOSE 0.94
 #define STEP_DOWN 0.93
 #define CLEAN_WANTED 2
-/* A generator that sent less than this share of what was asked for gives no more. */
+/* A generator that sent less than this share of its packets gives no more. */
 #define SENT_ENOUGH 0.98
 
 void

@@ -17,13 +17,13 @@
 #include <stdbool.h>
 
 #define WEIR_BENCH_LOSS_MAX 1e-5
-/* A trial that lost this share of its frames was above what can be taken, and not disturbed. */
+/* A trial that lost this share of its frames was above the limit, and not disturbed. */
 #define WEIR_BENCH_LOSS_GREAT 1e-3
 #define WEIR_BENCH_TRIALS_MAX 20
 
 struct weir_bench_search {
     enum { WEIR_BENCH_BISECT, WEIR_BENCH_CONFIRM, WEIR_BENCH_SEARCHED } state;
-    double rate;      /* of the next trial; at the end what was found, 0 for none */
+    double rate;      /* of the next trial; at the end the rate found, 0 for none */
     double low, high; /* done without loss; not done */
     unsigned rates;   /* bisected */
     unsigned trials;

@@ -36,7 +36,7 @@
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
 #define SPARE_BYTES_MAX (UINT64_C(512) << 20)
 #define TMPFS_MAGIC_NUMBER 0x01021994
-/* Of one series, canonical, at most: it is all taken at start, and 100 M series are many. */
+/* Of one series, canonical, at most: all of it is mapped at start, and 100 M series are many. */
 #define LABEL_BYTES_INFLUX 96
 #define LABEL_BYTES_WEIR 160
 #define LABEL_BYTES_LEAST (UINT64_C(1) << 20)
@@ -286,7 +286,7 @@ start(struct weir_bench_target *target, const char *config)
     return err;
 }
 
-/* Of the log: the segment made ahead, and what is still under way when the generator stops. */
+/* Of the log: the segment made ahead, and the samples under way when the generator stops. */
 static uint64_t
 spare_bytes(uint64_t log_bytes)
 {
@@ -408,7 +408,7 @@ weir_bench_target_nearly_full(const struct weir_bench_target *target)
 const char *
 weir_bench_target_refuses(const struct weir_bench_target *target)
 {
-    /* relaxed: a hint; who misses it looks again */
+    /* relaxed: a hint; a late reader looks again */
     uint32_t state = atomic_load_explicit(&target->shared->state, memory_order_relaxed);
     if (state == WEIR_INGEST_IO_ERROR)
         return "a write to the log failed";

@@ -19,7 +19,7 @@ struct weir_bench_target;
 /* Makes the data directory if it is missing. WEIR_INVALID for memory in place of a disk, which
  * would falsify every figure, or for less than need bytes: then nothing is left there. */
 enum weir_err weir_bench_target_prepare(const char *data, uint64_t need) WEIR_MUST_USE;
-/* Room beyond what the directory holds. */
+/* Room beyond that of the directory's files. */
 struct weir_bench_room {
     uint64_t series;
     uint64_t log_bytes;
@@ -40,7 +40,7 @@ bool weir_bench_target_close(struct weir_bench_target *target);
 void weir_bench_target_select(struct weir_bench_target *target, uint32_t worker);
 /* Has the log nearly all that it may have? There is still room for the frames under way. */
 bool weir_bench_target_nearly_full(const struct weir_bench_target *target);
-/* Why ingest refuses what comes, and will go on to; NULL while it does not. */
+/* Why ingest refuses samples, and will go on to; NULL while it does not. */
 const char *weir_bench_target_refuses(const struct weir_bench_target *target);
 /* Room for one packet of WEIR_BENCH_PACKET_MAX bytes; waits for it. NULL when the dataplane has
  * died, or refuses. */
@@ -49,7 +49,7 @@ uint8_t *weir_bench_target_reserve(struct weir_bench_target *target);
 uint8_t *weir_bench_target_try_reserve(struct weir_bench_target *target);
 void weir_bench_target_commit(struct weir_bench_target *target, size_t size);
 
-/* Sends what is held back. */
+/* Sends the packets that are held back. */
 void weir_bench_target_flush(struct weir_bench_target *target);
 /* See weir_bench_feed_filled. */
 void weir_bench_target_filled(struct weir_bench_target *target, bool filled);
@@ -64,7 +64,7 @@ uint64_t weir_bench_target_datagrams(const struct weir_bench_target *target);
 /* Of them, those that may be on their way. */
 uint64_t weir_bench_target_ahead(const struct weir_bench_target *target);
 bool weir_bench_target_ledger(struct weir_bench_target *target, struct weir_ledger_sum *sum);
-/* The same at once: neither sends what is held back nor lets the dataplane run first. */
+/* The same at once: neither sends held packets nor lets the dataplane run first. */
 bool weir_bench_target_ledger_now(struct weir_bench_target *target, struct weir_ledger_sum *sum);
 /* The ledger itself, for as long as the target is open. */
 struct weir_ledger *weir_bench_target_shared_ledger(struct weir_bench_target *target);
@@ -90,7 +90,7 @@ struct weir_bench_memory {
 void weir_bench_target_memory(const struct weir_bench_target *target,
     struct weir_bench_memory *out);
 int weir_bench_target_shared_fd(const struct weir_bench_target *target);
-/* Adds what a figure has to be labelled with: CPU, SIMD path, I/O, memory, file system. */
+/* Adds the labels of a figure: CPU, SIMD variant, I/O, memory, file system. */
 void weir_bench_target_describe(const struct weir_bench_target *target, json_t *report);
 
 #endif

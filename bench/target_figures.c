@@ -52,8 +52,8 @@ weir_bench_target_ahead(const struct weir_bench_target *target)
 uint64_t
 weir_bench_target_first(const struct weir_bench_target *target)
 {
-    /* acquire pairs with the release in follow_trim (storage/log/writer/writer.c): what is read of
-     * the ledger and the log afterwards is no older */
+    /* acquire pairs with the release in follow_trim (storage/log/writer/writer.c): later reads of
+     * the ledger and the log are no older */
     return atomic_load_explicit(&target->shared->log_first_offset, memory_order_acquire);
 }
 

@@ -3,7 +3,7 @@
  * A value that was not given (NULL) leaves *out as it is.
  *
  * Threads: any; no state
- * Errors:  WEIR_INVALID; the detail names the option, what was given and what may be
+ * Errors:  WEIR_INVALID; the detail names the option, its value and the allowed ones
  */
 #ifndef WEIR_BENCH_VALUES_H
 #define WEIR_BENCH_VALUES_H

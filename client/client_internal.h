@@ -1,4 +1,4 @@
-/* client_internal: what weir_client.c (packets) and transport.c (sockets) share. */
+/* client_internal: shared by weir_client.c (packets) and transport.c (sockets). */
 #ifndef WEIR_CLIENT_INTERNAL_H
 #define WEIR_CLIENT_INTERNAL_H
 
@@ -48,10 +48,10 @@ struct weir_client {
 };
 
 uint32_t weir_client_crc(uint32_t seed, const uint8_t *data, size_t size);
-/* Opens the socket; over TCP sends definitions and what is not acknowledged. Disconnects where that
- * fails. Definitions go again soon, and whoever answered before is forgotten. */
+/* Opens the socket; over TCP sends definitions and all unacknowledged packets. Disconnects if that
+ * fails. Definitions are sent again soon, and an earlier peer's answers are forgotten. */
 int weir_client_connect(struct weir_client *client);
-/* Closes what is open. The next attempt may begin after the pause, which doubles. */
+/* Closes the socket if it is open. The next attempt may begin after the pause, which doubles. */
 void weir_client_disconnect(struct weir_client *client);
 /* Sends a packet; a numbered one is kept until it is acknowledged. -EAGAIN: too many are. */
 int weir_client_emit(struct weir_client *client, const struct weir_client_packet *packet,

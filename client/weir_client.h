@@ -56,12 +56,12 @@ int weir_client_add_template(struct weir_client *client, const struct weir_clien
     uint16_t *id);
 
 /* Adds values of one time for the series first, first + 1, ... of a template. Sends whenever a
- * packet is full. -ENOENT, -ERANGE for what no template holds. -EAGAIN (TCP) adds nothing: too many
- * packets wait for their acknowledgement; see weir_client_wait. */
+ * packet is full. -ENOENT, -ERANGE for series that no template holds. -EAGAIN (TCP) adds nothing:
+ * too many packets wait for their acknowledgement; see weir_client_wait. */
 int weir_client_add_values(struct weir_client *client, uint16_t id, size_t first,
     const double *values, size_t count, int64_t time_ms);
 
-/* Sends what was added; repeats definitions when they are due; reads acknowledgements; makes a
+/* Sends all values added; repeats definitions when they are due; reads acknowledgements; makes a
  * broken connection anew. Call it each interval. -ESTALE as of weir_client_wait. */
 int weir_client_flush(struct weir_client *client);
 
@@ -81,8 +81,8 @@ int weir_client_status(const struct weir_client *client);
 /* The newest epoch of this sender and channel that Weir has met; 0 where it has not said. */
 uint32_t weir_client_epoch_met(const struct weir_client *client);
 
-/* Numbers used; up to which one all is durable (TCP); records that Weir refused on all connections
- * so far (TCP), but for second copies of what it had. */
+/* Numbers used; the number up to which all is durable (TCP); records that Weir refused on all
+ * connections so far (TCP), except second copies. */
 uint64_t weir_client_sent(const struct weir_client *client);
 uint64_t weir_client_acked(const struct weir_client *client);
 uint64_t weir_client_rejected(const struct weir_client *client);

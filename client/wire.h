@@ -76,7 +76,7 @@ static_assert(sizeof(struct weir_wire_record) == 16, "a record begins with 16 by
 
 enum weir_wire_status {
     WEIR_WIRE_OK = 0,
-    WEIR_WIRE_DISK_FULL = 1, /* what is not acknowledged may be sent again later */
+    WEIR_WIRE_DISK_FULL = 1, /* an unacknowledged packet may be sent again later */
     WEIR_WIRE_IO_ERROR = 2,
     WEIR_WIRE_BAD_PACKET = 3, /* the connection is closed after this */
     /* packets were refused: an epoch below the newest one met, which is in `epoch` then; an epoch

@@ -79,7 +79,7 @@ struct weir_config {
     uint32_t trusted_source_count;
     bool keep_rejected;          /* the last refused lines, not counts alone */
     uint64_t log_size_max;
-    uint8_t log_full;            /* enum weir_config_full: what happens at log_size_max */
+    uint8_t log_full;            /* enum weir_config_full: refuse or recycle at log_size_max */
     uint64_t log_segment_bytes;
     uint32_t flush_interval_ms;
     uint32_t ack_interval_ms;
@@ -92,7 +92,7 @@ struct weir_config {
     uint32_t query_timeout_ms;
     bool api_admin;              /* other machines may read refused lines and forget senders */
     uint8_t log_level;           /* enum weir_level */
-    struct weir_config_origin origin; /* last: no part of what is configured */
+    struct weir_config_origin origin; /* last: not a part of the configuration */
 };
 
 /* The embedded defaults. */
@@ -111,8 +111,8 @@ enum weir_err weir_config_arguments(struct weir_config *config, int argc, char *
 /* The options' help, one line each. */
 void weir_config_usage(FILE *out);
 
-/* Checks what belongs together (ports in use twice, ring below its minimum, cores there are). The
- * detail names file and line, or the option, that the value came from. */
+/* Checks values against each other (ports in use twice, ring below its minimum, cores there are).
+ * The detail names the file and line, or the option, of the value. */
 enum weir_err weir_config_check(const struct weir_config *config) WEIR_MUST_USE;
 /* A doubt about a checked configuration: it is valid, but hardly meant. NULL if there is none. */
 const char *weir_config_doubt(const struct weir_config *config);

@@ -1,7 +1,7 @@
 /* config_keys: the one table of configuration keys, shared by loading, options and printing.
  *
  * Threads: any; constant
- * Errors:  values that do not parse: WEIR_INVALID, the detail says what was expected, without
+ * Errors:  values that do not parse: WEIR_INVALID, the detail says how it should be, without
  *          the place; the caller puts file and line or the option in front
  */
 #ifndef WEIR_CONFIG_KEYS_H
@@ -34,7 +34,7 @@ struct config_key {
     uint64_t least, most; /* in the field's unit; numbers only */
     const char *const *names; /* choices, NULL terminated */
     const char *option;   /* without the dashes; NULL where there is none of its own */
-    const char *argument; /* what the option takes, for help */
+    const char *argument; /* the form of its value, for help */
     const char *help;
 };
 
@@ -87,7 +87,7 @@ enum weir_err config_mistake(const struct weir_config *config, enum weir_err err
 /* WEIR_INVALID where mistakes were counted. */
 enum weir_err config_mistakes_end(const struct weir_config *config) WEIR_MUST_USE;
 
-/* The candidate nearest to word by edits, where it is near enough to be meant; else NULL. */
+/* The candidate nearest to word by edits, if it is near enough to be meant; else NULL. */
 const char *config_nearest(const char *word, const char *const *candidates, size_t count);
 
 #endif

@@ -3,7 +3,7 @@
  * Owns:    the bytes of a place in the shared region (model/live.h); nothing is there until the
  *          first change
  * Threads: the supervisor writes; threads of the other processes read, each with its own memory of
- *          what it has seen
+ *          the version it has seen
  * Errors:  none
  */
 #ifndef WEIR_CONFIG_LIVE_H
@@ -16,7 +16,7 @@ _Static_assert(sizeof(struct weir_config) <= WEIR_LIVE_BYTES, "the place holds a
 _Static_assert(sizeof(struct weir_config) % 8 == 0, "a configuration is copied by words");
 _Static_assert(_Alignof(struct weir_config) == 8, "its words are aligned");
 
-/* The supervisor: what holds from now on. */
+/* The supervisor: the values from now on. */
 void weir_live_set(struct weir_live *live, const struct weir_config *config);
 
 /* Copies the configuration to out where it has changed since *seen, which begins at 0 and follows.

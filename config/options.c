@@ -313,7 +313,7 @@ usage_key(FILE *out, const struct config_key *key)
     fprintf(out, "  %-38s %s\n", "", "U: auto, s, ms, us, ns");
 }
 
-/* With --config what one needs to begin with. */
+/* With --config the options that a beginner needs. */
 static bool
 comes_first(const struct config_key *key)
 {

@@ -305,7 +305,7 @@ config_list_clear(struct weir_config *config, enum config_kind kind)
     }
 }
 
-/* "*", ".example.com" for what is below it, or a name. */
+/* "*", ".example.com" for the names below it, or a name. */
 enum weir_err
 config_add_host(struct weir_config *config, const char *text)
 {

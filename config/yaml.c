@@ -42,7 +42,7 @@ fail_at(const struct loader *loader, const yaml_node_t *node, const char *key, c
         key, text);
 }
 
-/* Puts the place in front of what the value's parser put down. */
+/* Puts the place before the text of the value's parser. */
 static enum weir_err
 fail_value(const struct loader *loader, const yaml_node_t *node, const char *key)
 {

@@ -40,7 +40,7 @@ const char *const weir_xdp_verdict_names[WEIR_XDP_VERDICTS] = {
     [WEIR_XDP_FRAGMENT] = "fragments",
     [WEIR_XDP_LIMITED] = "limited"};
 
-/* libbpf speaks to standard error by itself; what matters is in our results. */
+/* libbpf writes to standard error by itself; our results say everything that matters. */
 static int
 be_quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -337,7 +337,7 @@ weir_xdp_interfaces(const char *pins, uint32_t *indexes, size_t max)
     return count;
 }
 
-/* The kernel compares: what is not the pinned program stays. */
+/* The kernel compares: a program that is not the pinned one stays. */
 static bool
 detach(const struct weir_xdp *xdp)
 {

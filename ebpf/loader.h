@@ -59,7 +59,7 @@ void weir_xdp_unpin(const struct weir_xdp *xdp, const char *pins);
 /* UDP destination ports, host order, that are ours from now on. */
 enum weir_err weir_xdp_ports_set(struct weir_xdp *xdp, const uint16_t *ports, size_t count)
     WEIR_MUST_USE;
-/* Makes the maps say what the set says: the stale go first, then what is new comes. */
+/* Makes the maps equal to the set: stale rules go first, then new ones come. */
 enum weir_err weir_xdp_rules_set(struct weir_xdp *xdp, const struct weir_rules *rules)
     WEIR_MUST_USE;
 /* Frames by verdict since the program was loaded, over all CPUs. */
@@ -69,7 +69,7 @@ enum weir_err weir_xdp_verdicts(const struct weir_xdp *xdp, uint64_t out[WEIR_XD
 /* Interfaces pinned below pins; returns their count, at most max. */
 size_t weir_xdp_interfaces(const char *pins, uint32_t *indexes, size_t max);
 /* Detaches each program pinned below pins that is still on its interface, and removes the pins.
- * Returns how many were detached; what fails is named by an event. */
+ * Returns how many were detached; an event names each failure. */
 size_t weir_xdp_detach_leftovers(const char *pins);
 
 #endif

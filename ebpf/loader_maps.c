@@ -43,8 +43,8 @@ wanted(const struct weir_rules *rules, bool v6, const struct weir_xdp_key_v6 *ke
     return false;
 }
 
-/* Deletes what the set does not have. Keys are collected first: a trie that changes starts its
- * walk over. */
+/* Deletes the keys that the set does not have. Keys are collected first: a trie that changes starts
+ * its walk over. */
 static enum weir_err
 rules_delete(int map, const struct weir_rules *rules, bool v6)
 {
@@ -75,7 +75,7 @@ static enum weir_err
 rules_family(int map, const struct weir_rules *rules, bool v6, uint32_t *count)
 {
     *count = 0;
-    /* what is stale goes first where the trie could not hold both */
+    /* stale keys go first if the trie cannot hold both */
     enum weir_err err = rules_delete(map, rules, v6);
     for (uint32_t i = 0; i < rules->count && err == WEIR_OK; i++) {
         if (rules->rule[i].v6 != v6)

@@ -223,7 +223,7 @@ denied(const struct packet *packet, const struct weir_xdp_config *config)
 
 /* Sources that the kernel refuses of a network, and the worker too (net.c): of IPv4 0.0.0.0, 127/8,
  * 224/4, 255.255.255.255; of IPv6 ::, ::1, ff00::/8, and IPv4 inside it (::ffff:0:0/96), which
- * would be taken for a sender of IPv4 (RFC 1122 3.2.1.3, RFC 4291 2.5 and 2.7, RFC 6890). */
+ * would look like a sender of IPv4 (RFC 1122 3.2.1.3, RFC 4291 2.5 and 2.7, RFC 6890). */
 static __always_inline bool
 martian(const struct packet *packet)
 {
@@ -276,7 +276,7 @@ limited(const struct packet *packet, const struct weir_xdp_config *config)
         __u64 next = (was > now ? was : now) + config->interval_ns;
         if (next - now > config->tolerance_ns)
             return true;
-        /* partner: the same line on another CPU; the word is all there is to agree on */
+        /* partner: the same line on another CPU; both agree on this word alone */
         if (__sync_val_compare_and_swap(full_at, was, next) == was)
             return false;
     }

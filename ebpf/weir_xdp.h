@@ -1,8 +1,7 @@
-/* weir_xdp: what the XDP program and its loader share: verdicts, map values, limits.
+/* weir_xdp: shared by the XDP program and its loader: verdicts, map values, limits.
  *
  * Kernel types alone, because both sides of the build read it. All words are in host order, except
- * addresses, which keep the order of the wire.
- */
+ * addresses, which keep the order of the wire. */
 #ifndef WEIR_EBPF_WEIR_XDP_H
 #define WEIR_EBPF_WEIR_XDP_H
 

@@ -48,7 +48,7 @@ struct weir_bench_feed {
     int *sockets;
     uint32_t socket_count;
     uint32_t socket_at;
-    uint8_t *buffer;   /* UDP: datagrams of a batch, payload_max apart; TCP: what is written next */
+    uint8_t *buffer;   /* UDP: datagrams of a batch, payload_max apart; TCP: bytes to write next */
     size_t used;       /* bytes of buffer (TCP) */
     uint32_t payload_max;
     uint32_t queued;   /* whole datagrams of the batch (UDP) */

@@ -60,7 +60,7 @@ void weir_bench_feed_commit(struct weir_bench_feed *feed, size_t size);
 void weir_bench_feed_payload(struct weir_bench_feed *feed, uint32_t payload_max);
 /* Datagrams the generator may be ahead. */
 uint64_t weir_bench_feed_ahead(const struct weir_bench_feed *feed);
-/* Sends what is still held back. False where a connection has broken. */
+/* Sends the samples that are still held back. False if a connection has broken. */
 bool weir_bench_feed_flush(struct weir_bench_feed *feed);
 /* Datagrams sent so far; 0 for the other ways. */
 uint64_t weir_bench_feed_datagrams(const struct weir_bench_feed *feed);

@@ -158,7 +158,7 @@ struct style {
     char tag;        /* comes before a tag */
     bool field;      /* the value has its field's name before it, and an integer its mark */
     uint8_t time_digits;
-    int64_t time_scale; /* what a time of one unit_ms is written as */
+    int64_t time_scale; /* follows a time of one unit_ms in the text */
 };
 
 static const struct style styles[WEIR_BENCH_PROTOS] = {

@@ -272,7 +272,7 @@ memory_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
         packets[count].receive_tsc = now_tsc;
         count++;
     }
-    if (count == 0) /* all refused: nobody will call release */
+    if (count == 0) /* all refused: no release will follow */
         give_back(memory);
     return count;
 }

@@ -23,8 +23,8 @@ struct weir_bench_intervals;
 /* Reads the ledger every WEIR_BENCH_INTERVAL_MS until stop. */
 enum weir_err weir_bench_intervals_start(struct weir_ledger *ledger,
     struct weir_bench_intervals **out) WEIR_MUST_USE;
-/* Ends it. An object of how many intervals had samples, and the 10th, 50th and 90th percentile of
- * what these took: cycles a sample of all stages together; null where none had any. */
+/* Ends it. An object of the number of intervals with samples, and the 10th, 50th and 90th
+ * percentile of their cycles a sample, of all stages together; null if none had any. */
 json_t *weir_bench_intervals_stop(struct weir_bench_intervals *intervals);
 
 /* Cycles a sample of all stages between two readings; 0 where none was received or none encoded. */

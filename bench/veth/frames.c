@@ -116,7 +116,7 @@ put16(uint8_t *at, unsigned value)
     at[1] = (uint8_t)value;
 }
 
-/* All but what depends on the size and the source port. */
+/* All fields that do not depend on the size and the source port. */
 static void
 lay_out_headers(uint8_t *headers, uint16_t port)
 {
@@ -257,7 +257,7 @@ own_seconds(void)
 enum weir_err
 weir_bench_frames_start(struct weir_bench_frames *frames)
 {
-    pin_to_first_core(); /* the dataplane has taken the last one */
+    pin_to_first_core(); /* the dataplane has received the last one */
     frames->own_seconds = own_seconds();
     uint32_t targets[WEIR_BENCH_FRAMES_PAIRS_MAX];
     for (uint32_t i = 0; i < frames->pair_count; i++)

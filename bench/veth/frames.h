@@ -46,7 +46,7 @@ struct weir_bench_sending {
     uint32_t payload_max; /* frames are filled with lines up to so many bytes; 0: a host's each */
     uint64_t passes;
     int64_t until_ns; /* CLOCK_MONOTONIC */
-    uint64_t rate;    /* frames a second; what is late is made up for */
+    uint64_t rate;    /* frames a second; late ones are made up for */
 };
 
 /* Returns when the last frame has been sent. */
@@ -60,7 +60,7 @@ struct weir_bench_frames_counts {
     uint64_t bytes;           /* of frames */
     uint64_t interface_drops; /* frames that the pairs could not hand over */
     double load_seconds;      /* CPU time spent on making frames */
-    double kernel_seconds;    /* on sending them, and on what the kernel does at the other end */
+    double kernel_seconds;    /* on sending them, and on the kernel's work at the other end */
 };
 
 void weir_bench_frames_counts(const struct weir_bench_frames *frames,

@@ -28,7 +28,7 @@ static const char *const listener_units[WEIR_BENCH_PROTOS] = {
     [WEIR_BENCH_GRAPHITE] = ",unit=s",
     [WEIR_BENCH_WEIR] = ""};
 
-/* Room of the log: what a run could write. */
+/* Room of the log: for everything that a run could write. */
 static uint64_t
 log_bytes_of(const struct weir_veth_options *options)
 {

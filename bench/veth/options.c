@@ -10,7 +10,7 @@
 #define RATE_MAX 5000000
 #define FRAME_SAMPLES_MAX 164 /* of a weir packet */
 #define FRAME_LINES_MAX 17    /* of 86 bytes each, the shortest ones */
-/* From a run's first time to the hour ahead, without what warming up and trials may take. */
+/* From a run's first time to the hour ahead, without the time of warming up and trials. */
 #define TIMES_MS (WEIR_BENCH_TIMES_BACK_MS + 3600000 - \
                   1000 * (WEIR_VETH_WARM_PASSES_MAX + WEIR_BENCH_TRIALS_MAX + 2) * \
                       (1 + WEIR_VETH_PASSES_APART))

@@ -1,11 +1,11 @@
-/* bench_veth_parts: what `weir bench --source veth` consists of, for bench/veth/ only.
+/* parts: the parts of `weir bench --source veth`, for bench/veth/ only.
  *
- *   bench_veth_options.c   what is asked for
- *   bench_veth_rights.c    what this process has to be allowed
- *   bench_veth_instance.c  the instance under test: `weir run`, and the disk it needs
- *   bench_veth_snapshot.c  what was counted up to a moment, and between two of them
- *   bench_veth_report.c    what is printed, and whether it is right
- *   bench_veth.c           the run itself
+ *   options.c   reads the options
+ *   rights.c    checks the rights that this process needs
+ *   instance.c  the instance under test: `weir run`, and the disk it needs
+ *   snapshot.c  counts up to a moment, and between two of them
+ *   report.c    prints the results, and checks them
+ *   veth.c      the run itself
  */
 #ifndef WEIR_BENCH_VETH_PARTS_H
 #define WEIR_BENCH_VETH_PARTS_H
@@ -60,7 +60,7 @@ struct weir_veth {
     const struct weir_veth_options *options;
     uint16_t port; /* of the listener: another for each process */
     char program[WEIR_CONFIG_PATH_MAX];  /* weir */
-    char programs[WEIR_CONFIG_PATH_MAX]; /* folder of what it loads */
+    char programs[WEIR_CONFIG_PATH_MAX]; /* folder of the objects it loads */
     pid_t pid; /* weir run */
     int shared_fd;
     struct weir_shared *shared;

@@ -85,7 +85,7 @@ report_cost(const struct weir_veth *run, json_t *out)
     json_object_set(out, "interval_cycles_per_sample", run->intervals);
     set_real(out, "tsc_hz", weir_tsc_hz());
     set_real(out, "generator_load_ns_per_frame", load * 1e9 / frames);
-    /* the kernel's thread never sleeps: what it waits for the next frame is in it */
+    /* the kernel's thread never sleeps: its waits for the next frame are in it */
     set_real(out, "generator_kernel_and_idle_ns_per_frame", kernel * 1e9 / frames);
     set_real(out, "bytes_per_sample",
         (double)(after->log_end - before->log_end) / (double)(durable != 0 ? durable : 1));

@@ -63,7 +63,7 @@ weir_veth_wait_idle(struct weir_veth *run, struct weir_veth_snapshot *now)
     do {
         if (weir_mono_ns() > limit_ns || !weir_veth_instance_lives(run))
             return weir_fail(WEIR_IO, 0, "what was sent did not come to an end in time");
-        /* relaxed: a hint; who misses it looks again */
+        /* relaxed: a hint; a late reader looks again */
         if (atomic_load_explicit(&run->shared->state, memory_order_relaxed) ==
             WEIR_INGEST_DISK_FULL)
             return weir_fail(WEIR_FULL, 0, "the log is full: it has no room for this rate");

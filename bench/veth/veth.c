@@ -29,7 +29,7 @@
 #define WARM_RATE 25000 /* frames a second while series are defined: 300,000 series */
 #define WARM_RATE_MIN 2000
 
-/* A generator that sends less of what it is asked for says so. */
+/* A generator that sends less than it should reports it. */
 #define RATE_KEPT 0.95
 
 /* Sends whole passes for a while and waits for the end of all of it. */
@@ -47,8 +47,8 @@ send_passes(struct weir_veth *run, uint64_t rate, uint64_t passes, int64_t ns,
     return err == WEIR_OK ? weir_veth_wait_idle(run, now) : err;
 }
 
-/* First contact, and on until the worker's cache knows the lines: what is measured is the steady
- * state. */
+/* First contact, and on until the worker's cache knows the lines: the steady state is measured
+ * after it. */
 static enum weir_err
 warm_up(struct weir_veth *run)
 {

@@ -1,4 +1,4 @@
-/* xdp_cost: prints what the XDP program costs a packet, by BPF_PROG_TEST_RUN, as one JSON object.
+/* cost: prints the cost of the XDP program per packet, by BPF_PROG_TEST_RUN, as one JSON object.
  *
  *   bench-xdp-cost OBJECT        needs root
  */

@@ -18,8 +18,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-/* Frames the kernel has under way before it hands them on; then it looks for who else wants to
- * run. */
+/* Frames the kernel has under way before it hands them on; after that other tasks may run. */
 #define BATCH 64
 #define STOP_SIGNAL SIGUSR1
 
@@ -32,7 +31,7 @@ struct weir_generator {
     bool running;
     bool stopping; /* atomic */
     int failed;    /* atomic: errno of the kernel's thread */
-    uint8_t frame[WEIR_GEN_FRAME_MAX]; /* what the kernel fills its pages with at first */
+    uint8_t frame[WEIR_GEN_FRAME_MAX]; /* the first content of the kernel's pages */
 };
 
 static size_t

@@ -31,7 +31,7 @@ weir_gen(struct xdp_md *context)
 {
     __u32 zero = 0;
     struct weir_gen_state *state = bpf_map_lookup_elem(&gen_state, &zero);
-    /* who fills runs on this CPU and never while we do: no barriers */
+    /* the filler runs on this CPU and never while we do: no barriers */
     if (state == NULL || state->sent == *(volatile __u64 *)&state->filled)
         return XDP_DROP;
     __u32 index = (__u32)state->sent & (WEIR_GEN_SLOTS - 1);

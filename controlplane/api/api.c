@@ -38,7 +38,7 @@ struct weir_api {
     struct weir_query_counts counts;
 };
 
-/* A job and what the event loop knows of it. */
+/* A job, and the event loop's notes about it. */
 struct query {
     struct weir_job job;
     enum weir_endpoint endpoint;
@@ -176,7 +176,7 @@ on_asked(void *context, struct weir_http_request *request, enum weir_err err,
         weir_err_detail());
 }
 
-/* DELETE is for people on this machine, or whoever api.admin lets in; a page in a browser cannot
+/* DELETE is for people on this machine, or those that api.admin lets in. A page in a browser cannot
  * send it here without asking first, which nobody answers. */
 static void
 handle_senders(struct weir_api *api, struct weir_http_request *request)
@@ -205,7 +205,7 @@ handle_senders(struct weir_api *api, struct weir_http_request *request)
     respond_error(request, refusal, weir_err_detail());
 }
 
-/* It shows what senders wrote: for people on this machine, or whoever api.admin lets in. */
+/* It shows texts of senders: for people on this machine, or those that api.admin lets in. */
 static void
 handle_rejected(struct weir_api *api, struct weir_http_request *request)
 {
@@ -497,7 +497,7 @@ on_request(void *context, struct weir_http_request *request)
     }
     enum weir_endpoint endpoint = endpoint_of(head->path);
     if (endpoint == WEIR_ENDPOINT_COUNT) {
-        /* a collector that writes lines over HTTP is what comes most often */
+        /* a collector that writes lines over HTTP is the most frequent case */
         respond_error(request, (struct refusal){.status = WEIR_STATUS_NOT_FOUND},
             head->method == WEIR_HTTP_POST
                 ? "no such path; Weir takes no samples over HTTP: send lines by UDP or TCP to a "

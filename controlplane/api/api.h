@@ -1,4 +1,4 @@
-/* api: the paths of the HTTP server, and what each of them does (docs/api.md).
+/* api: the paths of the HTTP server (docs/api.md).
  *
  * Owns:    the HTTP server, the query pool, jobs under way
  * Threads: the event loop's; queries run on the pool's

@@ -1,4 +1,4 @@
-/* health: whether the instance takes samples and answers queries, and what it is degraded by.
+/* health: whether the instance stores samples and answers queries, and why it is degraded.
  *
  * Threads: the event loop's
  * Memory:  the answer

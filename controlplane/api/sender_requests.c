@@ -60,7 +60,7 @@ ask_now(struct weir_sender_requests *requests, struct ask *ask)
     ask->number = weir_channel_mail_ask(&requests->options.shared->channel_mail, &ask->question);
 }
 
-/* Puts what was answered into the text. True where the request is done. */
+/* Writes the answer into the text. True if the request is complete. */
 static bool
 add_answer(struct weir_sender_requests *requests, struct ask *ask)
 {

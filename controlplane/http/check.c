@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* " HTTP/1.1": what a request line ends with. */
+/* " HTTP/1.1": the end of a request line. */
 #define VERSION_SIZE 9
 
 /* evhttp reads versions by scanf: it takes HTTP/0.9, HTTP/1.99999 and "HTTP/ 1.1", and answers the

@@ -1,4 +1,4 @@
-/* encoding: what a client can decode (Accept-Encoding), and gzip.
+/* encoding: the codings that a client accepts (Accept-Encoding), and gzip.
  *
  * Threads: any; no state
  * Memory:  gzip: a window of 256 KiB beside the result

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Statuses of this API; RFC 9110 says what they mean. */
+/* Statuses of this API, by RFC 9110. */
 enum weir_status {
     WEIR_STATUS_OK = 200,
     WEIR_STATUS_NO_CONTENT = 204,

@@ -51,7 +51,7 @@ enter(struct weir_http_connection *connection, enum weir_http_state state)
     connection->state_ns = weir_mono_ns();
 }
 
-/* The answer is with the kernel: what follows is another request. */
+/* The answer is with the kernel: further bytes are another request. */
 static void
 on_complete(struct evhttp_request *from, void *context)
 {
@@ -181,7 +181,7 @@ weir_http_respond(struct weir_http_request *request, const struct weir_http_resp
         "of this client's: ask for less, or come back; the limit is http.answers_max");
 }
 
-/* The request under way has nobody to answer. */
+/* Nobody waits any more for the answer to the request under way. */
 static void
 abandon(struct weir_http_connection *connection)
 {
@@ -438,8 +438,8 @@ places(const struct weir_http *http)
     return http->stats.connections - http->reserves - http->leaving;
 }
 
-/* A connection was accepted: makes the bufferevent that evhttp serves it with. NULL where memory is
- * short: evhttp then makes one, and on_request refuses what comes on it. */
+/* A connection was accepted: makes the bufferevent that evhttp serves it with. NULL if memory is
+ * short: evhttp then makes one, and on_request refuses its requests. */
 static struct bufferevent *
 on_accept(struct event_base *base, void *context)
 {

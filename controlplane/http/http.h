@@ -1,10 +1,10 @@
-/* http: the HTTP server, libevent's evhttp (2.1), and what Weir adds to it.
+/* http: the HTTP server, libevent's evhttp (2.1), with additions of Weir.
  *
  * Owns:    the evhttp, its listening socket, a record of each connection
  * Threads: the event loop's, for everything here
  * Memory:  a connection buffers at most WEIR_HTTP_HEAD_MAX + WEIR_HTTP_BODY_MAX of input beside the
  *          request that is handled; answers that clients have not read take answers_max together
- * Errors:  what evhttp cannot read as a request it answers itself, with a page of its own (400; 413
+ * Errors:  bytes that are no request evhttp answers itself, with a page of its own (400; 413
  *          for the body, 417 for a body's Expect); all else is answered in JSON
  * Limits:  WEIR_HTTP_CONNECTIONS_MAX; a request must arrive within WEIR_HTTP_REQUEST_S, an answer
  *          be read within WEIR_HTTP_ANSWER_S and what WEIR_HTTP_PACE_MIN allows it; one on which
@@ -69,8 +69,8 @@
 #define WEIR_HTTP_PACE_MIN 65536
 #define WEIR_HTTP_SMALL 4096 /* bytes of an answer that is always given */
 #define WEIR_HTTP_LINGER_MS 1000
-/* A client that shut its sending side may still wait for its answer (nc -N does); only then is
- * it taken as gone. One whose connection breaks is gone at the next tick. */
+/* A client that shut its sending side may still wait for its answer (nc -N does); it counts as gone
+ * only then. One whose connection breaks is gone at the next tick. */
 #define WEIR_HTTP_HALF_CLOSED_MS 1000
 #define WEIR_HTTP_TICK_MS 100
 
@@ -97,7 +97,7 @@ const struct weir_owner *weir_http_request_owner(const struct weir_http_request 
 bool weir_http_request_is_local(const struct weir_http_request *request);
 
 struct weir_http_options {
-    /* A listening socket (listen.h), taken over: it is closed with the server, and where
+    /* A listening socket (listen.h), taken over: it is closed with the server, and if
      * weir_http_open fails. */
     int listen_fd;
     struct weir_http_events events;

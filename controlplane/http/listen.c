@@ -31,7 +31,7 @@ weir_http_listen(const char *address, uint16_t port, bool v6_only, int *fd)
     int made = socket(to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (made < 0)
         return fail_listen(address, port, errno);
-    /* accepted sockets inherit them; what cannot be set costs speed alone */
+    /* accepted sockets inherit them; a failure costs speed alone */
     (void)setsockopt(made, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     (void)setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if ((to.any.sa_family == AF_INET6 &&

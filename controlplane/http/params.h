@@ -36,8 +36,8 @@ void weir_params_fini(struct weir_params *params);
 enum weir_err weir_params_find(const struct weir_params *params, const char *name,
     const struct weir_param **out) WEIR_MUST_USE;
 
-/* Decodes percent-encoding of size bytes to out (size + 1 bytes, zero terminated), and + where
- * `form`. *out_size is what was written. WEIR_INVALID where % has no two hex digits. */
+/* Decodes percent-encoding of size bytes to out (size + 1 bytes, zero terminated), and + if `form`.
+ * *out_size: bytes written. WEIR_INVALID if % has no two hex digits. */
 enum weir_err weir_percent_decode(const char *text, size_t size, int form, char *out,
     size_t *out_size) WEIR_MUST_USE;
 

@@ -1,8 +1,8 @@
 /* http_parts: the inside of struct weir_http, for controlplane/http/ only.
  *
  *   http.c        requests and answers, between evhttp and the handler
- *   http_check.c  what of a request evhttp lets through and this server does not
- *   http_room.c   who has to go where room for connections or answers is short
+ *   check.c       refuses requests that evhttp lets through
+ *   room.c        ends connections if room for connections or answers is short
  *
  * Threads: the event loop's
  */
@@ -85,18 +85,18 @@ weir_http_refused(const struct weir_http_connection *connection)
 
 /* Whether evhttp has let go of the connection. */
 bool weir_http_has_ended(const struct weir_http_connection *connection);
-/* Throws away what the client has not been sent, and gives its room back. */
+/* Drops the bytes that the client has not been sent, and gives their room back. */
 void weir_http_drop_output(struct weir_http_connection *connection);
 
 /* http_check.c: the status to refuse a request with and why, or 0. */
 int weir_http_check_request(struct weir_http_request *request, const char **reason);
-/* Looks for the first line of the request at hand among what has come. */
+/* Looks for the first line of the request at hand among the bytes received. */
 void weir_http_look_at_line(struct weir_http_connection *connection);
 
 /* http_room.c: also weir_http_request_owner */
 enum weir_err weir_http_room_init(struct weir_http *http) WEIR_MUST_USE;
 void weir_http_room_fini(struct weir_http *http);
-/* Finds out who the client is, once its address is known, and whether it has its share. */
+/* Finds out the client's address, once it is known, and whether it has its share. */
 void weir_http_identify(struct weir_http_connection *connection);
 void weir_http_forget_owner(struct weir_http_connection *connection);
 /* A connection more: lets one go where there are too many. False where none can. */

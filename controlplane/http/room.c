@@ -168,7 +168,7 @@ weir_http_make_room(struct weir_http_connection *connection, size_t size)
 {
     struct weir_http *http = connection->http;
     int64_t now_ns = weir_mono_ns();
-    /* what must be answered is held too, and may be more */
+    /* vital answers are held too, and may be more */
     while (http->held > http->options.answers_max ||
            size > http->options.answers_max - http->held ||
            !weir_shares_allow(http->answer_shares, owner_of(connection), size)) {

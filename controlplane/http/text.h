@@ -1,9 +1,9 @@
-/* text: an answer being written: bytes with an upper bound, and what JSON needs.
+/* text: an answer being written: bytes with an upper bound, and the forms of JSON.
  *
  * Owns:    one heap block that grows up to size_max
  * Threads: none of its own
  * Errors:  an append past size_max, or one the heap refuses, sets `full` and is dropped, as is all
- *          that follows; whoever sends the text looks at `full` once, at the end
+ *          that follows; the sender of the text checks `full` once, at the end
  */
 #ifndef WEIR_CONTROLPLANE_HTTP_TEXT_H
 #define WEIR_CONTROLPLANE_HTTP_TEXT_H
@@ -42,13 +42,13 @@ void weir_text_escape(struct weir_text *text, enum weir_escape kind, const void 
 
 /* A JSON string with its quotes. Bytes that are not UTF-8 (RFC 3629) become U+FFFD. */
 void weir_json_string(struct weir_text *text, const void *bytes, size_t size);
-/* The shortest decimal that reads back to the same double; the strings "NaN", "+Inf" and "-Inf"
- * for what JSON has no number for. */
+/* The shortest decimal that reads back to the same double; the strings "NaN", "+Inf" and "-Inf" for
+ * values without a number in JSON. */
 void weir_json_double(struct weir_text *text, double value);
 /* Milliseconds as seconds: with exactly three decimals, or with as many as it takes. */
 void weir_json_seconds(struct weir_text *text, int64_t time_ms, bool three_decimals);
 
-/* Room for what weir_double_print writes. */
+/* Room for the output of weir_double_print. */
 #define WEIR_DOUBLE_TEXT_MAX 32
 /* Prints a finite double as weir_json_double does, zero terminated. Returns its length. */
 size_t weir_double_print(double value, char out[WEIR_DOUBLE_TEXT_MAX]);

@@ -182,7 +182,7 @@ read_unit(const char **at)
     return 0;
 }
 
-/* Adds up numbers with units; false for what is no duration, too fine or too long. */
+/* Adds up numbers with units; false for a text that is no duration, too fine or too long. */
 static bool
 read_duration(const char *text, int64_t *total)
 {

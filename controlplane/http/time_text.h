@@ -1,7 +1,7 @@
 /* time_text: times and durations as people and programs write them in a request.
  *
  * Threads: any; no state
- * Errors:  WEIR_INVALID; the detail says what was expected
+ * Errors:  WEIR_INVALID; the detail says how it should be
  * Limits:  years 0000 to 9999; durations up to 366 days
  */
 #ifndef WEIR_CONTROLPLANE_HTTP_TIME_TEXT_H

@@ -116,7 +116,7 @@ struct pass {
     struct weir_buckets *buckets;
     struct weir_call *call;
     struct weir_query_points points; /* of the mixed cells of a round */
-    uint64_t series_first;     /* of a round: what index 0 of its scan is */
+    uint64_t series_first;     /* of a round: the bucket of index 0 of its scan */
 };
 
 static struct weir_cell *

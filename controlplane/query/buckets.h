@@ -45,7 +45,7 @@ struct weir_buckets {
 /* Floor of time / step, also for negative times. */
 int64_t weir_bucket_number(int64_t time_ms, int64_t step_ms);
 
-/* Takes from_ms, to_ms, step_ms and aggregation from what the caller set. Anything but WEIR_OK:
+/* Reads from_ms, to_ms, step_ms and aggregation, which the caller has set. Any result but WEIR_OK:
  * the call carries the error. */
 enum weir_err weir_buckets_init(struct weir_buckets *buckets, struct weir_call *call,
     uint64_t series_count) WEIR_MUST_USE;

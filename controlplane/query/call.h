@@ -1,4 +1,4 @@
-/* call: one API request under way on a query thread: what was asked, what it may use, its answer.
+/* call: one API request under way on a query thread: its question, its limits, its answer.
  *
  * Owns:    the answer; everything else is borrowed for the call
  * Threads: one query thread; `cancelled` is set by the event loop
@@ -57,7 +57,7 @@ void weir_call_fail(struct weir_call *call, int status, const char *format, ...)
 /* A limit was reached: status 422, the setting that raises it, and its value. */
 void weir_call_limit(struct weir_call *call, const char *setting, uint64_t value,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* The answer is full: status 422 with what to do, or 503 where memory was short. */
+/* The answer is full: status 422 with a remedy, or 503 if memory was short. */
 void weir_call_full(struct weir_call *call, const char *remedy);
 /* Puts a text in the place of call->hint. */
 void weir_call_hint(struct weir_call *call, const char *format, ...)

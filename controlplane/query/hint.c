@@ -38,7 +38,7 @@ reads_as_promql(const char *name)
     return false;
 }
 
-/* Parameters of Prometheus's query endpoints, under which nobody means a label. */
+/* Parameters of Prometheus's query endpoints: nobody means a label by them. */
 static bool
 is_of_prometheus(const char *name)
 {

@@ -1,7 +1,7 @@
 /* query_hint: says why a query chooses no series at all.
  *
  * Threads: one query thread a call
- * Errors:  in the call: 400 for what was not understood
+ * Errors:  in the call: 400 for a question that was not understood
  */
 #ifndef WEIR_CONTROLPLANE_QUERY_HINT_H
 #define WEIR_CONTROLPLANE_QUERY_HINT_H

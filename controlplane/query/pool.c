@@ -108,7 +108,7 @@ update_reader(struct worker *worker)
         ? pool->options.open(pool->options.open_context, &worker->reader)
         : weir_reader_refresh(worker->reader);
     bool restarting = worker->reader != NULL && err == WEIR_AGAIN;
-    if (restarting) /* what is known stays true */
+    if (restarting) /* the reader's definitions stay true */
         err = WEIR_OK;
     bool open = worker->reader != NULL;
     if (err != WEIR_OK && err != WEIR_AGAIN) /* a start is no trouble */

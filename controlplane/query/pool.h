@@ -52,7 +52,7 @@ struct weir_pool_options {
     struct weir_limits limits;
     weir_pool_open_fn *open;
     weir_pool_opened_fn *opened; /* by each thread, once its reader is open and the state says so */
-    weir_pool_limits_fn *limits_now; /* by each thread before a job: changes what has changed */
+    weir_pool_limits_fn *limits_now; /* by each thread before a job: applies changed limits */
     void *open_context; /* of the three; the last two may be NULL */
 };
 
@@ -63,7 +63,7 @@ enum weir_err weir_pool_new(const struct weir_pool_options *options, struct weir
 /* Cancels every job and waits up to wait_ms for the threads. False where one is still in a scan:
  * then only the end of the process ends it. Afterwards weir_pool_done hands back every job. */
 bool weir_pool_stop(struct weir_pool *pool, int wait_ms) WEIR_MUST_USE;
-/* After a stop that returned true, and every job taken back. */
+/* After a stop that returned true, and after every job was given back. */
 void weir_pool_free(struct weir_pool *pool);
 
 enum weir_err weir_pool_submit(struct weir_pool *pool, struct weir_job *job) WEIR_MUST_USE;

@@ -278,8 +278,8 @@ open_answer(struct weir_call *call, const struct query *query)
     weir_text_puts(answer, "\",\"series\":[");
 }
 
-/* Behind the last series. Says what may be missing: the blocks that this query skipped, and what
- * the log has lost, which may have held samples of any series and time. */
+/* After the last series. Warns of samples that may be missing: blocks that this query skipped, and
+ * losses of the log, which may have held samples of any series and time. */
 static void
 close_answer(struct weir_call *call, const struct query *query)
 {

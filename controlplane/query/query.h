@@ -3,7 +3,7 @@
  * Owns:    nothing; memory of a call is freed with it
  * Threads: one query thread a call
  * Memory:  48 bytes a bucket and series, 48 a raw point, the answer; bounded by query.points_max
- * Errors:  in the call: 400 what was asked makes no sense, 422 a limit
+ * Errors:  in the call: 400 the question makes no sense, 422 a limit
  */
 #ifndef WEIR_CONTROLPLANE_QUERY_QUERY_H
 #define WEIR_CONTROLPLANE_QUERY_QUERY_H

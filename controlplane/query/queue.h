@@ -14,7 +14,7 @@
  *   pushed   a1 a2 a3 a4 b1 a5 c1      (source and number)
  *   popped   a1 b1 c1 a2 a3 a4 a5
  *
- * Jobs without an owner are counted to nobody, and are due in the next round.
+ * Jobs without an owner count for no source, and are due in the next round.
  */
 #ifndef WEIR_CONTROLPLANE_QUERY_QUEUE_H
 #define WEIR_CONTROLPLANE_QUERY_QUEUE_H

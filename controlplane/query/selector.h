@@ -2,8 +2,8 @@
  *
  * Owns:    one heap block with the names and values its matches point to
  * Threads: none of its own
- * Errors:  WEIR_INVALID; the detail says what was expected and where. Regular expressions (=~, !~)
- *          are refused by name.
+ * Errors:  WEIR_INVALID; the detail says how it should be, and the place. Regular expressions
+ *          (=~, !~) are refused by name.
  * Limits:  WEIR_SELECTOR_MATCHES_MAX matches
  *
  * A metric name or label name is bare (letters, digits, _ : and . - / inside a metric's) or a
