@@ -1,4 +1,4 @@
-/* bench_search: which rate to try next, until one is found that loses next to nothing.
+/* search: which rate to try next, until one is found that loses next to nothing.
  *
  *   BISECT --six rates tried, or limits within 6 %--> CONFIRM --two trials in a row without
  *   loss, or no trials left--> OVER; BISECT --every rate lost frames--> OVER, with no rate

@@ -1,4 +1,4 @@
-/* bench_target: the dataplane a benchmark runs against: a process of its own, fed as
+/* target: the dataplane a benchmark runs against: a process of its own, fed as
  * bench/load/feed.h says, with its shared region mapped here.
  *
  * Threads: one

@@ -1,4 +1,4 @@
-/* bench_values: values of the options that the ways of `weir bench` share.
+/* values: values of the options that the ways of `weir bench` share.
  *
  * A value that was not given (NULL) leaves *out as it is.
  *

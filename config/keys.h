@@ -1,4 +1,4 @@
-/* config_keys: the one table of configuration keys, shared by loading, options and printing.
+/* keys: the one table of configuration keys, shared by loading, options and printing.
  *
  * Threads: any; constant
  * Errors:  values that do not parse: WEIR_INVALID, the detail says how it should be, without

@@ -1,4 +1,4 @@
-/* dataplane_parts: the inside of struct weir_dataplane, for app/dataplane/ only. */
+/* parts: the inside of struct weir_dataplane, for app/dataplane/ only. */
 #ifndef WEIR_APP_DATAPLANE_PARTS_H
 #define WEIR_APP_DATAPLANE_PARTS_H
 

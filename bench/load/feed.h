@@ -1,4 +1,4 @@
-/* bench_feed: the ways a benchmark's packets reach the dataplane.
+/* feed: the ways a benchmark's packets reach the dataplane.
  *
  *   ring   slots in shared memory, no kernel in between (bench/port/memory.h); a ring a worker
  *   udp    datagrams to a loopback socket from a thousand source ports

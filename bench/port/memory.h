@@ -1,4 +1,4 @@
-/* port_memory: the ring source: packets that a generator lays into shared memory, parsed in place.
+/* memory: the ring source: packets that a generator lays into shared memory, parsed in place.
  *
  * Owns:    a memfd: a header, then slots of one size
  * Threads: one generator (thread or process), one port

@@ -1,4 +1,4 @@
-/* bench_print: a benchmark's report on standard output.
+/* print: a benchmark's report on standard output.
  *
  * Threads: the main thread
  */

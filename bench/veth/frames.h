@@ -1,4 +1,4 @@
-/* bench_frames: the benchmark's packets as frames over veth pairs of its own, at a steady rate.
+/* frames: the benchmark's packets as frames over veth pairs of its own, at a steady rate.
  *
  * Each frame is Ethernet, IPv4, UDP, from one of a thousand source ports; they are made on the core
  * this process is pinned to and sent by the kernel's generator (bench/xdp/generator.h). Those to an

@@ -1,4 +1,4 @@
-/* bench_veth: `weir bench --source veth`: real frames, AF_XDP, a whole instance.
+/* veth: `weir bench --source veth`: real frames, AF_XDP, a whole instance.
  *
  * Owns:    a veth pair and a running instance, both gone at its end
  * Threads: the main thread

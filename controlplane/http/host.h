@@ -1,4 +1,4 @@
-/* http_host: the host that a request names, and whether this instance answers to it.
+/* host: the host that a request names, and whether this instance answers to it.
  *
  * A page in somebody's browser may give its own name our address (DNS rebinding), and could then
  * read the instance as its own site. Its requests name that site in their Host header. So a request

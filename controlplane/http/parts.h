@@ -1,4 +1,4 @@
-/* http_parts: the inside of struct weir_http, for controlplane/http/ only.
+/* parts: the inside of struct weir_http, for controlplane/http/ only.
  *
  *   http.c        requests and answers, between evhttp and the handler
  *   check.c       refuses requests that evhttp lets through
@@ -88,12 +88,12 @@ bool weir_http_has_ended(const struct weir_http_connection *connection);
 /* Drops the bytes that the client has not been sent, and gives their room back. */
 void weir_http_drop_output(struct weir_http_connection *connection);
 
-/* http_check.c: the status to refuse a request with and why, or 0. */
+/* check.c: the status that refuses a request, and the reason; or 0. */
 int weir_http_check_request(struct weir_http_request *request, const char **reason);
 /* Looks for the first line of the request at hand among the bytes received. */
 void weir_http_look_at_line(struct weir_http_connection *connection);
 
-/* http_room.c: also weir_http_request_owner */
+/* room.c: also weir_http_request_owner */
 enum weir_err weir_http_room_init(struct weir_http *http) WEIR_MUST_USE;
 void weir_http_room_fini(struct weir_http *http);
 /* Finds out the client's address, once it is known, and whether it has its share. */

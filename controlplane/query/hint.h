@@ -1,4 +1,4 @@
-/* query_hint: says why a query chooses no series at all.
+/* hint: says why a query chooses no series at all.
  *
  * Threads: one query thread a call
  * Errors:  in the call: 400 for a question that was not understood

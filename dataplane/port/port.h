@@ -1,5 +1,5 @@
-/* port: a source of packets behind one interface; see port_ethdev.c, port_udp.c, port_tcp.c and
- * port_memory.c.
+/* port: a source of packets behind one interface; see ethdev/, udp.c, tcp/
+ * and bench/port/memory.c.
  *
  * Threads: a port belongs to one worker, which makes every call
  * Memory:  taken at open
@@ -164,7 +164,7 @@ uint16_t weir_eal_queues(uint16_t ethdev_id);
 /* Leaves devices as they are at weir_eal_fini: one of them is not ours any more. */
 void weir_eal_leave_devices(void);
 
-/* The benchmark's source: packets in shared memory, see port_memory.h. */
+/* The benchmark's source: packets in shared memory, see bench/port/memory.h. */
 enum weir_err weir_port_memory_open(int fd, struct weir_counts *counts, struct weir_port **out)
     WEIR_MUST_USE;
 

@@ -1,4 +1,4 @@
-/* send_points: records of a source as points of series, for `weir send --proto weir`.
+/* points: records of a source as points of series, for `weir send --proto weir`.
  *
  * A series is known by the keyed hash of its text in the line, as in Weir itself.
  *

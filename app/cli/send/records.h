@@ -1,4 +1,4 @@
-/* send_records: lines of a source as records, found by the parsers of Weir itself.
+/* records: lines of a source as records, found by the parsers of Weir itself.
  *
  * A record ends where Weir says that it ends: a newline within a quoted string ends none. Lines are
  * read in blocks. A block holds the lines that are ready: a slow pipe is not held back.
