@@ -80,10 +80,11 @@ wire_ready(struct weir_worker *worker)
 static bool
 must_queue(const struct weir_worker *worker, const struct weir_packet *packet)
 {
-    const struct weir_session *session = session_of(packet);
     struct weir_session_head head;
-    if (WEIR_LIKELY(weir_aside_count(worker->aside) == 0) ||
-        packet->size - worker->byte_at < session->head_size)
+    if (WEIR_LIKELY(weir_aside_count(worker->aside) == 0))
+        return false;
+    const struct weir_session *session = session_of(packet);
+    if (packet->size - worker->byte_at < session->head_size)
         return false;
     session->begin(packet->data + worker->byte_at, packet->size - worker->byte_at, &head);
     return worker->context.refusal == WEIR_REASON_NONE && !weir_worker_is_aside(worker) &&
