@@ -1,5 +1,6 @@
 #include "controlplane/promql/engine.h"
 #include "controlplane/promql/parse/parse.h"
+#include "controlplane/promql/plan/annotations.h"
 #include "controlplane/promql/plan/eval.h"
 #include "controlplane/promql/plan/prepare.h"
 #include "controlplane/promql/scan/points.h"
@@ -186,7 +187,7 @@ run(struct weir_promql_query *query)
     query->answer->ran = true;
     err = evaluate(query, weir_promql_unwrapped(parsed.root));
     request->source->functions->view_close(query->view);
-    return err;
+    return err == WEIR_OK ? weir_promql_annotate_fixes(query) : err;
 }
 
 enum weir_err

@@ -14,8 +14,9 @@ struct weir_promql_query {
     struct weir_promql_arena arena;
     struct weir_promql_view *view;
     struct weir_promql_labelsets sets;
-    struct weir_promql_grid grid; /* the request's: an instant query has one step */
-    uint64_t work;                /* values handled since the request was asked for its verdict */
+    struct weir_promql_grid grid;        /* the request's: an instant query has one step */
+    struct weir_promql_noted_fix *fixes; /* of classic histograms; see annotations.h */
+    uint64_t work; /* values handled since the request was asked for its verdict */
 };
 
 /* Values handled between two looks at the verdict: under a millisecond. */

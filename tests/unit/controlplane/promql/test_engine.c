@@ -16,6 +16,11 @@ static const char series[] = "up{job=\"a\",i=\"0\"} 0 1 2 3 4 5\n"
                              "requests_total{job=\"a\"} 0 10 20 5 15 25\n"
                              "weight{job=\"a\"} 2 2 2 2 2 2\n"
                              "weight{job=\"b\"} 3 3 3 3 3 3\n"
+                             "h_bucket{le=\"1\"} 4 4 4 4 4 4\n"
+                             "h_bucket{le=\"2\"} 2 2 2 2 2 2\n"
+                             "h_bucket{le=\"+Inf\"} 8 8 8 8 8 8\n"
+                             "h_bucket{le=\"none\"} 1 1 1 1 1 1\n"
+                             "target_info{job=\"b\",zone=\"z\"} 1 1 1 1 1 1\n"
                              "native{job=\"a\"} 1 {{sum:1 count:1}} 3\n";
 
 /* Queries at 10 s steps from 0 to 50 s, and what each answers. */
@@ -32,6 +37,38 @@ static const struct {
         "{__name__=up,i=0,job=a} _ _ _ _ 4 5\n{__name__=up,i=0,job=b} 5 4 _ _ _ _\n"
         "{__name__=up,i=1,job=a} 10 10 _ _ 40 50\n"},
     {"2 <= bool up{job=\"b\"}", "{i=0,job=b} 1 1 1 1 0 0\n"},
+    {"round(abs(weight) / 4, 0.5) + on () group_left () minute(vector(120))",
+        "{job=a} 2.5 2.5 2.5 2.5 2.5 2.5\n{job=b} 3 3 3 3 3 3\n"},
+    {"label_replace(weight, \"to\", \"$1-x\", \"job\", \"(.)\")",
+        "{__name__=weight,job=a,to=a-x} 2 2 2 2 2 2\n"
+        "{__name__=weight,job=b,to=b-x} 3 3 3 3 3 3\n"},
+    {"label_join(weight, \"to\", \"-\", \"job\", \"none\")",
+        "{__name__=weight,job=a,to=a-} 2 2 2 2 2 2\n"
+        "{__name__=weight,job=b,to=b-} 3 3 3 3 3 3\n"},
+    {"sort_by_label_desc(weight, \"job\")",
+        "{__name__=weight,job=a} 2 2 2 2 2 2\n{__name__=weight,job=b} 3 3 3 3 3 3\n"
+        "PromQL warning: sort is ineffective for range queries since results are always "
+        "ordered by labels (1:1)\n"},
+    {"absent(gone{job=\"x\"}) + absent_over_time(gone{job=\"x\"}[1m])", "{job=x} 2 2 2 2 2 2\n"},
+    {"histogram_quantile(0.25, h_bucket)", "{} 0.5 0.5 0.5 0.5 0.5 0.5\n"
+        "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"none\" "
+        "for metric name \"h_bucket\" (1:26)\n"
+        "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see "
+        "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) "
+        "for metric name \"h_bucket\", from buckets 2 to 2, with a max diff of 2, over 6 "
+        "samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:50Z (1:26)\n"},
+    {"histogram_quantiles(h_bucket, \"q\", 0.25, 1)",
+        "{q=0.25} 0.5 0.5 0.5 0.5 0.5 0.5\n{q=1.0} 2 2 2 2 2 2\n"
+        "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"none\" "
+        "for metric name \"h_bucket\" (1:21)\n"
+        "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see "
+        "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) "
+        "for metric name \"h_bucket\", from buckets 2 to 2, with a max diff of 2, over 6 "
+        "samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:50Z (1:21)\n"},
+    {"histogram_fraction(0, 1, h_bucket)", "{} 0.5 0.5 0.5 0.5 0.5 0.5\n"
+        "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"none\" "
+        "for metric name \"h_bucket\" (1:26)\n"},
+    {"info(weight, {zone=~\".+\"})", "{__name__=weight,job=b,zone=z} 3 3 3 3 3 3\n"},
     {"sum by (job) (up)", "{job=a} 10 11 2 3 44 55\n{job=b} 5 4 3 2 1 0\n"},
     {"avg without (i) (up{job=\"a\"})", "{job=a} 5 5.5 2 3 22 27.5\n"},
     {"max(up) - min(up)", "{} 10 9 1 1 39 50\n"},
