@@ -100,8 +100,7 @@ sum_steps(const uint8_t *data, size_t size, size_t *at)
 #endif
 
 /* The sum does not depend on the byte order it is made in but for a swap at the end (RFC 1071,
- * 2 B), so that words are added as they lie; 32 bits at a time into 64 cannot overflow below
- * 16 GiB. */
+ * 2 B): words are added as they are. 32 bits at a time into 64 cannot overflow below 16 GiB. */
 uint16_t
 weir_net_sum(uint16_t sum, const uint8_t *data, size_t size)
 {

@@ -3,7 +3,7 @@
  * Up to two VLAN tags; IPv4 with options, checksum and length; IPv6 without extension headers
  * (RFC 8200; a fragment header is a fragment, any other makes it not_ip_udp); UDP length and
  * checksum (RFC 768; zero means none over IPv4 and is refused over IPv6, RFC 8200 8.1). Bytes
- * behind the lengths, Ethernet's padding, are left out.
+ * beyond the lengths, Ethernet's padding, are left out.
  *
  * Threads: any; no state
  */

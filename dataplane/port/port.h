@@ -55,7 +55,7 @@ struct weir_port_ops {
      * dropped and counted. NULL as above. */
     void (*answer)(struct weir_port *port, uint32_t source, const uint8_t *line, size_t size);
     /* Called once a round: answers what has become durable. True while a sender waits for an
-     * answer, so that batches are flushed sooner. NULL as above. */
+     * answer: batches are flushed sooner then. NULL as above. */
     bool (*progress)(struct weir_port *port, const struct weir_progress *progress);
     /* Descriptor that polls readable when receive would return packets, or -1: poll the port. */
     int (*wait_fd)(struct weir_port *port);
@@ -104,7 +104,7 @@ struct weir_listen {
 enum weir_err weir_port_udp_open(const struct weir_listen *listen, uint64_t receive_buffer_bytes,
     struct weir_counts *counts, struct weir_port **out) WEIR_MUST_USE;
 
-/* All TCP listeners of a worker behind one port (one epoll). */
+/* All TCP listeners of a worker as one port (one epoll). */
 #define WEIR_TCP_IDLE_MS 60000
 struct weir_tcp_options {
     uint32_t connections_max;

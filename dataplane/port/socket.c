@@ -76,7 +76,7 @@ uint64_t
 weir_socket_receive_buffer(int fd, uint64_t bytes)
 {
     int asked = bytes > INT32_MAX / 2 ? INT32_MAX / 2 : (int)bytes;
-    /* What setsockopt refuses is seen in what getsockopt says afterwards. */
+    /* A refusal of setsockopt shows in the value that getsockopt gives. */
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &asked, sizeof asked) != 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &asked, sizeof asked);
     int granted = 0;

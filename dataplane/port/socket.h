@@ -12,7 +12,7 @@
  * too, unless listen says v6_only: then 0.0.0.0 can stand beside it. */
 enum weir_err weir_socket_bind(const struct weir_listen *listen, int type, int *fd) WEIR_MUST_USE;
 
-/* Local port in host order, 0 where the kernel does not tell. */
+/* Local port in host order, 0 where the kernel does not say. */
 uint16_t weir_socket_port(int fd);
 
 /* "127.0.0.1:8089" or "[::1]:8089" of what fd is bound to. */

@@ -1,8 +1,8 @@
 /* Kernel UDP: bursts by recvmmsg into buffers of the largest datagram.
  *
- * The supervisor holds a copy of the socket, so that datagrams wait in its buffer while no
- * dataplane runs. socket_drops counts from when the socket was bound, so that what was dropped
- * meanwhile is named too.
+ * The supervisor holds a copy of the socket: datagrams wait in its buffer while no dataplane
+ * runs. socket_drops counts from when the socket was bound, and names what was dropped meanwhile
+ * too.
  *
  * Memory: WEIR_BURST_MAX buffers in one mapping; pages come when a datagram first needs them, so
  *         that a port of small datagrams stays small.
@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #define DATAGRAM_MAX (64u << 10)
-/* From buffer to buffer: 33 cache lines more than 64 KiB, so that the heads of the datagrams of
- * a burst do not fall into the same sets of the cache. */
+/* From buffer to buffer: 33 cache lines more than 64 KiB. The heads of the datagrams of a
+ * burst then do not fall into the same sets of the cache. */
 #define BUFFER_STRIDE (DATAGRAM_MAX + 33 * WEIR_CACHE_LINE)
 _Static_assert(BUFFER_STRIDE - DATAGRAM_MAX >= WEIR_PACKET_SLACK, "slack behind each datagram");
 

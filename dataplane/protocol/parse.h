@@ -21,7 +21,7 @@
 
 #include <string.h>
 
-/* A parse call stops behind the record that reaches this many points or records: what the
+/* A parse call stops after the record that reaches this many points or records: what the
  * lookup's prefetch loop takes at a time. */
 #define WEIR_POINTS_TARGET 512
 /* One record more: a line of WEIR_LINE_MAX bytes has a field every three bytes at most. */
@@ -29,7 +29,7 @@
 #define WEIR_RECORDS_MAX WEIR_POINTS_TARGET
 
 struct weir_point {
-    struct weir_hash128 raw; /* of (protocol, key bytes, field name) as they stand in the line */
+    struct weir_hash128 raw; /* of (protocol, key bytes, field name) as they are in the line */
     int64_t time_ms;
     uint64_t value;          /* as in struct weir_sample */
     int8_t exponent;
@@ -42,7 +42,7 @@ _Static_assert(sizeof(struct weir_point) == 40, "a point is 40 bytes");
 struct weir_record {
     const uint8_t *text;  /* in the packet, without the newline */
     uint32_t size;
-    uint32_t point_first; /* points of a record lie together */
+    uint32_t point_first; /* points of a record are neighbours */
     uint32_t point_count;
     uint8_t reason;       /* enum weir_reason of a refused record, or WEIR_REASON_NONE */
     /* 0, or a command's number in its protocol: a line that is no data and has an answer. It has no
@@ -102,7 +102,7 @@ struct weir_parse_context {
 };
 
 /* Parses records of packet from byte `at` on and adds them to out, which has room for a record and
- * is below the targets. Returns the position behind the last record taken. Stops at the targets,
+ * is below the targets. Returns the position after the last record taken. Stops at the targets,
  * at the packet's end, or before a record that is not complete (only where !packet->final and its
  * size allows more). Of packet only skip_line is written: the last call for a packet leaves it
  * true where the packet ended inside a line that was refused as too long. */
@@ -112,7 +112,7 @@ typedef size_t weir_parse_fn(const struct weir_parse_context *context,
 #define WEIR_TAGS_KEPT_MAX 1024
 #define WEIR_LABELS_PLANNED_MAX 8
 
-/* Where the labels went that a series adds to the common ones of its definition. */
+/* The places of the labels that a series adds to the common ones of its definition. */
 struct weir_label_plan {
     bool valid;
     uint8_t count;                                /* of its own labels */

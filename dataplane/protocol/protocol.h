@@ -20,7 +20,7 @@ struct weir_batch;
  * below. */
 typedef enum weir_err weir_labels_begin_fn(struct weir_line_labels *line, const uint8_t *text,
     size_t size);
-/* All labels of one point of the record, its name among them, in any order. The slices need not lie
+/* All labels of one point of the record, its name among them, in any order. The slices need not be
  * together. They and what they point at stay until the next call for `line`; the caller may sort
  * them. Errors: WEIR_INVALID labels that no series may have, WEIR_LIMIT too many or too large. */
 typedef enum weir_err weir_labels_fn(struct weir_line_labels *line, unsigned field,
@@ -42,7 +42,7 @@ typedef size_t weir_refused_at_fn(const uint8_t *data, size_t size, size_t at);
 typedef int weir_line_make_fn(char *out, size_t room, uint64_t series, uint64_t value,
     int64_t time_ms);
 
-/* What the head of a session's next packet says. */
+/* The head of a session's next packet. */
 struct weir_session_head {
     uint32_t size;        /* of the packet; 0 where the head is not there yet or is none */
     uint32_t samples_max; /* that it can hold, as far as its bytes have come */

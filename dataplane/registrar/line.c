@@ -32,9 +32,9 @@ sample_append(struct weir_registrar *registrar, struct weir_batch *batch)
 }
 
 /* Appends the pending point, and its definition where it is new. False where there is no room and
- * no empty batch; nothing has changed then, so that it is simply called again. A full batch is
+ * no empty batch. Nothing has changed then, and it is simply called again. A full batch is
  * pushed only here, right before something is appended to its successor: at the end of a line or
- * of a deferral of which anything was accepted, the last of it lies in the open batch. */
+ * of a deferral of which anything was accepted, the last of it is in the open batch. */
 static bool
 point_append(struct weir_registrar *registrar)
 {

@@ -1,9 +1,9 @@
 /* registrar_parts: the inside of struct weir_registrar, for dataplane/registrar/ only.
  *
- *   registrar.c       the stage: rounds, deferrals, batches, what is published
- *   registrar_line.c  one line of a deferral: its points' series defined, its samples appended
- *   registrar_shares.c  whose series are defined where room is short
- *   registrar_rejects.c refused lines, kept for weir rejected
+ *   registrar.c  the stage: rounds, deferrals, batches, what is published
+ *   line.c       one line of a deferral: its points' series defined, its samples appended
+ *   shares.c     whose series are defined where room is short
+ *   rejects.c    refused lines, kept for weir rejected
  *
  * Threads: the registrar's
  */
@@ -44,7 +44,7 @@ struct weir_registrar_work {
     bool owned;              /* its series count for */
     struct weir_owner owner;
 
-    bool labels_begun; /* labels_err tells how the line's labels began */
+    bool labels_begun; /* labels_err is how the line's labels began */
     enum weir_err labels_err;
 
     bool pending;    /* point_at has its number and awaits room */
@@ -114,16 +114,16 @@ weir_registrar_batch_has_content(const struct weir_registrar *registrar)
 void weir_registrar_line_begin(struct weir_registrar *registrar);
 /* Goes on with the line that was taken. False where it has to wait for an empty batch. */
 bool weir_registrar_line_work(struct weir_registrar *registrar);
-/* What refusals for want of room come to. The detail says what there was no room for, which is not
+/* Reports refusals for want of room. The detail says what there was no room for, which is not
  * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
  * series of definitions in the counter definitions_refused. */
 void weir_registrar_report_table_full(
     const struct weir_condition *condition, enum weir_condition_news news);
 
-/* registrar_rejects.c: notes the line at hand, of which nothing was accepted. */
+/* rejects.c: notes the line at hand, of which nothing was accepted. */
 void weir_registrar_line_rejected(struct weir_registrar *registrar);
 
-/* registrar_shares.c: */
+/* shares.c: */
 /* The series that there are already. */
 void weir_registrar_shares_begin(struct weir_registrar *registrar);
 /* For whom the series of the line count. */

@@ -136,8 +136,8 @@ flush(struct weir_registrar *registrar)
     weir_registrar_batch_push(registrar);
 }
 
-/* Gives the deferral back. What was rejected is published first, so that no sender is told of it
- * before the ledger shows it. */
+/* Gives the deferral back. The ledger shows first what was rejected: no sender hears of it
+ * before. */
 static void
 deferral_finish(struct weir_registrar *registrar)
 {

@@ -1,10 +1,10 @@
 /* registrar: the one thread that defines series.
  *
  * Lines whose series a worker did not know arrive as deferrals; the registrar resolves or defines
- * every series, puts definitions and samples into its own batch, and tells the worker what became
- * of each sender's records. A line comes as its points with their labels, whose numbers go back
- * to the worker; where these take too much room it comes as its text, which is parsed again. Times
- * have been judged by the worker; they are not judged again, however long a line has waited.
+ * every series, puts definitions and samples into its own batch, and reports to the worker what
+ * became of each sender's records. A line comes as its points with their labels, whose numbers go
+ * back to the worker; where these take too much room it comes as its text, which is parsed again.
+ * The worker has judged its times: they are not judged again, however long a line has waited.
  *
  *   worker --deferrals--> registrar --batches--> log writer
  *   worker <-completed-- registrar <-empties--- log writer
@@ -21,8 +21,8 @@
  *
  * Threads: run from one thread
  * Memory:  its struct, made at start
- * Errors:  what it refuses is counted by reason and told in completions; while the log writer has
- *          no empty batch it takes no deferrals
+ * Errors:  what it refuses is counted by reason and reported in completions; without an empty batch
+ *          of the log writer it takes no deferrals
  * Limits:  WEIR_DEFERRAL_BYTES a deferral, WEIR_DEFERRALS a worker; with few of them free the
  *          worker leaves TCP senders unread, with none it refuses lines as define_backlog
  */

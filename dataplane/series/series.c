@@ -28,7 +28,7 @@ struct weir_series {
     uint64_t series_max;
     uint64_t label_bytes;
     struct bucket *buckets;
-    uint64_t *offsets; /* labels of n lie in arena from offsets[n] to offsets[n + 1] */
+    uint64_t *offsets; /* labels of n are in arena from offsets[n] to offsets[n + 1] */
     uint8_t *arena;
     /* release by the registrar pairs with acquire in weir_series_count */
     alignas(WEIR_CACHE_LINE) _Atomic uint64_t count;
@@ -36,7 +36,7 @@ struct weir_series {
 };
 _Static_assert(sizeof(struct weir_series) <= PAGE, "the head fits its page");
 
-/* Where a walk over the attempts of a label set ended. */
+/* The end of a walk over the attempts of a label set. */
 struct place {
     bool found;
     uint64_t number;          /* where found */

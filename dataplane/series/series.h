@@ -66,7 +66,7 @@ enum weir_err weir_series_resolve_at(const struct weir_series *series,
 /* Fetches the bucket of a fingerprint that is looked for soon. */
 void weir_series_prefetch(const struct weir_series *series, struct weir_hash128 fingerprint);
 
-/* As resolve, and defines the series where it is unknown (*defined tells). Registrar only. */
+/* As resolve, and defines the series where it is unknown (*defined says so). Registrar only. */
 enum weir_err weir_series_define(struct weir_series *series, const uint8_t *labels, size_t size,
     uint64_t *number, bool *defined) WEIR_MUST_USE;
 

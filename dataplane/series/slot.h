@@ -48,9 +48,9 @@ weir_slot_number(uint64_t word0, uint64_t word1)
     return word0 >> 56 << 32 | word1 >> 32;
 }
 
-/* Home bucket. The fingerprint is linear over GF(2) in a message's bits, so that a structured set
- * of keys would fill a subspace; odd multiplications and a shift break that up before the top
- * bits choose. */
+/* Home bucket. The fingerprint is linear over GF(2) in a message's bits: a structured set of keys
+ * would fill a subspace. Odd multiplications and a shift break that up before the top bits
+ * choose. */
 static inline uint64_t
 weir_slot_bucket(struct weir_hash128 hash, uint64_t bucket_count)
 {

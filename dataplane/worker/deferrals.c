@@ -1,4 +1,4 @@
-/* What goes to the registrar, and what comes back from it. */
+/* Records on their way to the registrar, and back. */
 #include "dataplane/worker/parts.h"
 
 #define DEFERRAL_LINES_MAX (WEIR_DEFERRAL_BYTES / 64)

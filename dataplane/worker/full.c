@@ -32,7 +32,7 @@ channel_refused(struct weir_worker *worker, const struct weir_wire_item *item, u
 }
 
 /* A record of the packet at hand was refused: where it is of a channel that found no place, or a
- * definition for which there was no memory, that is told. */
+ * definition for which there was no memory, that is reported. */
 void
 weir_worker_wire_refused(struct weir_worker *worker, const struct weir_wire_item *item,
     uint8_t reason)

@@ -1,13 +1,13 @@
 /* worker_parts: the inside of struct weir_worker, for dataplane/worker/ only.
  *
- *   worker.c          the stage: ports, bursts, batches, what is published
- *   worker_records.c  packets of text: parsed, looked up, appended
- *   worker_resolve.c  series of points that the series cache does not know
- *   worker_wire.c     packets of the weir protocol; those that wait are set aside
- *   worker_chunks.c   what goes to the registrar and comes back
- *   worker_full.c     reports of tables that have no room
- *   worker_rejects.c  refused records, kept for weir rejected
- *   answers.c         what a sender is told of one record, by protocols that do so
+ *   worker.c     the stage: ports, bursts, batches, what is published
+ *   records.c    packets of text: parsed, looked up, appended
+ *   resolve.c    series of points that the series cache does not know
+ *   wire.c       packets of protocols with a session; those that wait are set aside
+ *   deferrals.c  records on their way to the registrar and back
+ *   full.c       reports of tables that have no room
+ *   rejects.c    refused records, kept for weir rejected
+ *   answers.c    answers to single records, by protocols that give them
  *
  * Threads: the worker's
  */
@@ -34,11 +34,11 @@ _Static_assert(
 /* Labels kept of the series that the series cache lacks: a burst's are about 50 KiB. */
 #define WEIR_WORKER_LABELS_BYTES (128u << 10)
 #define WEIR_WORKER_RESOLVES_MAX 1024
-/* A batch ends at this many changed channels: half of what a batch has state entries for, so that a
- * deferral of completions finds room besides, and templates behind the state entries. */
+/* A batch ends at this many changed channels: half of what a batch has state entries for. A
+ * deferral of completions then finds room too, and templates after the state entries. */
 #define WEIR_WORKER_DIRTY_PUSH (WEIR_CHANNELS_DIRTY_MAX / 2)
 
-/* Where the parsed records of one packet end. */
+/* The end of one packet's parsed records. */
 struct weir_worker_span {
     uint32_t packet;     /* index in the burst */
     uint32_t record_end; /* its records in parsed end here */
@@ -82,7 +82,7 @@ struct weir_worker {
     bool changed;             /* counts differ from what was published */
     bool burst_full;          /* in the last round */
     int64_t known_ns;         /* time of the last round with samples of known series */
-    uint32_t resolve_tries;   /* left, see worker_resolve.c */
+    uint32_t resolve_tries;   /* left, see resolve.c */
     struct weir_rejecter rejecter;
 
     uint32_t burst_max[WEIR_PORTS_MAX + 1]; /* packets that a burst takes, by index of the port */
@@ -159,7 +159,7 @@ void weir_worker_packet_end(struct weir_worker *worker, uint32_t consumed);
 void weir_worker_spans_reset(struct weir_worker *worker);
 void weir_worker_count_parsed(struct weir_worker *worker);
 
-/* worker_rejects.c */
+/* rejects.c */
 /* Notes a record that was refused, or will be by the registrar, which does not see its text. */
 void weir_worker_rejected(struct weir_worker *worker, const struct weir_packet *packet,
     const struct weir_record *record, uint8_t reason, const char *detail);
@@ -170,23 +170,23 @@ void weir_worker_rejected(struct weir_worker *worker, const struct weir_packet *
 void weir_worker_answer(struct weir_worker *worker, uint8_t proto, uint32_t source,
     const struct weir_record *record, uint8_t reason);
 
-/* worker_records.c */
+/* records.c */
 void weir_worker_parse_more(struct weir_worker *worker);
 bool weir_worker_append_spans(struct weir_worker *worker);
 
-/* worker_resolve.c */
+/* resolve.c */
 void weir_worker_resolve_all(struct weir_worker *worker);
 
-/* worker_wire.c */
+/* wire.c */
 bool weir_worker_wire_work(struct weir_worker *worker);
 
-/* worker_full.c */
+/* full.c */
 void weir_worker_full_begin(struct weir_worker *worker);
 void weir_worker_wire_refused(struct weir_worker *worker, const struct weir_wire_item *item,
     uint8_t reason);
 void weir_worker_full_look(struct weir_worker *worker);
 
-/* worker_chunks.c */
+/* deferrals.c */
 void weir_worker_deferral_push(struct weir_worker *worker);
 void weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *record);
 void weir_worker_definition_defer(struct weir_worker *worker, const struct weir_record *record,

@@ -3,7 +3,7 @@
 #include "dataplane/worker/series_cache_map.h"
 
 /* Points of a burst that may be found nowhere near, and are looked up at once, waiting for memory,
- * so that those behind them are expected to follow them. The others come last, together. */
+ * and those after them are expected to follow them. The others come last, together. */
 #define SURPRISES_MAX 64
 /* Where there are more of them than one in SURPRISE_SHARE of those that were to follow, and they do
  * not come at regular distances, or more than one in NEAR_SHARE is found near and not next, nothing
@@ -54,7 +54,7 @@ bucket_behind(const struct weir_series_cache *cache, uint64_t home)
     return &cache->buckets[home + 1 == cache->bucket_count ? 0 : home + 1];
 }
 
-/* Heads that are not at home, one in ten, most of them in the bucket behind it. They are put off,
+/* Heads that are not at home, one in ten, most of them in the next bucket. They are put off,
  * because which ones they are cannot be foretold, and that bucket is not in the cache. */
 static void
 find_away(const struct weir_series_cache *cache, const struct weir_point *points, uint32_t away,
@@ -119,7 +119,7 @@ find_heads(const struct weir_series_cache *cache, const struct weir_point *point
     find_away(cache, points, away, burst, numbers);
 }
 
-/* What is expected of the points of a burst, one after the other. */
+/* The expectation for the points of a burst, one after the other. */
 struct follow {
     struct weir_series_cache *cache;
     uint64_t next;   /* number of the point that follows, or WEIR_SERIES_UNKNOWN */
@@ -268,7 +268,7 @@ follow_run(struct follow *follow, const struct weir_point *points, uint32_t head
     }
 }
 
-/* The points behind the heads, where something is expected of them. */
+/* The points after the heads, where something is expected of them. */
 static void
 find_followers(struct weir_series_cache *cache, const struct weir_point *points, uint32_t count,
     struct weir_raw_burst *burst, uint64_t *numbers)

@@ -108,7 +108,7 @@ batch_room(struct weir_worker *worker, uint32_t points)
     return WEIR_LIKELY(worker->batch != NULL) || weir_worker_batch_open(worker);
 }
 
-/* Kind and exponent as they stand in a sample's key: they lie together in the point too. */
+/* Kind and exponent as a sample's key has them: they are neighbours in the point too. */
 static inline uint64_t
 point_format(const struct weir_point *point)
 {
@@ -123,8 +123,8 @@ point_format(const struct weir_point *point)
 _Static_assert(offsetof(struct weir_point, kind) == offsetof(struct weir_point, exponent) + 1,
     "kind and exponent are read together");
 
-/* Appends all points. The caller has seen to room and to their series. Not inlined, so that what
- * the loop changes stays in registers; largest series and times change seldom, and are
+/* Appends all points. The caller has seen to room and to their series. Not inlined, because the
+ * loop's variables then stay in registers. Largest series and times change seldom, and are
  * branches. */
 static __attribute__((noinline)) void
 points_append(struct weir_batch *batch, const struct weir_point *points, const uint64_t *numbers,

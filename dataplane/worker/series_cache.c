@@ -30,7 +30,7 @@ weir_series_cache_prefetch(const struct weir_series_cache *cache, struct weir_ha
     __builtin_prefetch(&cache->buckets[weir_slot_bucket(raw, cache->bucket_count)]);
 }
 
-/* What the slots of a bucket hold, a bit each. */
+/* Matches among the slots of a bucket, a bit each. */
 struct matches {
     unsigned raw;   /* the key looked for */
     unsigned empty;
@@ -47,7 +47,7 @@ zero_words(__m128i a, __m128i b)
     return (unsigned)_mm_movemask_ps(both); /* bits: a.lo a.hi b.lo b.hi */
 }
 
-/* All four slots at once: which one it is cannot be foretold, so that a loop with an exit would
+/* All four slots at once: which one it is cannot be foretold, and a loop with an exit would
  * be mispredicted at every other lookup. */
 static inline struct matches
 match(const struct weir_series_bucket *bucket, uint64_t wanted, uint32_t check)
@@ -87,7 +87,7 @@ match(const struct weir_series_bucket *bucket, uint64_t wanted, uint32_t check)
 #endif
 
 /* The slot that holds raw, else the first empty one of its walk, else NULL. Slots are filled in
- * order and never emptied, so that nothing lies behind an empty one. */
+ * order and never emptied: nothing follows an empty one. */
 static inline const struct weir_series_slot *
 find_slot(const struct weir_series_cache *cache, struct weir_hash128 raw)
 {

@@ -3,7 +3,7 @@
  * Many agents send the same lines in the same order again and again, and lines that came together
  * the first time have numbers that follow each other. So beside the map is each number's key, and
  * of a run of points only the first is looked up in the map; the next ones are expected to be the
- * next numbers, and their keys lie side by side in memory. Where they are others the map tells.
+ * next numbers, and their keys are neighbours in memory. If they are others, the map has them.
  *
  * Threads: its worker only
  * Memory:  weir_series_cache_footprint() bytes from the caller, zeroed: 32 bytes an entry

@@ -34,19 +34,19 @@ _Static_assert(sizeof(struct weir_series_bucket) == WEIR_CACHE_LINE, "a bucket i
 struct weir_series_cache {
     alignas(WEIR_CACHE_LINE) uint64_t bucket_count;
     uint64_t key_count;
-    uint64_t *keys;  /* by number, of the hash inserted last; behind the buckets */
+    uint64_t *keys;  /* by number, of the hash inserted last; after the buckets */
     uint32_t victim; /* slot of the home bucket that the next eviction takes */
 
     /* prediction.c: */
     uint32_t plain;  /* bursts to come in which nothing is expected to follow */
     uint32_t plain_last; /* how many they were the last time; 0 since something was right */
-    uint32_t period; /* points after which a run ends where neither packet nor time tell; 0: none */
+    uint32_t period; /* points after which a run ends where nothing else shows its end; 0: none */
     uint32_t phase;  /* points of the next burst until the run that its first one is in ends */
 
     struct weir_series_bucket buckets[];
 };
 
-/* What stands for a hash by its number; never 0, which stands for none. */
+/* The key of a hash by its number; never 0, which stands for none. */
 static inline uint64_t
 weir_series_cache_key(struct weir_hash128 raw)
 {

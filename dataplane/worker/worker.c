@@ -66,7 +66,7 @@ weir_worker_new(const struct weir_worker_options *options, struct weir_worker **
     return WEIR_OK;
 }
 
-/* What lies inside this stage is counted from what is open. A batch may be pushed between two
+/* The stage holds what its open batch and deferral hold. A batch may be pushed between two
  * records, so what was taken joins the counts here and nowhere else. */
 static void
 count_held(struct weir_worker *worker)
@@ -155,7 +155,7 @@ weir_worker_record_reject(struct weir_worker *worker, const struct weir_record *
     records->rejected[reason]++;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->received += samples;
     weir_worker_unit(worker, WEIR_UNIT_SAMPLES)->rejected[reason] += samples;
-    /* the sender is not told of a second copy: nothing of it is lost */
+    /* a second copy is not reported to the sender: nothing of it is lost */
     worker->packets[worker->packet_at].rejected += reason != WEIR_REASON_duplicate;
     weir_rejecter_count(&worker->rejecter, packet->listener, reason);
     weir_worker_rejected(worker, packet, record, reason, NULL);
@@ -389,9 +389,9 @@ ports_progress(struct weir_worker *worker)
     worker->ack_waiting = waiting;
 }
 
-/* Where the registrar lags, a port whose senders wait for answers is left alone, so that their
- * windows close; the others' unknown lines are refused as define_backlog. A log that takes nothing
- * holds nobody back: its refusals are to be told. */
+/* While the registrar lags, a port whose senders wait for answers is left alone, and their windows
+ * close. The others' unknown lines are refused as define_backlog. A log that takes nothing
+ * holds nobody back: its senders are to hear of refusals. */
 static bool
 may_receive(const struct weir_worker *worker, const struct weir_port *port)
 {
@@ -552,7 +552,7 @@ drop_burst(struct weir_worker *worker)
     worker->port = NULL;
 }
 
-/* What a stop that was cut short leaves open here. */
+/* Drops by name what a stop that was cut short leaves open here. */
 static void
 drop_held(struct weir_worker *worker)
 {

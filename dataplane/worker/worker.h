@@ -6,7 +6,7 @@
  * Limits:  WEIR_PORTS_MAX ports
  *
  * A burst may be larger than the room in batches. The worker then stops inside it and goes on in
- * the next round; while it stands still it takes nothing from its ports. A weir packet that waits
+ * the next round; while it waits it receives nothing from its ports. A weir packet that waits
  * for a definition holds up nobody but its channel: see aside.h.
  *
  *   empty --receive--> in burst --parse--> in records --last record--> in burst

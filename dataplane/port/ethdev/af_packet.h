@@ -1,5 +1,5 @@
 /* ethdev_packet: what an af_packet port has beside an ethdev: sockets that idle threads sleep on,
- * and that count what their rings could not hold, which the driver does not tell.
+ * and that count what their rings could not hold, which the driver does not report.
  *
  * The driver keeps its sockets to itself; they are found among this process's descriptors.
  *
@@ -17,7 +17,7 @@
 void weir_ethdev_packet_discard(uint16_t ethdev_id, uint16_t queue_count);
 
 /* Socket of a queue, which polls readable while a frame is in its ring. It stays the driver's. -1
- * for devices of other drivers, and where it cannot be told. */
+ * for devices of other drivers, and where it is not known. */
 int weir_ethdev_packet_fd(uint16_t ethdev_id, uint16_t queue);
 
 /* Frames that the kernel dropped at this socket since it was asked last, its ring being full. */

@@ -27,13 +27,13 @@
 #include <rte_prefetch.h>
 
 #define FRAME_MAX 2048
-/* Slack lies behind the longest frame in the mbuf's own room. A frame that a driver lets grow
- * into it is refused, so that no load leaves the pool. */
+/* Slack follows the longest frame in the mbuf's own room. A frame that a driver lets grow
+ * into it is refused: no load leaves the pool. */
 #define MBUF_ROOM (RTE_PKTMBUF_HEADROOM + FRAME_MAX + WEIR_PACKET_SLACK)
 #define MBUF_CACHE 256
-/* An mbuf of an AF_XDP port with its header takes a page. Its driver tells the kernel that mbufs
- * lie side by side; DPDK lets none cross a page, so that with any other size the last ones lie
- * outside of what the kernel knows, which then swallows them, uncounted, as they come round. */
+/* An mbuf of an AF_XDP port with its header takes a page. Its driver declares to the kernel that
+ * mbufs are neighbours, and DPDK lets none cross a page. With any other size the last ones are
+ * outside of what the kernel knows. It then swallows them, uncounted, as they come round. */
 #define XDP_MBUF_BYTES 4096
 #define XDP_MBUF_ROOM (XDP_MBUF_BYTES - RTE_CACHE_LINE_SIZE - sizeof(struct rte_mbuf))
 _Static_assert(sizeof(struct rte_mempool_objhdr) <= RTE_CACHE_LINE_SIZE, "the header's room");
@@ -98,7 +98,7 @@ drop(struct port_ethdev *ethdev, struct rte_mbuf *mbuf, enum weir_reason reason)
     rte_pktmbuf_free(mbuf);
 }
 
-/* What the device found bad is refused without a look. */
+/* Frames that the device found bad are refused without a look. */
 static bool
 device_refuses(const struct rte_mbuf *mbuf)
 {
@@ -167,7 +167,7 @@ ethdev_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     uint16_t got = frames_receive(ethdev, want);
     if (got == 0)
         return 0;
-    /* they lie a page apart each, so that few stay in the cache from the backlog to here */
+    /* each is a page from the next: few stay in the cache from the backlog to here */
     for (uint16_t i = 0; i < got; i++)
         rte_prefetch0(ethdev->mbufs[i]);
     size_t framed = frames_of(ethdev, got);

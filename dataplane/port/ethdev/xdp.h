@@ -47,8 +47,8 @@ struct weir_ethdev_xdp {
 void weir_ethdev_xdp_begin(struct weir_ethdev_xdp *xdp);
 void weir_ethdev_xdp_queue(struct weir_ethdev_xdp *xdp);
 
-/* After all queues are: takes the program over, gives it rules and then ports, so that from here
- * on packets come. */
+/* After all queues are: takes the program over, gives it rules and then ports. From here on packets
+ * come. */
 enum weir_err weir_ethdev_xdp_open(struct weir_ethdev_xdp *xdp, uint32_t interface_index,
     const struct weir_ethdev_options *options, const struct weir_listen *listens, size_t count)
     WEIR_MUST_USE;

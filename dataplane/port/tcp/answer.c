@@ -1,4 +1,4 @@
-/* What senders over TCP are told.
+/* The answers to senders over TCP.
  *
  * An answer follows the sender's half-close: see connections.h for the states. Senders of the weir
  * protocol are acknowledged besides whenever a batch with their packets has become durable:
@@ -47,7 +47,7 @@ weir_tcp_wait_for_answer(struct weir_port_tcp *tcp, struct weir_connection *conn
 }
 
 /* The end of an acknowledgement, of which the first bytes found room, is kept: what follows has to
- * begin behind the whole of it. False where the connection is broken, which its event tells. */
+ * begin after the whole of it. False where the connection is broken, which its event reports. */
 static bool
 send_or_keep(struct weir_port_tcp *tcp, struct weir_connection *connection, const void *data,
     size_t size)
@@ -153,7 +153,7 @@ weir_tcp_complete(struct weir_port *port, const struct weir_completion *completi
     struct weir_connection *connection =
         weir_connection_find(tcp->connections, completion->source);
     if (connection == NULL)
-        return; /* gone in the meantime; nobody is to be told */
+        return; /* gone in the meantime; nobody is to be answered */
     connection->accepted += completion->accepted;
     connection->rejected += completion->rejected;
     connection->incomplete -= (int64_t)completion->accepted + completion->rejected;
@@ -174,7 +174,7 @@ answer(struct weir_port_tcp *tcp, struct weir_connection *connection, const char
 }
 
 /* Batches on their way when the log filled up may still become durable, or wait for room as long
- * as it takes: their senders are told after a while that there is no promise. */
+ * as it takes: after a while the answer to their senders is that there is no promise. */
 static bool
 full_for_long(const struct weir_port_tcp *tcp)
 {

@@ -43,7 +43,7 @@ struct weir_connection {
     bool waiting;      /* for its answer */
     bool handed;       /* a stretch is with the worker */
     bool begun;        /* its first bytes have been looked at */
-    bool refused;      /* it speaks HTTP and was answered: see port_tcp_http.c */
+    bool refused;      /* it speaks HTTP and was answered: see http.c */
     uint32_t discarded; /* bytes since then */
     bool skip_line;    /* as weir_packet.skip_line */
     uint64_t accepted; /* records */
@@ -52,8 +52,8 @@ struct weir_connection {
     uint64_t worker_batch;
     uint64_t registrar_batch;
     const struct weir_session *session; /* of its protocol; NULL: lines (protocol.h) */
-    bool must_report;         /* a refusal by the log's state is to be told */
-    /* a refusal of an epoch is to be told: struct weir_packet, refused_status; 0: none */
+    bool must_report;         /* a refusal by the log's state is to be reported */
+    /* a refusal of an epoch is to be reported: struct weir_packet, refused_status; 0: none */
     uint8_t epoch_status;
     uint16_t epoch_channel;
     uint32_t epoch;
@@ -70,7 +70,7 @@ struct weir_connection {
         uint64_t sequence;
         uint32_t epoch;
         uint16_t channel;
-    } ack[2], acked;   /* the one that waits for its batch, and the newest behind it; durable */
+    } ack[2], acked;   /* the one that waits for its batch, and the newest after it; durable */
     struct weir_connection_list *list; /* that it is in, or NULL */
     struct weir_connection *previous;
     struct weir_connection *next;
@@ -91,7 +91,7 @@ enum weir_err weir_connections_new(uint32_t connections_max, struct weir_connect
 void weir_connections_free(struct weir_connections *table);
 
 /* A free connection, all zero but name and slot, that owns fd and is active now; NULL when all are
- * in use. Slots are used in the order they became free, so that a name comes back as late as
+ * in use. Slots are used in the order they became free: a name comes back as late as
  * possible. */
 struct weir_connection *weir_connection_add(struct weir_connections *table, int fd,
     int64_t now_ms);

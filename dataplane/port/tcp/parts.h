@@ -1,10 +1,10 @@
 /* port_tcp_parts: the inside of struct port_tcp, for dataplane/port/tcp/ only.
  *
- *   port_tcp.c         the port: listeners, connections, what is read and handed on
- *   port_tcp_answer.c  what senders are told, and when
- *   lines.c            answers to single records
- *   port_tcp_http.c    the answer to HTTP clients
- *   port_tcp_room.c    places in the table of connections
+ *   tcp.c     the port: listeners, connections, what is read and handed on
+ *   answer.c  answers to senders, and when they are given
+ *   lines.c   answers to single records
+ *   http.c    the answer to HTTP clients
+ *   room.c    places in the table of connections
  *
  * Threads: the port's worker
  */
@@ -30,7 +30,7 @@ struct weir_tcp_listener {
     struct weir_refusals full, over_share;
 };
 
-/* port_tcp_room.c */
+/* room.c */
 struct weir_tcp_room {
     void *shares_memory;
     struct weir_shares *shares;
@@ -51,7 +51,7 @@ struct weir_tcp_lines {
 struct weir_port_tcp {
     struct weir_port port;
     int epoll;
-    int wake;          /* readable while `again` has anybody, so that wait_fd tells */
+    int wake;          /* readable while `again` has anybody, for wait_fd */
     bool wake_set;
     bool accept_paused; /* out of descriptors or memory */
     bool changed;       /* somebody new waits, or was completed, since the last progress */
@@ -91,13 +91,13 @@ weir_tcp_count(struct weir_port_tcp *tcp, enum weir_counter counter)
     tcp->port.counts->counter[counter]++;
 }
 
-/* port_tcp.c */
+/* tcp.c */
 /* Ends a connection. */
 void weir_tcp_drop(struct weir_port_tcp *tcp, struct weir_connection *connection);
 /* Watches what the connection's state asks for. */
 void weir_tcp_watch(struct weir_port_tcp *tcp, const struct weir_connection *connection);
 
-/* port_tcp_room.c */
+/* room.c */
 enum weir_err weir_tcp_room_open(struct weir_port_tcp *tcp,
     const struct weir_tcp_options *options, size_t listener_count) WEIR_MUST_USE;
 void weir_tcp_room_close(struct weir_port_tcp *tcp);
@@ -105,7 +105,7 @@ void weir_tcp_room_close(struct weir_port_tcp *tcp);
 void weir_tcp_room_listener(struct weir_tcp_listener *listener);
 /* Once a second. */
 void weir_tcp_room_look(struct weir_port_tcp *tcp);
-/* A connection for fd, or NULL, refused, counted and told of. */
+/* A connection for fd, or NULL, refused, counted and reported. */
 struct weir_connection *weir_tcp_room_admit(struct weir_port_tcp *tcp, uint32_t listener, int fd,
     const struct weir_peer *peer);
 /* It is about to be dropped. */
@@ -120,7 +120,7 @@ weir_tcp_again(void)
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
-/* port_tcp_http.c */
+/* http.c */
 /* Do a connection's first bytes begin with the request line of HTTP? No line of any protocol here
  * is one. */
 bool weir_tcp_is_http(const uint8_t *data, size_t size);
@@ -135,7 +135,7 @@ void weir_tcp_line(struct weir_port *port, uint32_t source, const uint8_t *line,
 /* Sends what there is. A line that is cut keeps its end; those after it are dropped. */
 void weir_tcp_lines_flush(struct weir_port_tcp *tcp);
 
-/* port_tcp_answer.c */
+/* answer.c */
 /* All the sender's bytes have been taken: from here on it waits for its answer. */
 void weir_tcp_wait_for_answer(struct weir_port_tcp *tcp, struct weir_connection *connection);
 /* Notes what a stretch of weir packets asks to be acknowledged. */

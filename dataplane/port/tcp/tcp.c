@@ -48,7 +48,7 @@ watch(struct weir_port_tcp *tcp, int operation, int fd, uint32_t events, uint64_
 }
 
 /* The end of what a sender sends stays readable for ever: it is not watched. Errors and hang-ups
- * are always told. */
+ * are always reported. */
 void
 weir_tcp_watch(struct weir_port_tcp *tcp, const struct weir_connection *connection)
 {
@@ -171,7 +171,7 @@ wake_update(struct weir_port_tcp *tcp)
 }
 
 /* Lays kept and new bytes together at the area's end and makes a packet of them. The new ones
- * are there already, behind room for the kept. */
+ * are there already, after room for the kept. */
 static void
 hand_on(struct weir_port_tcp *tcp, struct weir_connection *connection, uint32_t fresh,
     struct weir_packet *packet)
@@ -199,8 +199,8 @@ hand_on(struct weir_port_tcp *tcp, struct weir_connection *connection, uint32_t 
         .peer = connection->peer};
 }
 
-/* Reads once behind room for the kept bytes. Returns the bytes read, 0 for none now or the end
- * (connection->ended tells), or -1 where the connection is broken. */
+/* Reads once, after room for the kept bytes. Returns the bytes read, 0 for none now or the end
+ * (connection->ended is set), or -1 where the connection is broken. */
 static ssize_t
 read_fresh(struct weir_port_tcp *tcp, struct weir_connection *connection)
 {
@@ -339,7 +339,7 @@ tcp_receive(struct weir_port *port, struct weir_packet *packets, size_t max)
     tcp->now_tsc = weir_tsc();
     if (max > WEIR_BURST_MAX)
         max = WEIR_BURST_MAX;
-    /* Half at most for what was left over, so that it cannot keep new bytes out. */
+    /* Half at most for what was left over: it cannot keep new bytes out. */
     size_t received = receive_left_over(tcp, packets, (max + 1) / 2);
     for (size_t want; (want = fetch_max(tcp, max - received)) > 0;) {
         struct epoll_event events[WEIR_BURST_MAX];
@@ -432,7 +432,7 @@ tcp_release(struct weir_port *port, struct weir_packet *packets, size_t packet_c
             hold(tcp, connection);
         else if (connection->ended && rest_size == 0)
             weir_tcp_wait_for_answer(tcp, connection);
-        /* Without progress more bytes are needed: a newline may stand inside quotes. */
+        /* Without progress more bytes are needed: a newline may be inside quotes. */
         else if (connection->ended ||
                  (connection->session == NULL && packet->consumed > 0 &&
                      memchr(rest, '\n', rest_size) != NULL))

@@ -96,7 +96,7 @@ read_exponent(const uint8_t *at, const uint8_t *end, int32_t *exponent)
 }
 
 /* Reads again, digit by digit, a number of more than 19 digits: leading zeros do not count, and
- * what lies behind the 19th is only told by `cut`. */
+ * of those after the 19th only `cut` says anything. */
 static void
 read_long(const uint8_t *at, const uint8_t *end, struct weir_digits *out)
 {
@@ -210,8 +210,8 @@ nearest_double(uint64_t mantissa, int32_t exponent, uint64_t *bits)
     return true;
 }
 
-/* strtod on a copy without a decimal point, so that no locale matters: all digits that can
- * matter, then one for the rest. */
+/* strtod on a copy without a decimal point, whatever the locale: all digits that can matter, then
+ * one for the rest. */
 static uint64_t
 slow_double(const uint8_t *text, size_t size)
 {
@@ -261,7 +261,7 @@ keep_decimal(uint64_t mantissa, int32_t exponent, struct weir_decimal *out)
     return true;
 }
 
-/* What the fast path of weir_decimal_read leaves over. */
+/* Numbers that the fast path of weir_decimal_read does not read. */
 static enum weir_decimal_result
 convert(const uint8_t *text, size_t size, const struct weir_digits *digits,
     struct weir_decimal *out)

@@ -3,7 +3,7 @@
  * Threads: any; no state
  * Memory:  none
  * Errors:  enum weir_decimal_result; a refused token is no failure of ours and leaves no detail
- * Limits:  functions read up to 8 bytes behind text + size; their content means nothing
+ * Limits:  functions read up to 8 bytes after text + size; their content means nothing
  *
  * Digits are taken eight at a time from one 64-bit word. Values are bit-exact with strtod: a
  * decimal is kept where mantissa and exponent give the double back by one rounding
@@ -29,7 +29,7 @@ struct weir_digits {
     uint64_t mantissa; /* the first 19 significant digits */
     int32_t exponent;
     bool negative;
-    bool cut; /* digits other than 0 follow behind the mantissa's */
+    bool cut; /* digits other than 0 follow after the mantissa's */
 };
 
 /* As struct weir_sample keeps it. */
@@ -52,7 +52,7 @@ enum weir_decimal_result weir_decimal_read(const uint8_t *text, size_t size,
 enum weir_decimal_result weir_int_read(const uint8_t *text, size_t size, int64_t *out);
 enum weir_decimal_result weir_uint_read(const uint8_t *text, size_t size, uint64_t *out);
 
-/* What a sample keeps of an integer; true where it lies past 2^53 and is the nearest double. */
+/* An integer as a sample keeps it; true where it is past 2^53 and is the nearest double. */
 bool weir_decimal_from_int(int64_t value, struct weir_decimal *out);
 bool weir_decimal_from_uint(uint64_t value, struct weir_decimal *out);
 void weir_decimal_from_double(double value, struct weir_decimal *out);

@@ -35,7 +35,7 @@ __attribute__((target("avx2"))) static inline uint32_t
 avx2_mask(const struct avx2_set *set, const uint8_t *at)
 {
     __m256i data = _mm256_loadu_si256((const __m256i *)at);
-    /* As signed bytes, printable ASCII is what lies above 0x20; 0x7f is left. */
+    /* As signed bytes, printable ASCII is above 0x20; 0x7f is left. */
     __m256i plain = _mm256_cmpgt_epi8(data, _mm256_set1_epi8(0x20));
     __m256i found = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(0x7f));
     for (int i = 0; i < 4; i++)
@@ -104,7 +104,7 @@ weir_scan_best(void)
     return &variants[weir_cpu_best(&variants[0].needs, sizeof variants[0])];
 }
 
-/* Scans from the block at base on; bits behind the data's end are cleared. */
+/* Scans from the block at base on; bits past the data's end are cleared. */
 static void
 scan_ahead(struct weir_scan *scan)
 {

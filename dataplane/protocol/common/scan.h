@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define WEIR_SCAN_BLOCK 64
-/* Blocks a cursor scans ahead: 2 KiB, a datagram, so that the words stay in the L1 cache. */
+/* Blocks a cursor scans ahead: 2 KiB, a datagram. The words of that stay in the L1 cache. */
 #define WEIR_SCAN_AHEAD 32
 
 struct weir_scan_set {
@@ -50,7 +50,7 @@ struct weir_scan {
     uint64_t words[WEIR_SCAN_AHEAD];
 };
 
-/* data has 64 readable bytes behind size. */
+/* data has 64 readable bytes after size. */
 void weir_scan_init(struct weir_scan *scan, const struct weir_scan_set *set, const uint8_t *data,
     size_t size);
 /* The next structural byte is looked for from `at` on. */

@@ -97,7 +97,7 @@ read_carbon(struct token path, struct tags *tags, struct token *name)
     return true;
 }
 
-/* The value at *at, behind its quote; without escapes in room. False where no quote ends it. */
+/* The value at *at, after its quote; without escapes in room. False where no quote ends it. */
 static bool
 read_quoted(struct token path, size_t *at, uint8_t *room, size_t *room_used, struct token *value)
 {

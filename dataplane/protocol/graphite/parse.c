@@ -18,8 +18,8 @@
 /* Only what ends a word: a path's tags are read where its series is not known. */
 static const struct weir_scan_set structural = {{' ', ' ', ' ', ' '}};
 
-/* Part 1 of the raw key. No field of an Influx line can be a newline, so that the two protocols'
- * keys never meet. */
+/* Part 1 of the raw key. No field of an Influx line can be a newline: the two protocols' keys
+ * never meet. */
 static const uint8_t key_suffix[] = {'\n'};
 
 struct parsing {
@@ -81,7 +81,7 @@ accept_line(struct parsing *parsing, struct token path, size_t size,
 }
 
 /* Takes one line from start on if it is a simple one: ASCII, one separator between the parts, a
- * decimal value, a whole number as time. Returns the position behind it, 0 if it is none. */
+ * decimal value, a whole number as time. Returns the position after it, 0 if it is none. */
 static inline size_t
 parse_fast_line(struct parsing *parsing, size_t start)
 {
@@ -167,7 +167,7 @@ read_value(struct token text, struct weir_decimal *out)
     return true;
 }
 
-/* mantissa x 10^exponent, cut to a whole number; past 64 bits UINT64_MAX. *rest tells whether
+/* mantissa x 10^exponent, cut to a whole number; past 64 bits UINT64_MAX. *rest says whether
  * anything was cut off. */
 static uint64_t
 whole_number(const struct weir_digits *digits, int32_t exponent, bool *rest)

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-/* A value is read by the 16 bytes that end with it, and what stands in front of it. */
+/* A value is read by the 16 bytes that end with it, and the byte in front of it. */
 #define VALUE_BYTES 17
 #define TIME_BYTES 32
 
@@ -83,7 +83,7 @@ short_value(const uint8_t *text, const uint8_t *end, struct weir_decimal *out)
     return true;
 }
 
-/* The last time read, by its text and the newline behind it: the lines of a packet mostly share
+/* The last time read, by its text and the newline after it: the lines of a packet mostly share
  * it. */
 struct last_time {
     __m256i text;
@@ -91,7 +91,7 @@ struct last_time {
     int64_t time_ms;
 };
 
-/* What the lines of one call share. */
+/* State that the lines of one call share. */
 struct state {
     const struct weir_parse_context *context;
     const struct weir_packet *packet;
@@ -112,7 +112,7 @@ struct line {
     size_t end;
 };
 
-/* Time of text..text + size in ms, with a newline behind it; false where it is none, or one that
+/* Time of text..text + size in ms, with a newline after it; false where it is none, or one that
  * a rule refuses. */
 WEIR_INLINE bool
 read_time(struct state *state, const uint8_t *text, size_t size, int64_t *time_ms)
@@ -225,7 +225,7 @@ parse_line(struct state *state, const struct window *window, const struct line *
     return true;
 }
 
-/* Parses the window's lines. Returns the place behind the last one; *fast is false where the
+/* Parses the window's lines. Returns the place after the last one; *fast is false where the
  * next one is known not to be simple. */
 WEIR_INLINE size_t
 parse_lines(struct state *state, const struct window *window, bool *fast)

@@ -8,7 +8,7 @@
  *     1   2   3   4   5   6   7   8   9    10
  *
  * a comma or space always has an odd number, an equals sign or newline an even one, and a line's
- * count is even, so that the next line starts over. A prefix sum modulo 2 over the block's
+ * count is even, and the next line starts over. A prefix sum modulo 2 over the block's
  * separators (one carry-less multiplication) therefore finds what breaks the pattern. What is
  * left is that no two separators touch, and that a line has just two spaces.
  *
@@ -25,7 +25,7 @@
 
 #define WEIR_FAST_WINDOW 4096
 
-/* Adds the simple lines from `at` on to out, up to its targets. Returns the position behind the
+/* Adds the simple lines from `at` on to out, up to its targets. Returns the position after the
  * last one taken: that of the first line which is not simple or not complete. */
 typedef size_t weir_influx_fast_fn(const struct weir_parse_context *context,
     const struct weir_packet *packet, size_t at, struct weir_parsed *out);

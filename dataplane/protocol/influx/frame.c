@@ -17,7 +17,7 @@ weir_influx_window(const uint8_t *data, size_t size, size_t at, bool final)
         .final = whole && final};
 }
 
-/* Position behind the first newline of from..size, or 0. */
+/* Position after the first newline of from..size, or 0. */
 static size_t
 behind_newline(const uint8_t *data, size_t from, size_t size)
 {

@@ -191,7 +191,7 @@ reduced(const struct sums *sums)
 #endif
 
 /* Adds the products of a part's bytes, at least one, and that of its size. Reads up to 15 bytes
- * behind them: the rest of their line, or the packet's slack. */
+ * after them: the rest of their line, or the packet's slack. */
 WEIR_INLINE void
 add_part(struct sums *sums, const struct weir_hash_key *key, int part, const uint8_t *data,
     size_t size)

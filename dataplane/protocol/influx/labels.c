@@ -116,7 +116,7 @@ decode_front(struct weir_line_labels *line)
     return err;
 }
 
-/* Takes up a line that has the tags of the last one: the bytes up to the space behind them are
+/* Takes up a line that has the tags of the last one: the bytes up to the space after them are
  * equal, and there is nothing that the decoder could see otherwise. */
 static bool
 same_front(struct weir_line_labels *line)
@@ -181,7 +181,7 @@ plain_field(const struct weir_line_labels *line, size_t *at, struct weir_slice *
     return true;
 }
 
-/* Walks to field n, from the field after the last one asked for, or from the first where n lies
+/* Walks to field n, from the field after the last one asked for, or from the first where n is
  * before that. */
 static enum weir_err
 find_field(struct weir_line_labels *line, unsigned n, struct weir_slice *key)
@@ -210,7 +210,7 @@ find_field(struct weir_line_labels *line, unsigned n, struct weir_slice *key)
     return WEIR_OK;
 }
 
-/* The metric's name, behind what the line's room holds: measurement_field, or the measurement alone
+/* The metric's name, after what the line's room holds: measurement_field, or the measurement alone
  * where the field is `value`. */
 static enum weir_err
 join_name(struct weir_line_labels *line, struct weir_slice field, size_t used)

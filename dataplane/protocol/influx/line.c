@@ -61,7 +61,7 @@ escapes(uint8_t byte, enum weir_influx_place place)
     return false;
 }
 
-/* The byte that an escaped one stands for. */
+/* The byte that an escaped one means. */
 static inline uint8_t
 escaped(uint8_t byte, enum weir_influx_place place)
 {
@@ -70,7 +70,7 @@ escaped(uint8_t byte, enum weir_influx_place place)
     return byte == 'n' ? '\n' : byte == 'r' ? '\r' : byte == 't' ? '\t' : byte;
 }
 
-/* What the text's end means where something must follow. */
+/* The meaning of the text's end where something must follow. */
 static inline enum weir_influx_result
 cut_short(const struct weir_influx_decoder *decoder)
 {
@@ -102,7 +102,7 @@ read_until(struct weir_influx_decoder *decoder, uint8_t set, struct weir_slice *
     return at == decoder->size && !decoder->final ? WEIR_INFLUX_MORE : WEIR_INFLUX_OK;
 }
 
-/* As take, where a backslash hides the byte it escapes; any other backslash stands for itself.
+/* As take, where a backslash hides the byte it escapes; any other backslash is itself.
  * Returns all bytes of the token or'ed together. */
 static uint8_t
 skip_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_place place,
@@ -121,7 +121,7 @@ skip_escaped(struct weir_influx_decoder *decoder, uint8_t set, enum weir_influx_
     return all;
 }
 
-/* `all` is what skip_escaped returned. Escapes are ASCII: the raw bytes tell. */
+/* `all` is what skip_escaped returned. Escapes are ASCII: the raw bytes show it. */
 static inline bool
 is_text(uint8_t all, struct weir_slice token)
 {
@@ -190,7 +190,7 @@ weir_influx_begin(struct weir_influx_decoder *decoder)
     return WEIR_INFLUX_OK;
 }
 
-/* Reads the comma behind a measurement or a tag, if it is there; a tag must follow it. */
+/* Reads the comma after a measurement or a tag, if it is there; a tag must follow it. */
 static enum weir_influx_result
 read_tag_comma(struct weir_influx_decoder *decoder)
 {
@@ -260,7 +260,7 @@ read_plain_value(struct weir_influx_decoder *decoder, struct weir_influx_field *
     return WEIR_INFLUX_OK;
 }
 
-/* A quote closes a string only where the field ends behind it: what any other quote seems to close
+/* A quote closes a string only where the field ends after it: what any other quote seems to close
  * was never closed, and string_at stays. */
 static enum weir_influx_result
 read_string(struct weir_influx_decoder *decoder, struct weir_influx_field *field)
@@ -378,7 +378,7 @@ is_digit_of(uint8_t byte, bool hex)
     return hex ? is_hex_digit(byte) : byte >= '0' && byte <= '9';
 }
 
-/* Each underscore stands between two digits; 0x counts as a digit. */
+/* Each underscore is between two digits; 0x counts as a digit. */
 static bool
 underscores_between_digits(const uint8_t *text, size_t size, bool hex, size_t digits_at)
 {

@@ -8,9 +8,9 @@
  *     +- BLANK          BAD, or MORE at the limit --> weir_influx_end --> begin
  *
  * Threads: any; a decoder belongs to its thread
- * Memory:  none; slices lie in the caller's text and are escaped as they stand there
+ * Memory:  none; slices are in the caller's text, escaped as they are there
  * Errors:  enum weir_influx_result
- * Limits:  reads up to 8 bytes behind the text; their content means nothing
+ * Limits:  reads up to 8 bytes after the text; their content means nothing
  */
 #ifndef WEIR_DATAPLANE_PROTOCOL_INFLUX_LINE_H
 #define WEIR_DATAPLANE_PROTOCOL_INFLUX_LINE_H
@@ -22,7 +22,7 @@ enum weir_influx_result {
     WEIR_INFLUX_END,   /* no more of what was asked for */
     WEIR_INFLUX_BLANK, /* begin: an empty line or a comment was taken */
     WEIR_INFLUX_BAD,   /* the grammar refuses the line */
-    WEIR_INFLUX_MORE,  /* the text ends too early to tell; only where it is not final */
+    WEIR_INFLUX_MORE,  /* the text ends too early to decide; only where it is not final */
 };
 
 enum weir_influx_section {
@@ -38,7 +38,7 @@ struct weir_influx_decoder {
     size_t at;       /* next byte to be read */
     bool final;      /* nothing follows data: its end ends the line */
     uint8_t section; /* enum weir_influx_section */
-    size_t string_at; /* behind the quote of a string that nothing has closed so far; 0: none */
+    size_t string_at; /* after the quote of a string that nothing has closed so far; 0: none */
 };
 
 struct weir_slice {
@@ -67,7 +67,7 @@ union weir_influx_value {
     bool truth;
 };
 
-/* Where a token stands decides what a backslash in it escapes. */
+/* The place of a token decides what a backslash in it escapes. */
 enum weir_influx_place {
     WEIR_INFLUX_MEASUREMENT, /* comma, space */
     WEIR_INFLUX_KEY,         /* comma, equals sign, space; tag values too */

@@ -1,9 +1,9 @@
 /* Influx line protocol; docs/format/influx.md is the rule book.
  *
  * Lines of the simplest form are taken many at a time where the CPU has the vectors for it
- * (influx_usual.h). Of the others, a line that has no escape, quote or control character is taken
- * in one pass over its structural bytes (parse_scan.h): each step looks only at the byte that ends
- * a token. Whatever that pass does not expect is left to the complete decoder (influx_line.h),
+ * (fast.h). Of the others, a line that has no escape, quote or control character is taken
+ * in one pass over its structural bytes (common/scan.h): each step looks only at the byte that ends
+ * a token. Whatever that pass does not expect is left to the complete decoder (line.h),
  * which alone decides what a bad line is and where it ends.
  */
 #include "dataplane/protocol/common/record.h"
@@ -29,7 +29,7 @@ struct parsing {
     struct weir_scan scan;
 };
 
-/* A line before it is known to be good. Its points lie behind those that are counted. */
+/* A line before it is known to be good. Its points follow those that are counted. */
 struct line {
     size_t start;   /* of the record's text */
     size_t key_end; /* of measurement and tags */
@@ -86,7 +86,7 @@ accept_line(struct parsing *parsing, const struct line *line, size_t size, int64
     weir_record_add(parsing->out, parsing->data + line->start, size, points, reason);
 }
 
-/* Walks `measurement,key=value,...` from line->start to the space behind it. False where a byte
+/* Walks `measurement,key=value,...` from line->start to the space after it. False where a byte
  * stands where the simple line has none. */
 static inline bool
 walk_key(struct parsing *parsing, struct line *line)
@@ -108,7 +108,7 @@ walk_key(struct parsing *parsing, struct line *line)
     return byte_at(parsing, at) == ' ';
 }
 
-/* Walks `name=value,...` from `at` on; *end is the byte behind the last one, a space or the
+/* Walks `name=value,...` from `at` on; *end is the byte after the last one, a space or the
  * line's end. */
 static inline bool
 walk_fields(struct parsing *parsing, struct line *line, size_t at, size_t *end)
@@ -131,7 +131,7 @@ walk_fields(struct parsing *parsing, struct line *line, size_t at, size_t *end)
     }
 }
 
-/* Takes one line from start on if it is a simple one, and returns the position behind it; 0 if it
+/* Takes one line from start on if it is a simple one, and returns the position after it; 0 if it
  * is not. */
 static inline size_t
 parse_fast_line(struct parsing *parsing, size_t start)

@@ -1,7 +1,7 @@
 /* influx_window: what stands where in a stretch of lines; for dataplane/protocol/influx/fast.c
  * only, and compiled with its instruction set.
  *
- * The rule about bits that is checked here is told in influx_usual.h.
+ * The rule about bits that is checked here is explained in dataplane/protocol/influx/fast.h.
  *
  * Threads: any; no state
  */
@@ -20,7 +20,7 @@
 /* Entries written for a block whatever it holds: a line of 100 bytes has three white bytes. */
 #define FLATTEN 3
 
-/* What stands where in a stretch of text that begins with a line; positions count from base. */
+/* The structure of a stretch of text that begins with a line; positions count from base. */
 struct window {
     const uint8_t *base;
     bool whole; /* no byte was found that does not fit */
@@ -87,7 +87,7 @@ classify(const uint8_t *data)
 static const uint8_t separator_bytes[16] = {
     [0x0] = ' ', [0xa] = '\n', [0xc] = ',', [0xd] = '='};
 static const uint8_t bad_bytes[16] = {[0x2] = '"', [0xc] = '\\', [0xf] = 0x7f};
-/* The top bit tells equals sign and newline from comma and space. */
+/* The top bit sets equals sign and newline apart from comma and space. */
 static const uint8_t even_bits[16] = {[0xa] = 0x80, [0xd] = 0x80};
 /* Comma and equals sign have this bit, space and newline lack it. */
 #define MARK_BIT 2
@@ -168,7 +168,7 @@ flatten(uint16_t *to, uint64_t bits, size_t from)
     return to + count;
 }
 
-/* Where a scan stands between two blocks. */
+/* State of a scan between two blocks. */
 struct scan {
     const uint8_t *base;
     uint16_t *white;

@@ -1,4 +1,4 @@
-/* What the sender of a line is told: the answer to a command, or why a line was refused. */
+/* The answer to the sender of a line: the answer to a command, or why a line was refused. */
 #include "dataplane/protocol/opentsdb/line.h"
 #include "dataplane/protocol/opentsdb/opentsdb.h"
 

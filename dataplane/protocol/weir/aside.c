@@ -19,7 +19,7 @@ struct datagram {
     uint32_t next;  /* of its queue */
     uint32_t unit;  /* the first of its bytes */
     uint32_t units;
-    uint32_t at;    /* bytes consumed: packets that stood before the one that waits */
+    uint32_t at;    /* bytes consumed: packets before the one that waits */
     uint32_t source_share, sender_share;
     struct weir_packet packet; /* data means nothing */
 };

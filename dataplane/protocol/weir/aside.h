@@ -8,7 +8,7 @@
  *         +----- release, waits again ----+----- release, consumed -----+ (the queue ends with its
  *                                                                          last datagram)
  *
- * While a channel has a queue, all that comes for it goes to the queue's end, so that its order
+ * While a channel has a queue, all that comes for it goes to the queue's end: its order
  * stays. The place is a port of its worker: what is ready is received from it like new packets.
  *
  * Threads: its worker's

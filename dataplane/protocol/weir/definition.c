@@ -4,7 +4,7 @@
  *
  * The common labels are sorted once a definition. Series of a template differ in the values of
  * their own labels and hardly ever in the names: so the names of one series say where the labels
- * of the next one go, and its labels are pieces of bytes that are laid behind each other. */
+ * of the next one go, and its labels are pieces of bytes, one after the other. */
 #include "dataplane/protocol/weir/definition.h"
 
 #include "base/utf8.h"
@@ -15,7 +15,7 @@
 #define LABEL_HEADER 4
 #define COPY_STEP 32
 _Static_assert(COPY_STEP <= WEIR_PACKET_SLACK, "the last piece of a packet may be read past");
-/* What a series takes at most. So much stays free behind the lists of a packet, for series that are
+/* Most bytes of a series. So much stays free after the lists of a packet, for series that are
  * looked up only. */
 #define POINT_BYTES_MAX (sizeof(struct weir_deferred_point) + WEIR_LABELS_BYTES_MAX)
 _Static_assert(WEIR_DEFINITION_LIST_BYTES > 2 * POINT_BYTES_MAX, "and some lists before it");
@@ -281,7 +281,7 @@ behind(const struct weir_definitions *definitions, uint32_t at)
 }
 
 /* Looks up the series from unknown->from on, step by step (dataplane/series/series.h). Labels are
- * hashed when all are written: right behind their writing the loads would wait for the stores. */
+ * hashed when all are written: right after their writing the loads would wait for the stores. */
 static void
 look_up_points(struct unknown *unknown)
 {

@@ -56,7 +56,7 @@ samples_of(const struct weir_wire_record *record)
     return is_group(record) ? record->count : 0;
 }
 
-/* What the header alone tells. */
+/* The checks of the header alone. */
 static bool
 header_valid(const struct weir_wire_header *header)
 {
@@ -144,8 +144,8 @@ record_valid(struct parsing *parsing, const uint8_t *data, const struct weir_wir
     }
 }
 
-/* All records lie inside the packet, are whole, and are of one kind. Groups have a number, and they
- * alone: an acknowledgement speaks of samples, which lie in the frame that records their number.
+/* All records are inside the packet, are whole, and are of one kind. Groups have a number, and they
+ * alone: an acknowledgement speaks of samples, which are in the frame that records their number.
  * What a definition brings is logged later, by the registrar. */
 static bool
 layout_valid(struct parsing *parsing)
@@ -217,7 +217,7 @@ group_time(const struct parsing *parsing, struct weir_wire_item *group, int64_t 
     return beyond ? WEIR_REASON_time_future : weir_time_reason(parsing->context, last);
 }
 
-/* Copies numbers that do not lie together to the scratch of definitions, which a packet of groups
+/* Copies numbers that are not neighbours to the scratch of definitions, which a packet of groups
  * has none of. */
 static const uint64_t *
 gather(const struct parsing *parsing, const struct weir_template *template, uint32_t first,
@@ -358,7 +358,7 @@ number_packet(struct parsing *parsing, struct weir_channel *channel)
     return WEIR_REASON_number_passed;
 }
 
-/* An epoch is a time, for most senders that of their start: it may lie ahead of the clock as far as
+/* An epoch is a time, for most senders that of their start: it may be ahead of the clock as far as
  * a sample may. */
 static bool
 epoch_ahead(const struct parsing *parsing, uint32_t epoch)
@@ -417,7 +417,7 @@ is_worth_an_entry(const struct parsing *parsing, const struct weir_channel *chan
     return channel->delivered || channel->template_count > 0 || parsing->has_groups;
 }
 
-/* Looks up the numbers of the first group's series, which lie apart from their template, and
+/* Looks up the numbers of the first group's series, which are apart from their template, and
  * fetches them while the packet is entered by its number. */
 static void
 fetch_numbers(struct parsing *parsing, const struct weir_channel *channel)

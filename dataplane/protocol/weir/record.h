@@ -19,7 +19,7 @@ weir_wire_load_record(const uint8_t *at)
     return record;
 }
 
-/* The list behind its u16 size at *at of a definition; moves *at behind it. */
+/* The list after its u16 size at *at of a definition; moves *at past it. */
 static inline bool
 weir_wire_next_list(const uint8_t *record, size_t length, size_t *at, const uint8_t **list,
     size_t *size)

@@ -59,7 +59,7 @@ weir_channels_init(void *memory, uint32_t channels_max, uint64_t template_bytes,
     return channels;
 }
 
-/* Keyed, so that nobody can choose ids that meet in one place. */
+/* Keyed: nobody can choose ids that meet in one place. */
 uint32_t
 weir_channel_home(const struct weir_channels *channels, uint64_t sender, uint16_t channel)
 {
@@ -89,7 +89,7 @@ weir_channels_find(struct weir_channels *channels, uint64_t sender, uint16_t cha
     return slot->epoch == 0 ? NULL : slot;
 }
 
-/* Weir is younger than the sender, or had forgotten it: its numbers begin behind `before`, and none
+/* Weir is younger than the sender, or had forgotten it: its numbers begin after `before`, and none
  * is missing. */
 static void
 begin_at(struct weir_channel *channel, uint64_t before)
@@ -251,7 +251,7 @@ is_far(const struct weir_channel *channel, uint64_t number)
     return away > WEIR_SEQUENCE_FAR;
 }
 
-/* The numbers begin behind `before`, where they do not go on from the highest one. True where they
+/* The numbers begin after `before`, where they do not go on from the highest one. True where they
  * had begun elsewhere. */
 static bool
 begin_anew(struct weir_channel *channel, uint64_t number, uint64_t before, uint64_t *gaps)

@@ -6,7 +6,7 @@
  * Memory:  weir_channels_footprint() bytes from the caller, zeroed; pages come when used
  * Errors:  NULL where a limit is reached; the caller refuses by name
  * Limits:  channels_max channels, of which idle ones make room; WEIR_WIRE_TEMPLATES_MAX templates a
- *          channel; template_bytes for all templates, of which each takes what its told series need
+ *          channel; template_bytes for all templates, each as large as its known series need
  *
  *   channel (sender id, channel) -> epoch, highest number, window
  *      |
@@ -36,7 +36,7 @@
 #define WEIR_CHANNELS_DIRTY_MAX                                                                    \
     ((WEIR_BATCH_STATE_BYTES_MAX - (32u << 10)) / WEIR_STATE_ENTRY_BYTES_MAX)
 
-/* Indexes of a template that lie together: their numbers, then a bit for each that was learnt since
+/* Neighbouring indexes of a template: their numbers, then a bit for each that was learnt since
  * it was last written to a batch. */
 struct weir_extent {
     uint16_t first;
@@ -51,7 +51,7 @@ struct weir_template {
     uint16_t id;
     uint16_t total;
     uint32_t hash;
-    uint16_t unknown; /* series without number yet, or never told of */
+    uint16_t unknown; /* series without number yet, or never defined */
     bool unlogged;  /* numbers were learnt since it was last written to a batch */
     uint64_t sequence; /* of the packet that began this content */
     uint32_t units;    /* of memory, with this head */
@@ -64,7 +64,7 @@ _Static_assert(sizeof(struct weir_template) == 64, "a unit of memory for templat
 
 struct weir_channel {
     uint64_t sender;
-    uint64_t highest;   /* number met, or told of by a heartbeat; 0 none */
+    uint64_t highest;   /* number met, or named by a heartbeat; 0 none */
     uint32_t epoch;     /* 0: the slot is free */
     uint16_t channel;
     uint16_t template_count;
@@ -74,7 +74,7 @@ struct weir_channel {
     bool listed;        /* among the worst */
     bool delivered;     /* a sample of it was accepted */
     bool logged;        /* the log may speak of it */
-    uint32_t last_seen_s; /* monotonic, as senders_internal.h has it */
+    uint32_t last_seen_s; /* monotonic, as internal.h has it */
     uint64_t seen[WEIR_WIRE_WINDOW / 64]; /* bit n % window of the last numbers up to highest */
     uint64_t given_up; /* numbers up to this that have not come are gaps, or were before our time */
     uint64_t gaps;      /* these three since the dataplane started; see weir_channel_view */
@@ -85,7 +85,7 @@ _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lin
 
 /* A number that is further away than this, ahead or behind, is a new beginning. */
 #define WEIR_SEQUENCE_FAR (UINT64_C(1) << 20)
-/* Where a channel's own counts stop: JSON numbers are exact up to here. */
+/* The end of a channel's own counts: JSON numbers are exact up to here. */
 #define WEIR_CHANNEL_COUNT_MAX (UINT64_C(1) << 53)
 
 /* Verdict on a number. JUMP is NEW, and the numbers begin with it. */
@@ -112,7 +112,7 @@ struct weir_channel *weir_channels_find_or_add(struct weir_channels *channels, u
 struct weir_channel *weir_channels_admit(struct weir_channels *channels,
     const struct weir_wire_header *header, const struct weir_owner *source, uint64_t *gaps,
     uint8_t *reason);
-/* Forgets the channel's epoch, because it lies in the future, also in the log: it begins anew with
+/* Forgets the channel's epoch, because it is in the future, also in the log: it begins anew with
  * this one. False where the log has no room for that now. */
 bool weir_channel_heal(struct weir_channels *channels, struct weir_channel *channel,
     uint32_t epoch);
@@ -143,7 +143,7 @@ struct weir_template *weir_channel_template(const struct weir_channels *channels
 struct weir_template *weir_channel_define(struct weir_channels *channels,
     struct weir_channel *channel, const struct weir_wire_record *record, uint64_t sequence,
     const struct weir_owner *source, uint8_t *reason);
-/* The numbers of so many series from first on where they lie together, else NULL. */
+/* The numbers of so many series from first on where they are neighbours, else NULL. */
 const uint64_t *weir_template_numbers(const struct weir_channels *channels,
     const struct weir_template *template, uint32_t first, uint32_t count);
 /* The number of a series of the template, or WEIR_SERIES_UNKNOWN. */

@@ -2,7 +2,7 @@
  *
  * Nothing that was counted is lost by it: what is missing of the channel becomes gaps, as at a bye.
  * Its number stays in a ring of the last WEIR_FORGOTTEN_MAX that went; a channel that comes back
- * while it is there goes on behind that number, without templates.
+ * while it is there goes on after that number, without templates.
  *
  * Channels that never delivered a sample go first, whatever else they say: their number is no one's
  * loss. The log has nothing of those that only sent heartbeats; what it has of others is erased. */
@@ -38,7 +38,7 @@ idle_may_go(const struct weir_channels *channels, const struct weir_channel *cha
     return channels->now_s - seen_s >= (bye ? IDLE_BYE_S : IDLE_S);
 }
 
-/* Closes the hole that a slot leaves in the open addressing: moves those behind it that belong
+/* Closes the hole that a slot leaves in the open addressing: moves those after it that belong
  * before it. */
 static void
 remove_slot(struct weir_channels *channels, uint32_t hole)
@@ -99,7 +99,7 @@ weir_channels_erase(struct weir_channels *channels, uint64_t sender, uint16_t ch
         (struct weir_forgotten){.sender = sender, .epoch = epoch, .channel = channel};
 }
 
-/* Its missing numbers become gaps. In recovery (now_s is 0) the log need not be told. */
+/* Its missing numbers become gaps. In recovery (now_s is 0) the log need not know. */
 static void
 forget(struct weir_channels *channels, struct weir_channel *channel, uint64_t *gaps)
 {
@@ -219,7 +219,7 @@ weir_forgotten_restore(struct weir_channels *channels, const struct weir_state_e
     if (channel != NULL)
         weir_channel_leave(channels, channel);
     if (before != NULL && state_entry->epoch != 0)
-        before->epoch = 0; /* this one tells more */
+        before->epoch = 0; /* this one says more */
     remember(channels, state_entry->sender, state_entry->channel, state_entry->epoch,
         state_entry->sequence);
     channels->forgotten_written = channels->forgotten_count;

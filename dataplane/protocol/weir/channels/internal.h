@@ -12,7 +12,7 @@
 #define WEIR_FORGOTTEN_MAX WEIR_STATE_FORGOTTEN_MAX
 #define WEIR_FORGOTTEN_BATCH 1024 /* of them that a batch holds state entries for */
 
-/* What stays of a channel that made room. */
+/* The rest of a channel that made room. */
 struct weir_forgotten {
     uint64_t sender;
     uint64_t highest;
@@ -38,7 +38,7 @@ struct weir_loss {
     uint64_t reorderings;
 };
 
-/* The control plane's question, being worked on: see senders_list.c. */
+/* The control plane's question, being worked on: see list.c. */
 struct weir_channels_desk {
     struct weir_channel_mail *mail; /* NULL: nobody asks */
     uint64_t number;                /* of the question */
@@ -110,7 +110,7 @@ void weir_channel_leave(struct weir_channels *channels, struct weir_channel *cha
 void weir_channel_owing_moved(struct weir_channels *channels, uint32_t slot);
 /* The lists of channels that owe state entries go on without it. */
 void weir_channel_clean(struct weir_channels *channels, struct weir_channel *channel);
-/* What is remembered of a channel. */
+/* The memory of a channel. */
 bool weir_channels_remembered(struct weir_channels *channels, uint64_t sender, uint16_t channel,
     struct weir_forgotten *out);
 /* It need not be remembered any more. */

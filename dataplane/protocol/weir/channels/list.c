@@ -1,5 +1,5 @@
 /* Answers what the control plane asks of the channels: pages of them, and to forget those of a
- * sender. A question is worked on piece by piece, so that packets hardly wait for it: a piece takes
+ * sender. A question is worked on piece by piece, and packets hardly wait for it: a piece takes
  * some 20 us, and there is one a millisecond at most. */
 #include "dataplane/protocol/weir/channels/internal.h"
 

@@ -1,4 +1,4 @@
-/* The buddy system (Knowlton, CACM 8(10), 1965). Free blocks lie in a list for each order; the
+/* The buddy system (Knowlton, CACM 8(10), 1965). Free blocks are in a list for each order; the
  * first unit's state says whether a block begins there, of which order, and whether it is free:
  * that is how a block that is given back finds out whether its buddy is free too. */
 #include "dataplane/protocol/weir/channels/template_blocks.h"
@@ -60,7 +60,7 @@ remove_free(struct weir_blocks *blocks, uint32_t block, unsigned order)
     blocks->states[block - 1] = 0;
 }
 
-/* Makes a free block of what lies behind all blocks: the largest that begins there and fits. */
+/* Makes a free block after all blocks: the largest that begins there and fits. */
 static unsigned
 carve(struct weir_blocks *blocks)
 {

@@ -3,7 +3,7 @@
  *   template, 64 bytes -> | numbers by index, capacity | bits: learnt since the last state entry |
  *          (or its directory of extents)
  *
- * An extent holds indexes that lie together, in one block. It grows as definitions go on behind it,
+ * An extent holds neighbouring indexes, in one block. It grows as definitions go on after it,
  * by blocks of twice the size, and becomes one with an extent that it meets. So a template whose
  * series were all told of lies in one piece, in whatever order they came, and one of which a
  * single index was told takes two units, whatever total it claims. Where no block is large enough,
@@ -37,7 +37,7 @@ units_of(unsigned order)
     return UINT32_C(1) << order;
 }
 
-/* Numbers that a block of this order has room for, each with a bit behind them all. */
+/* Numbers that a block of this order has room for; a bit for each follows them. */
 static uint32_t
 capacity_of(unsigned order)
 {
@@ -125,7 +125,7 @@ bits_of(const struct weir_channels *channels, const struct weir_extent *extent)
         capacity_of(weir_block_order(&channels->blocks, extent->block));
 }
 
-/* Place of the first extent that ends behind index: it holds it, or lies behind it. */
+/* Place of the first extent that ends after index: it holds it, or follows it. */
 static uint32_t
 place_of(const struct weir_extent *extents, uint32_t count, uint32_t index)
 {

@@ -1,5 +1,5 @@
 /* The channels that lost the most: found when their state entries are written, once a batch and
- * channel, so that packets pay nothing for it. A channel outside the list has lost no more than the
+ * channel. Packets pay nothing for it. A channel outside the list has lost no more than the
  * least of it had, the last time it changed; and the least only grows. */
 #include "dataplane/protocol/weir/channels/internal.h"
 
