@@ -13,7 +13,7 @@
  * not even made: the generator can offer any multiple. Over UDP it is sent, and the kernel counts
  * the datagrams that its socket drops. In the end the offered samples are exactly the received
  * ones and the named losses, and each received one is stored or refused by name. */
-#include "bench/overload.h"
+#include "bench/overload_internal.h"
 
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
@@ -28,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PACKET_LINES 12 /* of every packet: the number of series is a multiple of it */
 #define WARM_PASSES_MAX 200
 #define END_WAIT_NS (INT64_C(60) * 1000000000)
 #define LOOK_NS 10000000 /* how often losses are looked for */
@@ -42,39 +41,6 @@
 #define DEFINE_SERIES_MAX 1000000 /* of that, where the rate of definitions is measured apart */
 #define RATE_BOUND 30000000      /* samples a second, for the room on disk */
 #define SAMPLE_BYTES_BOUND 10
-
-struct options {
-    enum weir_bench_source source;
-    const char *data;
-    uint64_t series;
-    double seconds;
-    bool json;
-};
-
-struct bench {
-    struct options options;
-    struct weir_bench_target *target;
-    struct weir_bench_load *load;
-    struct weir_ledger_sum *sum; /* last read */
-    uint64_t offered;       /* packets since the dataplane started */
-    uint64_t ring_full;     /* of them lost before the dataplane */
-    uint64_t churn_offered; /* packets of new series */
-    uint64_t churn_full;
-    uint64_t churn_host;    /* number in the next new series' label */
-    uint64_t churn_run;     /* this run's number in their label: no other run has it */
-    int64_t churn_time_ms;
-    double peak;            /* samples a second */
-    double define_rate;     /* series a second while warming up */
-    json_t *phases;
-};
-
-/* One moment's figures. */
-struct moment {
-    int64_t ns;
-    uint64_t offered, ring_full, churn_offered, churn_full, sent;
-    struct weir_counts total;
-    struct weir_bench_memory memory;
-};
 
 void
 weir_usage_bench_overload(FILE *out)
@@ -95,7 +61,7 @@ fail(const char *why)
 }
 
 static bool
-look(struct bench *bench)
+look(struct weir_bench_overload *bench)
 {
     if (weir_bench_target_ledger_now(bench->target, bench->sum))
         return true;
@@ -103,11 +69,11 @@ look(struct bench *bench)
 }
 
 static bool
-moment_read(struct bench *bench, struct moment *out)
+moment_read(struct weir_bench_overload *bench, struct weir_bench_moment *out)
 {
     if (!look(bench))
         return false;
-    *out = (struct moment){.ns = weir_mono_ns(),
+    *out = (struct weir_bench_moment){.ns = weir_mono_ns(),
         .offered = bench->offered,
         .ring_full = bench->ring_full,
         .churn_offered = bench->churn_offered,
@@ -120,7 +86,7 @@ moment_read(struct bench *bench, struct moment *out)
 
 /* All losses so far, of packets and samples alike: only whether it grows is asked. */
 static uint64_t
-losses(const struct bench *bench)
+losses(const struct weir_bench_overload *bench)
 {
     const struct weir_counts *total = &bench->sum->total;
     uint64_t lost =
@@ -133,7 +99,7 @@ losses(const struct bench *bench)
 
 /* Twelve lines, each of a series that never was. */
 static size_t
-churn_packet(struct bench *bench, uint8_t *out)
+churn_packet(struct weir_bench_overload *bench, uint8_t *out)
 {
     static const char text[] =
         "churn,job=run-0000000000,host=node-000000000,region=eu-west-1 v=1i 0000000000000000000\n";
@@ -150,7 +116,7 @@ churn_packet(struct bench *bench, uint8_t *out)
 
 /* Offers a packet; false where the ring had no room for it. */
 static bool
-offer(struct bench *bench, bool churn)
+offer(struct weir_bench_overload *bench, bool churn)
 {
     uint8_t *slot = weir_bench_target_try_reserve(bench->target);
     bench->offered++;
@@ -169,7 +135,7 @@ offer(struct bench *bench, bool churn)
 }
 
 static bool
-no_room(struct bench *bench)
+no_room(struct weir_bench_overload *bench)
 {
     const char *refuses = weir_bench_target_refuses(bench->target);
     return fail(refuses != NULL ? refuses : "the dataplane has ended");
@@ -177,7 +143,7 @@ no_room(struct bench *bench)
 
 /* Offers until `passes` passes are done, waiting for room. */
 static bool
-offer_passes(struct bench *bench, uint64_t passes)
+offer_passes(struct weir_bench_overload *bench, uint64_t passes)
 {
     while (weir_bench_load_passes(bench->load) < passes) {
         if (weir_bench_target_reserve(bench->target) == NULL)
@@ -188,7 +154,7 @@ offer_passes(struct bench *bench, uint64_t passes)
 }
 
 static bool
-ended(struct bench *bench)
+ended(struct weir_bench_overload *bench)
 {
     const struct weir_counts *total = &bench->sum->total;
     for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++)
@@ -199,7 +165,7 @@ ended(struct bench *bench)
 }
 
 static bool
-wait_ended(struct bench *bench)
+wait_ended(struct weir_bench_overload *bench)
 {
     int64_t limit_ns = weir_mono_ns() + END_WAIT_NS;
     do {
@@ -215,7 +181,7 @@ wait_ended(struct bench *bench)
 
 /* Offers so many new series, waiting for room, and takes the rate at which they are defined. */
 static bool
-define_new(struct bench *bench, uint64_t count)
+define_new(struct weir_bench_overload *bench, uint64_t count)
 {
     uint64_t series = weir_bench_target_series(bench->target);
     int64_t start_ns = weir_mono_ns();
@@ -233,7 +199,7 @@ define_new(struct bench *bench, uint64_t count)
 
 /* A first pass whose series are known says nothing of how fast new ones are defined. */
 static bool
-first_pass(struct bench *bench)
+first_pass(struct weir_bench_overload *bench)
 {
     uint64_t series = weir_bench_target_series(bench->target);
     int64_t start_ns = weir_mono_ns();
@@ -247,7 +213,7 @@ first_pass(struct bench *bench)
 }
 
 static bool
-warm_up(struct bench *bench)
+warm_up(struct weir_bench_overload *bench)
 {
     if (!first_pass(bench))
         return false;
@@ -269,7 +235,7 @@ warm_up(struct bench *bench)
 
 /* Offers as much as there is room for. */
 static bool
-run_peak(struct bench *bench)
+run_peak(struct weir_bench_overload *bench)
 {
     int64_t end_ns = weir_mono_ns() + (int64_t)(bench->options.seconds * 1e9);
     while (weir_mono_ns() < end_ns) {
@@ -297,7 +263,7 @@ due(double per_ns, double at_ns, uint64_t *done)
 
 /* Offers at fixed rates of samples; *quiet_ns is when the last loss was seen. */
 static bool
-run_paced(struct bench *bench, double rate, double churn_rate, int64_t *quiet_ns)
+run_paced(struct weir_bench_overload *bench, double rate, double churn_rate, int64_t *quiet_ns)
 {
     int64_t start_ns = weir_mono_ns(), look_ns = start_ns;
     double per_ns = rate / PACKET_LINES / 1e9, churn_per_ns = churn_rate / PACKET_LINES / 1e9;
@@ -329,94 +295,16 @@ run_paced(struct bench *bench, double rate, double churn_rate, int64_t *quiet_ns
     }
 }
 
-static void
-add_count(json_t *object, const char *name, uint64_t count)
-{
-    if (count != 0)
-        json_object_set_new(object, name, json_integer((json_int_t)count));
-}
-
-/* Losses between two moments, by name: packets before the dataplane, samples in it. */
-static json_t *
-losses_json(const struct moment *before, const struct moment *after)
-{
-    json_t *out = json_object();
-    add_count(out, "ring_full_packets", after->ring_full - before->ring_full +
-            after->churn_full - before->churn_full);
-    add_count(out, "socket_drops_packets", after->total.counter[WEIR_COUNTER_socket_drops] -
-            before->total.counter[WEIR_COUNTER_socket_drops]);
-    const struct weir_ledger_unit *was = &before->total.unit[WEIR_UNIT_SAMPLES];
-    const struct weir_ledger_unit *is = &after->total.unit[WEIR_UNIT_SAMPLES];
-    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s_samples", weir_reason_names[reason]);
-        add_count(out, name, is->rejected[reason] - was->rejected[reason] + is->dropped[reason] -
-                was->dropped[reason]);
-    }
-    return out;
-}
-
-static void
-report_phase(struct bench *bench, const char *name, const struct moment *before,
-    const struct moment *after, json_t *extra)
-{
-    double seconds = (double)(after->ns - before->ns) / 1e9;
-    uint64_t stored = after->total.unit[WEIR_UNIT_SAMPLES].stored -
-        before->total.unit[WEIR_UNIT_SAMPLES].stored;
-    /* a new series has one sample */
-    uint64_t defined = after->total.counter[WEIR_COUNTER_series_defined] -
-        before->total.counter[WEIR_COUNTER_series_defined];
-    double known = (double)(after->offered - before->offered -
-                       (after->churn_offered - before->churn_offered)) * PACKET_LINES;
-    json_t *phase = extra != NULL ? extra : json_object();
-    json_object_set_new(phase, "phase", json_string(name));
-    json_object_set_new(phase, "seconds", json_real(seconds));
-    json_object_set_new(phase, "offered_per_sec", json_real(known / seconds));
-    json_object_set_new(phase, "durable_per_sec", json_real((double)(stored - defined) / seconds));
-    if (after->churn_offered != before->churn_offered) {
-        json_object_set_new(phase, "new_offered_per_sec",
-            json_real((double)(after->churn_offered - before->churn_offered) * PACKET_LINES /
-                seconds));
-        json_object_set_new(phase, "new_defined_per_sec", json_real((double)defined / seconds));
-        json_object_set_new(phase, "durable_of_offered",
-            json_real((double)(stored - defined) / known));
-    }
-    double durable = (double)(stored - defined) / seconds;
-    double peak = bench->peak > 0 ? bench->peak : durable; /* this is the peak */
-    if (peak > 0) {
-        json_object_set_new(phase, "offered_of_peak", json_real(known / seconds / peak));
-        json_object_set_new(phase, "durable_of_peak", json_real(durable / peak));
-    }
-    json_object_set_new(phase, "lost", losses_json(before, after));
-    json_t *stages = json_object();
-    for (int stage = 0; stage < WEIR_STAGE_COUNT; stage++)
-        json_object_set_new(stages, weir_stage_names[stage],
-            json_real((double)(after->total.cycles[stage] - before->total.cycles[stage]) /
-                weir_tsc_hz() / seconds));
-    json_object_set_new(phase, "stage_cores", stages);
-    json_object_set_new(phase, "private_bytes",
-        json_integer((json_int_t)after->memory.private_bytes));
-    json_object_set_new(phase, "shared_bytes",
-        json_integer((json_int_t)after->memory.shared_bytes));
-    json_array_append_new(bench->phases, phase);
-}
-
 static bool
-peak_phase(struct bench *bench)
+peak_phase(struct weir_bench_overload *bench)
 {
-    struct moment before, after;
+    struct weir_bench_moment before, after;
     if (!moment_read(bench, &before) || !run_peak(bench) || !moment_read(bench, &after))
         return false;
-    report_phase(bench, "peak", &before, &after, NULL);
+    weir_bench_overload_phase(bench, "peak", &before, &after, NULL);
     json_t *phase = json_array_get(bench->phases, json_array_size(bench->phases) - 1);
     bench->peak = json_real_value(json_object_get(phase, "durable_per_sec"));
     return bench->peak > 0 || fail("nothing was durable at the peak");
-}
-
-static double
-number_of(const json_t *object, const char *name)
-{
-    return json_number_value(json_object_get(object, name));
 }
 
 /* Reports a phase that was not as its name promises, and names it in the report. */
@@ -424,8 +312,8 @@ static void
 report_doubts(json_t *phase, const char *name, double times, bool churn)
 {
     json_t *doubts = json_array();
-    double offered = number_of(phase, "offered_of_peak");
-    double durable = number_of(phase, "durable_of_peak");
+    double offered = weir_bench_number_of(phase, "offered_of_peak");
+    double durable = weir_bench_number_of(phase, "durable_of_peak");
     bool fell_short = offered < REACHED_LEAST * times, disturbed = durable > DISTURBED_LEAST;
     if (fell_short)
         json_array_append_new(doubts, json_string("offered"));
@@ -443,9 +331,9 @@ report_doubts(json_t *phase, const char *name, double times, bool churn)
 }
 
 static bool
-paced_phase(struct bench *bench, const char *name, double times, double churn_rate)
+paced_phase(struct weir_bench_overload *bench, const char *name, double times, double churn_rate)
 {
-    struct moment before, after;
+    struct weir_bench_moment before, after;
     int64_t quiet_ns;
     weir_bench_target_unpaced(bench->target, true);
     if (!moment_read(bench, &before) ||
@@ -456,63 +344,28 @@ paced_phase(struct bench *bench, const char *name, double times, double churn_ra
     if (times < 1)
         json_object_set_new(extra, "last_loss_after_seconds",
             json_real((double)(quiet_ns - before.ns) / 1e9));
-    report_phase(bench, name, &before, &after, extra);
+    weir_bench_overload_phase(bench, name, &before, &after, extra);
     report_doubts(extra, name, times, strcmp(name, "churn") == 0);
     return true;
 }
 
-/* Whether the offered samples are the received ones and named losses, and each received one has
- * ended by name; reports the difference. */
 static bool
-check_sums(const struct bench *bench, json_t *out)
-{
-    const struct weir_ledger_sum *sum = bench->sum;
-    const struct weir_ledger_unit *packets = &sum->total.unit[WEIR_UNIT_PACKETS];
-    const struct weir_ledger_unit *samples = &sum->total.unit[WEIR_UNIT_SAMPLES];
-    uint64_t socket_drops = sum->total.counter[WEIR_COUNTER_socket_drops];
-    int64_t unnamed = (int64_t)(bench->offered - packets->received - socket_drops -
-        bench->ring_full - bench->churn_full);
-    uint64_t ended_samples = samples->stored;
-    for (int reason = 0; reason < WEIR_REASON_COUNT; reason++)
-        ended_samples += samples->rejected[reason] + samples->dropped[reason];
-    int64_t unnamed_samples = (int64_t)(packets->received * PACKET_LINES - ended_samples);
-    json_object_set_new(out, "offered_packets", json_integer((json_int_t)bench->offered));
-    json_object_set_new(out, "received_packets", json_integer((json_int_t)packets->received));
-    json_object_set_new(out, "ring_full_packets",
-        json_integer((json_int_t)(bench->ring_full + bench->churn_full)));
-    json_object_set_new(out, "socket_drops_packets", json_integer((json_int_t)socket_drops));
-    json_object_set_new(out, "unnamed_packets", json_integer(unnamed));
-    json_object_set_new(out, "unnamed_samples", json_integer(unnamed_samples));
-    bool closed = unnamed == 0 && unnamed_samples == 0;
-    for (int unit = 0; unit < WEIR_UNIT_COUNT; unit++) {
-        closed &= sum->residual[unit] == 0;
-        json_object_set_new(out, unit == WEIR_UNIT_PACKETS ? "residual_packets"
-                : unit == WEIR_UNIT_RECORDS               ? "residual_records"
-                                                          : "residual_samples",
-            json_integer(sum->residual[unit]));
-    }
-    if (!closed)
-        (void)!weir_fail(WEIR_CORRUPT, 0, "without a name: packets %" PRId64 ", samples %" PRId64,
-            unnamed, unnamed_samples);
-    return closed;
-}
-
-static bool
-run(struct bench *bench, json_t *out)
+run(struct weir_bench_overload *bench, json_t *out)
 {
     bool ok = warm_up(bench) && peak_phase(bench) && paced_phase(bench, "2x", 2, 0) &&
         paced_phase(bench, "5x", 5, 0) && paced_phase(bench, "half", 0.5, 0) &&
         paced_phase(bench, "churn", 0.5, CHURN_TIMES * bench->define_rate) &&
         paced_phase(bench, "half", 0.5, 0) && wait_ended(bench);
-    return ok && check_sums(bench, out);
+    return ok && weir_bench_overload_sums(bench, out);
 }
 
 static enum weir_err
-parse_options(int argc, char **argv, struct options *out)
+parse_options(int argc, char **argv, struct weir_bench_overload_options *out)
 {
     const char *source = NULL, *series = NULL, *seconds = NULL;
     bool overload;
-    *out = (struct options){.source = WEIR_BENCH_RING, .series = 1000000, .seconds = 5};
+    *out = (struct weir_bench_overload_options){
+        .source = WEIR_BENCH_RING, .series = 1000000, .seconds = 5};
     const struct weir_option table[] = {{.name = "overload", .flag = &overload},
         {.name = "source", .text = &source}, {.name = "data", .text = &out->data},
         {.name = "series", .text = &series}, {.name = "seconds", .text = &seconds},
@@ -534,47 +387,10 @@ parse_options(int argc, char **argv, struct options *out)
     return err;
 }
 
-/* "NAME COUNT" of each that is not nothing; "-" for none. */
-static void
-print_counts(json_t *counts)
-{
-    const char *name;
-    json_t *count;
-    const char *before = "";
-    json_object_foreach (counts, name, count) {
-        printf("%s%s %" PRId64, before, name, (int64_t)json_integer_value(count));
-        before = ", ";
-    }
-    printf("%s\n", before[0] == '\0' ? "-" : "");
-}
-
-/* A line a phase, and the sums: rates are samples a second, and new ones series; x-peak is the
- * offered rate over the peak. */
-static void
-print_table(const json_t *out)
-{
-    size_t index;
-    json_t *phase, *value;
-    const char *key;
-    printf("%-6s %8s %12s %6s %12s %12s %12s %12s  %s\n", "phase", "seconds", "offered/s",
-        "x-peak", "durable/s", "new/s", "defined/s", "private MiB", "lost");
-    json_array_foreach (json_object_get(out, "phases"), index, phase) {
-        printf("%-6s %8.2f %12.0f %6.2f %12.0f %12.0f %12.0f %12.1f  ",
-            json_string_value(json_object_get(phase, "phase")), number_of(phase, "seconds"),
-            number_of(phase, "offered_per_sec"), number_of(phase, "offered_of_peak"),
-            number_of(phase, "durable_per_sec"),
-            number_of(phase, "new_offered_per_sec"), number_of(phase, "new_defined_per_sec"),
-            number_of(phase, "private_bytes") / (1 << 20));
-        print_counts(json_object_get(phase, "lost"));
-    }
-    json_object_foreach (json_object_get(out, "sums"), key, value)
-        printf("%-26s %" PRId64 "\n", key, (int64_t)json_integer_value(value));
-}
-
 static bool
-start(struct bench *bench)
+start(struct weir_bench_overload *bench)
 {
-    const struct options *options = &bench->options;
+    const struct weir_bench_overload_options *options = &bench->options;
     uint64_t need = (uint64_t)(options->seconds * 7 + 5) * RATE_BOUND * SAMPLE_BYTES_BOUND +
         options->series * 300 + (UINT64_C(2) << 30);
     int64_t time_ms = weir_wall_ms() - WEIR_BENCH_TIMES_BACK_MS;
@@ -595,7 +411,7 @@ start(struct bench *bench)
 int
 weir_bench_overload(int argc, char **argv)
 {
-    struct bench bench = {.phases = json_array()};
+    struct weir_bench_overload bench = {.phases = json_array()};
     if (parse_options(argc, argv, &bench.options) != WEIR_OK) {
         weir_line_print(stderr, "weir bench: %s", weir_err_detail());
         weir_line_print(stderr,
@@ -620,7 +436,7 @@ weir_bench_overload(int argc, char **argv)
     if (bench.options.json)
         weir_bench_print(out, true);
     else
-        print_table(out);
+        weir_bench_overload_print(out);
     if (bench.load != NULL)
         weir_bench_load_free(bench.load);
     if (bench.target != NULL)
