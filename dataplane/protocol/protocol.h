@@ -16,7 +16,7 @@
 
 struct weir_batch;
 
-/* Takes up a record; the labels of its points may be asked for where it returns WEIR_OK. Errors as
+/* Begins a record: the labels of its points may be asked for where it returns WEIR_OK. Errors as
  * below. */
 typedef enum weir_err weir_labels_begin_fn(struct weir_line_labels *line, const uint8_t *text,
     size_t size);

@@ -39,14 +39,15 @@ weir_tcp_lines_flush(struct weir_port_tcp *tcp)
     struct weir_connection *connection = lines->connection;
     if (connection == NULL)
         return;
-    size_t taken = 0;
+    size_t sent_size = 0;
     if (connection->unsent == 0) {
         ssize_t sent = send(connection->fd, lines->bytes, lines->size, MSG_NOSIGNAL | MSG_DONTWAIT);
-        taken = sent > 0 ? keep_end(tcp, connection, (size_t)sent) : 0;
+        sent_size = sent > 0 ? keep_end(tcp, connection, (size_t)sent) : 0;
     }
     uint64_t *counter = tcp->port.counts->counter;
-    counter[WEIR_COUNTER_answers_sent] += count_lines(lines->bytes, taken);
-    counter[WEIR_COUNTER_answers_dropped] += count_lines(lines->bytes + taken, lines->size - taken);
+    counter[WEIR_COUNTER_answers_sent] += count_lines(lines->bytes, sent_size);
+    counter[WEIR_COUNTER_answers_dropped] +=
+        count_lines(lines->bytes + sent_size, lines->size - sent_size);
     lines->connection = NULL;
     lines->size = 0;
 }

@@ -31,7 +31,7 @@ accept_put(const struct weir_parse_context *context, const uint8_t *text, size_t
 }
 
 static void
-take_line(const struct weir_parse_context *context, struct weir_packet *packet,
+read_line(const struct weir_parse_context *context, struct weir_packet *packet,
     const uint8_t *text, size_t size, struct weir_parsed *out)
 {
     struct opentsdb_put put;
@@ -68,7 +68,7 @@ weir_opentsdb_parse(const struct weir_parse_context *context, struct weir_packet
         if (!line.newline && packet->stream)
             weir_record_add(out, line.text + blank, line.size - blank, 0, WEIR_REASON_cut_line);
         else
-            take_line(context, packet, line.text + blank, line.size - blank, out);
+            read_line(context, packet, line.text + blank, line.size - blank, out);
     }
     return packet->ends ? packet->size : at;
 }
