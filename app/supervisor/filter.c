@@ -4,6 +4,7 @@
 #include "base/event.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -57,6 +58,7 @@ open_socket(struct weir_supervisor_filter *filter)
     enum weir_err err = listen_at(filter->socket_path, &filter->listen_fd);
     if (err != WEIR_OK)
         return err;
+    filter->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     filter->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (filter->epoll_fd < 0 || !watch(filter, filter->listen_fd, LISTENER))
         err = weir_fail(WEIR_IO, errno, "epoll");
@@ -69,7 +71,7 @@ enum weir_err
 weir_supervisor_filter_open(struct weir_supervisor_filter *filter,
     const struct weir_config *config)
 {
-    filter->epoll_fd = filter->listen_fd = -1;
+    filter->epoll_fd = filter->listen_fd = filter->spare_fd = -1;
     for (int i = 0; i < WEIR_FILTER_CLIENTS; i++)
         filter->clients[i].fd = -1;
     filter->af_xdp = weir_config_has_af_xdp(config);
@@ -104,8 +106,10 @@ weir_supervisor_filter_close(struct weir_supervisor_filter *filter)
     close(filter->listen_fd);
     if (filter->epoll_fd >= 0)
         close(filter->epoll_fd);
+    if (filter->spare_fd >= 0)
+        close(filter->spare_fd);
     (void)unlink(filter->socket_path);
-    filter->epoll_fd = filter->listen_fd = -1;
+    filter->epoll_fd = filter->listen_fd = filter->spare_fd = -1;
 }
 
 void
@@ -286,11 +290,30 @@ serve_client(struct weir_supervisor_filter *filter, struct weir_filter_client *c
     drop_client(client);
 }
 
+/* Without a descriptor for it a client would wait, and the listener would stay readable: the
+ * spare one is given up for as long as the refusal takes. */
+static void
+refuse_client(struct weir_supervisor_filter *filter)
+{
+    static const char short_of[] = "error out of file descriptors: raise the limit (ulimit -n)\n";
+    if (filter->spare_fd < 0)
+        return;
+    close(filter->spare_fd);
+    int fd = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        (void)!send(fd, short_of, sizeof short_of - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        close(fd);
+    }
+    filter->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void
 accept_client(struct weir_supervisor_filter *filter)
 {
     int room = ANSWER_BYTES;
     int fd = accept4(filter->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        refuse_client(filter);
     if (fd < 0)
         return;
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);

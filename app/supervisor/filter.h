@@ -37,6 +37,7 @@ struct weir_filter_client {
 struct weir_supervisor_filter {
     int epoll_fd;  /* of the two below; -1 where there is no socket */
     int listen_fd; /* -1 where there is none */
+    int spare_fd;  /* closed for a moment where no descriptor is left, to refuse a client with it */
     struct weir_filter_client clients[WEIR_FILTER_CLIENTS];
     uint64_t clients_come;
     bool af_xdp;   /* a port is configured */

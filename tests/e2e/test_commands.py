@@ -1,6 +1,7 @@
 """Commands of weir against a running instance: what they understand, print and answer with."""
 import json
 import os
+import resource
 import re
 import socket
 import subprocess
@@ -189,6 +190,21 @@ def test_silent_clients_of_filter_cost_nobody_anything():
         assert bad.makefile().readline().startswith("error one line of printable ASCII")
         # the supervisor has its eyes on its children all the while
         weir.replace("controlplane")
+
+
+def test_client_of_filter_is_refused_where_descriptors_are_out():
+    with Instance() as weir:
+        supervisor = weir.process.pid
+        used = {int(name) for name in os.listdir(f"/proc/{supervisor}/fd")}
+        free = min(set(range(len(used) + 1)) - used)
+        before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (free, before[1]))
+        for _ in range(3):
+            done = weir_command("filter", "--data", weir.data, "show")
+            assert done.returncode != 0 and "out of file descriptors" in done.stderr, done
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+        done = weir_command("filter", "--data", weir.data, "show")
+        assert done.returncode == 0 and "limit off" in done.stdout, done
 
 
 def stored_over_udp(weir, metric, count):
