@@ -5,8 +5,8 @@
  *   {"avx2", WEIR_CPU_AVX2 | WEIR_CPU_BMI, gather_avx2},
  *   {"scalar", 0, gather_scalar},
  *
- * The compiler's runtime detects the CPU once, before main. Whoever chooses keeps the choice: all
- * variants give the same results.
+ * The compiler's runtime detects the CPU once, before main. The code that chooses keeps the choice:
+ * all variants give the same results.
  *
  * Threads: any; no state of its own
  */
@@ -49,7 +49,7 @@ weir_cpu_has(uint32_t needs)
 #endif
 }
 
-/* Index of the first variant that this CPU can run. needs: the first one's; they lie `stride` bytes
+/* Index of the first variant that this CPU can run. needs: the first one's; they are `stride` bytes
  * apart, and the last one's is 0. */
 static inline size_t
 weir_cpu_best(const uint32_t *needs, size_t stride)

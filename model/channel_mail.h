@@ -53,10 +53,10 @@ uint64_t weir_channel_mail_ask(struct weir_channel_mail *mail,
 bool weir_channel_mail_answered(struct weir_channel_mail *mail, uint64_t number,
     struct weir_channel_answer *out);
 
-/* Worker: the question, where it is another than number `seen`, which it becomes. Where there is
- * none, out stays as it is. */
-bool weir_channel_mail_asked(struct weir_channel_mail *mail, uint64_t *seen,
-    struct weir_channel_question *out);
+/* Worker: true with the newest question if its number differs from *seen, which becomes that
+ * number. False without one; out then stays as it is. */
+bool weir_channel_mail_asked(
+    struct weir_channel_mail *mail, uint64_t *seen, struct weir_channel_question *out);
 void weir_channel_mail_reply(struct weir_channel_mail *mail, uint64_t number,
     const struct weir_channel_answer *answer);
 

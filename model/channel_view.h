@@ -2,7 +2,7 @@
  *
  * Threads: one worker publishes, anyone reads
  * Memory:  the caller's; zero bytes are a valid empty view
- * Errors:  WEIR_AGAIN while a publication stands still in the middle; a read does not wait for it
+ * Errors:  WEIR_AGAIN during a publication; a read does not wait for its end
  * Limits:  WEIR_CHANNEL_VIEW_ROWS rows
  */
 #ifndef WEIR_MODEL_CHANNEL_VIEW_H
@@ -18,12 +18,12 @@
 
 #define WEIR_CHANNEL_VIEW_ROWS 64
 
-/* What Weir knows of a channel; counted since the dataplane started. */
+/* State of a channel, counted since the dataplane started. */
 struct weir_channel_row {
     uint64_t sender;
     uint64_t channel;
     uint64_t epoch;
-    uint64_t highest; /* number met or told of */
+    uint64_t highest; /* number received, or named by a heartbeat */
     uint64_t gaps;
     uint64_t duplicates;
     uint64_t reorderings;

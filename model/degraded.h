@@ -30,7 +30,7 @@ enum weir_degraded_reason {
 extern const char *const weir_degraded_names[WEIR_DEGRADED_COUNT];
 extern const char *const weir_degraded_helps[WEIR_DEGRADED_COUNT];
 
-/* One lies in the shared region and is written by the dataplane; the control plane has its own. */
+/* The dataplane writes the one in the shared region; the control plane has its own. */
 struct weir_degraded {
     _Atomic int64_t at_ms[WEIR_DEGRADED_COUNT]; /* when it was met last; 0: never */
 };

@@ -1,6 +1,6 @@
 /* heartbeat: when each thread of the dataplane was last seen to go on.
  *
- * Owns:    nothing; the times lie in the shared region
+ * Owns:    nothing; the times are in the shared region
  * Threads: each of the dataplane's stores its own, everyone loads
  * Limits:  WEIR_HEARTBEATS_MAX threads
  *

@@ -47,7 +47,7 @@ void weir_labels_sort(struct weir_label *labels, size_t count);
 enum weir_err weir_labels_encode(struct weir_label *labels, size_t count, uint8_t *out,
     size_t *size) WEIR_MUST_USE;
 
-/* Reads the label at *at and moves *at behind it. The bytes may come from disk.
+/* Reads the label at *at and moves *at past it. The bytes may come from disk.
  * Returns WEIR_OK, WEIR_END at size, or WEIR_CORRUPT where a record runs past size. */
 enum weir_err weir_labels_next(const uint8_t *labels, size_t size, size_t *at,
     struct weir_label *out) WEIR_MUST_USE;
@@ -69,7 +69,7 @@ bool weir_labels_are_lost(uint64_t number, const uint8_t *labels, size_t size);
 enum weir_err weir_definition_append(uint8_t *list, size_t capacity, size_t *used,
     const uint8_t *labels, size_t size) WEIR_MUST_USE;
 
-/* Reads the definition at *at of a list of size bytes, moves *at behind it.
+/* Reads the definition at *at of a list of size bytes and moves *at past it.
  * Returns WEIR_OK, WEIR_END, or WEIR_CORRUPT. */
 enum weir_err weir_definition_next(const uint8_t *list, size_t size, size_t *at,
     const uint8_t **labels, size_t *labels_size) WEIR_MUST_USE;

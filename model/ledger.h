@@ -2,13 +2,13 @@
  *
  *   received + generated = stored + absorbed + rejected + dropped + in_flight
  *
- * Owns:    nothing; blocks and edges lie in the shared region
+ * Owns:    nothing; blocks and edges are in the shared region
  * Threads: one writer a block; readers in any process
  * Memory:  fixed structs
  *
  * How it closes at every read. A stage (worker, registrar, log writer) keeps its counts privately
- * and publishes them as one block under a sequence lock, once a burst. What lies inside a stage
- * is `held`, counted from its open batch or its frames in flight. Stages are joined by edges:
+ * and publishes them as one block under a sequence lock, once a burst. Units inside a stage
+ * are `held`, counted from its open batch or its frames in flight. Stages are joined by edges:
  * queues of numbered items (batches, deferrals of lines). The producer writes an item's counts into
  * the edge's slot, then publishes its own block (held without the item, pushed = number), and
  * only then pushes the item: so nobody can have taken an item that its producer's block does not
@@ -42,8 +42,8 @@ extern const char *const weir_unit_names[WEIR_UNIT_COUNT];
 #define WEIR_EDGE_WORKER_WRITER(worker) (1 + 2 * (worker))
 #define WEIR_EDGE_WORKER_REGISTRAR(worker) (2 + 2 * (worker))
 #define WEIR_EDGES_MAX (1 + 2 * WEIR_WORKERS_MAX)
-/* Items of one edge that can be under way; every queue's capacity stays at or below half of it,
- * so that a reader is not overtaken. */
+/* Items of one edge that can be under way. Every queue holds at most half as many, because then no
+ * writer overtakes a reader. */
 #define WEIR_EDGE_SLOTS 128
 #define WEIR_EDGE_CAPACITY_MAX (WEIR_EDGE_SLOTS / 2)
 
@@ -57,7 +57,7 @@ struct weir_ledger_unit {
     uint64_t dropped[WEIR_REASON_COUNT];
 };
 
-/* What one stage counts; private to its thread until published. */
+/* Counts of one stage; private to its thread until published. */
 struct weir_counts {
     struct weir_ledger_unit unit[WEIR_UNIT_COUNT];
     uint64_t pushed[WEIR_EDGES_MAX]; /* number of the last item pushed, by edge */
@@ -100,19 +100,18 @@ void weir_edge_put(struct weir_edge *edge, uint64_t number, uint64_t packets, ui
 struct weir_ledger_sum {
     struct weir_counts total;              /* pushed, popped without meaning; held summed */
     struct weir_counts block[WEIR_BLOCKS_MAX];
-    uint64_t in_flight[WEIR_UNIT_COUNT];   /* held + what lies on edges */
+    uint64_t in_flight[WEIR_UNIT_COUNT];   /* held + items on edges */
     int64_t residual[WEIR_UNIT_COUNT];     /* 0 where the ledger closes */
 };
 
-/* Reads blocks and edges, and waits for nobody: WEIR_AGAIN where a stage stands in the middle of a
- * publication, or moved. sum is large (tens of KiB). */
+/* Reads blocks and edges without waiting: WEIR_AGAIN during a stage's publication, or if one was
+ * published meanwhile. sum is large (tens of KiB). */
 enum weir_err weir_ledger_read_now(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
     WEIR_MUST_USE;
 /* Sums the counters of the stages whose blocks can be read now. False where that is not all. */
 bool weir_ledger_read_counters(struct weir_ledger *ledger, uint64_t counters[WEIR_COUNTER_COUNT]);
 
-/* As weir_ledger_read_now, but sleeps while a stage stands still in the middle of a publication,
- * for a second at most, then WEIR_AGAIN. */
+/* As weir_ledger_read_now, but sleeps during a stage's publication. After a second: WEIR_AGAIN. */
 enum weir_err weir_ledger_read(struct weir_ledger *ledger, struct weir_ledger_sum *sum)
     WEIR_MUST_USE;
 

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Readable bytes behind data + size (their content means nothing), so that a scanner may load
- * whole vectors. */
+/* Readable bytes after data + size. Their content means nothing; a scanner may load whole vectors
+ * there. */
 #define WEIR_PACKET_SLACK 64
 /* The longest line, without its newline. */
 #define WEIR_LINE_MAX 65536
@@ -49,7 +49,7 @@ struct weir_packet {
     uint32_t consumed; /* bytes of complete records; the rest comes again, longer */
     uint32_t accepted; /* records */
     uint32_t rejected; /* records, but for second copies of a packet */
-    uint32_t deferred; /* records sent to the registrar; complete() tells their fate */
+    uint32_t deferred; /* records sent to the registrar; complete() reports their fate */
     uint64_t batch;    /* the worker's batch that holds the last accepted record; 0 none */
     /* of the last weir packet taken; epoch 0: none */
     uint32_t ack_epoch;
@@ -57,7 +57,7 @@ struct weir_packet {
     /* of the last weir packet refused for its epoch; status 0: none */
     uint8_t refused_status; /* enum weir_wire_status */
     uint16_t refused_channel;
-    uint32_t refused_epoch; /* the newest one met, or the one that lies ahead */
+    uint32_t refused_epoch; /* the newest one met, or the one that is ahead of the clock */
     bool broken;           /* a stream that cannot be followed any further */
     /* The sender has ended the stream by a command, and nothing after it is read. The parser sets
      * it. */

@@ -55,11 +55,11 @@ weir_peer_is_ipv4(const struct weir_peer *peer)
 }
 
 struct weir_prefix {
-    uint8_t address[16]; /* as in struct weir_peer; bits behind the prefix are zero */
+    uint8_t address[16]; /* as in struct weir_peer; bits after the prefix are zero */
     uint8_t bits;        /* 0 to 128; those of IPv4 count from 96 */
 };
 
-/* "192.0.2.0/24", "2001:db8::/32", or an address alone. Bits behind the prefix must be zero. */
+/* "192.0.2.0/24", "2001:db8::/32", or an address alone. Bits after the prefix must be zero. */
 enum weir_err weir_prefix_parse(const char *text, struct weir_prefix *out) WEIR_MUST_USE;
 /* Text that weir_prefix_parse reads back to the same. */
 void weir_prefix_text(const struct weir_prefix *prefix, char text[WEIR_PEER_TEXT_MAX]);

@@ -3,7 +3,7 @@
  * Threads: the supervisor writes about once a second, everyone reads
  * Memory:  the caller's; zero bytes are a valid empty view
  *
- * Relaxed throughout: each figure stands for itself.
+ * Relaxed throughout: no figure depends on another.
  */
 #ifndef WEIR_MODEL_PROCESSES_H
 #define WEIR_MODEL_PROCESSES_H

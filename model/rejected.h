@@ -92,7 +92,7 @@ void weir_rejecter_init(struct weir_rejecter *rejecter, struct weir_rejected_tab
 
 /* May one more record of this reason be kept now? Uses up a token. */
 bool weir_rejecter_token(struct weir_rejecter *rejecter, uint8_t reason, int64_t now_ns);
-/* Keeps the record, and tells of it in an event: once a minute and reason. */
+/* Keeps the record and reports it in an event, once a minute for each reason. */
 void weir_rejecter_keep(struct weir_rejecter *rejecter, const struct weir_refusal *refusal,
     int64_t now_ns);
 
@@ -110,14 +110,14 @@ weir_rejecter_count(struct weir_rejecter *rejecter, uint8_t listener, uint8_t re
     rejecter->reasons[reason].untold++;
 }
 
-/* This producer keeps a record that another one counts: its events tell of it. */
+/* This producer keeps a record that another one counts. Events of this one report it. */
 static inline void
 weir_rejecter_meet(struct weir_rejecter *rejecter, uint8_t reason)
 {
     rejecter->reasons[reason].untold++;
 }
 
-/* The record just counted was kept by another producer, whose events tell of it. */
+/* Another producer keeps the record just counted, and its events report it. */
 static inline void
 weir_rejecter_unmeet(struct weir_rejecter *rejecter, uint8_t reason)
 {

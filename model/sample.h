@@ -80,14 +80,14 @@ struct weir_batch {
     uint64_t number;   /* of this producer, counts from 1 */
     uint32_t producer; /* index of the producer in the writer's array */
     uint32_t count;    /* samples */
-    /* ledger: units whose last sample lies in this batch */
+    /* ledger: units whose last sample is in this batch */
     uint32_t packets;
     uint32_t records;
     uint64_t series_through; /* 1 + largest series number in it; 0 when empty */
     int64_t time_min_ms;
     int64_t time_max_ms;
     uint64_t opened_tsc; /* receive time of the oldest packet in it, for packet-to-queryable */
-    bool ascending;      /* keys' series numbers never fall, so that no sort is needed */
+    bool ascending;      /* keys' series numbers never fall: no sort is needed */
     bool ack_waiting;    /* a sender waits for this batch: write it without delay */
     /* definitions, in number order: see weir_definition_append in model/labels.h */
     uint32_t definition_count;
@@ -140,7 +140,7 @@ weir_batch_run_ends(uint64_t series, uint64_t next)
     return next - series - 1 >= WEIR_BATCH_RUN_GAP; /* wraps where the series falls or stays */
 }
 
-/* Where a batch's runs stand: kept in registers by those who append many samples. */
+/* State of the run that a batch is in. Code that appends many samples keeps it in registers. */
 struct weir_batch_run_cursor {
     uint64_t last_series;
     uint32_t count;

@@ -72,8 +72,8 @@ enum weir_err
 weir_shared_reset(int fd, struct weir_shared *shared)
 {
     atomic_store_explicit(&shared->epoch, 0, memory_order_relaxed);
-    /* pairs with the acquire fences in weir_frame_ring_copy and weir_frame_ring_descriptor, behind
-     * which epoch is loaded again: who has read what is gone from here on sees 0 */
+    /* pairs with the acquire fences in weir_frame_ring_copy and weir_frame_ring_descriptor, which
+     * load epoch again after them: a reader of bytes that go from here on sees 0 */
     atomic_thread_fence(memory_order_release);
     size_t fields = offsetof(struct weir_shared, epoch);
     memset((char *)shared + fields, 0, header_bytes() - fields);

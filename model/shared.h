@@ -38,12 +38,13 @@ struct weir_shared {
     uint64_t bytes;          /* of the whole region */
     uint64_t frame_ring_at;  /* offset of the frame ring in the region */
     uint64_t frame_ring_bytes;
-    /* The control plane whose port is open and which answers queries; 0: none. Set by itself,
-     * taken back by the supervisor when it died. Before epoch, so that a dataplane's start leaves
-     * it alone. */
+    /* Process of the control plane whose port is open and which answers queries; 0: none. It sets
+     * this itself; the supervisor clears it when the process has died. The field comes before
+     * epoch because the start of a dataplane must not clear it. */
     _Atomic uint32_t http_pid;
-    /* The log begins here: what is below was trimmed. Stored before the file of any of it is
-     * recycled. Before epoch too: what was trimmed stays so while a dataplane starts. */
+    /* The log begins at this offset; everything below was trimmed. It is stored before any file
+     * below is recycled. It comes before epoch too: trimmed stays trimmed while a dataplane
+     * starts. */
     _Atomic uint64_t log_first_offset;
     /* Values of the configuration that have changed since the start. Before epoch too. */
     struct weir_live live;
@@ -83,7 +84,7 @@ enum weir_err weir_shared_new(uint64_t ring_bytes, int *fd) WEIR_MUST_USE;
 enum weir_err weir_shared_map(int fd, struct weir_shared **out) WEIR_MUST_USE;
 void weir_shared_unmap(struct weir_shared *shared);
 
-/* Dataplane at start: epoch 0, and everything behind it back to zero. */
+/* Dataplane at start: sets epoch and every field after it to zero. */
 enum weir_err weir_shared_reset(int fd, struct weir_shared *shared) WEIR_MUST_USE;
 
 static inline void *

@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 
-/* Shares lie in an array, chained by the keyed hash of their owner:
+/* Shares are in an array, chained by the keyed hash of their owner:
  *
  *   heads[hash] -> share -> share -> 0        free list: share -> share -> 0
  *

@@ -10,7 +10,7 @@
  * sender, are counted to nobody: they use the table and have no bound.
  *
  * The caller keeps the share of an entry, and gives it back with the same weight. An owner without
- * weight is forgotten. Where more owners are there than owners_max, the further ones hold one
+ * weight is forgotten. Owners beyond owners_max hold one
  * share together.
  *
  * Threads: one, or as the caller orders them

@@ -100,7 +100,7 @@ make_room(struct weir_state_fold *fold, uint32_t capacity)
     return WEIR_OK;
 }
 
-/* A channel behind all others: epoch, numbers up to highest complete, no templates. */
+/* Appends a channel after all others: epoch, numbers up to highest complete, no templates. */
 static enum weir_err
 enter(struct weir_state_fold *fold, const struct weir_fold_channel *channel,
     struct weir_fold_channel **out)
@@ -239,8 +239,8 @@ static void
 remove_template(struct weir_fold_channel *channel, struct weir_fold_template *template)
 {
     weir_number_ranges_fini(&template->numbers);
-    size_t behind = (size_t)(channel->templates + channel->template_count - template) - 1;
-    memmove(template, template + 1, behind * sizeof *template);
+    size_t after = (size_t)(channel->templates + channel->template_count - template) - 1;
+    memmove(template, template + 1, after * sizeof *template);
     channel->template_count--;
 }
 

@@ -1,6 +1,6 @@
 /* marks_fold_internal: what fold.c and fold_write.c share.
  *
- * Channels lie in an array in the order in which they came; an index of open addressing finds them.
+ * Channels are in an array in the order in which they came; an index of open addressing finds them.
  * A channel that leaves stays as a gap in both until the array is full and made anew.
  *
  * A channel that was forgotten stays too, marked with its place: entries of forgotten channels are
@@ -56,7 +56,7 @@ struct weir_state_fold {
 /* The channel whose entry has this place, where that entry counts still. */
 struct weir_fold_channel *weir_state_fold_remembered(const struct weir_state_fold *fold,
     uint64_t place);
-/* What every call answers from the one on that lacked memory. */
+/* WEIR_OK, or WEIR_NOMEM once a call has lacked memory. */
 enum weir_err weir_state_fold_check(const struct weir_state_fold *fold) WEIR_MUST_USE;
 
 #endif

@@ -53,8 +53,8 @@ head_of(const struct weir_fold_channel *channel, enum weir_state_type type)
         .sequence = channel->highest};
 }
 
-/* From the oldest that is remembered on every entry, so that each goes when it would have gone:
- * in place of one that came back stands an entry of epoch 0. */
+/* Writes every entry from the oldest remembered one on, because each must be forgotten in its turn.
+ * An entry of epoch 0 replaces one that came back. */
 static enum weir_err
 write_forgotten(const struct weir_state_fold *fold, struct output *output)
 {

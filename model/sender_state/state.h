@@ -24,8 +24,8 @@
 #define WEIR_STATE_WINDOW_BYTES 128
 #define WEIR_STATE_ENTRY_BYTES_MAX (sizeof(struct weir_state_entry) + WEIR_STATE_WINDOW_BYTES)
 
-/* What a replay of state entries keeps: of a channel so many templates, of so many series each; of
- * the entries of forgotten channels the last ones. */
+/* Limits of a replay of state entries: templates a channel, series a template, and the newest
+ * entries of forgotten channels. */
 #define WEIR_STATE_TEMPLATES_MAX 64
 #define WEIR_STATE_TEMPLATE_SERIES_MAX 16384
 #define WEIR_STATE_FORGOTTEN_MAX 4096
@@ -65,7 +65,7 @@ struct weir_state_range {
 };
 _Static_assert(sizeof(struct weir_state_range) == 8, "a word");
 
-/* The entry at *at; moves *at behind it. WEIR_END at size. list is aligned to 8 bytes; the
+/* Reads the entry at *at and moves *at past it. WEIR_END at size. list is aligned to 8 bytes; the
  * entry's sizes fit its type. */
 enum weir_err weir_state_next(const uint8_t *list, size_t size, size_t *at,
     const struct weir_state_entry **entry) WEIR_MUST_USE;
