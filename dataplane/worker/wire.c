@@ -157,6 +157,7 @@ weir_worker_wire_work(struct weir_worker *worker)
     worker->parse_at++;
     worker->byte_at = 0;
     weir_worker_packet_end(worker, consumed);
-    weir_worker_spans_reset(worker);
+    /* all records that were parsed have been appended; whoever parses next resets them */
+    WEIR_DCHECK(worker->record_at == worker->options.parsed->record_count);
     return true;
 }
