@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""scripts/tidy over a copy of the tree: it accepts the tree as it is, and names what is wrong in one
+that was changed. Prints TAP."""
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+# file that gets the line, header that it may not include
+PRIVATE = [
+    ("controlplane/query/query.c", "storage/read/catalog.h"),
+    ("storage/read/reader.c", "storage/log/writer/log.h"),
+    ("dataplane/worker/wire.c", "dataplane/registrar/parts.h"),
+    ("dataplane/port/tcp/tcp.c", "dataplane/protocol/weir/parse.h"),
+    ("base/event.c", "model/ledger.h"),
+    ("app/cli/query.c", "controlplane/http/parts.h"),
+]
+
+
+def tidy(tree):
+    """Exit code and lines of scripts/tidy of a tree."""
+    done = subprocess.run([sys.executable, "scripts/tidy"], cwd=tree, capture_output=True, text=True,
+                          check=False)
+    return done.returncode, done.stdout.splitlines()
+
+
+def with_line(tree, name, line):
+    """What tidy says while the file has one line more at its end."""
+    path = tree / name
+    text = path.read_text()
+    path.write_text(text + line + "\n")
+    answer = tidy(tree)
+    path.write_text(text)
+    return answer
+
+
+def check_private(tree, name, header):
+    assert (tree / header).exists(), f"{header} is not there"
+    code, lines = with_line(tree, name, f'#include "{header}"')
+    assert code == 1 and len(lines) == 1, lines
+    assert lines[0].startswith(f"{name}:") and header in lines[0], lines
+
+
+def check_readme(tree):
+    readme = tree / "storage/frame/README.md"
+    text = readme.read_text()
+    readme.unlink()
+    code, lines = tidy(tree)
+    readme.write_text(text)
+    assert code == 1 and any(line.startswith("storage/frame:") for line in lines), lines
+
+
+def check_clean(tree):
+    assert tidy(tree) == (0, []), tidy(tree)[1]
+
+
+def tests():
+    yield "tidy accepts the tree", check_clean, ()
+    for name, header in PRIVATE:
+        yield f"tidy refuses {header} in {name}", check_private, (name, header)
+    yield "tidy refuses a part without README", check_readme, ()
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="weir-tidy-") as folder:
+        tree = pathlib.Path(folder) / "weir"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(
+            ".git", "build*", "weir-data", "__pycache__"))
+        failed = False
+        all_tests = list(tests())
+        print(f"1..{len(all_tests)}")
+        for number, (name, test, arguments) in enumerate(all_tests, 1):
+            try:
+                test(tree, *arguments)
+                print(f"ok {number} - {name}")
+            except AssertionError as problem:
+                failed = True
+                print(f"# {problem}\nnot ok {number} - {name}")
+        return 1 if failed else 0
+
+
+sys.exit(main())
