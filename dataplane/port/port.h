@@ -1,4 +1,4 @@
-/* port: a source of packets behind one interface; see ethdev/, udp.c, tcp/
+/* port: a source of packets, with one interface for all; see ethdev/, udp.c, tcp/
  * and bench/port/memory.c.
  *
  * Threads: a port belongs to one worker, which makes every call

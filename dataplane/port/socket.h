@@ -9,7 +9,7 @@
 #include "dataplane/port/port.h"
 
 /* A non-blocking socket of the given type bound to listen's address. [::] takes IPv4
- * too, unless listen says v6_only: then 0.0.0.0 can stand beside it. */
+ * too, unless listen says v6_only: then 0.0.0.0 can be bound too. */
 enum weir_err weir_socket_bind(const struct weir_listen *listen, int type, int *fd) WEIR_MUST_USE;
 
 /* Local port in host order, 0 where the kernel does not say. */

@@ -26,7 +26,7 @@
 /* From buffer to buffer: 33 cache lines more than 64 KiB. The heads of the datagrams of a
  * burst then do not fall into the same sets of the cache. */
 #define BUFFER_STRIDE (DATAGRAM_MAX + 33 * WEIR_CACHE_LINE)
-_Static_assert(BUFFER_STRIDE - DATAGRAM_MAX >= WEIR_PACKET_SLACK, "slack behind each datagram");
+_Static_assert(BUFFER_STRIDE - DATAGRAM_MAX >= WEIR_PACKET_SLACK, "slack after each datagram");
 
 struct port_udp {
     struct weir_port port;

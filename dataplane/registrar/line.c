@@ -11,7 +11,7 @@
 /* A line repeats its common labels for each of its series: one of 64 KiB could have 100 MiB of them
  * logged. So a byte that came makes the log take so many for new series at most; 16 more are left
  * for their samples and state entries. A datagram of 1,400 bytes cannot reach it. The least is for
- * the name of labels that stand for less in the text. */
+ * names that are shorter in the text than as labels. */
 #define DEFINE_BYTES_PER_BYTE 48
 #define DEFINE_BYTES_MIN 128
 

@@ -114,8 +114,8 @@ weir_registrar_batch_has_content(const struct weir_registrar *registrar)
 void weir_registrar_line_begin(struct weir_registrar *registrar);
 /* Goes on with the line that was taken. False where it has to wait for an empty batch. */
 bool weir_registrar_line_work(struct weir_registrar *registrar);
-/* Reports refusals for want of room. The detail says what there was no room for, which is not
- * the same all the time; it is that of the last one. Samples are counted in the ledger, by reason;
+/* Reports refusals for want of room. The detail is that of the last one, and says what there was no
+ * room for. Samples are counted in the ledger, by reason;
  * series of definitions in the counter definitions_refused. */
 void weir_registrar_report_table_full(
     const struct weir_condition *condition, enum weir_condition_news news);

@@ -123,7 +123,7 @@ find_heads(const struct weir_series_cache *cache, const struct weir_point *point
 struct follow {
     struct weir_series_cache *cache;
     uint64_t next;   /* number of the point that follows, or WEIR_SERIES_UNKNOWN */
-    uint64_t resume; /* the same where the last one stood between two that follow each other */
+    uint64_t resume; /* the same where the last one was between two that follow each other */
     uint32_t surprises;
     uint32_t regular;  /* runs as long as the one before */
     uint32_t near;     /* points that were near, and not next */
@@ -165,15 +165,15 @@ find_near(const struct weir_series_cache *cache, uint64_t begin, uint64_t key, u
     return found != 0;
 }
 
-/* The first of the keys that lie around a number. */
+/* The first of the keys around a number. */
 static inline uint64_t
 around(uint64_t number)
 {
     return number < WEIR_SERIES_CACHE_NEAR / 2 ? 0 : number - WEIR_SERIES_CACHE_NEAR / 2;
 }
 
-/* Notes that points[i] begins a run which does not follow the one before. Two of one length behind
- * each other: others may be as long. */
+/* Notes that points[i] begins a run which does not follow the one before. After two of one
+ * length others may be as long. */
 static void
 note_break(struct follow *follow, uint32_t i)
 {

@@ -2,7 +2,7 @@
 
 #include "model/sample.h"
 
-/* Buckets an entry may lie in, from its home on. At the load of 2/3 nine in ten lie at home, and
+/* Buckets an entry may be in, from its home on. At the load of 2/3 nine in ten are at home, and
  * 11 of 1 M are without a place; within 8 buckets they were 626, within 32 none. */
 #define WALK 16
 size_t

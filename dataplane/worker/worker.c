@@ -369,8 +369,8 @@ ports_progress(struct weir_worker *worker)
         weir_worker_full_look(worker);
         worker->statistics_ns = worker->now_ns;
         if (worker->options.channels != NULL) {
-            /* side by side, not from the round's begin; in this order what lies between makes a
-             * channel's time of day too early, never too late */
+            /* Both clocks are read here, the wall clock first: a delay between the reads makes a
+             * channel's time of day early, never late. */
             int64_t wall_ms = weir_wall_ms();
             weir_channels_tick(worker->options.channels, weir_mono_ns(), wall_ms);
         }

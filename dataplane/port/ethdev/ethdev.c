@@ -43,8 +43,7 @@ _Static_assert(XDP_MBUF_ROOM > MBUF_ROOM + 256, "the kernel keeps 256 bytes in f
  * 512 bytes fill so many in 470 us at 40 Gbit/s. */
 #define DESCRIPTORS 4096
 #define NO_LISTENER 0xff
-/* What of a pool the kernel or the device, the pool's cache and the burst need, and the backlog
- * leaves. */
+/* Mbufs the backlog must leave free in a pool: for the device, the pool's cache and one burst. */
 #define BACKLOG_REST 4096
 #define BACKLOG_DESCRIPTORS (BACKLOG_REST / 2)
 

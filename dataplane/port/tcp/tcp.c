@@ -1,4 +1,4 @@
-/* Kernel TCP: all of a worker's listeners and their connections behind one epoll.
+/* Kernel TCP: all of a worker's listeners and their connections in one epoll.
  *
  * A stretch is what a connection had kept and what one read brought. It is laid together in a
  * shared area, handed on where it can hold a complete record, and what the worker leaves of it

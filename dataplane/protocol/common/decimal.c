@@ -154,7 +154,7 @@ weir_digits_read(const uint8_t *text, size_t size, struct weir_digits *out)
 }
 
 /* Nearest double of mantissa x 10^exponent, mantissa > 0, as bits; false where the 128-bit
- * product leaves open on which side of a halfway point it lies. */
+ * product leaves open on which side of a halfway point it is. */
 static bool
 nearest_double(uint64_t mantissa, int32_t exponent, uint64_t *bits)
 {
@@ -278,7 +278,7 @@ convert(const uint8_t *text, size_t size, const struct weir_digits *digits,
     }
     uint64_t bits, next;
     bool decided = nearest_double(digits->mantissa, digits->exponent, &bits);
-    /* With digits cut off, the number lies between two mantissas that must agree. */
+    /* With digits cut off, the number is between two mantissas that must agree. */
     if (decided && digits->cut)
         decided = nearest_double(digits->mantissa + 1, digits->exponent, &next) && bits == next;
     if (!decided)

@@ -147,7 +147,7 @@ read_field(struct state *state, struct fields *fields, const uint8_t *name,
     const uint8_t *equals, const uint8_t *end)
 {
     struct weir_decimal number;
-    /* 16 bytes in front of the value's end may lie in front of the packet */
+    /* 16 bytes in front of the value's end may begin before the packet */
     if (WEIR_UNLIKELY(end < state->value_end_min || !short_value(equals + 1, end, &number))) {
         uint32_t rounded = 0;
         if (!weir_influx_fast_value(equals + 1, (size_t)(end - equals - 1), &rounded, &number))

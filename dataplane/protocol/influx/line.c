@@ -280,7 +280,7 @@ read_string(struct weir_influx_decoder *decoder, struct weir_influx_field *field
     return is_text(all, field->value) ? WEIR_INFLUX_OK : WEIR_INFLUX_BAD;
 }
 
-/* What follows a field: a comma and the next one, the line's end, or spaces and a time. */
+/* Reads the end of a field: a comma and the next one, the line's end, or spaces and a time. */
 static enum weir_influx_result
 read_field_end(struct weir_influx_decoder *decoder)
 {

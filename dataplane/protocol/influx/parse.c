@@ -86,8 +86,8 @@ accept_line(struct parsing *parsing, const struct line *line, size_t size, int64
     weir_record_add(parsing->out, parsing->data + line->start, size, points, reason);
 }
 
-/* Walks `measurement,key=value,...` from line->start to the space after it. False where a byte
- * stands where the simple line has none. */
+/* Walks `measurement,key=value,...` from line->start to the space after it. False at a byte
+ * that no simple line has there. */
 static inline bool
 walk_key(struct parsing *parsing, struct line *line)
 {

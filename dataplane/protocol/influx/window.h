@@ -1,4 +1,4 @@
-/* influx_window: what stands where in a stretch of lines; for dataplane/protocol/influx/fast.c
+/* influx_window: the structure of a stretch of lines; for dataplane/protocol/influx/fast.c
  * only, and compiled with its instruction set.
  *
  * The rule about bits that is checked here is explained in dataplane/protocol/influx/fast.h.
@@ -110,7 +110,7 @@ classify32(const uint8_t *data)
 {
     __m256i bytes = _mm256_loadu_si256((const __m256i *)data);
     __m256i separators = _mm256_cmpeq_epi8(look_up(separator_bytes, bytes), bytes);
-    /* as signed bytes, controls and what is no ASCII lie below the space */
+    /* as signed bytes, controls and bytes that are no ASCII are below the space */
     __m256i low = _mm256_andnot_si256(separators,
         _mm256_cmpgt_epi8(_mm256_set1_epi8(' '), bytes));
     __m256i other = _mm256_cmpeq_epi8(look_up(bad_bytes, bytes), bytes);
@@ -177,7 +177,7 @@ struct scan {
 };
 
 /* Scans block number `block`, of which `valid` has the bits of the bytes to be looked at. False
- * where one does not fit: of the block, only what lies before it counts then. */
+ * where one does not fit: of the block, only the bytes before it count then. */
 WEIR_INLINE bool
 scan_block(struct window *window, struct scan *scan, size_t block, uint64_t valid)
 {
@@ -233,7 +233,7 @@ marks_from(const struct window *window, size_t at)
 }
 #define MARKS_BITS 57
 
-/* Position of the first mark from `at` on, or `end`, which lies inside the window. */
+/* Position of the first mark from `at` on, or `end`, which is inside the window. */
 WEIR_INLINE size_t
 next_mark(const struct window *window, size_t at, size_t end)
 {

@@ -475,7 +475,7 @@ apply_packet(struct parsing *parsing)
     return true;
 }
 
-/* What cannot be followed ends its packet: a datagram's rest is nothing, a stream's unknowable. */
+/* Refuses the rest of a packet that cannot be followed: nothing after it can be read. */
 static size_t
 refuse_rest(struct parsing *parsing, size_t at)
 {

@@ -12,7 +12,7 @@
  * hundreds of intervals. */
 #define IDLE_BYE_S 60
 #define IDLE_S 3600
-/* A sender's definition and its first samples lie less apart than a whole second. */
+/* A sender's definition and its first samples are less than a whole second apart. */
 #define UNDELIVERED_S 2
 /* Slots looked at for one packet, and in a second: 65,536 cache misses are a few milliseconds. */
 #define LOOKS_PACKET 256

@@ -5,8 +5,8 @@
  *
  * An extent holds neighbouring indexes, in one block. It grows as definitions go on after it,
  * by blocks of twice the size, and becomes one with an extent that it meets. So a template whose
- * series were all told of lies in one piece, in whatever order they came, and one of which a
- * single index was told takes two units, whatever total it claims. Where no block is large enough,
+ * series are all defined is one piece, in whatever order they came. One of which a single index is
+ * defined needs two units, whatever total it claims. Where no block is large enough,
  * extents stay apart, and a group across them is gathered. */
 #include "dataplane/protocol/weir/channels/internal.h"
 #include "model/metrics.h"
@@ -325,7 +325,7 @@ cover(struct claim *claim, uint32_t first, uint32_t end)
 }
 
 /* The number of an index that an extent holds; learnt: the log does not know it yet. An index that
- * none holds was told to a template that has been replaced and told again in part since. */
+ * none holds was defined in a template that has been replaced, and defined again in part, since. */
 static void
 set_number(const struct weir_channels *channels, struct weir_template *template, uint32_t index,
     uint64_t number, bool learnt)
@@ -482,7 +482,7 @@ put_ranges(const uint64_t *numbers, uint32_t count, uint8_t *out, size_t room, s
     return done;
 }
 
-/* An entry for numbers that lie together, from the template's index `first` on. Returns how many
+/* An entry for neighbouring numbers, from the template's index `first` on. Returns how many
  * of them found room in the batch. */
 static uint32_t
 write_numbers(const struct weir_channel *channel, const struct weir_template *template,
