@@ -1,5 +1,7 @@
 #include "tests/promql/lines.h"
 
+#include "base/assert.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -63,6 +65,7 @@ enum weir_err
 lines_refuse(struct lines *lines, const char *format, ...)
 {
     va_list arguments, again;
+    WEIR_ASSERT(format != NULL);
     va_start(arguments, format);
     va_copy(again, arguments);
     int size = vsnprintf(NULL, 0, format, arguments);
