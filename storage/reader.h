@@ -23,7 +23,7 @@ struct weir_shared;
  * in the files up to the first torn frame counts as durable). */
 enum weir_err weir_reader_open(const char *directory, struct weir_shared *shared,
     struct weir_reader **out) WEIR_MUST_USE;
-/* The same without a label index, in memory that does not grow with series: define is told of each
+/* The same without a label index, in memory that does not grow with series: define gets each
  * definition once, in number order (labels NULL where damage has taken it), now and at refreshes;
  * another return than WEIR_OK is theirs, and the next refresh begins with that definition. Neither
  * labels nor select are to be called. */
@@ -66,8 +66,8 @@ typedef enum weir_err weir_reader_check_fn(void *context);
 void weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *check, void *context);
 
 /* A scan calls back for every sample of the selected series with from <= time < to, in log order
- * (so that of two samples of one series and time the later call wins). index is the place of the
- * series in numbers. A non-OK return ends the scan with it. Where numbers is NULL all series are
+ * (of two samples of one series and time the later call therefore wins). index is the place of the
+ * series in numbers. A non-OK return ends the scan with it. If numbers is NULL, all series are
  * selected, and index is the number. */
 typedef enum weir_err weir_reader_sample_fn(void *context, size_t index, int64_t time_ms,
     double value);

@@ -40,7 +40,7 @@ _Static_assert(sizeof(struct weir_block_header) == 40, "block header size is par
  * less), 8 of time, 1 of exponent, 1/2 of control, 8 of value. */
 #define WEIR_BLOCK_BOUND(samples) \
     (sizeof(struct weir_block_header) + (samples) * 22 + ((samples) + 1) / 2 + WEIR_BLOCK_PAD)
-/* The encoder stores eight bytes at a time: room behind a block's end. */
+/* The encoder stores eight bytes at a time: room after a block's end. */
 #define WEIR_BLOCK_SLACK 8
 _Static_assert(WEIR_BLOCK_BOUND(WEIR_BLOCK_SAMPLES) <= WEIR_BLOCK_BYTES_MAX,
     "a block stays below its limit");
@@ -55,7 +55,7 @@ struct weir_block_scratch {
 };
 
 /* Encodes the `count` samples that order names into out and returns the bytes written. Fills the
- * entry's series, samples and times; ahead: entries of order that may be read behind count. */
+ * entry's series, samples and times; ahead: entries of order that may be read after count. */
 size_t weir_block_encode(struct weir_block_scratch *scratch, const struct weir_sample *samples,
     const uint32_t *order, uint32_t count, uint32_t ahead, uint8_t *out,
     struct weir_frame_block *entry);

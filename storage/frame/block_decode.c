@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Where each column lies. Every column ends WEIR_BLOCK_PAD bytes or more before the block does,
- * so that an eight-byte load that begins in one stays inside the block. */
+/* Place of each column. Every column ends at least WEIR_BLOCK_PAD bytes before the block does: an
+ * eight-byte load that begins in a column stays inside the block. */
 struct columns {
     struct weir_block_header header;
     const uint8_t *series;
@@ -68,8 +68,8 @@ mask_of(unsigned width)
     return width == 0 ? 0 : UINT64_MAX >> (64 - 8 * width);
 }
 
-/* Deltas are below 2^40 and at most 2,048, so that no sum wraps: the last number shows whether
- * all were in range. */
+/* There are at most 2,048 deltas, each below 2^40: no sum wraps. The last number shows whether all
+ * were in range. */
 static bool
 decode_series(const struct columns *columns, const struct weir_frame_block *entry,
     struct weir_sample *samples)
@@ -126,7 +126,7 @@ decode_exponents(const struct columns *columns, struct weir_sample *samples)
     }
 }
 
-/* Also holds values to the rules of model/sample.h, so that no reader meets others. */
+/* Also checks values against the rules of model/sample.h: no reader meets others. */
 static bool
 decode_values(const struct columns *columns, struct weir_sample *samples)
 {

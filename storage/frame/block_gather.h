@@ -28,7 +28,7 @@ struct weir_gather_variant {
      * read, count of them or more. */
     struct weir_block_bounds (*gather)(struct weir_block_scratch *scratch,
         const struct weir_sample *samples, const uint32_t *order, uint32_t count, uint32_t ahead);
-    /* Writes a one-byte column of deltas above step and its exceptions behind it (room for eight
+    /* Writes a one-byte column of deltas above step and its exceptions after it (room for eight
      * bytes more); returns the end. */
     uint8_t *(*narrow)(const uint64_t *deltas, uint32_t count, uint64_t step, uint8_t *out);
 };

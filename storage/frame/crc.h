@@ -1,5 +1,5 @@
-/* frame_crc: checksums that know where their bytes belong, so that a block written to the wrong
- * place does not check out. */
+/* frame_crc: checksums that include the place of their bytes. A block that was written to the wrong
+ * place fails its check. */
 #ifndef WEIR_STORAGE_FRAME_CRC_H
 #define WEIR_STORAGE_FRAME_CRC_H
 

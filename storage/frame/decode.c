@@ -83,7 +83,7 @@ crc_matches(const struct weir_frame_header *header, uint64_t at, const uint8_t *
     return weir_crc32c(weir_place_crc(header->stream, header->offset + at), data, size) == crc;
 }
 
-/* State entries and definitions lie together behind the index, under one checksum. */
+/* State entries and definitions are together after the index, under one checksum. */
 static enum weir_err
 read_lists(const uint8_t *frame, size_t bytes, struct weir_frame_header *header, uint64_t *at)
 {
@@ -128,7 +128,7 @@ weir_frame_sender_state(
     return WEIR_OK;
 }
 
-/* Blocks lie behind the definitions and inside the frame. */
+/* Blocks are after the definitions and inside the frame. */
 static bool
 entries_valid(const struct weir_frame_header *header, const struct weir_frame_block *blocks)
 {

@@ -73,7 +73,7 @@ struct weir_frame_block {
 };
 _Static_assert(sizeof(struct weir_frame_block) == 48, "index entry size is part of the format");
 
-/* What the log knows when a frame is made. */
+/* State of the log when a frame is made. */
 struct weir_frame_place {
     uint32_t stream;
     uint64_t offset;

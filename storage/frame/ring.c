@@ -22,12 +22,12 @@ struct weir_frame_ring {
     _Atomic uint64_t magic; /* set last */
     uint64_t bytes_size;    /* of the byte ring, whole pages */
     /* writer's own */
-    uint64_t tail;          /* cursor behind the last commit */
-    uint64_t published_end;       /* cursor behind the last published frame */
+    uint64_t tail;          /* cursor after the last commit */
+    uint64_t published_end;       /* cursor after the last published frame */
     alignas(WEIR_CACHE_LINE) _Atomic uint64_t published; /* descriptors, ever */
     _Atomic uint64_t reclaimed; /* bytes below this cursor are overwritten or about to be */
     _Atomic uint32_t wake;      /* futex word: publications times 2, and SLEEPERS */
-    /* words, so that a reader may copy one while it is overwritten */
+    /* words: a reader may copy one while it is overwritten */
     alignas(WEIR_CACHE_LINE)
         _Atomic uint64_t descriptors[WEIR_FRAME_DESCRIPTORS][DESCRIPTOR_WORDS];
 };
@@ -88,9 +88,10 @@ weir_frame_ring_commit(struct weir_frame_ring *ring, uint64_t place, size_t byte
     ring->tail = place + bytes;
 }
 
-/* Count and bit are one word, changed in one step: whoever sets the bit behind this sees what is
- * published, and whoever has set it before is woken. With the bit in a word of its own a sleeper
- * could set it between the two steps, lose it to the second, and sleep through what comes next. */
+/* Count and bit are one word, changed in one step: a sleeper that sets the bit after
+ * this sees the publication, and one that has set it before is woken. With the bit in a word of its
+ * own a sleeper could set it between the two steps, lose it to the second, and miss the next one.
+ */
 static void
 wake_sleepers(struct weir_frame_ring *ring)
 {

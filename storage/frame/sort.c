@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define DIGITS (1u << WEIR_SORT_DIGIT_BITS)
-/* Overlapping runs are counted where their series lie within as many numbers as there are counts,
+/* Overlapping runs are counted where their series are within as many numbers as there are counts,
  * and in them so densely that looking at every number is cheaper than moving samples. */
 #define SPAN_MAX (4u << WEIR_SORT_DIGIT_BITS)
 #define SPARSE_MAX 16
@@ -39,7 +39,7 @@ passes_needed(uint64_t series_through)
     return passes;
 }
 
-/* Sorts count pairs of `from` by series, with `to` as room; returns where they lie then. */
+/* Sorts count pairs of `from` by series, with `to` as room; returns where they are then. */
 static uint64_t *
 radix_sort(struct weir_sort *sort, uint64_t *from, uint64_t *to, uint32_t count, unsigned passes)
 {
@@ -84,7 +84,7 @@ goes_behind(const struct weir_batch *batch, uint32_t a, uint32_t b)
     return x > y || (x == y && a > b);
 }
 
-/* Puts the `length` samples from `place` on behind the `used` ones of order. Returns the moves it
+/* Puts the `length` samples from `place` on after the `used` ones of order. Returns the moves it
  * took; it gives up, half way, once they pass the limit. */
 static uint64_t
 insert_run(const struct weir_batch *batch, uint32_t *order, uint32_t used, uint32_t place,
@@ -150,7 +150,7 @@ order_by_arrival(uint64_t *sorted, const struct group *group)
     return true;
 }
 
-/* Lays a group whose series lie close together behind the `used` samples of order, by counting:
+/* Lays a group whose series are close together after the `used` samples of order, by counting:
  * the packets of one sender that a batch has more than once, and parts of packets. */
 static void
 lay_by_counting(struct weir_sort *sort, const struct weir_batch *batch, const uint64_t *sorted,
@@ -192,7 +192,7 @@ lay_by_insertion(const struct weir_batch *batch, const uint64_t *sorted, const s
     return moves;
 }
 
-/* Lays the runs, given as (first series, index) in order, one behind the other. False where they
+/* Lays the runs, given as (first series, index) in order, one after the other. False where they
  * overlap so much that sorting the batch is faster. */
 static bool
 lay_runs(struct weir_sort *sort, const struct weir_batch *batch, uint64_t *sorted)

@@ -1,7 +1,7 @@
 /* frame_sort: order of a batch by series number, stable.
  *
  * Packets whose series ascend make runs (model/sample.h): the runs are sorted by their first series
- * and laid one behind the other, those that overlap by counting where their series lie close
+ * and laid one after the other, those that overlap by counting where their series are close
  * together, else by insertion. A batch without long runs, or whose runs overlap much, is sorted
  * whole.
  *

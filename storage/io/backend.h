@@ -61,7 +61,7 @@ struct weir_io {
 extern const struct weir_io_table weir_io_uring_table;
 extern const struct weir_io_table weir_io_sync_table;
 
-/* weir_io_new with a given table: how a test or the simulator stands in for the kernel. */
+/* weir_io_new with a given table: a test or the simulator replaces the kernel this way. */
 enum weir_err weir_io_new_with(const struct weir_io_table *table,
     const struct weir_io_options *options, struct weir_io **out) WEIR_MUST_USE;
 

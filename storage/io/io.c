@@ -148,7 +148,8 @@ weir_io_reap(struct weir_io *io, struct weir_io_completion *out, size_t max, int
         count += io->table->reap(io, out + count, max - count, count != 0 ? 0 : wait_ns);
     WEIR_ASSERT(count <= io->inflight);
     io->inflight -= count;
-    io->event_set = count != 0; /* of what came since it was read, the descriptor tells still */
+    /* completions since it was read make the descriptor readable again */
+    io->event_set = count != 0;
     if (io->event_fd >= 0 && count == max && io->inflight != 0)
         eventfd_write(io->event_fd, 1); /* more may be there than was taken */
     return count;

@@ -4,11 +4,11 @@
  * Threads: one weir_io a thread; the asynchronous half belongs to the thread of its first call
  * Memory:  taken at new
  * Errors:  operations complete with 0 or a negative errno; a failed sync is never retried here.
- *          What the kernel refuses for the moment is tried for 5 s
+ *          An operation that the kernel refuses for the moment is tried for 5 s
  *
  * Two halves. The asynchronous half (submit, reap) is the log writer's. The synchronous half
  * (open, size, read, list, ...) serves start, readers and tools. A back end is a table of
- * functions, so that the simulator can stand in for the kernel.
+ * functions, because the simulator replaces the kernel.
  */
 #ifndef WEIR_STORAGE_IO_IO_H
 #define WEIR_STORAGE_IO_IO_H

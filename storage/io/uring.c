@@ -379,7 +379,7 @@ uring_sync(struct weir_io *io, weir_io_file file, uint64_t user)
     begin(io, (struct operation){.file = file, .is_sync = true, .user = user});
 }
 
-/* What a kernel result means for an operation: true when it is over, with *result; false when
+/* Takes a kernel result for an operation. True when the operation is over, with *result; false when
  * the rest of a short write is to be submitted. */
 static bool
 finish(const struct weir_io *io, struct operation *operation, int *result)

@@ -21,10 +21,10 @@ enum weir_err weir_checkpoint_read(struct weir_io *io, const char *directory, ui
 enum weir_err weir_checkpoint_write(struct weir_io *io, const char *directory,
     struct weir_checkpoint checkpoint, const uint8_t *sender_state) WEIR_MUST_USE;
 
-/* State entries are lists as in frames (model/sender_state/state.h), each behind its size in 8
+/* State entries are lists as in frames (model/sender_state/state.h), each after its size in 8
  * bytes. */
 
-/* The list at *at, moves *at behind it. WEIR_END at size. */
+/* The list at *at, moves *at past it. WEIR_END at size. */
 enum weir_err weir_checkpoint_state_next(const uint8_t *sender_state, size_t size, size_t *at,
     const uint8_t **list, size_t *list_size) WEIR_MUST_USE;
 

@@ -40,7 +40,7 @@ struct reading {
     uint8_t *list;
 };
 
-/* WEIR_CORRUPT, without a text, where no header stands. */
+/* WEIR_CORRUPT, without a text, if there is no header. */
 static enum weir_err
 check_header(const struct reading *reading, const struct weir_definitions_chunk *header,
     uint64_t place)
@@ -84,7 +84,7 @@ read_list(struct reading *reading, const struct weir_definitions_chunk *header, 
     return err == WEIR_OK ? weir_replay_lost(replay, header->first + header->count) : err;
 }
 
-/* Behind a damaged header the next one is looked for at every multiple of 4,096. */
+/* After a damaged header the next one is looked for at every multiple of 4,096. */
 static enum weir_err
 read_chunks(struct reading *reading)
 {

@@ -29,7 +29,7 @@ struct weir_definitions_writer {
     uint8_t *chunk;
 };
 
-/* Appends behind the first `bytes` bytes; the file is made where bytes is 0 and there is none. */
+/* Appends after the first `bytes` bytes; the file is made where bytes is 0 and there is none. */
 enum weir_err weir_definitions_open(struct weir_definitions_writer *writer, struct weir_io *io,
     const char *directory, uint64_t bytes) WEIR_MUST_USE;
 /* Numbers ascend by one. */

@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* A stretch of the log that is not yet known to be durable: a frame, or a gap without a valid
- * header, whose meaning only a later watermark can tell. */
+ * header, whose meaning only a later watermark shows. */
 struct stretch {
     bool is_gap;
     uint64_t offset;
@@ -32,11 +32,11 @@ struct recovery {
     struct weir_checkpoint checkpoint; /* the same */
     uint8_t *sender_state;          /* of the checkpoint */
     uint64_t watermark;      /* highest proof of durability so far */
-    uint64_t content_end;    /* behind the last byte that was written by this log's end */
+    uint64_t content_end;    /* after the last byte that was written by this log's end */
     bool counted;            /* a header did, below the epoch file's durable offset */
     bool epoch_known;
     bool lone_frame; /* all that was durable is one frame, and that is damaged */
-    struct weir_chain chain; /* behind the walk */
+    struct weir_chain chain; /* after the walk */
     struct weir_replay replay;
     struct stretch *pending; /* in log order; [head, tail) */
     size_t head, tail, capacity;
@@ -49,7 +49,7 @@ pending_push(struct recovery *recovery)
         recovery->head = recovery->tail = 0;
     if (recovery->tail == recovery->capacity && recovery->head >= recovery->capacity / 2 &&
         recovery->head != 0) {
-        /* what was accepted goes: the watermark follows a few frames behind the walk */
+        /* what was accepted goes: the watermark follows a few frames after the walk */
         recovery->tail -= recovery->head;
         memmove(recovery->pending, recovery->pending + recovery->head,
             recovery->tail * sizeof *recovery->pending);
@@ -98,7 +98,7 @@ accept_damage(struct recovery *recovery, uint64_t from, uint64_t to)
     }
 }
 
-/* Takes over the oldest pending stretches that lie below the watermark. */
+/* Takes over the oldest pending stretches that are below the watermark. */
 static enum weir_err
 accept_durable(struct recovery *recovery)
 {
@@ -209,7 +209,7 @@ walk(struct recovery *recovery)
     return err;
 }
 
-/* What is above the watermark counts as far as every frame is whole. */
+/* Above the watermark frames count up to the first one that is not whole. */
 static enum weir_err
 accept_tail(struct recovery *recovery)
 {
@@ -237,8 +237,8 @@ accept_tail(struct recovery *recovery)
     return WEIR_OK;
 }
 
-/* Where the log begins. A file that does not check out cannot come from a crash, and what it would
- * tell is nowhere else: a person decides. So it is where it is gone and its segments are too. */
+/* Finds where the log begins. A checkpoint that fails its check cannot come from a crash, and its
+ * content is nowhere else: a person decides. The same holds if it is gone and its segments too. */
 static enum weir_err
 read_checkpoint(struct recovery *recovery)
 {
@@ -248,7 +248,7 @@ read_checkpoint(struct recovery *recovery)
     return err == WEIR_NOT_FOUND ? WEIR_OK : err;
 }
 
-/* What the checkpoint carries: as if all before first_index had been walked. */
+/* Hands over the checkpoint's content, as if everything before first_index had been walked. */
 static enum weir_err
 begin_at_checkpoint(struct recovery *recovery)
 {
@@ -321,7 +321,7 @@ read_epoch(struct recovery *recovery)
 }
 
 /* A process that died may have left frames in the device's cache: they are made durable before
- * anyone is told that they are. */
+ * they are reported as durable. */
 static enum weir_err
 sync_tail(struct recovery *recovery, uint64_t known_durable)
 {
@@ -331,8 +331,8 @@ sync_tail(struct recovery *recovery, uint64_t known_durable)
     return weir_segment_reader_flush(&recovery->reader, known_durable, end);
 }
 
-/* Tells of every file that is not what it should be, and counts those of which no gap told: what
- * is lost is of a frame's body, or at or behind the end. */
+/* Reports every damaged file, and counts those that no gap has reported: there the loss is in a
+ * frame's body, or at or after the end. */
 static void
 report_damages(struct recovery *recovery)
 {
@@ -380,7 +380,7 @@ mend_last(struct recovery *recovery)
     return err;
 }
 
-/* Removes segments that begin at or behind the end. */
+/* Removes segments that begin at or after the end. */
 static enum weir_err
 remove_behind(struct recovery *recovery)
 {
@@ -401,7 +401,7 @@ remove_behind(struct recovery *recovery)
 }
 
 /* Files that were swapped, or are another log's, look like damage from end to end, and the log
- * would go on in the middle of them. Where the epoch file is lost too all of them would be a torn
+ * would go on in the middle of them. If the epoch file is lost too, all of them would be a torn
  * tail; in a log that was recycled bytes prove nothing then. */
 static enum weir_err
 check_counted(const struct recovery *recovery)
@@ -451,7 +451,7 @@ recover(struct recovery *recovery)
     return WEIR_OK;
 }
 
-/* Without a checkpoint the log begins at segment 0. Where that is gone, but definitions of trimmed
+/* Without a checkpoint the log begins at segment 0. If that is gone, but definitions of trimmed
  * segments are there, it is the checkpoint that is lost, and with it state entries and numbers. */
 static enum weir_err
 check_beginning(const struct recovery *recovery)

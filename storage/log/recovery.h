@@ -22,7 +22,7 @@ struct weir_recovery_options {
     void *sender_state_context;
 };
 
-/* What the opener of a log learns of it. */
+/* Results for the caller that opens a log. */
 struct weir_log_recovery {
     uint64_t first_offset; /* the log begins here; what was before is trimmed */
     uint64_t end_offset;
@@ -35,7 +35,7 @@ struct weir_log_recovery {
     int64_t time_max_ms;      /* newest sample time seen; INT64_MIN for an empty log */
 };
 
-/* What the writer needs besides, to go on. */
+/* Further results, with which the writer goes on. */
 struct weir_recovered {
     struct weir_log_recovery reported; /* dataplane_epoch: the newest seen */
     uint64_t segment_bytes;        /* of this log, whatever the options say */
@@ -49,7 +49,7 @@ struct weir_recovered {
 };
 
 /* Reads the log, hands over its definitions, syncs what it takes for durable, and removes segment
- * files behind the end, which hold nothing. */
+ * files after the end, which hold nothing. */
 enum weir_err weir_recovery_run(const struct weir_recovery_options *options,
     struct weir_recovered *out) WEIR_MUST_USE;
 

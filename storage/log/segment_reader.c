@@ -111,7 +111,7 @@ check_last(struct weir_segment_reader *reader, uint64_t index)
         return WEIR_OK;
     }
     if (reader->segment_bytes == 0 && size % WEIR_IO_ALIGN == 0) {
-        reader->segment_bytes = size; /* the only one, and no epoch file to tell */
+        reader->segment_bytes = size; /* the only one, and there is no epoch file */
         return WEIR_OK;
     }
     return weir_fail(WEIR_CORRUPT, 0,
@@ -119,7 +119,7 @@ check_last(struct weir_segment_reader *reader, uint64_t index)
         index, size, reader->segment_bytes);
 }
 
-/* Without an epoch file the largest file before the last tells: files lose bytes, and win none. */
+/* Without an epoch file the largest file before the last decides: files lose bytes, never gain. */
 static enum weir_err
 guess_size(struct weir_segment_reader *reader)
 {
@@ -150,7 +150,7 @@ pass_trimmed(struct weir_segment_reader *reader)
         reader->listed * sizeof *reader->indexes);
 }
 
-/* Behind the checkpoint there is a segment, unless the log was opened and ended where it begins:
+/* After the checkpoint there is a segment, unless the log was opened and ended where it begins:
  * the epoch file says so, and what held nothing was removed. */
 static enum weir_err
 check_none(const struct weir_segment_reader *reader)
@@ -263,9 +263,8 @@ read_short(struct weir_segment_reader *reader, uint64_t at, uint8_t *data, size_
     return there == 0 ? WEIR_OK : weir_io_read(reader->io, reader->file, data, there, at);
 }
 
-/* A missing file is all zeros, one in whose place lies a folder or a FIFO too, and so is what lies
- * behind the end of a short one: no frame checks out there, so that whoever reads meets it as
- * damage. */
+/* A missing file reads as zeros. So do a folder or a FIFO in its place, and the bytes after the end
+ * of a short file. No frame checks out there: a reader meets all of it as damage. */
 static enum weir_err
 read_at(struct weir_segment_reader *reader, uint64_t offset, void *data, size_t size)
 {

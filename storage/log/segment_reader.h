@@ -20,7 +20,7 @@ struct weir_segment_damage {
     uint64_t index;
     uint64_t bytes; /* of the file */
     bool missing;
-    bool counted; /* recovery's: a gap has told of it */
+    bool counted; /* recovery's: a gap has reported it */
 };
 
 struct weir_segment_reader {
@@ -52,7 +52,7 @@ enum weir_err weir_segment_reader_open(struct weir_segment_reader *reader, struc
     const char *directory, uint64_t first, uint64_t *segment_bytes) WEIR_MUST_USE;
 void weir_segment_reader_close(struct weir_segment_reader *reader);
 
-/* Stream offset of the first byte, and behind the last. */
+/* Stream offset of the first byte, and after the last. */
 uint64_t weir_segment_reader_begin(const struct weir_segment_reader *reader);
 uint64_t weir_segment_reader_end(const struct weir_segment_reader *reader);
 

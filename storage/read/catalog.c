@@ -58,7 +58,7 @@ files_cover(struct weir_catalog *catalog, uint64_t offset)
     if (err == WEIR_NOMEM)
         return err; /* without it damage would pass for the end of the log */
     if (err != WEIR_OK)
-        epoch = (struct weir_epoch){0}; /* the files tell */
+        epoch = (struct weir_epoch){0}; /* the files decide */
     catalog->durable_known = epoch.durable_offset;
     uint64_t segment_bytes =
         epoch.segment_bytes != 0 ? epoch.segment_bytes : catalog->segment_bytes;
@@ -202,7 +202,7 @@ weir_catalog_trimmed(const struct weir_catalog *catalog, uint64_t offset)
     return offset < first_of(catalog);
 }
 
-/* What comes next was trimmed before it was read. */
+/* The next part was trimmed before it was read. */
 static enum weir_err
 catch_up(struct weir_catalog *catalog)
 {
@@ -403,7 +403,7 @@ walk_ring(struct weir_catalog *catalog)
         if (err == WEIR_OK)
             err = add_descriptor(catalog, &descriptor);
         else if (err == WEIR_NOT_FOUND)
-            err = WEIR_OK; /* overwritten: the next one, or the files, will tell */
+            err = WEIR_OK; /* overwritten: the next one, or the files, will have it */
         if (err != WEIR_OK)
             return err == WEIR_AGAIN ? WEIR_OK : err;
     }
@@ -451,7 +451,7 @@ weir_catalog_refresh(struct weir_catalog *catalog)
     if (err != WEIR_OK)
         return err;
     /* A restart meanwhile may have zeroed what was read; then next time. The acquires of what was
-     * read stand before this load; they pair with the fence in weir_shared_reset. */
+     * read come before this load; they pair with the fence in weir_shared_reset. */
     if (atomic_load_explicit(&catalog->shared->epoch, memory_order_relaxed) != epoch)
         return WEIR_AGAIN;
     return walk_files(catalog, durable, durable);

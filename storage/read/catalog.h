@@ -1,8 +1,8 @@
-/* catalog: what the log holds, for a reader: every durable frame and every definition.
+/* catalog: the list of every durable frame and every definition of the log, for a reader.
  *
  * Owns:    the list of frames, the label index, open segment files
  * Threads: its reader's
- * Memory:  48 bytes a frame; labels as in storage/read/label_index.h, or none where they are told
+ * Memory:  48 bytes a frame; labels as in storage/read/label_index.h, or none if they are handed on
  * Errors:  damage is passed over and counted; WEIR_IO, WEIR_NOMEM are tried again at the next
  *          refresh
  *
@@ -10,7 +10,7 @@
  *                 | gap (start, seal, overwritten)     ^
  *                 +---> segment files, page by page ---+
  *
- *   What was trimmed before it was read is passed over: definitions come from the checkpoint.
+ *   Segments trimmed before they were read are passed over: definitions come from the checkpoint.
  *
  * Nothing in the shared region is believed unchecked: of a frame the header's checksum counts,
  * and files are read only below the durable offset.
@@ -49,7 +49,7 @@ struct weir_catalog {
     uint64_t durable_known; /* what the epoch file proves */
     uint64_t first;         /* where the log began when its checkpoint was last read */
     uint64_t segment_bytes; /* of that checkpoint; 0 without one */
-    struct weir_label_index *labels; /* NULL where definitions are told and not kept */
+    struct weir_label_index *labels; /* NULL where definitions are handed on and not kept */
     weir_reader_define_fn *define;
     void *define_context;
     uint64_t defined;
@@ -68,17 +68,17 @@ struct weir_catalog {
     size_t definitions_capacity;
 };
 
-/* As weir_reader_open and weir_reader_refresh; the first refresh is the caller's. Where define is
- * not NULL it is told of each definition, and no label index is made. */
+/* As weir_reader_open and weir_reader_refresh; the first refresh is the caller's. If define is
+ * not NULL, it gets each definition, and no label index is made. */
 enum weir_err weir_catalog_open(struct weir_catalog *catalog, const char *directory,
     struct weir_shared *shared, weir_reader_define_fn *define, void *context) WEIR_MUST_USE;
 void weir_catalog_close(struct weir_catalog *catalog);
 enum weir_err weir_catalog_refresh(struct weir_catalog *catalog) WEIR_MUST_USE;
 
-/* Was what lies at the offset trimmed? What was read there before may be of another frame. */
+/* Is the offset trimmed? Bytes that were read there may be of another frame. */
 bool weir_catalog_trimmed(const struct weir_catalog *catalog, uint64_t offset);
 
-/* Reads size bytes of a frame from byte `at` on: from the ring where they still lie there, else
+/* Reads size bytes of a frame from byte `at` on: from the ring where they still are there, else
  * from the files. Unchecked. */
 enum weir_err weir_catalog_read(struct weir_catalog *catalog,
     const struct weir_catalog_entry *entry, uint64_t at, uint8_t *data, size_t size)

@@ -98,7 +98,7 @@ slot_is(const struct posting *slot, uint64_t hash, const struct weir_label *labe
            memcmp(slot->value, label->value, label->value_size) == 0;
 }
 
-/* The label's slot, or the empty one where it would lie. */
+/* The label's slot, or the empty one where it would be. */
 static struct posting *
 slot_find(const struct weir_label_index *index, uint64_t hash, const struct weir_label *label)
 {
@@ -199,7 +199,7 @@ postings_add(struct weir_label_index *index, const uint8_t *labels, size_t size,
     return WEIR_OK;
 }
 
-/* Writes the definition's bytes behind the others. They are kept once chunk_used counts them. */
+/* Writes the definition's bytes after the others. They are kept once chunk_used counts them. */
 static enum weir_err
 place(struct weir_label_index *index, const uint8_t *labels, size_t size, uint8_t **out)
 {

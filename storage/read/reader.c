@@ -197,8 +197,8 @@ read_index(struct weir_reader *reader, const struct weir_catalog_entry *entry,
     return err == WEIR_OK ? weir_frame_index(reader->first, bytes, blocks, count) : err;
 }
 
-/* The frame's index; none, counted, where it is damaged. What the ring holds wrongly (it was
- * rebuilt under the reader) is taken from the file, which has the last word. */
+/* The frame's index; none, counted, if it is damaged. The ring may hold other bytes by now (it was
+ * rebuilt under the reader): then the file, which has the last word, is read. */
 static enum weir_err
 load_index(struct weir_reader *reader, struct weir_catalog_entry *entry,
     const struct weir_frame_block **blocks, size_t *count)

@@ -111,8 +111,8 @@ fold_frame(struct pass *pass, const struct weir_frame_header *header)
     return err == WEIR_OK ? pass->fold_err : err;
 }
 
-/* The header at an offset, if one may stand there. Names are given up for good: where damage begins
- * it is read once more. */
+/* Reads the header at an offset, if one may be there. The names in a damaged frame are given up for
+ * good, so the place where damage begins is read once more. */
 static enum weir_err
 header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_header *header,
     bool *fits)
@@ -134,8 +134,9 @@ header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_h
     return WEIR_OK;
 }
 
-/* All of it is durable, so that a page without a frame is damage, as in recovery. Behind damage the
- * chain is not known: a stretch counts once, and where the checkpoint before ended in it, there. */
+/* All of it is durable. A page without a frame is therefore damage, as in recovery. After damage
+ * the chain is not known: a damaged stretch counts once, even if the last checkpoint ended in it.
+ */
 static void
 fold_gap(struct pass *pass)
 {
@@ -185,7 +186,7 @@ walk(struct pass *pass)
     return err;
 }
 
-/* One more list of folded state entries, behind its size. */
+/* One more list of folded state entries, after its size. */
 static enum weir_err
 emit_sender_state(void *context, const uint8_t *sender_state, size_t size)
 {
@@ -300,7 +301,7 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
     atomic_store_explicit(&trim->state, WEIR_TRIM_FAILING, memory_order_relaxed);
 }
 
-/* Where the checkpoint is to reach; 0 where none is due. */
+/* Segment up to which a checkpoint is due; 0 if none is. */
 static uint64_t
 due(const struct weir_checkpointer *checkpointer)
 {

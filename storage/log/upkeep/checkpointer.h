@@ -38,8 +38,8 @@ void weir_checkpointer_free(struct weir_checkpointer *checkpointer);
  * that is to be trimmed. 1 s, doubled each time, 30 s at most. */
 int64_t weir_checkpointer_retry_ns(uint32_t failures);
 
-/* Makes one checkpoint where the log wants one and there is something to trim. True where it
- * did; what went wrong is told as an event. */
+/* Makes one checkpoint where the log wants one and there is something to trim. True if it
+ * did; a failure is an event. */
 bool weir_checkpointer_run_once(struct weir_checkpointer *checkpointer);
 
 #endif

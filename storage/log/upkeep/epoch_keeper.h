@@ -1,5 +1,5 @@
-/* epoch_keeper: writes the epoch file when a log has come to rest, so that damage to its last
- * frames is told from a torn tail after a kill.
+/* epoch_keeper: writes the epoch file when a log has come to rest. After a kill, recovery can then
+ * distinguish damage to the last frames from a torn tail.
  *
  * Owns:    the epoch file while the log is open
  * Threads: one of its own, beside the log writer's

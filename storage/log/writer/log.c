@@ -118,7 +118,7 @@ allocate_memory(struct weir_log *log)
     return weir_segment_init(&log->next);
 }
 
-/* The epoch file first: from here on a frame of an earlier epoch is stale at or behind end. */
+/* The epoch file first: from here on a frame of an earlier epoch is stale at or after end. */
 static enum weir_err
 begin_epoch(struct weir_log *log)
 {
@@ -153,8 +153,8 @@ open_current(struct weir_log *log)
 }
 
 /* Reports to the checkpointer what it may trim: all but the last whole durable segment. That one
- * stays, so that a log that loses what is not durable does not end where it begins; and so none is
- * trimmed that is written. */
+ * stays: a log that loses its undurable end must not end where it begins, and no segment that is
+ * being written may be trimmed. */
 static void
 publish_whole(struct weir_log *log)
 {
@@ -186,12 +186,12 @@ larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* What was there at the start and is met when its segment is trimmed counts once. */
+/* Damage that was there at the start counts once, though trimming its segment meets it again. */
 static void
 count_damage(struct weir_log *log)
 {
     uint64_t *counter = log->options.counts->counter;
-    /* relaxed: whoever stored them stored first_index with release behind them */
+    /* relaxed: the checkpointer stored first_index with release after them */
     counter[WEIR_COUNTER_log_frames_corrupt] = larger(log->frames_corrupt,
         atomic_load_explicit(&log->trim.frames_corrupt, memory_order_relaxed));
     counter[WEIR_COUNTER_definitions_lost] = log->definitions_lost_before +
@@ -270,7 +270,7 @@ weir_log_open(const struct weir_log_options *options, struct weir_log **out,
     if (err == WEIR_OK)
         err = apply_recovered(log, &recovered);
     if (err != WEIR_OK) {
-        log->failed = true; /* so that close writes nothing */
+        log->failed = true; /* close then writes nothing */
         weir_log_close(log);
         return err;
     }
@@ -328,7 +328,7 @@ next_index(const struct weir_log *log)
 static void
 want_segment(struct weir_log *log)
 {
-    /* relaxed: a hint; who reads it late is told so at the next try */
+    /* relaxed: a hint; a late reader sees it at the next try */
     log->next.waits = atomic_load_explicit(&log->trim.state, memory_order_relaxed) ==
         WEIR_TRIM_ON;
     weir_segment_want(&log->next, next_index(log));
@@ -551,7 +551,8 @@ weir_log_poll(struct weir_log *log, int64_t wait_ns, struct weir_log_done *done,
 {
     bool was_failed = log->failed;
     reap(log, 0);
-    /* a sync may still end well after another operation has failed: too late, senders were told */
+    /* a sync may still end well after another operation has failed: too late, senders have the
+     * error */
     *count = was_failed ? 0 : collect(log, done, max);
     if (!log->failed) {
         submit_sync(log);

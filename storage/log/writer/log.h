@@ -8,8 +8,8 @@
  * Limits:  WEIR_LOG_INFLIGHT_MAX frames in flight
  *
  * Appends refuse with WEIR_LIMIT a batch that no segment would hold. At size_max the oldest
- * trimmed segment's file becomes the next one. Where none is trimmed, the states of
- * storage/log/writer/trim.h say what happens.
+ * trimmed segment's file becomes the next one. If none is trimmed, the states of
+ * storage/log/writer/trim.h apply.
  *
  *   append: encode into the ring -> write submitted
  *   poll:   writes done -> one fdatasync for all of them -> durable in prefix order
@@ -81,9 +81,9 @@ uint64_t weir_log_first(const struct weir_log *log);
 /* Samples of what was trimmed since the log was opened. */
 uint64_t weir_log_samples_recycled(const struct weir_log *log);
 /* Takes over what the checkpointer has trimmed; true where weir_log_first has moved. No file of it
- * is touched before the next append or poll: until then readers can be told. */
+ * is touched before the next append or poll: the caller informs readers until then. */
 bool weir_log_follow_trim(struct weir_log *log);
-/* What the log and its checkpointer share; lives as long as the log. */
+/* State shared by the log and its checkpointer; lives as long as the log. */
 struct weir_trim *weir_log_trim(struct weir_log *log);
 /* Closes; what is in flight must have been polled out or is lost to its senders by name. */
 void weir_log_close(struct weir_log *log);

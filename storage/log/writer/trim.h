@@ -25,16 +25,16 @@ enum weir_trim_state {
 struct weir_trim {
     uint64_t segments_max;  /* the log's, constant while it is open */
     uint64_t segment_bytes; /* the same */
-    /* Checkpointer: of all segments below first_index; the index is stored behind it with
+    /* Checkpointer: of all segments below first_index; the index is stored after it with
      * release, once the checkpoint that says so is durable. */
     _Atomic uint64_t samples;
     _Atomic uint64_t frames_corrupt;   /* damaged stretches met there since the log was opened */
     _Atomic uint64_t definitions_lost; /* the same: series */
     _Atomic uint64_t first_index;
     _Atomic uint32_t state; /* enum weir_trim_state; a hint, relaxed */
-    /* Log writer: segments below it are durable, and a whole one behind them too (release: so are
+    /* Log writer: segments below it are durable, and a whole one after them too (release: so are
      * their bytes); up to where it would like them to be trimmed (a hint, relaxed). */
-    uint8_t apart[64]; /* a cache line lies between the two */
+    uint8_t apart[64]; /* a cache line is between the two */
     _Atomic uint64_t whole_index;
     _Atomic uint64_t wanted_index;
 };

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Batches between taken and stored: frames in flight, and empty batches waiting behind them. */
+/* Batches between taken and stored: frames in flight, and empty batches waiting after them. */
 #define APPENDED_MAX 256
 #define DONE_MAX WEIR_LOG_INFLIGHT_MAX
 #define LATENCY_FIRST_US 64.0
@@ -45,8 +45,9 @@ publish_state(struct weir_writer *writer, enum weir_ingest_state state)
         &writer->options.shared->state, &writer->options.progress->state};
     for (size_t i = 0; i < 2; i++) {
         uint32_t seen = atomic_load_explicit(places[i], memory_order_relaxed);
-        /* relaxed: it carries no data. Those who refuse by it (weir_progress_refusal) or tell it
-         * (/healthz) load it relaxed. */
+        /* relaxed: it carries no data. Code that refuses by it (weir_progress_refusal) or reports
+         * it
+         * (/healthz) loads it relaxed. */
         if (seen != WEIR_INGEST_STOPPING)
             atomic_compare_exchange_strong_explicit(places[i], &seen, state,
                 memory_order_relaxed, memory_order_relaxed);
@@ -371,13 +372,13 @@ encoder_cycles(const struct weir_writer *writer)
     return cycles[WEIR_STAGE_sort] + cycles[WEIR_STAGE_encode];
 }
 
-/* Readers are told before the next append or poll may recycle the first file of it. */
+/* Informs readers, before the next append or poll may recycle the first file of it. */
 static void
 follow_trim(struct weir_writer *writer)
 {
     if (!weir_log_follow_trim(writer->options.log))
         return;
-    /* release pairs with the acquire in first_of (storage/read/catalog.c): who reads a recycled
+    /* release pairs with the acquire in first_of (storage/read/catalog.c): a reader of a recycled
      * file sees that it is trimmed */
     atomic_store_explicit(&writer->options.shared->log_first_offset,
         weir_log_first(writer->options.log), memory_order_release);
@@ -396,7 +397,7 @@ weir_writer_run_once(struct weir_writer *writer)
     size_t appended = append_batches(writer, &err);
     if (err == WEIR_FULL)
         enter_disk_full(writer);
-    /* a frame that no segment holds (WEIR_LIMIT) would stand in the way for ever */
+    /* a frame that fits no segment (WEIR_LIMIT) would block the log for ever */
     bool closed = err == WEIR_IO || err == WEIR_LIMIT;
     size_t work = appended;
     if (!closed) {

@@ -44,7 +44,7 @@ enum weir_err weir_writer_new(const struct weir_writer_options *options,
 size_t weir_writer_run_once(struct weir_writer *writer);
 /* True when nothing is queued or in flight. */
 bool weir_writer_idle(const struct weir_writer *writer);
-/* OPEN, DISK_FULL or IO_ERROR: what it tells producers and readers when it changes. */
+/* OPEN, DISK_FULL or IO_ERROR; each change is reported to producers and readers. */
 enum weir_ingest_state weir_writer_state(const struct weir_writer *writer);
 /* Counts what is still queued as dropped{shutdown} and publishes; then frees. */
 void weir_writer_free(struct weir_writer *writer);
