@@ -1,7 +1,7 @@
 /* engine: one PromQL query, from its text to its answer.
  *
  * Threads: any, a request each; the source says whether it may be shared
- * Memory:  all of an answer and what made it lies in arenas bounded by memory_max; run takes them
+ * Memory:  an answer and everything that made it is in arenas bounded by memory_max; run takes them
  *          and weir_promql_answer_free gives them back
  * Errors:  the text in the answer is the reference's, with its position where it has one:
  *          WEIR_INVALID     the text is no query, or (`ran`) not one for these data
@@ -16,7 +16,7 @@
 #include "controlplane/promql/scan/row.h"
 #include "controlplane/promql/source.h"
 
-/* What a query that met a native histogram fails by. */
+/* Error text of a query that met a native histogram. */
 #define WEIR_PROMQL_HISTOGRAM_TEXT "native histograms are not supported yet"
 
 /* Whether a query may go on. */
@@ -31,7 +31,7 @@ struct weir_promql_request {
     size_t size;
     int64_t start_ms, end_ms;
     int64_t step_ms;          /* 0: an instant query at start_ms */
-    int64_t lookback_ms;      /* how old a sample may be that stands for a series: 300000 */
+    int64_t lookback_ms;      /* greatest age of a sample that is a series' value: 300000 */
     int64_t subquery_step_ms; /* of subqueries that name none: 60000 */
     size_t memory_max;
     uint64_t samples_max; /* read in all; 0: no limit */

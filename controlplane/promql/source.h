@@ -17,7 +17,7 @@
 /* Series of one read. */
 #define WEIR_PROMQL_READ_MAX 2048
 
-/* The bits of a staleness marker: a NaN that no arithmetic makes. It is told by them alone, since
+/* The bits of a staleness marker: a NaN that no arithmetic makes. It is known by them alone, since
  * an x87 move or one addition turns it into another NaN. */
 #define WEIR_PROMQL_STALE_BITS UINT64_C(0x7ff0000000000002)
 
@@ -50,7 +50,7 @@ struct weir_promql_source;
 struct weir_promql_view;
 
 struct weir_promql_source_functions {
-    /* What is durable now. It stays as it is until it is closed. */
+    /* The durable data of now. A view stays as it is until it is closed. */
     enum weir_err (*view_open)(
         const struct weir_promql_source *source, struct weir_promql_view **out);
     void (*view_close)(struct weir_promql_view *view);

@@ -7,7 +7,7 @@
  *   event=over_share_lasts table=series listener=- who=192.0.2.7 refused=7000 since_s=60
  *   event=over_share_ended table=series listener=- refused=7100 lasted_s=75
  *
- * who is the one that was refused last. Where the table is a listener's the event names it too.
+ * who is the one that was refused last. If the table is a listener's, the event names it too.
  *
  * Threads: its owner's
  * Memory:  the struct, zeroed but for its names

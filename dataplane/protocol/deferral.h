@@ -57,7 +57,7 @@ struct weir_deferred_point {
 };
 _Static_assert(sizeof(struct weir_deferred_point) == 64, "");
 
-/* A definition on its way through the registrar: this, then the record as it came. Where list_count
+/* A definition on its way through the registrar: this, then the record as it came. If list_count
  * says so, of the record only its head, then the list of its unknown series, each a struct
  * weir_deferred_point. */
 struct weir_definition_text {

@@ -33,8 +33,8 @@ typedef enum weir_err weir_labels_fn(struct weir_line_labels *line, unsigned fie
 typedef size_t weir_answer_fn(const struct weir_record *record, uint8_t reason,
     uint8_t out[WEIR_ANSWER_MAX]);
 
-/* Where the grammar refuses the record that begins at `at` of data: the byte that it did not
- * expect. */
+/* Place at which the grammar refuses the record that begins at `at` of data: the byte that it did
+ * not expect. */
 typedef size_t weir_refused_at_fn(const uint8_t *data, size_t size, size_t at);
 
 /* One line with a sample of series number `series` at time_ms, for weir send --generate. Returns

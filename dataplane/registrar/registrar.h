@@ -16,7 +16,7 @@
  * be ahead of the definition: the log writer then holds that worker's batch back and asks with
  * definitions_wanted.
  *
- * Where the table is more than half full a source defines no more than its share of it
+ * If the table is more than half full, a source defines no more than its share of it
  * (model/shares.h); series that are known stay so for everybody.
  *
  * Threads: run from one thread

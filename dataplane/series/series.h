@@ -14,7 +14,7 @@
  * The writer stores word 1, then word 0 with release; a reader loads word 0 with acquire. Slots
  * are never changed once filled. A full bucket continues in the next one.
  *
- * Numbers are dense from 0 and never reused. Where a fingerprint is taken by other labels, the
+ * Numbers are dense from 0 and never reused. If other labels have a fingerprint already, the
  * series is entered under the fingerprint of its next attempt (weir_series_hash).
  */
 #ifndef WEIR_DATAPLANE_SERIES_SERIES_H

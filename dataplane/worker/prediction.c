@@ -5,7 +5,7 @@
 /* Points of a burst that may be found nowhere near, and are looked up at once, waiting for memory,
  * and those after them are expected to follow them. The others come last, together. */
 #define SURPRISES_MAX 64
-/* Where there are more of them than one in SURPRISE_SHARE of those that were to follow, and they do
+/* If there are more of them than one in SURPRISE_SHARE of those that were to follow, and they do
  * not come at regular distances, or more than one in NEAR_SHARE is found near and not next, nothing
  * is expected for PLAIN_BURSTS bursts, twice as many each time that it is so again. */
 #define SURPRISES_LEAST 4

@@ -46,7 +46,7 @@ struct weir_series_cache {
     struct weir_series_bucket buckets[];
 };
 
-/* The key of a hash by its number; never 0, which stands for none. */
+/* The key of a hash by its number; never 0, which means none. */
 static inline uint64_t
 weir_series_cache_key(struct weir_hash128 raw)
 {

@@ -6,8 +6,8 @@
 #define FUTURE_MS (60 * 60 * 1000)
 #define STATISTICS_NS 1000000000
 /* A stopping worker takes what its ports already hold, in bursts of 64: a full socket buffer of 16
- * MiB is 7,000 datagrams, an AF_XDP port holds up to 14,336 frames. What comes meanwhile may leave
- * some over: they are dropped by name. */
+ * MiB is 7,000 datagrams, an AF_XDP port holds up to 14,336 frames. Samples that come meanwhile may
+ * leave some over: they are dropped by name. */
 #define DRAIN_ROUNDS 256
 #define LOAD_MEMORY_NS 10000000
 /* Bursts of datagrams that were set aside, each of one of a channel, in a round. */

@@ -3,7 +3,7 @@
 #include "controlplane/promql/aggregate/group.h"
 #include "controlplane/promql/aggregate/keep.h"
 
-/* What a group of a fold has gathered, and whether the name goes from its labels. */
+/* Values that a group of a fold has gathered, and whether its labels lose the name. */
 struct member {
     struct weir_promql_folded folded;
     bool drop_name;

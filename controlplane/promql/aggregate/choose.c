@@ -6,10 +6,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A row that stands for a place of a heap. */
+/* A row at a place of a heap. */
 struct place {
     double value;
-    uint32_t row, order; /* order: of coming, which tells equal values apart */
+    uint32_t row, order; /* order: of coming, which decides between equal values */
 };
 
 struct choice {

@@ -9,7 +9,7 @@
 
 #define WEIR_PROMQL_FOLD_COLUMNS 4
 
-/* What a group has gathered. Columns a fold does not ask for are NULL. */
+/* Values that a group has gathered. Columns a fold does not ask for are NULL. */
 struct weir_promql_folded {
     double *columns[WEIR_PROMQL_FOLD_COLUMNS]; /* a number a step; the answer ends in the first */
     uint64_t *seen;                            /* steps at which it has a value */

@@ -23,7 +23,7 @@ struct join {
     uint32_t taken_count, taken_room;
     struct weir_promql_by_number taken_of; /* 1 + the first of the labels */
     uint64_t *mask, *holds, *joined;       /* joined: steps of the left row that had a partner */
-    double *filled;                        /* the value that stands for a missing side */
+    double *filled;                        /* the value in place of a missing side */
 };
 
 /* One result: a row of either side, or what is filled in for it. */

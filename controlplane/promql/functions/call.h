@@ -1,5 +1,5 @@
 /* call: a function over a grid. Each function has a form, which says how its kernel is called, and
- * both stand in parse/functions.def.
+ * both are in parse/functions.def.
  *
  *   ROW     weir_promql_row_NAME(call, row): changes one row of the first vector argument in place
  *   RANGE   weir_promql_range_NAME(call, windows, row): one series, all its windows

@@ -214,7 +214,7 @@ weir_promql_buckets_quantile(const struct weir_promql_bucket *buckets, uint32_t 
     return start + (buckets[low].bound - start) * (rank / inside);
 }
 
-/* Observations up to value, which lies in the bucket from start on: they are spread evenly. */
+/* Observations up to value, which is in the bucket from start on: they are spread evenly. */
 static double
 rank_inside(const struct weir_promql_bucket *bucket, double start, double before, double value)
 {

@@ -38,7 +38,7 @@ struct weir_promql_classics {
     struct weir_promql_bucket *buckets; /* of the last gather */
 };
 
-/* What levelling changed. */
+/* Changes that levelling made. */
 struct weir_promql_levelled {
     bool forced; /* a count was below that of a smaller bound by more than rounding */
     double bound_min, bound_max, difference_max;
@@ -54,7 +54,7 @@ uint32_t weir_promql_classic_gather(
 /* Makes counts rise with bounds: differences below 1e-12 go silently. */
 struct weir_promql_levelled weir_promql_buckets_level(
     struct weir_promql_bucket *buckets, uint32_t count);
-/* The value below which the share q of the observations lies; q is in [0, 1]. */
+/* The value below which the share q of the observations is; q is in [0, 1]. */
 double weir_promql_buckets_quantile(
     const struct weir_promql_bucket *buckets, uint32_t count, double q);
 /* The share of the observations between lower and upper. */

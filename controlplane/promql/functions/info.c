@@ -12,7 +12,7 @@
 #include "controlplane/promql/scan/read.h"
 
 #define TARGET_INFO WEIR_PROMQL_TEXT("target_info")
-/* Where a selector says only which names it does not want. */
+/* Name of info series for a selector that names only those it does not want. */
 #define ANY_INFO WEIR_PROMQL_TEXT(".+_info")
 
 static const struct weir_promql_text identifying[] = {{"instance", 8}, {"job", 3}};

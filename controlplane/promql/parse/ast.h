@@ -47,7 +47,7 @@ struct weir_promql_span {
     struct weir_promql_node *expression;
 };
 
-/* What may follow a selector: offset and @. */
+/* Modifiers of a selector: offset and @. */
 struct weir_promql_shift {
     struct weir_promql_span offset;
     int64_t at_ms;

@@ -29,7 +29,7 @@ check_aggregate(struct weir_promql_parser *parser, struct weir_promql_node *node
         expect_type(parser, node->aggregate.parameter, type, "aggregation parameter");
 }
 
-/* Where the operator and its modifiers stand; the end is the last byte, as the reference has it. */
+/* Place of the operator and its modifiers; the end is the last byte, as the reference has it. */
 static struct weir_promql_range
 operator_range(const struct weir_promql_parser *parser, const struct weir_promql_node *node)
 {

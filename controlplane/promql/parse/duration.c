@@ -10,7 +10,7 @@ static struct weir_promql_node *arithmetic(struct weir_promql_parser *parser, un
 static struct weir_promql_node *more_arithmetic(struct weir_promql_parser *parser,
     struct weir_promql_node *left, unsigned precedence);
 
-/* What stands in the tree after an error; the reference gives it no position either. */
+/* The node in the tree after an error; the reference gives it no position either. */
 static struct weir_promql_node *
 nothing(struct weir_promql_parser *parser)
 {
@@ -406,7 +406,7 @@ offset(struct weir_promql_parser *parser, struct weir_promql_node *node)
     node->at.end = parser->last_closing;
 }
 
-/* Where @ goes; NULL after an error. */
+/* The selector that @ belongs to; NULL after an error. */
 static struct weir_promql_shift *
 at_shift(struct weir_promql_parser *parser, struct weir_promql_node *node)
 {

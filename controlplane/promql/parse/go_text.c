@@ -255,7 +255,7 @@ weir_promql_unquote(struct weir_promql_arena *arena, struct weir_promql_text tok
     return WEIR_OK;
 }
 
-/* Underscores stand between digits, or between a prefix and a digit. */
+/* Underscores are allowed between digits, or between a prefix and a digit. */
 static bool
 underscores_fit(const char *text, size_t size)
 {

@@ -47,7 +47,7 @@ size_t weir_promql_quote(struct weir_promql_text text, char *out);
 const char *weir_promql_quoted_rune(struct weir_promql_arena *arena, int32_t rune);
 /* U+0063 'c'. */
 const char *weir_promql_rune_name(struct weir_promql_arena *arena, int32_t rune);
-/* What a string token that the lexer let through stands for. */
+/* The value of a string token that the lexer let through. */
 enum weir_err weir_promql_unquote(struct weir_promql_arena *arena, struct weir_promql_text token,
     struct weir_promql_text *out) WEIR_MUST_USE;
 

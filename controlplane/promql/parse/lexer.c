@@ -165,8 +165,8 @@ string(struct weir_promql_lexer *lexer, int32_t quote)
     }
 }
 
-/* What may follow a dot, an exponent or an underscore in a number, one of them taken: false where
- * the number is bad. */
+/* Characters that may follow a dot, an exponent or an underscore in a number, one of them taken:
+ * false where the number is bad. */
 static bool
 scan_number_part(struct weir_promql_lexer *lexer, const char *digit_set, bool *dot, bool *exponent)
 {
@@ -481,7 +481,8 @@ inside_braces(struct weir_promql_lexer *lexer)
     }
 }
 
-/* Where a duration expression may begin or go on: after a bracket, an operator, a parenthesis. */
+/* Places at which a duration expression may begin or go on: after a bracket, an operator, a
+ * parenthesis. */
 static struct weir_promql_item
 inside_expression(struct weir_promql_lexer *lexer)
 {

@@ -1,7 +1,7 @@
 /* parser: what the files of the parser share. Private to them.
  *
  * Errors of syntax: the reference is a generated LALR parser, whose way of going on after an error
- * decides which messages come. This parser goes the same way. Where a token does not fit,
+ * decides which messages come. This parser goes the same way. If a token does not fit,
  * weir_promql_misfit() is asked: it passes over the token while no good token has been taken since
  * the last error (true: look again), else it returns false, and the functions return NULL up to
  * one that has a message for its place. That one calls weir_promql_unexpected() and goes on.

@@ -268,7 +268,7 @@ print_fill(struct printer *printer, const char *word, double value)
     put_word(printer, ")");
 }
 
-/* The operator and what stands between it and the right side, no blanks around. */
+/* The operator and everything between it and the right side, no blanks around. */
 static void
 print_operator(struct printer *printer, const struct weir_promql_node *node)
 {
@@ -526,7 +526,7 @@ pretty(struct printer *printer, struct weir_promql_node *node, unsigned level, b
 {
     bool wide = node->width > printer->columns;
     if (node->kind == WEIR_PROMQL_NODE_BINARY && wide) {
-        /* both sides stand a level deeper than the operator between them */
+        /* both sides are a level deeper than the operator between them */
         if (node->binary.left->kind == WEIR_PROMQL_NODE_NUMBER) {
             indent(printer, indented ? level + 1 : 0);
             print_left(printer, node);

@@ -77,7 +77,7 @@ hex_escape(struct regex *regex, uint32_t begin, int32_t *rune)
     return fail(regex, "invalid escape sequence", begin, end);
 }
 
-/* An escape that stands for one character; the backslash at regex->at. */
+/* An escape that means one character; the backslash at regex->at. */
 static bool
 rune_escape(struct regex *regex, int32_t *rune)
 {
@@ -341,7 +341,7 @@ atom(struct regex *regex)
     }
 }
 
-/* {2}, {2,} or {2,5} at regex->at; false where the brace stands for itself. */
+/* {2}, {2,} or {2,5} at regex->at; false where the brace means itself. */
 static bool
 repeat_count(struct regex *regex, uint32_t *least, uint32_t *most, uint32_t *end)
 {

@@ -9,7 +9,7 @@
 #include "controlplane/promql/plan/query.h"
 
 /* Rows of a vector node into sink. No two rows have equal labels and a value at the same step
- * unless names that are to go tell them apart. */
+ * unless they differ in names that are to go. */
 enum weir_err weir_promql_eval(struct weir_promql_query *query, const struct weir_promql_node *node,
     const struct weir_promql_grid *grid, struct weir_promql_sink *sink) WEIR_MUST_USE;
 /* Values of a scalar node, one a step, in the query's arena. */

@@ -30,7 +30,7 @@ buffer(struct weir_promql_call *call, uint32_t count)
 
 /* A window in two parts: best[i] of the left one is the best from sample i to its end; that of the
  * right one grows at its end. When a window begins beyond the left part, both are joined to a new
- * left part. So each sample is looked at twice, however many windows it lies in.
+ * left part. So each sample is looked at twice, however many windows contain it.
  *
  *   samples   .  .  first ........ middle .......... end
  *                   best[first]  | rightmost

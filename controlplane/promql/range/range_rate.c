@@ -96,8 +96,8 @@ WEIR_PROMQL_VARIANTS(gather,
     (const struct weir_promql_windows *in, const struct work *work, bool counter),
     (in, work, counter))
 
-/* Adds what resets hid to the windows that they lie in. First and last samples of windows rise with
- * the steps. */
+/* Adds the increase that resets hid to the windows that contain them. First and last samples of
+ * windows rise with the steps. */
 static void
 add_resets(const struct weir_promql_windows *in, const struct work *work)
 {

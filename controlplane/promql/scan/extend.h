@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Samples first..last lie between the ends or stand for them: times[first] may be before begin. */
+/* Samples first..last are between the ends, or in their place: times[first] may be before begin. */
 struct weir_promql_extended {
     uint32_t first, last;
     double left, right; /* values at the ends */

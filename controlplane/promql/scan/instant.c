@@ -75,7 +75,7 @@ between(const struct weir_promql_run *run, uint32_t a, uint32_t b, int64_t look_
         (double)(run->times_ms[b] - run->times_ms[a]);
 }
 
-/* smoothed: a step without a sample of its own lies on the line between its neighbours, each not
+/* smoothed: a step without a sample of its own is on the line between its neighbours, each not
  * further than the lookback; after the last sample that one's value goes on. */
 static enum weir_err
 smooth(struct scan *scan, const struct weir_promql_run *run)

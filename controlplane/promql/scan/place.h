@@ -7,7 +7,7 @@
 
 #include "controlplane/promql/scan/row.h"
 
-/* out[i]: how many samples lie at or before time i of the grid. times_ms rise.
+/* out[i]: how many samples are at or before time i of the grid. times_ms rise.
  *
  * The place is guessed from the mean spacing and both neighbours are looked at, since samples come
  * about evenly and a cursor's branches would be random; where the guess is wrong, the search goes

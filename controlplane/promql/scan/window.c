@@ -87,7 +87,7 @@ reach(const struct scan *scan, int64_t *back_ms, int64_t *ahead_ms)
     *ahead_ms = scan->range.smoothed ? lookback_ms : 0;
 }
 
-/* Whether sample i stands for something in the window that ends at end_ms: it lies in it, or is the
+/* Whether sample i counts in the window that ends at end_ms: it is in it, or is the
  * neighbour before it of an extended range, or the one after it of a smoothed one. */
 static bool
 counts_in(const struct scan *scan, const struct weir_promql_run *run, uint32_t i, int64_t end_ms)
@@ -116,7 +116,7 @@ refuse_histograms(const struct scan *scan, const struct weir_promql_run *run)
     return WEIR_OK;
 }
 
-/* Places of each step's window in the run. Where windows begin at the ends of earlier ones, one
+/* Places of each step's window in the run. If windows begin at the ends of earlier ones, one
  * column serves both. */
 static void
 place(struct scan *scan, const struct weir_promql_run *run)

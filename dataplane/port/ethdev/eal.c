@@ -103,7 +103,7 @@ init(const struct weir_eal_options *options, int core)
     add(&arguments, "--no-telemetry");
     add(&arguments, "--log-level=4"); /* errors */
     if (huge) {
-        add(&arguments, "--in-memory"); /* leaves no files behind, and excludes --no-huge */
+        add(&arguments, "--in-memory"); /* leaves no files, and excludes --no-huge */
     } else {
         add(&arguments, "--no-huge");
         add(&arguments, "--no-shconf");

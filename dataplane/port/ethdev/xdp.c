@@ -164,7 +164,7 @@ weir_ethdev_xdp_close(struct weir_ethdev_xdp *xdp)
 {
     if (xdp->xdp == NULL)
         return;
-    /* Where this process may not detach the program any more its pins stay, by which the
+    /* If this process may not detach the program any more, its pins stay, by which the
      * supervisor finds it and does. */
     if (!weir_xdp_attached(xdp->xdp))
         weir_xdp_unpin(xdp->xdp, xdp->pins);

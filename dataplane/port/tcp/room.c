@@ -1,7 +1,7 @@
 /* Places in the table of connections: which connection gets one, and which makes room.
  *
  * Each listener has a reserve: together they are a quarter of the table, and no other listener's
- * connections fill it. A source holds no more than its share (model/shares.h). Where there is no
+ * connections fill it. A source holds no more than its share (model/shares.h). If there is no
  * room for a connection that may have one, an idle one goes: the oldest that never sent a whole
  * record, else the one that has been silent the longest, where that is idle_ms and more. A
  * listener keeps its reserve there too. */

@@ -9,8 +9,8 @@
  *
  * a comma or space always has an odd number, an equals sign or newline an even one, and a line's
  * count is even, and the next line starts over. A prefix sum modulo 2 over the block's
- * separators (one carry-less multiplication) therefore finds what breaks the pattern. What is
- * left is that no two separators touch, and that a line has just two spaces.
+ * separators (one carry-less multiplication) therefore finds whatever breaks the pattern. It is
+ * left to check that no two separators touch, and that a line has just two spaces.
  *
  * A line that is anything else is left to the parser's other code, which take all lines.
  *

@@ -3,7 +3,7 @@
  * Lines of the simplest form are taken many at a time where the CPU has the vectors for it
  * (fast.h). Of the others, a line that has no escape, quote or control character is taken
  * in one pass over its structural bytes (common/scan.h): each step looks only at the byte that ends
- * a token. Whatever that pass does not expect is left to the complete decoder (line.h),
+ * a token. Anything that pass does not expect is left to the complete decoder (line.h),
  * which alone decides what a bad line is and where it ends.
  */
 #include "dataplane/protocol/common/record.h"

@@ -82,7 +82,7 @@ classify(const uint8_t *data)
 
 #else
 
-/* By a byte's low four bits. Where a class has no such byte the entry is zero, which is found by a
+/* By a byte's low four bits. If a class has no such byte, the entry is zero, which is found by a
  * zero byte alone, and that is bad whatever else. A shuffle takes no ASCII for zero. */
 static const uint8_t separator_bytes[16] = {
     [0x0] = ' ', [0xa] = '\n', [0xc] = ',', [0xd] = '='};

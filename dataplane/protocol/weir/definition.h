@@ -24,7 +24,7 @@ struct weir_definitions {
     alignas(8) uint8_t list[WEIR_DEFINITION_LIST_BYTES];
 };
 
-/* Enters the series numbers of a definition into its template. Where some have none yet, run is a
+/* Enters the series numbers of a definition into its template. If some have none yet, run is a
  * definition for the registrar, with the list of those in context->definitions until the next
  * packet is parsed; else it is empty, as where the template is another one by now. source: whose
  * share of the memory for templates it counts for; NULL for nobody's. */

@@ -146,7 +146,7 @@ record_valid(struct parsing *parsing, const uint8_t *data, const struct weir_wir
 
 /* All records are inside the packet, are whole, and are of one kind. Groups have a number, and they
  * alone: an acknowledgement speaks of samples, which are in the frame that records their number.
- * What a definition brings is logged later, by the registrar. */
+ * The registrar logs the series of a definition, later. */
 static bool
 layout_valid(struct parsing *parsing)
 {

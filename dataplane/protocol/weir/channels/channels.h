@@ -14,8 +14,8 @@
  *
  * A channel that changed is dirty until its state entry has been written into a batch, together
  * with those of its templates that changed, as far as there is room: so what a frame says of
- * numbers and what it holds of samples agree. What found no room is owed, in turn, by the batches
- * that follow: many templates keep no channel dirty.
+ * numbers and what it holds of samples agree. A change that found no room is owed, in turn, by the
+ * batches that follow: many templates keep no channel dirty.
  */
 #ifndef WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_CHANNELS_H
 #define WEIR_DATAPLANE_PROTOCOL_WEIR_CHANNELS_CHANNELS_H
@@ -83,7 +83,7 @@ struct weir_channel {
 };
 _Static_assert(sizeof(struct weir_channel) == 192, "a channel is three cache lines");
 
-/* A number that is further away than this, ahead or behind, is a new beginning. */
+/* A number that is further away than this, ahead or back, is a new beginning. */
 #define WEIR_SEQUENCE_FAR (UINT64_C(1) << 20)
 /* The end of a channel's own counts: JSON numbers are exact up to here. */
 #define WEIR_CHANNEL_COUNT_MAX (UINT64_C(1) << 53)
@@ -172,11 +172,11 @@ void weir_channels_write_state(struct weir_channels *channels, struct weir_batch
 void weir_channels_now(struct weir_channels *channels, int64_t mono_ns);
 /* Once a second: the same, and the view of the worst. Both clocks are read now, the wall first. */
 void weir_channels_tick(struct weir_channels *channels, int64_t mono_ns, int64_t wall_ms);
-/* Where the control plane asks. */
+/* Mail with the control plane's questions. */
 void weir_channels_serve(struct weir_channels *channels, struct weir_channel_mail *mail);
 /* Once a round: a piece of what was asked. True where there was something to do, or is. */
 bool weir_channels_work(struct weir_channels *channels, int64_t mono_ns);
-/* Where weir_channels_tick publishes; NULL: nowhere. */
+/* View that weir_channels_tick publishes into; NULL: none. */
 void weir_channels_watch(struct weir_channels *channels, struct weir_channel_view *view);
 /* Recovery: takes over one frame's state entries, which checked out. Entries that contradict
  * themselves are passed over. series_count bounds the series numbers believed. */

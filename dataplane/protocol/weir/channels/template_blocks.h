@@ -2,7 +2,7 @@
  *
  *   | free, 4 units          | taken, 2    | free, 1 | taken, 1 |     a unit is 64 bytes
  *
- * A block of order n has 64 << n bytes and begins at a multiple of its size. Where a larger one is
+ * A block of order n has 64 << n bytes and begins at a multiple of its size. If a larger one is
  * split, the two halves are buddies; when both are free again they become one. So memory that was
  * given back serves blocks of every size, whatever was asked for before.
  *

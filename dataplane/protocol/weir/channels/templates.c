@@ -6,7 +6,7 @@
  * An extent holds neighbouring indexes, in one block. It grows as definitions go on after it,
  * by blocks of twice the size, and becomes one with an extent that it meets. So a template whose
  * series are all defined is one piece, in whatever order they came. One of which a single index is
- * defined needs two units, whatever total it claims. Where no block is large enough,
+ * defined needs two units, whatever total it claims. If no block is large enough,
  * extents stay apart, and a group across them is gathered. */
 #include "dataplane/protocol/weir/channels/internal.h"
 #include "model/metrics.h"
