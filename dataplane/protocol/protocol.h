@@ -46,7 +46,8 @@ typedef int weir_line_make_fn(char *out, size_t room, uint64_t series, uint64_t 
 struct weir_session_head {
     uint32_t size;        /* of the packet; 0 where the head is not there yet or is none */
     uint32_t samples_max; /* that it can hold, as far as its bytes have come */
-    /* whose it is: packets of one channel keep their order; 0 where the head is not there */
+    /* Sender and channel of the packet; 0 before the head has come. Packets of one channel keep
+     * their order. */
     uint64_t sender;
     uint16_t channel;
 };

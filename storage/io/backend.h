@@ -23,7 +23,7 @@ struct weir_io_table {
         int64_t wait_ns);
     /* Whether reap may find something: a look, no system call. */
     bool (*ready)(const struct weir_io *io);
-    /* Has event_fd written whenever a completion comes; false where that is not possible. */
+    /* Makes each completion write to event_fd; false if that is not possible. */
     bool (*watch)(struct weir_io *io, int event_fd);
     /* The file is about to be closed and has nothing in flight; NULL where that is no matter. */
     void (*forget)(struct weir_io *io, weir_io_file file);
@@ -50,7 +50,7 @@ struct weir_io {
     int event_fd; /* -1 until weir_io_wait_fd */
     bool event_set; /* it may be readable for what was reaped already */
     size_t inflight;
-    int64_t patience_ns; /* how long a back end tries what the kernel refuses for the moment */
+    int64_t patience_ns; /* how long a back end retries an operation that the kernel refuses */
     weir_io_fault_fn *fault;
     void *fault_context;
     /* operations the fault hook answered, not yet reaped */

@@ -39,8 +39,8 @@ struct weir_io_completion {
     int result; /* 0, or negative errno; a short write is completed inside */
 };
 
-/* auto takes io_uring where the kernel lets it be made. memory: buffers in this range may be
- * registered (NULL for none); where RLIMIT_MEMLOCK forbids it that is reported, not fatal. */
+/* backend: auto is io_uring if the kernel allows it, else pwritev2. memory: buffers in this range
+ * may be registered (NULL: none). If RLIMIT_MEMLOCK forbids that, it is reported and not fatal. */
 struct weir_io_options {
     enum weir_io_backend backend;
     void *memory;

@@ -25,7 +25,7 @@ moving_mean(const double *values, uint32_t done, uint32_t count, double total, d
     return total + lost;
 }
 
-/* The sum by the count, unless the sum becomes too large for a double. */
+/* The sum divided by the count. From the value on that would make the sum infinite: moving_mean. */
 static double
 mean(const int64_t *times_ms, const double *values, uint32_t count)
 {

@@ -18,8 +18,8 @@ enum weir_trim_state {
     WEIR_TRIM_FAILING, /* the last checkpoint could not be made: the log refuses meanwhile */
 };
 
-/* A checkpoint leaves a whole durable segment; then come the one that is written, the next, and one
- * to recycle. config/config.c asks for as many of the configuration. */
+/* Segments that a log with checkpoints needs: one whole and durable, the one being written, the
+ * next one, and one to recycle. config/config.c refuses a smaller log.size_max. */
 #define WEIR_TRIM_SEGMENTS_MIN 4
 
 struct weir_trim {
