@@ -1,6 +1,8 @@
 #include "tests/fuzz/twin_block.h"
 
+#include "base/cpu.h"
 #include "storage/frame/block.h"
+#include "storage/frame/columns.h"
 
 #include <stdlib.h>
 
@@ -163,6 +165,42 @@ twin_block_decode(const uint8_t *block, size_t bytes, struct weir_frame_block *e
     return true;
 }
 
+/* Does a variant of the column decoder say what the decoder of samples said? */
+static bool
+columns_agree(const struct weir_columns_variant *variant, const uint8_t *block, size_t bytes,
+    const struct weir_frame_block *entry, const struct weir_sample *samples)
+{
+    static struct weir_columns columns;
+    static double doubles[WEIR_COLUMNS_SAMPLES];
+    if (variant->decode(block, bytes, entry, &columns) != (samples != NULL))
+        return false;
+    if (samples == NULL)
+        return true;
+    if (columns.count != entry->samples)
+        return false;
+    variant->doubles(&columns, doubles);
+    for (uint32_t i = 0; i < columns.count; i++) {
+        uint64_t key = weir_sample_key(
+            columns.series[i], (enum weir_value_kind)columns.kinds[i], columns.exponents[i]);
+        if (key != samples[i].key || columns.times_ms[i] != samples[i].time_ms ||
+            columns.values[i] != samples[i].value ||
+            weir_double_bits(doubles[i]) != weir_double_bits(weir_sample_double(&samples[i])))
+            return false;
+    }
+    return true;
+}
+
+static bool
+all_columns_agree(const uint8_t *block, size_t bytes, const struct weir_frame_block *entry,
+    const struct weir_sample *samples)
+{
+    for (size_t i = 0; i < weir_columns_variant_count(); i++)
+        if (weir_cpu_has(weir_columns_variants[i].needs) &&
+            !columns_agree(&weir_columns_variants[i], block, bytes, entry, samples))
+            return false;
+    return true;
+}
+
 bool
 twin_block_agrees(const uint8_t *block, size_t bytes)
 {
@@ -183,10 +221,13 @@ twin_block_agrees(const uint8_t *block, size_t bytes)
     }
     if (weir_block_decode(block, bytes, &entry, fast) != valid)
         return false;
+    if (!all_columns_agree(block, bytes, &entry, valid ? slow : NULL))
+        return false;
     if (!valid)
         return true;
     if (memcmp(slow, fast, entry.samples * sizeof *slow) != 0)
         return false;
     entry.time_max_ms++;
-    return !weir_block_decode(block, bytes, &entry, fast);
+    return !weir_block_decode(block, bytes, &entry, fast) &&
+        all_columns_agree(block, bytes, &entry, NULL);
 }
