@@ -159,7 +159,8 @@ static struct weir_limits
 limits_of(const struct weir_config *config)
 {
     return (struct weir_limits){config->query_series_max, config->query_points_max,
-        config->query_samples_max, config->query_timeout_ms, config->http_answers_max};
+        config->query_samples_max, config->query_timeout_ms, config->http_answers_max,
+        config->query_memory_bytes};
 }
 
 /* Before each query: the limits of a configuration that was changed since our start. */

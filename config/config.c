@@ -113,6 +113,8 @@ const struct config_key config_keys[] = {
         "query-points-max", "N", "points in one answer"},
     {"query.samples_max", CONFIG_U64, AT(query_samples_max), 1, UINT64_MAX, NULL,
         "query-samples-max", "N", "samples one query may read"},
+    {"query.memory_max", CONFIG_SIZE, AT(query_memory_bytes), 16 * MIB, TIB, NULL,
+        "query-memory-max", "SIZE", "memory of one PromQL query"},
     {"query.timeout", CONFIG_MS32, AT(query_timeout_ms), 1, 3600000, NULL, "query-timeout",
         "TIME", "longest time of one query"},
     {"api.admin", CONFIG_BOOL, AT(api_admin), 0, 0, NULL, "api-admin", "true|false",
@@ -161,9 +163,10 @@ weir_config_init(struct weir_config *config)
     config->ack_interval_ms = 5;
     config->retention_raw_ms = 7 * DAY_MS;
     config->query_series_max = 10000;
-    config->query_points_max = 1000000;
-    config->query_samples_max = 100000000;
-    config->query_timeout_ms = 10000;
+    config->query_points_max = 2000000;
+    config->query_samples_max = 500000000;
+    config->query_memory_bytes = 512 * MIB;
+    config->query_timeout_ms = 30000;
     config->log_level = WEIR_LEVEL_INFO;
 }
 

@@ -89,6 +89,7 @@ struct weir_config {
     uint32_t query_series_max;
     uint64_t query_points_max;
     uint64_t query_samples_max;
+    uint64_t query_memory_bytes;
     uint32_t query_timeout_ms;
     bool api_admin;              /* other machines may read refused lines and forget senders */
     uint8_t log_level;           /* enum weir_level */

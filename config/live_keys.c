@@ -6,8 +6,8 @@
 
 /* The keys whose readers ask weir_live_get() while they run. */
 static const char *const live_keys[] = {"ingest.flush_interval", "ingest.ack_interval",
-    "retention.raw", "query.series_max", "query.points_max", "query.samples_max", "query.timeout",
-    "log_level"};
+    "retention.raw", "query.series_max", "query.points_max", "query.samples_max",
+    "query.memory_max", "query.timeout", "log_level"};
 
 static bool
 is_live(const struct config_key *key)

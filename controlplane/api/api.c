@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "controlplane/api/names.h"
+#include "controlplane/api/query.h"
 #include "controlplane/api/exposition.h"
 #include "controlplane/api/health.h"
 #include "controlplane/api/landing.h"
@@ -56,6 +57,8 @@ static const struct endpoint endpoints[WEIR_ENDPOINT_COUNT] = {
     [WEIR_ENDPOINT_LABELS] = {weir_names_labels, true, true},
     [WEIR_ENDPOINT_VALUES] = {weir_names_values, true, false},
     [WEIR_ENDPOINT_SERIES] = {weir_names_series, true, true},
+    [WEIR_ENDPOINT_PROMQL] = {weir_api_query, true, true},
+    [WEIR_ENDPOINT_PROMQL_RANGE] = {weir_api_query_range, true, true},
 };
 
 static void
@@ -284,9 +287,9 @@ read_params(const struct weir_http_request *request, struct weir_params *params)
     char *joined = malloc(size);
     if (joined == NULL)
         return weir_fail(WEIR_NOMEM, 0, "parameters of %zu bytes", size);
-    memcpy(joined, head->query.at, head->query.size);
-    joined[head->query.size] = '&';
-    memcpy(joined + head->query.size + 1, body.at, body.size);
+    memcpy(joined, body.at, body.size); /* first: of two values of one name it counts */
+    joined[body.size] = '&';
+    memcpy(joined + body.size + 1, head->query.at, head->query.size);
     enum weir_err err = weir_params_init(params, joined, size);
     free(joined);
     return err;
@@ -401,7 +404,7 @@ finish_query(struct weir_api *api, struct query *query)
         weir_http_respond(query->request, &(struct weir_http_response){
             .status = query->job.status, .content_type = JSON, .data = query->job.answer.data,
             .size = query->job.answer.size, .gzip = query->job.gzip,
-            .retry_after_s = query->job.status == WEIR_STATUS_UNAVAILABLE ? 1 : 0});
+            .retry_after_s = query->job.retry ? 1 : 0});
         query->job.answer = (struct weir_text){0}; /* the server's now */
     }
     query_free(query);
@@ -458,6 +461,10 @@ endpoint_of(struct weir_http_span path)
         return WEIR_ENDPOINT_VALUES;
     if (path_is(path, "/api/v1/series"))
         return WEIR_ENDPOINT_SERIES;
+    if (path_is(path, "/api/v1/query"))
+        return WEIR_ENDPOINT_PROMQL;
+    if (path_is(path, "/api/v1/query_range"))
+        return WEIR_ENDPOINT_PROMQL_RANGE;
     return WEIR_ENDPOINT_COUNT;
 }
 
@@ -467,6 +474,15 @@ is_vital(const struct weir_http_head *head)
 {
     return path_is(head->path, "/healthz") || path_is(head->path, "/metrics") ||
         path_is(head->path, "/-/ready") || path_is(head->path, "/-/healthy");
+}
+
+/* A query of Prometheus's API stops when its client closes the connection; whether that client has
+ * shut one direction or both cannot be seen. */
+static bool
+is_hasty(const struct weir_http_head *head)
+{
+    enum weir_endpoint endpoint = endpoint_of(head->path);
+    return endpoint != WEIR_ENDPOINT_COUNT && endpoints[endpoint].prometheus;
 }
 
 static void
@@ -525,7 +541,7 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
         return weir_fail(WEIR_NOMEM, 0, "api");
     api->options = *options;
     (void)weir_tsc_hz(); /* the first call measures; /metrics is not to wait for it */
-    struct weir_http_options http = {.events = {on_request, on_gone, is_vital, api},
+    struct weir_http_options http = {.events = {on_request, on_gone, is_vital, api, is_hasty},
         .trusted = options->trusted, .answers_max = options->answers_max};
     weir_http_hosts_init(&http.hosts, options->hosts, options->host_count);
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,

@@ -36,6 +36,8 @@ const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT] = {
     [WEIR_ENDPOINT_LABELS] = "labels",
     [WEIR_ENDPOINT_VALUES] = "values",
     [WEIR_ENDPOINT_SERIES] = "series",
+    [WEIR_ENDPOINT_PROMQL] = "promql",
+    [WEIR_ENDPOINT_PROMQL_RANGE] = "promql_range",
 };
 
 void

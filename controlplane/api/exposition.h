@@ -19,6 +19,8 @@ enum weir_endpoint {
     WEIR_ENDPOINT_LABELS,
     WEIR_ENDPOINT_VALUES,
     WEIR_ENDPOINT_SERIES,
+    WEIR_ENDPOINT_PROMQL,
+    WEIR_ENDPOINT_PROMQL_RANGE,
     WEIR_ENDPOINT_COUNT,
 };
 extern const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT];

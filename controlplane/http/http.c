@@ -347,6 +347,9 @@ client_gone(struct weir_http_connection *connection, int64_t now_ns)
         return true;
     if (state == 0)
         return false;
+    const struct weir_http_events *events = &connection->http->options.events;
+    if (events->hasty != NULL && events->hasty(&connection->request.head))
+        return true;
     if (connection->since_ns == 0)
         connection->since_ns = now_ns;
     return now_ns - connection->since_ns >= WEIR_HTTP_HALF_CLOSED_MS * WEIR_HTTP_NS_PER_MS;

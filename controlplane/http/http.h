@@ -72,7 +72,7 @@
 /* A client that shut its sending side may still wait for its answer (nc -N does); it counts as gone
  * only then. One whose connection breaks is gone at the next tick. */
 #define WEIR_HTTP_HALF_CLOSED_MS 1000
-#define WEIR_HTTP_TICK_MS 100
+#define WEIR_HTTP_TICK_MS 50
 
 struct event_base;
 struct weir_http;
@@ -89,6 +89,9 @@ struct weir_http_events {
     /* Whether a request is answered whatever room there is: health and metrics. */
     bool (*vital)(const struct weir_http_head *head);
     void *context;
+    /* Whether a client that has shut its sending side is gone at once, as Prometheus has it. NULL:
+     * none is, each may still wait for WEIR_HTTP_HALF_CLOSED_MS. */
+    bool (*hasty)(const struct weir_http_head *head);
 };
 
 /* The source of the request, for shares; NULL where none bounds it: it is trusted, or unknown. */

@@ -66,6 +66,12 @@ weir_text_trim(struct weir_text *text)
     text->capacity = text->size;
 }
 
+char *
+weir_text_room(struct weir_text *text, size_t size)
+{
+    return reserve(text, size) ? text->data + text->size : NULL;
+}
+
 void
 weir_text_append(struct weir_text *text, const void *bytes, size_t size)
 {

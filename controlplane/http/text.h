@@ -31,6 +31,9 @@ void weir_text_clear(struct weir_text *text);
 /* Gives back the unused memory after the text: it may be as much again. */
 void weir_text_trim(struct weir_text *text);
 
+/* Room for size bytes at the end of the text, or NULL: it is full. text->size is the caller's to
+ * move. */
+char *weir_text_room(struct weir_text *text, size_t size);
 void weir_text_append(struct weir_text *text, const void *bytes, size_t size);
 void weir_text_puts(struct weir_text *text, const char *string);
 void weir_text_format(struct weir_text *text, const char *format, ...)

@@ -197,6 +197,7 @@ weir_promql_run(const struct weir_promql_request *request, struct weir_promql_an
     struct weir_promql_query query = {.request = request, .answer = out};
     weir_promql_arena_init(&query.arena, request->memory_max);
     enum weir_err err = run(&query);
+    out->over_memory = query.arena.over;
     out->arena = query.arena;
     return err;
 }

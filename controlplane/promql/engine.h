@@ -70,6 +70,7 @@ struct weir_promql_answer {
     enum weir_promql_verdict verdict; /* that ended the query, with WEIR_LIMIT */
     bool ran;          /* it was parsed and prepared: what failed is its execution */
     uint64_t samples_read;
+    bool over_memory; /* with WEIR_NOMEM: memory_max was reached */
     struct weir_promql_arena arena;
 };
 

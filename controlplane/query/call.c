@@ -41,6 +41,16 @@ weir_call_fail(struct weir_call *call, int status, const char *format, ...)
 }
 
 void
+weir_call_fail_kind(
+    struct weir_call *call, enum weir_error_kind kind, const char *message, const char *hint)
+{
+    weir_text_clear(&call->answer);
+    call->status = weir_error_status(kind);
+    call->timed_out = kind == WEIR_ERROR_TIMEOUT;
+    weir_error_write_kind(&call->answer, kind, message, hint);
+}
+
+void
 weir_call_limit(struct weir_call *call, const char *setting, uint64_t value, const char *format,
     ...)
 {
@@ -116,17 +126,28 @@ weir_call_full(struct weir_call *call, const char *remedy)
 }
 
 enum weir_err
+weir_call_check_silently(void *context)
+{
+    const struct weir_call *call = context;
+    if (atomic_load_explicit(call->cancelled, memory_order_relaxed))
+        return WEIR_END;
+    return weir_mono_ns() < call->deadline_ns ? WEIR_OK : WEIR_LIMIT;
+}
+
+enum weir_err
 weir_call_check(void *context)
 {
     struct weir_call *call = context;
-    if (atomic_load_explicit(call->cancelled, memory_order_relaxed))
-        return WEIR_END;
-    if (weir_mono_ns() < call->deadline_ns)
-        return WEIR_OK;
+    enum weir_err err = weir_call_check_silently(call);
+    if (err != WEIR_LIMIT)
+        return err;
     char message[MESSAGE_SIZE];
     snprintf(message, sizeof message, "the query took too long: ask for a shorter range or fewer "
         "series; the limit is query.timeout = %" PRIu32 "ms", call->limits->timeout_ms);
-    put_error(call, WEIR_STATUS_LIMIT, message, "query.timeout", call->limits->timeout_ms);
+    if (call->prometheus)
+        weir_call_fail_kind(call, WEIR_ERROR_TIMEOUT, message, NULL);
+    else
+        put_error(call, WEIR_STATUS_LIMIT, message, "query.timeout", call->limits->timeout_ms);
     return WEIR_LIMIT;
 }
 

@@ -25,6 +25,7 @@ struct weir_limits {
     uint64_t samples_max;
     uint32_t timeout_ms;
     uint64_t answer_max; /* http.answers_max: an answer has to fit in there; 0: no bound */
+    uint64_t memory_max; /* of one PromQL query; half of it for the samples at hand */
 };
 
 #define WEIR_CALL_WARNING_MAX 256
@@ -35,11 +36,13 @@ struct weir_call {
     const struct weir_limits *limits;
     const char *label; /* of /api/v1/label/<name>/values; else NULL */
     int64_t now_ms;
+    int64_t waited_ns;   /* in the queue */
     int64_t deadline_ns; /* of weir_mono_ns() */
     /* relaxed: only a hint to stop, nothing is read because of it */
     const _Atomic bool *cancelled;
     uint64_t samples_read;
     bool prometheus; /* errors in the envelope of Prometheus's API */
+    bool timed_out;  /* the answer is that error: no reason to ask again at once */
     /* A warning for the client: the answer may lack samples. Empty: none. */
     char warning[WEIR_CALL_WARNING_MAX];
     /* Names the part of the question that is not known here. Empty: none. */
@@ -54,6 +57,9 @@ size_t weir_call_answer_max(const struct weir_limits *limits);
 /* Puts an error in the place of the answer. */
 void weir_call_fail(struct weir_call *call, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same for Prometheus's API, by the kind of error; hint as in weir_error_write_kind. */
+void weir_call_fail_kind(
+    struct weir_call *call, enum weir_error_kind kind, const char *message, const char *hint);
 /* A limit was reached: status 422, the setting that raises it, and its value. */
 void weir_call_limit(struct weir_call *call, const char *setting, uint64_t value,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -72,6 +78,10 @@ void weir_call_fail_err(struct weir_call *call, enum weir_err err);
  * error is in place then). Reads the clock: call it once every some dozen steps. A
  * weir_reader_check_fn. */
 enum weir_err weir_call_check(void *call) WEIR_MUST_USE;
+
+/* The same without an error in the place of the answer: the caller knows a better one. A
+ * weir_reader_check_fn. */
+enum weir_err weir_call_check_silently(void *call) WEIR_MUST_USE;
 
 /* WEIR_END where the asker is gone; an answer that is there is not spoilt for want of time. */
 enum weir_err weir_call_check_cancelled(void *call) WEIR_MUST_USE;

@@ -20,7 +20,7 @@ weir_promql_arena_fini(struct weir_promql_arena *arena)
         free(arena->blocks);
         arena->blocks = next;
     }
-    *arena = (struct weir_promql_arena){.limit = arena->limit};
+    *arena = (struct weir_promql_arena){.limit = arena->limit, .over = arena->over};
 }
 
 static void *
@@ -29,8 +29,10 @@ add_block(struct weir_promql_arena *arena, size_t size)
     size_t want = size + ALIGNMENT;
     if (want < WEIR_PROMQL_BLOCK_SIZE)
         want = WEIR_PROMQL_BLOCK_SIZE;
-    if (want < size || want > arena->limit - arena->taken)
+    if (want < size || want > arena->limit - arena->taken) {
+        arena->over = true;
         return NULL;
+    }
     void *block = malloc(want);
     if (block == NULL)
         return NULL;
@@ -45,8 +47,10 @@ add_block(struct weir_promql_arena *arena, size_t size)
 void *
 weir_promql_arena_alloc(struct weir_promql_arena *arena, size_t size)
 {
-    if (size > arena->limit)
+    if (size > arena->limit) {
+        arena->over = true;
         return NULL;
+    }
     size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     if (size > arena->room - arena->used && add_block(arena, size) == NULL)
         return NULL;

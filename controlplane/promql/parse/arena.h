@@ -7,6 +7,7 @@
 #ifndef WEIR_CONTROLPLANE_PROMQL_PARSE_ARENA_H
 #define WEIR_CONTROLPLANE_PROMQL_PARSE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define WEIR_PROMQL_BLOCK_SIZE 65536
@@ -17,6 +18,7 @@ struct weir_promql_arena {
     size_t room;   /* bytes it has */
     size_t taken;  /* bytes of all blocks */
     size_t limit;
+    bool over;     /* the limit has refused something */
 };
 
 void weir_promql_arena_init(struct weir_promql_arena *arena, size_t limit);

@@ -92,6 +92,7 @@ weir_promql_read_matching(struct weir_promql_query *query,
         struct reading reading = {query, &selection, &group, sink};
         err = read_group(&reading, first, left < WEIR_PROMQL_READ_MAX ? left : WEIR_PROMQL_READ_MAX,
             from_ms, to_ms);
+        query->arena.over |= group.over;
         weir_promql_arena_fini(&group);
     }
     return err;

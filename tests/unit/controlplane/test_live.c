@@ -137,7 +137,7 @@ remove_log(void **state)
 static json_t *
 ask(void (*run)(struct weir_call *), const char *query)
 {
-    static const struct weir_limits limits = {1000, 1000000, 10000000, 60000, 0};
+    static const struct weir_limits limits = {1000, 1000000, 10000000, 60000, 0, 64 << 20};
     _Atomic bool cancelled = false;
     struct weir_params params;
     struct weir_reader *reader;

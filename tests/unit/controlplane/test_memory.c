@@ -55,7 +55,8 @@ options_of(void)
 {
     return (struct weir_api_options){.base = base, .address = "127.0.0.1", .threads = 1,
         .answers_max = UINT64_C(64) << 20,
-        .limits = {1000, 100000, UINT64_MAX, 60000}, .shared = shared, .open = fake_open};
+        .limits = {1000, 100000, UINT64_MAX, 60000, 0, 64 << 20}, .shared = shared,
+        .open = fake_open};
 }
 
 static int
@@ -235,6 +236,10 @@ test_queries_answer_right_or_say_that_memory_is_short(void **state)
     each_failure(
         "GET /api/v1/metrics/query?metric=cpu&from=0&to=60&agg=last&host=h7" END, 200, true);
     each_failure("GET /api/v1/metrics/query?metric=cpu&from=x" END, 400, true);
+    each_failure("GET /api/v1/query?query=sum(cpu)&time=3" END, 200, true);
+    each_failure("GET /api/v1/query?query=cpu%7Bhost=~%22h1.%22%7D&time=3" END, 200, true);
+    each_failure("GET /api/v1/query?query=sum(" END, 400, true);
+    each_failure("GET /api/v1/query_range?query=cpu&start=0&end=60&step=1" END, 200, true);
     each_failure("GET /api/v1/labels" END, 200, true);
     each_failure("GET /api/v1/label/host/values" END, 200, true);
     each_failure("GET /api/v1/series?match[]=cpu%7Bhost=%22h1%22%7D&match[]=cpu" END, 200, true);

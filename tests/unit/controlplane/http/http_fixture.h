@@ -92,7 +92,7 @@ start_with(int large)
     static const struct weir_prefix all = {.bits = 0};
     struct weir_api_options options = {.base = server.base, .address = "127.0.0.1",
         .threads = THREADS,
-        .limits = {100, 10000, UINT64_MAX, 60000, 0},
+        .limits = {100, 10000, UINT64_MAX, 60000, 0, 64 << 20},
         .answers_max = server.answers_max != 0 ? server.answers_max : UINT64_C(64) << 20,
         .trusted = {&all, server.bounds_us ? 0 : 1}, .hosts = server_hosts,
         .host_count = sizeof server_hosts / sizeof server_hosts[0],

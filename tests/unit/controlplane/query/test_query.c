@@ -29,7 +29,7 @@ set_up(void **state)
 {
     (void)state;
     fake_reset();
-    limits = (struct weir_limits){100, 10000, 1000000, 60000, 0};
+    limits = (struct weir_limits){100, 10000, 1000000, 60000, 0, 64 << 20};
     cancelled = false;
     return 0;
 }
