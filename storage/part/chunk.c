@@ -69,16 +69,26 @@ is_uniform(const struct weir_chunk_values *values)
     return kinds == WEIR_VALUE_DECIMAL && differences == 0;
 }
 
-/* The double of each sample. */
 static void
-to_doubles(const struct weir_chunk_values *values, uint64_t *doubles)
+to_doubles(const struct weir_chunk_values *values, bool uniform, uint64_t *doubles)
 {
+    if (uniform) {
+        memcpy(doubles, values->values, values->count * sizeof *doubles);
+        weir_bits()->to_doubles(values->exponents[0], values->count, doubles);
+        return;
+    }
     for (uint32_t i = 0; i < values->count; i++) {
         bool is_double = values->kinds[i] == WEIR_VALUE_DOUBLE;
         doubles[i] = is_double ? values->values[i]
                                : weir_double_bits(weir_decimal_double(
                                      (int64_t)values->values[i], values->exponents[i]));
     }
+}
+
+void
+weir_chunk_doubles(const struct weir_chunk_values *values, double *doubles)
+{
+    to_doubles(values, is_uniform(values), (uint64_t *)(void *)doubles);
 }
 
 /* The lowest exponent of the decimals; 0 without any. */
@@ -191,7 +201,7 @@ try_xor(struct weir_chunk_encoder *encoder, const struct weir_chunk_values *valu
     if (out->codec == WEIR_CODEC_CONSTANT || out->rest_size <= values->count * 4)
         return;
     if (uniform)
-        to_doubles(values, encoder->doubles);
+        to_doubles(values, true, encoder->doubles);
     uint8_t *end = weir_xor_encode(encoder->doubles, values->count, encoder->other);
     uint32_t front = weir_chunk_front_size(out->codec, values->count);
     if ((size_t)(end - encoder->other) >= out->rest_size + front)
@@ -211,7 +221,7 @@ weir_chunk_encode(struct weir_chunk_encoder *encoder, const struct weir_chunk_va
     struct scaled scaled = {values->values, values->exponents[0], 0};
     bool uniform = is_uniform(values);
     if (!uniform) {
-        to_doubles(values, encoder->doubles);
+        to_doubles(values, false, encoder->doubles);
         if (!scale(encoder, values, &scaled)) {
             encode_xor(encoder, values->count, out);
             return;

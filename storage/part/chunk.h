@@ -60,6 +60,9 @@ enum weir_effort {
     WEIR_EFFORT_BEST, /* every codec is tried on a sample of the chunk, the best two in full */
 };
 
+/* The double of each sample: WEIR_CHUNK_ROOM(values->count) places. */
+void weir_chunk_doubles(const struct weir_chunk_values *values, double *doubles);
+
 struct weir_chunk_encoder;
 size_t weir_chunk_encoder_footprint(void);
 /* memory: weir_chunk_encoder_footprint() bytes, aligned to 64. */

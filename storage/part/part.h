@@ -151,7 +151,7 @@ _Static_assert(sizeof(struct weir_part_trailer) == 32, "the trailer's size is pa
 struct weir_part_entry {
     uint32_t shard;
     uint32_t local;
-    uint32_t block;    /* index of its value block in the footer */
+    uint32_t block;    /* number of its value block among those of the part */
     uint32_t front_at; /* in the block's raw front */
     uint32_t rest_at;  /* in the block's raw rest */
     uint32_t rest_size;
