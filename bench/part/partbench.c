@@ -1,0 +1,290 @@
+/* partbench: bytes, and nanoseconds of CPU, that parts cost. bench/part/README.md. */
+#include "bench/part/shapes.h"
+#include "model/sample.h"
+#include "storage/part/part_reader.h"
+#include "storage/part/part_writer.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SEED UINT64_C(0x77656972)
+#define START_MS INT64_C(1700006400000)
+#define DAY_MS INT64_C(86400000)
+#define SAMPLES 720
+#define ROUNDS 5
+
+struct bench {
+    struct weir_io *io;
+    struct weir_part_writer *writer;
+    struct weir_part_reader *reader;
+    char path[512];
+    uint64_t file_id; /* of the last part: a reader knows blocks by it */
+    uint32_t hosts;
+    uint32_t samples; /* a series */
+    int64_t *times_ms;
+    uint64_t *values;
+    int8_t *exponents;
+    uint8_t *kinds;
+};
+
+static const struct weir_part_writer_limits limits = {1u << 16, 1u << 17};
+
+static void
+stop(const char *what)
+{
+    fprintf(stderr, "partbench: %s: %s\n", what, weir_err_detail());
+    exit(1);
+}
+
+static double
+cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* Fills the columns of the series at `place` of `count` samples. */
+typedef void fill_fn(struct bench *bench, uint32_t host, unsigned shape, size_t place);
+
+static void
+fill_shape(struct bench *bench, uint32_t host, unsigned shape, size_t place)
+{
+    int exponent =
+        shape_values(SEED, host, shape, bench->samples, (int64_t *)bench->values + place);
+    memset(bench->exponents + place, exponent, bench->samples);
+    memset(bench->kinds + place, WEIR_VALUE_DECIMAL, bench->samples);
+}
+
+/* A sum of waves: no decimal, and every bit of the double is in use. */
+static void
+fill_double(struct bench *bench, uint32_t host, unsigned shape, size_t place)
+{
+    for (uint32_t i = 0; i < bench->samples; i++) {
+        double value = 100 + shape + sin(host + i * 0.01) + sin(i * 0.37) * 0.01;
+        bench->values[place + i] = weir_double_bits(value);
+    }
+    memset(bench->exponents + place, 0, bench->samples);
+    memset(bench->kinds + place, WEIR_VALUE_DOUBLE, bench->samples);
+}
+
+struct run {
+    const char *name;
+    int64_t interval_ms;
+    int64_t jitter_ms;
+    uint32_t samples;
+    unsigned shape_first;
+    unsigned shape_count;
+    enum weir_effort effort;
+    fill_fn *fill;
+};
+
+struct figures {
+    double bytes;
+    double encode_ns;
+    double values_ns;
+    double all_ns;
+    double statistics_ns;
+};
+
+static size_t
+place_of(const struct bench *bench, const struct run *run, uint32_t host, unsigned shape)
+{
+    return ((size_t)host * run->shape_count + shape) * bench->samples;
+}
+
+static void
+generate(struct bench *bench, const struct run *run)
+{
+    bench->samples = run->samples;
+    for (uint32_t host = 0; host < bench->hosts; host++) {
+        shape_times(SEED, host, START_MS, run->interval_ms, run->jitter_ms, run->samples,
+            bench->times_ms + (size_t)host * run->samples);
+        for (unsigned shape = 0; shape < run->shape_count; shape++)
+            run->fill(bench, host, run->shape_first + shape, place_of(bench, run, host, shape));
+    }
+}
+
+static void
+add(struct bench *bench, const struct run *run, uint32_t host, unsigned shape)
+{
+    size_t place = place_of(bench, run, host, shape);
+    struct weir_part_samples samples = {bench->times_ms + (size_t)host * bench->samples,
+        bench->values + place, bench->exponents + place, bench->kinds + place, bench->samples};
+    uint32_t number = host * run->shape_count + shape;
+    if (weir_part_writer_add(bench->writer, number >> WEIR_PART_SHARD_BITS,
+            number & ((1u << WEIR_PART_SHARD_BITS) - 1), &samples) != WEIR_OK)
+        stop("add");
+}
+
+/* Writes a part: by metric, then host; or by number. */
+static void
+encode(struct bench *bench, const struct run *run, struct figures *out)
+{
+    bool fast = run->effort == WEIR_EFFORT_FAST;
+    struct weir_part_writer_options options = {.path = bench->path,
+        .key = {START_MS - DAY_MS, START_MS + DAY_MS, 0, UINT32_MAX, 0, fast ? 1 : 3,
+            fast ? WEIR_PART_BY_NUMBER : WEIR_PART_BY_LABELS},
+        .file_id = ++bench->file_id,
+        .effort = run->effort,
+        .statistics = !fast};
+    struct weir_part_origin origin = {0, 1, {0, 0, 0, 0, 0}};
+    double begin = cpu_ns();
+    if (weir_part_writer_open(bench->writer, &options) != WEIR_OK)
+        stop("open");
+    if (fast) {
+        for (uint32_t host = 0; host < bench->hosts; host++)
+            for (unsigned shape = 0; shape < run->shape_count; shape++)
+                add(bench, run, host, shape);
+    } else {
+        for (unsigned shape = 0; shape < run->shape_count; shape++)
+            for (uint32_t host = 0; host < bench->hosts; host++)
+                add(bench, run, host, shape);
+    }
+    if (weir_part_writer_finish(bench->writer, &origin, NULL) != WEIR_OK)
+        stop("finish");
+    double ns = cpu_ns() - begin;
+    out->encode_ns = ns < out->encode_ns ? ns : out->encode_ns;
+}
+
+/* Reads statistics only, or values, or values and times of the whole part. */
+static double
+decode(struct bench *bench, const struct weir_part *part, int depth)
+{
+    static double values[WEIR_CHUNK_SAMPLES_MAX];
+    double begin = cpu_ns(), sum = 0;
+    for (uint32_t n = 0; n < weir_part_directory_count(part); n++) {
+        const struct weir_part_entry *entries;
+        const int64_t *times_ms;
+        uint32_t count;
+        if (weir_part_read_directory(bench->reader, part, n, &entries, &count) != WEIR_OK)
+            stop("directory");
+        for (uint32_t i = 0; i < count; i++) {
+            sum += entries[i].statistics.max;
+            if (depth > 0 &&
+                weir_part_read_values(bench->reader, part, &entries[i], values) != WEIR_OK)
+                stop("values");
+            if (depth > 1 &&
+                weir_part_read_times(bench->reader, part, &entries[i], &times_ms) != WEIR_OK)
+                stop("times");
+        }
+    }
+    double ns = cpu_ns() - begin;
+    if (isnan(sum))
+        stop("a statistic that is no number");
+    return ns;
+}
+
+static struct figures
+measure(struct bench *bench, const struct run *run)
+{
+    struct figures out = {0, 1e18, 1e18, 1e18, 1e18};
+    struct weir_part *part;
+    generate(bench, run);
+    for (int i = 0; i < ROUNDS; i++)
+        encode(bench, run, &out);
+    if (weir_part_open(bench->io, bench->path, &part) != WEIR_OK)
+        stop("open");
+    for (int i = 0; i < ROUNDS; i++) {
+        double *figures[] = {&out.statistics_ns, &out.values_ns, &out.all_ns};
+        for (int depth = 0; depth < 3; depth++) {
+            double ns = decode(bench, part, depth);
+            *figures[depth] = ns < *figures[depth] ? ns : *figures[depth];
+        }
+    }
+    const struct weir_part_footer *footer = weir_part_footer(part);
+    const struct weir_part_block *last = &weir_part_blocks(part)[footer->block_count - 1];
+    double samples = (double)footer->ledger.live;
+    out.bytes = ((double)last->place * WEIR_PART_ALIGN + last->bytes +
+                    2.0 * footer->block_count * sizeof *last) /
+        samples;
+    out.encode_ns /= samples;
+    out.values_ns /= samples;
+    out.all_ns /= samples;
+    out.statistics_ns /= (double)footer->chunks;
+    weir_part_close(bench->io, part);
+    return out;
+}
+
+static void
+print(const struct run *run, const struct figures *figures)
+{
+    printf("%-22s %6.2f s %2d ms %5.3f B %6.2f ns %8.2f ns %6.0f M/s %8.2f ns %7.1f ns\n",
+        run->name, (double)run->interval_ms / 1000, (int)run->jitter_ms, figures->bytes,
+        figures->encode_ns, figures->values_ns, 1e3 / figures->values_ns, figures->all_ns,
+        figures->statistics_ns);
+}
+
+static void
+run_all(struct bench *bench)
+{
+    printf("%-22s %8s %5s %7s %9s %11s %10s %11s %10s\n", "samples of", "interval", "jitter",
+        "bytes", "encode", "values", "rate", "and times", "directory");
+    struct run all = {"all", 10000, 3, SAMPLES, 0, WEIR_SHAPES, WEIR_EFFORT_BEST, fill_shape};
+    for (int i = 0; i < 4; i++) {
+        all.interval_ms = i < 2 ? 10000 : 15000;
+        all.jitter_ms = i % 2 == 0 ? 3 : 0;
+        struct figures figures = measure(bench, &all);
+        print(&all, &figures);
+    }
+    all.interval_ms = 10000;
+    all.jitter_ms = 3;
+    for (unsigned shape = 0; shape < WEIR_SHAPES; shape++) {
+        char name[32];
+        struct run one = all;
+        snprintf(name, sizeof name, "%s %u", shape_group_names[shape_group_of(shape)], shape);
+        one.name = name;
+        one.shape_first = shape;
+        one.shape_count = 1;
+        struct figures figures = measure(bench, &one);
+        print(&one, &figures);
+    }
+    struct run doubles = {"doubles", 10000, 3, SAMPLES, 0, 4, WEIR_EFFORT_BEST, fill_double};
+    struct figures figures = measure(bench, &doubles);
+    print(&doubles, &figures);
+    struct run level1 = {"level 1", 10000, 3, 6, 0, WEIR_SHAPES, WEIR_EFFORT_FAST, fill_shape};
+    figures = measure(bench, &level1);
+    print(&level1, &figures);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct option options[] = {{"hosts", required_argument, NULL, 'n'},
+        {"directory", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
+    struct bench bench = {.hosts = 500};
+    const char *directory = "/dev/shm";
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (option == 'n')
+            bench.hosts = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (option == 'd')
+            directory = optarg;
+        else
+            return 2;
+    }
+    snprintf(bench.path, sizeof bench.path, "%s/partbench-%d.part", directory, (int)getpid());
+    size_t most = (size_t)bench.hosts * WEIR_SHAPES * SAMPLES;
+    struct weir_io_options io_options = {.backend = WEIR_IO_SYNC};
+    size_t footprint = (weir_part_writer_footprint(&limits) + 4095) & ~(size_t)4095;
+    void *writer = aligned_alloc(WEIR_IO_ALIGN, footprint);
+    void *reader = aligned_alloc(64, (weir_part_reader_footprint() + 63) & ~(size_t)63);
+    bench.times_ms = malloc((size_t)bench.hosts * SAMPLES * sizeof *bench.times_ms);
+    bench.values = malloc(most * sizeof *bench.values);
+    bench.exponents = malloc(most);
+    bench.kinds = malloc(most);
+    if (bench.hosts == 0 || writer == NULL || reader == NULL || bench.times_ms == NULL ||
+        bench.values == NULL || bench.exponents == NULL || bench.kinds == NULL ||
+        weir_io_new(&io_options, &bench.io) != WEIR_OK)
+        stop("no memory");
+    bench.writer = weir_part_writer_init(writer, &limits, bench.io);
+    bench.reader = weir_part_reader_init(reader, bench.io);
+    run_all(&bench);
+    unlink(bench.path);
+    return 0;
+}
