@@ -17,6 +17,7 @@
 #define START_MS INT64_C(1700006400000)
 #define DAY_MS INT64_C(86400000)
 #define SAMPLES 720
+#define LEVEL1_SAMPLES 6
 #define ROUNDS 5
 
 struct bench {
@@ -25,6 +26,7 @@ struct bench {
     struct weir_part_reader *reader;
     char path[512];
     uint64_t file_id; /* of the last part: a reader knows blocks by it */
+    const char *only; /* name of a run; NULL: all */
     uint32_t hosts;
     uint32_t samples; /* a series */
     int64_t *times_ms;
@@ -221,6 +223,21 @@ print(const struct run *run, const struct figures *figures)
         figures->statistics_ns);
 }
 
+static bool
+wanted(const struct bench *bench, const char *name)
+{
+    return bench->only == NULL || strcmp(bench->only, name) == 0;
+}
+
+static void
+run_one(struct bench *bench, const struct run *run)
+{
+    if (!wanted(bench, run->name))
+        return;
+    struct figures figures = measure(bench, run);
+    print(run, &figures);
+}
+
 static void
 run_all(struct bench *bench)
 {
@@ -230,8 +247,7 @@ run_all(struct bench *bench)
     for (int i = 0; i < 4; i++) {
         all.interval_ms = i < 2 ? 10000 : 15000;
         all.jitter_ms = i % 2 == 0 ? 3 : 0;
-        struct figures figures = measure(bench, &all);
-        print(&all, &figures);
+        run_one(bench, &all);
     }
     all.interval_ms = 10000;
     all.jitter_ms = 3;
@@ -242,22 +258,23 @@ run_all(struct bench *bench)
         one.name = name;
         one.shape_first = shape;
         one.shape_count = 1;
-        struct figures figures = measure(bench, &one);
-        print(&one, &figures);
+        run_one(bench, &one);
     }
     struct run doubles = {"doubles", 10000, 3, SAMPLES, 0, 4, WEIR_EFFORT_BEST, fill_double};
-    struct figures figures = measure(bench, &doubles);
-    print(&doubles, &figures);
-    struct run level1 = {"level 1", 10000, 3, 6, 0, WEIR_SHAPES, WEIR_EFFORT_FAST, fill_shape};
-    figures = measure(bench, &level1);
-    print(&level1, &figures);
+    run_one(bench, &doubles);
+    /* as many samples of as many more series */
+    bench->hosts *= SAMPLES / LEVEL1_SAMPLES;
+    struct run level1 = {
+        "level 1", 10000, 3, LEVEL1_SAMPLES, 0, WEIR_SHAPES, WEIR_EFFORT_FAST, fill_shape};
+    run_one(bench, &level1);
 }
 
 int
 main(int argc, char **argv)
 {
     static const struct option options[] = {{"hosts", required_argument, NULL, 'n'},
-        {"directory", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
+        {"directory", required_argument, NULL, 'd'}, {"only", required_argument, NULL, 'o'},
+        {NULL, 0, NULL, 0}};
     struct bench bench = {.hosts = 500};
     const char *directory = "/dev/shm";
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -265,6 +282,8 @@ main(int argc, char **argv)
             bench.hosts = (uint32_t)strtoul(optarg, NULL, 10);
         else if (option == 'd')
             directory = optarg;
+        else if (option == 'o')
+            bench.only = optarg;
         else
             return 2;
     }

@@ -170,5 +170,5 @@ shape_times(uint64_t seed, uint32_t host, int64_t start_ms, int64_t interval_ms,
     int64_t phase = (int64_t)(uniform(&state) * (double)interval_ms);
     for (uint32_t i = 0; i < count; i++)
         times_ms[i] = start_ms + phase + i * interval_ms +
-            (int64_t)(uniform(&state) * (double)(jitter_ms + 1));
+            (int64_t)floor(normal(&state) * (double)jitter_ms + 0.5);
 }

@@ -26,7 +26,8 @@ enum shape_group shape_group_of(unsigned shape);
 
 /* Mantissas of one series, and their exponent. */
 int shape_values(uint64_t seed, uint32_t host, unsigned shape, uint32_t count, int64_t *mantissas);
-/* Times of a host's samples, whose phase is its own: each late by 0 to jitter_ms. */
+/* Times of a host's samples, whose phase is its own: each off by a normal deviation of jitter_ms.
+ */
 void shape_times(uint64_t seed, uint32_t host, int64_t start_ms, int64_t interval_ms,
     int64_t jitter_ms, uint32_t count, int64_t *times_ms);
 

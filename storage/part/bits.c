@@ -5,16 +5,17 @@
 
 #include <stdatomic.h>
 
+#define VARIANT(name)                                                                              \
+    weir_bits_unpack_##name, weir_bits_add_bytes_##name, weir_bits_sum_##name,                     \
+        weir_bits_sum_xor_##name, weir_bits_add_line_##name, weir_bits_bounds_##name,              \
+        weir_bits_split_##name, weir_bits_to_doubles_##name
+
 const struct weir_bits_variant weir_bits_variants[] = {
 #if defined(__x86_64__)
-    {"avx512", WEIR_CPU_AVX512 | WEIR_CPU_AVX512_DQ | WEIR_CPU_AVX512_VBMI, weir_bits_unpack_avx512,
-        weir_bits_add_bytes_avx512, weir_bits_sum_avx512, weir_bits_sum_xor_avx512,
-        weir_bits_add_line_avx512, weir_bits_to_doubles_avx512},
-    {"avx2", WEIR_CPU_AVX2, weir_bits_unpack_avx2, weir_bits_add_bytes_avx2, weir_bits_sum_avx2,
-        weir_bits_sum_xor_avx2, weir_bits_add_line_avx2, weir_bits_to_doubles_avx2},
+    {"avx512", WEIR_CPU_AVX512 | WEIR_CPU_AVX512_DQ | WEIR_CPU_AVX512_VBMI, VARIANT(avx512)},
+    {"avx2", WEIR_CPU_AVX2, VARIANT(avx2)},
 #endif
-    {"scalar", 0, weir_bits_unpack_scalar, weir_bits_add_bytes_scalar, weir_bits_sum_scalar,
-        weir_bits_sum_xor_scalar, weir_bits_add_line_scalar, weir_bits_to_doubles_scalar},
+    {"scalar", 0, VARIANT(scalar)},
 };
 #define VARIANT_COUNT (sizeof weir_bits_variants / sizeof weir_bits_variants[0])
 

@@ -36,6 +36,11 @@ struct weir_bits_variant {
     void (*sum_xor)(uint64_t start, size_t count, uint64_t *column);
     /* column[i] += i * slope */
     void (*add_line)(uint64_t slope, size_t count, uint64_t *column);
+    /* least and most of column[0..count-1] as signed integers; count is at least 1 */
+    void (*bounds)(const uint64_t *column, size_t count, int64_t *least, int64_t *most);
+    /* bytes[i] = (column[i] - base) >> shift, and column[i] the bits below; what lies above base is
+     * below 2^(shift + 8). bytes has WEIR_BITS_ROOM(count) places */
+    void (*split)(uint64_t base, unsigned shift, size_t count, uint64_t *column, uint8_t *bytes);
     /* column[i] = bits of the double of (int64_t)column[i] * 10^exponent */
     void (*to_doubles)(int exponent, size_t count, uint64_t *column);
 };

@@ -143,6 +143,45 @@ weir_bits_add_line_avx2(uint64_t slope, size_t count, uint64_t *column)
     }
 }
 
+AVX2 void
+weir_bits_bounds_avx2(const uint64_t *column, size_t count, int64_t *least, int64_t *most)
+{
+    __m256i low = _mm256_set1_epi64x((int64_t)column[0]), high = low;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        __m256i lanes = _mm256_loadu_si256((const __m256i *)(column + i));
+        low = _mm256_blendv_epi8(low, lanes, _mm256_cmpgt_epi64(low, lanes));
+        high = _mm256_blendv_epi8(high, lanes, _mm256_cmpgt_epi64(lanes, high));
+    }
+    uint64_t ends[2 * LANES];
+    int64_t low_rest, high_rest;
+    _mm256_storeu_si256((__m256i *)ends, low);
+    _mm256_storeu_si256((__m256i *)(ends + LANES), high);
+    weir_bits_bounds_scalar(ends, 2 * LANES, least, most);
+    weir_bits_bounds_scalar(column + i, count - i, &low_rest, &high_rest);
+    *least = low_rest < *least ? low_rest : *least;
+    *most = high_rest > *most ? high_rest : *most;
+}
+
+AVX2 void
+weir_bits_split_avx2(uint64_t base, unsigned shift, size_t count, uint64_t *column, uint8_t *bytes)
+{
+    const __m256i bases = _mm256_set1_epi64x((int64_t)base);
+    const __m256i mask = _mm256_set1_epi64x((INT64_C(1) << shift) - 1);
+    const __m128i shifts = _mm_cvtsi32_si128((int)shift);
+    for (size_t i = 0; i < count; i += LANES) {
+        __m256i above = _mm256_sub_epi64(_mm256_loadu_si256((const __m256i *)(column + i)), bases);
+        __m256i high = _mm256_srl_epi64(above, shifts);
+        /* one byte of each lane, in two halves: 0 and 1, 2 and 3 */
+        __m256i two = _mm256_shuffle_epi8(high, _mm256_set1_epi16(0x0800));
+        uint16_t low_two = (uint16_t)_mm256_extract_epi16(two, 0);
+        uint16_t high_two = (uint16_t)_mm256_extract_epi16(two, 8);
+        memcpy(bytes + i, &low_two, sizeof low_two);
+        memcpy(bytes + i + 2, &high_two, sizeof high_two);
+        _mm256_storeu_si256((__m256i *)(column + i), _mm256_and_si256(above, mask));
+    }
+}
+
 /* The high half, its sign turned over, is the low end of a double near 2^84, the low half of one
  * near 2^52. Taking 2^84 + 2^63 + 2^52 from the first is exact; their sum rounds once. */
 AVX2 static inline __m256d

@@ -101,6 +101,36 @@ weir_bits_add_line_avx512(uint64_t slope, size_t count, uint64_t *column)
 }
 
 AVX512 void
+weir_bits_bounds_avx512(const uint64_t *column, size_t count, int64_t *least, int64_t *most)
+{
+    __m512i low = _mm512_set1_epi64((int64_t)column[0]), high = low;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        low = _mm512_min_epi64(low, load(column + i));
+        high = _mm512_max_epi64(high, load(column + i));
+    }
+    __mmask8 rest = (__mmask8)((1u << (count - i)) - 1);
+    __m512i lanes = _mm512_maskz_loadu_epi64(rest, column + i);
+    *least = _mm512_reduce_min_epi64(_mm512_mask_min_epi64(low, rest, low, lanes));
+    *most = _mm512_reduce_max_epi64(_mm512_mask_max_epi64(high, rest, high, lanes));
+}
+
+AVX512 void
+weir_bits_split_avx512(
+    uint64_t base, unsigned shift, size_t count, uint64_t *column, uint8_t *bytes)
+{
+    const __m512i bases = _mm512_set1_epi64((int64_t)base);
+    const __m512i mask = _mm512_set1_epi64((INT64_C(1) << shift) - 1);
+    const __m128i shifts = _mm_cvtsi32_si128((int)shift);
+    for (size_t i = 0; i < count; i += LANES) {
+        __m512i above = _mm512_sub_epi64(load(column + i), bases);
+        _mm_storel_epi64(
+            (__m128i *)(bytes + i), _mm512_cvtepi64_epi8(_mm512_srl_epi64(above, shifts)));
+        _mm512_storeu_si512(column + i, _mm512_and_si512(above, mask));
+    }
+}
+
+AVX512 void
 weir_bits_to_doubles_avx512(int exponent, size_t count, uint64_t *column)
 {
     const __m512d power =

@@ -52,6 +52,31 @@ weir_bits_add_line_scalar(uint64_t slope, size_t count, uint64_t *column)
 }
 
 void
+weir_bits_bounds_scalar(const uint64_t *column, size_t count, int64_t *least, int64_t *most)
+{
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (size_t i = 0; i < count; i++) {
+        int64_t value = (int64_t)column[i];
+        low = value < low ? value : low;
+        high = value > high ? value : high;
+    }
+    *least = low;
+    *most = high;
+}
+
+void
+weir_bits_split_scalar(
+    uint64_t base, unsigned shift, size_t count, uint64_t *column, uint8_t *bytes)
+{
+    uint64_t mask = (UINT64_C(1) << shift) - 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t above = column[i] - base;
+        bytes[i] = (uint8_t)(above >> shift);
+        column[i] = above & mask;
+    }
+}
+
+void
 weir_bits_to_doubles_scalar(int exponent, size_t count, uint64_t *column)
 {
     for (size_t i = 0; i < count; i++)

@@ -13,6 +13,10 @@
     void weir_bits_sum_##name(uint64_t start, size_t count, uint64_t *column);                     \
     void weir_bits_sum_xor_##name(uint64_t start, size_t count, uint64_t *column);                 \
     void weir_bits_add_line_##name(uint64_t slope, size_t count, uint64_t *column);                \
+    void weir_bits_bounds_##name(                                                                  \
+        const uint64_t *column, size_t count, int64_t *least, int64_t *most);                      \
+    void weir_bits_split_##name(                                                                   \
+        uint64_t base, unsigned shift, size_t count, uint64_t *column, uint8_t *bytes);            \
     void weir_bits_to_doubles_##name(int exponent, size_t count, uint64_t *column);
 
 WEIR_BITS_VARIANT(scalar)

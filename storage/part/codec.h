@@ -48,8 +48,7 @@ struct weir_packed_starts {
 /* Scratch of the integer codec. */
 struct weir_packed_scratch {
     uint64_t residuals[2][WEIR_CHUNK_SAMPLES_MAX];
-    uint32_t bytes[4][256]; /* how often each value of a front's byte */
-    bool split;             /* may a plan use a front? */
+    uint16_t bytes[4][256]; /* how often each value of a front's byte, by place modulo 4 */
     uint8_t front[WEIR_CHUNK_SAMPLES_MAX];
 };
 

@@ -74,13 +74,8 @@ weir_packed_encode(struct weir_packed_scratch *scratch, const uint64_t *column, 
     }
     if (packing->exceptions > 0)
         out = weir_varint_put(out, found / 2);
-    if (packing->split) {
-        for (uint32_t i = 0; i < count; i++) {
-            uint64_t above = residuals[i] - packing->base;
-            scratch->front[i] = (uint8_t)(above >> width);
-            residuals[i] = above & ((UINT64_C(1) << width) - 1);
-        }
-    }
+    if (packing->split)
+        weir_bits()->split(packing->base, width, count, residuals, scratch->front);
     out = weir_bits_pack(residuals, width, packing->split ? 0 : packing->base, count, out);
     for (uint32_t i = 0; i < found; i += 2) {
         uint16_t place = (uint16_t)exceptions[i];

@@ -1,10 +1,12 @@
 #include "storage/part/codec.h"
 
 /* A transform is judged by so many stretches of a chunk, each of so many residuals. */
-#define STRETCHES 4
+#define STRETCHES 2
 #define STRETCH 32
 /* Below it a sample would be most of the chunk: all of it is looked at. */
 #define WHOLE (STRETCHES * STRETCH + STRETCH)
+/* The second difference needs three integers. */
+#define SAMPLED_MIN 4
 /* Residuals whose median is the centre of the histogram. */
 #define CENTRE 15
 /* A front costs a table a block, and the coder loses a little: it has to save a twentieth. */
@@ -12,6 +14,7 @@
 
 struct lengths {
     uint64_t centre;
+    unsigned longest;
     uint32_t counts[65]; /* residuals by bits of zigzag(residual - centre) */
 };
 
@@ -36,25 +39,17 @@ centre_of(const uint64_t *residuals, uint32_t count)
 }
 
 static void
-bounds_of(const uint64_t *residuals, uint32_t count, int64_t *least, int64_t *most)
-{
-    int64_t low = INT64_MAX, high = INT64_MIN;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t residual = (int64_t)residuals[i];
-        low = residual < low ? residual : low;
-        high = residual > high ? residual : high;
-    }
-    *least = low;
-    *most = high;
-}
-
-static void
 measure(const uint64_t *residuals, uint32_t count, struct lengths *out)
 {
     memset(out->counts, 0, sizeof out->counts);
     out->centre = centre_of(residuals, count);
-    for (uint32_t i = 0; i < count; i++)
-        out->counts[length_of(weir_varint_zigzag(residuals[i] - out->centre))]++;
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t zigzag = weir_varint_zigzag(residuals[i] - out->centre);
+        all |= zigzag;
+        out->counts[length_of(zigzag)]++;
+    }
+    out->longest = length_of(all);
 }
 
 /* Bits that exceptions of one length take: a place, and a varint. */
@@ -64,24 +59,26 @@ exception_bits(unsigned length)
     return 16 + 8 * ((length + 8) / 7);
 }
 
-/* The length at which packing costs least; longer ones become exceptions. */
+/* The length at which packing costs least; longer ones become exceptions. *cost: bits. */
 static unsigned
-cheapest(const struct lengths *lengths, uint32_t count, uint32_t *exceptions)
+cheapest(const struct lengths *lengths, uint32_t count, uint32_t *exceptions, uint64_t *cost)
 {
-    unsigned best = 64;
-    uint64_t best_cost = 64 * (uint64_t)count, outside_cost = 0;
+    unsigned best = lengths->longest;
+    uint64_t outside_cost = 0;
     uint32_t outside = 0;
     *exceptions = 0;
-    for (unsigned length = 64; length-- > 0;) {
+    *cost = (best <= WEIR_BITS_WIDTH_MAX ? best : 64) * (uint64_t)count;
+    for (unsigned length = lengths->longest; length-- > 0;) {
         outside += lengths->counts[length + 1];
         outside_cost += lengths->counts[length + 1] * exception_bits(length + 1);
         unsigned width = length <= WEIR_BITS_WIDTH_MAX ? length : 64;
-        uint64_t cost = width * (uint64_t)count + outside_cost;
-        if (cost < best_cost) {
+        if (width * (uint64_t)count + outside_cost < *cost) {
             best = length;
-            best_cost = cost;
+            *cost = width * (uint64_t)count + outside_cost;
             *exceptions = outside;
         }
+        if (outside_cost > *cost)
+            break;
     }
     return best;
 }
@@ -117,36 +114,39 @@ front_bits(struct weir_packed_scratch *scratch, const uint64_t *residuals, uint3
     uint64_t base, unsigned width)
 {
     memset(scratch->bytes, 0, sizeof scratch->bytes);
-    uint64_t most = (UINT64_C(1) << width) - 1;
-    unsigned shift = width - 8;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t above = residuals[i] - base;
-        scratch->bytes[i % 4][above <= most ? above >> shift : 0]++;
-    }
+    uint64_t *above = scratch->residuals[1];
+    memcpy(above, residuals, count * sizeof *above);
+    weir_bits()->split(base, width - 8, count, above, scratch->front);
+    for (uint32_t i = 0; i < count; i++)
+        scratch->bytes[i % 4][scratch->front[i]]++;
     double bits = count * log2_of(count);
     for (unsigned i = 0; i < 256; i++) {
-        uint32_t times = scratch->bytes[0][i] + scratch->bytes[1][i] + scratch->bytes[2][i] +
-            scratch->bytes[3][i];
+        uint32_t times = (uint32_t)scratch->bytes[0][i] + scratch->bytes[1][i] +
+            scratch->bytes[2][i] + scratch->bytes[3][i];
         if (times > 1)
             bits -= times * log2_of(times);
     }
     return (uint64_t)bits;
 }
 
-/* Looks at a front: longer tails are no exceptions there, since a rare byte costs little. */
+/* Looks at a front, for all residuals, or if few are far away for the others. A rare byte costs
+ * little there, so tails are no exceptions. lengths: NULL where there are no exceptions. */
 static void
 try_split(struct weir_packed_scratch *scratch, const uint64_t *residuals, uint32_t count,
     const struct lengths *lengths, struct weir_packing *out)
 {
-    uint32_t exceptions = 0;
+    struct weir_packing split = *out;
+    split.split = true;
     uint64_t outside = 0;
-    unsigned length = 64;
-    for (; length > 0 && exceptions + lengths->counts[length] <= count / 256; length--) {
-        exceptions += lengths->counts[length];
-        outside += lengths->counts[length] * exception_bits(length);
+    if (lengths != NULL) {
+        unsigned length = lengths->longest;
+        split.exceptions = 0;
+        for (; length > 0 && split.exceptions + lengths->counts[length] <= count / 256; length--) {
+            split.exceptions += lengths->counts[length];
+            outside += lengths->counts[length] * exception_bits(length);
+        }
+        fit(residuals, count, lengths->centre, length, &split);
     }
-    struct weir_packing split = {.exceptions = exceptions, .split = true};
-    fit(residuals, count, lengths->centre, length, &split);
     if (split.width > WEIR_BITS_WIDTH_MAX - 8)
         return;
     if (split.width < 8)
@@ -157,20 +157,28 @@ try_split(struct weir_packed_scratch *scratch, const uint64_t *residuals, uint32
         *out = split;
 }
 
+/* Packs all, unless the sample's width says that some are far away. */
 static void
-choose(struct weir_packed_scratch *scratch, const uint64_t *residuals, uint32_t count,
+choose(const uint64_t *residuals, uint32_t count, unsigned sample_width, struct lengths *lengths,
     struct weir_packing *out)
 {
-    struct lengths lengths;
-    measure(residuals, count, &lengths);
-    *out = (struct weir_packing){.split = false};
-    unsigned length = cheapest(&lengths, count, &out->exceptions);
-    fit(residuals, count, lengths.centre, length, out);
+    int64_t least, most;
+    weir_bits()->bounds(residuals, count, &least, &most);
+    *out = (struct weir_packing){
+        .base = (uint64_t)least, .width = weir_bits_width((uint64_t)most - (uint64_t)least)};
     out->cost = out->width * (uint64_t)count;
-    for (unsigned i = length + 1; i <= 64; i++)
-        out->cost += lengths.counts[i] * exception_bits(i);
-    if (scratch->split && out->width > 1)
-        try_split(scratch, residuals, count, &lengths, out);
+    lengths->longest = 0;
+    if (out->width <= sample_width + 1)
+        return;
+    struct weir_packing fewer = {.split = false};
+    uint64_t cost;
+    measure(residuals, count, lengths);
+    unsigned length = cheapest(lengths, count, &fewer.exceptions, &cost);
+    fit(residuals, count, lengths->centre, length, &fewer);
+    unsigned width = length <= WEIR_BITS_WIDTH_MAX ? length : 64;
+    fewer.cost = cost - (width - fewer.width) * (uint64_t)count;
+    if (fewer.cost < out->cost)
+        *out = fewer;
 }
 
 /* Residuals of stretches of a column, spread evenly over it. */
@@ -194,47 +202,63 @@ sample(enum weir_transform transform, uint64_t slope, const uint64_t *column, ui
     return found;
 }
 
+/* What a sample says of a transform. */
+struct candidate {
+    enum weir_transform transform;
+    unsigned width;
+    uint64_t cost; /* bits of the sample */
+};
+
+/* Puts the two cheapest transforms first. */
 static void
-plan(struct weir_packed_scratch *scratch, const uint64_t *column, uint32_t count,
-    enum weir_transform transform, uint64_t slope, struct weir_packed_plan *out)
+rank(struct weir_packed_scratch *scratch, const uint64_t *column, uint32_t count, uint64_t slope,
+    struct candidate *out)
 {
-    uint64_t *residuals = scratch->residuals[0];
-    weir_packed_residuals(transform, slope, column, count, residuals);
-    out->transform = transform;
-    out->slope = slope;
-    choose(scratch, residuals, count, &out->packing);
+    for (unsigned i = 0; i < WEIR_TRANSFORM_COUNT; i++) {
+        struct candidate candidate = {.transform = (enum weir_transform)i};
+        struct lengths lengths;
+        uint32_t exceptions;
+        uint64_t *residuals = scratch->residuals[1];
+        uint32_t found = sample(candidate.transform, slope, column, count, residuals);
+        measure(residuals, found, &lengths);
+        unsigned length = cheapest(&lengths, found, &exceptions, &candidate.cost);
+        candidate.width = length <= WEIR_BITS_WIDTH_MAX ? length : 64;
+        unsigned at = i;
+        for (; at > 0 && candidate.cost < out[at - 1].cost; at--)
+            out[at] = out[at - 1];
+        out[at] = candidate;
+    }
 }
 
+/* Plans a column by its two best transforms, then looks whether a front makes it smaller. */
 void
 weir_packed_plan_best(struct weir_packed_scratch *scratch, const uint64_t *column, uint32_t count,
     bool split, struct weir_packed_plan *out)
 {
-    scratch->split = split;
-    if (count < 4) {
-        plan(scratch, column, count, WEIR_TRANSFORM_NONE, 0, out);
-        return;
-    }
+    struct candidate candidates[WEIR_TRANSFORM_COUNT];
+    struct lengths lengths[2];
     uint64_t slope = weir_packed_slope(column, count);
-    uint64_t costs[WEIR_TRANSFORM_COUNT];
-    unsigned best = 0, second = 1;
-    for (unsigned i = 0; i < WEIR_TRANSFORM_COUNT; i++) {
+    unsigned tried = count < SAMPLED_MIN ? 1 : 2, best = 0;
+    if (count < SAMPLED_MIN)
+        candidates[0] = (struct candidate){WEIR_TRANSFORM_NONE, 64, 0};
+    else
+        rank(scratch, column, count, slope, candidates);
+    uint64_t *residuals = scratch->residuals[0];
+    for (unsigned i = 0; i < tried; i++) {
         struct weir_packing packing;
-        uint32_t found =
-            sample((enum weir_transform)i, slope, column, count, scratch->residuals[1]);
-        choose(scratch, scratch->residuals[1], found, &packing);
-        costs[i] = packing.cost;
-        if (costs[i] < costs[best]) {
-            second = best;
+        weir_packed_residuals(candidates[i].transform, slope, column, count, residuals);
+        choose(residuals, count, candidates[i].width, &lengths[i], &packing);
+        if (i == 0 || packing.cost < out->packing.cost) {
+            *out = (struct weir_packed_plan){candidates[i].transform, slope, packing};
             best = i;
-        } else if (i > 0 && (second == best || costs[i] < costs[second])) {
-            second = i;
         }
     }
-    struct weir_packed_plan other;
-    plan(scratch, column, count, (enum weir_transform)best, slope, out);
-    plan(scratch, column, count, (enum weir_transform)second, slope, &other);
-    if (other.packing.cost < out->packing.cost)
-        *out = other;
+    if (!split || out->packing.width < 2)
+        return;
+    if (best == 0 && tried == 2)
+        weir_packed_residuals(out->transform, slope, column, count, residuals);
+    try_split(scratch, residuals, count, lengths[best].longest > 0 ? &lengths[best] : NULL,
+        &out->packing);
 }
 
 void
@@ -242,10 +266,10 @@ weir_packed_plan_fast(struct weir_packed_scratch *scratch, const uint64_t *colum
     struct weir_packed_plan *out)
 {
     int64_t least, most, delta_least, delta_most;
-    bounds_of(column, count, &least, &most);
+    weir_bits()->bounds(column, count, &least, &most);
     uint64_t *deltas = scratch->residuals[0];
     weir_packed_residuals(WEIR_TRANSFORM_DELTA, 0, column, count, deltas);
-    bounds_of(deltas, count, &delta_least, &delta_most);
+    weir_bits()->bounds(deltas, count, &delta_least, &delta_most);
     unsigned width = weir_bits_width((uint64_t)most - (uint64_t)least);
     unsigned delta_width = weir_bits_width((uint64_t)delta_most - (uint64_t)delta_least);
     bool by_delta = delta_width < width;

@@ -101,6 +101,37 @@ test_sums_agree_with_the_twin(void **state)
 }
 
 static void
+test_bounds_and_splits_agree_with_the_twin(void **state)
+{
+    (void)state;
+    static uint64_t start[WEIR_BITS_ROOM(COUNT)], twin[WEIR_BITS_ROOM(COUNT)],
+        column[WEIR_BITS_ROOM(COUNT)];
+    uint8_t twin_bytes[WEIR_BITS_ROOM(COUNT)], bytes[WEIR_BITS_ROOM(COUNT)];
+    for (size_t count = 1; count <= COUNT; count++) {
+        unsigned shift = (unsigned)(count % 50);
+        uint64_t base = next_random();
+        fill(start, count);
+        for (size_t i = 0; i < count; i++)
+            start[i] = base + low_bits(start[i], shift + 8);
+        for (size_t v = 0; v < weir_bits_variant_count(); v++) {
+            if (!weir_bits_variant_supported(v))
+                continue;
+            int64_t least, most, twin_least, twin_most;
+            memcpy(twin, start, sizeof twin);
+            memcpy(column, start, sizeof column);
+            scalar()->bounds(twin, count, &twin_least, &twin_most);
+            weir_bits_variants[v].bounds(column, count, &least, &most);
+            assert_int_equal(least, twin_least);
+            assert_int_equal(most, twin_most);
+            scalar()->split(base, shift, count, twin, twin_bytes);
+            weir_bits_variants[v].split(base, shift, count, column, bytes);
+            assert_memory_equal(column, twin, count * sizeof *twin);
+            assert_memory_equal(bytes, twin_bytes, count);
+        }
+    }
+}
+
+static void
 test_doubles_agree_with_the_model(void **state)
 {
     (void)state;
@@ -142,6 +173,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unpack_gives_back_what_was_packed),
         cmocka_unit_test(test_sums_agree_with_the_twin),
+        cmocka_unit_test(test_bounds_and_splits_agree_with_the_twin),
         cmocka_unit_test(test_doubles_agree_with_the_model),
         cmocka_unit_test(test_best_variant_is_the_first_supported),
     };
