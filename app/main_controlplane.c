@@ -287,7 +287,7 @@ run(const struct options *options)
         struct weir_api_options api = {.base = base, .listen_fd = http_fd,
             .address = config->http_address, .port = config->http_port,
             .threads = weir_api_threads(cores_allowed()), .shared = source.shared,
-            .admin = config->api_admin,
+            .admin = config->api_admin, .config = config,
             .open = open_reader, .opened = say_ready, .limits_now = limits_now,
             .open_context = &source, .limits = limits_of(config),
             .answers_max = config->http_answers_max, .hosts = config->http_hosts,

@@ -37,6 +37,7 @@ struct weir_api_options {
     uint32_t host_count;
     struct weir_prefixes trusted; /* sources that no share bounds */
     struct weir_shared *shared; /* NULL on a stopped instance */
+    const struct weir_config *config; /* for /api/v1/status/; borrowed; NULL: it shows none */
     bool admin;          /* other machines may read refused lines and forget senders */
     weir_pool_open_fn *open;    /* called by the pool's threads */
     /* Called by them too, once the port is open and a reader is: queries answer from then on. May

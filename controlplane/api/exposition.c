@@ -32,12 +32,8 @@ const char *const weir_outcome_names[WEIR_OUTCOME_COUNT] = {
 };
 
 const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT] = {
-    [WEIR_ENDPOINT_QUERY] = "query",
-    [WEIR_ENDPOINT_LABELS] = "labels",
-    [WEIR_ENDPOINT_VALUES] = "values",
-    [WEIR_ENDPOINT_SERIES] = "series",
-    [WEIR_ENDPOINT_PROMQL] = "promql",
-    [WEIR_ENDPOINT_PROMQL_RANGE] = "promql_range",
+#define WEIR_ROUTE_QUERY(NAME, endpoint, path, methods, envelope, run, text) endpoint,
+#include "controlplane/api/api_routes.def"
 };
 
 void

@@ -14,13 +14,10 @@
 #include "controlplane/query/pool.h"
 #include "model/shared.h"
 
+/* Of paths that query threads answer. */
 enum weir_endpoint {
-    WEIR_ENDPOINT_QUERY,
-    WEIR_ENDPOINT_LABELS,
-    WEIR_ENDPOINT_VALUES,
-    WEIR_ENDPOINT_SERIES,
-    WEIR_ENDPOINT_PROMQL,
-    WEIR_ENDPOINT_PROMQL_RANGE,
+#define WEIR_ROUTE_QUERY(NAME, endpoint, path, methods, envelope, run, text) WEIR_ENDPOINT_##NAME,
+#include "controlplane/api/api_routes.def"
     WEIR_ENDPOINT_COUNT,
 };
 extern const char *const weir_endpoint_names[WEIR_ENDPOINT_COUNT];

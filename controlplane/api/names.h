@@ -7,8 +7,8 @@
  *          answer's size_max and query.series_max
  * Errors:  in the call, in Prometheus's envelope
  *
- * Parameters: match[] (several: the union), limit, start, end. Series are listed without
- * times: start and end are checked and do not narrow the answer.
+ * Parameters: match[] (several: the union), limit, start, end (selection.h). A label's name may be
+ * escaped, as U__http_2e_status.
  */
 #ifndef WEIR_CONTROLPLANE_API_NAMES_H
 #define WEIR_CONTROLPLANE_API_NAMES_H

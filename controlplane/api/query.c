@@ -3,16 +3,15 @@
 #include "base/clock.h"
 #include "controlplane/api/answer.h"
 #include "controlplane/api/param.h"
+#include "controlplane/api/quoted_name.h"
 #include "controlplane/promql/parse/parse.h"
 #include "controlplane/query/source_reader.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define MESSAGE_SIZE 1024
-#define HINT_SIZE 256
 #define NS_PER_MS INT64_C(1000000)
 
 /* A query under way. */
@@ -101,35 +100,6 @@ read_range(struct run *run)
     return true;
 }
 
-static bool
-is_word_byte(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == ':';
-}
-
-/* A bare word with a dot, dash or slash in it at or around a byte, as {"word"}: metrics of Graphite
- * and of Influx fields have such names. False where there is none. */
-static bool
-quote_word(const char *text, size_t size, size_t at, char out[HINT_SIZE])
-{
-    size_t begin = at < size ? at : size, end = begin;
-    while (begin > 0 && (is_word_byte(text[begin - 1]) || strchr(".-/", text[begin - 1]) != NULL))
-        begin--;
-    while (end < size && text[end] != '\0' &&
-        (is_word_byte(text[end]) || strchr(".-/", text[end]) != NULL))
-        end++;
-    while (end > begin && !is_word_byte(text[end - 1]))
-        end--;
-    size_t plain = begin;
-    while (plain < end && is_word_byte(text[plain]))
-        plain++;
-    if (plain == end || isdigit((unsigned char)text[begin]) || end - begin > HINT_SIZE / 2)
-        return false;
-    snprintf(out, HINT_SIZE, "a name with other characters than letters, digits, _ and : is "
-        "quoted: {\"%.*s\"}", (int)(end - begin), text + begin);
-    return true;
-}
-
 /* Byte of line:column, which an error begins with. */
 static size_t
 place_of(const char *error, const char *text, size_t size)
@@ -149,10 +119,10 @@ fail_query(struct run *run)
 {
     const struct weir_promql_request *request = &run->request;
     const char *error = run->answer.error != NULL ? run->answer.error : weir_err_detail();
-    char message[MESSAGE_SIZE], hint[HINT_SIZE];
+    char message[MESSAGE_SIZE], hint[WEIR_QUOTED_NAME_HINT_MAX];
     size_t at = place_of(error, request->text, request->size);
     bool quoted = strstr(error, "parse error") != NULL &&
-        quote_word(request->text, request->size, at, hint);
+        weir_quoted_name_hint(request->text, request->size, at, hint);
     snprintf(message, sizeof message, "invalid parameter \"query\": %s", error);
     weir_call_fail_kind(run->call, WEIR_ERROR_BAD_DATA, message, quoted ? hint : NULL);
 }

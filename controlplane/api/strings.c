@@ -8,6 +8,8 @@
 #define SLOTS_FIRST 64
 #define BYTES_FIRST 4096
 #define SIZE_BYTES 2
+#define COUNT_BYTES 4
+#define HEAD_BYTES (SIZE_BYTES + COUNT_BYTES)
 
 enum weir_err
 weir_strings_init(struct weir_strings *strings, size_t bytes_max)
@@ -33,8 +35,10 @@ static struct weir_string
 string_at(const struct weir_strings *strings, size_t place)
 {
     uint16_t size;
+    uint32_t count;
     memcpy(&size, strings->bytes + place, SIZE_BYTES);
-    return (struct weir_string){strings->bytes + place + SIZE_BYTES, size};
+    memcpy(&count, strings->bytes + place + SIZE_BYTES, COUNT_BYTES);
+    return (struct weir_string){strings->bytes + place + HEAD_BYTES, size, count};
 }
 
 /* The slot that holds the string, or the free one where it belongs. There is always a free one. */
@@ -65,7 +69,7 @@ grow_slots(struct weir_strings *strings)
     for (size_t place = 0; place < strings->used;) {
         struct weir_string held = string_at(strings, place);
         *find_slot(strings, held.bytes, held.size) = place + 1;
-        place += SIZE_BYTES + held.size;
+        place += HEAD_BYTES + held.size;
     }
     return WEIR_OK;
 }
@@ -87,6 +91,14 @@ grow_bytes(struct weir_strings *strings, size_t needed)
     return WEIR_OK;
 }
 
+static void
+count_one_more(struct weir_strings *strings, size_t place)
+{
+    uint32_t count = string_at(strings, place).count;
+    count += count < UINT32_MAX;
+    memcpy(strings->bytes + place + SIZE_BYTES, &count, COUNT_BYTES);
+}
+
 enum weir_err
 weir_strings_add(struct weir_strings *strings, const uint8_t *bytes, uint16_t size)
 {
@@ -96,16 +108,20 @@ weir_strings_add(struct weir_strings *strings, const uint8_t *bytes, uint16_t si
     if (err != WEIR_OK)
         return err;
     uint64_t *slot = find_slot(strings, bytes, size);
-    if (*slot != 0)
+    if (*slot != 0) {
+        count_one_more(strings, *slot - 1);
         return WEIR_OK;
-    size_t needed = strings->used + SIZE_BYTES + size;
+    }
+    size_t needed = strings->used + HEAD_BYTES + size;
     if (needed > strings->capacity || needed > strings->bytes_max)
         err = grow_bytes(strings, needed);
     if (err != WEIR_OK)
         return err;
     *slot = strings->used + 1;
+    uint32_t once = 1;
     memcpy(strings->bytes + strings->used, &size, SIZE_BYTES);
-    memcpy(strings->bytes + strings->used + SIZE_BYTES, bytes, size);
+    memcpy(strings->bytes + strings->used + SIZE_BYTES, &once, COUNT_BYTES);
+    memcpy(strings->bytes + strings->used + HEAD_BYTES, bytes, size);
     strings->used = needed;
     strings->count++;
     return WEIR_OK;
@@ -129,7 +145,7 @@ weir_strings_sort(const struct weir_strings *strings, struct weir_string **sorte
     size_t at = 0;
     for (size_t place = 0; place < strings->used; at++) {
         (*sorted)[at] = string_at(strings, place);
-        place += SIZE_BYTES + (*sorted)[at].size;
+        place += HEAD_BYTES + (*sorted)[at].size;
     }
     qsort(*sorted, strings->count, sizeof **sorted, compare);
     return WEIR_OK;

@@ -19,10 +19,11 @@
 struct weir_string {
     const uint8_t *bytes;
     size_t size;
+    uint32_t count; /* how often it was added */
 };
 
 struct weir_strings {
-    uint8_t *bytes;   /* u16 size and string, one after the other */
+    uint8_t *bytes;   /* u16 size, u32 count and string, one after the other */
     size_t used;
     size_t capacity;
     size_t bytes_max;

@@ -48,6 +48,7 @@ struct weir_call {
     /* Names the part of the question that is not known here. Empty: none. */
     char hint[WEIR_CALL_WARNING_MAX];
     int status;      /* enum weir_status */
+    const char *content_type; /* of the answer: application/json, unless the endpoint says more */
     struct weir_text answer;
 };
 

@@ -173,7 +173,8 @@ run_job(struct worker *worker, struct weir_job *job)
         options->limits_now(options->open_context, &own);
     struct weir_call call = {.reader = worker->reader, .params = &job->params, .limits = limits,
         .label = job->label, .now_ms = weir_wall_ms(), .cancelled = &job->cancelled,
-        .prometheus = job->prometheus, .waited_ns = weir_mono_ns() - job->submitted_ns,
+        .prometheus = job->prometheus, .content_type = "application/json",
+        .waited_ns = weir_mono_ns() - job->submitted_ns,
         .deadline_ns = weir_mono_ns() + limits->timeout_ms * NS_PER_MS};
     weir_text_init(&call.answer, weir_call_answer_max(limits));
     enum weir_err err = WEIR_OK;
@@ -202,6 +203,7 @@ run_job(struct worker *worker, struct weir_job *job)
     job->gzip = job->gzip && weir_text_gzip(&call.answer, weir_call_check_cancelled, &call);
     weir_text_trim(&call.answer);
     job->status = call.status;
+    job->content_type = call.content_type;
     job->retry = call.status == WEIR_STATUS_UNAVAILABLE && !call.timed_out;
     job->late = late && !cancelled;
     job->answer = call.answer;

@@ -34,7 +34,8 @@ struct weir_job {
     struct weir_owner owner;
     int64_t submitted_ns;
     _Atomic bool cancelled;
-    int status;          /* once done, as the next two */
+    int status;          /* once done, as the next three */
+    const char *content_type;
     bool retry;          /* the asker may come back in a second */
     bool late;           /* it waited too long in the queue, and was not begun */
     struct weir_text answer;

@@ -127,24 +127,40 @@ keep(struct weir_promql_arena *arena, const uint64_t *numbers, size_t count,
     return WEIR_OK;
 }
 
+enum weir_err
+weir_source_reader_select(struct weir_reader *reader, struct weir_promql_arena *arena,
+    const struct weir_promql_matcher *matchers, uint32_t count, uint64_t **numbers,
+    size_t *number_count)
+{
+    struct weir_match *matches = weir_promql_arena_alloc(arena, (count + 1) * sizeof *matches);
+    struct weir_promql_matcher *left = weir_promql_arena_alloc(arena, (count + 1) * sizeof *left);
+    uint32_t match_count, left_count;
+    *numbers = NULL;
+    *number_count = 0;
+    if (matches == NULL || left == NULL)
+        return WEIR_NOMEM;
+    enum weir_err err = split(arena, matchers, count, matches, &match_count, left, &left_count);
+    if (err == WEIR_OK)
+        err = weir_reader_select(reader, matches, match_count, numbers, number_count);
+    if (err == WEIR_OK && left_count > 0)
+        err = filter(reader, arena, left, left_count, *numbers, number_count);
+    if (err == WEIR_OK)
+        return WEIR_OK;
+    free(*numbers);
+    *numbers = NULL;
+    return err;
+}
+
 static enum weir_err
 select_series(struct weir_promql_view *view, struct weir_promql_arena *arena,
     const struct weir_promql_matcher *matchers, uint32_t count, int64_t from_ms, int64_t to_ms,
     struct weir_promql_selection *out)
 {
-    struct weir_match *matches = weir_promql_arena_alloc(arena, (count + 1) * sizeof *matches);
-    struct weir_promql_matcher *left = weir_promql_arena_alloc(arena, (count + 1) * sizeof *left);
-    uint32_t match_count, left_count;
-    uint64_t *numbers = NULL;
-    size_t number_count = 0;
+    uint64_t *numbers;
+    size_t number_count;
     (void)from_ms, (void)to_ms;
-    if (matches == NULL || left == NULL)
-        return WEIR_NOMEM;
-    enum weir_err err = split(arena, matchers, count, matches, &match_count, left, &left_count);
-    if (err == WEIR_OK)
-        err = weir_reader_select(reader_of(view), matches, match_count, &numbers, &number_count);
-    if (err == WEIR_OK && left_count > 0)
-        err = filter(reader_of(view), arena, left, left_count, numbers, &number_count);
+    enum weir_err err = weir_source_reader_select(
+        reader_of(view), arena, matchers, count, &numbers, &number_count);
     if (err == WEIR_OK && number_count > UINT32_MAX)
         err = weir_fail(WEIR_LIMIT, 0, "%zu series in one selector", number_count);
     if (err == WEIR_OK)

@@ -24,4 +24,9 @@ struct weir_source_reader {
 /* Its view is what the reader knew at its last refresh. */
 void weir_source_reader_init(struct weir_source_reader *source, struct weir_reader *reader);
 
+/* Numbers of the series that pass all matchers, ascending; free *numbers. */
+enum weir_err weir_source_reader_select(struct weir_reader *reader, struct weir_promql_arena *arena,
+    const struct weir_promql_matcher *matchers, uint32_t count, uint64_t **numbers,
+    size_t *number_count) WEIR_MUST_USE;
+
 #endif

@@ -221,7 +221,9 @@ scan_once(const uint64_t *numbers, size_t number_count, int64_t from_ms, int64_t
     for (size_t i = 0; err == WEIR_OK && i < sample_count; i++) {
         if (samples[i].time_ms < from_ms || samples[i].time_ms >= to_ms)
             continue;
-        for (size_t k = 0; err == WEIR_OK && k < number_count; k++)
+        if (numbers == NULL) /* all */
+            err = call(context, samples[i].series, samples[i].time_ms, samples[i].value);
+        for (size_t k = 0; numbers != NULL && err == WEIR_OK && k < number_count; k++)
             if (numbers[k] == samples[i].series)
                 err = call(context, k, samples[i].time_ms, samples[i].value);
     }

@@ -214,7 +214,8 @@ test_pages_answer_or_say_that_memory_is_short(void **state)
     (void)state;
     start_api();
     static const char *const paths[] = {"/metrics", "/healthz", "/-/healthy", "/-/ready",
-        "/api/v1/senders", "/api/v1/rejected"};
+        "/api/v1/senders", "/api/v1/rejected", "/api/v1/rules", "/api/v1/status/runtimeinfo",
+        "/api/v1/status/config"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         char request[200];
         snprintf(request, sizeof request, "GET %s" END, paths[i]);
@@ -240,6 +241,11 @@ test_queries_answer_right_or_say_that_memory_is_short(void **state)
     each_failure("GET /api/v1/query?query=cpu%7Bhost=~%22h1.%22%7D&time=3" END, 200, true);
     each_failure("GET /api/v1/query?query=sum(" END, 400, true);
     each_failure("GET /api/v1/query_range?query=cpu&start=0&end=60&step=1" END, 200, true);
+    each_failure("GET /api/v1/format_query?query=sum(x)" END, 200, true);
+    each_failure("GET /api/v1/parse_query?query=sum(x)" END, 200, true);
+    each_failure("GET /api/v1/status/tsdb" END, 200, true);
+    each_failure("GET /federate?match[]=cpu" END, 200, true);
+    each_failure("GET /api/v1/labels?start=1&match[]=cpu" END, 200, true);
     each_failure("GET /api/v1/labels" END, 200, true);
     each_failure("GET /api/v1/label/host/values" END, 200, true);
     each_failure("GET /api/v1/series?match[]=cpu%7Bhost=%22h1%22%7D&match[]=cpu" END, 200, true);

@@ -549,14 +549,22 @@ test_catalog_answers_in_prometheus_envelope(void **state)
     (void)state;
     fake_series("__name__=cpu,host=a,core=1");
     fake_series("__name__=cpu,host=b");
-    fake_series("__name__=mem.free,host=a,zone=x");
+    fake_sample(fake_series("__name__=mem.free,host=a,zone=x"), 1000, 7);
     check(weir_names_labels, NULL, "",
         "{'status':'success','data':['__name__','core','host','zone']}");
-    check(weir_names_labels, NULL, "match[]=mem.free&start=0&end=2026-11-21T05:00:00Z",
+    check(weir_names_labels, NULL, "match[]={\"mem.free\"}&start=1&end=2026-11-21T05:00:00Z",
         "{'status':'success','data':['__name__','host','zone']}");
+    check(weir_names_labels, NULL, "end=1",
+        "{'status':'success','data':['__name__','host','zone']}");
+    check(weir_names_labels, NULL, "end=0.999", "{'status':'success','data':[]}");
+    check(weir_names_labels, NULL, "match[]=cpu&start=0", "{'status':'success','data':[]}");
     check(weir_names_values, "host", "", "{'status':'success','data':['a','b']}");
     check(weir_names_values, "__name__", "", "{'status':'success','data':['cpu','mem.free']}");
     check(weir_names_values, "none", "", "{'status':'success','data':[]}");
+    check(weir_names_values, "U__zo_6e_e", "", "{'status':'success','data':['x']}");
+    check(weir_names_values, "U__zo_zz_e", "", "{'status':'success','data':[]}");
+    check(weir_names_values, "host", "match[]={__name__=~\"c.*\"}",
+        "{'status':'success','data':['a','b']}");
     check(weir_names_values, "host", "match[]={core!=\"1\",host=\"a\"}",
         "{'status':'success','data':['a']}");
     check(weir_names_values, "host", "limit=1",
@@ -576,11 +584,14 @@ test_catalog_refuses_with_prometheus_errors(void **state)
     fake_series("__name__=cpu,host=a");
     fake_series("__name__=cpu,host=b");
     check_refused(weir_names_series, "", 400, "no match[] parameter");
-    check_refused(weir_names_series, "match[]=cpu{host=~\"a.*\"}", 400, "regular expressions");
-    check_refused(weir_names_series, "match[]={}", 400, "at least one matcher");
-    check_refused(weir_names_series, "match[]={host!=\"a\"}", 400, "at least one matcher");
+    check_refused(weir_names_series, "match[]=cpu{host=~\"a(.*\"}", 400, "missing");
+    check_refused(weir_names_series, "match[]={}", 400, "at least one non-empty matcher");
+    check_refused(
+        weir_names_series, "match[]={host!=\"a\"}", 400, "at least one non-empty matcher");
+    check_refused(weir_names_series, "match[]=cpu+offset+5m", 400, "no series selector");
     check_refused(weir_names_series, "match[]=cpu&limit=x", 400, "limit");
-    check_refused(weir_names_series, "match[]=cpu&start=x", 400, "not a time");
+    check_refused(weir_names_series, "match[]=cpu&start=x", 400,
+        "cannot parse \"x\" to a valid timestamp");
     limits.series_max = 1;
     check_refused(weir_names_series, "match[]=cpu", 422, "query.series_max = 1");
     json_t *json = ask(weir_names_series, NULL, "");
