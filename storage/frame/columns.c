@@ -408,3 +408,14 @@ weir_columns_doubles(const struct weir_columns *columns, double *out)
 {
     best()->doubles(columns, out);
 }
+
+bool
+weir_block_series(const uint8_t *block, size_t bytes, const struct weir_frame_block *entry,
+    uint64_t *series)
+{
+    struct weir_block_layout found;
+    if (!weir_block_layout_find(block, bytes, &found) || found.header.samples != entry->samples)
+        return false;
+    const struct weir_block_layout layout = found;
+    return decode_series(&layout, entry, series);
+}

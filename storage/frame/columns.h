@@ -30,6 +30,10 @@ struct weir_columns {
  * holds nothing of use where the answer is false. */
 bool weir_block_columns(const uint8_t *block, size_t bytes, const struct weir_frame_block *entry,
     struct weir_columns *out);
+/* The numbers alone, a fifth of the work: series has WEIR_COLUMNS_SAMPLES places. Checks the layout
+ * and the numbers, not times or values. */
+bool weir_block_series(const uint8_t *block, size_t bytes, const struct weir_frame_block *entry,
+    uint64_t *series);
 /* Values as doubles, as weir_sample_double gives them. out: WEIR_COLUMNS_SAMPLES. */
 void weir_columns_doubles(const struct weir_columns *columns, double *out);
 

@@ -71,6 +71,13 @@ weir_gather_begin(struct weir_gather *gather, uint64_t first, uint64_t end)
     memset(gather->places, 0, ((size_t)gather->series_count + 1) * sizeof gather->places[0]);
 }
 
+void
+weir_gather_range(const struct weir_gather *gather, uint64_t *first, uint64_t *end)
+{
+    *first = gather->first;
+    *end = gather->first + gather->series_count;
+}
+
 /* Place of the first number that is not below `number`. */
 static uint32_t
 lower_bound(const uint64_t *series, uint32_t count, uint64_t number)
@@ -130,17 +137,21 @@ weir_gather_add(struct weir_gather *gather, const struct weir_columns *columns)
 {
     uint32_t from, to;
     in_slice(gather, columns->series, columns->count, &from, &to);
-    uint32_t *places = gather->places;
-    struct weir_settled *samples = gather->samples_at;
+    const uint64_t *restrict series = columns->series;
+    const int64_t *restrict times_ms = columns->times_ms;
+    const uint64_t *restrict values = columns->values;
+    const int8_t *restrict exponents = columns->exponents;
+    const uint8_t *restrict kinds = columns->kinds;
+    uint32_t *restrict places = gather->places;
+    struct weir_settled *restrict samples = gather->samples_at;
+    uint64_t first = gather->first;
     for (uint32_t i = from; i < to; i++) {
         uint32_t ahead = i + PREFETCH < to ? i + PREFETCH : i;
-        __builtin_prefetch(&samples[places[columns->series[ahead] - gather->first]], 1);
-        uint32_t place = places[columns->series[i] - gather->first]++;
-        samples[place] = (struct weir_settled){.time_ms = columns->times_ms[i],
-            .value = columns->values[i],
-            .arrival = place,
-            .exponent = columns->exponents[i],
-            .kind = columns->kinds[i]};
+        __builtin_prefetch(&samples[places[series[ahead] - first]], 1);
+        uint32_t place = places[series[i] - first]++;
+        samples[place] = (struct weir_settled){.time_ms = times_ms[i],
+            .value = values[i],
+            .rest = weir_settled_rest(place, exponents[i], kinds[i])};
     }
 }
 
@@ -175,8 +186,8 @@ weir_gather_next(struct weir_gather *gather, struct weir_gathered *out)
     for (uint32_t i = 0; i < count; i++) {
         gather->times_ms[i] = samples[i].time_ms;
         gather->values[i] = samples[i].value;
-        gather->exponents[i] = samples[i].exponent;
-        gather->kinds[i] = samples[i].kind;
+        gather->exponents[i] = weir_settled_exponent(&samples[i]);
+        gather->kinds[i] = weir_settled_kind(&samples[i]);
     }
     gather->at += count;
     *out = (struct weir_gathered){.series = gather->first + gather->series_next - 1,

@@ -43,6 +43,8 @@ struct weir_gather *weir_gather_init(void *memory, const struct weir_gather_limi
 
 /* Series numbers first .. end - 1, at most series_max. */
 void weir_gather_begin(struct weir_gather *gather, uint64_t first, uint64_t end);
+/* Those numbers. */
+void weir_gather_range(const struct weir_gather *gather, uint64_t *first, uint64_t *end);
 /* Counts a block's numbers, which ascend. */
 void weir_gather_count(struct weir_gather *gather, const uint64_t *series, uint32_t count);
 /* Gives each series its place. */

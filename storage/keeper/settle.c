@@ -9,7 +9,8 @@
 static bool
 before(const struct weir_settled *a, const struct weir_settled *b)
 {
-    return a->time_ms != b->time_ms ? a->time_ms < b->time_ms : a->arrival < b->arrival;
+    return a->time_ms != b->time_ms ? a->time_ms < b->time_ms
+                                    : weir_settled_arrival(a) < weir_settled_arrival(b);
 }
 
 static bool

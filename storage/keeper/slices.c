@@ -55,6 +55,12 @@ weir_slices_count(struct weir_slices *slices, const uint64_t *series, uint32_t c
         slices->counts[series[i] >> shift]++;
 }
 
+void
+weir_slices_rewind(struct weir_slices *slices)
+{
+    slices->next = 0;
+}
+
 enum weir_err
 weir_slices_next(struct weir_slices *slices, uint64_t *first, uint64_t *end)
 {

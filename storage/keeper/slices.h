@@ -20,6 +20,8 @@ struct weir_slices *weir_slices_init(void *memory, const struct weir_gather_limi
 void weir_slices_begin(struct weir_slices *slices, uint64_t series_through);
 /* Counts a block's numbers, which ascend. */
 void weir_slices_count(struct weir_slices *slices, const uint64_t *series, uint32_t count);
+/* From the first slice on again. */
+void weir_slices_rewind(struct weir_slices *slices);
 /* The next slice that has samples: numbers *first .. *end - 1. WEIR_END after the last. */
 enum weir_err weir_slices_next(
     struct weir_slices *slices, uint64_t *first, uint64_t *end) WEIR_MUST_USE;

@@ -25,7 +25,7 @@ check_partitions(const struct weir_manifest *manifest)
 static enum weir_err
 check_part(const struct weir_manifest *manifest, uint32_t place)
 {
-    const struct weir_part_entry *part = &manifest->parts[place];
+    const struct weir_manifest_part *part = &manifest->parts[place];
     const struct weir_partition *partition =
         weir_manifest_partition_find(manifest, part->partition_ms);
     if (partition == NULL || partition->from_ms != part->partition_ms)
@@ -41,7 +41,7 @@ check_part(const struct weir_manifest *manifest, uint32_t place)
         return broken("a part of an unknown kind", place);
     if (part->log_from >= part->log_through || part->log_through > manifest->keeper_offset)
         return broken("a part of no place in the log", place);
-    if (place > 0 && weir_part_entry_compare(part - 1, part) >= 0)
+    if (place > 0 && weir_manifest_part_compare(part - 1, part) >= 0)
         return broken("parts out of order", place);
     return WEIR_OK;
 }
@@ -72,7 +72,7 @@ static enum weir_err
 check_indexes(const struct weir_manifest *manifest)
 {
     for (uint32_t i = 0; i < manifest->index_count; i++) {
-        const struct weir_index_entry *index = &manifest->indexes[i];
+        const struct weir_manifest_index *index = &manifest->indexes[i];
         if (index->generation == 0 || index->series == 0)
             return broken("an index segment without series or generation", i);
         if (i > 0 && index[-1].shard >= index->shard)

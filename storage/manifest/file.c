@@ -65,8 +65,8 @@ check_head(const struct weir_manifest_head *head, size_t size, const char *name)
         head->part_count > WEIR_MANIFEST_PARTS_MAX || head->index_count > WEIR_MANIFEST_INDEXES_MAX)
         return damaged(name, "more entries than there can be");
     uint64_t wanted = sizeof *head + head->partition_count * sizeof(struct weir_partition) +
-        head->part_count * sizeof(struct weir_part_entry) +
-        head->index_count * sizeof(struct weir_index_entry);
+        head->part_count * sizeof(struct weir_manifest_part) +
+        head->index_count * sizeof(struct weir_manifest_index);
     if (head->bytes != wanted || size != wanted)
         return damaged(name, "its size is not that of its entries");
     return WEIR_OK;

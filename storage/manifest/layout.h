@@ -1,6 +1,6 @@
 /* manifest_layout: the bytes of a manifest; docs/format/manifest.md. For this folder and its tests.
  *
- *   | head 512 | partitions, 16 each | parts, 88 each | index segments, 40 each |
+ *   | head 512 | partitions, 16 each | parts, 80 each | index segments, 32 each |
  */
 #ifndef WEIR_STORAGE_MANIFEST_LAYOUT_H
 #define WEIR_STORAGE_MANIFEST_LAYOUT_H
@@ -29,8 +29,8 @@ _Static_assert(offsetof(struct weir_manifest_head, crc) == 508, "part of the for
 #define WEIR_MANIFEST_BYTES_MAX                                                                    \
     (sizeof(struct weir_manifest_head) +                                                           \
         WEIR_MANIFEST_PARTITIONS_MAX * sizeof(struct weir_partition) +                             \
-        WEIR_MANIFEST_PARTS_MAX * sizeof(struct weir_part_entry) +                                 \
-        WEIR_MANIFEST_INDEXES_MAX * sizeof(struct weir_index_entry))
+        WEIR_MANIFEST_PARTS_MAX * sizeof(struct weir_manifest_part) +                              \
+        WEIR_MANIFEST_INDEXES_MAX * sizeof(struct weir_manifest_index))
 
 /* Fills manifest->encoded and returns the size. */
 size_t weir_manifest_encode(const struct weir_manifest *manifest);

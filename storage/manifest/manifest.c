@@ -61,7 +61,7 @@ order_of(uint64_t a, uint64_t b)
 }
 
 int
-weir_part_entry_compare(const struct weir_part_entry *a, const struct weir_part_entry *b)
+weir_manifest_part_compare(const struct weir_manifest_part *a, const struct weir_manifest_part *b)
 {
     if (a->partition_ms != b->partition_ms)
         return a->partition_ms < b->partition_ms ? -1 : 1;
@@ -145,13 +145,13 @@ partition_remove(struct weir_manifest *manifest, int64_t from_ms)
 
 /* Place of the first part that does not come before entry. */
 static uint32_t
-part_place(const struct weir_manifest *manifest, const struct weir_part_entry *entry)
+part_place(const struct weir_manifest *manifest, const struct weir_manifest_part *entry)
 {
     uint32_t low = 0;
     uint32_t high = manifest->part_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (weir_part_entry_compare(&manifest->parts[middle], entry) < 0)
+        if (weir_manifest_part_compare(&manifest->parts[middle], entry) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -160,7 +160,7 @@ part_place(const struct weir_manifest *manifest, const struct weir_part_entry *e
 }
 
 enum weir_err
-weir_manifest_part_add(struct weir_manifest *manifest, const struct weir_part_entry *entry)
+weir_manifest_part_add(struct weir_manifest *manifest, const struct weir_manifest_part *entry)
 {
     WEIR_ASSERT(weir_manifest_partition_find(manifest, entry->partition_ms) != NULL);
     WEIR_ASSERT(entry->retention_class < WEIR_MANIFEST_CLASSES);
@@ -175,7 +175,7 @@ weir_manifest_part_add(struct weir_manifest *manifest, const struct weir_part_en
     return WEIR_OK;
 }
 
-struct weir_part_entry *
+struct weir_manifest_part *
 weir_manifest_part_find(const struct weir_manifest *manifest, uint64_t file_id)
 {
     for (uint32_t i = 0; i < manifest->part_count; i++)
@@ -188,7 +188,7 @@ void
 weir_manifest_part_remove(struct weir_manifest *manifest, uint32_t place)
 {
     WEIR_ASSERT(place < manifest->part_count);
-    const struct weir_part_entry gone = manifest->parts[place];
+    const struct weir_manifest_part gone = manifest->parts[place];
     manifest->ledger[gone.retention_class].live -= gone.samples;
     manifest->part_count--;
     memmove(&manifest->parts[place], &manifest->parts[place + 1],
@@ -200,7 +200,7 @@ weir_manifest_part_remove(struct weir_manifest *manifest, uint32_t place)
         partition_remove(manifest, gone.partition_ms);
 }
 
-const struct weir_index_entry *
+const struct weir_manifest_index *
 weir_manifest_index_find(const struct weir_manifest *manifest, uint32_t shard)
 {
     for (uint32_t i = 0; i < manifest->index_count; i++)
@@ -210,7 +210,7 @@ weir_manifest_index_find(const struct weir_manifest *manifest, uint32_t shard)
 }
 
 enum weir_err
-weir_manifest_index_set(struct weir_manifest *manifest, const struct weir_index_entry *entry)
+weir_manifest_index_set(struct weir_manifest *manifest, const struct weir_manifest_index *entry)
 {
     uint32_t place = 0;
     while (place < manifest->index_count && manifest->indexes[place].shard < entry->shard)

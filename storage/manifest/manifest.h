@@ -12,7 +12,8 @@
  *
  * What always holds (weir_manifest_check):
  *   1. partitions are in order of time and never overlap
- *   2. every part lies in one of them; parts are in order of weir_part_entry_compare, no file twice
+ *   2. every part lies in one of them; parts are in order of weir_manifest_part_compare, no file
+ * twice
  *   3. no index segment's file or shard twice
  *   4. for each class: merged = live + superseded + expired + deleted + damaged, and live is the
  *      sum over its parts
@@ -47,7 +48,7 @@ enum weir_part_flag {
 };
 
 /* A part, as the manifest knows it. Little-endian, as stored. */
-struct weir_part_entry {
+struct weir_manifest_part {
     uint64_t file_id;     /* random; names the file: parts/<partition>/<file_id>.part */
     int64_t partition_ms; /* from_ms of its partition */
     uint32_t shard_first;
@@ -63,23 +64,19 @@ struct weir_part_entry {
     int64_t time_max_ms; /* included */
     uint64_t samples;    /* live ones: those of shards from shard_live on */
     uint64_t bytes;      /* of the file */
-    uint32_t footer_crc;
-    uint32_t reserved2;
 };
-_Static_assert(sizeof(struct weir_part_entry) == 88, "part entry size is part of the format");
-_Static_assert(offsetof(struct weir_part_entry, log_from) == 32, "part of the format");
+_Static_assert(sizeof(struct weir_manifest_part) == 80, "part entry size is part of the format");
+_Static_assert(offsetof(struct weir_manifest_part, log_from) == 32, "part of the format");
 
 /* An index segment. */
-struct weir_index_entry {
+struct weir_manifest_index {
     uint64_t file_id;    /* random; the file is index/<shard>-<generation>.index */
     uint64_t generation; /* of the segment, from 1 */
     uint64_t bytes;
     uint32_t shard;
     uint32_t series; /* numbers of the shard that are in it, the first ones */
-    uint32_t footer_crc;
-    uint32_t reserved;
 };
-_Static_assert(sizeof(struct weir_index_entry) == 40, "index entry size is part of the format");
+_Static_assert(sizeof(struct weir_manifest_index) == 32, "index entry size is part of the format");
 
 /* Samples of a retention class, ever. */
 struct weir_parts_ledger {
@@ -100,8 +97,8 @@ struct weir_manifest {
     uint32_t part_count;
     uint32_t index_count;
     struct weir_partition *partitions;
-    struct weir_part_entry *parts;
-    struct weir_index_entry *indexes;
+    struct weir_manifest_part *parts;
+    struct weir_manifest_index *indexes;
     uint8_t *encoded; /* room for the largest file */
 };
 
@@ -122,7 +119,8 @@ enum weir_err weir_manifest_save(
 enum weir_err weir_manifest_check(const struct weir_manifest *manifest) WEIR_MUST_USE;
 
 /* Order of parts: partition, log_from, shard_first, file_id. */
-int weir_part_entry_compare(const struct weir_part_entry *a, const struct weir_part_entry *b);
+int weir_manifest_part_compare(
+    const struct weir_manifest_part *a, const struct weir_manifest_part *b);
 
 /* The partition that holds time_ms, or NULL. */
 const struct weir_partition *weir_manifest_partition_find(
@@ -135,8 +133,8 @@ enum weir_err weir_manifest_partition_add(struct weir_manifest *manifest, int64_
 /* Adds a part in its place; its partition is there. The ledger's live samples grow by its own: the
  * caller accounts for where they come from. WEIR_LIMIT. */
 enum weir_err weir_manifest_part_add(
-    struct weir_manifest *manifest, const struct weir_part_entry *entry) WEIR_MUST_USE;
-struct weir_part_entry *weir_manifest_part_find(
+    struct weir_manifest *manifest, const struct weir_manifest_part *entry) WEIR_MUST_USE;
+struct weir_manifest_part *weir_manifest_part_find(
     const struct weir_manifest *manifest, uint64_t file_id);
 /* Removes the part at `place`; the ledger's live samples shrink by its own. A partition without
  * parts goes with its last one. */
@@ -144,8 +142,8 @@ void weir_manifest_part_remove(struct weir_manifest *manifest, uint32_t place);
 
 /* Adds or replaces the segment of a shard. WEIR_LIMIT. */
 enum weir_err weir_manifest_index_set(
-    struct weir_manifest *manifest, const struct weir_index_entry *entry) WEIR_MUST_USE;
-const struct weir_index_entry *weir_manifest_index_find(
+    struct weir_manifest *manifest, const struct weir_manifest_index *entry) WEIR_MUST_USE;
+const struct weir_manifest_index *weir_manifest_index_find(
     const struct weir_manifest *manifest, uint32_t shard);
 
 #endif

@@ -24,9 +24,9 @@ fix(uint8_t *bytes, size_t size)
     head.partition_count %= 8;
     head.index_count %= 8;
     size_t rest = sizeof head + head.partition_count * sizeof(struct weir_partition) +
-        head.index_count * sizeof(struct weir_index_entry);
+        head.index_count * sizeof(struct weir_manifest_index);
     if (size >= rest)
-        head.part_count = (uint32_t)((size - rest) / sizeof(struct weir_part_entry));
+        head.part_count = (uint32_t)((size - rest) / sizeof(struct weir_manifest_part));
     head.body_crc = weir_crc32c(0, bytes + sizeof head, size - sizeof head);
     head.crc = weir_crc32c(0, &head, offsetof(struct weir_manifest_head, crc));
     memcpy(bytes, &head, sizeof head);
@@ -38,7 +38,7 @@ look(const struct weir_manifest *manifest)
 {
     uint64_t live = 0, said = 0;
     for (uint32_t i = 0; i < manifest->part_count; i++) {
-        const struct weir_part_entry *part = &manifest->parts[i];
+        const struct weir_manifest_part *part = &manifest->parts[i];
         unsigned homes = 0;
         for (uint32_t j = 0; j < manifest->partition_count; j++) {
             const struct weir_partition *partition = &manifest->partitions[j];

@@ -191,6 +191,17 @@ columns_agree(const struct weir_columns_variant *variant, const uint8_t *block, 
 }
 
 static bool
+series_agree(const uint8_t *block, size_t bytes, const struct weir_frame_block *entry,
+    const struct weir_sample *samples)
+{
+    static uint64_t series[WEIR_COLUMNS_SAMPLES];
+    bool taken = weir_block_series(block, bytes, entry, series);
+    for (uint32_t i = 0; samples != NULL && taken && i < entry->samples; i++)
+        taken = series[i] == weir_sample_series(&samples[i]);
+    return taken || samples == NULL;
+}
+
+static bool
 all_columns_agree(const uint8_t *block, size_t bytes, const struct weir_frame_block *entry,
     const struct weir_sample *samples)
 {
@@ -198,7 +209,7 @@ all_columns_agree(const uint8_t *block, size_t bytes, const struct weir_frame_bl
         if (weir_cpu_has(weir_columns_variants[i].needs) &&
             !columns_agree(&weir_columns_variants[i], block, bytes, entry, samples))
             return false;
-    return true;
+    return series_agree(block, bytes, entry, samples);
 }
 
 bool

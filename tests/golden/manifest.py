@@ -15,15 +15,15 @@ def crc32c(data):
 
 
 def part(file_id, partition, time, log_from):
-    return struct.pack("<QqIIIBBBBQQqqQQII", file_id, partition, 0, 3, 0, 1, 0, 0, 0, log_from,
-                       log_from + 4096, time, time, 10 + file_id, 9000, 0, 0)
+    return struct.pack("<QqIIIBBBBQQqqQQ", file_id, partition, 0, 3, 0, 1, 0, 0, 0, log_from,
+                       log_from + 4096, time, time, 10 + file_id, 9000)
 
 
 body = b"".join([
     struct.pack("<qq", -4 * HOUR, -2 * HOUR), struct.pack("<qq", 4 * HOUR, 6 * HOUR),
     part(9, -4 * HOUR, -3 * HOUR, 8192), part(8, 4 * HOUR, 5 * HOUR + 5, 0),
     part(7, 4 * HOUR, 5 * HOUR, 4096),
-    struct.pack("<QQQIIII", 77, 1, 5000, 2, 100, 0, 0)])
+    struct.pack("<QQQII", 77, 1, 5000, 2, 100)])
 ledger = struct.pack("<6Q", 54, 54, 0, 0, 0, 0) + bytes(7 * 48)
 head = struct.pack("<IHHQQQIIII", 0x4D524557, 1, 0, 3, 512 + len(body), 12288, 2, 3, 1,
                    crc32c(body)) + ledger + bytes(76)

@@ -228,7 +228,8 @@ settle_twin(struct weir_settled *samples, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t j = 1; j < count - i; j++) {
             struct weir_settled *a = &samples[j - 1], *b = &samples[j];
-            if (a->time_ms > b->time_ms || (a->time_ms == b->time_ms && a->arrival > b->arrival)) {
+            if (a->time_ms > b->time_ms ||
+                (a->time_ms == b->time_ms && (uint32_t)a->rest > (uint32_t)b->rest)) {
                 struct weir_settled kept = *a;
                 *a = *b;
                 *b = kept;
@@ -255,7 +256,7 @@ test_settle_agrees_with_its_twin_in_every_order(void **state)
                 time_ms = (int64_t)(count - i);
             if (round % 7 == 0)
                 time_ms = edges[draw() % 4];
-            got[i] = (struct weir_settled){.time_ms = time_ms, .value = draw(), .arrival = i};
+            got[i] = (struct weir_settled){.time_ms = time_ms, .value = draw(), .rest = i};
         }
         memcpy(wanted, got, sizeof got);
         uint32_t left = weir_settle(got, count);
@@ -272,11 +273,11 @@ test_settle_of_a_million_samples_ends(void **state)
     uint32_t count = 1000000;
     struct weir_settled *samples = calloc(count, sizeof *samples);
     for (uint32_t i = 0; i < count; i++)
-        samples[i] = (struct weir_settled){.time_ms = 5, .value = i, .arrival = i};
+        samples[i] = (struct weir_settled){.time_ms = 5, .value = i, .rest = i};
     assert_int_equal(weir_settle(samples, count), 1);
     assert_int_equal(samples[0].value, count - 1);
     for (uint32_t i = 0; i < count; i++)
-        samples[i] = (struct weir_settled){.time_ms = -(int64_t)i, .value = i, .arrival = i};
+        samples[i] = (struct weir_settled){.time_ms = -(int64_t)i, .value = i, .rest = i};
     assert_int_equal(weir_settle(samples, count), count);
     assert_int_equal(samples[0].value, count - 1);
     free(samples);

@@ -37,7 +37,7 @@ tear_down(void **state)
     return 0;
 }
 
-static struct weir_part_entry
+static struct weir_manifest_part
 part_of(uint64_t id, int64_t time_ms, uint64_t log_from)
 {
     struct weir_partition partition;
@@ -47,7 +47,7 @@ part_of(uint64_t id, int64_t time_ms, uint64_t log_from)
     else
         assert_int_equal(
             weir_manifest_partition_add(manifest, time_ms, 2 * HOUR, &partition), WEIR_OK);
-    return (struct weir_part_entry){.file_id = id,
+    return (struct weir_manifest_part){.file_id = id,
         .partition_ms = partition.from_ms,
         .shard_last = 3,
         .level = 1,
@@ -62,7 +62,7 @@ part_of(uint64_t id, int64_t time_ms, uint64_t log_from)
 static void
 add(uint64_t id, int64_t time_ms, uint64_t log_from)
 {
-    struct weir_part_entry entry = part_of(id, time_ms, log_from);
+    struct weir_manifest_part entry = part_of(id, time_ms, log_from);
     assert_int_equal(weir_manifest_part_add(manifest, &entry), WEIR_OK);
     manifest->ledger[0].merged += entry.samples;
     if (manifest->keeper_offset < entry.log_through)
@@ -75,7 +75,7 @@ fill(void)
     add(7, 5 * HOUR, 4096);
     add(8, 5 * HOUR + 5, 0);
     add(9, -3 * HOUR, 8192);
-    const struct weir_index_entry index = {
+    const struct weir_manifest_index index = {
         .file_id = 77, .generation = 1, .bytes = 5000, .shard = 2, .series = 100};
     assert_int_equal(weir_manifest_index_set(manifest, &index), WEIR_OK);
 }
@@ -156,7 +156,7 @@ static void
 test_tables_have_an_end(void **state)
 {
     (void)state;
-    struct weir_part_entry entry = part_of(0, 0, 0);
+    struct weir_manifest_part entry = part_of(0, 0, 0);
     manifest->keeper_offset = 4096;
     entry.samples = 0;
     for (uint32_t i = 0; i < WEIR_MANIFEST_PARTS_MAX; i++) {
@@ -165,7 +165,7 @@ test_tables_have_an_end(void **state)
     }
     entry.file_id = UINT64_MAX;
     assert_int_equal(weir_manifest_part_add(manifest, &entry), WEIR_LIMIT);
-    struct weir_index_entry index = {.generation = 1, .series = 1};
+    struct weir_manifest_index index = {.generation = 1, .series = 1};
     for (uint32_t i = 0; i < WEIR_MANIFEST_INDEXES_MAX; i++) {
         index.shard = WEIR_MANIFEST_INDEXES_MAX - i;
         assert_int_equal(weir_manifest_index_set(manifest, &index), WEIR_OK);
