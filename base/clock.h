@@ -21,6 +21,13 @@ weir_clock_ns(clockid_t clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* A monotonic clock that the caller of a part chooses: in the simulator time moves only between
+ * steps. NULL is the machine's. */
+struct weir_clock {
+    int64_t (*mono_ns)(void *context);
+    void *context;
+};
+
 /* Milliseconds since the Unix epoch. */
 static inline int64_t
 weir_wall_ms(void)
@@ -33,6 +40,12 @@ static inline int64_t
 weir_mono_ns(void)
 {
     return weir_clock_ns(CLOCK_MONOTONIC);
+}
+
+static inline int64_t
+weir_clock_mono_ns(const struct weir_clock *clock)
+{
+    return clock == NULL ? weir_mono_ns() : clock->mono_ns(clock->context);
 }
 
 /* Cycle counter of the stage counters: TSC on x86-64, monotonic nanoseconds elsewhere. */

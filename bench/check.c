@@ -173,8 +173,13 @@ read_back(struct check *check)
     struct weir_shared *shared;
     struct weir_reader *reader;
     enum weir_err err = weir_shared_map(run->shared_fd, &shared);
-    if (err == WEIR_OK)
-        err = weir_reader_open_with(directory, shared, on_definition, check, &reader);
+    if (err != WEIR_OK)
+        return err;
+    struct weir_reader_options reader_options = {.directory = directory,
+        .shared = shared,
+        .define = on_definition,
+        .define_context = check};
+    err = weir_reader_open_with(&reader_options, &reader);
     if (err == WEIR_OK)
         err = weir_reader_refresh(reader);
     if (err != WEIR_OK)

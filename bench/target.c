@@ -104,7 +104,9 @@ known_series(const char *data, uint64_t *out)
     if (access(directory, F_OK) != 0)
         return WEIR_OK;
     struct weir_reader *reader;
-    enum weir_err err = weir_reader_open_with(directory, NULL, pass_definition, NULL, &reader);
+    struct weir_reader_options reader_options = {.directory = directory,
+        .define = pass_definition};
+    enum weir_err err = weir_reader_open_with(&reader_options, &reader);
     if (err != WEIR_OK)
         return err;
     *out = weir_reader_series_count(reader);

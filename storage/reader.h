@@ -16,6 +16,7 @@
 #include "model/labels.h"
 #include "model/sample.h"
 
+struct weir_io;
 struct weir_reader;
 struct weir_shared;
 
@@ -23,14 +24,21 @@ struct weir_shared;
  * in the files up to the first torn frame counts as durable). */
 enum weir_err weir_reader_open(const char *directory, struct weir_shared *shared,
     struct weir_reader **out) WEIR_MUST_USE;
-/* The same without a label index, in memory that does not grow with series: define gets each
- * definition once, in number order (labels NULL where damage has taken it), now and at refreshes;
- * another return than WEIR_OK is theirs, and the next refresh begins with that definition. Neither
- * labels nor select are to be called. */
+/* With define there is no label index, and memory does not grow with series: define gets each
+ * definition once, in number order (labels NULL where damage has taken it), at open and at
+ * refreshes; another return than WEIR_OK is theirs, and the next refresh begins with that
+ * definition. Neither labels nor select are to be called. */
 typedef enum weir_err weir_reader_define_fn(void *context, uint64_t number, const uint8_t *labels,
     size_t size);
-enum weir_err weir_reader_open_with(const char *directory, struct weir_shared *shared,
-    weir_reader_define_fn *define, void *context, struct weir_reader **out) WEIR_MUST_USE;
+struct weir_reader_options {
+    const char *directory;
+    struct weir_shared *shared;
+    struct weir_io *io; /* the reader frees it, also where it does not open; NULL: real files */
+    weir_reader_define_fn *define; /* NULL: a label index is made */
+    void *define_context;
+};
+enum weir_err weir_reader_open_with(const struct weir_reader_options *options,
+    struct weir_reader **out) WEIR_MUST_USE;
 void weir_reader_close(struct weir_reader *reader);
 
 /* Takes in what became durable since the last call. WEIR_AGAIN while the dataplane restarts: what

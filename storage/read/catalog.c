@@ -411,12 +411,15 @@ walk_ring(struct weir_catalog *catalog)
 }
 
 enum weir_err
-weir_catalog_open(struct weir_catalog *catalog, const char *directory, struct weir_shared *shared,
-    weir_reader_define_fn *define, void *context)
+weir_catalog_open(struct weir_catalog *catalog, const struct weir_reader_options *options)
 {
-    *catalog = (struct weir_catalog){
-        .shared = shared, .define = define, .define_context = context, .chain_known = true};
-    snprintf(catalog->directory, sizeof catalog->directory, "%s", directory);
+    struct weir_shared *shared = options->shared;
+    *catalog = (struct weir_catalog){.shared = shared,
+        .io = options->io,
+        .define = options->define,
+        .define_context = options->define_context,
+        .chain_known = true};
+    snprintf(catalog->directory, sizeof catalog->directory, "%s", options->directory);
     if (shared != NULL) {
         uint64_t ring_at = shared->frame_ring_at;
         catalog->ring_bytes = shared->frame_ring_bytes;
@@ -424,10 +427,8 @@ weir_catalog_open(struct weir_catalog *catalog, const char *directory, struct we
             return weir_fail(WEIR_INVALID, 0, "frame ring outside of the shared region");
         catalog->ring = (const struct weir_frame_ring *)((const char *)shared + ring_at);
     }
-    struct weir_io_options options = {.backend = WEIR_IO_SYNC};
-    enum weir_err err = weir_io_new(&options, &catalog->io);
-    if (err == WEIR_OK && define == NULL)
-        err = weir_label_index_new(&catalog->labels);
+    enum weir_err err =
+        options->define == NULL ? weir_label_index_new(&catalog->labels) : WEIR_OK;
     return err == WEIR_OK ? begin_at_checkpoint(catalog) : err;
 }
 

@@ -68,10 +68,9 @@ struct weir_catalog {
     size_t definitions_capacity;
 };
 
-/* As weir_reader_open and weir_reader_refresh; the first refresh is the caller's. If define is
- * not NULL, it gets each definition, and no label index is made. */
-enum weir_err weir_catalog_open(struct weir_catalog *catalog, const char *directory,
-    struct weir_shared *shared, weir_reader_define_fn *define, void *context) WEIR_MUST_USE;
+/* As weir_reader_open_with and weir_reader_refresh; the first refresh is the caller's. */
+enum weir_err weir_catalog_open(struct weir_catalog *catalog,
+    const struct weir_reader_options *options) WEIR_MUST_USE;
 void weir_catalog_close(struct weir_catalog *catalog);
 enum weir_err weir_catalog_refresh(struct weir_catalog *catalog) WEIR_MUST_USE;
 

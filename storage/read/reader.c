@@ -1,6 +1,7 @@
 #include "storage/reader.h"
 
 #include "base/event.h"
+#include "storage/io/io.h"
 #include "storage/log/format.h"
 #include "storage/read/catalog.h"
 
@@ -33,17 +34,25 @@ struct weir_reader {
 enum weir_err
 weir_reader_open(const char *directory, struct weir_shared *shared, struct weir_reader **out)
 {
-    return weir_reader_open_with(directory, shared, NULL, NULL, out);
+    struct weir_reader_options options = {.directory = directory, .shared = shared};
+    return weir_reader_open_with(&options, out);
 }
 
 enum weir_err
-weir_reader_open_with(const char *directory, struct weir_shared *shared,
-    weir_reader_define_fn *define, void *context, struct weir_reader **out)
+weir_reader_open_with(const struct weir_reader_options *options, struct weir_reader **out)
 {
     struct weir_reader *reader = calloc(1, sizeof *reader);
-    if (reader == NULL)
+    if (reader == NULL) {
+        weir_io_free(options->io);
         return weir_fail(WEIR_NOMEM, 0, "reader");
-    enum weir_err err = weir_catalog_open(&reader->catalog, directory, shared, define, context);
+    }
+    struct weir_reader_options own = *options;
+    struct weir_io_options real = {.backend = WEIR_IO_SYNC};
+    enum weir_err err = WEIR_OK;
+    if (own.io == NULL)
+        err = weir_io_new(&real, &own.io);
+    if (err == WEIR_OK)
+        err = weir_catalog_open(&reader->catalog, &own);
     if (err == WEIR_OK)
         err = weir_catalog_refresh(&reader->catalog);
     if (err != WEIR_OK) {

@@ -139,7 +139,10 @@ test_writer_checkpointer_and_reader_share_a_log_that_turns_over(void **state)
                          shared->frame_ring_bytes), WEIR_OK);
     atomic_store(&shared->epoch, fixture.recovery.dataplane_epoch);
     struct weir_reader *reader;
-    assert_int_equal(weir_reader_open_with(fixture.directory, shared, on_name, NULL, &reader),
+    struct weir_reader_options reader_options = {.directory = fixture.directory,
+        .shared = shared,
+        .define = on_name};
+    assert_int_equal(weir_reader_open_with(&reader_options, &reader),
         WEIR_OK);
     pthread_t threads[2];
     assert_int_equal(pthread_create(&threads[0], NULL, checkpoint_main, NULL), 0);

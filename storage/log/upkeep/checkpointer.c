@@ -1,7 +1,6 @@
 #include "storage/log/upkeep/checkpointer.h"
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "base/event.h"
 #include "model/sender_state/fold.h"
 #include "storage/log/chain.h"
@@ -296,8 +295,8 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
         weir_event(WEIR_LEVEL_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
             again ? "yes" : "no", weir_err_detail());
     checkpointer->stopped = !again;
-    checkpointer->retry_ns =
-        weir_mono_ns() + weir_checkpointer_retry_ns(++checkpointer->failures);
+    checkpointer->retry_ns = weir_clock_mono_ns(checkpointer->options.clock) +
+        weir_checkpointer_retry_ns(++checkpointer->failures);
     atomic_store_explicit(&trim->state, WEIR_TRIM_FAILING, memory_order_relaxed);
 }
 
@@ -320,13 +319,14 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
     const struct weir_checkpointer_options *options = &checkpointer->options;
     struct weir_trim *trim = options->trim;
     uint64_t until = due(checkpointer);
-    if (until == 0 || checkpointer->stopped || weir_mono_ns() < checkpointer->retry_ns)
+    if (until == 0 || checkpointer->stopped ||
+        weir_clock_mono_ns(options->clock) < checkpointer->retry_ns)
         return false;
     struct pass pass = {.io = options->io,
         .directory = options->directory,
         .stop = options->stop,
         .until = until};
-    int64_t began_ns = weir_mono_ns();
+    int64_t began_ns = weir_clock_mono_ns(options->clock);
     enum weir_err err = run(&pass);
     if (err == WEIR_AGAIN)
         return false; /* given up */
@@ -338,7 +338,7 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
     weir_event(WEIR_LEVEL_INFO, "checkpoint",
         "first_segment=%" PRIu64 " series=%" PRIu64 " mark_bytes=%zu ms=%" PRId64, until,
         pass.checkpoint.definitions_through, pass.state_bytes,
-        (weir_mono_ns() - began_ns) / 1000000);
+        (weir_clock_mono_ns(options->clock) - began_ns) / 1000000);
     atomic_store_explicit(&trim->samples, pass.checkpoint.samples_trimmed,
         memory_order_relaxed);
     atomic_fetch_add_explicit(&trim->frames_corrupt, pass.frames_corrupt,

@@ -15,6 +15,7 @@
 #ifndef WEIR_STORAGE_LOG_UPKEEP_CHECKPOINTER_H
 #define WEIR_STORAGE_LOG_UPKEEP_CHECKPOINTER_H
 
+#include "base/clock.h"
 #include "storage/io/io.h"
 #include "storage/log/writer/trim.h"
 
@@ -23,6 +24,7 @@
 struct weir_checkpointer_options {
     const char *directory; /* DATA/log/0; borrowed for the checkpointer's life */
     struct weir_io *io;    /* its own; any back end */
+    const struct weir_clock *clock; /* NULL: the machine's */
     struct weir_trim *trim;
     const _Atomic bool *stop; /* a checkpoint being made is given up where it is set; or NULL */
 };

@@ -82,6 +82,12 @@ struct weir_log {
 _Static_assert(WEIR_LOG_INFLIGHT_MAX + 2 <= WEIR_IO_INFLIGHT_MAX, "flights, a sync, a segment");
 _Static_assert((int)WEIR_STAGE_encode == (int)WEIR_STAGE_sort + 1, "cycles go to both at once");
 
+static int64_t
+now_ns(const struct weir_log *log)
+{
+    return weir_clock_mono_ns(log->options.clock);
+}
+
 static struct flight *
 flight_at(struct weir_log *log, uint64_t number)
 {
@@ -111,6 +117,7 @@ allocate_memory(struct weir_log *log)
     }
     log->encoder = weir_frame_encoder_init(encoder);
     log->next = (struct weir_segment_next){.io = log->options.io,
+        .clock = log->options.clock,
         .directory = log->directory,
         .segment_bytes = log->segment_bytes,
         .size_max = log->options.size_max,
@@ -135,7 +142,7 @@ try_epoch(struct weir_log *log)
 {
     enum weir_err err = begin_epoch(log);
     log->epoch_due = weir_io_is_short(err);
-    log->epoch_retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
+    log->epoch_retry_ns = now_ns(log) + WEIR_SEGMENT_RETRY_NS;
     return log->epoch_due ? WEIR_OK : err;
 }
 
@@ -435,7 +442,7 @@ sync_completed(struct weir_log *log, int result)
 {
     struct weir_counts *counts = log->options.counts;
     log->syncing = false;
-    counts->counter[WEIR_COUNTER_sync_ns] += (uint64_t)(weir_mono_ns() - log->sync_began_ns);
+    counts->counter[WEIR_COUNTER_sync_ns] += (uint64_t)(now_ns(log) - log->sync_began_ns);
     if (result != 0) {
         (void)close_on_error(log, -result, "fdatasync");
         return;
@@ -495,7 +502,7 @@ submit_sync(struct weir_log *log)
     if (err != WEIR_OK)
         return; /* the queue is full; the next poll tries again */
     log->syncing = true;
-    log->sync_began_ns = weir_mono_ns();
+    log->sync_began_ns = now_ns(log);
     for (uint64_t number = oldest; number != log->flight_tail; number++) {
         struct flight *flight = flight_at(log, number);
         if (flight->segment == segment && flight->state == FLIGHT_WRITTEN)
@@ -509,7 +516,8 @@ prepare_segment(struct weir_log *log)
 {
     if (log->failed)
         return;
-    if (log->epoch_due && weir_mono_ns() >= log->epoch_retry_ns && try_epoch(log) != WEIR_OK) {
+    if (log->epoch_due && now_ns(log) >= log->epoch_retry_ns &&
+        try_epoch(log) != WEIR_OK) {
         (void)close_on_error(log, weir_err_errno(), "epoch");
         return;
     }
@@ -642,12 +650,12 @@ weir_log_trim(struct weir_log *log)
 static void
 drain(struct weir_log *log)
 {
-    int64_t until_ns = weir_mono_ns() + CLOSE_WAIT_NS;
+    int64_t until_ns = now_ns(log) + CLOSE_WAIT_NS;
     struct weir_io_completion completion;
     size_t writing = log->next.busy + log->syncing;
     for (uint64_t number = log->flight_head; number != log->flight_tail; number++)
         writing += flight_at(log, number)->state == FLIGHT_WRITING;
-    while (writing != 0 && weir_mono_ns() < until_ns)
+    while (writing != 0 && now_ns(log) < until_ns)
         writing -= weir_io_reap(log->options.io, &completion, 1, CLOSE_WAIT_NS);
 }
 

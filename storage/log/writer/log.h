@@ -17,6 +17,7 @@
 #ifndef WEIR_STORAGE_LOG_WRITER_LOG_H
 #define WEIR_STORAGE_LOG_WRITER_LOG_H
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "model/ledger.h"
 #include "storage/frame/frame.h"
@@ -34,6 +35,7 @@ struct weir_log_options {
     uint64_t segment_bytes;
     uint64_t size_max;
     struct weir_io *io;
+    const struct weir_clock *clock; /* NULL: the machine's */
     struct weir_frame_ring *ring;
     struct weir_counts *counts; /* counters and cycles of the writer's block */
     weir_log_define_fn *define;

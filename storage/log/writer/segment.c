@@ -1,7 +1,6 @@
 #include "storage/log/writer/segment.h"
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "base/event.h"
 #include "storage/log/format.h"
 #include "storage/log/segments.h"
@@ -57,7 +56,7 @@ abandon(struct weir_segment_next *next, enum weir_err err, const char *path)
     snprintf(next->reason, sizeof next->reason, "%s", weir_err_detail());
     discard_file(next, path);
     next->state = again ? WEIR_SEGMENT_FULL : WEIR_SEGMENT_FAILED;
-    next->retry_ns = weir_mono_ns() + WEIR_SEGMENT_RETRY_NS;
+    next->retry_ns = weir_clock_mono_ns(next->clock) + WEIR_SEGMENT_RETRY_NS;
 }
 
 /* Counts the files there are, and finds the oldest: somebody may have removed some. */
@@ -193,7 +192,7 @@ void
 weir_segment_want(struct weir_segment_next *next, uint64_t index)
 {
     if (next->state == WEIR_SEGMENT_NONE || next->state == WEIR_SEGMENT_WAITING ||
-        (next->state == WEIR_SEGMENT_FULL && weir_mono_ns() >= next->retry_ns)) {
+        (next->state == WEIR_SEGMENT_FULL && weir_clock_mono_ns(next->clock) >= next->retry_ns)) {
         next->index = index;
         make(next);
     }

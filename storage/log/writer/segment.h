@@ -23,6 +23,7 @@
 #ifndef WEIR_STORAGE_LOG_WRITER_SEGMENT_H
 #define WEIR_STORAGE_LOG_WRITER_SEGMENT_H
 
+#include "base/clock.h"
 #include "storage/io/io.h"
 
 #define WEIR_SEGMENT_ZERO_SLICE (1u << 20)
@@ -40,6 +41,7 @@ enum weir_segment_state {
 
 struct weir_segment_next {
     struct weir_io *io;
+    const struct weir_clock *clock; /* NULL: the machine's */
     const char *directory;
     uint64_t segment_bytes;
     uint64_t size_max;

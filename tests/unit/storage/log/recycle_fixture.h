@@ -184,8 +184,10 @@ recycle_reader(void)
 {
     struct weir_reader *reader;
     fixture.defined = fixture.lost = 0;
-    assert_int_equal(weir_reader_open_with(fixture.directory, recycle.shared, recycle_name, NULL,
-                         &reader), WEIR_OK);
+    struct weir_reader_options reader_options = {.directory = fixture.directory,
+        .shared = recycle.shared,
+        .define = recycle_name};
+    assert_int_equal(weir_reader_open_with(&reader_options, &reader), WEIR_OK);
     return reader;
 }
 

@@ -183,8 +183,11 @@ test_definition_that_was_refused_is_reported_again(void **state)
     recycle_announce();
     recycle_write(1);
     fixture.defined = 0;
-    assert_int_equal(weir_reader_open_with(fixture.directory, recycle.shared, accept_or_refuse,
-                         &refuse, &reader), WEIR_OK);
+    struct weir_reader_options reader_options = {.directory = fixture.directory,
+        .shared = recycle.shared,
+        .define = accept_or_refuse,
+        .define_context = &refuse};
+    assert_int_equal(weir_reader_open_with(&reader_options, &reader), WEIR_OK);
     recycle_write(9);
     for (uint64_t reported = 1; reported < 10;
          reported++) { /* takes the one refused, refuses the next */

@@ -330,8 +330,11 @@ test_reader_reports_definitions_and_scans_all_series(void **state)
         sample(i, i, i * 7);
         write_frame(i < 4 ? IN_FILE : IN_BOTH);
     }
-    assert_int_equal(weir_reader_open_with(instance.directory, instance.shared, note_definition,
-                         &reported, &instance.reader), WEIR_OK);
+    struct weir_reader_options reader_options = {.directory = instance.directory,
+        .shared = instance.shared,
+        .define = note_definition,
+        .define_context = &reported};
+    assert_int_equal(weir_reader_open_with(&reader_options, &instance.reader), WEIR_OK);
     refresh();
     refresh();
     assert_int_equal(reported, 8);

@@ -334,7 +334,9 @@ check_reader(uint64_t first)
     struct weir_reader *reader;
     struct scan scan = {.batch = first};
     fixture.defined = fixture.lost = 0;
-    assert_int_equal(weir_reader_open_with(fixture.directory, NULL, check_name, NULL, &reader),
+    struct weir_reader_options reader_options = {.directory = fixture.directory,
+        .define = check_name};
+    assert_int_equal(weir_reader_open_with(&reader_options, &reader),
         WEIR_OK);
     assert_int_equal(weir_reader_series_count(reader), model.defined);
     assert_int_equal(fixture.defined, model.defined);
@@ -1504,7 +1506,10 @@ open_live_reader(void)
                          shared->frame_ring_bytes), WEIR_OK);
     publish();
     fixture.defined = fixture.lost = 0;
-    assert_int_equal(weir_reader_open_with(fixture.directory, shared, check_name, NULL, &reader),
+    struct weir_reader_options reader_options = {.directory = fixture.directory,
+        .shared = shared,
+        .define = check_name};
+    assert_int_equal(weir_reader_open_with(&reader_options, &reader),
         WEIR_OK);
     return reader;
 }
