@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LINE_SIZE 4096
+#define REPLACEMENT 0xfffd /* U+FFFD */
 
 /* Bits of byte_class: the kinds for which an ASCII byte is not printed as it is. */
 #define IN(kind) (1u << WEIR_ESCAPE_##kind)
@@ -132,6 +133,8 @@ weir_escape_next(enum weir_escape kind, const uint8_t *bytes, size_t size,
             written = put_invalid(kind, out, bytes[at]);
         else if (code < 0x80 || is_hidden(code))
             written = put_special(kind, out, code);
+        else if (code == REPLACEMENT && kind == WEIR_ESCAPE_QUOTED)
+            written = put_hex(out, 'u', 4, code);
         if (written != 0 && at == 0) {
             *used = written;
             return length == 0 ? 1 : length;

@@ -13,6 +13,7 @@
  *   HELP      "  \\        \n                 kept      kept       U+FFFD      HELP of /metrics
  *   HTML      &quot; \     kept               U+FFFD    U+FFFD     U+FFFD      text and attributes
  *
+ * QUOTED also escapes U+FFFD, which PromQL takes for bytes that are no text.
  * TERMINAL and QUOTED keep different byte strings different. A selector reads QUOTED back to
  * the same bytes. A reader of JSON or LOGFMT gets the same text for all that is UTF-8. HTML turns
  * & < > and ' into references besides. "bidi" are the characters that turn the direction of text

@@ -377,8 +377,9 @@ fail_status(const char *http, int status, const char *body, size_t size)
     enum weir_err kind = status == 400 || status == 404 ? WEIR_INVALID : WEIR_IO;
     json_t *answer = json_loadb(body, size, 0, NULL);
     const char *text = json_string_value(json_object_get(answer, "error"));
+    const char *hint = json_string_value(json_object_get(answer, "hint"));
     enum weir_err err = text != NULL && kind == WEIR_INVALID
-        ? weir_fail(kind, 0, "%s", text)
+        ? weir_fail(kind, 0, "%s%s%s", text, hint != NULL ? "; " : "", hint != NULL ? hint : "")
         : weir_fail(kind, 0, "%s answers %d: %.*s", http, status,
               text != NULL ? (int)strlen(text) : (int)strcspn(body, "\r\n"),
               text != NULL ? text : body);

@@ -55,9 +55,9 @@ explain_no_metric(struct weir_call *call, const struct weir_match *matches, size
 {
     const char *metric = matches[0].value;
     if (reads_as_promql(metric)) {
-        weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "metric=%.100s: no metric has this name, and "
-            "PromQL is not supported yet: metric is a name alone, labels are further parameters, "
-            "like metric=cpu_usage&host=web1", metric);
+        weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "metric=%.100s: no metric has this name; "
+            "PromQL is asked at /api/v1/query: here metric is a name alone, labels are further "
+            "parameters, like metric=cpu_usage&host=web1", metric);
         return false;
     }
     for (size_t i = 1; i < count; i++) {

@@ -1,11 +1,11 @@
-/* Everything of ours that reads bytes of an HTTP client: parameters, selectors, times, durations,
+/* Everything of ours that reads bytes of an HTTP client: parameters, names, times, durations,
  * Accept-Encoding, Host; and the JSON and gzip that answers are made of. The first byte chooses. */
+#include "controlplane/api/quoted_name.h"
 #include "controlplane/http/encoding.h"
 #include "controlplane/http/host.h"
 #include "controlplane/http/params.h"
 #include "controlplane/http/text.h"
 #include "controlplane/http/time_text.h"
-#include "controlplane/query/selector.h"
 
 #include "base/assert.h"
 
@@ -28,18 +28,29 @@ try_params(const char *bytes, size_t size)
     weir_params_fini(&params);
 }
 
-static void
-try_selector(const char *bytes, size_t size)
+static char *
+copy(const char *bytes, size_t size)
 {
-    struct weir_selector selector;
-    if (weir_selector_init(&selector, bytes, size) != WEIR_OK)
-        return;
-    WEIR_ASSERT(selector.count > 0);
-    size_t total = 0;
-    for (size_t i = 0; i < selector.count; i++)
-        total += selector.matches[i].value_size;
-    WEIR_ASSERT(total <= size);
-    weir_selector_fini(&selector);
+    char *text = malloc(size + 1);
+    WEIR_ASSERT(text != NULL);
+    memcpy(text, bytes, size);
+    text[size] = '\0';
+    return text;
+}
+
+/* A name of a path that is unescaped is no longer, and a hint quotes a part of the query. */
+static void
+try_names(const char *bytes, size_t size)
+{
+    char *name = copy(bytes, size), *plain = copy(bytes, size);
+    char hint[WEIR_QUOTED_NAME_HINT_MAX];
+    if (weir_quoted_name_unescape(name, plain))
+        WEIR_ASSERT(strncmp(name, "U__", 3) == 0 && strlen(plain) < strlen(name));
+    for (size_t at = 0; at <= size; at += 1 + size / 8)
+        if (weir_quoted_name_hint(bytes, size, at, hint))
+            WEIR_ASSERT(strlen(hint) < sizeof hint && strstr(hint, "{\"") != NULL);
+    free(name);
+    free(plain);
 }
 
 /* A time that was read, printed as seconds, reads back to the same. */
@@ -73,16 +84,6 @@ try_json(const char *bytes, size_t size)
     weir_json_string(&text, bytes, size);
     WEIR_ASSERT(!text.full && text.size >= 2);
     weir_text_fini(&text);
-}
-
-static char *
-copy(const char *bytes, size_t size)
-{
-    char *text = malloc(size + 1);
-    WEIR_ASSERT(text != NULL);
-    memcpy(text, bytes, size);
-    text[size] = '\0';
-    return text;
 }
 
 /* One member of the list, without the comma: a coding, and a weight in thousandths. False where it
@@ -191,7 +192,7 @@ try_gzip(const char *bytes, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(const char *, size_t) = {try_params, try_selector, try_times,
+    static void (*const tries[])(const char *, size_t) = {try_params, try_names, try_times,
         try_json, try_encoding, try_host, try_gzip};
     if (size > 0)
         tries[data[0] % (sizeof tries / sizeof tries[0])]((const char *)data + 1, size - 1);

@@ -37,6 +37,7 @@ test_terminal_shows_what_would_steer_it(void **state)
     CHECK(TERMINAL, "\0\t\r\n\x7f\\", "\\x00\\t\\r\\n\\x7f\\\\");
     CHECK(TERMINAL, "gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a", "gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a");
     CHECK(TERMINAL, "\xff\xc0\x80\xe2\x82", "\\xff\\xc0\\x80\\xe2\\x82");
+    CHECK(QUOTED, "a\xef\xbf\xbd", "a\\ufffd");
     CHECK(QUOTED, "a\"b\\c\x1b", "a\\\"b\\\\c\\x1b");
 }
 

@@ -258,9 +258,9 @@ test_query_says_what_it_did_not_understand(void **state)
         const char *query;
         const char *said;
     } bad[] = {
-        {"metric=cpu%7Bhost%3D%22a%22%7D", "PromQL is not supported yet"},
+        {"metric=cpu%7Bhost%3D%22a%22%7D", "PromQL is asked at /api/v1/query"},
         {"metric=sum%28cpu%29", "metric=sum(cpu): no metric has this name"},
-        {"metric=cpu+%2B+mem", "PromQL is not supported yet"},
+        {"metric=cpu+%2B+mem", "PromQL is asked at /api/v1/query"},
         {"metric=cpu&hots=a", "hots is neither a parameter (metric, from, to, step, agg) nor a "
             "label of cpu; a series of it has the labels "},
         {"metric=cpu&zone=x", "zone is neither"}, /* of another metric */
