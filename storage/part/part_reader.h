@@ -71,7 +71,7 @@ enum weir_err weir_part_read_times(struct weir_part_reader *reader, const struct
 
 /* Reads the whole file: head, both footers (those damaged in *ends), and every block down to its
  * values; damaged ones are counted. WEIR_CORRUPT where something is damaged. */
-enum weir_err weir_part_check(struct weir_part_reader *reader, const struct weir_part *part,
-    unsigned *ends) WEIR_MUST_USE;
+enum weir_err weir_part_check(
+    struct weir_part_reader *reader, const struct weir_part *part, unsigned *ends) WEIR_MUST_USE;
 
 #endif

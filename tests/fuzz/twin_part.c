@@ -318,12 +318,14 @@ read_double(struct source *source)
     return weir_bits_double(read_fixed(source, 8));
 }
 
+/* The decimal of from + or - a varint, or a double. */
 static double
-read_above(struct source *source, bool decimal, uint64_t least, int exponent)
+read_from(struct source *source, bool decimal, uint64_t from, int sign, int exponent)
 {
     if (!decimal)
         return read_double(source);
-    return weir_decimal_double((int64_t)(least + read_varint(source)), exponent);
+    uint64_t distance = read_varint(source);
+    return weir_decimal_double((int64_t)(sign > 0 ? from + distance : from - distance), exponent);
 }
 
 static uint32_t
@@ -345,17 +347,21 @@ read_statistics(struct source *source, int exponent, uint32_t count, struct weir
         return;
     }
     *out = (struct weir_statistics){.count = count};
+    uint64_t range = 0;
     if (decimal) {
         least = read_signed(source);
+        range = read_varint(source);
         out->min = weir_decimal_double((int64_t)least, exponent);
+        out->max = weir_decimal_double((int64_t)(least + range), exponent);
     } else {
         out->min = read_double(source);
+        out->max = read_double(source);
     }
-    out->max = read_above(source, decimal, least, exponent);
-    out->first = read_above(source, form & 2, least, exponent);
-    out->last = read_above(source, form & 4, least, exponent);
+    out->first = read_from(source, form & 2, least, 1, exponent);
+    out->last = read_from(source, form & 4, least + range, -1, exponent);
     if (decimal && !(form & 8)) {
-        uint64_t sum = read_signed(source) + count * least, off = read_signed(source);
+        uint64_t sum = read_signed(source) + count * least + count * range / 2,
+                 off = read_signed(source);
         double near = weir_decimal_double((int64_t)sum, exponent);
         out->sum = weir_bits_double(weir_double_bits(near) + off);
     } else {
