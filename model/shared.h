@@ -46,6 +46,10 @@ struct weir_shared {
      * below is recycled. It comes before epoch too: trimmed stays trimmed while a dataplane
      * starts. */
     _Atomic uint64_t log_first_offset;
+    /* Written by the keeper once parts and manifest are durable: the log below it is in parts.
+     * Before epoch: a dataplane's start leaves them alone. */
+    _Atomic uint64_t keeper_offset;
+    _Atomic uint64_t manifest_generation;
     /* Values of the configuration that have changed since the start. Before epoch too. */
     struct weir_live live;
     /* Written by the supervisor. Before epoch: a dataplane's start leaves it alone. */

@@ -48,11 +48,12 @@ struct bench {
     uint32_t next;   /* host of this pass */
     uint32_t pass;
     uint8_t **frames;
-    struct weir_unit unit;
+    struct weir_merge_unit unit;
 };
 
 static enum weir_err
-read_block(void *context, const struct weir_unit_block *block, uint8_t *data, const uint8_t **bytes)
+read_block(
+    void *context, const struct weir_merge_block *block, uint8_t *data, const uint8_t **bytes)
 {
     (void)data;
     const struct bench *bench = context;
@@ -109,7 +110,7 @@ make_frames(struct bench *bench)
             bench->unit.blocks, (bench->unit.block_count + count) * sizeof *bench->unit.blocks);
         for (size_t i = 0; i < count; i++)
             bench->unit.blocks[bench->unit.block_count++] =
-                (struct weir_unit_block){.entry = blocks[i], .frame_offset = offset, .frame = f};
+                (struct weir_merge_block){.entry = blocks[i], .frame_offset = offset, .frame = f};
         bench->unit.samples += batch->count;
         offset += bytes;
     }

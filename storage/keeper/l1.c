@@ -21,7 +21,7 @@ struct weir_l1 {
     struct weir_gather *gather;
     struct weir_slices *slices;
     struct weir_part_writer *writer;
-    struct weir_unit *unit;
+    struct weir_merge_unit *unit;
     struct weir_manifest *manifest;
     int64_t length_ms;
     enum weir_l1_stage state;
@@ -80,8 +80,8 @@ weir_part_file_path(
 }
 
 void
-weir_l1_begin(
-    struct weir_l1 *l1, struct weir_unit *unit, struct weir_manifest *manifest, int64_t length_ms)
+weir_l1_begin(struct weir_l1 *l1, struct weir_merge_unit *unit, struct weir_manifest *manifest,
+    int64_t length_ms)
 {
     l1->unit = unit;
     l1->manifest = manifest;
@@ -89,14 +89,15 @@ weir_l1_begin(
     l1->state = WEIR_L1_LOOK;
     l1->block = 0;
     l1->partition_count = l1->partition = l1->part_count = 0;
-    l1->superseded = l1->superseded_before = l1->damaged = 0;
+    l1->superseded = l1->superseded_before = 0;
+    l1->damaged = unit->damaged;
     for (uint32_t i = 0; i < unit->block_count; i++)
         unit->blocks[i].damaged = false;
     weir_slices_begin(l1->slices, unit->series_through);
 }
 
 static void
-leave_out(struct weir_l1 *l1, struct weir_unit_block *block)
+leave_out(struct weir_l1 *l1, struct weir_merge_block *block)
 {
     block->damaged = true;
     l1->damaged += block->entry.samples;
@@ -107,7 +108,7 @@ leave_out(struct weir_l1 *l1, struct weir_unit_block *block)
 
 /* WEIR_CORRUPT where the block does not check out; it must have done so in an earlier pass. */
 static enum weir_err
-read_block(struct weir_l1 *l1, const struct weir_unit_block *block, const uint8_t **bytes)
+read_block(struct weir_l1 *l1, const struct weir_merge_block *block, const uint8_t **bytes)
 {
     *bytes = NULL;
     enum weir_err err = l1->unit->read(l1->unit->context, block, l1->block_bytes, bytes);
@@ -171,7 +172,7 @@ note_partitions(struct weir_l1 *l1, const struct weir_frame_block *entry)
 
 /* A whole decode, because a block that is taken once must be taken in every pass. */
 static enum weir_err
-look_at_block(struct weir_l1 *l1, struct weir_unit_block *block)
+look_at_block(struct weir_l1 *l1, struct weir_merge_block *block)
 {
     const uint8_t *bytes;
     enum weir_err err = read_block(l1, block, &bytes);
@@ -212,7 +213,7 @@ keep_partition(struct weir_columns *columns, const struct weir_partition *partit
 
 /* Decodes what the pass needs of a block: numbers alone where its samples are of one partition. */
 static enum weir_err
-decode_block(struct weir_l1 *l1, const struct weir_unit_block *block, bool numbers)
+decode_block(struct weir_l1 *l1, const struct weir_merge_block *block, bool numbers)
 {
     const struct weir_partition *partition = &l1->partitions[l1->partition];
     const struct weir_frame_block *entry = &block->entry;
@@ -237,7 +238,7 @@ decode_block(struct weir_l1 *l1, const struct weir_unit_block *block, bool numbe
 /* Whether a block may have samples of the slice and the partition. */
 static bool
 concerns(
-    const struct weir_l1 *l1, const struct weir_unit_block *block, uint64_t first, uint64_t end)
+    const struct weir_l1 *l1, const struct weir_merge_block *block, uint64_t first, uint64_t end)
 {
     const struct weir_partition *partition = &l1->partitions[l1->partition];
     return !block->damaged && block->entry.series_first < end &&
@@ -319,7 +320,7 @@ step_blocks(struct weir_l1 *l1)
     uint64_t first, end;
     weir_gather_range(l1->gather, &first, &end);
     for (uint32_t i = 0; i < BLOCKS_A_STEP && l1->block < l1->unit->block_count; l1->block++) {
-        const struct weir_unit_block *block = &l1->unit->blocks[l1->block];
+        const struct weir_merge_block *block = &l1->unit->blocks[l1->block];
         if (!concerns(l1, block, first, end))
             continue;
         enum weir_err err = decode_block(l1, block, counting);

@@ -50,8 +50,8 @@ struct weir_l1 *weir_l1_init(void *memory, const struct weir_l1_options *options
 
 /* unit and manifest are borrowed until the merge ends. The manifest gives the partitions; those it
  * lacks are added to it, of length_ms. */
-void weir_l1_begin(
-    struct weir_l1 *l1, struct weir_unit *unit, struct weir_manifest *manifest, int64_t length_ms);
+void weir_l1_begin(struct weir_l1 *l1, struct weir_merge_unit *unit, struct weir_manifest *manifest,
+    int64_t length_ms);
 /* Some milliseconds of work. WEIR_AGAIN: there is more. */
 enum weir_err weir_l1_step(struct weir_l1 *l1) WEIR_MUST_USE;
 /* Gives up: the file being written is removed, parts that are finished too. */

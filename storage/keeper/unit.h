@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "storage/frame/frame.h"
 
-struct weir_unit_block {
+struct weir_merge_block {
     struct weir_frame_block entry;
     uint64_t frame_offset; /* in the log */
     uint32_t frame;        /* number of its frame in the unit */
@@ -18,17 +18,18 @@ struct weir_unit_block {
 
 /* Reads the entry.bytes bytes of a block into data, or says where they are: *bytes. WEIR_CORRUPT
  * where the log does not hold them any more. */
-typedef enum weir_err weir_unit_read_fn(
-    void *context, const struct weir_unit_block *block, uint8_t *data, const uint8_t **bytes);
+typedef enum weir_err weir_merge_read_fn(
+    void *context, const struct weir_merge_block *block, uint8_t *data, const uint8_t **bytes);
 
-struct weir_unit {
-    struct weir_unit_block *blocks; /* in the order of the log */
+struct weir_merge_unit {
+    struct weir_merge_block *blocks; /* in the order of the log */
     uint32_t block_count;
-    uint64_t samples;        /* of all blocks */
+    uint64_t samples; /* of all blocks, and the damaged ones */
+    uint64_t damaged; /* samples of frames whose index did not check out: no block names them */
     uint64_t series_through; /* all numbers are below it */
     uint64_t log_from;       /* the frames are the log's [from, through) */
     uint64_t log_through;
-    weir_unit_read_fn *read;
+    weir_merge_read_fn *read;
     void *context;
 };
 

@@ -40,7 +40,7 @@ static uint32_t expected_count;
 static uint8_t *frames[FRAMES];
 static size_t frame_bytes[FRAMES];
 static struct weir_batch *batch;
-static struct weir_unit unit;
+static struct weir_merge_unit unit;
 static struct weir_manifest *manifest;
 static struct weir_io *io;
 static struct weir_l1 *l1;
@@ -54,7 +54,8 @@ next_id(void *context)
 static uint64_t last_id;
 
 static enum weir_err
-read_frame(void *context, const struct weir_unit_block *block, uint8_t *data, const uint8_t **bytes)
+read_frame(
+    void *context, const struct weir_merge_block *block, uint8_t *data, const uint8_t **bytes)
 {
     (void)context;
     memcpy(data, frames[block->frame] + block->entry.at, block->entry.bytes);
@@ -112,7 +113,7 @@ add_blocks(uint32_t frame, uint64_t offset)
     unit.blocks = realloc(unit.blocks, (unit.block_count + count) * sizeof *unit.blocks);
     for (size_t i = 0; i < count; i++) {
         unit.blocks[unit.block_count++] =
-            (struct weir_unit_block){.entry = blocks[i], .frame_offset = offset, .frame = frame};
+            (struct weir_merge_block){.entry = blocks[i], .frame_offset = offset, .frame = frame};
         unit.samples += blocks[i].samples;
     }
 }
@@ -122,8 +123,8 @@ fill(const struct shape *shape)
 {
     expected_count = 0;
     free(unit.blocks);
-    unit =
-        (struct weir_unit){.series_through = shape->series, .log_from = 4096, .read = read_frame};
+    unit = (struct weir_merge_unit){
+        .series_through = shape->series, .log_from = 4096, .read = read_frame};
     void *memory = aligned_alloc(64, (weir_frame_encoder_footprint() + 63) / 64 * 64);
     struct weir_frame_encoder *encoder = weir_frame_encoder_init(memory);
     uint64_t offset = 4096;
@@ -322,7 +323,7 @@ test_parts_hold_what_the_frames_held(void **state)
 }
 
 static void
-leave_out(const struct weir_unit_block *block)
+leave_out(const struct weir_merge_block *block)
 {
     struct weir_sample samples[WEIR_BLOCK_SAMPLES];
     size_t count;
@@ -353,7 +354,7 @@ test_damaged_block_costs_itself_and_is_counted(void **state)
         make(shape);
         uint32_t damaged = 0;
         for (uint32_t i = round; i < unit.block_count; i += 7) {
-            const struct weir_unit_block *block = &unit.blocks[i];
+            const struct weir_merge_block *block = &unit.blocks[i];
             leave_out(block);
             damaged += block->entry.samples;
             frames[block->frame][block->entry.at + draw() % block->entry.bytes] ^=

@@ -1,0 +1,428 @@
+#include "storage/keeper/keeper.h"
+
+#include "base/event.h"
+#include "base/memory.h"
+#include "model/shared.h"
+#include "storage/keeper/leftovers.h"
+#include "storage/log/format.h"
+#include "storage/read/catalog.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PARTITION_MS INT64_C(7200000)
+#define FAILURES_MAX 3
+#define PAUSE_NS INT64_C(1000000000)
+#define PAUSE_MAX_NS INT64_C(30000000000)
+/* Blocks of a unit: full frames have 64; more where frames are small. */
+#define BLOCKS_MAX (WEIR_KEEPER_FRAMES_MAX * 128)
+
+struct weir_keeper {
+    struct weir_keeper_options options;
+    struct weir_catalog catalog;
+    bool catalog_open;
+    struct weir_manifest *manifest; /* as on disk */
+    struct weir_manifest *next;     /* what the next save will make of it */
+    void *memory;                   /* of l1 */
+    size_t memory_bytes;
+    struct weir_l1 *l1;
+    struct weir_merge_unit unit;
+    struct weir_catalog_entry *frames; /* of the unit */
+    uint32_t frame_count;
+    uint32_t frames_allowed; /* fewer than frames_max after a unit that did not fit */
+    uint8_t *index;          /* header and block index of a frame */
+    enum weir_keeper_state state;
+    int64_t oldest_ns;      /* when the oldest frame that waits was first seen; 0: none waits */
+    int64_t resume_ns;      /* of PAUSED */
+    int64_t pause_ns;       /* the next one */
+    uint32_t failures_here; /* of this unit, that were no want of room */
+    uint64_t failures;
+    uint64_t units;
+};
+
+static enum weir_err
+take_memory(struct weir_keeper *keeper)
+{
+    const struct weir_l1_options options = {.gather = keeper->options.gather,
+        .writer = keeper->options.writer,
+        .directory = keeper->options.store,
+        .io = keeper->options.io,
+        .file_id = keeper->options.random,
+        .file_id_context = keeper->options.random_context};
+    bool huge = false;
+    keeper->memory_bytes = weir_l1_footprint(&options);
+    enum weir_err err = weir_memory_map(keeper->memory_bytes, &huge, &keeper->memory);
+    if (err != WEIR_OK)
+        return err;
+    keeper->l1 = weir_l1_init(keeper->memory, &options);
+    keeper->unit.blocks = calloc(BLOCKS_MAX, sizeof *keeper->unit.blocks);
+    keeper->frames = calloc(WEIR_KEEPER_FRAMES_MAX, sizeof *keeper->frames);
+    keeper->index = aligned_alloc(WEIR_IO_ALIGN, WEIR_IO_ALIGN);
+    if (keeper->unit.blocks == NULL || keeper->frames == NULL || keeper->index == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "tables of the keeper");
+    err = weir_manifest_new(&keeper->manifest);
+    return err == WEIR_OK ? weir_manifest_new(&keeper->next) : err;
+}
+
+static enum weir_err
+ignore_definition(void *context, uint64_t number, const uint8_t *labels, size_t size)
+{
+    (void)context;
+    (void)number;
+    (void)labels;
+    (void)size;
+    return WEIR_OK;
+}
+
+static enum weir_err
+open_log(struct weir_keeper *keeper)
+{
+    struct weir_reader_options options = {.directory = keeper->options.log,
+        .shared = keeper->options.shared,
+        .io = keeper->options.log_io,
+        .define = ignore_definition};
+    const struct weir_io_options io_options = {.backend = WEIR_IO_SYNC};
+    enum weir_err err = options.io != NULL ? WEIR_OK : weir_io_new(&io_options, &options.io);
+    if (err != WEIR_OK)
+        return err;
+    keeper->catalog_open = true; /* it is closed after an error too */
+    return weir_catalog_open(&keeper->catalog, &options);
+}
+
+/* The first manifest is empty, and durable before there is a part. */
+static enum weir_err
+begin_store(struct weir_keeper *keeper)
+{
+    enum weir_err err = weir_leftovers_none(keeper->options.io, keeper->options.store);
+    if (err != WEIR_OK)
+        return err;
+    keeper->manifest->keeper_offset = keeper->catalog.at;
+    return weir_manifest_save(keeper->manifest, keeper->options.io, keeper->options.store);
+}
+
+/* Manifest first: what it does not name is removed only if it checks out. */
+static enum weir_err
+open_store(struct weir_keeper *keeper)
+{
+    struct weir_io *io = keeper->options.io;
+    enum weir_err err = weir_io_mkdir(io, keeper->options.store);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_manifest_load(keeper->manifest, io, keeper->options.store);
+    if (err == WEIR_NOT_FOUND)
+        return begin_store(keeper);
+    if (err == WEIR_OK)
+        weir_leftovers_remove(io, keeper->options.store, keeper->manifest);
+    return err;
+}
+
+enum weir_err
+weir_keeper_open(const struct weir_keeper_options *options, struct weir_keeper **out)
+{
+    struct weir_keeper *keeper = calloc(1, sizeof *keeper);
+    if (keeper == NULL) {
+        if (options->log_io != NULL)
+            weir_io_free(options->log_io);
+        return weir_fail(WEIR_NOMEM, 0, "keeper");
+    }
+    keeper->options = *options;
+    keeper->frames_allowed = options->frames_max;
+    keeper->pause_ns = PAUSE_NS;
+    keeper->unit.context = keeper;
+    enum weir_err err = open_log(keeper);
+    if (err == WEIR_OK)
+        err = take_memory(keeper);
+    if (err == WEIR_OK)
+        err = open_store(keeper);
+    if (err != WEIR_OK) {
+        weir_keeper_close(keeper);
+        return err;
+    }
+    *out = keeper;
+    return WEIR_OK;
+}
+
+void
+weir_keeper_close(struct weir_keeper *keeper)
+{
+    if (keeper->state == WEIR_KEEPER_MERGING)
+        weir_l1_abort(keeper->l1);
+    if (keeper->catalog_open)
+        weir_catalog_close(&keeper->catalog);
+    weir_manifest_free(keeper->manifest);
+    weir_manifest_free(keeper->next);
+    if (keeper->memory != NULL)
+        weir_memory_unmap(keeper->memory, keeper->memory_bytes);
+    free(keeper->unit.blocks);
+    free(keeper->frames);
+    free(keeper->index);
+    free(keeper);
+}
+
+/* Place of the first frame that is not merged. */
+static uint64_t
+first_waiting(const struct weir_keeper *keeper)
+{
+    const struct weir_catalog_entry *entries = keeper->catalog.entries;
+    uint64_t low = 0;
+    uint64_t high = keeper->catalog.entry_count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (entries[middle].offset < keeper->manifest->keeper_offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool
+is_due(struct weir_keeper *keeper, uint64_t waiting, uint64_t bytes)
+{
+    int64_t now_ns = weir_clock_mono_ns(keeper->options.clock);
+    if (waiting == 0) {
+        keeper->oldest_ns = 0;
+        return false;
+    }
+    if (keeper->oldest_ns == 0)
+        keeper->oldest_ns = now_ns;
+    return waiting >= keeper->options.frames_max ||
+        (keeper->catalog.ring_bytes != 0 && bytes >= keeper->catalog.ring_bytes / 2) ||
+        now_ns - keeper->oldest_ns >= keeper->options.age_max_ms * 1000000;
+}
+
+static enum weir_err
+read_block(
+    void *context, const struct weir_merge_block *block, uint8_t *data, const uint8_t **bytes)
+{
+    struct weir_keeper *keeper = context;
+    *bytes = data;
+    return weir_catalog_read(
+        &keeper->catalog, &keeper->frames[block->frame], block->entry.at, data, block->entry.bytes);
+}
+
+/* Header and block index of a frame, checked. */
+static enum weir_err
+read_index(struct weir_keeper *keeper, const struct weir_catalog_entry *frame,
+    const struct weir_frame_block **blocks, size_t *count)
+{
+    size_t bytes = frame->bytes < WEIR_IO_ALIGN ? frame->bytes : WEIR_IO_ALIGN;
+    struct weir_frame_header header;
+    enum weir_err err = weir_catalog_read(&keeper->catalog, frame, 0, keeper->index, bytes);
+    if (err != WEIR_OK)
+        return err;
+    memcpy(&header, keeper->index, sizeof header);
+    err = weir_frame_check_header(&header, WEIR_LOG_STREAM, frame->offset);
+    return err == WEIR_OK ? weir_frame_index(keeper->index, bytes, blocks, count) : err;
+}
+
+/* Adds a frame's blocks to the unit. A frame whose index does not check out counts as damaged as a
+ * whole. WEIR_LIMIT where the unit has no room for more. */
+static enum weir_err
+add_frame(struct weir_keeper *keeper, const struct weir_catalog_entry *frame)
+{
+    struct weir_merge_unit *unit = &keeper->unit;
+    const struct weir_frame_block *blocks = NULL;
+    size_t count = 0;
+    struct weir_catalog_entry copy = *frame;
+    enum weir_err err = read_index(keeper, &copy, &blocks, &count);
+    if (err == WEIR_CORRUPT && copy.place != WEIR_PLACE_NONE) {
+        copy.place = WEIR_PLACE_NONE; /* the ring may have been rebuilt: the file decides */
+        err = read_index(keeper, &copy, &blocks, &count);
+    }
+    if (err == WEIR_CORRUPT) {
+        unit->samples += frame->samples;
+        unit->damaged += frame->samples;
+        weir_event(WEIR_LEVEL_ERROR, "frame_damaged",
+            "offset=%" PRIu64 " samples=%" PRIu32 " reason=%s", frame->offset, frame->samples,
+            weir_err_detail());
+        err = WEIR_OK;
+        count = 0;
+    }
+    if (err != WEIR_OK)
+        return err;
+    if (count > BLOCKS_MAX - unit->block_count)
+        return WEIR_LIMIT;
+    for (size_t i = 0; i < count; i++) {
+        unit->blocks[unit->block_count++] = (struct weir_merge_block){
+            .entry = blocks[i], .frame_offset = frame->offset, .frame = keeper->frame_count};
+        unit->samples += blocks[i].samples;
+    }
+    keeper->frames[keeper->frame_count++] = copy;
+    unit->log_through = frame->offset + frame->bytes;
+    return WEIR_OK;
+}
+
+static enum weir_err
+make_unit(struct weir_keeper *keeper, uint64_t first, uint64_t waiting)
+{
+    struct weir_merge_block *blocks = keeper->unit.blocks;
+    keeper->unit = (struct weir_merge_unit){.blocks = blocks,
+        .series_through = keeper->catalog.defined,
+        .log_from = keeper->manifest->keeper_offset,
+        .log_through = keeper->manifest->keeper_offset,
+        .read = read_block,
+        .context = keeper};
+    keeper->frame_count = 0;
+    enum weir_err err = WEIR_OK;
+    for (uint64_t i = 0; err == WEIR_OK && i < waiting && i < keeper->frames_allowed; i++)
+        err = add_frame(keeper, &keeper->catalog.entries[first + i]);
+    return err == WEIR_LIMIT && keeper->frame_count > 0 ? WEIR_OK : err;
+}
+
+static bool
+is_short(enum weir_err err)
+{
+    return weir_io_is_short(err) || err == WEIR_AGAIN;
+}
+
+/* A unit failed: a smaller one, a pause, or the end of merging. */
+static void
+note_failure(struct weir_keeper *keeper, enum weir_err err)
+{
+    keeper->failures++;
+    if (err == WEIR_LIMIT && keeper->frames_allowed > 1) {
+        keeper->frames_allowed /= 2;
+        keeper->state = WEIR_KEEPER_IDLE;
+        return;
+    }
+    keeper->failures_here += !is_short(err);
+    bool stop = keeper->failures_here >= FAILURES_MAX;
+    weir_event(WEIR_LEVEL_ERROR, stop ? "merging_stopped" : "merge_failed",
+        "offset=%" PRIu64 " frames=%" PRIu32 " reason=%s", keeper->unit.log_from,
+        keeper->frame_count, weir_err_detail());
+    keeper->state = stop ? WEIR_KEEPER_STOPPED : WEIR_KEEPER_PAUSED;
+    keeper->resume_ns = weir_clock_mono_ns(keeper->options.clock) + keeper->pause_ns;
+    keeper->pause_ns = keeper->pause_ns * 2 < PAUSE_MAX_NS ? keeper->pause_ns * 2 : PAUSE_MAX_NS;
+}
+
+static void
+publish(struct weir_keeper *keeper)
+{
+    if (keeper->options.shared == NULL)
+        return;
+    /* release pairs with the acquires of the reader and of the checkpointer: a process that sees
+     * the offset finds the manifest and the parts */
+    atomic_store_explicit(&keeper->options.shared->manifest_generation,
+        keeper->manifest->generation, memory_order_release);
+    atomic_store_explicit(&keeper->options.shared->keeper_offset, keeper->manifest->keeper_offset,
+        memory_order_release);
+}
+
+/* Parts are durable: now the manifest names them. */
+static enum weir_err
+commit(struct weir_keeper *keeper)
+{
+    struct weir_manifest *next = keeper->next;
+    const struct weir_manifest_part *part;
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; err == WEIR_OK && (part = weir_l1_part(keeper->l1, i)) != NULL; i++)
+        err = weir_manifest_part_add(next, part);
+    if (err != WEIR_OK)
+        return err;
+    struct weir_parts_ledger *ledger = &next->ledger[0];
+    ledger->merged += keeper->unit.samples;
+    ledger->superseded += weir_l1_superseded(keeper->l1);
+    ledger->damaged += weir_l1_damaged(keeper->l1);
+    next->keeper_offset = keeper->unit.log_through;
+    err = weir_manifest_save(next, keeper->options.io, keeper->options.store);
+    if (err != WEIR_OK)
+        return err;
+    weir_manifest_copy(keeper->manifest, next);
+    publish(keeper);
+    return WEIR_OK;
+}
+
+static void
+finish(struct weir_keeper *keeper)
+{
+    enum weir_err err = commit(keeper);
+    if (err != WEIR_OK) {
+        /* either generation may be the one on disk: no file that one of them names may go */
+        keeper->failures++;
+        keeper->state = WEIR_KEEPER_STOPPED;
+        weir_event(WEIR_LEVEL_ERROR, "merging_stopped", "offset=%" PRIu64 " reason=%s",
+            keeper->unit.log_from, weir_err_detail());
+        return;
+    }
+    keeper->units++;
+    keeper->state = WEIR_KEEPER_IDLE;
+    keeper->oldest_ns = 0;
+    keeper->failures_here = 0;
+    keeper->pause_ns = PAUSE_NS;
+    keeper->frames_allowed = keeper->options.frames_max;
+}
+
+static bool
+run_merging(struct weir_keeper *keeper)
+{
+    enum weir_err err = weir_l1_step(keeper->l1);
+    if (err == WEIR_OK)
+        finish(keeper);
+    else if (err != WEIR_AGAIN)
+        note_failure(keeper, err);
+    return keeper->state == WEIR_KEEPER_MERGING || keeper->state == WEIR_KEEPER_IDLE;
+}
+
+static bool
+run_idle(struct weir_keeper *keeper)
+{
+    enum weir_err err = weir_catalog_refresh(&keeper->catalog);
+    if (err != WEIR_OK) {
+        if (err != WEIR_AGAIN)
+            note_failure(keeper, err);
+        return false;
+    }
+    uint64_t first = first_waiting(keeper);
+    uint64_t waiting = keeper->catalog.entry_count - first;
+    uint64_t bytes = keeper->catalog.at - keeper->manifest->keeper_offset;
+    if (!is_due(keeper, waiting, bytes))
+        return false;
+    err = make_unit(keeper, first, waiting);
+    if (err != WEIR_OK) {
+        note_failure(keeper, err);
+        return false;
+    }
+    weir_manifest_copy(keeper->next, keeper->manifest);
+    weir_l1_begin(keeper->l1, &keeper->unit, keeper->next, PARTITION_MS);
+    keeper->state = WEIR_KEEPER_MERGING;
+    return true;
+}
+
+bool
+weir_keeper_run_once(struct weir_keeper *keeper)
+{
+    switch (keeper->state) {
+    case WEIR_KEEPER_IDLE:
+        return run_idle(keeper);
+    case WEIR_KEEPER_MERGING:
+        return run_merging(keeper);
+    case WEIR_KEEPER_PAUSED:
+        if (weir_clock_mono_ns(keeper->options.clock) < keeper->resume_ns)
+            return false;
+        keeper->state = WEIR_KEEPER_IDLE;
+        return true;
+    case WEIR_KEEPER_STOPPED:
+        break;
+    }
+    return false;
+}
+
+void
+weir_keeper_status(const struct weir_keeper *keeper, struct weir_keeper_status *out)
+{
+    *out = (struct weir_keeper_status){.state = keeper->state,
+        .keeper_offset = keeper->manifest->keeper_offset,
+        .generation = keeper->manifest->generation,
+        .frames_waiting = keeper->catalog.entry_count - first_waiting(keeper),
+        .units = keeper->units,
+        .failures = keeper->failures,
+        .parts = keeper->manifest->part_count};
+}
+
+const struct weir_manifest *
+weir_keeper_manifest(const struct weir_keeper *keeper)
+{
+    return keeper->manifest;
+}
