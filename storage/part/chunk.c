@@ -180,16 +180,20 @@ encode_scaled(struct weir_chunk_encoder *encoder, uint32_t count, const struct s
         out->rest_size = (uint32_t)(at - encoder->rest);
         return;
     }
-    struct weir_packed_plan plan;
-    if (effort == WEIR_EFFORT_FAST)
-        weir_packed_plan_fast(&encoder->packed, scaled->column, count, &plan);
-    else
-        weir_packed_plan_best(&encoder->packed, scaled->column, count, true, &plan);
+    out->codec = WEIR_CODEC_PACKED;
     at = weir_varint_put(at, scaled->patches);
-    at = weir_packed_encode(&encoder->packed, scaled->column, count, &plan, at);
+    if (effort == WEIR_EFFORT_FAST) {
+        at = weir_packed_encode_fast(&encoder->packed, scaled->column, count, at);
+    } else {
+        struct weir_packed_plan plan;
+        weir_packed_plan_best(&encoder->packed, scaled->column, count, true, &plan);
+        at = weir_packed_encode(&encoder->packed, scaled->column, count, &plan, at);
+        if (plan.packing.split) {
+            out->codec = WEIR_CODEC_SPLIT;
+            out->front = encoder->packed.front;
+        }
+    }
     at = put_patches(encoder, scaled->patches, at);
-    out->codec = plan.packing.split ? WEIR_CODEC_SPLIT : WEIR_CODEC_PACKED;
-    out->front = encoder->packed.front;
     out->rest_size = (uint32_t)(at - encoder->rest);
 }
 

@@ -63,12 +63,12 @@ uint64_t weir_packed_slope(const uint64_t *column, uint32_t count);
  * full. split: may part of it go to a front? */
 void weir_packed_plan_best(struct weir_packed_scratch *scratch, const uint64_t *column,
     uint32_t count, bool split, struct weir_packed_plan *out);
-/* The same of two transforms, without exceptions and front. */
-void weir_packed_plan_fast(struct weir_packed_scratch *scratch, const uint64_t *column,
-    uint32_t count, struct weir_packed_plan *out);
 /* Writes the column as planned; scratch->front is filled where it is split. Returns the end. */
 uint8_t *weir_packed_encode(struct weir_packed_scratch *scratch, const uint64_t *column,
     uint32_t count, const struct weir_packed_plan *plan, uint8_t *out);
+/* Plans and writes: integers or their differences, without exceptions and front. */
+uint8_t *weir_packed_encode_fast(
+    struct weir_packed_scratch *scratch, const uint64_t *column, uint32_t count, uint8_t *out);
 /* front: `count` bytes where the column is split, else NULL. */
 bool weir_packed_decode(
     struct weir_bytes *bytes, const uint8_t *front, uint32_t count, uint64_t *column);

@@ -260,21 +260,3 @@ weir_packed_plan_best(struct weir_packed_scratch *scratch, const uint64_t *colum
     try_split(scratch, residuals, count, lengths[best].longest > 0 ? &lengths[best] : NULL,
         &out->packing);
 }
-
-void
-weir_packed_plan_fast(struct weir_packed_scratch *scratch, const uint64_t *column, uint32_t count,
-    struct weir_packed_plan *out)
-{
-    int64_t least, most, delta_least, delta_most;
-    weir_bits()->bounds(column, count, &least, &most);
-    uint64_t *deltas = scratch->residuals[0];
-    weir_packed_residuals(WEIR_TRANSFORM_DELTA, 0, column, count, deltas);
-    weir_bits()->bounds(deltas, count, &delta_least, &delta_most);
-    unsigned width = weir_bits_width((uint64_t)most - (uint64_t)least);
-    unsigned delta_width = weir_bits_width((uint64_t)delta_most - (uint64_t)delta_least);
-    bool by_delta = delta_width < width;
-    *out = (struct weir_packed_plan){
-        .transform = by_delta ? WEIR_TRANSFORM_DELTA : WEIR_TRANSFORM_NONE,
-        .packing = {.base = (uint64_t)(by_delta ? delta_least : least),
-            .width = by_delta ? delta_width : width}};
-}

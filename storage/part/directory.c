@@ -11,6 +11,8 @@ weir_directory_reset(struct weir_directory_builder *builder, bool has_statistics
     builder->count = 0;
     builder->statistics_size = 0;
     builder->has_statistics = has_statistics;
+    memset(builder->columns[WEIR_DIRECTORY_SAMPLE_TYPE], 0, sizeof builder->columns[0]);
+    memset(builder->columns[WEIR_DIRECTORY_START_COLUMN], 0, sizeof builder->columns[0]);
 }
 
 void
@@ -30,13 +32,22 @@ weir_directory_add(struct weir_directory_builder *builder, const struct weir_par
     builder->columns[WEIR_DIRECTORY_COLUMN][i] = entry->column;
     builder->columns[WEIR_DIRECTORY_CODEC][i] = entry->codec;
     builder->columns[WEIR_DIRECTORY_EXPONENT][i] = (uint64_t)(int64_t)entry->exponent;
-    builder->columns[WEIR_DIRECTORY_SAMPLE_TYPE][i] = 0;
-    builder->columns[WEIR_DIRECTORY_START_COLUMN][i] = 0;
     if (!builder->has_statistics)
         return;
     uint8_t *at = builder->statistics + builder->statistics_size;
     uint8_t *end = weir_statistics_encode(&entry->statistics, entry->exponent, at);
     builder->statistics_size += (uint32_t)(end - at);
+}
+
+static uint8_t *
+put_column(struct weir_packed_scratch *scratch, const uint64_t *column, uint32_t count,
+    enum weir_effort effort, uint8_t *out)
+{
+    if (effort == WEIR_EFFORT_FAST)
+        return weir_packed_encode_fast(scratch, column, count, out);
+    struct weir_packed_plan plan;
+    weir_packed_plan_best(scratch, column, count, false, &plan);
+    return weir_packed_encode(scratch, column, count, &plan, out);
 }
 
 void
@@ -53,14 +64,8 @@ weir_directory_encode(struct weir_directory_builder *builder, struct weir_packed
     *at++ = builder->has_statistics ? FLAG_STATISTICS : 0;
     at = weir_varint_put(at, builder->front_at);
     at = weir_varint_put(at, builder->rest_at);
-    for (int i = 0; i < WEIR_DIRECTORY_COLUMNS; i++) {
-        struct weir_packed_plan plan;
-        if (effort == WEIR_EFFORT_FAST)
-            weir_packed_plan_fast(scratch, builder->columns[i], builder->count, &plan);
-        else
-            weir_packed_plan_best(scratch, builder->columns[i], builder->count, false, &plan);
-        at = weir_packed_encode(scratch, builder->columns[i], builder->count, &plan, at);
-    }
+    for (int i = 0; i < WEIR_DIRECTORY_COLUMNS; i++)
+        at = put_column(scratch, builder->columns[i], builder->count, effort, at);
     memcpy(at, builder->statistics, builder->statistics_size);
     out->rest_size = (uint32_t)(at - out->rest) + builder->statistics_size;
 }

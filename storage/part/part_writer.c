@@ -377,6 +377,11 @@ weir_part_writer_add(struct weir_part_writer *writer, uint32_t shard, uint32_t l
     size_t pieces = (count + WEIR_CHUNK_SAMPLES_MAX - 1) / WEIR_CHUNK_SAMPLES_MAX;
     if (!has_room(writer, pieces))
         return weir_fail(WEIR_LIMIT, 0, "part %s is full", writer->path);
+    if (pieces == 1) {
+        struct weir_chunk_values values = {
+            samples->values, samples->exponents, samples->kinds, (uint32_t)count};
+        return add_piece(writer, shard, local, samples->times_ms, &values);
+    }
     size_t at = 0;
     for (size_t i = 0; i < pieces; i++) {
         size_t end = count * (i + 1) / pieces;

@@ -12,12 +12,27 @@ weir_times_dictionary_init(struct weir_times_dictionary *dictionary, struct weir
     dictionary->mask = slot_count - 1;
     dictionary->used = 0;
     dictionary->generation++;
+    dictionary->last_count = 0;
+}
+
+static bool
+is_last(const struct weir_times_dictionary *dictionary, const int64_t *times_ms, uint32_t count)
+{
+    return count == dictionary->last_count && times_ms[0] == dictionary->last[0] &&
+        memcmp(times_ms, dictionary->last, count * sizeof *times_ms) == 0;
 }
 
 bool
 weir_times_dictionary_find(struct weir_times_dictionary *dictionary, const int64_t *times_ms,
     uint32_t count, uint32_t next, uint32_t *column)
 {
+    if (is_last(dictionary, times_ms, count)) {
+        *column = dictionary->last_column;
+        return true;
+    }
+    memcpy(dictionary->last, times_ms, count * sizeof *times_ms);
+    dictionary->last_count = count;
+    dictionary->last_column = next;
     struct weir_hash128 hash =
         weir_hash_part(&dictionary->key, 0, times_ms, count * sizeof *times_ms);
     uint32_t at = (uint32_t)hash.lo & dictionary->mask;
@@ -26,7 +41,7 @@ weir_times_dictionary_find(struct weir_times_dictionary *dictionary, const int64
         if (slot->generation != dictionary->generation)
             break;
         if (slot->lo == hash.lo && slot->hi == hash.hi) {
-            *column = slot->column;
+            *column = dictionary->last_column = slot->column;
             return true;
         }
     }
@@ -47,11 +62,13 @@ weir_times_encode(struct weir_packed_scratch *scratch, const int64_t *times_ms, 
     enum weir_effort effort, bool *split, uint8_t *out)
 {
     const uint64_t *column = (const uint64_t *)times_ms;
+    if (effort == WEIR_EFFORT_FAST) {
+        *split = false;
+        out = weir_varint_put(out, (uint64_t)count << 1);
+        return weir_packed_encode_fast(scratch, column, count, out);
+    }
     struct weir_packed_plan plan;
-    if (effort == WEIR_EFFORT_FAST)
-        weir_packed_plan_fast(scratch, column, count, &plan);
-    else
-        weir_packed_plan_best(scratch, column, count, true, &plan);
+    weir_packed_plan_best(scratch, column, count, true, &plan);
     *split = plan.packing.split;
     out = weir_varint_put(out, (uint64_t)count << 1 | *split);
     return weir_packed_encode(scratch, column, count, &plan, out);

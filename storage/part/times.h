@@ -28,6 +28,10 @@ struct weir_times_dictionary {
     uint32_t mask;
     uint32_t used;
     uint32_t generation;
+    /* the column that was asked for last: in order of number a host's series follow each other */
+    uint32_t last_column;
+    uint32_t last_count; /* 0: none */
+    int64_t last[WEIR_CHUNK_SAMPLES_MAX];
 };
 
 /* Slots for so many columns: a power of two, at most half of them in use. */
