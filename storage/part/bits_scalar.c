@@ -99,6 +99,9 @@ join(const uint64_t *column, unsigned width, uint64_t base, unsigned four)
     return word;
 }
 
+/* So few are packed one by one: which way to choose cannot be foretold. */
+#define FEW 16
+
 /* Packs `step` integers at a time. The word holds fewer than 8 bits when a step begins. */
 static inline __attribute__((always_inline)) uint8_t *
 pack_by(const uint64_t *column, unsigned width, uint64_t base, size_t count, unsigned step,
@@ -139,9 +142,9 @@ weir_bits_pack(const uint64_t *column, unsigned width, uint64_t base, size_t cou
         }
         return packed + 8 * count;
     }
-    if (width <= 14)
+    if (width <= 14 && count > FEW)
         return pack_by(column, width, base, count, 4, packed);
-    if (width <= 28)
+    if (width <= 28 && count > FEW)
         return pack_by(column, width, base, count, 2, packed);
     return pack_by(column, width, base, count, 1, packed);
 }

@@ -25,7 +25,7 @@ struct weir_block_builder {
     uint32_t front_size;
     uint32_t rest_size;
     uint8_t front[WEIR_PART_BLOCK_MAX];
-    uint8_t rest[WEIR_PART_BLOCK_MAX + WEIR_CHUNK_SLACK]; /* an encoder may write past the end */
+    uint8_t rest[WEIR_PART_BLOCK_MAX + WEIR_CHUNK_REST_MAX]; /* a chunk is encoded at its end */
 };
 
 struct weir_block_compressor;

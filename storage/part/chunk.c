@@ -17,8 +17,9 @@ struct weir_chunk_encoder {
     uint64_t column[WEIR_CHUNK_SAMPLES_MAX];  /* mantissas of one exponent */
     uint64_t doubles[WEIR_CHUNK_SAMPLES_MAX]; /* bits */
     uint16_t patches[WEIR_CHUNK_SAMPLES_MAX]; /* places of doubles among decimals */
-    uint8_t rest[WEIR_CHUNK_REST_MAX];
+    uint8_t own[WEIR_CHUNK_REST_MAX];
     uint8_t other[WEIR_CHUNK_REST_MAX];
+    uint8_t *room; /* of the chunk at hand */
 };
 
 /* A column of decimals under one exponent. */
@@ -163,9 +164,9 @@ encode_xor(struct weir_chunk_encoder *encoder, uint32_t count, struct weir_chunk
     out->codec = constant ? WEIR_CODEC_CONSTANT : WEIR_CODEC_XOR;
     out->exponent = 0;
     uint8_t *end = constant
-        ? weir_constant_encode(encoder->doubles[0], WEIR_VALUE_DOUBLE, encoder->rest)
-        : weir_xor_encode(encoder->doubles, count, encoder->rest);
-    out->rest_size = (uint32_t)(end - encoder->rest);
+        ? weir_constant_encode(encoder->doubles[0], WEIR_VALUE_DOUBLE, encoder->room)
+        : weir_xor_encode(encoder->doubles, count, encoder->room);
+    out->rest_size = (uint32_t)(end - encoder->room);
 }
 
 static void
@@ -173,11 +174,11 @@ encode_scaled(struct weir_chunk_encoder *encoder, uint32_t count, const struct s
     enum weir_effort effort, struct weir_chunk *out)
 {
     out->exponent = (int8_t)scaled->exponent;
-    uint8_t *at = encoder->rest;
+    uint8_t *at = encoder->room;
     if (scaled->patches == 0 && is_constant(scaled->column, count)) {
         out->codec = WEIR_CODEC_CONSTANT;
         at = weir_constant_encode(scaled->column[0], WEIR_VALUE_DECIMAL, at);
-        out->rest_size = (uint32_t)(at - encoder->rest);
+        out->rest_size = (uint32_t)(at - encoder->room);
         return;
     }
     out->codec = WEIR_CODEC_PACKED;
@@ -194,7 +195,7 @@ encode_scaled(struct weir_chunk_encoder *encoder, uint32_t count, const struct s
         }
     }
     at = put_patches(encoder, scaled->patches, at);
-    out->rest_size = (uint32_t)(at - encoder->rest);
+    out->rest_size = (uint32_t)(at - encoder->room);
 }
 
 /* Where mantissas are as wide as doubles the exclusive or may be smaller. */
@@ -212,16 +213,17 @@ try_xor(struct weir_chunk_encoder *encoder, const struct weir_chunk_values *valu
         return;
     out->codec = WEIR_CODEC_XOR;
     out->exponent = 0;
-    out->rest = encoder->other;
     out->rest_size = (uint32_t)(end - encoder->other);
+    memcpy(encoder->room, encoder->other, out->rest_size);
 }
 
 void
 weir_chunk_encode(struct weir_chunk_encoder *encoder, const struct weir_chunk_values *values,
-    enum weir_effort effort, struct weir_chunk *out)
+    enum weir_effort effort, uint8_t *room, struct weir_chunk *out)
 {
+    encoder->room = room != NULL ? room : encoder->own;
     WEIR_ASSERT(values->count > 0 && values->count <= WEIR_CHUNK_SAMPLES_MAX);
-    *out = (struct weir_chunk){.rest = encoder->rest, .count = values->count};
+    *out = (struct weir_chunk){.rest = encoder->room, .count = values->count};
     struct scaled scaled = {values->values, values->exponents[0], 0};
     bool uniform = is_uniform(values);
     if (!uniform) {

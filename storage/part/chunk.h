@@ -67,9 +67,10 @@ struct weir_chunk_encoder;
 size_t weir_chunk_encoder_footprint(void);
 /* memory: weir_chunk_encoder_footprint() bytes, aligned to 64. */
 struct weir_chunk_encoder *weir_chunk_encoder_init(void *memory);
-/* *out borrows from the encoder until its next call. */
+/* room: for the rest, WEIR_CHUNK_REST_MAX bytes; NULL: the encoder's own. *out borrows from both,
+ * from the encoder until its next call. */
 void weir_chunk_encode(struct weir_chunk_encoder *encoder, const struct weir_chunk_values *values,
-    enum weir_effort effort, struct weir_chunk *out);
+    enum weir_effort effort, uint8_t *room, struct weir_chunk *out);
 
 /* Decodes to doubles: WEIR_CHUNK_ROOM(chunk->count) places. */
 bool weir_chunk_decode(const struct weir_chunk *chunk, double *values);

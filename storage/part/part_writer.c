@@ -284,19 +284,21 @@ add_times(
     return WEIR_OK;
 }
 
-/* Adds a chunk to the value block; fills its place in the entry. */
+/* Encodes a chunk at the end of the value block; fills its place in the entry. */
 static enum weir_err
 add_chunk(struct weir_part_writer *writer, const struct weir_chunk_values *values,
     struct weir_part_entry *entry)
 {
     struct weir_block_builder *block = &writer->values;
     struct weir_chunk chunk;
-    weir_chunk_encode(writer->encoder, values, writer->options.effort, &chunk);
+    uint8_t *room = block->rest + block->rest_size;
+    weir_chunk_encode(writer->encoder, values, writer->options.effort, room, &chunk);
     uint32_t front = weir_chunk_front_size(chunk.codec, chunk.count);
     if (!weir_block_builder_fits(block, front, chunk.rest_size)) {
         enum weir_err err = seal_values(writer);
         if (err != WEIR_OK)
             return err;
+        memmove(block->rest, room, chunk.rest_size); /* the first of the next block */
     }
     if (block->head.count == 0) {
         block->head.shard = entry->shard;
@@ -313,7 +315,6 @@ add_chunk(struct weir_part_writer *writer, const struct weir_chunk_values *value
     entry->exponent = chunk.exponent;
     if (front > 0)
         memcpy(block->front + block->front_size, chunk.front, front);
-    memcpy(block->rest + block->rest_size, chunk.rest, chunk.rest_size);
     block->front_size += front;
     block->rest_size += chunk.rest_size;
     return WEIR_OK;

@@ -12,7 +12,8 @@
 #include "model/statistics.h"
 #include "storage/part/varint.h"
 
-#define WEIR_STATISTICS_BYTES_MAX 64
+/* With what a writer of varints may write after the end. */
+#define WEIR_STATISTICS_BYTES_MAX 96
 
 /* count is at least 1. */
 void weir_statistics_of(const double *values, uint32_t count, struct weir_statistics *out);

@@ -29,25 +29,43 @@ weir_varint_unzigzag(uint64_t value)
     return value >> 1 ^ -(value & 1);
 }
 
+static inline unsigned
+weir_varint_bytes(uint64_t value)
+{
+    return (70u - (unsigned)__builtin_clzll(value | 1)) / 7;
+}
+
+/* Seven bits a byte: halves of 28 bits to 32, quarters of 14 to 16, eighths of 7 to 8. */
+static inline uint64_t
+weir_varint_spread(uint64_t value)
+{
+    value = (value & UINT64_C(0x0fffffff)) | (value & UINT64_C(0x00fffffff0000000)) << 4;
+    value = (value & UINT64_C(0x00003fff00003fff)) | (value & UINT64_C(0x0fffc0000fffc000)) << 2;
+    return (value & UINT64_C(0x007f007f007f007f)) | (value & UINT64_C(0x3f803f803f803f80)) << 1;
+}
+
+/* Writes up to 8 bytes after the end. Up to eight bytes of an integer are written without a branch,
+ * because their number cannot be foretold. */
 static inline uint8_t *
 weir_varint_put(uint8_t *at, uint64_t value)
 {
-    for (; value >= 0x80; value >>= 7)
-        *at++ = (uint8_t)(value | 0x80);
-    *at++ = (uint8_t)value;
-    return at;
+    if (WEIR_UNLIKELY(value >> 56 != 0)) {
+        for (; value >= 0x80; value >>= 7)
+            *at++ = (uint8_t)(value | 0x80);
+        *at++ = (uint8_t)value;
+        return at;
+    }
+    unsigned bytes = weir_varint_bytes(value);
+    uint64_t more = UINT64_C(0x8080808080808080) & ~(UINT64_MAX << 8 * (bytes - 1));
+    uint64_t word = weir_varint_spread(value) | more;
+    memcpy(at, &word, sizeof word);
+    return at + bytes;
 }
 
 static inline uint8_t *
 weir_varint_put_signed(uint8_t *at, uint64_t value)
 {
     return weir_varint_put(at, weir_varint_zigzag(value));
-}
-
-static inline unsigned
-weir_varint_bytes(uint64_t value)
-{
-    return (70u - (unsigned)__builtin_clzll(value | 1)) / 7;
 }
 
 /* Bytes that are read from their begin on. */

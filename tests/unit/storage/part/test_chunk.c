@@ -69,7 +69,7 @@ round_trip(enum weir_effort effort, uint32_t *size)
 {
     struct weir_chunk_values values = chunk_values(&columns);
     struct weir_chunk chunk;
-    weir_chunk_encode(encoder, &values, effort, &chunk);
+    weir_chunk_encode(encoder, &values, effort, NULL, &chunk);
     assert_int_equal(chunk.count, columns.count);
     assert_true(chunk.rest_size <= WEIR_CHUNK_REST_MAX);
     uint32_t front = weir_chunk_front_size(chunk.codec, chunk.count);
