@@ -10,9 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A spare has room for a content that is larger by up to this than the one before. */
-#define SPARE_ROOM 4096
-
 static weir_replace_fault_fn *fault_call;
 static void *fault_context;
 
@@ -116,16 +113,11 @@ open_aside(const char *aside, mode_t mode, int *fd)
     return fchmod(*fd, mode) == 0 ? WEIR_OK : fail("set the mode of", aside);
 }
 
-/* The content and nothing after it, made durable. */
 static enum weir_err
 fill(int fd, const char *aside, const void *data, size_t size, unsigned flags)
 {
-    struct stat status;
     if (faulted("write") || !write_all(fd, data, size))
         return fail("write", aside);
-    if (fstat(fd, &status) != 0 ||
-        ((uint64_t)status.st_size != size && ftruncate(fd, (off_t)size) != 0))
-        return fail("truncate", aside);
     if ((flags & WEIR_REPLACE_UNSYNCED) == 0 && (faulted("sync") || fdatasync(fd) != 0))
         return fail("sync", aside);
     return WEIR_OK;
@@ -148,61 +140,14 @@ replace_aside(const char *path, const char *aside, const void *data, size_t size
     return err;
 }
 
-/* Makes a spare of the size there is to hold, or takes it back where the device has no room. */
-static void
-make_spare(const char *spare, size_t size, mode_t mode)
-{
-    int fd = -1;
-    off_t room = (off_t)((size / SPARE_ROOM + 2) * SPARE_ROOM);
-    if (open_aside(spare, mode, &fd) != WEIR_OK)
-        return;
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, room) != 0 || fsync(fd) != 0)
-        (void)unlink(spare);
-    close(fd);
-}
-
-/* Writes over the spare and changes names. WEIR_NOT_FOUND where there is no spare that could. */
-static enum weir_err
-replace_by_spare(const char *path, const char *spare, const void *data, size_t size, mode_t mode,
-    unsigned flags)
-{
-    int fd;
-    enum weir_err err = weir_open_regular(spare, O_WRONLY | O_NOFOLLOW, 0, &fd);
-    if (err != WEIR_OK)
-        return WEIR_NOT_FOUND;
-    err = fchmod(fd, mode) == 0 ? fill(fd, spare, data, size, flags)
-                                : fail("set the mode of", spare);
-    /* room after the end goes with a shorter content; it is asked for again while there is some */
-    if (err == WEIR_OK)
-        (void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)((size / SPARE_ROOM + 2) * SPARE_ROOM));
-    close(fd);
-    if (err != WEIR_OK)
-        return err;
-    if (faulted("rename"))
-        return fail("rename to", path);
-    if (renameat2(AT_FDCWD, spare, AT_FDCWD, path, RENAME_EXCHANGE) == 0)
-        return WEIR_OK;
-    /* no file yet, or a file system that cannot exchange: the spare is used up */
-    return rename(spare, path) == 0 ? WEIR_OK : fail("rename to", path);
-}
-
 enum weir_err
 weir_replace(const char *path, const void *data, size_t size, mode_t mode, unsigned flags)
 {
     char aside[PATH_MAX];
-    char spare[PATH_MAX];
-    if ((size_t)snprintf(aside, sizeof aside, "%s.new", path) >= sizeof aside ||
-        (size_t)snprintf(spare, sizeof spare, "%s.spare", path) >= sizeof spare)
+    if ((size_t)snprintf(aside, sizeof aside, "%s.new", path) >= sizeof aside)
         return weir_fail(WEIR_INVALID, ENAMETOOLONG, "%s", path);
-    enum weir_err err = WEIR_NOT_FOUND;
-    if ((flags & WEIR_REPLACE_SPARE) != 0)
-        err = replace_by_spare(path, spare, data, size, mode, flags);
-    if (err == WEIR_NOT_FOUND || err == WEIR_FULL)
-        err = replace_aside(path, aside, data, size, mode, flags);
+    enum weir_err err = replace_aside(path, aside, data, size, mode, flags);
     if (err != WEIR_OK)
         return err;
-    struct stat status;
-    if ((flags & WEIR_REPLACE_SPARE) != 0 && lstat(spare, &status) != 0)
-        make_spare(spare, size, mode);
     return (flags & WEIR_REPLACE_UNSYNCED) != 0 ? WEIR_OK : weir_replace_sync_folder(path);
 }

@@ -5,10 +5,8 @@
  * An error before the rename removes PATH.new and leaves PATH as it was. An error of the last step
  * leaves PATH with its new content, which a loss of power may then still take back.
  *
- * With a spare the file keeps room for its next content, which a full device then does not refuse:
- * PATH.spare has blocks of its own. It is written over in place, synced, and changes names with
- * PATH. A reader that holds PATH open may then see the content after the next one being written:
- * such a file carries a checksum, and a reader that meets damage opens it once more.
+ * Files of storage go through storage/io, which does the same with primitives that the simulator
+ * sees.
  *
  * Threads: any, one at a time for a path
  * Memory:  none
@@ -24,7 +22,6 @@
 
 enum weir_replace_flag {
     WEIR_REPLACE_UNSYNCED = 1, /* for a file that nobody needs after a loss of power */
-    WEIR_REPLACE_SPARE = 2,
 };
 
 /* mode: of the file, whatever the umask. flags: of enum weir_replace_flag. */

@@ -2,13 +2,20 @@
  *
  * Threads: as storage/io/io.h
  *
- * The front (io.c) counts operations in flight, asks the fault hook, and hands on. A back end
- * that keeps real files fills the synchronous half with the functions of storage/io/file.h.
+ * A back end gives primitives: each is one step that happened or did not, so that a simulator can
+ * cut the power between any two. What needs several of them is made above (composite.c), once for
+ * all back ends. A back end that keeps real files fills them with those of storage/io/posix.h.
  */
 #ifndef WEIR_STORAGE_IO_BACKEND_H
 #define WEIR_STORAGE_IO_BACKEND_H
 
 #include "storage/io/io.h"
+
+/* Flags of `open` beside those of enum weir_io_flag. */
+enum {
+    WEIR_IO_NEW = 16,     /* with CREATE: -EEXIST where the name is taken */
+    WEIR_IO_PRIVATE = 32, /* mode 0600 whatever the umask; follows no link */
+};
 
 struct weir_io_table {
     const char *name;
@@ -27,20 +34,30 @@ struct weir_io_table {
     bool (*watch)(struct weir_io *io, int event_fd);
     /* The file is about to be closed and has nothing in flight; NULL where that is no matter. */
     void (*forget)(struct weir_io *io, weir_io_file file);
-    /* Synchronous half. */
-    enum weir_err (*open)(const char *path, unsigned flags, weir_io_file *out);
-    void (*close)(weir_io_file file);
-    enum weir_err (*size)(weir_io_file file, uint64_t *bytes);
-    enum weir_err (*read)(weir_io_file file, void *data, size_t size, uint64_t offset);
-    enum weir_err (*flush)(weir_io_file file);
-    enum weir_err (*replace)(const char *path, const void *data, size_t size);
-    /* NULL: replace does it */
-    enum weir_err (*replace_spare)(const char *path, const void *data, size_t size);
-    enum weir_err (*allocate)(const char *path, weir_io_file file, uint64_t size);
-    enum weir_err (*mkdir)(const char *path);
-    enum weir_err (*rename)(const char *from, const char *to);
-    enum weir_err (*unlink)(const char *path);
-    enum weir_err (*list)(const char *path, char ***names, size_t *count);
+    /* Primitives of the synchronous half: 0 or a negative errno. */
+    int (*open)(struct weir_io *io, const char *path, unsigned flags, weir_io_file *out);
+    void (*close)(struct weir_io *io, weir_io_file file);
+    /* Bytes, perhaps fewer than asked for (0: the file ends), or a negative errno. */
+    int64_t (*pread)(struct weir_io *io, weir_io_file file, void *data, size_t size,
+        uint64_t offset);
+    int64_t (*pwrite)(struct weir_io *io, weir_io_file file, const void *data, size_t size,
+        uint64_t offset);
+    int (*fsync)(struct weir_io *io, weir_io_file file);
+    int (*fdatasync)(struct weir_io *io, weir_io_file file);
+    int (*fsync_directory)(struct weir_io *io, const char *path);
+    int (*rename)(struct weir_io *io, const char *from, const char *to);
+    int (*exchange)(struct weir_io *io, const char *one, const char *other);
+    int (*link)(struct weir_io *io, const char *from, const char *to);
+    int (*unlink)(struct weir_io *io, const char *path);
+    /* -EEXIST: the directory is there; -ENOTDIR: something else has its name. */
+    int (*mkdir)(struct weir_io *io, const char *path);
+    int (*truncate)(struct weir_io *io, weir_io_file file, uint64_t size);
+    /* Blocks for [0, size). keep_size: the file's size stays. -EOPNOTSUPP: it cannot be had. */
+    int (*allocate)(struct weir_io *io, weir_io_file file, uint64_t size, bool keep_size);
+    int (*size)(struct weir_io *io, weir_io_file file, uint64_t *bytes);
+    /* In any order, without . and .., for weir_io_list_free; none after an error. */
+    int (*list)(struct weir_io *io, const char *path, char ***names, size_t *count);
+    int (*statvfs)(struct weir_io *io, const char *path, struct weir_io_space *out);
 };
 
 struct weir_io {

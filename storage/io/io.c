@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
-#include "storage/io/backend.h"
+#include "storage/io/primitive.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -75,29 +75,12 @@ weir_io_set_fault(struct weir_io *io, weir_io_fault_fn *fault, void *context)
     io->fault_context = context;
 }
 
-static int
-fault(struct weir_io *io, const char *operation, uint64_t offset, size_t size)
-{
-    return io->fault == NULL ? 0 : io->fault(io->fault_context, operation, offset, size);
-}
-
-/* True where the hook answered a synchronous operation; *err is then its result. */
-static bool
-faulted(struct weir_io *io, const char *operation, uint64_t size, enum weir_err *err)
-{
-    int result = fault(io, operation, 0, (size_t)size);
-    if (result == 0)
-        return false;
-    *err = weir_fail(weir_io_err(-result), -result, "%s (injected)", operation);
-    return true;
-}
-
 /* True where the hook answered: the completion waits in `answered`. */
 static bool
 submit_faulted(struct weir_io *io, const char *operation, uint64_t offset, size_t size,
     uint64_t user)
 {
-    int result = fault(io, operation, offset, size);
+    int result = weir_io_fault(io, operation, offset, size);
     if (result == 0)
         return false;
     io->answered[io->answered_count++] = (struct weir_io_completion){user, result};
@@ -172,94 +155,4 @@ weir_io_wait_fd(struct weir_io *io)
     if (io->inflight != 0)
         eventfd_write(fd, 1);
     return fd;
-}
-
-enum weir_err
-weir_io_open(struct weir_io *io, const char *path, unsigned flags, weir_io_file *out)
-{
-    enum weir_err err;
-    return faulted(io, "open", 0, &err) ? err : io->table->open(path, flags, out);
-}
-
-void
-weir_io_close(struct weir_io *io, weir_io_file file)
-{
-    if (io->table->forget != NULL)
-        io->table->forget(io, file);
-    io->table->close(file);
-}
-
-enum weir_err
-weir_io_size(struct weir_io *io, weir_io_file file, uint64_t *bytes)
-{
-    enum weir_err err;
-    return faulted(io, "size", 0, &err) ? err : io->table->size(file, bytes);
-}
-
-enum weir_err
-weir_io_read(struct weir_io *io, weir_io_file file, void *data, size_t size, uint64_t offset)
-{
-    int result = fault(io, "read", offset, size);
-    if (result != 0)
-        return weir_fail(weir_io_err(-result), -result, "read (injected)");
-    return io->table->read(file, data, size, offset);
-}
-
-enum weir_err
-weir_io_flush(struct weir_io *io, weir_io_file file)
-{
-    enum weir_err err;
-    return faulted(io, "flush", 0, &err) ? err : io->table->flush(file);
-}
-
-enum weir_err
-weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t size)
-{
-    enum weir_err err;
-    return faulted(io, "replace", size, &err) ? err : io->table->replace(path, data, size);
-}
-
-enum weir_err
-weir_io_replace_spare(struct weir_io *io, const char *path, const void *data, size_t size)
-{
-    enum weir_err err;
-    if (faulted(io, "replace", size, &err))
-        return err;
-    return io->table->replace_spare != NULL ? io->table->replace_spare(path, data, size)
-                                            : io->table->replace(path, data, size);
-}
-
-enum weir_err
-weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file, uint64_t size)
-{
-    enum weir_err err;
-    return faulted(io, "allocate", size, &err) ? err : io->table->allocate(path, file, size);
-}
-
-enum weir_err
-weir_io_mkdir(struct weir_io *io, const char *path)
-{
-    enum weir_err err;
-    return faulted(io, "mkdir", 0, &err) ? err : io->table->mkdir(path);
-}
-
-enum weir_err
-weir_io_rename(struct weir_io *io, const char *from, const char *to)
-{
-    enum weir_err err;
-    return faulted(io, "rename", 0, &err) ? err : io->table->rename(from, to);
-}
-
-enum weir_err
-weir_io_unlink(struct weir_io *io, const char *path)
-{
-    enum weir_err err;
-    return faulted(io, "unlink", 0, &err) ? err : io->table->unlink(path);
-}
-
-enum weir_err
-weir_io_list(struct weir_io *io, const char *path, char ***names, size_t *count)
-{
-    enum weir_err err;
-    return faulted(io, "list", 0, &err) ? err : io->table->list(path, names, count);
 }

@@ -85,10 +85,18 @@ enum weir_err weir_io_read(struct weir_io *io, weir_io_file file, void *data, si
     uint64_t offset) WEIR_MUST_USE;
 /* fdatasync of a file, waited for. */
 enum weir_err weir_io_flush(struct weir_io *io, weir_io_file file) WEIR_MUST_USE;
-/* Replaces a small file as a whole (base/replace.h). */
+/* Gives a small file new content as a whole or not at all:
+ *
+ *   open PATH.new -> write -> sync -> rename to PATH -> sync the directory
+ *
+ * An error before the rename removes PATH.new and leaves PATH as it was. An error of the last step
+ * leaves PATH with its new content, which a loss of power may then still take back. */
 enum weir_err weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t size)
     WEIR_MUST_USE;
-/* The same, with a spare: a full device does not refuse the next one. */
+/* The same, with a spare: a full device does not refuse the next one. PATH.spare has blocks of its
+ * own. It is written over in place, synced, and changes names with PATH. A reader that holds PATH
+ * open may then see the content after the next one being written: such a file carries a checksum,
+ * and a reader that meets damage opens it once more. */
 enum weir_err weir_io_replace_spare(struct weir_io *io, const char *path, const void *data,
     size_t size) WEIR_MUST_USE;
 /* Reserves size bytes that read as zero, syncs file and directory. WEIR_FULL on ENOSPC or EDQUOT.
@@ -98,13 +106,23 @@ enum weir_err weir_io_allocate(struct weir_io *io, const char *path, weir_io_fil
 enum weir_err weir_io_mkdir(struct weir_io *io, const char *path) WEIR_MUST_USE; /* and parents */
 /* Gives a file another name in its directory, in place of what had it; syncs the directory. */
 enum weir_err weir_io_rename(struct weir_io *io, const char *from, const char *to) WEIR_MUST_USE;
+/* A second name for a file, in place of nothing; syncs the directory of the new one. */
+enum weir_err weir_io_link(struct weir_io *io, const char *from, const char *to) WEIR_MUST_USE;
 enum weir_err weir_io_unlink(struct weir_io *io, const char *path) WEIR_MUST_USE;
+/* Room on the device of a path. */
+struct weir_io_space {
+    uint64_t bytes;     /* in all */
+    uint64_t available; /* to this process */
+};
+enum weir_err weir_io_space(struct weir_io *io, const char *path, struct weir_io_space *out)
+    WEIR_MUST_USE;
 /* Names in a directory, sorted, without . and ..; free with weir_io_list_free. */
 enum weir_err weir_io_list(struct weir_io *io, const char *path, char ***names, size_t *count)
     WEIR_MUST_USE;
 void weir_io_list_free(char **names, size_t count);
 
-/* Fault injection of the tests: called before each operation; a non-zero return (a negative
+/* Fault injection of the tests: called before each primitive (storage/io/primitive.h has their
+ * names; those of the asynchronous half are "write" and "sync"); a non-zero return (a negative
  * errno) becomes its result without touching the file. NULL takes it out. */
 typedef int weir_io_fault_fn(void *context, const char *operation, uint64_t offset, size_t size);
 void weir_io_set_fault(struct weir_io *io, weir_io_fault_fn *fault, void *context);

@@ -2,7 +2,7 @@
 #include "storage/io/backend.h"
 
 #include "base/clock.h"
-#include "storage/io/file.h"
+#include "storage/io/posix.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -129,16 +129,5 @@ const struct weir_io_table weir_io_sync_table = {
     .reap = sync_reap,
     .ready = sync_ready,
     .watch = sync_watch,
-    .open = weir_io_file_open,
-    .close = weir_io_file_close,
-    .size = weir_io_file_size,
-    .read = weir_io_file_read,
-    .flush = weir_io_file_flush,
-    .replace = weir_io_file_replace,
-    .replace_spare = weir_io_file_replace_spare,
-    .allocate = weir_io_file_allocate,
-    .mkdir = weir_io_file_mkdir,
-    .rename = weir_io_file_rename,
-    .unlink = weir_io_file_unlink,
-    .list = weir_io_file_list,
+    WEIR_IO_POSIX_PRIMITIVES,
 };

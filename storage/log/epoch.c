@@ -67,7 +67,7 @@ weir_epoch_read(struct weir_io *io, const char *directory, uint32_t stream,
     enum weir_err err = weir_log_path(directory, WEIR_LOG_EPOCH, path);
     if (err == WEIR_OK)
         err = read_once(io, path, stream, out);
-    /* a reader that was held up reads in the spare, which is being written (base/replace.h) */
+    /* a reader that was held up reads in the spare, which is being written (storage/io/io.h) */
     return err == WEIR_CORRUPT ? read_once(io, path, stream, out) : err;
 }
 

@@ -72,6 +72,13 @@ weir_block_builder_reset(struct weir_block_builder *builder, enum weir_part_kind
     builder->rest_size = 0;
 }
 
+/* Blocks end at multiples of WEIR_PART_ALIGN; the zeros are covered by the checksum. */
+static uint32_t
+padded(uint32_t size)
+{
+    return (size + WEIR_PART_ALIGN - 1) & ~(uint32_t)(WEIR_PART_ALIGN - 1);
+}
+
 /* Stores raw bytes at out, by zstd where that is worth it; returns the stored size. */
 static uint32_t
 store(struct weir_block_compressor *compressor, const uint8_t *raw, uint32_t size, bool compress,
@@ -103,12 +110,14 @@ weir_block_seal(struct weir_block_compressor *compressor, struct weir_block_buil
     head->place = place;
     head->file_id = file_id;
     memcpy(out, head, sizeof *head);
+    uint32_t stored = padded(front + rest);
+    memset(at + front + rest, 0, stored - front - rest);
     uint32_t crc = weir_crc32c(
         weir_part_place_crc(file_id, place), out, offsetof(struct weir_part_block_head, crc));
-    head->crc = weir_crc32c(crc, at, front + rest);
+    head->crc = weir_crc32c(crc, at, stored);
     memcpy(out, head, sizeof *head);
     *entry = (struct weir_part_block){.place = place,
-        .bytes = (uint32_t)sizeof *head + front + rest,
+        .bytes = (uint32_t)sizeof *head + stored,
         .crc = head->crc,
         .shard = head->shard,
         .first = head->first,
@@ -166,7 +175,7 @@ weir_block_open(struct weir_block_opener *opener, const uint8_t *bytes, uint64_t
         head->file_id != file_id || !is_the_entrys(head, entry) ||
         weir_crc32c(crc, stored, entry->bytes - sizeof *head) != head->crc)
         return false;
-    if (sizeof *head + head->front_bytes + head->rest_bytes != entry->bytes ||
+    if (sizeof *head + padded((uint32_t)head->front_bytes + head->rest_bytes) != entry->bytes ||
         (size_t)head->front_raw + head->rest_raw > WEIR_PART_RAW_MAX)
         return false;
     out->front = expand(opener, stored, head->front_bytes, head->front_raw, opener->front);

@@ -59,7 +59,7 @@ weir_xor_decode(struct weir_bytes *bytes, uint32_t count, uint64_t *doubles)
     for (uint32_t i = 0; i < count; i += GROUP, heads += GROUP_HEAD) {
         uint32_t size = count - i < GROUP ? count - i : GROUP;
         unsigned shift = heads[0], width = heads[1];
-        if (!weir_bits_width_valid(width) || shift + width > 64)
+        if (!weir_bits_width_valid(width) || shift > 63 || shift + width > 64)
             return false;
         const uint8_t *packed = weir_bytes_get(bytes, weir_bits_bytes(width, size));
         if (packed == NULL)

@@ -7,45 +7,40 @@
 
 #define SAMPLE_TYPES_KNOWN WEIR_PART_TYPE_FLOAT
 
-/* Of the footer and its blocks, then the trailer's own first bytes. */
-static uint32_t
-footer_crc(const uint8_t *bytes, size_t size, uint64_t file_id, uint64_t at)
+struct weir_part_trailer
+weir_part_trailer_of(const uint8_t *bytes, size_t size, uint64_t file_id, uint64_t at)
 {
+    struct weir_part_trailer trailer = {
+        .magic = WEIR_PART_FOOTER_MAGIC, .bytes = (uint32_t)size, .file_id = file_id, .at = at};
     uint32_t crc = weir_part_place_crc(file_id, at / WEIR_PART_ALIGN);
-    return weir_crc32c(crc, bytes,
-        size - sizeof(struct weir_part_trailer) + offsetof(struct weir_part_trailer, crc));
+    crc = weir_crc32c(crc, bytes, size - sizeof trailer);
+    trailer.crc = weir_crc32c(crc, &trailer, offsetof(struct weir_part_trailer, crc));
+    return trailer;
 }
 
 void
 weir_part_footer_encode(const struct weir_part_footer *footer, uint64_t at, uint8_t *out)
 {
     size_t size = weir_part_footer_bytes(footer->block_count);
-    struct weir_part_trailer trailer = {.magic = WEIR_PART_FOOTER_MAGIC,
-        .bytes = (uint32_t)size,
-        .file_id = footer->file_id,
-        .at = at};
     memcpy(out, footer, sizeof *footer);
-    memcpy(out + size - sizeof trailer, &trailer, sizeof trailer);
-    trailer.crc = footer_crc(out, size, footer->file_id, at);
+    struct weir_part_trailer trailer = weir_part_trailer_of(out, size, footer->file_id, at);
     memcpy(out + size - sizeof trailer, &trailer, sizeof trailer);
 }
 
-/* Blocks in the order of places, inside the file and apart from each other. */
+/* Blocks follow each other without gaps from the head to the first footer. *end: where it is. */
 static bool
 blocks_valid(
-    const struct weir_part_footer *footer, const struct weir_part_block *blocks, uint64_t footer_at)
+    const struct weir_part_footer *footer, const struct weir_part_block *blocks, uint64_t *end)
 {
-    uint64_t end = WEIR_PART_HEAD_BYTES;
+    *end = WEIR_PART_HEAD_BYTES;
     for (uint32_t i = 0; i < footer->block_count; i++) {
         const struct weir_part_block *block = &blocks[i];
-        uint64_t at = (uint64_t)block->place * WEIR_PART_ALIGN;
-        if (at < end || block->bytes < sizeof(struct weir_part_block_head) ||
-            block->bytes > WEIR_PART_BLOCK_MAX || at + block->bytes > footer_at)
+        if ((uint64_t)block->place * WEIR_PART_ALIGN != *end ||
+            block->bytes % WEIR_PART_ALIGN != 0 || block->bytes > WEIR_PART_BLOCK_MAX ||
+            block->bytes < sizeof(struct weir_part_block_head) || block->count == 0 ||
+            block->kind < WEIR_PART_VALUES || block->kind > WEIR_PART_DIRECTORY)
             return false;
-        if (block->kind < WEIR_PART_VALUES || block->kind > WEIR_PART_DIRECTORY ||
-            block->count == 0)
-            return false;
-        end = at + block->bytes;
+        *end += block->bytes;
     }
     return true;
 }
@@ -66,9 +61,8 @@ weir_part_footer_check(const uint8_t *bytes, size_t size, uint64_t file_id, uint
     if (size < sizeof footer + sizeof trailer)
         return weir_fail(WEIR_CORRUPT, 0, "a footer of %zu bytes", size);
     memcpy(&footer, bytes, sizeof footer);
-    memcpy(&trailer, bytes + size - sizeof trailer, sizeof trailer);
-    if (trailer.magic != WEIR_PART_FOOTER_MAGIC || trailer.bytes != size || trailer.at != at ||
-        trailer.file_id != file_id || trailer.crc != footer_crc(bytes, size, file_id, at))
+    trailer = weir_part_trailer_of(bytes, size, file_id, at);
+    if (memcmp(bytes + size - sizeof trailer, &trailer, sizeof trailer) != 0)
         return weir_fail(
             WEIR_CORRUPT, 0, "the footer at %llu does not check out", (unsigned long long)at);
     if (footer.magic == WEIR_PART_FOOTER_MAGIC &&
@@ -77,8 +71,10 @@ weir_part_footer_check(const uint8_t *bytes, size_t size, uint64_t file_id, uint
         return weir_fail(WEIR_UNSUPPORTED, 0, "a part of a later version (%u)", footer.version);
     const struct weir_part_block *blocks =
         (const struct weir_part_block *)(const void *)(bytes + sizeof footer);
+    uint64_t end;
     if (footer.file_id != file_id || size != weir_part_footer_bytes(footer.block_count) ||
-        !fields_valid(&footer) || !blocks_valid(&footer, blocks, at))
+        !fields_valid(&footer) || !blocks_valid(&footer, blocks, &end) ||
+        (end != at && end + size != at))
         return weir_fail(
             WEIR_CORRUPT, 0, "the footer at %llu contradicts itself", (unsigned long long)at);
     return WEIR_OK;
@@ -105,12 +101,16 @@ weir_part_head_encode(
 }
 
 enum weir_err
-weir_part_head_check(const struct weir_part_head *head)
+weir_part_head_check(const uint8_t *bytes, struct weir_part_head *out)
 {
-    if (head->magic != WEIR_PART_MAGIC || head->crc != head_crc(head))
+    memcpy(out, bytes, sizeof *out);
+    bool zero = true;
+    for (size_t i = sizeof *out; i < WEIR_PART_HEAD_BYTES; i++)
+        zero &= bytes[i] == 0;
+    if (out->magic != WEIR_PART_MAGIC || out->crc != head_crc(out) || !zero)
         return weir_fail(WEIR_CORRUPT, 0, "the head does not check out");
-    if (head->version > WEIR_PART_VERSION || (head->sample_types & ~SAMPLE_TYPES_KNOWN))
-        return weir_fail(WEIR_UNSUPPORTED, 0, "a part of a later version (%u)", head->version);
+    if (out->version > WEIR_PART_VERSION || (out->sample_types & ~SAMPLE_TYPES_KNOWN))
+        return weir_fail(WEIR_UNSUPPORTED, 0, "a part of a later version (%u)", out->version);
     return WEIR_OK;
 }
 

@@ -99,7 +99,7 @@ _Static_assert(offsetof(struct weir_part_block_head, crc) == 44, "the checksum i
 /* A footer's entry for a block, in the order of places. */
 struct weir_part_block {
     uint32_t place; /* in units of WEIR_PART_ALIGN */
-    uint32_t bytes; /* with its head, without the zeros up to the next block */
+    uint32_t bytes; /* with its head; a multiple of WEIR_PART_ALIGN: the next block follows */
     uint32_t crc;   /* the block's own */
     uint32_t shard;
     uint32_t first;

@@ -1,6 +1,7 @@
 #include "storage/part/part_reader.h"
 
 #include "base/assert.h"
+#include "base/event.h"
 #include "storage/part/directory.h"
 #include "storage/part/footer.h"
 #include "storage/part/times.h"
@@ -13,6 +14,9 @@
 
 struct weir_part {
     weir_io_file file;
+    unsigned ends;      /* enum weir_part_end: damaged ones */
+    uint64_t footer_at; /* of the first footer */
+    uint32_t footer_size;
     uint8_t *footer_bytes; /* as in the file; checked */
     const struct weir_part_footer *footer;
     const struct weir_part_block *blocks;
@@ -57,32 +61,48 @@ read_all(struct weir_io *io, const struct weir_part *part, void *out, size_t siz
 
 /* Reads one of the two footers into part->footer_bytes. */
 static enum weir_err
-read_footer(struct weir_io *io, struct weir_part *part, uint64_t file_id, uint64_t at, size_t size)
+read_footer(struct weir_io *io, struct weir_part *part, const struct weir_part_head *head, int copy)
 {
-    enum weir_err err = read_all(io, part, part->footer_bytes, size, at);
+    uint64_t at = head->footer_at + (uint64_t)copy * head->footer_bytes;
+    enum weir_err err = read_all(io, part, part->footer_bytes, head->footer_bytes, at);
     if (err == WEIR_OK)
-        err = weir_part_footer_check(part->footer_bytes, size, file_id, at);
+        err = weir_part_footer_check(part->footer_bytes, head->footer_bytes, head->file_id, at);
+    if (err == WEIR_CORRUPT)
+        part->ends |= copy == 0 ? WEIR_PART_FIRST_FOOTER_DAMAGED : WEIR_PART_SECOND_FOOTER_DAMAGED;
     return err;
+}
+
+/* What the head says, from the trailer at the end of the file. */
+static enum weir_err
+read_trailer(struct weir_io *io, const struct weir_part *part, uint64_t file_size,
+    struct weir_part_head *out)
+{
+    struct weir_part_trailer trailer;
+    if (file_size < sizeof trailer)
+        return weir_fail(WEIR_CORRUPT, 0, "%llu bytes", (unsigned long long)file_size);
+    enum weir_err err = read_all(io, part, &trailer, sizeof trailer, file_size - sizeof trailer);
+    if (err != WEIR_OK)
+        return err;
+    if (!weir_part_trailer_check(&trailer, file_size))
+        return weir_fail(WEIR_CORRUPT, 0, "neither head nor last footer check out");
+    *out = (struct weir_part_head){.file_id = trailer.file_id,
+        .footer_at = trailer.at - trailer.bytes,
+        .footer_bytes = trailer.bytes};
+    return WEIR_OK;
 }
 
 /* Finds the footers by the head, or by the trailer at the end where the head is damaged. */
 static enum weir_err
-find_footers(struct weir_io *io, const struct weir_part *part, uint64_t file_size,
-    struct weir_part_head *out)
+find_footers(
+    struct weir_io *io, struct weir_part *part, uint64_t file_size, struct weir_part_head *out)
 {
-    enum weir_err err = read_all(io, part, out, sizeof *out, 0);
+    uint8_t bytes[WEIR_PART_HEAD_BYTES];
+    enum weir_err err = read_all(io, part, bytes, sizeof bytes, 0);
     if (err == WEIR_OK)
-        err = weir_part_head_check(out);
+        err = weir_part_head_check(bytes, out);
     if (err == WEIR_CORRUPT) {
-        struct weir_part_trailer trailer;
-        if (file_size < sizeof trailer)
-            return err;
-        err = read_all(io, part, &trailer, sizeof trailer, file_size - sizeof trailer);
-        if (err == WEIR_OK && !weir_part_trailer_check(&trailer, file_size))
-            return weir_fail(WEIR_CORRUPT, 0, "no footer");
-        *out = (struct weir_part_head){.file_id = trailer.file_id,
-            .footer_at = trailer.at - trailer.bytes,
-            .footer_bytes = trailer.bytes};
+        part->ends |= WEIR_PART_HEAD_DAMAGED;
+        err = read_trailer(io, part, file_size, out);
     }
     if (err == WEIR_OK &&
         (out->footer_bytes > file_size || out->footer_at > file_size ||
@@ -104,10 +124,11 @@ load_footer(struct weir_io *io, struct weir_part *part)
     part->footer_bytes = malloc(head.footer_bytes);
     if (part->footer_bytes == NULL)
         return weir_fail(WEIR_NOMEM, 0, "footer of %u bytes", head.footer_bytes);
-    err = read_footer(io, part, head.file_id, head.footer_at, head.footer_bytes);
+    part->footer_at = head.footer_at;
+    part->footer_size = head.footer_bytes;
+    err = read_footer(io, part, &head, 0);
     if (err == WEIR_CORRUPT)
-        err = read_footer(
-            io, part, head.file_id, head.footer_at + head.footer_bytes, head.footer_bytes);
+        err = read_footer(io, part, &head, 1);
     if (err != WEIR_OK)
         return err;
     part->footer = (const struct weir_part_footer *)(const void *)part->footer_bytes;
@@ -150,6 +171,10 @@ weir_part_open(struct weir_io *io, const char *path, struct weir_part **out)
     err = load_footer(io, part);
     if (err == WEIR_OK)
         err = index_blocks(part);
+    if (part->ends != 0)
+        weir_event(WEIR_LEVEL_ERROR, "part_ends_damaged", "file=%s head=%d footers=%d", path,
+            (part->ends & WEIR_PART_HEAD_DAMAGED) != 0,
+            __builtin_popcount(part->ends & ~(unsigned)WEIR_PART_HEAD_DAMAGED));
     if (err != WEIR_OK) {
         weir_part_close(io, part);
         return weir_err_prefix(err, path);
@@ -186,6 +211,12 @@ const char *
 weir_part_path(const struct weir_part *part)
 {
     return part->path;
+}
+
+unsigned
+weir_part_ends_damaged(const struct weir_part *part)
+{
+    return part->ends;
 }
 
 uint32_t
@@ -406,4 +437,90 @@ weir_part_read_times(struct weir_part_reader *reader, const struct weir_part *pa
     reader->column = entry->column;
     reader->column_count = entry->count;
     return WEIR_OK;
+}
+
+/* Compares a footer in the file with the one that was checked; they differ in their trailers. */
+static enum weir_err
+check_footer(struct weir_part_reader *reader, const struct weir_part *part, uint64_t at)
+{
+    uint8_t *bytes = reader->loaded[WEIR_PART_DIRECTORY - 1].bytes;
+    size_t body = part->footer_size - sizeof(struct weir_part_trailer);
+    struct weir_part_trailer trailer =
+        weir_part_trailer_of(part->footer_bytes, part->footer_size, part->footer->file_id, at);
+    reader->loaded[WEIR_PART_DIRECTORY - 1].file_id = 0;
+    for (size_t done = 0; done < part->footer_size;) {
+        bool is_body = done < body;
+        size_t size = is_body ? body - done : sizeof trailer;
+        size = size < WEIR_PART_BLOCK_MAX ? size : WEIR_PART_BLOCK_MAX;
+        enum weir_err err = read_all(reader->io, part, bytes, size, at + done);
+        if (err != WEIR_OK)
+            return err;
+        const void *expected = is_body ? (const void *)(part->footer_bytes + done) : &trailer;
+        if (memcmp(bytes, expected, size) != 0)
+            return WEIR_CORRUPT;
+        done += size;
+    }
+    return WEIR_OK;
+}
+
+static enum weir_err
+check_ends(struct weir_part_reader *reader, const struct weir_part *part, unsigned *ends)
+{
+    struct weir_part_head head;
+    uint8_t *bytes = reader->loaded[WEIR_PART_DIRECTORY - 1].bytes;
+    reader->loaded[WEIR_PART_DIRECTORY - 1].file_id = 0;
+    *ends = 0;
+    enum weir_err err = read_all(reader->io, part, bytes, WEIR_PART_HEAD_BYTES, 0);
+    if (err == WEIR_OK)
+        err = weir_part_head_check(bytes, &head);
+    if (err == WEIR_CORRUPT)
+        *ends |= WEIR_PART_HEAD_DAMAGED;
+    for (unsigned copy = 0; copy < 2 && (err == WEIR_OK || err == WEIR_CORRUPT); copy++) {
+        err = check_footer(reader, part, part->footer_at + copy * part->footer_size);
+        if (err == WEIR_CORRUPT)
+            *ends |= copy == 0 ? WEIR_PART_FIRST_FOOTER_DAMAGED : WEIR_PART_SECOND_FOOTER_DAMAGED;
+    }
+    return err == WEIR_CORRUPT ? WEIR_OK : err;
+}
+
+/* All values of the entries of a directory block. */
+static enum weir_err
+check_values(struct weir_part_reader *reader, const struct weir_part *part, uint32_t n)
+{
+    const struct weir_part_entry *entries;
+    uint32_t count;
+    enum weir_err err = weir_part_read_directory(reader, part, n, &entries, &count);
+    for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
+        /* the times' room is free: a column of doubles fits */
+        err = weir_part_read_values(reader, part, &entries[i], (double *)(void *)reader->times_ms);
+        reader->column_file_id = 0;
+        if (err == WEIR_CORRUPT)
+            err = WEIR_OK;
+    }
+    return err;
+}
+
+enum weir_err
+weir_part_check(struct weir_part_reader *reader, const struct weir_part *part, unsigned *ends)
+{
+    uint64_t before = reader->damage.blocks;
+    enum weir_err err = check_ends(reader, part, ends);
+    for (uint32_t n = 0; n < weir_part_directory_count(part) && err == WEIR_OK; n++) {
+        err = check_values(reader, part, n);
+        if (err == WEIR_CORRUPT)
+            err = WEIR_OK;
+    }
+    for (int kind = WEIR_PART_VALUES; kind <= WEIR_PART_TIMES; kind++) {
+        for (uint32_t n = 0; n < part->counts[kind - 1] && err == WEIR_OK; n++) {
+            struct loaded *loaded;
+            err = load(reader, part, (enum weir_part_kind)kind, n, &loaded);
+            if (err == WEIR_CORRUPT)
+                err = WEIR_OK;
+        }
+    }
+    if (err != WEIR_OK)
+        return err;
+    if (*ends == 0 && reader->damage.blocks == before)
+        return WEIR_OK;
+    return weir_fail(WEIR_CORRUPT, 0, "part %s has damage", part->path);
 }

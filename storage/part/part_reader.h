@@ -30,6 +30,15 @@ const char *weir_part_path(const struct weir_part *part);
 uint32_t weir_part_directory_count(const struct weir_part *part);
 uint32_t weir_part_directory_block(const struct weir_part *part, uint32_t n);
 
+/* Bits of the ends of a file that did not check out, as far as open or check looked. */
+enum weir_part_end {
+    WEIR_PART_HEAD_DAMAGED = 1,
+    WEIR_PART_FIRST_FOOTER_DAMAGED = 2,
+    WEIR_PART_SECOND_FOOTER_DAMAGED = 4,
+};
+/* Those that open met: the part is readable all the same, and is to be written anew. */
+unsigned weir_part_ends_damaged(const struct weir_part *part);
+
 struct weir_part_reader;
 size_t weir_part_reader_footprint(void);
 /* memory: weir_part_reader_footprint() bytes, aligned to 64. io is kept. */
@@ -59,5 +68,10 @@ enum weir_err weir_part_read_decimals(struct weir_part_reader *reader, const str
  * a part that have the same column have the same times. */
 enum weir_err weir_part_read_times(struct weir_part_reader *reader, const struct weir_part *part,
     const struct weir_part_entry *entry, const int64_t **times_ms) WEIR_MUST_USE;
+
+/* Reads the whole file: head, both footers (those damaged in *ends), and every block down to its
+ * values; damaged ones are counted. WEIR_CORRUPT where something is damaged. */
+enum weir_err weir_part_check(
+    struct weir_part_reader *reader, const struct weir_part *part, unsigned *ends) WEIR_MUST_USE;
 
 #endif

@@ -135,7 +135,7 @@ flush_buffer(struct weir_part_writer *writer)
 static enum weir_err
 seal(struct weir_part_writer *writer, struct weir_block_builder *builder)
 {
-    if (BUFFER_BYTES - writer->buffered < WEIR_PART_BLOCK_MAX + WEIR_PART_ALIGN) {
+    if (BUFFER_BYTES - writer->buffered < WEIR_PART_BLOCK_MAX) {
         enum weir_err err = flush_buffer(writer);
         if (err != WEIR_OK)
             return err;
@@ -146,9 +146,7 @@ seal(struct weir_part_writer *writer, struct weir_block_builder *builder)
     uint8_t *out = writer->buffer + writer->buffered;
     weir_block_seal(writer->compressor, builder, writer->options.file_id,
         (uint32_t)(at / WEIR_PART_ALIGN), writer->options.effort == WEIR_EFFORT_BEST, out, entry);
-    uint32_t padded = (entry->bytes + WEIR_PART_ALIGN - 1) & ~(uint32_t)(WEIR_PART_ALIGN - 1);
-    memset(out + entry->bytes, 0, padded - entry->bytes);
-    writer->buffered += padded;
+    writer->buffered += entry->bytes;
     weir_block_builder_reset(builder, (enum weir_part_kind)builder->head.kind);
     return WEIR_OK;
 }

@@ -9,8 +9,8 @@
 enum {
     FORM_DECIMAL = 1,       /* min, max - min and the sum are integers; else doubles */
     FORM_FIRST_DECIMAL = 2, /* first - min is an integer; only with FORM_DECIMAL */
-    FORM_LAST_DECIMAL = 4,
-    FORM_SUM_DOUBLE = 8, /* with FORM_DECIMAL: the sum is a double */
+    FORM_LAST_DECIMAL = 4,  /* max - last is one */
+    FORM_SUM_DOUBLE = 8,    /* with FORM_DECIMAL: the sum is a double */
     FORM_NANS = 16,
     FORM_STALE_MARKERS = 32,
     FORM_RESETS = 64,
@@ -123,11 +123,16 @@ put_double(uint8_t *at, double value)
 }
 
 static uint8_t *
-put_edge(uint8_t *at, double value, bool decimal, int64_t mantissa, int64_t least)
+put_edge(uint8_t *at, double value, bool decimal, uint64_t distance)
 {
-    if (!decimal)
-        return put_double(at, value);
-    return weir_varint_put(at, (uint64_t)mantissa - (uint64_t)least);
+    return decimal ? weir_varint_put(at, distance) : put_double(at, value);
+}
+
+/* Where a sum of decimals is expected: in the middle between min and max. */
+static uint64_t
+middle_sum(uint32_t count, uint64_t least, uint64_t most)
+{
+    return count * least + count * (most - least) / 2;
 }
 
 /* The integer nearest to value / 10^exponent; false where that is past 2^53. */
@@ -138,7 +143,7 @@ nearest(double value, int exponent, int64_t *out)
     double scaled = exponent < 0 ? value * power : value / power;
     if (!(scaled > -(double)WEIR_MANTISSA_MAX && scaled < (double)WEIR_MANTISSA_MAX))
         return false;
-    *out = (int64_t)scaled;
+    *out = (int64_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
     return true;
 }
 
@@ -167,12 +172,15 @@ weir_statistics_encode(const struct weir_statistics *statistics, int exponent, u
     } else {
         out = put_double(put_double(out, statistics->min), statistics->max);
     }
-    out = put_edge(out, statistics->first, form & FORM_FIRST_DECIMAL, first, least);
-    out = put_edge(out, statistics->last, form & FORM_LAST_DECIMAL, last, least);
+    out = put_edge(
+        out, statistics->first, form & FORM_FIRST_DECIMAL, (uint64_t)first - (uint64_t)least);
+    out =
+        put_edge(out, statistics->last, form & FORM_LAST_DECIMAL, (uint64_t)most - (uint64_t)last);
     if ((form & FORM_DECIMAL) && !(form & FORM_SUM_DOUBLE)) {
-        /* above count * min, and how far the double is from the nearest that the integer gives */
+        /* the integer, and how far the double is from the one that it gives */
         double near = weir_decimal_double(sum, exponent);
-        out = weir_varint_put_signed(out, (uint64_t)sum - statistics->count * (uint64_t)least);
+        uint64_t middle = middle_sum(statistics->count, (uint64_t)least, (uint64_t)most);
+        out = weir_varint_put_signed(out, (uint64_t)sum - middle);
         out =
             weir_varint_put_signed(out, weir_double_bits(statistics->sum) - weir_double_bits(near));
     } else {
@@ -197,18 +205,17 @@ get_double(struct weir_bytes *bytes)
     return value;
 }
 
+/* A decimal, of which the mantissa was read, or else a double. */
 static double
-get_edge(struct weir_bytes *bytes, bool decimal, uint64_t least, int exponent)
+get_edge(struct weir_bytes *bytes, bool decimal, uint64_t mantissa, int exponent)
 {
-    if (!decimal)
-        return get_double(bytes);
-    return weir_decimal_double((int64_t)(least + weir_varint_get(bytes)), exponent);
+    return decimal ? weir_decimal_double((int64_t)mantissa, exponent) : get_double(bytes);
 }
 
 static double
-get_sum(struct weir_bytes *bytes, uint64_t least, int exponent, uint32_t count)
+get_sum(struct weir_bytes *bytes, uint64_t middle, int exponent)
 {
-    int64_t sum = (int64_t)(weir_varint_get_signed(bytes) + count * least);
+    int64_t sum = (int64_t)(weir_varint_get_signed(bytes) + middle);
     uint64_t off = weir_varint_get_signed(bytes);
     return weir_bits_double(weir_double_bits(weir_decimal_double(sum, exponent)) + off);
 }
@@ -233,21 +240,18 @@ weir_statistics_decode(
     if (head == NULL || head[0] > FORM_ALL)
         return false;
     unsigned form = head[0];
-    uint64_t least = 0;
-    if (form & FORM_DECIMAL) {
-        least = weir_varint_get_signed(bytes);
-        out->min = weir_decimal_double((int64_t)least, exponent);
-        out->max = get_edge(bytes, true, least, exponent);
-    } else if (form & (FORM_FIRST_DECIMAL | FORM_LAST_DECIMAL | FORM_SUM_DOUBLE)) {
+    bool decimal = form & FORM_DECIMAL;
+    if (!decimal && (form & (FORM_FIRST_DECIMAL | FORM_LAST_DECIMAL | FORM_SUM_DOUBLE)))
         return false;
-    } else {
-        out->min = get_double(bytes);
-        out->max = get_double(bytes);
-    }
-    out->first = get_edge(bytes, form & FORM_FIRST_DECIMAL, least, exponent);
-    out->last = get_edge(bytes, form & FORM_LAST_DECIMAL, least, exponent);
-    out->sum = (form & FORM_DECIMAL) && !(form & FORM_SUM_DOUBLE)
-        ? get_sum(bytes, least, exponent, count)
+    uint64_t least = decimal ? weir_varint_get_signed(bytes) : 0;
+    out->min = get_edge(bytes, decimal, least, exponent);
+    uint64_t most = decimal ? least + weir_varint_get(bytes) : 0;
+    out->max = get_edge(bytes, decimal, most, exponent);
+    bool first = form & FORM_FIRST_DECIMAL, last = form & FORM_LAST_DECIMAL;
+    out->first = get_edge(bytes, first, first ? least + weir_varint_get(bytes) : 0, exponent);
+    out->last = get_edge(bytes, last, last ? most - weir_varint_get(bytes) : 0, exponent);
+    out->sum = decimal && !(form & FORM_SUM_DOUBLE)
+        ? get_sum(bytes, middle_sum(count, least, most), exponent)
         : get_double(bytes);
     return get_count(bytes, form & FORM_NANS, count, &out->nans) &&
         get_count(bytes, form & FORM_STALE_MARKERS, count, &out->stale_markers) &&

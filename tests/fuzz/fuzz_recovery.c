@@ -52,20 +52,26 @@ define(void *context, uint64_t number, const uint8_t *labels, size_t size)
     return WEIR_OK;
 }
 
-static enum weir_err
-no_sync(weir_io_file file)
+static int
+no_sync(struct weir_io *unused, weir_io_file file)
 {
-    (void)file;
-    return WEIR_OK;
+    (void)unused, (void)file;
+    return 0;
 }
 
-static enum weir_err
-replace(const char *path, const void *data, size_t size)
+static int
+no_directory_sync(struct weir_io *unused, const char *path)
+{
+    (void)unused, (void)path;
+    return 0;
+}
+
+static void
+put_file(const char *path, const void *data, size_t size)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
     close(fd);
-    return WEIR_OK;
 }
 
 /* The files of the image, in its order. */
@@ -102,7 +108,7 @@ put_files(bool recycled)
     for (size_t file = 0; file < FILES; at += sizes[file++]) {
         path_of(file, recycled, path, sizeof path);
         if (recycled || (file != 1 && file != 2))
-            replace(path, image + at, sizes[file]);
+            put_file(path, image + at, sizes[file]);
     }
 }
 
@@ -223,9 +229,8 @@ begin(void)
     snprintf(directory, sizeof directory, "%.40s/weir-fuzz-%d", base != NULL ? base : "/dev/shm",
         (int)getpid());
     table = weir_io_sync_table;
-    table.flush = no_sync;
-    table.replace = replace;
-    table.replace_spare = NULL;
+    table.fsync = table.fdatasync = no_sync;
+    table.fsync_directory = no_directory_sync;
     weir_event_init("fuzz", (enum weir_level)(WEIR_LEVEL_ERROR + 1)); /* every damage is an event */
     struct weir_io_options options = {.backend = WEIR_IO_SYNC};
     CHECK(weir_io_new_with(&table, &options, &io) == WEIR_OK);

@@ -24,16 +24,6 @@ static struct weir_checkpointer *checkpointer;
 static uint64_t names;   /* told to the reader, dense from 0 */
 static uint64_t samples; /* met by scans */
 
-/* Whole or not at all, for a reader that is there at the time; without the fsyncs. */
-static enum weir_err
-replace_whole(const char *path, const void *data, size_t size)
-{
-    char aside[1024];
-    snprintf(aside, sizeof aside, "%s.new", path);
-    enum weir_err err = quick_replace(aside, data, size);
-    return err == WEIR_OK ? quick_rename(aside, path) : err;
-}
-
 static enum weir_err
 on_name(void *context, uint64_t number, const uint8_t *labels, size_t size)
 {
@@ -121,8 +111,6 @@ test_writer_checkpointer_and_reader_share_a_log_that_turns_over(void **state)
 {
     (void)state;
     struct weir_io_table table = quick_table();
-    table.replace = replace_whole;
-    table.replace_spare = NULL;
     fixture_make(&table);
     fixture.options.size_max = CAPACITY * SEGMENT;
     assert_int_equal(fixture_open(), WEIR_OK);

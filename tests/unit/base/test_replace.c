@@ -18,7 +18,6 @@
 static char folder[64];
 static char path[80];
 static char aside[96];
-static char spare[96];
 
 static int
 setup(void **state)
@@ -29,7 +28,6 @@ setup(void **state)
         return -1;
     snprintf(path, sizeof path, "%s/file", folder);
     snprintf(aside, sizeof aside, "%s.new", path);
-    snprintf(spare, sizeof spare, "%s.spare", path);
     return 0;
 }
 
@@ -41,7 +39,6 @@ teardown(void **state)
     unlink(path);
     unlink(aside);
     rmdir(aside);
-    unlink(spare);
     return rmdir(folder);
 }
 
@@ -112,48 +109,11 @@ test_replace_leaves_old_or_new_content_whole_at_an_error_of_any_step(void **stat
 }
 
 static void
-test_replace_by_the_spare_leaves_old_or_new_content_at_an_error_of_any_step(void **state)
-{
-    (void)state;
-    const char *const steps[] = {"write", "sync", "rename", "folder"};
-    assert_int_equal(replace("first", WEIR_REPLACE_SPARE), WEIR_OK);
-    fail_every_step(WEIR_REPLACE_SPARE, steps, 4);
-}
-
-static void
 test_replace_without_a_sync_leaves_folder_and_file_unsynced(void **state)
 {
     (void)state;
     const char *const steps[] = {"open", "write", "rename"};
     fail_every_step(WEIR_REPLACE_UNSYNCED, steps, 3);
-}
-
-static int
-no_new_file(void *context, const char *step)
-{
-    (void)context;
-    return strcmp(step, "open") == 0 ? ENOSPC : 0;
-}
-
-static void
-test_replace_with_a_spare_needs_no_new_file(void **state)
-{
-    (void)state;
-    struct stat status;
-    assert_int_equal(replace("first", WEIR_REPLACE_SPARE), WEIR_OK);
-    assert_int_equal(stat(spare, &status), 0);
-    assert_true(status.st_blocks > 0);
-    weir_replace_set_fault(no_new_file, NULL);
-    for (int i = 0; i < 5; i++) {
-        char text[16];
-        snprintf(text, sizeof text, "number %d", i);
-        assert_int_equal(replace(text, WEIR_REPLACE_SPARE), WEIR_OK);
-        expect_content(path, text);
-        assert_int_equal(stat(spare, &status), 0);
-        assert_true(status.st_blocks > 0);
-    }
-    assert_int_equal(replace("x", 0), WEIR_FULL);
-    expect_content(path, "number 4");
 }
 
 static void
@@ -162,9 +122,9 @@ test_replace_sets_the_mode_whatever_the_umask(void **state)
     (void)state;
     struct stat status;
     mode_t before = umask(0);
-    assert_int_equal(weir_replace(path, "x", 1, 0600, WEIR_REPLACE_SPARE), WEIR_OK);
+    assert_int_equal(weir_replace(path, "x", 1, 0600, 0), WEIR_OK);
     umask(0777);
-    assert_int_equal(weir_replace(path, "y", 1, 0640, WEIR_REPLACE_SPARE), WEIR_OK);
+    assert_int_equal(weir_replace(path, "y", 1, 0640, 0), WEIR_OK);
     umask(before);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0640);
@@ -175,8 +135,7 @@ test_replace_is_not_held_up_by_what_lies_in_the_way(void **state)
 {
     (void)state;
     assert_int_equal(mkfifo(aside, 0600), 0);
-    assert_int_equal(mkfifo(spare, 0600), 0);
-    assert_int_equal(replace("one", WEIR_REPLACE_SPARE), WEIR_OK);
+    assert_int_equal(replace("one", 0), WEIR_OK);
     expect_content(path, "one");
     assert_int_equal(mkdir(aside, 0700), 0);
     assert_int_equal(replace("two", 0), WEIR_IO);
@@ -226,9 +185,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_replace_leaves_old_or_new_content_whole_at_an_error_of_any_step),
-        TEST(test_replace_by_the_spare_leaves_old_or_new_content_at_an_error_of_any_step),
         TEST(test_replace_without_a_sync_leaves_folder_and_file_unsynced),
-        TEST(test_replace_with_a_spare_needs_no_new_file),
         TEST(test_replace_sets_the_mode_whatever_the_umask),
         TEST(test_replace_is_not_held_up_by_what_lies_in_the_way),
         TEST(test_open_refuses_what_is_no_regular_file_and_does_not_wait),

@@ -9,8 +9,7 @@
 
 #include "model/labels.h"
 #include "model/shared.h"
-#include "storage/io/backend.h"
-#include "storage/io/file.h"
+#include "storage/io/posix.h"
 #include "storage/log/format.h"
 #include "storage/log/writer/log.h"
 #include "tests/unit/storage/temp_dir.h"
@@ -96,54 +95,36 @@ held_syncs(void)
 
 /* ---- quick_table ---- */
 
-static inline enum weir_err
-quick_open(const char *path, unsigned flags, weir_io_file *out)
+static inline int
+quick_open(struct weir_io *io, const char *path, unsigned flags, weir_io_file *out)
 {
-    return weir_io_file_open(path, flags & ~(unsigned)WEIR_IO_DIRECT, out);
+    return weir_io_posix_open(io, path, flags & ~(unsigned)WEIR_IO_DIRECT, out);
 }
 
-static inline enum weir_err
-quick_flush(weir_io_file file)
+static inline int
+quick_fsync(struct weir_io *io, weir_io_file file)
 {
-    (void)file;
-    return WEIR_OK;
+    (void)io, (void)file;
+    return 0;
 }
 
-/* Without O_TRUNC, which makes ext4 write the file out when it is closed. */
-static inline enum weir_err
-quick_replace(const char *path, const void *data, size_t size)
+static inline int
+quick_fsync_directory(struct weir_io *io, const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT, 0600);
-    bool put = fd >= 0 && pwrite(fd, data, size, 0) == (ssize_t)size &&
-        ftruncate(fd, (off_t)size) == 0;
-    if (fd >= 0)
-        close(fd);
-    return put ? WEIR_OK : weir_fail(WEIR_IO, 0, "quick_replace %s", path);
+    (void)io, (void)path;
+    return 0;
 }
 
-static inline enum weir_err
-quick_allocate(const char *path, weir_io_file file, uint64_t size)
+static inline int
+quick_allocate(struct weir_io *io, weir_io_file file, uint64_t size, bool keep_size)
 {
-    return ftruncate(file, (off_t)size) == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "%s", path);
+    return keep_size ? 0 : weir_io_posix_truncate(io, file, size);
 }
 
 static inline void
 quick_sync(struct weir_io *io, weir_io_file file, uint64_t user)
 {
     weir_io_sync_table.write(io, file, "", 0, 0, user); /* completes, and does nothing */
-}
-
-static inline enum weir_err
-quick_unlink(const char *path)
-{
-    return unlink(path) == 0 ? WEIR_OK : weir_fail(WEIR_IO, 0, "quick_unlink %s", path);
-}
-
-static inline enum weir_err
-quick_rename(const char *from, const char *to)
-{
-    return rename(from, to) == 0 ? WEIR_OK
-                                 : weir_fail(weir_io_err(errno), errno, "quick_rename %s", from);
 }
 
 static inline struct weir_io_table
@@ -163,11 +144,9 @@ quick_table(void)
     struct weir_io_table table = weir_io_sync_table;
     table.name = "quick";
     table.open = quick_open;
-    table.flush = quick_flush;
-    table.replace = quick_replace;
-    table.replace_spare = NULL;
-    table.rename = quick_rename;
-    table.unlink = quick_unlink;
+    table.fsync = quick_fsync;
+    table.fdatasync = quick_fsync;
+    table.fsync_directory = quick_fsync_directory;
     table.allocate = quick_allocate;
     table.sync = quick_sync;
     return table;

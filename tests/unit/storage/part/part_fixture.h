@@ -96,7 +96,7 @@ part_series(struct part_fixture *fixture, uint32_t number)
         series->exponents[i] = 0;
         series->kinds[i] = WEIR_VALUE_DECIMAL;
         counter += (int64_t)(random % 100);
-        switch (number % 5) {
+        switch (number % 6) {
         case 0:
             series->values[i] = (uint64_t)counter;
             break;
@@ -109,7 +109,10 @@ part_series(struct part_fixture *fixture, uint32_t number)
             break;
         case 3:
             series->kinds[i] = WEIR_VALUE_DOUBLE;
-            series->values[i] = random >> 2 | UINT64_C(0x3ff) << 52;
+            series->values[i] = random >> 12 | UINT64_C(0x3ff) << 52;
+            break;
+        case 4: /* unevenly spread: worth a front */
+            series->values[i] = (uint64_t)__builtin_ctzll(random | UINT64_C(1) << 60) * 3 + 1000;
             break;
         default:
             series->values[i] = random % 8;

@@ -4,12 +4,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "tests/fuzz/twin_part.h"
 #include "tests/unit/storage/part/chunk_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define STALE_MARKER UINT64_C(0x7ff0000000000002)
 
 static struct weir_chunk_encoder *encoder;
 static struct columns columns;
@@ -42,6 +41,23 @@ copy_of(const uint8_t *bytes, size_t size)
     if (size > 0)
         memcpy(copy, bytes, size);
     return copy;
+}
+
+/* Bytes changed at random: the decoder and its twin refuse or read them alike. */
+static void
+check_damaged(const struct weir_chunk *chunk)
+{
+    struct weir_chunk damaged = *chunk;
+    uint8_t *rest = copy_of(chunk->rest, chunk->rest_size);
+    damaged.rest = rest;
+    assert_true(twin_chunk_agrees(&damaged));
+    for (int i = 0; i < 8 && chunk->rest_size > 0; i++) {
+        uint64_t random = next_random(&random_state);
+        rest[random % chunk->rest_size % (i < 4 ? 8 : 4096)] ^= (uint8_t)(1 << (random >> 32 & 7));
+        assert_true(twin_chunk_agrees(&damaged));
+        damaged.rest_size -= chunk->rest_size > 8 && i == 6;
+    }
+    free(rest);
 }
 
 static void
@@ -82,6 +98,7 @@ round_trip(enum weir_effort effort, uint32_t *size)
     for (uint32_t i = 0; i < columns.count; i++)
         assert_int_equal(weir_double_bits(decoded[i]), bits_at(&columns, i));
     check_decimals(&chunk);
+    check_damaged(&chunk);
     free(decoded);
     free(front_copy);
     free(rest_copy);
@@ -107,7 +124,7 @@ test_one_sample(void **state)
     add_decimal(&columns, INT64_C(1) << 40, 0);
     assert_int_equal(check(&size), WEIR_CODEC_CONSTANT);
     columns.count = 0;
-    add_bits(&columns, STALE_MARKER);
+    add_bits(&columns, WEIR_STALE_MARKER);
     assert_int_equal(check(&size), WEIR_CODEC_CONSTANT);
 }
 
@@ -197,7 +214,7 @@ static void
 test_nan_payloads_infinities_and_signs(void **state)
 {
     (void)state;
-    static const uint64_t special[] = {STALE_MARKER, UINT64_C(0x7ff8000000000001),
+    static const uint64_t special[] = {WEIR_STALE_MARKER, UINT64_C(0x7ff8000000000001),
         UINT64_C(0xfff8dead0000beef), UINT64_C(0x7ff0000000000000), UINT64_C(0xfff0000000000000),
         UINT64_C(0x8000000000000000), UINT64_C(1), UINT64_C(0x7fefffffffffffff),
         UINT64_C(0x7ff0000000000001)};

@@ -6,8 +6,7 @@
 #include <cmocka.h>
 
 #include "base/crc.h"
-#include "storage/part/statistics.h"
-#include "tests/unit/storage/part/part_fixture.h"
+#include "tests/unit/storage/part/part_walk.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -31,77 +30,6 @@ tear_down(void **state)
 }
 
 static void
-check_statistics(const struct weir_part_entry *entry, const double *values)
-{
-    struct weir_statistics expected;
-    weir_statistics_of(values, entry->count, &expected);
-    assert_true(entry->has_statistics);
-    assert_memory_equal(&entry->statistics, &expected, sizeof expected);
-}
-
-/* What of a part was read, and what could not be. */
-struct walk {
-    uint64_t samples;
-    uint64_t chunks;
-    uint64_t refused;
-};
-
-/* Compares what can be read with what was written; `number` and `at` say where a series goes on. */
-static void
-check_entry(const struct weir_part *part, const struct weir_part_entry *entry, struct walk *walk)
-{
-    static uint32_t number;
-    static size_t at;
-    if (walk->chunks++ == 0)
-        number = 0, at = 0;
-    const struct series *series = part_series(&fixture, number);
-    assert_int_equal(entry->shard, series->shard);
-    assert_int_equal(entry->local, series->local);
-    double values[WEIR_CHUNK_SAMPLES_MAX];
-    const int64_t *times_ms;
-    enum weir_err err = weir_part_read_values(fixture.reader, part, entry, values);
-    if (err == WEIR_OK)
-        err = weir_part_read_times(fixture.reader, part, entry, &times_ms);
-    if (err == WEIR_OK) {
-        for (uint32_t i = 0; i < entry->count; i++)
-            assert_int_equal(weir_double_bits(values[i]), series_bits(series, at + i));
-        assert_memory_equal(times_ms, series->times_ms + at, entry->count * sizeof *times_ms);
-        check_statistics(entry, values);
-        walk->samples += entry->count;
-    } else {
-        assert_int_equal(err, WEIR_CORRUPT);
-        walk->refused += entry->count;
-    }
-    at += entry->count;
-    if (at == series->count)
-        number++, at = 0;
-}
-
-static struct walk
-walk(const struct weir_part *part)
-{
-    struct walk walk = {0, 0, 0};
-    for (uint32_t n = 0; n < weir_part_directory_count(part); n++) {
-        const struct weir_part_entry *entries;
-        uint32_t count;
-        assert_int_equal(
-            weir_part_read_directory(fixture.reader, part, n, &entries, &count), WEIR_OK);
-        for (uint32_t i = 0; i < count; i++)
-            check_entry(part, &entries[i], &walk);
-    }
-    return walk;
-}
-
-static uint64_t
-samples_of(uint32_t series)
-{
-    uint64_t samples = 0;
-    for (uint32_t i = 0; i < series; i++)
-        samples += part_series(&fixture, i)->count;
-    return samples;
-}
-
-static void
 test_part_gives_back_every_sample(void **state)
 {
     (void)state;
@@ -110,7 +38,7 @@ test_part_gives_back_every_sample(void **state)
     struct weir_part *part;
     assert_int_equal(weir_part_open(fixture.io, path, &part), WEIR_OK);
     const struct weir_part_footer *footer = weir_part_footer(part);
-    uint64_t samples = samples_of(PART_SERIES_MAX);
+    uint64_t samples = part_samples(&fixture, PART_SERIES_MAX);
     assert_int_equal(footer->ledger.live, samples);
     assert_int_equal(footer->ledger.superseded, 5);
     assert_int_equal(footer->ledger.damaged, 2);
@@ -119,7 +47,7 @@ test_part_gives_back_every_sample(void **state)
     assert_int_equal(footer->time_min_ms / 10, PART_START / 10);
     assert_int_equal(footer->log_from, 4096);
     assert_int_equal(footer->level, 2);
-    struct walk found = walk(part);
+    struct part_walk found = part_walk(&fixture, part);
     assert_int_equal(found.samples, samples);
     assert_int_equal(found.refused, 0);
     assert_int_equal(weir_part_reader_damage(fixture.reader)->blocks, 0);
@@ -218,7 +146,7 @@ test_full_part_can_be_finished(void **state)
     assert_int_equal(weir_part_writer_finish(fixture.writer, &origin, NULL), WEIR_OK);
     struct weir_part *part;
     assert_int_equal(weir_part_open(fixture.io, path, &part), WEIR_OK);
-    assert_int_equal(walk(part).samples, samples_of(count));
+    assert_int_equal(part_walk(&fixture, part).samples, part_samples(&fixture, count));
     weir_part_close(fixture.io, part);
     fixture.writer = roomy;
     free(memory);
@@ -244,7 +172,7 @@ test_damaged_block_costs_itself_alone(void **state)
     assert_int_equal(part_write(&fixture, path, 400), WEIR_OK);
     struct weir_part *part;
     assert_int_equal(weir_part_open(fixture.io, path, &part), WEIR_OK);
-    uint64_t samples = samples_of(400);
+    uint64_t samples = part_samples(&fixture, 400);
     uint32_t tried = 0;
     for (uint32_t i = 0; i < weir_part_footer(part)->block_count; i++) {
         const struct weir_part_block *block = &weir_part_blocks(part)[i];
@@ -255,7 +183,7 @@ test_damaged_block_costs_itself_alone(void **state)
         for (uint32_t at = 0; at < block->bytes; at += at < 48 ? 1 : block->bytes / 7) {
             flip(path, begin + at);
             fixture.reader = weir_part_reader_init(fixture.reader_memory, fixture.io);
-            struct walk found = walk(part);
+            struct part_walk found = part_walk(&fixture, part);
             const struct weir_part_damage *damage = weir_part_reader_damage(fixture.reader);
             assert_int_equal(found.samples + found.refused, samples);
             assert_true(found.refused > 0);
@@ -297,13 +225,43 @@ test_damaged_directory_block_is_told(void **state)
     weir_part_close(fixture.io, part);
 }
 
+/* Every flipped bit of a whole file is told, by open or by check; all else is still read. */
+static void
+test_every_flipped_byte_is_told(void **state)
+{
+    (void)state;
+    const char *path = temp_path("one.part");
+    assert_int_equal(part_write(&fixture, path, 12), WEIR_OK);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    uint64_t samples = part_samples(&fixture, 12);
+    for (off_t at = 0; at < status.st_size; at++) {
+        struct weir_part *part;
+        unsigned ends;
+        flip(path, at);
+        assert_int_equal(weir_part_open(fixture.io, path, &part), WEIR_OK);
+        fixture.reader = weir_part_reader_init(fixture.reader_memory, fixture.io);
+        assert_int_equal(weir_part_check(fixture.reader, part, &ends), WEIR_CORRUPT);
+        const struct weir_part_damage *damage = weir_part_reader_damage(fixture.reader);
+        assert_int_equal(damage->blocks + (uint64_t)__builtin_popcount(ends), 1);
+        if (ends != 0) {
+            struct part_walk found = part_walk(&fixture, part);
+            assert_int_equal(found.samples, samples);
+        } else {
+            assert_in_range(at, damage->last_at, damage->last_at + damage->bytes - 1);
+        }
+        weir_part_close(fixture.io, part);
+        flip(path, at);
+    }
+}
+
 static void
 expect_open(const char *path, enum weir_err expected)
 {
     struct weir_part *part = NULL;
     assert_int_equal(weir_part_open(fixture.io, path, &part), expected);
     if (expected == WEIR_OK) {
-        assert_int_equal(walk(part).refused, 0);
+        assert_int_equal(part_walk(&fixture, part).refused, 0);
         weir_part_close(fixture.io, part);
     }
 }
@@ -385,7 +343,7 @@ test_block_of_another_file_is_refused(void **state)
     int from = open(paths[1], O_RDONLY), to = open(paths[0], O_WRONLY);
     assert_int_equal(pread(from, bytes, block.bytes, block.place * WEIR_PART_ALIGN), block.bytes);
     assert_int_equal(pwrite(to, bytes, block.bytes, block.place * WEIR_PART_ALIGN), block.bytes);
-    struct walk found = walk(part);
+    struct part_walk found = part_walk(&fixture, part);
     assert_int_equal(found.samples, 0);
     assert_int_equal(found.refused, 240);
     close(from);
@@ -424,6 +382,7 @@ main(void)
         TEST(test_full_part_can_be_finished),
         TEST(test_damaged_block_costs_itself_alone),
         TEST(test_damaged_directory_block_is_told),
+        TEST(test_every_flipped_byte_is_told),
         TEST(test_either_footer_is_enough),
         TEST(test_part_cut_short_is_corrupt),
         TEST(test_block_of_another_file_is_refused),

@@ -86,7 +86,7 @@ replace_fault(void *context, const char *operation, uint64_t offset, size_t size
 {
     (void)offset;
     (void)size;
-    return strcmp(operation, "replace") == 0 ? -*(int *)context : 0;
+    return strcmp(operation, "pwrite") == 0 ? -*(int *)context : 0;
 }
 
 static void

@@ -512,7 +512,7 @@ test_log_opens_without_its_epoch_file_and_takes_frames_once_it_is_written(void *
     (void)state;
     for (size_t i = 0; i < SHORTAGES; i++) {
         fixture_close();
-        struct fault fault = {"replace", -shortages[i], 0, 0};
+        struct fault fault = {"pwrite", -shortages[i], 0, 0};
         weir_io_set_fault(fixture.io, fault_hook, &fault);
         assert_int_equal(fixture_open(), WEIR_OK);
         assert_true(weir_log_waits_for_room(fixture.log));

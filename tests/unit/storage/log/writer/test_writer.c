@@ -439,7 +439,7 @@ test_writer_of_a_log_that_opened_without_room_is_full_and_goes_on_by_itself(void
     run_until_idle();
     weir_writer_free(writer);
     fixture_close();
-    struct fault fault = {"replace", -ENOSPC};
+    struct fault fault = {"pwrite", -ENOSPC};
     weir_io_set_fault(fixture.io, fault_hook, &fault);
     assert_int_equal(fixture_open(), WEIR_OK);
     assert_int_equal(fixture.recovery.frames, 1);
