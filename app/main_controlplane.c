@@ -44,6 +44,7 @@ struct options {
 /* The sources of a reader. */
 struct source {
     char directory[WEIR_CONFIG_PATH_MAX + 8];
+    char store[WEIR_CONFIG_PATH_MAX + 8];
     struct weir_shared *shared;
 };
 
@@ -128,14 +129,16 @@ static enum weir_err
 open_reader(void *context, struct weir_reader **out)
 {
     const struct source *source = context;
+    const struct weir_reader_options reader = {
+        .directory = source->directory, .store = source->store, .shared = source->shared};
     if (source->shared == NULL)
-        return weir_reader_open(source->directory, NULL, out);
+        return weir_reader_open_with(&reader, out);
     /* acquire pairs with the release in announce (app/dataplane/dataplane.c); that of
      * durable_offset with the one in publish_log (storage/log/writer/writer.c) */
     if (atomic_load_explicit(&source->shared->epoch, memory_order_acquire) == 0)
         return weir_fail(WEIR_AGAIN, 0, "the dataplane is starting");
     uint64_t durable = atomic_load_explicit(&source->shared->durable_offset, memory_order_acquire);
-    enum weir_err err = weir_reader_open(source->directory, source->shared, out);
+    enum weir_err err = weir_reader_open_with(&reader, out);
     if (err != WEIR_OK || weir_reader_durable_offset(*out) >= durable)
         return err;
     /* it died meanwhile: the reader has less than was acknowledged */
@@ -236,15 +239,18 @@ serve(struct event_base *base, const struct weir_api_options *options)
     return err;
 }
 
-/* Its port is open: it reads the log, and the figures that the kernel has of the processes. */
+/* Its port is open: it reads log and store, and what the kernel says of the processes. */
 static void
 enter_sandbox(const struct weir_config *config)
 {
     char log[WEIR_CONFIG_PATH_MAX + 16];
     char stream[WEIR_CONFIG_PATH_MAX + 16];
+    char store[WEIR_CONFIG_PATH_MAX + 16];
+    snprintf(store, sizeof store, "%s/store", config->data);
     snprintf(log, sizeof log, "%s/log", config->data);
     snprintf(stream, sizeof stream, "%s/log/0", config->data); /* which may be a link elsewhere */
-    const struct weir_sandbox_path paths[] = {{log, false}, {stream, false}, {"/proc", false},
+    const struct weir_sandbox_path paths[] = {{log, false}, {stream, false}, {store, false},
+        {"/proc", false},
         {"/sys/devices/system/cpu", false}};
     struct weir_sandbox_options options = {.process = "controlplane", .paths = paths,
         .path_count = sizeof paths / sizeof paths[0], .reach = log};
@@ -265,6 +271,7 @@ run(const struct options *options)
     const struct weir_config *config = &options->config;
     struct source source = {.shared = NULL};
     snprintf(source.directory, sizeof source.directory, "%s/log/0", config->data);
+    snprintf(source.store, sizeof source.store, "%s/store", config->data);
     enum weir_err err = follow_parent(options->parent);
     if (err == WEIR_OK && options->shared_fd != NO_SHARED_FD)
         err = weir_shared_map(options->shared_fd, &source.shared);

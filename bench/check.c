@@ -175,7 +175,10 @@ read_back(struct check *check)
     enum weir_err err = weir_shared_map(run->shared_fd, &shared);
     if (err != WEIR_OK)
         return err;
+    char store[WEIR_CONFIG_PATH_MAX + 16];
+    snprintf(store, sizeof store, "%s/store", run->data);
     struct weir_reader_options reader_options = {.directory = directory,
+        .store = store,
         .shared = shared,
         .define = on_definition,
         .define_context = check};

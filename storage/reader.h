@@ -1,7 +1,8 @@
 /* reader: the durable samples of an instance, for queries. All that controlplane sees of storage.
  *
  * Owns:    a catalog of frames and of series definitions, built from the log alone: from segment
- *          files at open, from the shared frame ring afterwards
+ *          files at open, from the shared frame ring afterwards; and the parts of the store, which
+ *          hold what the log held below the keeper's offset
  * Threads: one thread a reader
  * Memory:  grows with series and frames (docs/design/reader.md states bytes for each); a scan
  *          takes a bounded buffer
@@ -32,6 +33,7 @@ typedef enum weir_err weir_reader_define_fn(void *context, uint64_t number, cons
     size_t size);
 struct weir_reader_options {
     const char *directory;
+    const char *store; /* DATA/store; NULL: the log is all there is */
     struct weir_shared *shared;
     struct weir_io *io; /* the reader frees it, also where it does not open; NULL: real files */
     weir_reader_define_fn *define; /* NULL: a label index is made */
@@ -76,7 +78,8 @@ void weir_reader_set_check(struct weir_reader *reader, weir_reader_check_fn *che
 /* A scan calls back for every sample of the selected series with from <= time < to, in log order
  * (of two samples of one series and time the later call therefore wins). index is the place of the
  * series in numbers. A non-OK return ends the scan with it. If numbers is NULL, all series are
- * selected, and index is the number. */
+ * selected, and index is the number. WEIR_AGAIN where frames became parts under the scan: refresh,
+ * and scan again. */
 typedef enum weir_err weir_reader_sample_fn(void *context, size_t index, int64_t time_ms,
     double value);
 enum weir_err weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers,

@@ -68,17 +68,6 @@ weir_l1_init(void *memory, const struct weir_l1_options *options)
     return l1;
 }
 
-enum weir_err
-weir_part_file_path(
-    const char *directory, int64_t partition_ms, uint64_t file_id, char *path, size_t size)
-{
-    int length = snprintf(
-        path, size, "%s/parts/%" PRId64 "/%016" PRIx64 ".part", directory, partition_ms, file_id);
-    return length >= 0 && (size_t)length < size
-        ? WEIR_OK
-        : weir_fail(WEIR_INVALID, 0, "the path of %s is too long", directory);
-}
-
 void
 weir_l1_begin(struct weir_l1 *l1, struct weir_merge_unit *unit, struct weir_manifest *manifest,
     int64_t length_ms)

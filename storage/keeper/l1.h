@@ -66,8 +66,4 @@ uint64_t weir_l1_damaged(const struct weir_l1 *l1);
 /* What the next step does. */
 enum weir_l1_stage weir_l1_stage(const struct weir_l1 *l1);
 
-/* Path of a part's file. WEIR_INVALID where it is too long. */
-enum weir_err weir_part_file_path(const char *directory, int64_t partition_ms, uint64_t file_id,
-    char *path, size_t size) WEIR_MUST_USE;
-
 #endif

@@ -4,6 +4,7 @@
 #include "storage/manifest/layout.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,4 +227,15 @@ weir_manifest_index_set(struct weir_manifest *manifest, const struct weir_manife
     manifest->indexes[place] = *entry;
     manifest->index_count++;
     return WEIR_OK;
+}
+
+enum weir_err
+weir_part_file_path(
+    const char *store, int64_t partition_ms, uint64_t file_id, char *path, size_t size)
+{
+    int length = snprintf(
+        path, size, "%s/parts/%" PRId64 "/%016" PRIx64 ".part", store, partition_ms, file_id);
+    return length >= 0 && (size_t)length < size
+        ? WEIR_OK
+        : weir_fail(WEIR_INVALID, 0, "the path of %s is too long", store);
 }

@@ -146,4 +146,8 @@ enum weir_err weir_manifest_index_set(
 const struct weir_manifest_index *weir_manifest_index_find(
     const struct weir_manifest *manifest, uint32_t shard);
 
+/* Path of a part's file below DATA/store. WEIR_INVALID where it is too long. */
+enum weir_err weir_part_file_path(const char *store, int64_t partition_ms, uint64_t file_id,
+    char *path, size_t size) WEIR_MUST_USE;
+
 #endif

@@ -4,6 +4,8 @@
 #include "storage/io/io.h"
 #include "storage/log/format.h"
 #include "storage/read/catalog.h"
+#include "storage/read/parts.h"
+#include "storage/read/scan.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,17 +16,17 @@
 /* Header and index of a full batch. */
 #define INDEX_BYTES WEIR_FRAME_ALIGN
 _Static_assert(sizeof(struct weir_frame_header) +
-                       WEIR_BATCH_SAMPLES_MAX / WEIR_BLOCK_SAMPLES *
-                           sizeof(struct weir_frame_block) <=
-                   INDEX_BYTES,
+            WEIR_BATCH_SAMPLES_MAX / WEIR_BLOCK_SAMPLES * sizeof(struct weir_frame_block) <=
+        INDEX_BYTES,
     "a full batch's index fits the first page");
 
 struct weir_reader {
     struct weir_catalog catalog;
-    uint64_t corrupt;            /* blocks and frames met by scans */
-    uint64_t corrupt_at;         /* frame of the first of them in this scan */
-    uint64_t corrupt_before;     /* this scan */
-    weir_reader_check_fn *check; /* of scans; may be NULL */
+    struct weir_read_parts *parts; /* NULL without a store */
+    uint64_t corrupt;              /* blocks and frames met by scans */
+    uint64_t corrupt_at;           /* frame of the first of them in this scan */
+    uint64_t corrupt_before;       /* this scan */
+    weir_reader_check_fn *check;   /* of scans; may be NULL */
     void *check_context;
     struct weir_sample samples[WEIR_BLOCK_SAMPLES];
     alignas(8) uint8_t first[FRAME_SMALL]; /* a small frame, or the first page of a large one */
@@ -53,8 +55,10 @@ weir_reader_open_with(const struct weir_reader_options *options, struct weir_rea
         err = weir_io_new(&real, &own.io);
     if (err == WEIR_OK)
         err = weir_catalog_open(&reader->catalog, &own);
+    if (err == WEIR_OK && own.store != NULL)
+        err = weir_read_parts_open(own.store, own.io, &reader->parts);
     if (err == WEIR_OK)
-        err = weir_catalog_refresh(&reader->catalog);
+        err = weir_reader_refresh(reader);
     if (err != WEIR_OK) {
         weir_reader_close(reader);
         return err;
@@ -66,14 +70,33 @@ weir_reader_open_with(const struct weir_reader_options *options, struct weir_rea
 void
 weir_reader_close(struct weir_reader *reader)
 {
+    if (reader->parts != NULL)
+        weir_read_parts_close(reader->parts); /* before the catalog, which frees the io */
     weir_catalog_close(&reader->catalog);
     free(reader);
+}
+
+static enum weir_err
+refresh_parts(struct weir_reader *reader)
+{
+    const struct weir_shared *shared = reader->catalog.shared;
+    if (reader->parts == NULL)
+        return WEIR_OK;
+    /* acquire pairs with the release in publish (storage/keeper/keeper.c): the manifest is there */
+    uint64_t generation = shared == NULL
+        ? 0
+        : atomic_load_explicit(&shared->manifest_generation, memory_order_acquire);
+    return weir_read_parts_refresh(reader->parts, generation);
 }
 
 enum weir_err
 weir_reader_refresh(struct weir_reader *reader)
 {
-    return weir_catalog_refresh(&reader->catalog);
+    enum weir_err err = refresh_parts(reader);
+    if (err == WEIR_OK)
+        err = weir_catalog_refresh(&reader->catalog);
+    /* once more, because frames that the catalog has dropped just now may have become parts */
+    return err == WEIR_OK ? refresh_parts(reader) : err;
 }
 
 uint64_t
@@ -97,7 +120,8 @@ weir_reader_durable_offset(const struct weir_reader *reader)
 uint64_t
 weir_reader_blocks_corrupt(const struct weir_reader *reader)
 {
-    return reader->corrupt + reader->catalog.corrupt;
+    uint64_t parts = reader->parts != NULL ? weir_read_parts_corrupt(reader->parts) : 0;
+    return reader->corrupt + reader->catalog.corrupt + parts;
 }
 
 uint64_t
@@ -107,8 +131,8 @@ weir_reader_gaps(const struct weir_reader *reader)
 }
 
 void
-weir_reader_labels(const struct weir_reader *reader, uint64_t number, const uint8_t **labels,
-    size_t *size)
+weir_reader_labels(
+    const struct weir_reader *reader, uint64_t number, const uint8_t **labels, size_t *size)
 {
     weir_label_index_labels(reader->catalog.labels, number, labels, size);
 }
@@ -120,37 +144,10 @@ weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
     return weir_label_index_select(reader->catalog.labels, matches, count, numbers, number_count);
 }
 
-/* A scan over one frame's samples. */
-struct scan {
-    const uint64_t *numbers; /* NULL: all series */
-    const size_t *places; /* of those in the caller's list; NULL: they are the same */
-    size_t number_count;
-    int64_t from_ms;
-    int64_t to_ms;
-    weir_reader_sample_fn *call;
-    void *context;
-};
-
-/* Place of the first number >= wanted. */
-static size_t
-lower_bound(const uint64_t *numbers, size_t count, uint64_t wanted)
-{
-    size_t low = 0;
-    while (count > 0) {
-        size_t half = count / 2;
-        if (numbers[low + half] < wanted) {
-            low += half + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
-    }
-    return low;
-}
-
 /* Samples and numbers both ascend: one walk over both. */
 static enum weir_err
-scan_samples(const struct scan *scan, const struct weir_sample *samples, size_t count, size_t at)
+scan_samples(
+    const struct weir_scan *scan, const struct weir_sample *samples, size_t count, size_t at)
 {
     bool all = scan->numbers == NULL;
     for (size_t i = 0; i < count && (all || at < scan->number_count); i++) {
@@ -163,9 +160,8 @@ scan_samples(const struct scan *scan, const struct weir_sample *samples, size_t 
             continue;
         if (samples[i].time_ms < scan->from_ms || samples[i].time_ms >= scan->to_ms)
             continue;
-        enum weir_err err = scan->call(scan->context,
-            scan->places != NULL ? scan->places[at] : at, samples[i].time_ms,
-            weir_sample_double(&samples[i]));
+        enum weir_err err = scan->call(scan->context, scan->places != NULL ? scan->places[at] : at,
+            samples[i].time_ms, weir_sample_double(&samples[i]));
         if (err != WEIR_OK)
             return err;
     }
@@ -241,9 +237,8 @@ load_block(struct weir_reader *reader, struct weir_catalog_entry *entry,
     const struct weir_frame_block *block, size_t *count)
 {
     enum weir_err err = entry->bytes <= FRAME_SMALL
-                            ? weir_frame_decode_block(reader->first, entry->bytes, block,
-                                  reader->samples, count)
-                            : read_block(reader, entry, block, count);
+        ? weir_frame_decode_block(reader->first, entry->bytes, block, reader->samples, count)
+        : read_block(reader, entry, block, count);
     if (is_damage(err) && entry->place != WEIR_PLACE_NONE) {
         entry->place = WEIR_PLACE_NONE;
         err = read_block(reader, entry, block, count);
@@ -256,7 +251,8 @@ load_block(struct weir_reader *reader, struct weir_catalog_entry *entry,
 }
 
 static enum weir_err
-scan_frame(struct weir_reader *reader, const struct scan *scan, struct weir_catalog_entry *entry)
+scan_frame(
+    struct weir_reader *reader, const struct weir_scan *scan, struct weir_catalog_entry *entry)
 {
     const struct weir_frame_block *blocks = NULL;
     size_t block_count = 0;
@@ -266,7 +262,7 @@ scan_frame(struct weir_reader *reader, const struct scan *scan, struct weir_cata
             continue;
         size_t at = 0;
         if (scan->numbers != NULL)
-            at = lower_bound(scan->numbers, scan->number_count, blocks[i].series_first);
+            at = weir_scan_lower_bound(scan->numbers, scan->number_count, blocks[i].series_first);
         if (scan->numbers != NULL &&
             (at == scan->number_count || scan->numbers[at] > blocks[i].series_last))
             continue;
@@ -301,11 +297,11 @@ by_number(const void *left, const void *right)
 
 /* The later numbers of the selected series, under the places of the first. */
 static size_t
-find_twins(const struct weir_twins *twins, const struct scan *scan, struct selected *out)
+find_twins(const struct weir_twins *twins, const struct weir_scan *scan, struct selected *out)
 {
     size_t count = 0;
     for (size_t i = 0; i < twins->count; i++) {
-        size_t at = lower_bound(scan->numbers, scan->number_count, twins->twins[i].first);
+        size_t at = weir_scan_lower_bound(scan->numbers, scan->number_count, twins->twins[i].first);
         if (at < scan->number_count && scan->numbers[at] == twins->twins[i].first)
             out[count++] = (struct selected){twins->twins[i].number, at};
     }
@@ -315,7 +311,7 @@ find_twins(const struct weir_twins *twins, const struct scan *scan, struct selec
 /* The scan's list with the later numbers of its series in it. *memory holds it, for the caller to
  * free. */
 static enum weir_err
-add_twins(const struct weir_twins *twins, struct scan *scan, void **memory)
+add_twins(const struct weir_twins *twins, struct weir_scan *scan, void **memory)
 {
     size_t most = scan->number_count + twins->count;
     struct selected *all = malloc(most * (sizeof *all + sizeof(uint64_t) + sizeof(size_t)));
@@ -340,15 +336,32 @@ add_twins(const struct weir_twins *twins, struct scan *scan, void **memory)
     return WEIR_OK;
 }
 
-static enum weir_err
-scan_frames(struct weir_reader *reader, const struct scan *scan)
+/* Was a frame trimmed since the refresh because its samples are in parts, which the reader does not
+ * know yet? */
+static bool
+moved_to_parts(const struct weir_reader *reader, const struct weir_catalog_entry *entry)
 {
+    /* acquire pairs with the release in publish (storage/keeper/keeper.c) */
+    return reader->parts != NULL && reader->catalog.shared != NULL &&
+        atomic_load_explicit(&reader->catalog.shared->keeper_offset, memory_order_acquire) >
+        entry->offset;
+}
+
+static enum weir_err
+scan_frames(struct weir_reader *reader, const struct weir_scan *scan)
+{
+    uint64_t merged = reader->parts != NULL ? weir_read_parts_offset(reader->parts) : 0;
     enum weir_err err = WEIR_OK;
     for (uint64_t i = 0; i < reader->catalog.entry_count && err == WEIR_OK; i++) {
         struct weir_catalog_entry *entry = &reader->catalog.entries[i];
-        if (entry->time_max_ms < scan->from_ms || entry->time_min_ms >= scan->to_ms ||
-            weir_catalog_trimmed(&reader->catalog, entry->offset))
+        if (entry->offset < merged || entry->time_max_ms < scan->from_ms ||
+            entry->time_min_ms >= scan->to_ms)
             continue;
+        if (weir_catalog_trimmed(&reader->catalog, entry->offset)) {
+            if (moved_to_parts(reader, entry))
+                return weir_fail(WEIR_AGAIN, 0, "the log moved on under the scan; ask again");
+            continue;
+        }
         if (reader->check != NULL)
             err = reader->check(reader->check_context);
         if (err == WEIR_OK)
@@ -361,7 +374,7 @@ enum weir_err
 weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t number_count,
     int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
 {
-    struct scan scan = {.numbers = numbers,
+    struct weir_scan scan = {.numbers = numbers,
         .number_count = number_count,
         .from_ms = from_ms,
         .to_ms = to_ms,
@@ -374,7 +387,10 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
     reader->corrupt_before = reader->corrupt;
     if (numbers != NULL && number_count != 0 && twins != NULL && twins->count != 0)
         err = add_twins(twins, &scan, &memory);
-    if (err == WEIR_OK && (numbers == NULL || number_count > 0))
+    bool any = numbers == NULL || number_count > 0;
+    if (err == WEIR_OK && any && reader->parts != NULL)
+        err = weir_read_parts_scan(reader->parts, &scan, reader->check, reader->check_context);
+    if (err == WEIR_OK && any)
         err = scan_frames(reader, &scan);
     free(memory);
     if (reader->corrupt != reader->corrupt_before)

@@ -10,6 +10,7 @@
 
 #include "storage/keeper/keeper.h"
 #include "storage/part/part_reader.h"
+#include "storage/reader.h"
 #include "tests/unit/faults/alloc.h"
 #include "tests/unit/storage/log/log_fixture.h"
 
@@ -230,6 +231,72 @@ check_all_is_in_parts(void)
         }
     free(parts);
     weir_manifest_free(manifest);
+}
+
+struct answer {
+    uint64_t bits[SERIES][TIMES];
+    bool there[SERIES][TIMES];
+    uint64_t calls;
+};
+
+static enum weir_err
+on_sample(void *context, size_t index, int64_t time_ms, double value)
+{
+    struct answer *answer = context;
+    uint32_t t = (uint32_t)(time_ms >= BASE_MS ? time_ms - BASE_MS : time_ms - BASE_MS + 9 * HOUR);
+    assert_true(index < SERIES && t < TIMES);
+    answer->bits[index][t] = weir_double_bits(value);
+    answer->there[index][t] = true;
+    answer->calls++;
+    return WEIR_OK;
+}
+
+/* What queries are answered with: all series; every third one; a range of times of one. */
+static void
+ask(struct answer answers[3])
+{
+    struct weir_reader *reader;
+    const struct weir_reader_options options = {.directory = fixture.directory, .store = store};
+    assert_int_equal(weir_reader_open_with(&options, &reader), WEIR_OK);
+    memset(answers, 0, 3 * sizeof *answers);
+    uint64_t numbers[SERIES / 3];
+    for (uint32_t i = 0; i < SERIES / 3; i++)
+        numbers[i] = i * 3 + 1;
+    const uint64_t one = 17;
+    assert_int_equal(
+        weir_reader_scan(reader, NULL, 0, INT64_MIN, INT64_MAX, on_sample, &answers[0]), WEIR_OK);
+    assert_int_equal(
+        weir_reader_scan(reader, numbers, SERIES / 3, INT64_MIN, INT64_MAX, on_sample, &answers[1]),
+        WEIR_OK);
+    assert_int_equal(
+        weir_reader_scan(reader, &one, 1, BASE_MS + 20, BASE_MS + 90, on_sample, &answers[2]),
+        WEIR_OK);
+    assert_int_equal(weir_reader_blocks_corrupt(reader), 0);
+    weir_reader_close(reader);
+}
+
+static void
+test_queries_have_the_same_answers_before_and_after_each_merge(void **state)
+{
+    (void)state;
+    static struct answer before[3], after[3];
+    batch_number = 0;
+    append_batches(45);
+    ask(before);
+    open_keeper(0);
+    for (bool more = true; more;) {
+        uint64_t generation = weir_keeper_manifest(keeper)->generation;
+        do
+            more = weir_keeper_run_once(keeper);
+        while (more && weir_keeper_manifest(keeper)->generation == generation);
+        ask(after);
+        for (unsigned i = 0; i < 3; i++) {
+            assert_memory_equal(before[i].bits, after[i].bits, sizeof before[i].bits);
+            assert_memory_equal(before[i].there, after[i].there, sizeof before[i].there);
+            assert_true(after[i].calls > 0 && after[i].calls <= before[i].calls);
+        }
+    }
+    check_all_is_in_parts();
 }
 
 static void
@@ -486,6 +553,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_keeper_moves_the_log_into_parts),
+        TEST(test_queries_have_the_same_answers_before_and_after_each_merge),
         TEST(test_unit_waits_for_frames_or_for_its_age),
         TEST(test_keeper_killed_at_any_operation_loses_and_doubles_nothing),
         TEST(test_failing_device_stops_merging_after_three_tries),
