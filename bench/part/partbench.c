@@ -223,6 +223,42 @@ print(const struct run *run, const struct figures *figures)
         figures->statistics_ns);
 }
 
+/* One value as its sender would write it: exponent is 0 to -4. */
+static void
+print_value(int64_t mantissa, int exponent)
+{
+    int64_t power = 1;
+    for (int i = exponent; i < 0; i++)
+        power *= 10;
+    if (exponent == 0)
+        printf("%" PRId64, mantissa);
+    else
+        printf("%" PRId64 ".%0*" PRId64, mantissa / power, -exponent, mantissa % power);
+}
+
+/* The series of the first runs, as VictoriaMetrics imports them. */
+static void
+print_import(uint32_t hosts, int64_t interval_ms, int64_t jitter_ms)
+{
+    static int64_t mantissas[SAMPLES], times_ms[SAMPLES];
+    for (uint32_t host = 0; host < hosts; host++) {
+        shape_times(SEED, host, START_MS, interval_ms, jitter_ms, SAMPLES, times_ms);
+        for (unsigned shape = 0; shape < WEIR_SHAPES; shape++) {
+            int exponent = shape_values(SEED, host, shape, SAMPLES, mantissas);
+            printf("{\"metric\":{\"__name__\":\"metric_%u\",\"host\":\"host-%05u\"},\"values\":[",
+                shape, host);
+            for (int i = 0; i < SAMPLES; i++) {
+                fputs(i > 0 ? "," : "", stdout);
+                print_value(mantissas[i], exponent);
+            }
+            fputs("],\"timestamps\":[", stdout);
+            for (int i = 0; i < SAMPLES; i++)
+                printf("%s%" PRId64, i > 0 ? "," : "", times_ms[i]);
+            puts("]}");
+        }
+    }
+}
+
 static bool
 wanted(const struct bench *bench, const char *name)
 {
@@ -274,9 +310,9 @@ main(int argc, char **argv)
 {
     static const struct option options[] = {{"hosts", required_argument, NULL, 'n'},
         {"directory", required_argument, NULL, 'd'}, {"only", required_argument, NULL, 'o'},
-        {NULL, 0, NULL, 0}};
+        {"import", required_argument, NULL, 'i'}, {NULL, 0, NULL, 0}};
     struct bench bench = {.hosts = 500};
-    const char *directory = "/dev/shm";
+    const char *directory = "/dev/shm", *import = NULL;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'n')
             bench.hosts = (uint32_t)strtoul(optarg, NULL, 10);
@@ -284,8 +320,14 @@ main(int argc, char **argv)
             directory = optarg;
         else if (option == 'o')
             bench.only = optarg;
+        else if (option == 'i')
+            import = optarg;
         else
             return 2;
+    }
+    if (import != NULL) {
+        print_import(bench.hosts, 10000, strtol(import, NULL, 10));
+        return 0;
     }
     snprintf(bench.path, sizeof bench.path, "%s/partbench-%d.part", directory, (int)getpid());
     size_t most = (size_t)bench.hosts * WEIR_SHAPES * SAMPLES;

@@ -138,6 +138,43 @@ scale(
     return out->patches <= values->count / PATCHES_IN;
 }
 
+static unsigned
+zeros_of(int64_t mantissa, unsigned most)
+{
+    while (most > 0 && mantissa % powers[most] != 0)
+        most--;
+    return most;
+}
+
+/* Decimal zeros at the end of all mantissas: a sender that writes 12.000000 has six. Three samples
+ * say whether it is worth looking. */
+static unsigned
+common_zeros(const uint64_t *column, uint32_t count, int exponent)
+{
+    unsigned zeros = WEIR_EXPONENT_MAX - exponent < STEP_MAX
+        ? (unsigned)(WEIR_EXPONENT_MAX - exponent)
+        : STEP_MAX;
+    unsigned most = zeros;
+    zeros = zeros_of((int64_t)column[0], zeros);
+    zeros = zeros_of((int64_t)column[count / 2], zeros);
+    zeros = zeros_of((int64_t)column[count - 1], zeros);
+    for (uint32_t i = 0; i < count && zeros > 0; i++)
+        zeros = zeros_of((int64_t)column[i], zeros);
+    return zeros < most ? zeros : 0; /* else all are 0 */
+}
+
+static void
+strip_zeros(struct weir_chunk_encoder *encoder, uint32_t count, struct scaled *scaled)
+{
+    unsigned zeros = common_zeros(scaled->column, count, scaled->exponent);
+    if (zeros == 0)
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        encoder->column[i] = (uint64_t)((int64_t)scaled->column[i] / powers[zeros]);
+    scaled->column = encoder->column;
+    scaled->exponent += (int)zeros;
+}
+
 static bool
 is_constant(const uint64_t *column, uint32_t count)
 {
@@ -233,6 +270,8 @@ weir_chunk_encode(struct weir_chunk_encoder *encoder, const struct weir_chunk_va
             return;
         }
     }
+    if (effort == WEIR_EFFORT_BEST)
+        strip_zeros(encoder, values->count, &scaled);
     encode_scaled(encoder, values->count, &scaled, effort, out);
     if (effort == WEIR_EFFORT_BEST)
         try_xor(encoder, values, uniform, out);

@@ -278,6 +278,29 @@ test_decimals_are_found_in_doubles(void **state)
     assert_int_equal(doubles, decimals);
 }
 
+/* 12.000000 costs what 12 costs: collectd writes six decimals always. */
+static void
+test_zeros_at_the_end_cost_nothing(void **state)
+{
+    (void)state;
+    uint32_t with_zeros, without;
+    for (uint32_t i = 0; i < 720; i++)
+        add_decimal(&columns, (int64_t)(next_random(&random_state) % 1000) * 1000000, -6);
+    round_trip(WEIR_EFFORT_BEST, &with_zeros);
+    for (uint32_t i = 0; i < 720; i++) {
+        columns.values[i] /= 1000000;
+        columns.exponents[i] = 0;
+    }
+    round_trip(WEIR_EFFORT_BEST, &without);
+    assert_int_equal(with_zeros, without);
+    for (uint32_t i = 0; i < 720; i++)
+        columns.values[i] = 0;
+    round_trip(WEIR_EFFORT_BEST, &without);
+    columns.values[100] = 1;
+    columns.exponents[100] = 22;
+    round_trip(WEIR_EFFORT_BEST, &without);
+}
+
 static void
 test_doubles_of_full_precision(void **state)
 {
@@ -329,6 +352,7 @@ main(void)
         TEST(test_mantissas_at_their_limits),
         TEST(test_exponents_far_apart),
         TEST(test_decimals_are_found_in_doubles),
+        TEST(test_zeros_at_the_end_cost_nothing),
         TEST(test_doubles_of_full_precision),
         TEST(test_random_shapes),
     };
