@@ -147,6 +147,15 @@ nearest(double value, int exponent, int64_t *out)
     return true;
 }
 
+/* The integer, and how far the double is from the one that it gives. */
+static uint8_t *
+put_sum(uint8_t *at, double value, int64_t sum, uint64_t middle, int exponent)
+{
+    double near = weir_decimal_double(sum, exponent);
+    at = weir_varint_put_signed(at, (uint64_t)sum - middle);
+    return weir_varint_put_signed(at, weir_double_bits(value) - weir_double_bits(near));
+}
+
 uint8_t *
 weir_statistics_encode(const struct weir_statistics *statistics, int exponent, uint8_t *out)
 {
@@ -176,16 +185,10 @@ weir_statistics_encode(const struct weir_statistics *statistics, int exponent, u
         out, statistics->first, form & FORM_FIRST_DECIMAL, (uint64_t)first - (uint64_t)least);
     out =
         put_edge(out, statistics->last, form & FORM_LAST_DECIMAL, (uint64_t)most - (uint64_t)last);
-    if ((form & FORM_DECIMAL) && !(form & FORM_SUM_DOUBLE)) {
-        /* the integer, and how far the double is from the one that it gives */
-        double near = weir_decimal_double(sum, exponent);
-        uint64_t middle = middle_sum(statistics->count, (uint64_t)least, (uint64_t)most);
-        out = weir_varint_put_signed(out, (uint64_t)sum - middle);
-        out =
-            weir_varint_put_signed(out, weir_double_bits(statistics->sum) - weir_double_bits(near));
-    } else {
-        out = put_double(out, statistics->sum);
-    }
+    uint64_t middle = middle_sum(statistics->count, (uint64_t)least, (uint64_t)most);
+    out = (form & FORM_DECIMAL) && !(form & FORM_SUM_DOUBLE)
+        ? put_sum(out, statistics->sum, sum, middle, exponent)
+        : put_double(out, statistics->sum);
     if (statistics->nans > 0)
         out = weir_varint_put(out, statistics->nans);
     if (statistics->stale_markers > 0)
