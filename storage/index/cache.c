@@ -1,7 +1,6 @@
 #include "storage/index/cache.h"
 
 #include "base/assert.h"
-#include "base/memory.h"
 
 #include <pthread.h>
 #include <stdalign.h>
@@ -34,8 +33,7 @@ struct stripe {
 struct weir_index_cache {
     uint32_t stripe_count;
     struct stripe *stripes;
-    void *memory;
-    size_t memory_bytes;
+    uint8_t *memory; /* in small pages: they come when a slot is first used */
 };
 
 /* Never 0. */
@@ -55,12 +53,12 @@ weir_index_cache_new(size_t bytes, struct weir_index_cache **out)
         return weir_fail(WEIR_NOMEM, 0, "index cache");
     size_t count = bytes / STRIPE_SLOTS / WEIR_INDEX_RAW_MAX;
     cache->stripe_count = (uint32_t)(count < 1 ? 1 : count > STRIPES_MAX ? STRIPES_MAX : count);
-    cache->memory_bytes = (size_t)cache->stripe_count * STRIPE_SLOTS * WEIR_INDEX_RAW_MAX;
     cache->stripes = aligned_alloc(64, cache->stripe_count * sizeof *cache->stripes);
-    bool huge = false;
-    if (cache->stripes == NULL ||
-        weir_memory_map(cache->memory_bytes, &huge, &cache->memory) != WEIR_OK) {
+    cache->memory = aligned_alloc(4096,
+        (size_t)cache->stripe_count * STRIPE_SLOTS * WEIR_INDEX_RAW_MAX);
+    if (cache->stripes == NULL || cache->memory == NULL) {
         free(cache->stripes);
+        free(cache->memory);
         free(cache);
         return weir_fail(WEIR_NOMEM, 0, "index cache of %zu bytes", bytes);
     }
@@ -85,7 +83,7 @@ weir_index_cache_free(struct weir_index_cache *cache)
         return;
     for (uint32_t i = 0; i < cache->stripe_count; i++)
         pthread_mutex_destroy(&cache->stripes[i].lock);
-    weir_memory_unmap(cache->memory, cache->memory_bytes);
+    free(cache->memory);
     free(cache->stripes);
     free(cache);
 }
