@@ -116,7 +116,8 @@ hosts_labels(uint64_t n, uint8_t labels[WEIR_LABELS_BYTES_MAX])
     hosts_instance(host, instance, sizeof instance);
     add(&list, "instance", "%s", instance);
     add(&list, "region", "%s", regions[mix(host) % COUNT(regions)]);
-    add(&list, "zone", "%s%c", regions[mix(host) % COUNT(regions)], (char)('a' + mix(host) / 4 % 3));
+    add(&list, "zone", "%s%c", regions[mix(host) % COUNT(regions)],
+        (char)('a' + mix(host) / 4 % 3));
     add(&list, "cluster", "prod-%" PRIu64, mix(host) / 16 % 12);
     if (of_host < 100)
         add_node(&list, of_host);

@@ -95,8 +95,12 @@ weir_file_writer_finish(struct weir_file_writer *writer)
     enum weir_err err = weir_file_writer_drain(writer);
     if (err == WEIR_OK)
         err = weir_io_flush(writer->io, writer->file);
-    if (err == WEIR_OK)
+    if (err == WEIR_OK) {
         err = weir_io_rename(writer->io, writer->temporary, writer->path);
+        /* the rename may stand and its sync have failed */
+        if (err != WEIR_OK)
+            (void)!weir_io_unlink(writer->io, writer->path);
+    }
     if (err != WEIR_OK) {
         weir_file_writer_abort(writer);
         return err;

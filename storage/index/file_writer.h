@@ -37,7 +37,8 @@ enum weir_err weir_file_writer_align(struct weir_file_writer *writer, size_t ali
     WEIR_MUST_USE;
 /* Writes what is buffered, so that the file can be read. */
 enum weir_err weir_file_writer_drain(struct weir_file_writer *writer) WEIR_MUST_USE;
-/* Drains, syncs and renames. The file is closed, also where that failed; then it is removed. */
+/* Drains, syncs and renames. The file is closed, also where that failed; then it is removed, and so
+ * is a file that had the name before. */
 enum weir_err weir_file_writer_finish(struct weir_file_writer *writer) WEIR_MUST_USE;
 /* Closes and removes the file, if one is open. */
 void weir_file_writer_abort(struct weir_file_writer *writer);
