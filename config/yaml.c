@@ -73,7 +73,7 @@ scalar_text(const struct loader *loader, const yaml_node_t *node, const char *ke
     return text;
 }
 
-/* Splits a mapping entry; key_out holds KEY_SIZE_MAX bytes. */
+/* Splits a mapping entry into key and value; key_out has room for KEY_SIZE_MAX bytes. */
 static enum weir_err
 entry_key(struct loader *loader, const yaml_node_pair_t *pair, const char *prefix, char *key_out)
 {

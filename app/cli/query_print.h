@@ -1,8 +1,8 @@
 /* query_print: answers of the HTTP API as text for people.
  *
  * Threads: the main thread
- * Errors:  WEIR_IO the answer is not one of ours; WEIR_NOT_FOUND it is empty, because there is no
- *          such metric, label or value: standard error has said so already
+ * Errors:  WEIR_IO the text is no answer of Weir; WEIR_NOT_FOUND it is empty, because there is no
+ *          such metric, label or label value: these functions have printed that on standard error
  */
 #ifndef WEIR_APP_CLI_QUERY_PRINT_H
 #define WEIR_APP_CLI_QUERY_PRINT_H

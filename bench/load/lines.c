@@ -31,7 +31,7 @@ struct metric {
     uint8_t point_at; /* digits before the decimal point; digits for none */
     uint64_t least;   /* value of the digits: least .. least + range - 1 */
     uint64_t range;
-    uint64_t step_max; /* a counter moves up by at most this a pass; 0 for a gauge */
+    uint64_t step_max; /* a counter grows by at most this a round over all series; 0: a gauge */
 };
 
 static const struct metric metrics[HOST_LINES] = {

@@ -130,7 +130,8 @@ parse_date(const char *text, int64_t *time_ms)
     return *at == '\0';
 }
 
-/* A decimal number without exponent: whole, thousandths, and whether anything finer follows. */
+/* Parses a decimal number without exponent: its whole part, its thousandths (0 to 999), and whether
+ * a digit other than 0 follows these. */
 static bool
 read_decimal(const char **at, int64_t *thousandths, bool *rest)
 {

@@ -46,8 +46,8 @@ typedef int weir_line_make_fn(char *out, size_t room, uint64_t series, uint64_t 
 struct weir_session_head {
     uint32_t size;        /* of the packet; 0 where the head is not there yet or is none */
     uint32_t samples_max; /* that it can hold, as far as its bytes have come */
-    /* Sender and channel of the packet; 0 before the head has come. Packets of one channel keep
-     * their order. */
+    /* Sender and channel of the packet; 0 until the packet's header has arrived. The dataplane
+     * handles packets of one channel in the order of their arrival. */
     uint64_t sender;
     uint16_t channel;
 };

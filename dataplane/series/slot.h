@@ -22,7 +22,8 @@ weir_slot_buckets(uint64_t entries)
     return (entries * 3 + 7) / 8 + 1;
 }
 
-/* The hash bits as word 0 holds them. Zero means empty, so it is stored as 1. */
+/* The hash bits as word 0 holds them. Word 0 of an empty slot is zero, so hash bits that are zero
+ * are stored as 1. */
 static inline uint64_t
 weir_slot_hash(struct weir_hash128 hash)
 {

@@ -86,8 +86,9 @@ match(const struct weir_series_bucket *bucket, uint64_t wanted, uint32_t check)
 
 #endif
 
-/* The slot that holds raw, else the first empty one of its walk, else NULL. Slots are filled in
- * order and never emptied: nothing follows an empty one. */
+/* Searches the slots that the key `raw` may be in, in their order. Returns the slot that holds it,
+ * else the first empty one, else NULL. Slots are filled in that order and never emptied, so the
+ * search ends at an empty one. */
 static inline const struct weir_series_slot *
 find_slot(const struct weir_series_cache *cache, struct weir_hash128 raw)
 {

@@ -40,7 +40,7 @@ _Static_assert(sizeof(struct weir_block_header) == 40, "block header size is par
  * less), 8 of time, 1 of exponent, 1/2 of control, 8 of value. */
 #define WEIR_BLOCK_BOUND(samples) \
     (sizeof(struct weir_block_header) + (samples) * 22 + ((samples) + 1) / 2 + WEIR_BLOCK_PAD)
-/* The encoder stores eight bytes at a time: room after a block's end. */
+/* Bytes that the caller leaves free after a block: the encoder stores eight at a time. */
 #define WEIR_BLOCK_SLACK 8
 _Static_assert(WEIR_BLOCK_BOUND(WEIR_BLOCK_SAMPLES) <= WEIR_BLOCK_BYTES_MAX,
     "a block stays below its limit");

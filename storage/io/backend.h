@@ -67,7 +67,7 @@ struct weir_io {
     int event_fd; /* -1 until weir_io_wait_fd */
     bool event_set; /* it may be readable for what was reaped already */
     size_t inflight;
-    int64_t patience_ns; /* how long a back end retries an operation that the kernel refuses */
+    int64_t patience_ns; /* how long a back end submits again what the kernel has no room for */
     weir_io_fault_fn *fault;
     void *fault_context;
     /* operations the fault hook answered, not yet reaped */

@@ -100,7 +100,7 @@ fail_mark(struct weir_promql_lexer *lexer, const char *message, int32_t rune)
         shown));
 }
 
-/* The character after a backslash; NULL, or what is wrong with it. */
+/* Reads the character after a backslash. Returns NULL, or a text that says why it is wrong. */
 static const char *
 escape_problem(struct weir_promql_lexer *lexer, int32_t quote)
 {

@@ -67,7 +67,7 @@ short_value(const uint8_t *text, const uint8_t *end, struct weir_decimal *out)
     __m128i digits = _mm_and_si128(_mm_sub_epi8(bytes, _mm_set1_epi8('0')),
         _mm_loadu_si128((const __m128i *)(keep + count)));
     __m128i points = _mm_cmpeq_epi8(digits, _mm_set1_epi8('.' - '0'));
-    /* an integer ends with i, which is removed like a point at a number's end */
+    /* an integer ends with i: the i is skipped, as is a point at the end of a number */
     unsigned place_bits = (unsigned)_mm_movemask_epi8(points) | (end[-1] == 'i') << 15;
     unsigned place = (unsigned)__builtin_ctz(place_bits | 0x10000);
     digits = _mm_shuffle_epi8(digits, _mm_loadu_si128((const __m128i *)without_byte[place]));

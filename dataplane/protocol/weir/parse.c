@@ -332,7 +332,8 @@ apply_records(struct parsing *parsing, struct weir_channel *channel)
     }
 }
 
-/* Enters the packet's number. WEIR_REASON_NONE where its records count. */
+/* Notes the packet's sequence number in its channel. Returns WEIR_REASON_NONE if its records are to
+ * be accepted, else why not. */
 static uint8_t
 number_packet(struct parsing *parsing, struct weir_channel *channel)
 {

@@ -123,7 +123,7 @@ release_batch(struct weir_writer *writer, const struct weir_writer_producer *pro
     WEIR_ASSERT(pushed); /* empties holds all batches of its producer */
 }
 
-/* Counts the units of a batch that is now in flight here. */
+/* Adds the packets, records and samples of a batch to those that this writer has in flight. */
 static void
 hold(struct weir_writer *writer, const struct weir_batch *batch, uint32_t producer, bool in_log)
 {

@@ -186,7 +186,9 @@ test_command_query_waits_while_the_server_lives(void **state)
     const char *first = "HTTP/1.1 200 OK\r\n\r\n{\"metric\":\"cpu\",\"series\":[{\"labels\":{},"
         "\"points\":[[0,18525.1],[60,0.1],[120,1e300],[180,7],[240,0.30000000000000004]]}]}";
     assert_int_equal(ask_http(first, "HTTP/1.1 503 no\r\n\r\n", "query", "cpu"), 0);
-    assert_string_equal(output, "cpu\n"
+    const char *answer = strstr(output, "PromQL\n"); /* the end of the hint on standard error */
+    assert_non_null(answer);
+    assert_string_equal(answer, "PromQL\ncpu\n"
         "  1970-01-01T00:00:00.000Z  18525.1\n  1970-01-01T00:01:00.000Z  0.1\n"
         "  1970-01-01T00:02:00.000Z  1e+300\n  1970-01-01T00:03:00.000Z  7\n"
         "  1970-01-01T00:04:00.000Z  0.30000000000000004\n");
