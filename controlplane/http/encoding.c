@@ -1,15 +1,14 @@
 #include "controlplane/http/encoding.h"
 
 #include <ctype.h>
+#include <isa-l/igzip_lib.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <zlib.h>
 
 #define WEIGHT_ONE 1000
-#define GZIP_WINDOW_BITS (15 + 16) /* 16: with the head of gzip */
-#define GZIP_MEMORY_LEVEL 8        /* zlib's default */
 #define PIECE_IN (256u << 10)
-#define PIECE_OUT (64u << 10)
+#define PIECE_OUT (16u << 10)
 
 void
 weir_codings_init(struct weir_codings *codings)
@@ -104,43 +103,76 @@ weir_codings_want_gzip(const struct weir_codings *codings)
     return gzip > 0 && gzip >= codings->identity;
 }
 
-static bool
-deflate_all(z_stream *stream, const struct weir_text *text, struct weir_text *out,
-    enum weir_err (*check)(void *context), void *context)
+struct weir_gzip {
+    struct isal_zstream stream;
+    uint8_t level[ISAL_DEF_LVL1_DEFAULT]; /* the level's tables */
+};
+
+enum weir_err
+weir_gzip_new(struct weir_gzip **out)
 {
-    unsigned char piece[PIECE_OUT];
-    size_t at = 0;
-    int result = Z_OK;
-    while (result == Z_OK && !out->full) {
-        if (stream->avail_in == 0 && at < text->size) {
-            if (check != NULL && check(context) != WEIR_OK)
-                return false;
-            size_t size = text->size - at < PIECE_IN ? text->size - at : PIECE_IN;
-            stream->next_in = (unsigned char *)text->data + at;
-            stream->avail_in = (unsigned)size;
-            at += size;
-        }
+    struct weir_gzip *gzip = calloc(1, sizeof *gzip);
+    if (gzip == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "gzip");
+    isal_deflate_init(&gzip->stream);
+    gzip->stream.level = 1;
+    gzip->stream.level_buf = gzip->level;
+    gzip->stream.level_buf_size = sizeof gzip->level;
+    gzip->stream.gzip_flag = IGZIP_GZIP;
+    *out = gzip;
+    return WEIR_OK;
+}
+
+void
+weir_gzip_free(struct weir_gzip *gzip)
+{
+    free(gzip);
+}
+
+bool
+weir_gzip_add(
+    struct weir_gzip *gzip, const void *bytes, size_t size, bool last, struct weir_text *out)
+{
+    struct isal_zstream *stream = &gzip->stream;
+    uint8_t piece[PIECE_OUT];
+    stream->next_in = (uint8_t *)(uintptr_t)bytes; /* it is read alone */
+    stream->avail_in = (uint32_t)size;
+    stream->end_of_stream = last;
+    do {
         stream->next_out = piece;
         stream->avail_out = sizeof piece;
-        result = deflate(stream, at == text->size ? Z_FINISH : Z_NO_FLUSH);
+        if (isal_deflate(stream) != COMP_OK)
+            return false;
         weir_text_append(out, piece, sizeof piece - stream->avail_out);
+    } while (!out->full && (stream->avail_out == 0 || stream->avail_in > 0));
+    return !out->full;
+}
+
+static bool
+pack(struct weir_gzip *gzip, const struct weir_text *text, struct weir_text *out,
+    enum weir_err (*check)(void *context), void *context)
+{
+    for (size_t at = 0; at < text->size;) {
+        size_t size = text->size - at < PIECE_IN ? text->size - at : PIECE_IN;
+        if (check != NULL && check(context) != WEIR_OK)
+            return false;
+        if (!weir_gzip_add(gzip, text->data + at, size, at + size == text->size, out))
+            return false;
+        at += size;
     }
-    return result == Z_STREAM_END && !out->full;
+    return true;
 }
 
 bool
 weir_text_gzip(struct weir_text *text, enum weir_err (*check)(void *context), void *context)
 {
-    z_stream stream = {0};
+    struct weir_gzip *gzip;
     struct weir_text out;
-    /* the fastest level: JSON of points repeats itself at short distance */
-    if (text->size < WEIR_GZIP_MIN || text->full ||
-        deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY_LEVEL,
-            Z_DEFAULT_STRATEGY) != Z_OK)
+    if (text->size < WEIR_GZIP_MIN || text->full || weir_gzip_new(&gzip) != WEIR_OK)
         return false;
     weir_text_init(&out, text->size - 1);
-    bool smaller = deflate_all(&stream, text, &out, check, context);
-    deflateEnd(&stream);
+    bool smaller = pack(gzip, text, &out, check, context);
+    weir_gzip_free(gzip);
     if (!smaller) {
         weir_text_fini(&out);
         return false;

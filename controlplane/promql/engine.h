@@ -53,8 +53,9 @@ struct weir_promql_result {
 
 struct weir_promql_annotation {
     const char *text; /* "PromQL warning: ... (1:6)" */
+    uint32_t bare;    /* bytes of it before the place; one of equal ones is kept */
     bool is_info;
-    const struct weir_promql_annotation *next;
+    struct weir_promql_annotation *next;
 };
 
 struct weir_promql_answer {
@@ -64,7 +65,7 @@ struct weir_promql_answer {
     struct weir_promql_text string;           /* STRING */
     const struct weir_promql_result *results; /* VECTOR: in their order; MATRIX: by labels */
     uint32_t result_count;
-    const struct weir_promql_annotation *annotations; /* in the order they came */
+    struct weir_promql_annotation *annotations; /* in the order they came */
     uint32_t warning_count, info_count;
     const char *error; /* unless WEIR_OK; NULL after WEIR_NOMEM and WEIR_IO */
     enum weir_promql_verdict verdict; /* that ended the query, with WEIR_LIMIT */

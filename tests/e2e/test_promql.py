@@ -135,6 +135,10 @@ def test_forms_limits_stats_and_warnings():
         assert answer["warnings"] == [
             "PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)"], answer
         assert answer["data"]["result"][0]["value"][1] == "+Inf"
+        # one of equal texts, at its last place; numbers as Go prints them
+        answer = api.query("quantile(1e6, {host='web1'}) + quantile(1000000, {host='web1'})")
+        assert answer["warnings"] == ["PromQL warning: quantile value should be between 0 and 1, "
+                                      "got 1e+06 (1:41)"], answer
 
 
 def test_errors_have_prometheus_types_and_texts():

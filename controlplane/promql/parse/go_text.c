@@ -1,5 +1,7 @@
 #include "controlplane/promql/parse/go_text.h"
 
+#include "base/double_text.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -394,62 +396,10 @@ weir_promql_duration(struct weir_promql_arena *arena, struct weir_promql_text to
     return WEIR_OK;
 }
 
-/* digits and the place of the point: 0.DIGITS * 10^point */
-static int
-shortest(double value, char out[32])
-{
-    char text[40];
-    for (int precision = 0; precision < 17; precision++) {
-        snprintf(text, sizeof text, "%.*e", precision, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    char *exponent = strchr(text, 'e');
-    int used = 0;
-    for (const char *c = text; c < exponent; c++)
-        if (*c != '.')
-            out[used++] = *c;
-    while (used > 1 && out[used - 1] == '0')
-        used--;
-    out[used] = '\0';
-    return (int)strtol(exponent + 1, NULL, 10) + 1;
-}
-
 size_t
 weir_promql_double(double value, bool plain, char out[WEIR_PROMQL_DOUBLE_MAX])
 {
-    char digits_text[32];
-    char *at = out;
-    if (isnan(value))
-        return (size_t)sprintf(out, "NaN");
-    if (isinf(value))
-        return (size_t)sprintf(out, value < 0 ? "-Inf" : "+Inf");
-    if (signbit(value))
-        *at++ = '-';
-    if (value == 0) {
-        *at++ = '0';
-        return (size_t)(at - out);
-    }
-    int point = shortest(fabs(value), digits_text), count = (int)strlen(digits_text);
-    if (!plain && (point - 1 < -4 || point - 1 >= 21)) {
-        at += sprintf(at, "%c", digits_text[0]);
-        if (count > 1)
-            at += sprintf(at, ".%s", digits_text + 1);
-        at += sprintf(at, "e%c%02d", point - 1 < 0 ? '-' : '+', abs(point - 1));
-        return (size_t)(at - out);
-    }
-    if (point <= 0) {
-        at += sprintf(at, "0.");
-        for (int i = point; i < 0; i++)
-            *at++ = '0';
-        return (size_t)(at - out) + (size_t)sprintf(at, "%s", digits_text);
-    }
-    for (int i = 0; i < point || i < count; i++) {
-        if (i == point)
-            *at++ = '.';
-        *at++ = i < count ? digits_text[i] : '0';
-    }
-    return (size_t)(at - out);
+    return weir_double_text(value, plain ? WEIR_DOUBLE_PLAIN : WEIR_DOUBLE_GENERAL, out);
 }
 
 size_t

@@ -58,8 +58,8 @@ enum weir_err weir_promql_number(struct weir_promql_arena *arena, struct weir_pr
 enum weir_err weir_promql_duration(struct weir_promql_arena *arena, struct weir_promql_text token,
     int64_t *out_ns, const char **problem) WEIR_MUST_USE;
 
-/* Shortest digits that read back the same; plain: never with an exponent, else one from 1e21 on and
- * below 1e-4. Returns the length. */
+/* Shortest digits that read back the same. plain: never with an exponent, Go's 'f'; else one from
+ * 1e6 on and below 1e-4, Go's %g and %v. Returns the length. */
 size_t weir_promql_double(double value, bool plain, char out[WEIR_PROMQL_DOUBLE_MAX]);
 /* 1h30m; parts of a millisecond as seconds, because the reference's text for those is not valid.
  * ns is at least 0. Returns the length. */

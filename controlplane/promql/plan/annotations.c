@@ -32,10 +32,10 @@ is_info(enum weir_promql_annotation_id id)
     return infos[id];
 }
 
-/* "PromQL info: ... (1:6)" in the arena; NULL without memory. */
+/* "PromQL info: ... (1:6)" in the arena; NULL without memory. *bare: its size without the place. */
 static const char *
 compose(struct weir_promql_query *query, enum weir_promql_annotation_id id,
-    struct weir_promql_range at, va_list arguments)
+    struct weir_promql_range at, uint32_t *bare, va_list arguments)
 {
     uint32_t line, column;
     weir_promql_line_column(query, at.start, &line, &column);
@@ -50,6 +50,7 @@ compose(struct weir_promql_query *query, enum weir_promql_annotation_id id,
         return NULL;
     vsnprintf(middle, (size_t)size + 1, texts[id].format, arguments);
 #pragma GCC diagnostic pop
+    *bare = (uint32_t)(strlen(texts[id].kind) + (size_t)size);
     return weir_promql_format(&query->arena, "%s%s (%u:%u)", texts[id].kind, middle, line, column);
 }
 
@@ -62,19 +63,24 @@ weir_promql_annotate(struct weir_promql_query *query, enum weir_promql_annotatio
         return WEIR_OK;
     va_list arguments;
     va_start(arguments, at);
-    const char *text = compose(query, id, at, arguments);
+    uint32_t bare;
+    const char *text = compose(query, id, at, &bare, arguments);
     va_end(arguments);
     if (text == NULL)
         return WEIR_NOMEM;
-    const struct weir_promql_annotation **link = &answer->annotations;
-    for (; *link != NULL; link = (const struct weir_promql_annotation **)&(*link)->next)
-        if (strcmp((*link)->text, text) == 0)
-            return WEIR_OK;
+    struct weir_promql_annotation **link = &answer->annotations;
+    for (; *link != NULL; link = &(*link)->next) {
+        if ((*link)->bare != bare || memcmp((*link)->text, text, bare) != 0)
+            continue;
+        (*link)->text = text; /* the last place stands, as in the reference */
+        return WEIR_OK;
+    }
     struct weir_promql_annotation *annotation =
         weir_promql_arena_alloc(&query->arena, sizeof *annotation);
     if (annotation == NULL)
         return WEIR_NOMEM;
     annotation->text = text;
+    annotation->bare = bare;
     annotation->is_info = is_info(id);
     *link = annotation;
     if (annotation->is_info)

@@ -1,4 +1,4 @@
-/* annotations: warnings and infos of a query, a set by text.
+/* annotations: warnings and infos of a query, a set by text without the place.
  *
  * Threads: one a query
  * Memory:  the query's arena; WEIR_PROMQL_ANNOTATIONS_MAX texts, those that come after are dropped
