@@ -134,9 +134,9 @@ put_stats(const struct weir_answer_cursor *cursor, struct weir_text *text)
     weir_text_format(text,
         ",\"stats\":{\"timings\":{\"evalTotalTime\":%.9f,\"execQueueTime\":%.9f,"
         "\"execTotalTime\":%.9f},\"samples\":{\"totalQueryableSamples\":%" PRIu64
-        "},\"memory\":{\"answerBytes\":%zu}}",
+        "},\"memory\":{\"arenaBytes\":%zu}}",
         options->seconds, options->seconds_waited, options->seconds + options->seconds_waited,
-        cursor->answer->samples_read, cursor->answer->arena.taken);
+        cursor->answer->samples_read, options->memory);
 }
 
 static void

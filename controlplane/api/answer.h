@@ -20,6 +20,7 @@ struct weir_answer_options {
     const char *warnings[3];  /* of others than the engine; NULL or empty: none */
     bool stats;
     double seconds, seconds_waited; /* for the stats: at work, and before it */
+    size_t memory;                  /* likewise: bytes of the query's arena */
 };
 
 struct weir_answer_cursor {

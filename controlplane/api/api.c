@@ -53,7 +53,7 @@ on_gone(void *context, struct weir_http_request *request)
     struct weir_api *api = context;
     if (!weir_sender_requests_gone(api->requests, request) &&
         !weir_scrapes_gone(api->scrapes, request))
-        weir_api_abandon(request);
+        weir_api_abandon(api, request);
 }
 
 /* A star stands for one segment, which is not empty. */
@@ -154,7 +154,8 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     api->options = *options;
     api->started_ms = weir_wall_ms();
     (void)weir_tsc_hz(); /* the first call measures; /metrics is not to wait for it */
-    struct weir_http_options http = {.events = {on_request, on_gone, is_vital, api, is_hasty},
+    struct weir_http_options http = {
+        .events = {on_request, on_gone, is_vital, api, is_hasty, weir_api_more},
         .trusted = options->trusted, .answers_max = options->answers_max};
     weir_http_hosts_init(&http.hosts, options->hosts, options->host_count);
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,

@@ -12,11 +12,14 @@ struct query {
     struct weir_job job;
     enum weir_endpoint endpoint;
     struct weir_http_request *request; /* NULL once its client is gone */
+    bool streaming; /* its answer has begun, and goes on */
+    bool idle;      /* no query thread has it: its client is to read first */
 };
 
 static void
 query_free(struct query *query)
 {
+    weir_job_end_stream(&query->job);
     weir_params_fini(&query->job.params);
     weir_text_fini(&query->job.answer);
     free(query->job.label);
@@ -104,6 +107,7 @@ query_new(struct weir_http_request *request, const struct weir_route *route)
     query->job.run = route->run;
     query->job.prometheus = route->prometheus;
     query->job.gzip = head->gzip;
+    query->job.may_stream = head->minor_version >= 1 && head->method != WEIR_HTTP_HEAD;
     query->job.user = query;
     query->job.has_owner = owner != NULL;
     if (owner != NULL)
@@ -154,31 +158,113 @@ weir_api_submit(
     refuse_query(api, request, route, err);
 }
 
+static void
+count_done(struct weir_api *api, const struct query *query, enum weir_outcome outcome)
+{
+    api->counts.outcomes[query->endpoint][outcome]++;
+    if (outcome != WEIR_OUTCOME_CANCELLED)
+        weir_query_counts_add_time(
+            &api->counts.times[query->endpoint], weir_mono_ns() - query->job.submitted_ns);
+}
+
+/* The first piece, and room for the rest. False: it was refused. */
+static bool
+begin_answer(struct query *query)
+{
+    struct weir_job *job = &query->job;
+    query->streaming = query->idle = true; /* before: the client may have read at once */
+    return weir_http_begin(query->request,
+        &(struct weir_http_response){.status = job->status, .content_type = job->content_type,
+            .data = job->answer.data, .size = job->answer.size, .gzip = job->gzip},
+        job->stream->held);
+}
+
+/* A piece more. False where it was the last, or the answer cannot go on. */
+static bool
+continue_answer(struct query *query)
+{
+    struct weir_job *job = &query->job;
+    if (job->broken) {
+        weir_text_fini(&job->answer);
+        weir_http_break(query->request);
+        return false;
+    }
+    query->idle = true;
+    job->broken =
+        !weir_http_continue(query->request, job->answer.data, job->answer.size, job->ended);
+    return !job->ended && !job->broken;
+}
+
+/* An answer that was to go on, and is whole already, or cannot. */
+static void
+end_early(struct weir_job *job)
+{
+    weir_job_end_stream(job);
+    if (!job->broken)
+        return;
+    weir_text_clear(&job->answer);
+    job->gzip = false;
+    job->status = WEIR_STATUS_UNAVAILABLE;
+    job->retry = true;
+    weir_error_write_kind(
+        &job->answer, WEIR_ERROR_UNAVAILABLE, "not enough memory for this answer", NULL);
+}
+
+static void
+answer_whole(const struct query *query)
+{
+    const struct weir_job *job = &query->job;
+    weir_http_respond(query->request,
+        &(struct weir_http_response){.status = job->status, .content_type = job->content_type,
+            .data = job->answer.data, .size = job->answer.size, .gzip = job->gzip,
+            .retry_after_s = job->retry ? 1 : 0});
+}
+
 void
 weir_api_finish(struct weir_api *api, struct weir_job *job)
 {
     struct query *query = job->user;
-    uint64_t *outcomes = api->counts.outcomes[query->endpoint];
+    bool goes_on = false;
     if (query->request == NULL) {
-        outcomes[WEIR_OUTCOME_CANCELLED]++;
-    } else {
-        outcomes[job->late ? WEIR_OUTCOME_REFUSED : outcome_of(job->status)]++;
-        weir_query_counts_add_time(
-            &api->counts.times[query->endpoint], weir_mono_ns() - job->submitted_ns);
-        weir_http_respond(query->request,
-            &(struct weir_http_response){.status = job->status, .content_type = job->content_type,
-                .data = job->answer.data, .size = job->answer.size, .gzip = job->gzip,
-                .retry_after_s = job->retry ? 1 : 0});
-        job->answer = (struct weir_text){0}; /* the server's now */
+        count_done(api, query, WEIR_OUTCOME_CANCELLED);
+        query_free(query);
+        return;
     }
+    if (!query->streaming && job->stream != NULL && (job->ended || job->broken))
+        end_early(job);
+    if (query->streaming)
+        goes_on = continue_answer(query);
+    else if (job->stream != NULL)
+        goes_on = begin_answer(query);
+    else
+        answer_whole(query);
+    job->answer = (struct weir_text){0}; /* the server's now */
+    if (goes_on)
+        return;
+    count_done(api, query, job->broken ? WEIR_OUTCOME_FAILED
+            : job->late ? WEIR_OUTCOME_REFUSED : outcome_of(job->status));
     query_free(query);
 }
 
 void
-weir_api_abandon(struct weir_http_request *request)
+weir_api_more(void *context, struct weir_http_request *request)
+{
+    struct weir_api *api = context;
+    struct query *query = weir_http_request_user(request);
+    WEIR_ASSERT(query->idle);
+    query->idle = false;
+    weir_pool_resume(api->pool, &query->job);
+}
+
+void
+weir_api_abandon(struct weir_api *api, struct weir_http_request *request)
 {
     struct query *query = weir_http_request_user(request);
     WEIR_ASSERT(query != NULL); /* everything else is answered at once */
     query->request = NULL;
     weir_job_cancel(&query->job);
+    if (!query->idle)
+        return;
+    count_done(api, query, WEIR_OUTCOME_CANCELLED);
+    query_free(query);
 }

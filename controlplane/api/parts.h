@@ -58,7 +58,9 @@ void weir_api_submit(struct weir_api *api, struct weir_http_request *request,
 /* Answers a finished job. */
 void weir_api_finish(struct weir_api *api, struct weir_job *job);
 /* The client of a submitted request is gone. */
-void weir_api_abandon(struct weir_http_request *request);
+void weir_api_abandon(struct weir_api *api, struct weir_http_request *request);
+/* As weir_http_events.more. */
+void weir_api_more(void *context, struct weir_http_request *request);
 
 /* respond.c: takes the text's memory. */
 void weir_api_respond(struct weir_http_request *request, int status, const char *type,

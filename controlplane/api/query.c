@@ -9,20 +9,24 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MESSAGE_SIZE 1024
 #define NS_PER_MS INT64_C(1000000)
 
-/* A query under way. */
+/* A query under way, and its answer while a client reads it. */
 struct run {
-    struct weir_call *call;
+    struct weir_stream stream; /* first: the run is freed as one */
+    struct weir_answer_cursor cursor;
+    struct weir_call *call; /* NULL once it has ended */
     struct weir_promql_request request;
     struct weir_promql_answer answer;
     struct weir_source_reader source;
     struct weir_answer_options options;
     bool own_timeout; /* the parameter is shorter than the setting */
     uint64_t corrupt_before;
+    char warning[WEIR_CALL_WARNING_MAX]; /* the call's */
     char damage[64];
 };
 
@@ -212,62 +216,128 @@ note_damage(struct run *run)
 }
 
 static void
+run_free(struct weir_stream *stream)
+{
+    struct run *run = (struct run *)stream;
+    weir_promql_answer_free(&run->answer);
+    free(run);
+}
+
+static bool
+next_piece(struct weir_stream *stream, struct weir_text *text, size_t size)
+{
+    return weir_answer_next(&((struct run *)stream)->cursor, text, size);
+}
+
+static void
+set_options(struct run *run, int64_t begun_ns)
+{
+    struct weir_answer_options *options = &run->options;
+    note_damage(run);
+    memcpy(run->warning, run->call->warning, sizeof run->warning);
+    if (options->series_max > 0 && run->answer.result_count > options->series_max)
+        options->warnings[0] = "results truncated due to limit";
+    options->warnings[1] = run->warning;
+    options->warnings[2] = run->damage;
+    options->seconds = (double)(weir_mono_ns() - begun_ns) / 1e9;
+    options->memory = run->answer.arena.taken;
+    options->seconds_waited = (double)run->call->waited_ns / 1e9;
+}
+
+/* The answer, or its first piece. True where more is to come: then the run is the call's. */
+static bool
 answer(struct run *run, int64_t begun_ns)
 {
     struct weir_call *call = run->call;
-    struct weir_answer_cursor cursor;
-    struct weir_answer_options *options = &run->options;
+    uint64_t held_max = call->limits->answer_max;
     if (!check_answer(run))
-        return;
-    note_damage(run);
-    if (options->series_max > 0 && run->answer.result_count > options->series_max)
-        options->warnings[0] = "results truncated due to limit";
-    options->warnings[1] = call->warning;
-    options->warnings[2] = run->damage;
-    options->seconds = (double)(weir_mono_ns() - begun_ns) / 1e9;
-    options->seconds_waited = (double)call->waited_ns / 1e9;
+        return false;
+    set_options(run, begun_ns);
     call->status = WEIR_STATUS_OK;
-    weir_answer_begin(&cursor, &run->answer, options);
-    bool ended = weir_answer_next(&cursor, &call->answer, SIZE_MAX);
-    if (!ended || call->answer.full)
+    weir_answer_begin(&run->cursor, &run->answer, &run->options);
+    bool ended = weir_answer_next(
+        &run->cursor, &call->answer, call->may_stream ? WEIR_STREAM_PIECE : SIZE_MAX);
+    if (call->answer.full) {
         weir_call_full(call, "take a longer step or fewer series");
+        return false;
+    }
+    if (ended)
+        return false;
+    run->answer.error = NULL;
+    /* without memory for the copy it is held as it is */
+    enum weir_err err = weir_promql_answer_compact(&run->answer);
+    (void)err;
+    uint64_t held = sizeof *run + run->answer.arena.taken;
+    if (held_max != 0 && held > held_max) {
+        weir_call_limit(call, "http.answers_max", held_max,
+            "the answer takes %" PRIu64 " bytes of memory: take a longer step or fewer series",
+            held);
+        return false;
+    }
+    run->stream = (struct weir_stream){next_piece, run_free, held};
+    run->call = NULL;
+    call->stream = &run->stream;
+    return true;
 }
 
+/* Runs the query, and frees it unless its answer goes on. */
 static void
 execute(struct run *run)
 {
     struct weir_call *call = run->call;
     int64_t begun_ns = weir_mono_ns();
+    bool goes_on = false;
     weir_source_reader_init(&run->source, call->reader);
     run->corrupt_before = weir_reader_blocks_corrupt(call->reader);
     weir_reader_set_check(call->reader, weir_call_check_silently, call);
     enum weir_err err = weir_promql_run(&run->request, &run->answer);
     if (err == WEIR_OK)
-        answer(run, begun_ns);
+        goes_on = answer(run, begun_ns);
     else if (!run->answer.ran && err != WEIR_NOMEM)
         fail_query(run);
     else
         fail_run(run, err);
-    weir_promql_answer_free(&run->answer);
+    if (!goes_on)
+        run_free(&run->stream);
+}
+
+/* NULL: the call carries the error. */
+static struct run *
+run_new(struct weir_call *call)
+{
+    struct run *run = calloc(1, sizeof *run);
+    if (run == NULL) {
+        weir_call_fail_kind(call, WEIR_ERROR_UNAVAILABLE, "not enough memory for this query", NULL);
+        return NULL;
+    }
+    run->call = call;
+    if (read_common(run))
+        return run;
+    free(run);
+    return NULL;
 }
 
 void
 weir_api_query(struct weir_call *call)
 {
-    struct run run = {.call = call};
-    if (!read_common(&run))
+    struct run *run = run_new(call);
+    if (run == NULL)
         return;
-    run.request.start_ms = call->now_ms;
-    if (!weir_param_time(call, "time", false, &run.request.start_ms))
+    run->request.start_ms = call->now_ms;
+    if (!weir_param_time(call, "time", false, &run->request.start_ms)) {
+        free(run);
         return;
-    run.request.end_ms = run.request.start_ms;
-    execute(&run);
+    }
+    run->request.end_ms = run->request.start_ms;
+    execute(run);
 }
 
 void
 weir_api_query_range(struct weir_call *call)
 {
-    struct run run = {.call = call};
-    if (read_common(&run) && read_range(&run))
-        execute(&run);
+    struct run *run = run_new(call);
+    if (run != NULL && read_range(run))
+        execute(run);
+    else
+        free(run);
 }

@@ -35,8 +35,8 @@ struct weir_gzip;
 enum weir_err weir_gzip_new(struct weir_gzip **out) WEIR_MUST_USE;
 /* NULL is allowed. */
 void weir_gzip_free(struct weir_gzip *gzip);
-/* Appends the packed form of bytes to out; what is left inside comes with the next piece, and all of
- * it with the last. False where out is full. */
+/* Appends the packed form of bytes to out; what is left inside comes with the next piece, and all
+ * of it with the last. False where out is full. */
 bool weir_gzip_add(
     struct weir_gzip *gzip, const void *bytes, size_t size, bool last, struct weir_text *out);
 

@@ -73,7 +73,8 @@ add_headers(const struct weir_http_request *request, const struct weir_http_resp
     if (response->status != WEIR_STATUS_NO_CONTENT) {
         evhttp_add_header(headers, "Content-Type", response->content_type);
         snprintf(number, sizeof number, "%zu", response->size);
-        evhttp_add_header(headers, "Content-Length", number);
+        if (!request->connection->streaming)
+            evhttp_add_header(headers, "Content-Length", number);
     }
     if (response->gzip)
         evhttp_add_header(headers, "Content-Encoding", "gzip");
@@ -93,19 +94,19 @@ add_headers(const struct weir_http_request *request, const struct weir_http_resp
         evhttp_add_header(headers, "Connection", "close");
 }
 
-/* Hands the body to evhttp, without a copy. False, and the body is gone, where memory is short. */
+/* Puts the body, or a piece of it, into out, without a copy. False, and it is gone, where memory is
+ * short. */
 static bool
-add_body(struct weir_http_request *request, const struct weir_http_response *response)
+add_body(struct weir_http_connection *connection, struct evbuffer *out, char *data, size_t size)
 {
-    struct evbuffer *out = evhttp_request_get_output_buffer(request->from);
-    struct weir_http_held *held = weir_http_hold(request->connection, response->size);
+    struct weir_http_held *held = weir_http_hold(connection, size);
     if (held == NULL) {
-        free(response->data);
+        free(data);
         return false;
     }
-    if (evbuffer_add_reference(out, response->data, response->size, free_answer, held) == 0)
+    if (evbuffer_add_reference(out, data, size, free_answer, held) == 0)
         return true;
-    free_answer(response->data, response->size, held);
+    free_answer(data, size, held);
     return false;
 }
 
@@ -134,7 +135,8 @@ send_answer(struct weir_http_request *request, const struct weir_http_response *
     bool open = evhttp_request_get_connection(from) != NULL;
     if (response->size == 0 || request->head.method == WEIR_HTTP_HEAD)
         free(response->data);
-    else if (add_body(request, response))
+    else if (add_body(connection, evhttp_request_get_output_buffer(from), response->data,
+                 response->size))
         connection->answer_size = response->size;
     else
         response = &bare;
@@ -163,11 +165,163 @@ refuse(struct weir_http_request *request, int status, const char *reason)
         .retry_after_s = status == WEIR_STATUS_UNAVAILABLE ? 1 : 0});
 }
 
+/* The client has read a piece. */
+static void
+on_read(struct evhttp_connection *from, void *context)
+{
+    struct weir_http_connection *connection = context;
+    const struct weir_http_events *events = &connection->http->options.events;
+    (void)from;
+    if (connection->streaming)
+        events->more(events->context, &connection->request);
+}
+
+/* A buffer with a piece; NULL, and the piece is gone, where memory is short. */
+static struct evbuffer *
+piece_new(struct weir_http_connection *connection, char *data, size_t size)
+{
+    struct evbuffer *piece = evbuffer_new();
+    if (piece == NULL) {
+        free(data);
+        return NULL;
+    }
+    if (add_body(connection, piece, data, size))
+        return piece;
+    evbuffer_free(piece);
+    return NULL;
+}
+
+/* Sends a piece, and frees it. */
+static void
+send_piece(struct weir_http_connection *connection, struct evbuffer *piece)
+{
+    struct evhttp_request *from = connection->request.from;
+    connection->answer_size += evbuffer_get_length(piece);
+    evhttp_send_reply_chunk_with_cb(from, piece, on_read, connection);
+    evbuffer_free(piece);
+    if (evhttp_request_get_connection(from) != NULL)
+        bufferevent_disable(connection->socket, EV_READ); /* as in send_answer */
+}
+
+/* The first piece of an answer that goes on, whose memory is counted from now on. NULL, and the
+ * piece is gone, where memory is short. */
+static struct evbuffer *
+hold_stream(struct weir_http_connection *connection, const struct weir_http_response *response,
+    size_t held)
+{
+    struct evbuffer *piece = piece_new(connection, response->data, response->size);
+    if (piece == NULL)
+        return NULL;
+    connection->stream_held = weir_http_hold(connection, held);
+    connection->stream_held_size = held;
+    if (connection->stream_held != NULL)
+        return piece;
+    evbuffer_free(piece);
+    return NULL;
+}
+
+/* There is no room for an answer, or (`room`) no memory. */
+static void
+refuse_answer(struct weir_http_request *request, bool room)
+{
+    request->connection->http->stats.answers_refused++;
+    refuse(request, WEIR_STATUS_UNAVAILABLE,
+        room ? "not enough memory for this answer"
+             : "too many answers wait for slow readers, or too many of this client's: ask for "
+               "less, or come back; the limit is http.answers_max");
+}
+
+bool
+weir_http_begin(
+    struct weir_http_request *request, const struct weir_http_response *response, size_t held)
+{
+    struct weir_http_connection *connection = request->connection;
+    WEIR_ASSERT(connection->state == HANDLING);
+    bool room = weir_http_make_room(connection, response->size + held);
+    struct evbuffer *piece = room ? hold_stream(connection, response, held) : NULL;
+    if (!room)
+        free(response->data);
+    if (piece == NULL) {
+        refuse_answer(request, room);
+        return false;
+    }
+    connection->streaming = true;
+    connection->answer_size = 0;
+    connection->http->stats.responses[response->status / 100 % 6]++;
+    add_headers(request, response);
+    enter(connection, WRITING);
+    connection->since_ns = 0;
+    evhttp_send_reply_start(request->from, response->status, phrase_of(response->status));
+    send_piece(connection, piece);
+    return true;
+}
+
+/* The request goes on no more, whoever ends it. */
+static void
+stop_streaming(struct weir_http_connection *connection)
+{
+    weir_http_unhold(connection->stream_held, connection->stream_held_size);
+    connection->stream_held = NULL;
+    connection->streaming = false;
+}
+
+void
+weir_http_end_stream(struct weir_http_connection *connection)
+{
+    struct weir_http *http = connection->http;
+    stop_streaming(connection);
+    http->stats.gone++;
+    http->options.events.gone(http->options.events.context, &connection->request);
+    forget_request(connection);
+}
+
+void
+weir_http_break(struct weir_http_request *request)
+{
+    struct weir_http_connection *connection = request->connection;
+    struct evhttp_connection *open = evhttp_request_get_connection(request->from);
+    struct evhttp_request *from = request->from;
+    stop_streaming(connection);
+    forget_request(connection);
+    connection->open = NULL;
+    if (open != NULL)
+        evhttp_connection_free(open); /* and its request */
+    else
+        evhttp_request_free(from);
+}
+
+bool
+weir_http_continue(struct weir_http_request *request, char *data, size_t size, bool last)
+{
+    struct weir_http_connection *connection = request->connection;
+    struct evhttp_request *from = request->from;
+    bool open = evhttp_request_get_connection(from) != NULL;
+    struct evbuffer *piece = size > 0 ? piece_new(connection, data, size) : NULL;
+    WEIR_ASSERT(connection->streaming && (size > 0 || last));
+    if (size > 0 && piece == NULL) {
+        weir_http_break(request);
+        return false;
+    }
+    if (size == 0)
+        free(data);
+    else
+        send_piece(connection, piece);
+    if (!last)
+        return true;
+    stop_streaming(connection);
+    forget_request(connection);
+    evhttp_request_set_on_complete_cb(from, on_complete, connection);
+    evhttp_send_reply_end(from); /* frees the request where it is not open */
+    if (open)
+        bufferevent_disable(connection->socket, EV_READ);
+    return true;
+}
+
 void
 weir_http_respond(struct weir_http_request *request, const struct weir_http_response *response)
 {
     struct weir_http_connection *connection = request->connection;
-    struct weir_http *http = connection->http;
+    const struct weir_http *http = connection->http;
     WEIR_ASSERT(connection->state == HANDLING);
     bool body = response->size > 0 && request->head.method != WEIR_HTTP_HEAD;
     if (!body || response->size <= WEIR_HTTP_SMALL || http->options.events.vital(&request->head) ||
@@ -176,9 +330,7 @@ weir_http_respond(struct weir_http_request *request, const struct weir_http_resp
         return;
     }
     free(response->data);
-    http->stats.answers_refused++;
-    refuse(request, WEIR_STATUS_UNAVAILABLE, "too many answers wait for slow readers, or too many "
-        "of this client's: ask for less, or come back; the limit is http.answers_max");
+    refuse_answer(request, false);
 }
 
 /* Nobody waits any more for the answer to the request under way. */
@@ -188,6 +340,8 @@ abandon(struct weir_http_connection *connection)
     struct weir_http *http = connection->http;
     struct evhttp_request *from = connection->request.from;
     struct evhttp_connection *open = evhttp_request_get_connection(from);
+    if (connection->streaming)
+        stop_streaming(connection);
     http->stats.gone++;
     http->options.events.gone(http->options.events.context, &connection->request);
     forget_request(connection);
@@ -375,6 +529,10 @@ tend(struct weir_http_connection *connection, int64_t now_ns)
 {
     if (connection->state == HANDLING &&
         (weir_http_has_ended(connection) || client_gone(connection, now_ns)))
+        abandon(connection);
+    /* one that reads may have shut its sending side */
+    if (connection->streaming && (weir_http_has_ended(connection) ||
+            (client_state(connection) & (POLLERR | POLLHUP)) != 0))
         abandon(connection);
     if (weir_http_has_ended(connection))
         return linger(connection, now_ns);
@@ -586,7 +744,7 @@ weir_http_close(struct weir_http *http)
 {
     for (struct weir_http_connection *connection = http->connections; connection != NULL;
          connection = connection->next)
-        if (connection->state == HANDLING)
+        if (connection->state == HANDLING || connection->streaming)
             abandon(connection);
     if (http->server != NULL)
         evhttp_free(http->server);

@@ -29,7 +29,7 @@
  * The states of a connection's record, and the function on each edge:
  *
  *   READING --on_request--> HANDLING --weir_http_respond--> WRITING --on_complete--> READING
- *      |                        |                              |
+ *      |                        |       weir_http_begin        | (more pieces: streaming)
  *      | evhttp, or tend's      | abandon (gone)               | evhttp
  *      | shutdown               v                              | weir_http_cut
  *      +---------------------> ENDED <-------------------------+     ENDED --tend--> freed
@@ -92,6 +92,8 @@ struct weir_http_events {
     /* Whether a client that has shut its sending side is gone at once, as Prometheus has it. NULL:
      * none is, each may still wait for WEIR_HTTP_HALF_CLOSED_MS. */
     bool (*hasty)(const struct weir_http_head *head);
+    /* The client has read what there is of an answer that goes on. NULL: none does. */
+    void (*more)(void *context, struct weir_http_request *request);
 };
 
 /* The source of the request, for shares; NULL where none bounds it: it is trusted, or unknown. */
@@ -151,6 +153,18 @@ struct weir_http_response {
 };
 void weir_http_respond(struct weir_http_request *request,
     const struct weir_http_response *response);
+
+/* Begins an answer in pieces (chunked, RFC 9112); its size is unknown, held bytes are taken until
+ * it ends. The request stays valid until the last piece or `gone`; events.more asks for each piece.
+ * For HTTP/1.1, and not for HEAD. False where there was no room: then it was refused. */
+bool weir_http_begin(struct weir_http_request *request, const struct weir_http_response *response,
+    size_t held) WEIR_MUST_USE;
+/* The next piece; data is from malloc, the server frees it. Empty only if it is the last. False
+ * where memory was short: then it is as after weir_http_break. */
+bool weir_http_continue(struct weir_http_request *request, char *data, size_t size, bool last)
+    WEIR_MUST_USE;
+/* The answer cannot go on: its connection ends, and the client does not take it for a whole one. */
+void weir_http_break(struct weir_http_request *request);
 
 struct weir_http_stats {
     uint64_t connections; /* open now */

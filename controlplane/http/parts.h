@@ -51,6 +51,9 @@ struct weir_http_connection {
     struct weir_owner owner;
     uint32_t share;   /* of connections */
     size_t answer_size; /* of the body being written; 0: none */
+    bool streaming;     /* WRITING, and the request goes on */
+    struct weir_http_held *stream_held; /* of the answer that goes on */
+    size_t stream_held_size;
     struct weir_http_request request;
 };
 
@@ -108,6 +111,8 @@ struct weir_http_held *weir_http_hold(struct weir_http_connection *connection, s
 void weir_http_unhold(struct weir_http_held *held, size_t size);
 /* Whether the answer takes longer than any client may. */
 bool weir_http_too_slow(const struct weir_http_connection *connection, int64_t now_ns);
+/* Nobody reads on an answer in pieces: reports it. evhttp's request is the caller's to free. */
+void weir_http_end_stream(struct weir_http_connection *connection);
 /* Ends a connection at once, in the middle of an answer. */
 void weir_http_cut(struct weir_http_connection *connection);
 

@@ -139,6 +139,8 @@ void
 weir_http_cut(struct weir_http_connection *connection)
 {
     connection->http->stats.connections_cut_slow++;
+    if (connection->streaming)
+        weir_http_end_stream(connection);
     leave(connection);
     weir_http_drop_output(connection);
     evhttp_connection_free(connection->open);

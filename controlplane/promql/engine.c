@@ -7,6 +7,7 @@
 #include "controlplane/promql/scan/table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The message of the first error of the parse, with its place. */
 static enum weir_err
@@ -200,6 +201,96 @@ weir_promql_run(const struct weir_promql_request *request, struct weir_promql_an
     out->over_memory = query.arena.over;
     out->arena = query.arena;
     return err;
+}
+
+/* A copy of size bytes; NULL without memory. */
+static void *
+copy(struct weir_promql_arena *arena, const void *bytes, size_t size)
+{
+    void *out = weir_promql_arena_alloc(arena, size);
+    return out != NULL && size > 0 ? memcpy(out, bytes, size) : out;
+}
+
+static enum weir_err
+copy_labels(struct weir_promql_arena *arena, const struct weir_promql_labelset **labels)
+{
+    const struct weir_promql_labelset *from = *labels;
+    struct weir_promql_labelset *to =
+        copy(arena, from, sizeof *from + from->count * sizeof from->labels[0]);
+    *labels = to;
+    for (uint32_t i = 0; to != NULL && i < to->count; i++) {
+        struct weir_promql_label *label = &to->labels[i];
+        label->name.data = copy(arena, label->name.data, label->name.size);
+        label->value.data = copy(arena, label->value.data, label->value.size);
+        if (label->name.data == NULL || label->value.data == NULL)
+            return WEIR_NOMEM;
+    }
+    return to != NULL ? WEIR_OK : WEIR_NOMEM;
+}
+
+static enum weir_err
+copy_result(struct weir_promql_arena *arena, struct weir_promql_result *result)
+{
+    size_t bits = (size_t)weir_promql_words(result->count) * sizeof result->present[0];
+    bool steps = result->present != NULL, points = result->times_ms != NULL;
+    result->values = copy(arena, result->values, result->count * sizeof result->values[0]);
+    result->present = steps ? copy(arena, result->present, bits) : NULL;
+    result->times_ms =
+        points ? copy(arena, result->times_ms, result->count * sizeof result->times_ms[0]) : NULL;
+    if (result->values == NULL || (steps && result->present == NULL) ||
+        (points && result->times_ms == NULL))
+        return WEIR_NOMEM;
+    return copy_labels(arena, &result->labels);
+}
+
+static enum weir_err
+copy_annotations(struct weir_promql_arena *arena, struct weir_promql_annotation **link)
+{
+    for (; *link != NULL; link = &(*link)->next) {
+        struct weir_promql_annotation *to = copy(arena, *link, sizeof **link);
+        if (to == NULL)
+            return WEIR_NOMEM;
+        *link = to;
+        to->text = copy(arena, to->text, strlen(to->text) + 1);
+        if (to->text == NULL)
+            return WEIR_NOMEM;
+    }
+    return WEIR_OK;
+}
+
+static enum weir_err
+copy_answer(struct weir_promql_arena *arena, struct weir_promql_answer *to)
+{
+    struct weir_promql_result *results =
+        copy(arena, to->results, to->result_count * sizeof *results);
+    to->results = results;
+    if (results == NULL)
+        return WEIR_NOMEM;
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; err == WEIR_OK && i < to->result_count; i++)
+        err = copy_result(arena, &results[i]);
+    if (err == WEIR_OK && to->string.size > 0) {
+        to->string.data = copy(arena, to->string.data, to->string.size);
+        err = to->string.data != NULL ? WEIR_OK : WEIR_NOMEM;
+    }
+    return err == WEIR_OK ? copy_annotations(arena, &to->annotations) : err;
+}
+
+enum weir_err
+weir_promql_answer_compact(struct weir_promql_answer *answer)
+{
+    struct weir_promql_answer compact = *answer;
+    struct weir_promql_arena arena;
+    weir_promql_arena_init(&arena, SIZE_MAX);
+    enum weir_err err = copy_answer(&arena, &compact);
+    if (err != WEIR_OK) {
+        weir_promql_arena_fini(&arena);
+        return err;
+    }
+    weir_promql_arena_fini(&answer->arena);
+    compact.arena = arena;
+    *answer = compact;
+    return WEIR_OK;
 }
 
 void

@@ -78,6 +78,9 @@ struct weir_promql_answer {
 /* The answer is to be freed whatever comes back. */
 enum weir_err weir_promql_run(
     const struct weir_promql_request *request, struct weir_promql_answer *out) WEIR_MUST_USE;
+/* Copies the answer's results and annotations to memory of their own, and gives back all that made
+ * them. The answer stays as it is where memory is short: WEIR_NOMEM. */
+enum weir_err weir_promql_answer_compact(struct weir_promql_answer *answer) WEIR_MUST_USE;
 void weir_promql_answer_free(struct weir_promql_answer *answer);
 
 #endif

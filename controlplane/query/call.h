@@ -12,6 +12,7 @@
 #include "controlplane/http/error.h"
 #include "controlplane/http/params.h"
 #include "controlplane/http/text.h"
+#include "controlplane/query/stream.h"
 #include "storage/reader.h"
 
 #include <stdatomic.h>
@@ -50,6 +51,8 @@ struct weir_call {
     int status;      /* enum weir_status */
     const char *content_type; /* of the answer: application/json, unless the endpoint says more */
     struct weir_text answer;
+    bool may_stream; /* the asker takes an answer in pieces */
+    struct weir_stream *stream; /* the rest, where `answer` is a first piece; NULL: none */
 };
 
 /* Bytes an answer may take under these limits: 64 a point, and room for labels, or answer_max. */

@@ -22,6 +22,7 @@
 #define OPEN_RETRY_MS 100
 #define RESTART_POLL_MS 5
 #define STOP_MS 1000
+#define PACKED_MIN 8192 /* bytes of a piece in gzip */
 
 struct worker {
     struct weir_pool *pool;
@@ -163,9 +164,54 @@ run_endpoint(struct weir_job *job, struct weir_call *call)
     weir_reader_set_check(call->reader, NULL, NULL);
 }
 
+/* Adds to the answer until it has something to send: in gzip several pieces may make one. */
+static void
+add_pieces(struct weir_job *job, size_t least)
+{
+    while (!job->ended && !job->broken && job->answer.size < least &&
+        !atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
+        struct weir_text text;
+        weir_text_init(&text, WEIR_STREAM_PIECE_MAX);
+        job->ended = job->stream->next(job->stream, &text, WEIR_STREAM_PIECE);
+        job->broken = text.full ||
+            !weir_gzip_add(job->packer, text.data, text.size, job->ended, &job->answer);
+        weir_text_fini(&text);
+    }
+}
+
+/* Packs what the answer has so far; more comes. Without memory for that it goes on as it is. */
+static void
+start_packing(struct weir_job *job)
+{
+    struct weir_text first = job->answer;
+    job->gzip = job->gzip && weir_gzip_new(&job->packer) == WEIR_OK;
+    if (!job->gzip)
+        return;
+    weir_text_init(&job->answer, WEIR_STREAM_PIECE_MAX);
+    job->broken = !weir_gzip_add(job->packer, first.data, first.size, false, &job->answer);
+    weir_text_fini(&first);
+    add_pieces(job, 1);
+}
+
+static void
+run_piece(struct weir_job *job)
+{
+    weir_text_init(&job->answer, WEIR_STREAM_PIECE_MAX);
+    if (job->packer != NULL) {
+        add_pieces(job, PACKED_MIN);
+    } else {
+        job->ended = job->stream->next(job->stream, &job->answer, WEIR_STREAM_PIECE);
+        job->broken = job->answer.full;
+    }
+}
+
 static void
 run_job(struct worker *worker, struct weir_job *job)
 {
+    if (job->stream != NULL) {
+        run_piece(job);
+        return;
+    }
     const struct weir_pool_options *options = &worker->pool->options;
     struct weir_limits own = options->limits;
     const struct weir_limits *limits = &own;
@@ -174,7 +220,7 @@ run_job(struct worker *worker, struct weir_job *job)
     struct weir_call call = {.reader = worker->reader, .params = &job->params, .limits = limits,
         .label = job->label, .now_ms = weir_wall_ms(), .cancelled = &job->cancelled,
         .prometheus = job->prometheus, .content_type = "application/json",
-        .waited_ns = weir_mono_ns() - job->submitted_ns,
+        .may_stream = job->may_stream, .waited_ns = weir_mono_ns() - job->submitted_ns,
         .deadline_ns = weir_mono_ns() + limits->timeout_ms * NS_PER_MS};
     weir_text_init(&call.answer, weir_call_answer_max(limits));
     enum weir_err err = WEIR_OK;
@@ -200,13 +246,18 @@ run_job(struct worker *worker, struct weir_job *job)
             weir_err_detail());
     else
         run_endpoint(job, &call);
-    job->gzip = job->gzip && weir_text_gzip(&call.answer, weir_call_check_cancelled, &call);
+    job->stream = call.stream;
+    if (call.stream == NULL)
+        job->gzip = job->gzip && weir_text_gzip(&call.answer, weir_call_check_cancelled, &call);
     weir_text_trim(&call.answer);
     job->status = call.status;
     job->content_type = call.content_type;
     job->retry = call.status == WEIR_STATUS_UNAVAILABLE && !call.timed_out;
     job->late = late && !cancelled;
     job->answer = call.answer;
+    job->ended = call.stream == NULL;
+    if (call.stream != NULL)
+        start_packing(job);
 }
 
 static bool
@@ -336,6 +387,25 @@ weir_pool_submit(struct weir_pool *pool, struct weir_job *job)
         pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
     return err;
+}
+
+void
+weir_pool_resume(struct weir_pool *pool, struct weir_job *job)
+{
+    pthread_mutex_lock(&pool->lock);
+    weir_queue_push_first(pool->queue, job);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void
+weir_job_end_stream(struct weir_job *job)
+{
+    if (job->stream != NULL)
+        job->stream->free(job->stream);
+    weir_gzip_free(job->packer);
+    job->stream = NULL;
+    job->packer = NULL;
 }
 
 struct weir_job *

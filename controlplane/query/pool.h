@@ -29,6 +29,7 @@ struct weir_job {
     char *label;         /* of the path; NULL where there is none */
     bool prometheus;
     bool gzip;           /* the asker takes gzip; once done: the answer is in gzip */
+    bool may_stream;     /* as in the call */
     void *user;          /* the event loop's */
     bool has_owner;      /* it has a source that shares bound */
     struct weir_owner owner;
@@ -38,7 +39,11 @@ struct weir_job {
     const char *content_type;
     bool retry;          /* the asker may come back in a second */
     bool late;           /* it waited too long in the queue, and was not begun */
-    struct weir_text answer;
+    struct weir_text answer; /* or a piece of it */
+    struct weir_stream *stream; /* the rest; NULL: none, as at the end */
+    bool ended;          /* the answer ends with this piece */
+    bool broken;         /* memory was short for the piece: the answer cannot go on */
+    struct weir_gzip *packer; /* of the pieces, where they are in gzip */
     struct weir_job *next;
     uint64_t round;      /* the queue's, as the next */
     uint32_t share;
@@ -69,6 +74,10 @@ bool weir_pool_stop(struct weir_pool *pool, int wait_ms) WEIR_MUST_USE;
 void weir_pool_free(struct weir_pool *pool);
 
 enum weir_err weir_pool_submit(struct weir_pool *pool, struct weir_job *job) WEIR_MUST_USE;
+/* Asks for the next piece of a job that was done and has a stream; it is the next to run. */
+void weir_pool_resume(struct weir_pool *pool, struct weir_job *job);
+/* Frees the job's stream and its packer. */
+void weir_job_end_stream(struct weir_job *job);
 /* The next finished job, or NULL. */
 struct weir_job *weir_pool_done(struct weir_pool *pool);
 /* Polls readable while there may be finished jobs; weir_pool_done clears it. */

@@ -71,6 +71,16 @@ weir_queue_push(struct weir_queue *queue, struct weir_job *job)
     return WEIR_OK;
 }
 
+void
+weir_queue_push_first(struct weir_queue *queue, struct weir_job *job)
+{
+    job->share = weir_shares_add(queue->shares, NULL, 1);
+    job->round = queue->round;
+    job->next = queue->first;
+    queue->first = job;
+    queue->count++;
+}
+
 struct weir_job *
 weir_queue_first(const struct weir_queue *queue)
 {

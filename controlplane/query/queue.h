@@ -31,6 +31,8 @@ enum weir_err weir_queue_new(uint32_t places, struct weir_queue **out) WEIR_MUST
 void weir_queue_free(struct weir_queue *queue);
 
 enum weir_err weir_queue_push(struct weir_queue *queue, struct weir_job *job) WEIR_MUST_USE;
+/* A job that goes on: it is the next, and no limit refuses it. */
+void weir_queue_push_first(struct weir_queue *queue, struct weir_job *job);
 /* The job whose turn is next, or NULL. pop takes it out. */
 struct weir_job *weir_queue_first(const struct weir_queue *queue);
 struct weir_job *weir_queue_pop(struct weir_queue *queue);

@@ -1,4 +1,5 @@
 """PromQL over HTTP: samples in by Influx lines, answers out by Prometheus's API."""
+import gzip
 import http.client
 import json
 import socket
@@ -196,6 +197,80 @@ def test_a_query_ends_at_its_deadline_and_when_its_client_leaves():
         print(f"# a query ended {(time.monotonic() - began) * 1000:.0f} ms after its client left")
         name = 'weir_queries_total{endpoint="promql",outcome="cancelled"}'
         wait_for(lambda: weir.metrics()[name] == 1, "it is counted as cancelled")
+
+
+def long_answer(weir, series):
+    """A query whose answer takes some pieces, and its text without chunks."""
+    rows = " or ".join(f"label_replace(sin(time() + vector({i})), 'a', '{i}', '', '')"
+                       for i in range(series))
+    query = urllib.parse.urlencode({"query": rows, "start": BEGIN, "end": BEGIN + 10000, "step": 1})
+    client = socket.create_connection(("127.0.0.1", weir.http))
+    client.sendall(f"GET /api/v1/query_range?{query} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+    whole = b""
+    while piece := client.recv(1 << 16):
+        whole += piece
+    head, body = whole.split(b"\r\n\r\n", 1)
+    assert f"Content-Length: {len(body)}".encode() in head, head
+    return "/api/v1/query_range?" + query, body
+
+
+def test_long_answers_come_in_pieces():
+    with Instance() as weir:
+        path, whole = long_answer(weir, 2)
+        assert len(whole) > 600000 and len(json.loads(whole)["data"]["result"]) == 2, len(whole)
+        for packed in (False, True):
+            connection = http.client.HTTPConnection("127.0.0.1", weir.http, timeout=120)
+            for _ in range(3):  # the connection goes on after each
+                connection.request("GET", path, headers={"Accept-Encoding": "gzip"} if packed else {})
+                answer = connection.getresponse()
+                assert answer.getheader("Transfer-Encoding") == "chunked", answer.getheaders()
+                assert answer.getheader("Content-Length") is None
+                body = answer.read()
+                assert (gzip.decompress(body) if packed else body) == whole
+                if packed:
+                    print(f"# {len(whole)} bytes are {len(body)} in gzip")
+            connection.close()
+        # one that fits a piece has its length
+        connection = http.client.HTTPConnection("127.0.0.1", weir.http, timeout=120)
+        connection.request("GET", "/api/v1/query?query=1")
+        assert connection.getresponse().getheader("Transfer-Encoding") is None
+        assert weir.metrics()["weir_http_answers_bytes"] < 65536
+
+
+def test_a_slow_reader_of_pieces_takes_no_query_thread():
+    with Instance() as weir:
+        path, whole = long_answer(weir, 20)  # more than the kernel buffers
+        readers = []
+        for _ in range(4):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", weir.http))
+            reader.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            readers.append(reader)
+        wait_for(lambda: weir.metrics()["weir_http_answers_bytes"] > 0, "an answer waits")
+        # others are answered meanwhile
+        for _ in range(20):
+            assert Prometheus(weir).query("1+1")["data"]["result"][1] == "2"
+        wait_for(lambda: weir.metrics()["weir_queries_running"] == 0, "no thread is held")
+        # a late reader gets all of it
+        body = b""
+        while not body.endswith(b"0\r\n\r\n"):
+            piece = readers[0].recv(1 << 16)
+            assert piece, "the answer ended early"
+            body += piece
+        body = body.split(b"\r\n\r\n", 1)[1]
+        joined = b""
+        while body:
+            size, body = body.split(b"\r\n", 1)
+            joined += body[:int(size, 16)]
+            body = body[int(size, 16) + 2:]
+        assert joined == whole
+        # those that leave give their room back
+        for reader in readers:
+            reader.close()
+        wait_for(lambda: weir.metrics()["weir_http_answers_bytes"] < 65536, "room is given back")
+        cancelled = 'weir_queries_total{endpoint="promql_range",outcome="cancelled"}'
+        wait_for(lambda: weir.metrics()[cancelled] == 3, "they are counted")
 
 
 def test_memory_of_a_query_is_bounded():
