@@ -93,6 +93,15 @@ write_all(struct weir_io *io, weir_io_file file, const void *data, size_t size, 
     return 0;
 }
 
+enum weir_err
+weir_io_put(struct weir_io *io, weir_io_file file, const void *data, size_t size, uint64_t offset)
+{
+    int result = write_all(io, file, data, size, offset);
+    return result == 0 ? WEIR_OK
+                       : weir_fail(weir_io_err(-result), -result, "write at %llu",
+                             (unsigned long long)offset);
+}
+
 /* Makes names in the directory of a path durable. */
 static enum weir_err
 sync_directory_of(struct weir_io *io, const char *path)

@@ -83,6 +83,9 @@ enum weir_err weir_io_size(struct weir_io *io, weir_io_file file, uint64_t *byte
 /* Reads exactly size bytes; WEIR_END where the file ends before. */
 enum weir_err weir_io_read(struct weir_io *io, weir_io_file file, void *data, size_t size,
     uint64_t offset) WEIR_MUST_USE;
+/* Writes all of it, waited for. */
+enum weir_err weir_io_put(struct weir_io *io, weir_io_file file, const void *data, size_t size,
+    uint64_t offset) WEIR_MUST_USE;
 /* fdatasync of a file, waited for. */
 enum weir_err weir_io_flush(struct weir_io *io, weir_io_file file) WEIR_MUST_USE;
 /* Gives a small file new content as a whole or not at all:

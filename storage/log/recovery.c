@@ -320,15 +320,15 @@ read_epoch(struct recovery *recovery)
     return err;
 }
 
-/* A process that died may have left frames in the device's cache: they are made durable before
- * they are reported as durable. */
+/* A process that died may have left frames in the kernel's cache, or in the device's: they are made
+ * durable before they are reported as durable. */
 static enum weir_err
 sync_tail(struct recovery *recovery, uint64_t known_durable)
 {
     uint64_t end = recovery->out->reported.end_offset;
     if (end <= known_durable)
         return WEIR_OK;
-    return weir_segment_reader_flush(&recovery->reader, known_durable, end);
+    return weir_segment_reader_persist(&recovery->reader, known_durable, end);
 }
 
 /* Reports every damaged file, and counts those that no gap has reported: there the loss is in a

@@ -329,15 +329,42 @@ weir_segment_reader_forget(struct weir_segment_reader *reader)
     reader->window_size = 0;
 }
 
-enum weir_err
-weir_segment_reader_flush(struct weir_segment_reader *reader, uint64_t from, uint64_t to)
+/* [from, to) of one segment, by way of the window. */
+static enum weir_err
+write_again(struct weir_segment_reader *reader, weir_io_file file, uint64_t from, uint64_t to)
 {
     enum weir_err err = WEIR_OK;
-    uint64_t index = from / reader->segment_bytes;
-    for (; err == WEIR_OK && index * reader->segment_bytes < to; index++) {
-        err = open_segment(reader, index);
+    weir_segment_reader_forget(reader);
+    while (err == WEIR_OK && from < to) {
+        size_t size = to - from < WINDOW ? (size_t)(to - from) : WINDOW;
+        err = read_at(reader, from, reader->window, size);
         if (err == WEIR_OK)
-            err = weir_io_flush(reader->io, reader->file);
+            err = weir_io_put(reader->io, file, reader->window, size,
+                from % reader->segment_bytes);
+        from += size;
+    }
+    return err;
+}
+
+enum weir_err
+weir_segment_reader_persist(struct weir_segment_reader *reader, uint64_t from, uint64_t to)
+{
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK && from < to) {
+        uint64_t index = from / reader->segment_bytes;
+        uint64_t end = (index + 1) * reader->segment_bytes;
+        uint64_t until = to < end ? to : end;
+        char path[PATH_MAX];
+        weir_io_file file;
+        weir_log_segment_path(reader->directory, index, path, sizeof path);
+        err = weir_io_open(reader->io, path, WEIR_IO_WRITE, &file);
+        if (err != WEIR_OK)
+            return err;
+        err = write_again(reader, file, from, until);
+        if (err == WEIR_OK)
+            err = weir_io_flush(reader->io, file);
+        weir_io_close(reader->io, file);
+        from = until;
     }
     return err;
 }

@@ -68,8 +68,9 @@ enum weir_err weir_segment_reader_read(struct weir_segment_reader *reader, uint6
     uint8_t *data, size_t bytes) WEIR_MUST_USE;
 /* Drops what was read ahead, for a reader of a log that is being written. */
 void weir_segment_reader_forget(struct weir_segment_reader *reader);
-/* fdatasync of the segments that [from, to) touches. */
-enum weir_err weir_segment_reader_flush(struct weir_segment_reader *reader, uint64_t from,
+/* Makes [from, to) durable: writes it again as it reads, and syncs it. After a sync that failed the
+ * kernel may show bytes that never reached the device, and another sync alone would say "ok". */
+enum weir_err weir_segment_reader_persist(struct weir_segment_reader *reader, uint64_t from,
     uint64_t to) WEIR_MUST_USE;
 
 #endif
