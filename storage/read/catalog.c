@@ -432,6 +432,66 @@ weir_catalog_open(struct weir_catalog *catalog, const struct weir_reader_options
     return err == WEIR_OK ? begin_at_checkpoint(catalog) : err;
 }
 
+/* Is the last frame that was read still where it was? A dataplane that starts may find the end of
+ * the log damaged, and goes on before it: what was read from there on is no part of the log then,
+ * and its series numbers are given again. Where nothing proves it, it is not. */
+static enum weir_err
+check_end(struct weir_catalog *catalog, bool *there)
+{
+    uint64_t last = catalog->at - catalog->step;
+    *there = catalog->step == 0; /* all is from the checkpoint */
+    if (*there || durable_of(catalog) < catalog->at || !catalog->chain_known ||
+        weir_catalog_trimmed(catalog, last))
+        return WEIR_OK;
+    const uint8_t *page;
+    enum weir_err err = files_cover(catalog, last);
+    if (err == WEIR_OK) {
+        weir_segment_reader_forget(&catalog->files);
+        err = weir_segment_reader_page(&catalog->files, last, WEIR_FRAME_BYTES_MAX, &page);
+    }
+    if (err != WEIR_OK)
+        return err == WEIR_END ? WEIR_OK : err;
+    struct weir_frame_header header;
+    memcpy(&header, page, sizeof header);
+    *there = header.header_crc == catalog->previous_crc;
+    return WEIR_OK;
+}
+
+/* Forgets all frames and definitions, and begins as at open. */
+static enum weir_err
+start_over(struct weir_catalog *catalog)
+{
+    struct weir_label_index *labels;
+    enum weir_err err = weir_label_index_new(&labels);
+    if (err != WEIR_OK)
+        return err;
+    weir_event(WEIR_LEVEL_INFO, "read_anew", "offset=%" PRIu64 " durable=%" PRIu64, catalog->at,
+        durable_of(catalog));
+    weir_label_index_free(catalog->labels);
+    catalog->labels = labels;
+    catalog->defined = catalog->entry_count = 0;
+    catalog->at = catalog->first = catalog->step = 0;
+    catalog->previous_crc = 0;
+    catalog->chain_known = true;
+    catalog->in_gap = false;
+    return begin_at_checkpoint(catalog);
+}
+
+/* The ring of another dataplane. Definitions that were handed on cannot be taken back. */
+static enum weir_err
+follow_restart(struct weir_catalog *catalog, uint64_t epoch)
+{
+    bool there = true;
+    enum weir_err err = catalog->labels != NULL ? check_end(catalog, &there) : WEIR_OK;
+    if (err == WEIR_OK && !there)
+        err = start_over(catalog);
+    if (err != WEIR_OK)
+        return err; /* and the next refresh begins here */
+    catalog->ring_epoch = epoch;
+    catalog->ring_next = 0;
+    return WEIR_OK;
+}
+
 enum weir_err
 weir_catalog_refresh(struct weir_catalog *catalog)
 {
@@ -443,11 +503,11 @@ weir_catalog_refresh(struct weir_catalog *catalog)
     uint64_t epoch = atomic_load_explicit(&catalog->shared->epoch, memory_order_acquire);
     if (epoch == 0)
         return WEIR_AGAIN; /* it starts, or died: what is known stays true, more may be durable */
-    if (epoch != catalog->ring_epoch) {
-        catalog->ring_epoch = epoch;
-        catalog->ring_next = 0;
-    }
-    enum weir_err err = walk_ring(catalog);
+    enum weir_err err = WEIR_OK;
+    if (epoch != catalog->ring_epoch)
+        err = follow_restart(catalog, epoch);
+    if (err == WEIR_OK)
+        err = walk_ring(catalog);
     uint64_t durable = durable_of(catalog);
     if (err != WEIR_OK)
         return err;

@@ -734,6 +734,49 @@ test_reader_lives_through_restarts_of_the_dataplane(void **state)
     assert_int_equal(weir_reader_blocks_corrupt(instance.reader), 0);
 }
 
+/* The end of the log was damaged: the next dataplane goes on before what was read, and gives
+ * numbers again. Simulator, seed 260. */
+static void
+test_reader_of_a_log_that_goes_on_before_its_end_reads_anew(void **state)
+{
+    (void)state;
+    for (int further = 0; further < 2; further++) {
+        const uint8_t *labels;
+        struct weir_label name;
+        size_t size;
+        dataplane_starts(2 * (uint64_t)further + 1);
+        uint64_t first = define("kept", "x");
+        sample(first, 1, 1);
+        write_frame(IN_BOTH);
+        uint64_t end = instance.end, defined = instance.defined;
+        uint32_t crc = instance.previous_crc;
+        uint64_t second = define("gone", "x");
+        sample(second, 2, 2);
+        write_frame(IN_BOTH);
+        if (further == 0)
+            open_reader(true);
+        else
+            refresh();
+        assert_int_equal(weir_reader_series_count(instance.reader), second + 1);
+        instance.end = end;
+        instance.defined = defined;
+        instance.previous_crc = crc;
+        dataplane_starts(2 * (uint64_t)further + 2);
+        /* not as far as it was read, or further already */
+        for (int i = 0; i < (further == 0 ? 1 : 3); i++) {
+            (void)define("new", "y");
+            sample(second, 3 + i, 3);
+            write_frame(IN_BOTH);
+        }
+        refresh();
+        weir_reader_labels(instance.reader, second, &labels, &size);
+        assert_true(weir_labels_find(labels, size, WEIR_NAME_LABEL, &name));
+        assert_memory_equal(name.value, "new", 3);
+        assert_int_equal(scan(&second, 1, 0, 10), further == 0 ? 1 : 3);
+        assert_true(seen[0].time_ms == 3 && seen[0].value == 3);
+    }
+}
+
 /* The region is zeroed, or worse, while descriptors of it are known: the files answer. */
 static void
 test_reader_does_not_trust_the_ring(void **state)
@@ -867,6 +910,7 @@ main(void)
         TEST(test_reader_takes_seals_from_files_and_frames_from_the_ring),
         TEST(test_reader_falls_back_to_files_where_the_ring_was_overwritten),
         TEST(test_reader_lives_through_restarts_of_the_dataplane),
+        TEST(test_reader_of_a_log_that_goes_on_before_its_end_reads_anew),
         TEST(test_reader_does_not_trust_the_ring),
         TEST(test_reader_selects_by_matches),
         TEST(test_reader_scan_ends_with_what_the_caller_says),
