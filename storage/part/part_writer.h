@@ -49,7 +49,8 @@ struct weir_part_origin {
 
 struct weir_part_writer;
 size_t weir_part_writer_footprint(const struct weir_part_writer_limits *limits);
-/* memory: weir_part_writer_footprint() bytes, aligned to WEIR_IO_ALIGN. io is kept. */
+/* memory: weir_part_writer_footprint() bytes, aligned to WEIR_IO_ALIGN. io is kept; nothing else of
+ * it is in flight while the writer is called. */
 struct weir_part_writer *weir_part_writer_init(
     void *memory, const struct weir_part_writer_limits *limits, struct weir_io *io);
 
@@ -59,7 +60,7 @@ enum weir_err weir_part_writer_open(
  * WEIR_INVALID for a time outside the partition or a shard outside the key: nothing was added. */
 enum weir_err weir_part_writer_add(struct weir_part_writer *writer, uint32_t shard, uint32_t local,
     const struct weir_part_samples *samples) WEIR_MUST_USE;
-/* Bytes that the part has so far, footers not among them. */
+/* Bytes that the part has so far; after finish those of the file. */
 uint64_t weir_part_writer_bytes(const struct weir_part_writer *writer);
 /* Makes the part whole and durable under its name. footer: as written; may be NULL. */
 enum weir_err weir_part_writer_finish(struct weir_part_writer *writer,

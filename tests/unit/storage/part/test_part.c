@@ -104,6 +104,54 @@ test_empty_part(void **state)
     weir_part_close(fixture.io, part);
 }
 
+/* Times that do not ascend are no business of the writer's: they come back as they were. */
+static void
+test_a_million_samples_of_one_time(void **state)
+{
+    (void)state;
+    const char *path = temp_path("one.part");
+    size_t count = 1000000;
+    int64_t *times_ms = malloc(count * sizeof *times_ms);
+    uint64_t *values = malloc(count * sizeof *values);
+    int8_t *exponents = calloc(1, count);
+    uint8_t *kinds = calloc(1, count);
+    for (size_t i = 0; i < count; i++) {
+        times_ms[i] = PART_START;
+        values[i] = i * 7;
+    }
+    struct weir_part_samples samples = {times_ms, values, exponents, kinds, count};
+    struct weir_part_writer_options options = part_options(path);
+    struct weir_part_origin origin = {0, 1, {0, 0, 0, 0, 0}};
+    assert_int_equal(weir_part_writer_open(fixture.writer, &options), WEIR_OK);
+    assert_int_equal(weir_part_writer_add(fixture.writer, 0, 1, &samples), WEIR_OK);
+    struct weir_part_footer footer;
+    assert_int_equal(weir_part_writer_finish(fixture.writer, &origin, &footer), WEIR_OK);
+    assert_int_equal(footer.series, 1);
+    assert_int_equal(footer.ledger.live, count);
+    assert_true(footer.columns <= 2);
+    struct weir_part *part;
+    const struct weir_part_entry *entries;
+    uint32_t chunks;
+    size_t at = 0;
+    assert_int_equal(weir_part_open(fixture.io, path, &part), WEIR_OK);
+    assert_int_equal(weir_part_read_directory(fixture.reader, part, 0, &entries, &chunks), WEIR_OK);
+    for (uint32_t c = 0; c < chunks; c++) {
+        double decoded[WEIR_CHUNK_SAMPLES_MAX];
+        const int64_t *times;
+        assert_int_equal(
+            weir_part_read_values(fixture.reader, part, &entries[c], decoded), WEIR_OK);
+        assert_int_equal(weir_part_read_times(fixture.reader, part, &entries[c], &times), WEIR_OK);
+        for (uint32_t i = 0; i < entries[c].count; i++, at++)
+            assert_true(decoded[i] == (double)values[at] && times[i] == PART_START);
+    }
+    assert_int_equal(at, count);
+    weir_part_close(fixture.io, part);
+    free(times_ms);
+    free(values);
+    free(exponents);
+    free(kinds);
+}
+
 static void
 test_series_outside_the_key_is_refused(void **state)
 {
@@ -378,6 +426,7 @@ main(void)
         TEST(test_decimals_come_back_as_decimals),
         TEST(test_series_of_a_host_share_a_time_column),
         TEST(test_empty_part),
+        TEST(test_a_million_samples_of_one_time),
         TEST(test_series_outside_the_key_is_refused),
         TEST(test_full_part_can_be_finished),
         TEST(test_damaged_block_costs_itself_alone),
