@@ -26,6 +26,7 @@ struct bench {
     struct weir_part_reader *reader;
     char path[512];
     uint64_t file_id; /* of the last part: a reader knows blocks by it */
+    bool json;
     const char *only; /* name of a run; NULL: all */
     uint32_t hosts;
     uint32_t samples; /* a series */
@@ -215,8 +216,15 @@ measure(struct bench *bench, const struct run *run)
 }
 
 static void
-print(const struct run *run, const struct figures *figures)
+print(const struct bench *bench, const struct run *run, const struct figures *figures)
 {
+    if (bench->json) {
+        printf("{\"samples_of\": \"%s\", \"interval_ms\": %" PRId64 ", \"jitter_ms\": %" PRId64
+               ", \"bytes\": %.4f, \"encode_ns\": %.3f, \"values_ns\": %.3f, \"all_ns\": %.3f}\n",
+            run->name, run->interval_ms, run->jitter_ms, figures->bytes, figures->encode_ns,
+            figures->values_ns, figures->all_ns);
+        return;
+    }
     printf("%-22s %6.2f s %2d ms %5.3f B %6.2f ns %8.2f ns %6.0f M/s %8.2f ns %7.1f ns\n",
         run->name, (double)run->interval_ms / 1000, (int)run->jitter_ms, figures->bytes,
         figures->encode_ns, figures->values_ns, 1e3 / figures->values_ns, figures->all_ns,
@@ -271,14 +279,15 @@ run_one(struct bench *bench, const struct run *run)
     if (!wanted(bench, run->name))
         return;
     struct figures figures = measure(bench, run);
-    print(run, &figures);
+    print(bench, run, &figures);
 }
 
 static void
 run_all(struct bench *bench)
 {
-    printf("%-22s %8s %5s %7s %9s %11s %10s %11s %10s\n", "samples of", "interval", "jitter",
-        "bytes", "encode", "values", "rate", "and times", "directory");
+    if (!bench->json)
+        printf("%-22s %8s %5s %7s %9s %11s %10s %11s %10s\n", "samples of", "interval", "jitter",
+            "bytes", "encode", "values", "rate", "and times", "directory");
     struct run all = {"all", 10000, 3, SAMPLES, 0, WEIR_SHAPES, WEIR_EFFORT_BEST, fill_shape};
     for (int i = 0; i < 4; i++) {
         all.interval_ms = i < 2 ? 10000 : 15000;
@@ -287,14 +296,14 @@ run_all(struct bench *bench)
     }
     all.interval_ms = 10000;
     all.jitter_ms = 3;
-    for (unsigned shape = 0; shape < WEIR_SHAPES; shape++) {
-        char name[32];
-        struct run one = all;
-        snprintf(name, sizeof name, "%s %u", shape_group_names[shape_group_of(shape)], shape);
-        one.name = name;
-        one.shape_first = shape;
-        one.shape_count = 1;
-        run_one(bench, &one);
+    for (unsigned first = 0, end = 0; first < WEIR_SHAPES; first = end) {
+        while (end < WEIR_SHAPES && shape_group_of(end) == shape_group_of(first))
+            end++;
+        struct run group = all;
+        group.name = shape_group_names[shape_group_of(first)];
+        group.shape_first = first;
+        group.shape_count = end - first;
+        run_one(bench, &group);
     }
     struct run doubles = {"doubles", 10000, 3, SAMPLES, 0, 4, WEIR_EFFORT_BEST, fill_double};
     run_one(bench, &doubles);
@@ -305,12 +314,34 @@ run_all(struct bench *bench)
     run_one(bench, &level1);
 }
 
+/* Memory for the largest run. */
+static void
+prepare(struct bench *bench)
+{
+    size_t most = (size_t)bench->hosts * WEIR_SHAPES * SAMPLES;
+    struct weir_io_options io_options = {.backend = WEIR_IO_SYNC};
+    size_t footprint = (weir_part_writer_footprint(&limits) + 4095) & ~(size_t)4095;
+    void *writer = aligned_alloc(WEIR_IO_ALIGN, footprint);
+    void *reader = aligned_alloc(64, (weir_part_reader_footprint() + 63) & ~(size_t)63);
+    bench->times_ms = malloc((size_t)bench->hosts * SAMPLES * sizeof *bench->times_ms);
+    bench->values = malloc(most * sizeof *bench->values);
+    bench->exponents = malloc(most);
+    bench->kinds = malloc(most);
+    if (bench->hosts == 0 || writer == NULL || reader == NULL || bench->times_ms == NULL ||
+        bench->values == NULL || bench->exponents == NULL || bench->kinds == NULL ||
+        weir_io_new(&io_options, &bench->io) != WEIR_OK)
+        stop("no memory");
+    bench->writer = weir_part_writer_init(writer, &limits, bench->io);
+    bench->reader = weir_part_reader_init(reader, bench->io);
+}
+
 int
 main(int argc, char **argv)
 {
     static const struct option options[] = {{"hosts", required_argument, NULL, 'n'},
         {"directory", required_argument, NULL, 'd'}, {"only", required_argument, NULL, 'o'},
-        {"import", required_argument, NULL, 'i'}, {NULL, 0, NULL, 0}};
+        {"import", required_argument, NULL, 'i'}, {"json", no_argument, NULL, 'j'},
+        {NULL, 0, NULL, 0}};
     struct bench bench = {.hosts = 500};
     const char *directory = "/dev/shm", *import = NULL;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -322,6 +353,8 @@ main(int argc, char **argv)
             bench.only = optarg;
         else if (option == 'i')
             import = optarg;
+        else if (option == 'j')
+            bench.json = true;
         else
             return 2;
     }
@@ -330,21 +363,7 @@ main(int argc, char **argv)
         return 0;
     }
     snprintf(bench.path, sizeof bench.path, "%s/partbench-%d.part", directory, (int)getpid());
-    size_t most = (size_t)bench.hosts * WEIR_SHAPES * SAMPLES;
-    struct weir_io_options io_options = {.backend = WEIR_IO_SYNC};
-    size_t footprint = (weir_part_writer_footprint(&limits) + 4095) & ~(size_t)4095;
-    void *writer = aligned_alloc(WEIR_IO_ALIGN, footprint);
-    void *reader = aligned_alloc(64, (weir_part_reader_footprint() + 63) & ~(size_t)63);
-    bench.times_ms = malloc((size_t)bench.hosts * SAMPLES * sizeof *bench.times_ms);
-    bench.values = malloc(most * sizeof *bench.values);
-    bench.exponents = malloc(most);
-    bench.kinds = malloc(most);
-    if (bench.hosts == 0 || writer == NULL || reader == NULL || bench.times_ms == NULL ||
-        bench.values == NULL || bench.exponents == NULL || bench.kinds == NULL ||
-        weir_io_new(&io_options, &bench.io) != WEIR_OK)
-        stop("no memory");
-    bench.writer = weir_part_writer_init(writer, &limits, bench.io);
-    bench.reader = weir_part_reader_init(reader, bench.io);
+    prepare(&bench);
     run_all(&bench);
     unlink(bench.path);
     return 0;

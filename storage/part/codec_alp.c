@@ -8,6 +8,8 @@
 #include "storage/part/codec.h"
 
 #define SAMPLE 32
+/* Exponents under which fewer than half of so many are decimals are left at that. */
+#define FEW 8
 
 bool
 weir_alp_mantissa(uint64_t bits, int exponent, int64_t *mantissa)
@@ -25,17 +27,26 @@ weir_alp_mantissa(uint64_t bits, int exponent, int64_t *mantissa)
         weir_double_bits(weir_decimal_double(*mantissa, exponent)) == bits;
 }
 
+/* How many of `size` doubles, `step` apart, are decimals under exponent. */
+static uint32_t
+count_decimals(const uint64_t *doubles, uint32_t size, uint32_t step, int exponent)
+{
+    uint32_t found = 0;
+    int64_t mantissa;
+    for (uint32_t i = 0; i < size; i++)
+        found += weir_alp_mantissa(doubles[i * step], exponent, &mantissa);
+    return found;
+}
+
 bool
 weir_alp_exponent(const uint64_t *doubles, uint32_t count, int least, int *exponent)
 {
-    uint32_t step = count / SAMPLE + 1, size = 0, best = 0;
-    for (uint32_t i = 0; i < count; i += step)
-        size++;
+    uint32_t step = count / SAMPLE + 1, size = (count + step - 1) / step, best = 0;
+    uint32_t few = size < FEW ? size : FEW;
     for (int e = least; e >= -WEIR_EXPONENT_MAX && best < size; e--) {
-        uint32_t found = 0;
-        int64_t mantissa;
-        for (uint32_t i = 0; i < count; i += step)
-            found += weir_alp_mantissa(doubles[i], e, &mantissa);
+        if (2 * count_decimals(doubles, few, step * (size / few), e) < few)
+            continue;
+        uint32_t found = count_decimals(doubles, size, step, e);
         if (found > best) {
             best = found;
             *exponent = e;
