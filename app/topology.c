@@ -210,7 +210,7 @@ plan_checkpointer(const struct weir_config *config, const int32_t *cores, uint32
             CPU_CLR((size_t)topology->threads[i].core, left);
     if (CPU_COUNT(left) == 0)
         *left = all;
-    topology->checkpointer = config->log_full == WEIR_CONFIG_RECYCLE;
+    topology->checkpointer = config->log_full == WEIR_CONFIG_RECYCLE || config->keeper_enabled;
 }
 
 static void

@@ -105,6 +105,12 @@ const struct config_key config_keys[] = {
         "log-segment-size", "SIZE", "size of one file of the log"},
     {"log.io", CONFIG_CHOICE, AT(io_backend), 0, 0, backends, "io", "auto|io_uring|sync",
         "how files are written"},
+    {"keeper.enabled", CONFIG_BOOL, AT(keeper_enabled), 0, 0, NULL, "keeper", "true|false",
+        "merge the log into compressed parts"},
+    {"keeper.memory", CONFIG_SIZE, AT(keeper_memory_bytes), 64 * MIB, 64 * GIB, NULL,
+        "keeper-memory", "SIZE", "memory of the keeper, taken at its start"},
+    {"keeper.merge_interval", CONFIG_MS32, AT(keeper_merge_interval_ms), 100, 3600000, NULL,
+        "keeper-merge-interval", "TIME", "longest wait of a frame to be merged"},
     {"retention.raw", CONFIG_MS64, AT(retention_raw_ms), 60 * SECOND_MS, 36500 * DAY_MS, NULL,
         "retention-raw", "TIME", "samples older than this are refused"},
     {"query.series_max", CONFIG_U32, AT(query_series_max), 1, UINT32_MAX, NULL,
@@ -160,6 +166,8 @@ weir_config_init(struct weir_config *config)
     config->log_size_max = 16 * GIB;
     config->log_segment_bytes = 64 * MIB;
     config->flush_interval_ms = 200;
+    config->keeper_memory_bytes = 512 * MIB;
+    config->keeper_merge_interval_ms = 64000;
     config->ack_interval_ms = 5;
     config->retention_raw_ms = 7 * DAY_MS;
     config->query_series_max = 10000;
@@ -378,6 +386,12 @@ check_log(const struct weir_config *config)
         return FAIL_KEY(config, stands_over(config, "log.size_max", "log.segment_size"),
             "log.size_max of %llu bytes is less than two times log.segment_size of %llu",
             (unsigned long long)config->log_size_max,
+            (unsigned long long)config->log_segment_bytes);
+    if (config->keeper_enabled && config->log_size_max < 4 * config->log_segment_bytes)
+        return FAIL_KEY(config,
+            stands_over(config, "keeper.enabled",
+                stands_over(config, "log.size_max", "log.segment_size")),
+            "the keeper needs a log.size_max of four times log.segment_size (%llu bytes)",
             (unsigned long long)config->log_segment_bytes);
     if (config->log_full == WEIR_CONFIG_RECYCLE &&
         config->log_size_max < 4 * config->log_segment_bytes)

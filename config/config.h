@@ -79,9 +79,12 @@ struct weir_config {
     uint32_t trusted_source_count;
     bool keep_rejected;          /* the last refused lines, not counts alone */
     uint64_t log_size_max;
+    bool keeper_enabled;
+    uint64_t keeper_memory_bytes;
     uint8_t log_full;            /* enum weir_config_full: refuse or recycle at log_size_max */
     uint64_t log_segment_bytes;
     uint32_t flush_interval_ms;
+    uint32_t keeper_merge_interval_ms;
     uint32_t ack_interval_ms;
     uint8_t io_backend;          /* 0 auto, 1 io_uring, 2 sync: as enum weir_io_backend */
     uint64_t retention_raw_ms;

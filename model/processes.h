@@ -15,6 +15,7 @@ enum weir_process {
     WEIR_PROCESS_SUPERVISOR,
     WEIR_PROCESS_DATAPLANE,
     WEIR_PROCESS_CONTROLPLANE,
+    WEIR_PROCESS_KEEPER,
     WEIR_PROCESS_COUNT,
 };
 
@@ -23,6 +24,7 @@ static const char *const weir_process_names[WEIR_PROCESS_COUNT] = {
     [WEIR_PROCESS_SUPERVISOR] = "supervisor",
     [WEIR_PROCESS_DATAPLANE] = "dataplane",
     [WEIR_PROCESS_CONTROLPLANE] = "controlplane",
+    [WEIR_PROCESS_KEEPER] = "keeper",
 };
 
 struct weir_process_view {

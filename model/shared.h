@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "model/degraded.h"
 #include "model/heartbeat.h"
+#include "model/keeper_view.h"
 #include "model/ledger.h"
 #include "model/live.h"
 #include "model/processes.h"
@@ -46,10 +47,8 @@ struct weir_shared {
      * below is recycled. It comes before epoch too: trimmed stays trimmed while a dataplane
      * starts. */
     _Atomic uint64_t log_first_offset;
-    /* Written by the keeper once parts and manifest are durable: the log below it is in parts.
-     * Before epoch: a dataplane's start leaves them alone. */
-    _Atomic uint64_t keeper_offset;
-    _Atomic uint64_t manifest_generation;
+    /* Written by the keeper. Before epoch: a dataplane's start leaves it alone. */
+    struct weir_keeper_view keeper;
     /* Values of the configuration that have changed since the start. Before epoch too. */
     struct weir_live live;
     /* Written by the supervisor. Before epoch: a dataplane's start leaves it alone. */

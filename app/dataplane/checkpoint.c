@@ -26,6 +26,8 @@ weir_dataplane_checkpoint_open(struct weir_dataplane *dataplane, const char *dir
     struct weir_checkpointer_options options = {.directory = checkpoint->directory,
         .io = checkpoint->io,
         .trim = weir_log_trim(dataplane->log),
+        .keeper_offset = dataplane->config.keeper_enabled ? &dataplane->shared->keeper.offset
+                                                          : NULL,
         .stop = &checkpoint->stop};
     return weir_checkpointer_new(&options, &checkpoint->checkpointer);
 }

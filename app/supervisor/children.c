@@ -67,12 +67,14 @@ become_child(struct weir_supervisor *supervisor, const struct weir_child *child,
         close(null);
     }
     char fds[WEIR_CONFIG_LISTENERS_MAX * 12] = "";
-    bool dataplane = child == &supervisor->children[DATAPLANE];
-    if (dataplane)
+    const char *option = NULL;
+    if (child == &supervisor->children[DATAPLANE]) {
+        option = "--udp-fds";
         hand_over_udp(supervisor, fds, sizeof fds);
-    else
+    } else if (child == &supervisor->children[CONTROLPLANE]) {
+        option = "--http-fd";
         hand_over_http(supervisor, fds, sizeof fds);
-    const char *option = dataplane ? "--udp-fds" : "--http-fd";
+    }
     execl(program, child->program, "--config", supervisor->instance.config_path, "--parent",
         parent_text, fds[0] != '\0' ? option : NULL, fds, (char *)NULL);
     weir_event(WEIR_LEVEL_ERROR, "exec_failed", "program=\"%s\" reason=\"%s\"", program,
@@ -128,8 +130,8 @@ give_up(struct weir_supervisor *supervisor, const struct weir_child *child, int 
 {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     int64_t tried = weir_mono_ns() - child->first_ns;
-    if (child->was_ready)
-        return false;
+    if (child->was_ready || child == &supervisor->children[KEEPER])
+        return false; /* ingest and queries go on without a keeper */
     if (code == WEIR_EXIT_CONFIG) {
         weir_event(WEIR_LEVEL_ERROR, "start_refused", "child=%s", child->name);
         weir_supervisor_stop(supervisor, WEIR_EXIT_CONFIG);
@@ -160,6 +162,9 @@ child_died(struct weir_supervisor *supervisor, struct weir_child *child, int sta
         /* relaxed: it carries no data */
         atomic_store_explicit(&supervisor->shared->state, WEIR_INGEST_STARTING,
             memory_order_relaxed);
+    } else if (child == &supervisor->children[KEEPER]) {
+        /* relaxed: read by this thread alone until the next keeper sets it */
+        atomic_store_explicit(&supervisor->shared->keeper.pid, 0, memory_order_relaxed);
     } else {
         /* relaxed: read by this thread alone until the next control plane sets it. The number may
          * be given to another process, whose readiness it would seem to be. */
@@ -205,6 +210,11 @@ weir_supervisor_start(struct weir_supervisor *supervisor)
 static bool
 child_ready(const struct weir_supervisor *supervisor, int which)
 {
+    if (which == KEEPER) {
+        /* acquire pairs with the release in say_ready (app/main_keeper.c) */
+        uint32_t pid = atomic_load_explicit(&supervisor->shared->keeper.pid, memory_order_acquire);
+        return pid == (uint32_t)supervisor->children[which].pid;
+    }
     if (which == CONTROLPLANE) {
         /* set by itself, because the port may be another process's; acquire pairs with the release
          * in say_ready (app/main_controlplane.c) */
@@ -234,7 +244,7 @@ weir_supervisor_watch(struct weir_supervisor *supervisor)
             if (i == DATAPLANE)
                 weir_supervisor_filter_apply(&supervisor->filter);
         }
-        all = all && child->ready;
+        all = all && (child->ready || i == KEEPER);
     }
     return all;
 }
@@ -265,6 +275,7 @@ weir_supervisor_stop_children(struct weir_supervisor *supervisor)
 {
     struct weir_child *dataplane = &supervisor->children[DATAPLANE];
     struct weir_child *controlplane = &supervisor->children[CONTROLPLANE];
+    struct weir_child *keeper = &supervisor->children[KEEPER];
     int64_t passed = weir_mono_ns() - supervisor->stopping_ns;
     if (dataplane->pid != 0 && passed > STOP_DATAPLANE_NS) {
         weir_event(WEIR_LEVEL_WARN, "child_killed", "child=%s", dataplane->name);
@@ -273,5 +284,7 @@ weir_supervisor_stop_children(struct weir_supervisor *supervisor)
     /* the last ledger can be read over HTTP until the dataplane is gone */
     if (controlplane->pid != 0 && dataplane->pid == 0)
         kill(controlplane->pid, passed > STOP_ALL_NS ? SIGKILL : SIGTERM);
-    return dataplane->pid == 0 && controlplane->pid == 0;
+    if (keeper->pid != 0)
+        kill(keeper->pid, passed > STOP_ALL_NS ? SIGKILL : SIGTERM);
+    return dataplane->pid == 0 && controlplane->pid == 0 && keeper->pid == 0;
 }

@@ -39,10 +39,10 @@ make_directories(const char *path)
 }
 
 static enum weir_err
-make_log_directory(const char *data)
+make_data_directory(const char *data, const char *name)
 {
     char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s/log", data);
+    snprintf(path, sizeof path, "%s/%s", data, name);
     return make_directories(path);
 }
 
@@ -109,7 +109,9 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
         err = make_directories(instance->run);
     /* before its readers, who may be allowed to open only the folder below */
     if (err == WEIR_OK)
-        err = make_log_directory(config->data);
+        err = make_data_directory(config->data, "log");
+    if (err == WEIR_OK && config->keeper_enabled)
+        err = make_data_directory(config->data, "store");
     if (err == WEIR_OK)
         err = weir_locks_acquire(&instance->locks, config->data);
     if (err != WEIR_OK)
@@ -122,6 +124,7 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
     /* left by a killed instance */
     weir_instance_set_pid(instance, "dataplane", 0);
     weir_instance_set_pid(instance, "controlplane", 0);
+    weir_instance_set_pid(instance, "keeper", 0);
     weir_instance_set_pid(instance, "supervisor", getpid());
     return WEIR_OK;
 }

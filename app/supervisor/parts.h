@@ -15,7 +15,7 @@
 
 #define MS INT64_C(1000000) /* nanoseconds */
 
-enum { DATAPLANE, CONTROLPLANE, CHILDREN };
+enum { DATAPLANE, CONTROLPLANE, KEEPER, CHILDREN };
 
 struct weir_child {
     const char *name;    /* of the pid file */

@@ -169,7 +169,8 @@ publish_processes(struct weir_supervisor *supervisor)
 {
     const pid_t pids[WEIR_PROCESS_COUNT] = {[WEIR_PROCESS_SUPERVISOR] = getpid(),
         [WEIR_PROCESS_DATAPLANE] = supervisor->children[DATAPLANE].pid,
-        [WEIR_PROCESS_CONTROLPLANE] = supervisor->children[CONTROLPLANE].pid};
+        [WEIR_PROCESS_CONTROLPLANE] = supervisor->children[CONTROLPLANE].pid,
+        [WEIR_PROCESS_KEEPER] = supervisor->children[KEEPER].pid};
     struct weir_process_view *views = supervisor->shared->processes.at;
     int64_t now_ns = weir_mono_ns();
     bool due = now_ns - supervisor->published_ns >= PUBLISH_NS;
@@ -259,7 +260,9 @@ weir_supervisor_run(const struct weir_supervisor_options *options)
         .children = {[DATAPLANE] = {.name = "dataplane", .program = "weir-dataplane",
                          .wanted = true},
             [CONTROLPLANE] = {.name = "controlplane", .program = "weir-controlplane",
-                .wanted = options->config->http_port != 0}}};
+                .wanted = options->config->http_port != 0},
+            [KEEPER] = {.name = "keeper", .program = "weir-keeper",
+                .wanted = options->config->keeper_enabled}}};
     hold_hangup();
     weir_process_serve();
     weir_event_init("supervisor", options->config->log_level);

@@ -254,6 +254,46 @@ write_processes(struct weir_text *text, const struct weir_processes *processes)
     }
 }
 
+/* Samples of a class, in the order of struct weir_parts_ledger. */
+static void
+write_parts_ledger(struct weir_text *text, const struct weir_keeper_view *view)
+{
+    static const char *const places[WEIR_PARTS_LEDGER_FIELDS] = {
+        "merged", "live", "superseded", "expired", "deleted", "damaged"};
+    write_header(text, "weir_parts_ledger", "gauge", "Samples that the keeper has taken out of the "
+        "log, ever (merged), and where they are; merged is the sum of the others.");
+    for (int i = 0; i < WEIR_RETENTION_CLASSES; i++)
+        for (size_t k = 0; k < WEIR_PARTS_LEDGER_FIELDS; k++) {
+            uint64_t value = atomic_load_explicit(&view->ledger[i][k], memory_order_relaxed);
+            if (i == 0 || value != 0)
+                weir_text_format(text, "weir_parts_ledger{class=\"%d\",samples=\"%s\"} %" PRIu64
+                    "\n", i, places[k], value);
+        }
+}
+
+static void
+write_keeper(struct weir_text *text, const struct weir_keeper_view *view)
+{
+    static const char *const states[WEIR_KEEPER_STATES] = {[WEIR_KEEPER_IDLE] = "idle",
+        [WEIR_KEEPER_MERGING] = "merging", [WEIR_KEEPER_PAUSED] = "paused",
+        [WEIR_KEEPER_STOPPED] = "stopped"};
+    if (atomic_load_explicit(&view->pid, memory_order_relaxed) == 0)
+        return;
+    uint32_t state = atomic_load_explicit(&view->state, memory_order_relaxed);
+    write_header(text, "weir_keeper_state", "gauge", "1 at the state the keeper is in.");
+    for (uint32_t i = 0; i < WEIR_KEEPER_STATES; i++)
+        weir_text_format(text, "weir_keeper_state{state=\"%s\"} %d\n", states[i], i == state);
+    write_value(text, "weir_keeper_offset", "gauge", "The log below it is in parts.",
+        atomic_load_explicit(&view->offset, memory_order_relaxed));
+    write_value(text, "weir_keeper_units_total", "counter", "Merges of this keeper.",
+        atomic_load_explicit(&view->units, memory_order_relaxed));
+    write_value(text, "weir_keeper_failures_total", "counter", "Merges of this keeper that failed.",
+        atomic_load_explicit(&view->failures, memory_order_relaxed));
+    write_value(text, "weir_parts", "gauge", "Parts in the store.",
+        atomic_load_explicit(&view->parts, memory_order_relaxed));
+    write_parts_ledger(text, view);
+}
+
 static void
 write_degraded(struct weir_text *text, const struct weir_exposition *from)
 {
@@ -388,6 +428,7 @@ weir_exposition_write(const struct weir_exposition *from, struct weir_text *text
         if (err != WEIR_OK)
             return err;
         write_processes(text, &from->shared->processes);
+        write_keeper(text, &from->shared->keeper);
         weir_rejected_write_counts(from->shared, text);
     }
     write_degraded(text, from);

@@ -117,6 +117,26 @@ open_store(struct weir_keeper *keeper)
     return err;
 }
 
+/* For everyone: figures, then the generation, then the offset. */
+static void
+publish(struct weir_keeper *keeper)
+{
+    if (keeper->options.shared == NULL)
+        return;
+    struct weir_keeper_view *view = &keeper->options.shared->keeper;
+    for (int i = 0; i < WEIR_RETENTION_CLASSES; i++) {
+        uint64_t ledger[WEIR_PARTS_LEDGER_FIELDS];
+        memcpy(ledger, &keeper->manifest->ledger[i], sizeof ledger);
+        for (size_t k = 0; k < WEIR_PARTS_LEDGER_FIELDS; k++)
+            atomic_store_explicit(&view->ledger[i][k], ledger[k], memory_order_relaxed);
+    }
+    atomic_store_explicit(&view->parts, keeper->manifest->part_count, memory_order_relaxed);
+    /* release pairs with the acquires of the reader and of the checkpointer: a process that sees
+     * the offset finds the manifest and the parts */
+    atomic_store_explicit(&view->generation, keeper->manifest->generation, memory_order_release);
+    atomic_store_explicit(&view->offset, keeper->manifest->keeper_offset, memory_order_release);
+}
+
 enum weir_err
 weir_keeper_open(const struct weir_keeper_options *options, struct weir_keeper **out)
 {
@@ -139,6 +159,7 @@ weir_keeper_open(const struct weir_keeper_options *options, struct weir_keeper *
         weir_keeper_close(keeper);
         return err;
     }
+    publish(keeper);
     *out = keeper;
     return WEIR_OK;
 }
@@ -297,19 +318,6 @@ note_failure(struct weir_keeper *keeper, enum weir_err err)
     keeper->pause_ns = keeper->pause_ns * 2 < PAUSE_MAX_NS ? keeper->pause_ns * 2 : PAUSE_MAX_NS;
 }
 
-static void
-publish(struct weir_keeper *keeper)
-{
-    if (keeper->options.shared == NULL)
-        return;
-    /* release pairs with the acquires of the reader and of the checkpointer: a process that sees
-     * the offset finds the manifest and the parts */
-    atomic_store_explicit(&keeper->options.shared->manifest_generation,
-        keeper->manifest->generation, memory_order_release);
-    atomic_store_explicit(&keeper->options.shared->keeper_offset, keeper->manifest->keeper_offset,
-        memory_order_release);
-}
-
 /* Parts are durable: now the manifest names them. */
 static enum weir_err
 commit(struct weir_keeper *keeper)
@@ -390,8 +398,8 @@ run_idle(struct weir_keeper *keeper)
     return true;
 }
 
-bool
-weir_keeper_run_once(struct weir_keeper *keeper)
+static bool
+run(struct weir_keeper *keeper)
 {
     switch (keeper->state) {
     case WEIR_KEEPER_IDLE:
@@ -404,9 +412,23 @@ weir_keeper_run_once(struct weir_keeper *keeper)
         keeper->state = WEIR_KEEPER_IDLE;
         return true;
     case WEIR_KEEPER_STOPPED:
+    case WEIR_KEEPER_STATES:
         break;
     }
     return false;
+}
+
+bool
+weir_keeper_run_once(struct weir_keeper *keeper)
+{
+    bool more = run(keeper);
+    if (keeper->options.shared != NULL) {
+        struct weir_keeper_view *view = &keeper->options.shared->keeper;
+        atomic_store_explicit(&view->state, keeper->state, memory_order_relaxed);
+        atomic_store_explicit(&view->units, keeper->units, memory_order_relaxed);
+        atomic_store_explicit(&view->failures, keeper->failures, memory_order_relaxed);
+    }
+    return more;
 }
 
 void

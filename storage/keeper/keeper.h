@@ -21,17 +21,11 @@
 #define WEIR_STORAGE_KEEPER_KEEPER_H
 
 #include "base/clock.h"
+#include "model/keeper_view.h"
 #include "storage/keeper/l1.h"
 
 #define WEIR_KEEPER_FRAMES_MAX 1024 /* of a unit */
 #define WEIR_KEEPER_AGE_MS 64000    /* a frame waits no longer for others */
-
-enum weir_keeper_state {
-    WEIR_KEEPER_IDLE,
-    WEIR_KEEPER_MERGING,
-    WEIR_KEEPER_PAUSED,
-    WEIR_KEEPER_STOPPED,
-};
 
 struct weir_shared;
 

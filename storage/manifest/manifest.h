@@ -22,6 +22,7 @@
 #define WEIR_STORAGE_MANIFEST_MANIFEST_H
 
 #include "base/err.h"
+#include "model/keeper_view.h"
 #include "storage/io/io.h"
 
 #include <stdbool.h>
@@ -30,7 +31,7 @@
 
 #define WEIR_MANIFEST_MAGIC UINT32_C(0x4d524557) /* "WERM" */
 #define WEIR_MANIFEST_VERSION 1
-#define WEIR_MANIFEST_CLASSES 8
+#define WEIR_MANIFEST_CLASSES WEIR_RETENTION_CLASSES
 /* Partitions of 2 h over 7 d are 84; of 24 h over 10 y 3,653. */
 #define WEIR_MANIFEST_PARTITIONS_MAX 8192
 /* 96 runs of shards in 84 partitions are 8,064 at L3. */
@@ -77,17 +78,6 @@ struct weir_manifest_index {
     uint32_t series; /* numbers of the shard that are in it, the first ones */
 };
 _Static_assert(sizeof(struct weir_manifest_index) == 32, "index entry size is part of the format");
-
-/* Samples of a retention class, ever. */
-struct weir_parts_ledger {
-    uint64_t merged;     /* came out of the log */
-    uint64_t live;       /* are in parts */
-    uint64_t superseded; /* a later sample of the same series and time took their place */
-    uint64_t expired;    /* went by age or size */
-    uint64_t deleted;
-    uint64_t damaged; /* could not be read when they were merged */
-};
-_Static_assert(sizeof(struct weir_parts_ledger) == 48, "ledger size is part of the format");
 
 struct weir_manifest {
     uint64_t generation;    /* of the last save or load; 0 for a new store */

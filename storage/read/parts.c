@@ -108,6 +108,19 @@ take_manifest(struct weir_read_parts *parts)
     return WEIR_OK;
 }
 
+static bool
+is_damage(enum weir_err err)
+{
+    return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
+}
+
+static void
+skip(struct weir_read_parts *parts, const char *path)
+{
+    parts->corrupt++;
+    weir_event(WEIR_LEVEL_ERROR, "part_skipped", "path=%s reason=%s", path, weir_err_detail());
+}
+
 enum weir_err
 weir_read_parts_refresh(struct weir_read_parts *parts, uint64_t generation)
 {
@@ -115,6 +128,10 @@ weir_read_parts_refresh(struct weir_read_parts *parts, uint64_t generation)
         parts->count == parts->manifest->part_count)
         return WEIR_OK;
     enum weir_err err = weir_manifest_load(parts->manifest, parts->io, parts->store);
+    if (is_damage(err)) {
+        skip(parts, parts->store); /* the log still answers, and the answer says what is missing */
+        return WEIR_OK;
+    }
     if (err == WEIR_NOT_FOUND)
         err = WEIR_OK;
     if (err == WEIR_OK)
@@ -134,19 +151,6 @@ uint64_t
 weir_read_parts_corrupt(const struct weir_read_parts *parts)
 {
     return parts->corrupt;
-}
-
-static bool
-is_damage(enum weir_err err)
-{
-    return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
-}
-
-static void
-skip(struct weir_read_parts *parts, const char *path)
-{
-    parts->corrupt++;
-    weir_event(WEIR_LEVEL_ERROR, "part_skipped", "path=%s reason=%s", path, weir_err_detail());
 }
 
 /* The part, opened; *part is NULL where that failed, which is reported once. */

@@ -85,7 +85,7 @@ refresh_parts(struct weir_reader *reader)
     /* acquire pairs with the release in publish (storage/keeper/keeper.c): the manifest is there */
     uint64_t generation = shared == NULL
         ? 0
-        : atomic_load_explicit(&shared->manifest_generation, memory_order_acquire);
+        : atomic_load_explicit(&shared->keeper.generation, memory_order_acquire);
     return weir_read_parts_refresh(reader->parts, generation);
 }
 
@@ -343,7 +343,7 @@ moved_to_parts(const struct weir_reader *reader, const struct weir_catalog_entry
 {
     /* acquire pairs with the release in publish (storage/keeper/keeper.c) */
     return reader->parts != NULL && reader->catalog.shared != NULL &&
-        atomic_load_explicit(&reader->catalog.shared->keeper_offset, memory_order_acquire) >
+        atomic_load_explicit(&reader->catalog.shared->keeper.offset, memory_order_acquire) >
         entry->offset;
 }
 

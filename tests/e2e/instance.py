@@ -161,7 +161,7 @@ class Instance:
                 self.stop()
         finally:
             if self.process:
-                for name in ("dataplane", "controlplane"):
+                for name in ("dataplane", "controlplane", "keeper"):
                     self.kill(name, signal.SIGCONT)  # one that a test stopped could not end
                 try:
                     os.killpg(self.process.pid, signal.SIGKILL)

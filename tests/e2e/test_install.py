@@ -11,7 +11,7 @@ import tap
 from instance import BIN, SCRATCH, Instance
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
-PRIVATE = {"weir-dataplane", "weir-controlplane"}
+PRIVATE = {"weir-dataplane", "weir-controlplane", "weir-keeper"}
 OBJECTS = {"weir_xdp.bpf.o", "weir_gen.bpf.o"}
 
 

@@ -289,8 +289,7 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
 {
     struct weir_trim *trim = checkpointer->options.trim;
     bool again = weir_io_is_short(err);
-    bool reported = again &&
-        atomic_load_explicit(&trim->state, memory_order_relaxed) == WEIR_TRIM_FAILING;
+    bool reported = again && checkpointer->failures > 0;
     if (!reported) /* once, not at every try */
         weir_event(WEIR_LEVEL_ERROR, "checkpoint_failed", "retry=%s reason=\"%s\"",
             again ? "yes" : "no", weir_err_detail());
@@ -300,7 +299,22 @@ failed(struct weir_checkpointer *checkpointer, enum weir_err err)
     atomic_store_explicit(&trim->state, WEIR_TRIM_FAILING, memory_order_relaxed);
 }
 
-/* Segment up to which a checkpoint is due; 0 if none is. */
+/* The segments below `until` that are in parts: up to which one. */
+static uint64_t
+merged(const struct weir_checkpointer *checkpointer, uint64_t until)
+{
+    const struct weir_checkpointer_options *options = &checkpointer->options;
+    if (options->keeper_offset == NULL)
+        return until;
+    /* acquire pairs with the release in publish (storage/keeper/keeper.c): parts and manifest are
+     * durable */
+    uint64_t offset = atomic_load_explicit(options->keeper_offset, memory_order_acquire);
+    uint64_t index = offset / options->trim->segment_bytes;
+    return index < until ? index : until;
+}
+
+/* Segment up to which a checkpoint is due; 0 if none is. Where the keeper holds it back, the log
+ * learns that it is not to wait. */
 static uint64_t
 due(const struct weir_checkpointer *checkpointer)
 {
@@ -310,7 +324,13 @@ due(const struct weir_checkpointer *checkpointer)
     /* acquire pairs with the log writer's release: what is below is in the files */
     uint64_t whole = atomic_load_explicit(&trim->whole_index, memory_order_acquire);
     uint64_t until = whole < wanted ? whole : wanted;
-    return until > first ? until : 0;
+    if (until <= first)
+        return 0;
+    until = merged(checkpointer, until);
+    if (until > first)
+        return until;
+    atomic_store_explicit(&trim->state, WEIR_TRIM_FAILING, memory_order_relaxed);
+    return 0;
 }
 
 bool

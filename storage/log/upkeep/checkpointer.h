@@ -26,6 +26,9 @@ struct weir_checkpointer_options {
     struct weir_io *io;    /* its own; any back end */
     const struct weir_clock *clock; /* NULL: the machine's */
     struct weir_trim *trim;
+    /* What is at or above it is not in parts yet, and not trimmed; the log refuses meanwhile. NULL:
+     * nobody makes parts. */
+    const _Atomic uint64_t *keeper_offset;
     const _Atomic bool *stop; /* a checkpoint being made is given up where it is set; or NULL */
 };
 struct weir_checkpointer;
