@@ -217,6 +217,7 @@ static const struct {
     [WEIR_DOUBLE_PLAIN] = {-1000, 1000},
     [WEIR_DOUBLE_JSON] = {-6, 21},
     [WEIR_DOUBLE_GENERAL] = {-4, 6},
+    [WEIR_DOUBLE_C] = {-4, 15},
 };
 
 static size_t
@@ -239,8 +240,10 @@ weir_double_text(double value, enum weir_double_form form, char *out)
     struct weir_decimal_digits decimal = weir_double_digits(fabs(value));
     unsigned count = decimal.digits == 0 ? 1 : count_digits(decimal.digits);
     int exponent = (int)count - 1 + decimal.exponent;
-    bool plain =
-        decimal.digits == 0 || (exponent >= forms[form].low && exponent < forms[form].high);
+    int high = forms[form].high;
+    if (form == WEIR_DOUBLE_C && (int)count > high)
+        high = (int)count;
+    bool plain = decimal.digits == 0 || (exponent >= forms[form].low && exponent < high);
     return (size_t)(at - out) +
         (plain ? put_plain(at, decimal.digits, count, decimal.exponent)
                : put_exponent(at, decimal.digits, count, exponent));

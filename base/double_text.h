@@ -28,6 +28,7 @@ enum weir_double_form {
     WEIR_DOUBLE_PLAIN,   /* never: Go's 'f' */
     WEIR_DOUBLE_JSON,    /* below 1e-6 and from 1e21 on: values in Prometheus's answers */
     WEIR_DOUBLE_GENERAL, /* below 1e-4 and from 1e6 on: Go's %g and %v */
+    WEIR_DOUBLE_C, /* below 1e-4, and from 1e15 on or its count of digits: C's %.15g to %.17g */
 };
 
 /* Longest: -2.2250738585072014e-308 as plain digits. */

@@ -14,6 +14,8 @@
 
 #define MESSAGE_SIZE 1024
 #define NS_PER_MS INT64_C(1000000)
+#define SIMPLE_RANGE_MS 3600000
+#define SIMPLE_STEP_MS 60000
 
 /* A query under way, and its answer while a client reads it. */
 struct run {
@@ -73,20 +75,26 @@ read_common(struct run *run)
     return true;
 }
 
+/* needed: as Prometheus has it; else start and end are the last hour, and step is a minute, unless
+ * they are given. */
 static bool
-read_range(struct run *run)
+read_range(struct run *run, bool needed)
 {
     struct weir_call *call = run->call;
     struct weir_promql_request *request = &run->request;
     int64_t span_ms;
-    if (!weir_param_time(call, "start", true, &request->start_ms) ||
-        !weir_param_time(call, "end", true, &request->end_ms))
+    request->end_ms = call->now_ms;
+    request->step_ms = SIMPLE_STEP_MS;
+    if (!weir_param_time(call, "start", needed, &request->start_ms) ||
+        !weir_param_time(call, "end", needed, &request->end_ms))
         return false;
+    if (weir_param_find(call, "start") == NULL)
+        request->start_ms = request->end_ms - SIMPLE_RANGE_MS;
     if (request->end_ms < request->start_ms) {
         weir_param_refuse(call, "end", "end timestamp must not be before start time");
         return false;
     }
-    if (!weir_param_duration(call, "step", true, &request->step_ms))
+    if (!weir_param_duration(call, "step", needed, &request->step_ms))
         return false;
     if (request->step_ms <= 0) {
         weir_param_refuse(call, "step",
@@ -332,12 +340,24 @@ weir_api_query(struct weir_call *call)
     execute(run);
 }
 
-void
-weir_api_query_range(struct weir_call *call)
+static void
+run_range(struct weir_call *call, bool needed)
 {
     struct run *run = run_new(call);
-    if (run != NULL && read_range(run))
+    if (run != NULL && read_range(run, needed))
         execute(run);
     else
         free(run);
+}
+
+void
+weir_api_query_range(struct weir_call *call)
+{
+    run_range(call, true);
+}
+
+void
+weir_api_simple_query_range(struct weir_call *call)
+{
+    run_range(call, false);
 }

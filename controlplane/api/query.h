@@ -17,5 +17,7 @@
 
 void weir_api_query(struct weir_call *call);
 void weir_api_query_range(struct weir_call *call);
+/* GET /v1/query_range: the same, and start, end and step may be left out. */
+void weir_api_simple_query_range(struct weir_call *call);
 
 #endif

@@ -50,7 +50,7 @@
 
 #define WEIR_HTTP_URI_MAX 8192
 #define WEIR_HTTP_HEAD_MAX 16384 /* request line and headers */
-#define WEIR_HTTP_BODY_MAX 65536
+#define WEIR_HTTP_BODY_MAX (1 << 20) /* forms alone have one */
 #define WEIR_HTTP_CONNECTIONS_MAX 256
 /* Connections past the bound that get an answer saying so; with those more, accepting pauses. */
 #define WEIR_HTTP_REFUSALS_MAX 64

@@ -1,6 +1,7 @@
 #include "controlplane/http/text.h"
 
 #include "base/assert.h"
+#include "base/double_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -126,56 +127,14 @@ weir_json_string(struct weir_text *text, const void *bytes, size_t size)
     weir_text_append(text, "\"", 1);
 }
 
-static bool
-reads_back(const char *text, double value)
-{
-    return strtod(text, NULL) == value;
-}
-
-/* Adds one to the last digit of a decimal that %g printed, carrying leftwards. False where the
- * carry leaves the digits. */
-static bool
-step_up(char *text)
-{
-    char *digit = strchr(text, 'e');
-    digit = digit != NULL ? digit : text + strlen(text);
-    while (digit > text) {
-        digit--;
-        if (*digit == '.')
-            continue;
-        if (*digit < '0' || *digit > '9')
-            return false;
-        if (*digit != '9') {
-            (*digit)++;
-            return true;
-        }
-        *digit = '0';
-    }
-    return false;
-}
-
-/* %.15g drops trailing zeros. Every decimal of up to 15 digits survives a double of normal size, so
- * this is the shortest if it reads back. The nearest decimal of 16 digits may fail just below a
- * power of two, where doubles are closer, while its upper neighbour reads back. Subnormals carry
- * fewer digits: for them each precision is tried. */
 size_t
 weir_double_print(double value, char out[WEIR_DOUBLE_TEXT_MAX])
 {
     WEIR_ASSERT(isfinite(value) && out != NULL);
-    if (value == trunc(value) && fabs(value) < INTEGERS_EXACT && !(value == 0 && signbit(value)))
-        return (size_t)snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%" PRId64, (int64_t)value);
-    int size = 0;
-    int precision = fpclassify(value) == FP_SUBNORMAL ? 1 : 15;
-    for (; precision < 17; precision++) {
-        size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%.*g", precision, value);
-        if (reads_back(out, value))
-            return (size_t)size;
-    }
-    /* # keeps the zeros at the end: the last digit is the sixteenth */
-    size = snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%#.16g", value);
-    if (out[size - 1] != '.' && step_up(out) && reads_back(out, value))
-        return (size_t)size;
-    return (size_t)snprintf(out, WEIR_DOUBLE_TEXT_MAX, "%.17g", value);
+    bool whole = value == trunc(value) && fabs(value) < INTEGERS_EXACT;
+    size_t size = weir_double_text(value, whole ? WEIR_DOUBLE_PLAIN : WEIR_DOUBLE_C, out);
+    out[size] = '\0';
+    return size;
 }
 
 void

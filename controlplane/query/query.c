@@ -14,7 +14,18 @@
 #define RANGE_DEFAULT_MS 3600000
 #define STEP_DEFAULT_MS 60000
 
+/* How a path names what it takes and answers. */
+struct form {
+    const char *from, *to; /* parameters */
+    const char *labels;    /* the field of an answer */
+    bool tags;             /* labels are in one parameter, tags=NAME:VALUE,...; else each is one */
+};
+static const struct form own_form = {"from", "to", "labels", false};
+static const struct form simple_form = {"start", "end", "tags", true};
+
 struct query {
+    const struct form *form;
+    char *tags; /* a copy of that parameter, cut into zero terminated names and values */
     const char *metric;
     size_t metric_size;
     int64_t from_ms;
@@ -137,14 +148,16 @@ read_range(struct weir_call *call, struct query *query)
 {
     query->to_ms = call->now_ms;
     query->step_ms = STEP_DEFAULT_MS;
-    if (!read_time(call, "to", &query->to_ms))
+    if (!read_time(call, query->form->to, &query->to_ms))
         return false;
     query->from_ms = query->to_ms - RANGE_DEFAULT_MS;
-    if (!read_time(call, "from", &query->from_ms) || !read_step(call, &query->step_ms))
+    if (!read_time(call, query->form->from, &query->from_ms) || !read_step(call, &query->step_ms))
         return false;
     if (query->from_ms >= query->to_ms) {
         weir_call_fail(call, WEIR_STATUS_BAD_REQUEST,
-            "from must be before to (defaults: to is now, from is an hour before to)");
+            "%s must be before %s (defaults: %s is now, %s is an hour before %s)",
+            query->form->from, query->form->to, query->form->to, query->form->from,
+            query->form->to);
         return false;
     }
     return true;
@@ -180,7 +193,60 @@ is_reserved(const char *name)
     return false;
 }
 
-/* The metric, and a match for every parameter that is not reserved. */
+/* Adds a match that a label has the value. */
+static enum weir_err
+add_match(struct query *query, const char *name, const char *value, size_t size)
+{
+    if (strcmp(name, WEIR_NAME_LABEL) == 0)
+        return weir_fail(WEIR_INVALID, 0, "the metric's name goes into parameter metric");
+    for (size_t k = 1; k < query->match_count; k++)
+        if (strcmp(name, query->matches[k].name) == 0)
+            return weir_fail(WEIR_INVALID, 0, "label %.100s is given twice; one value is "
+                "possible", name);
+    if (query->match_count == sizeof query->matches / sizeof query->matches[0])
+        return weir_fail(WEIR_INVALID, 0, "more than %d labels", WEIR_PARAMS_MAX);
+    query->matches[query->match_count++] = (struct weir_match){name, value, size, WEIR_MATCH_EQUAL};
+    return WEIR_OK;
+}
+
+/* Every parameter that is not reserved is a label. */
+static enum weir_err
+add_params(const struct weir_call *call, struct query *query)
+{
+    enum weir_err err = WEIR_OK;
+    for (size_t i = 0; err == WEIR_OK && i < call->params->count; i++) {
+        const struct weir_param *label = &call->params->items[i];
+        if (!is_reserved(label->name))
+            err = add_match(query, label->name, label->value, label->value_size);
+    }
+    return err;
+}
+
+/* tags=NAME:VALUE,NAME:VALUE; a value may hold colons. */
+static enum weir_err
+add_tags(const struct weir_call *call, struct query *query)
+{
+    const struct weir_param *param;
+    enum weir_err err = weir_params_find(call->params, "tags", &param);
+    if (err != WEIR_OK || param == NULL)
+        return err;
+    query->tags = strdup(param->value);
+    if (query->tags == NULL)
+        return weir_fail(WEIR_NOMEM, 0, "tags");
+    char *rest = query->tags;
+    for (char *tag; err == WEIR_OK && (tag = strsep(&rest, ",")) != NULL;) {
+        char *colon = strchr(tag, ':');
+        if (*tag == '\0')
+            continue;
+        if (colon == NULL || colon == tag)
+            return weir_fail(WEIR_INVALID, 0, "tags=%.100s is not NAME:VALUE,NAME:VALUE", tag);
+        *colon = '\0';
+        err = add_match(query, tag, colon + 1, strlen(colon + 1));
+    }
+    return err;
+}
+
+/* The metric, and its labels. */
 static bool
 read_matches(struct weir_call *call, struct query *query)
 {
@@ -188,33 +254,20 @@ read_matches(struct weir_call *call, struct query *query)
     enum weir_err err = weir_params_find(call->params, "metric", &param);
     if (err == WEIR_OK && (param == NULL || param->value_size == 0))
         err = weir_fail(WEIR_INVALID, 0, "parameter metric is missing: the name of the metric to "
-            "query (reserved are " WEIR_QUERY_RESERVED "; any other parameter is a label)");
-    if (err != WEIR_OK)
-        goto fail;
-    query->metric = param->value;
-    query->metric_size = param->value_size;
-    query->matches[0] = (struct weir_match){WEIR_NAME_LABEL, param->value, param->value_size,
-        WEIR_MATCH_EQUAL};
-    query->match_count = 1;
-    for (size_t i = 0; i < call->params->count; i++) {
-        const struct weir_param *label = &call->params->items[i];
-        if (is_reserved(label->name))
-            continue;
-        if (strcmp(label->name, WEIR_NAME_LABEL) == 0)
-            err = weir_fail(WEIR_INVALID, 0, "the metric's name goes into parameter metric");
-        for (size_t k = 1; k < query->match_count; k++)
-            if (strcmp(label->name, query->matches[k].name) == 0)
-                err = weir_fail(WEIR_INVALID, 0, "label %.100s is given twice; one value is "
-                    "possible", label->name);
-        if (err != WEIR_OK)
-            goto fail;
-        query->matches[query->match_count++] = (struct weir_match){label->name, label->value,
-            label->value_size, WEIR_MATCH_EQUAL};
+            "query (%s)", query->form->tags
+                ? "there are also start, end, step, agg, and tags=NAME:VALUE,..."
+                : "reserved are " WEIR_QUERY_RESERVED "; any other parameter is a label");
+    if (err == WEIR_OK) {
+        query->metric = param->value;
+        query->metric_size = param->value_size;
+        query->matches[0] = (struct weir_match){WEIR_NAME_LABEL, param->value, param->value_size,
+            WEIR_MATCH_EQUAL};
+        query->match_count = 1;
+        err = query->form->tags ? add_tags(call, query) : add_params(call, query);
     }
-    return true;
-fail:
-    weir_call_fail(call, WEIR_STATUS_BAD_REQUEST, "%s", weir_err_detail());
-    return false;
+    if (err != WEIR_OK)
+        weir_call_fail_err(call, err);
+    return err == WEIR_OK;
 }
 
 struct order_context {
@@ -304,8 +357,9 @@ add_point(struct weir_call *call, const struct query *query, uint32_t series, bo
         size_t size;
         weir_reader_labels(call->reader, query->numbers[series], &labels, &size);
         /* the first series follows [, the others } */
-        weir_text_puts(answer, answer->size > 0 && answer->data[answer->size - 1] == '}'
-            ? ",{\"labels\":" : "{\"labels\":");
+        weir_text_format(answer, "%s{\"%s\":",
+            answer->size > 0 && answer->data[answer->size - 1] == '}' ? "," : "",
+            query->form->labels);
         weir_json_labels(answer, labels, size, false);
         weir_text_puts(answer, ",\"points\":[[");
     } else {
@@ -420,10 +474,11 @@ answer_raw(struct weir_call *call, const struct query *query)
     weir_query_points_fini(&scan.points);
 }
 
-void
-weir_query_run(struct weir_call *call)
+static void
+run(struct weir_call *call, const struct form *form)
 {
-    struct query query = {.corrupt_before = weir_reader_blocks_corrupt(call->reader)};
+    struct query query = {
+        .form = form, .corrupt_before = weir_reader_blocks_corrupt(call->reader)};
     call->status = WEIR_STATUS_OK;
     if (read_matches(call, &query) && read_range(call, &query) && read_aggregation(call, &query) &&
         select_series(call, &query)) {
@@ -436,4 +491,17 @@ weir_query_run(struct weir_call *call)
         weir_call_full(call, "ask for a shorter range or fewer series");
     free(query.numbers);
     free(query.order);
+    free(query.tags);
+}
+
+void
+weir_query_run(struct weir_call *call)
+{
+    run(call, &own_form);
+}
+
+void
+weir_query_run_simple(struct weir_call *call)
+{
+    run(call, &simple_form);
 }

@@ -1,4 +1,5 @@
-/* query: GET /api/v1/metrics/query, one metric's series over a time range (docs/api.md).
+/* query: GET /api/v1/metrics/query and /v1/query, one metric's series over a time range
+ * (docs/api.md).
  *
  * Owns:    nothing; memory of a call is freed with it
  * Threads: one query thread a call
@@ -13,6 +14,8 @@
 #define WEIR_QUERY_RESERVED "metric, from, to, step, agg"
 
 void weir_query_run(struct weir_call *call);
+/* The same for GET /v1/query: parameters start, end and tags=NAME:VALUE,... */
+void weir_query_run_simple(struct weir_call *call);
 
 /* Orders canonical labels by name and value, label by label, without the metric's name. */
 int weir_labels_order(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size);

@@ -1,4 +1,5 @@
 """The rest of Prometheus's HTTP API, and its clients: promtool, Grafana's and Perses's requests."""
+import json
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,35 @@ def test_queries_as_text_and_tree():
         for path in ("format_query", "parse_query"):
             api.refused(400, "bad_data", 'invalid parameter "query": 1:5: parse error',
                         path="/api/v1/" + path, query="sum(")
+
+
+def test_simple_forms():
+    with Instance(*OLD) as weir:
+        fill(weir)
+        name = next(n for n in names(Prometheus(weir), "/api/v1/label/__name__/values")
+                    if n.startswith("req"))
+
+        def simple(**parameters):
+            status, body = weir.get("/v1/query", **parameters)
+            return status, json.loads(body)
+
+        status, answer = simple(metric=name, start=BEGIN, end=BEGIN + 120, step="60s",
+                                tags="host:web1,zone:z1")
+        # the same buckets as those of Weir's own path, under other names
+        own = weir.query(name, from_=BEGIN, to=BEGIN + 120, step="60s", host="web1")
+        wanted = [{"tags": s["labels"], "points": s["points"]} for s in own["series"]]
+        assert len(wanted) == 1 and len(wanted[0]["points"]) == 3, own
+        assert (status, answer) == (200, {"metric": name, "resolution": "60s", "series": wanted})
+        assert len(simple(metric=name, start=BEGIN, end=BEGIN + 60)[1]["series"]) == 3
+        assert simple(metric=name)[1]["series"] == []  # nothing in the last hour
+        for asked, said in (({"metric": name, "tags": "web1"}, "tags=web1 is not NAME:VALUE"),
+                            ({"metric": name, "start": 2, "end": 1}, "start must be before end"),
+                            ({}, "parameter metric is missing")):
+            status, answer = simple(**asked)
+            assert status == 400 and said in answer["error"], answer
+        status, body = weir.get("/v1/query_range", query="vector(1)")
+        result = json.loads(body)["data"]["result"]
+        assert status == 200 and len(result[0]["values"]) == 61, body
 
 
 def test_status_pages():

@@ -173,6 +173,30 @@ def test_errors_have_prometheus_types_and_texts():
         assert status == 405 and answer["status"] == "error", answer
 
 
+def test_long_queries_come_in_forms():
+    with Instance() as weir:
+        api = Prometheus(weir)
+        text = "1" + "\n+ 1" * 900 + " " * 120000
+        status, answer = api.ask("/api/v1/query", method="POST", query=text, time=1)
+        assert (status, answer["data"]["result"]) == (200, [1, "901"]), answer
+        api.refused(400, "bad_data", "invalid parameter", query=text + " " * 20000, method="POST")
+        api.refused(400, "bad_data", "invalid parameter", query="((" * 100000, method="POST")
+        status = weir_post(weir, b"query=" + b"1" * (1 << 20))
+        assert status == 413, status
+
+
+def weir_post(weir, body):
+    connection = http.client.HTTPConnection("127.0.0.1", weir.http, timeout=120)
+    try:
+        connection.request("POST", "/api/v1/query", body,
+                           {"Content-Type": "application/x-www-form-urlencoded"})
+        return connection.getresponse().status
+    except (BrokenPipeError, ConnectionResetError):
+        return 413  # it was answered before all was sent
+    finally:
+        connection.close()
+
+
 def slow_query():
     """A query of many seconds that reads nothing."""
     return "sum_over_time((sum_over_time(vector(1)[1d:1s]))[1d:1s])"

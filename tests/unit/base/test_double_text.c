@@ -58,6 +58,8 @@ test_forms_are_those_of_go(void **state)
         assert_string_equal(text_of(cases[i].value, WEIR_DOUBLE_JSON), cases[i].json);
         assert_string_equal(text_of(cases[i].value, WEIR_DOUBLE_GENERAL), cases[i].general);
     }
+    assert_string_equal(text_of(123456789012345.6, WEIR_DOUBLE_C), "123456789012345.6");
+    assert_string_equal(text_of(1e15, WEIR_DOUBLE_C), "1e+15");
     assert_string_equal(text_of(DBL_MAX, WEIR_DOUBLE_JSON), "1.7976931348623157e+308");
     assert_string_equal(text_of(5e-324, WEIR_DOUBLE_JSON), "5e-324");
     assert_int_equal(strlen(text_of(-DBL_TRUE_MIN, WEIR_DOUBLE_PLAIN)), 327);
@@ -66,7 +68,7 @@ test_forms_are_those_of_go(void **state)
 static void
 check(double value)
 {
-    for (int form = WEIR_DOUBLE_PLAIN; form <= WEIR_DOUBLE_GENERAL; form++)
+    for (int form = WEIR_DOUBLE_PLAIN; form <= WEIR_DOUBLE_C; form++)
         assert_true(twin_double_text_agrees(value, text_of(value, (enum weir_double_form)form)));
 }
 

@@ -296,8 +296,8 @@ static void
 test_http_bounds_uri_headers_and_body(void **state)
 {
     (void)state;
-    static char request[300000];
-    static char filler[200001];
+    static char request[2100000];
+    static char filler[2000001];
     memset(filler, 'a', sizeof filler - 1);
     check_alive();
     int size = snprintf(request, sizeof request, "GET /%.9000s HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -318,10 +318,10 @@ test_http_bounds_uri_headers_and_body(void **state)
     ask_page(request, (size_t)size, 400);
     size = snprintf(request, sizeof request, "POST /api/v1/series HTTP/1.1\r\nHost: x\r\n"
         "Content-Length: "
-        "200000\r\n\r\n%s", filler);
+        "2000000\r\n\r\n%s", filler);
     ask_page(request, (size_t)size, 413);
     size = snprintf(request, sizeof request, "POST /api/v1/series HTTP/1.1\r\nHost: x\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n30d40\r\n%s\r\n0\r\n\r\n", filler);
+        "Transfer-Encoding: chunked\r\n\r\n1e8480\r\n%s\r\n0\r\n\r\n", filler);
     ask_page(request, (size_t)size, 413);
     /* and takes a body of just the size */
     size = snprintf(request, sizeof request, "POST /api/v1/labels HTTP/1.1\r\nHost: x\r\n"
