@@ -56,8 +56,9 @@ weir_chunk_front_size(unsigned codec, uint32_t count)
 }
 
 enum weir_effort {
-    WEIR_EFFORT_FAST, /* integers as they are or as differences: for parts that are merged soon */
-    WEIR_EFFORT_BEST, /* every codec is tried on a sample of the chunk, the best two in full */
+    WEIR_EFFORT_FAST, /* integers as they are or as differences: for levels 1 and 2, merged soon */
+    WEIR_EFFORT_BEST, /* all are tried on a sample of the chunk, the best two in full: final parts
+                       */
 };
 
 /* The double of each sample: WEIR_CHUNK_ROOM(values->count) places. */
