@@ -22,7 +22,7 @@ struct weir_block_header {
     int8_t exponent_min;
     uint16_t exceptions;   /* series deltas that do not fit one byte */
     uint32_t value_bytes;
-    uint32_t reserved;
+    uint32_t start_bytes;  /* of start timestamps: a place, 0 */
     uint64_t series_first;
     uint64_t series_step;  /* the smallest delta; the column holds what is above it */
     int64_t time_min_ms;

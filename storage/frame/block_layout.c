@@ -10,7 +10,7 @@ header_valid(const struct weir_block_header *header)
            (header->exponent_bits == 0 || header->exponent_bits == 4 ||
                header->exponent_bits == 8) &&
            header->exceptions <= (header->series_width == 1 ? header->samples : 0) &&
-           header->value_bytes <= WEIR_BLOCK_BYTES_MAX && header->reserved == 0 &&
+           header->value_bytes <= WEIR_BLOCK_BYTES_MAX && header->start_bytes == 0 &&
            header->series_first < WEIR_SERIES_LIMIT && header->series_step < WEIR_SERIES_LIMIT;
 }
 

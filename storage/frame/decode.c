@@ -2,6 +2,7 @@
 
 #include "storage/frame/block.h"
 #include "storage/frame/crc.h"
+#include "storage/frame/lists.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -12,11 +13,33 @@ damaged(const char *what, uint64_t offset)
     return weir_fail(WEIR_CORRUPT, 0, "frame at %" PRIu64 ": %s", offset, what);
 }
 
+static size_t
+index_bytes(const struct weir_frame_header *header)
+{
+    return (size_t)header->block_count * sizeof(struct weir_frame_block);
+}
+
+/* Where the definitions begin, from the frame's first byte. */
+static uint64_t
+definitions_place(const struct weir_frame_header *header)
+{
+    uint64_t at = sizeof *header + (uint64_t)index_bytes(header) + header->state_bytes;
+    if (header->version == 1 || header->definition_bytes == 0)
+        return at;
+    return weir_lists_place(at, header->definition_bytes);
+}
+
+uint64_t
+weir_frame_front(const struct weir_frame_header *header)
+{
+    return definitions_place(header) + header->definition_bytes;
+}
+
 /* Flags and sample types are those of frames with samples; of a seal nothing else counts. */
 bool
 weir_frame_is_later(const struct weir_frame_header *header)
 {
-    if (header->version != WEIR_FRAME_VERSION)
+    if (header->version == 0 || header->version > WEIR_FRAME_VERSION)
         return true;
     if (header->type == WEIR_FRAME_SEAL)
         return false;
@@ -46,19 +69,10 @@ weir_frame_check_header(const struct weir_frame_header *header, uint32_t stream,
         return later(header);
     if (header->bytes == 0 || header->bytes % WEIR_FRAME_ALIGN != 0)
         return damaged("size", offset);
-    uint64_t body = sizeof *header +
-                    (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
-                    header->state_bytes + (uint64_t)header->definition_bytes;
     if (header->type == WEIR_FRAME_SAMPLES &&
-        (body > header->bytes || header->bytes > WEIR_FRAME_BYTES_MAX))
+        (weir_frame_front(header) > header->bytes || header->bytes > WEIR_FRAME_BYTES_MAX))
         return damaged("parts larger than the whole, or the whole too large", offset);
     return WEIR_OK;
-}
-
-static size_t
-index_bytes(const struct weir_frame_header *header)
-{
-    return (size_t)header->block_count * sizeof(struct weir_frame_block);
 }
 
 /* The header of a frame of which the first `bytes` bytes are there; its own checksum is the
@@ -83,34 +97,72 @@ crc_matches(const struct weir_frame_header *header, uint64_t at, const uint8_t *
     return weir_crc32c(weir_place_crc(header->stream, header->offset + at), data, size) == crc;
 }
 
-/* State entries and definitions are together after the index, under one checksum. */
+/* Checks the state entries, and in version 1 the definitions with them; *at: where they begin. */
 static enum weir_err
-read_lists(const uint8_t *frame, size_t bytes, struct weir_frame_header *header, uint64_t *at)
+check_lists(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header,
+    uint64_t *at)
 {
-    enum weir_err err = read_header(frame, bytes, header);
-    if (err != WEIR_OK)
-        return err;
     *at = sizeof *header + index_bytes(header);
-    uint64_t size = (uint64_t)header->state_bytes + header->definition_bytes;
+    uint64_t size = header->state_bytes;
+    if (header->version == 1)
+        size += header->definition_bytes;
     if (*at > bytes || size > bytes - *at)
         return damaged("cut in its definitions", header->offset);
     if (header->state_bytes % 8 != 0)
         return damaged("state entries of an uneven size", header->offset);
-    if (!crc_matches(header, *at, frame + *at, size, header->definition_crc))
+    if (!crc_matches(header, *at, frame + *at, size, header->lists_crc))
         return damaged("definitions checksum", header->offset);
     return WEIR_OK;
 }
 
+static enum weir_err
+next_piece(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header,
+    uint64_t *at, struct weir_frame_definitions *out)
+{
+    uint64_t place = definitions_place(header) + *at;
+    uint64_t left = header->definition_bytes - *at;
+    size_t room = left < WEIR_PIECE_BYTES ? (size_t)left : WEIR_PIECE_BYTES;
+    if (place > bytes || room > bytes - place) {
+        *at = header->definition_bytes;
+        return damaged("cut in its definitions", header->offset);
+    }
+    *at += room;
+    struct weir_piece_header piece;
+    if (weir_piece_check(frame + place, room, header->stream, header->offset + place, &piece) !=
+            WEIR_OK ||
+        piece.dataplane_epoch != header->dataplane_epoch ||
+        piece.first < header->definition_first ||
+        piece.first - header->definition_first > header->definition_count ||
+        piece.count > header->definition_count - (piece.first - header->definition_first))
+        return damaged("checksum of definitions", header->offset);
+    *out = (struct weir_frame_definitions){.first = piece.first,
+        .count = piece.count,
+        .list = frame + place + sizeof piece,
+        .size = piece.bytes};
+    return WEIR_OK;
+}
+
 enum weir_err
-weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list, size_t *size)
+weir_frame_definitions_next(const uint8_t *frame, size_t bytes, uint64_t *at,
+    struct weir_frame_definitions *out)
 {
     struct weir_frame_header header = {0};
-    uint64_t at;
-    enum weir_err err = read_lists(frame, bytes, &header, &at);
+    enum weir_err err = read_header(frame, bytes, &header);
     if (err != WEIR_OK)
         return err;
-    *list = frame + at + header.state_bytes;
-    *size = header.definition_bytes;
+    if (*at >= header.definition_bytes)
+        return WEIR_END;
+    if (header.version != 1)
+        return next_piece(frame, bytes, &header, at, out);
+    uint64_t lists;
+    *at = header.definition_bytes;
+    err = check_lists(frame, bytes, &header, &lists);
+    if (err != WEIR_OK)
+        return err;
+    *out = (struct weir_frame_definitions){.first = header.definition_first,
+        .count = header.definition_count,
+        .list = frame + lists + header.state_bytes,
+        .size = header.definition_bytes};
     return WEIR_OK;
 }
 
@@ -120,7 +172,9 @@ weir_frame_sender_state(
 {
     struct weir_frame_header header = {0};
     uint64_t at;
-    enum weir_err err = read_lists(frame, bytes, &header, &at);
+    enum weir_err err = read_header(frame, bytes, &header);
+    if (err == WEIR_OK)
+        err = check_lists(frame, bytes, &header, &at);
     if (err != WEIR_OK)
         return err;
     *sender_state = frame + at;
@@ -132,12 +186,12 @@ weir_frame_sender_state(
 static bool
 entries_valid(const struct weir_frame_header *header, const struct weir_frame_block *blocks)
 {
-    uint64_t body = sizeof *header + index_bytes(header) + header->state_bytes +
-        (uint64_t)header->definition_bytes;
+    uint64_t body = weir_frame_front(header);
     for (uint32_t i = 0; i < header->block_count; i++)
         if (blocks[i].at < body || blocks[i].at > header->bytes ||
             blocks[i].bytes > header->bytes - blocks[i].at ||
-            blocks[i].bytes > WEIR_BLOCK_BYTES_MAX || blocks[i].samples > WEIR_BLOCK_SAMPLES)
+            blocks[i].bytes > WEIR_BLOCK_BYTES_MAX || blocks[i].samples > WEIR_BLOCK_SAMPLES ||
+            blocks[i].kind != 0)
             return false;
     return true;
 }
@@ -189,6 +243,24 @@ weir_frame_decode_block(const uint8_t *frame, size_t bytes, const struct weir_fr
         count);
 }
 
+/* State entries and every piece of definitions. */
+static enum weir_err
+check_front(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header)
+{
+    const uint8_t *sender_state;
+    size_t size;
+    struct weir_frame_definitions definitions;
+    uint64_t at = 0, count = 0;
+    enum weir_err err = weir_frame_sender_state(frame, bytes, &sender_state, &size);
+    while (err == WEIR_OK) {
+        err = weir_frame_definitions_next(frame, bytes, &at, &definitions);
+        count += err == WEIR_OK ? definitions.count : 0;
+    }
+    if (err == WEIR_END && count != header->definition_count)
+        return damaged("definition count", header->offset);
+    return err == WEIR_END ? WEIR_OK : err;
+}
+
 enum weir_err
 weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stream, uint64_t offset)
 {
@@ -201,11 +273,9 @@ weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stream, uint64_t o
         return err;
     if (header.bytes > bytes)
         return damaged("cut", offset);
-    const uint8_t *list;
     const struct weir_frame_block *blocks;
-    size_t size;
     size_t count = 0;
-    err = weir_frame_definitions(frame, bytes, &list, &size);
+    err = check_front(frame, bytes, &header);
     if (err == WEIR_OK)
         err = weir_frame_index(frame, bytes, &blocks, &count);
     uint64_t samples = 0;

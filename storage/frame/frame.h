@@ -14,11 +14,11 @@
 #include <stdbool.h>
 
 #define WEIR_FRAME_MAGIC UINT32_C(0x46524557) /* "WERF" */
-#define WEIR_FRAME_VERSION 1
+#define WEIR_FRAME_VERSION 2 /* version 1 is read too */
 #define WEIR_FRAME_ALIGN 4096
 #define WEIR_BLOCK_SAMPLES 2048   /* at most 23 bytes each: stays below WEIR_BLOCK_BYTES_MAX */
 #define WEIR_BLOCK_BYTES_MAX 65536
-#define WEIR_FRAME_BYTES_MAX (UINT64_C(8) << 20) /* a full batch with all definitions: 7.1 MiB */
+#define WEIR_FRAME_BYTES_MAX (UINT64_C(8) << 20) /* a full batch with all definitions: 7.5 MiB */
 
 /* Bits of sample_types. */
 #define WEIR_SAMPLE_TYPE_FLOAT 1
@@ -48,14 +48,15 @@ struct weir_frame_header {
     uint32_t sample_count;
     uint32_t record_count;
     uint32_t definition_count;
-    uint32_t definition_bytes;
+    uint32_t definition_bytes; /* of their pieces (storage/frame/lists.h); version 1: of the list */
     uint64_t definition_first;
-    uint32_t definition_crc;
+    uint32_t lists_crc;          /* of the state entries; version 1: and of the definitions */
     uint32_t previous_crc;       /* header_crc of the frame before; 0 for the first ever */
     uint32_t index_crc;          /* of the block index */
-    uint16_t sample_types;       /* bit 0 float, bit 1 native histogram (reserved) */
-    uint16_t flags;       /* bit 0 start timestamps (reserved), bit 1 state entries present */
-    uint32_t state_bytes; /* state entries, before the definitions; definition_crc covers both */
+    uint16_t sample_types;       /* bit 0 floats, bit 1 native histograms (a place) */
+    /* bit 0 start timestamps, bit 2 metadata entries (places); bit 1 state entries present */
+    uint16_t flags;
+    uint32_t state_bytes; /* state entries, before the definitions */
     uint32_t header_crc;         /* of everything before it, seeded with stream and offset */
 };
 _Static_assert(sizeof(struct weir_frame_header) == 128, "header size is part of the format");
@@ -66,7 +67,8 @@ struct weir_frame_block {
     uint64_t series_last;
     uint32_t at;      /* from the frame's first byte */
     uint32_t bytes;
-    uint32_t samples;
+    uint16_t samples;
+    uint16_t kind;    /* 0 floats; 1 native histograms: a place */
     uint32_t crc;     /* of the block's bytes, seeded with stream and offset + at */
     int64_t time_min_ms;
     int64_t time_max_ms;
@@ -111,13 +113,25 @@ bool weir_frame_is_later(const struct weir_frame_header *header);
 enum weir_err weir_frame_check(const uint8_t *frame, size_t bytes, uint32_t stream,
     uint64_t offset) WEIR_MUST_USE;
 
-/* The next three take the first `bytes` bytes of a frame whose header has been checked: what they
+/* Bytes of everything before the blocks, of a header that checks out. */
+uint64_t weir_frame_front(const struct weir_frame_header *header);
+
+/* The next five take the first `bytes` bytes of a frame whose header has been checked: what they
  * look at must be among them, the rest need not. WEIR_UNSUPPORTED for sample types of a later
  * version. frame is aligned to 8 bytes. */
 
-/* The frame's definition list (model/labels.h), checked. size 0 where there is none. */
-enum weir_err weir_frame_definitions(const uint8_t *frame, size_t bytes, const uint8_t **list,
-    size_t *size) WEIR_MUST_USE;
+/* Definitions that follow each other, checked. */
+struct weir_frame_definitions {
+    uint64_t first; /* number of the first */
+    uint32_t count;
+    const uint8_t *list; /* model/labels.h */
+    size_t size;
+};
+/* The next piece of the frame's definitions. *at is 0 before the first and moves past each, past a
+ * damaged one too (WEIR_CORRUPT: its numbers are lost, and the next may check out). WEIR_END after
+ * the last. Any other error ends the walk. Of version 1 the whole list is one piece. */
+enum weir_err weir_frame_definitions_next(const uint8_t *frame, size_t bytes, uint64_t *at,
+    struct weir_frame_definitions *out) WEIR_MUST_USE;
 /* The frame's state entries (model/sender_state/state.h), checked, aligned to 8 bytes. size 0 where
  * there are none. */
 enum weir_err weir_frame_sender_state(

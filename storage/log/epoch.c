@@ -14,6 +14,12 @@ epoch_crc(const struct weir_epoch *epoch)
     return weir_crc32c(0, epoch, offsetof(struct weir_epoch, crc));
 }
 
+static bool
+is_known(uint32_t version)
+{
+    return version == 1 || version == WEIR_EPOCH_VERSION;
+}
+
 /* A file of a later version may have any size. It begins with magic and version, and ends with the
  * CRC-32C of all before. */
 static bool
@@ -29,7 +35,7 @@ is_later(struct weir_io *io, weir_io_file file)
         return false;
     memcpy(&head, bytes, offsetof(struct weir_epoch, stream));
     memcpy(&crc, bytes + size - sizeof crc, sizeof crc);
-    return head.magic == WEIR_EPOCH_MAGIC && head.version != WEIR_EPOCH_VERSION &&
+    return head.magic == WEIR_EPOCH_MAGIC && !is_known(head.version) &&
         crc == weir_crc32c(0, bytes, size - sizeof crc);
 }
 
@@ -51,7 +57,7 @@ read_once(struct weir_io *io, const char *path, uint32_t stream, struct weir_epo
         return err;
     if (out->magic != WEIR_EPOCH_MAGIC || out->crc != epoch_crc(out))
         return weir_fail(WEIR_CORRUPT, 0, "%s does not check out", path);
-    if (out->version != WEIR_EPOCH_VERSION)
+    if (!is_known(out->version))
         return weir_fail(WEIR_UNSUPPORTED, 0, "%s has version %u, this program knows %d", path,
             out->version, WEIR_EPOCH_VERSION);
     if (out->stream != stream)

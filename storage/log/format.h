@@ -50,7 +50,8 @@ bool weir_log_segment_parse(const char *name, uint64_t *segment_index);
 /* ---- epoch: what a log knows about itself ahead of its frames ---- */
 
 #define WEIR_EPOCH_MAGIC UINT32_C(0x50454557) /* "WEEP" */
-#define WEIR_EPOCH_VERSION 1
+/* Version 1 has the same fields; 2 says that frames of version 2 may follow. */
+#define WEIR_EPOCH_VERSION 2
 
 struct weir_epoch {
     uint32_t magic;

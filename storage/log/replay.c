@@ -64,35 +64,74 @@ weir_replay_list(struct weir_replay *replay, uint64_t first, uint32_t count,
     return err;
 }
 
+/* Do all of the front's lists check out? */
+static bool
+front_is_whole(const uint8_t *frame, const struct weir_frame_header *header)
+{
+    const uint8_t *sender_state;
+    size_t size;
+    struct weir_frame_definitions definitions;
+    uint64_t at = 0;
+    enum weir_err err = weir_frame_sender_state(frame, header->bytes, &sender_state, &size);
+    while (err == WEIR_OK)
+        err = weir_frame_definitions_next(frame, header->bytes, &at, &definitions);
+    return err == WEIR_END;
+}
+
 /* Reads header, index, state entries and definitions. Damaged lists are read once more, then
- * reported, and come out empty. */
+ * reported. */
 static enum weir_err
 read_front(struct weir_segment_reader *reader, const struct weir_frame_header *header,
-    const uint8_t **list, size_t *size, const uint8_t **sender_state, size_t *sender_state_size)
+    const uint8_t **frame)
 {
-    uint64_t front = sizeof *header +
-        (uint64_t)header->block_count * sizeof(struct weir_frame_block) +
-        header->state_bytes + (uint64_t)header->definition_bytes;
+    uint64_t front = weir_frame_front(header);
     WEIR_ASSERT(front <= header->bytes); /* weir_frame_check_header saw to it */
     front = (front + WEIR_FRAME_ALIGN - 1) & ~(uint64_t)(WEIR_FRAME_ALIGN - 1);
     for (int reads = 0; reads < 2; reads++) {
-        const uint8_t *frame;
-        enum weir_err err = weir_segment_reader_frame(reader, header->offset, front, &frame);
+        enum weir_err err = weir_segment_reader_frame(reader, header->offset, front, frame);
         if (err != WEIR_OK)
             return err;
-        if (memcmp(frame, header, sizeof *header) != 0)
+        if (memcmp(*frame, header, sizeof *header) != 0)
             return weir_fail(WEIR_IO, 0,
                 "the header at %" PRIu64 " reads differently a second time", header->offset);
-        if (weir_frame_definitions(frame, header->bytes, list, size) == WEIR_OK &&
-            weir_frame_sender_state(frame, header->bytes, sender_state, sender_state_size) ==
-                WEIR_OK)
-            return weir_state_check(*sender_state, *sender_state_size);
+        if (front_is_whole(*frame, header))
+            return WEIR_OK;
     }
     weir_event(WEIR_LEVEL_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
         header->offset, weir_err_detail());
-    *size = 0;
-    *sender_state_size = 0;
     return WEIR_OK;
+}
+
+/* Of damaged pieces the numbers are lost, the others are handed over. */
+static enum weir_err
+replay_definitions(struct weir_replay *replay, const uint8_t *frame,
+    const struct weir_frame_header *header)
+{
+    struct weir_frame_definitions piece;
+    uint64_t at = 0;
+    for (;;) {
+        enum weir_err err = weir_frame_definitions_next(frame, header->bytes, &at, &piece);
+        if (err == WEIR_END)
+            return WEIR_OK;
+        if (err == WEIR_OK)
+            err = weir_replay_list(replay, piece.first, piece.count, piece.list, piece.size);
+        else if (err == WEIR_CORRUPT)
+            continue;
+        if (err != WEIR_OK)
+            return err;
+    }
+}
+
+/* Damaged state entries come out empty. */
+static enum weir_err
+find_sender_state(const uint8_t *frame, const struct weir_frame_header *header,
+    const uint8_t **sender_state, size_t *size)
+{
+    enum weir_err err = weir_frame_sender_state(frame, header->bytes, sender_state, size);
+    if (err == WEIR_OK)
+        return weir_state_check(*sender_state, *size);
+    *size = 0;
+    return err == WEIR_CORRUPT ? WEIR_OK : err;
 }
 
 enum weir_err
@@ -109,12 +148,12 @@ weir_replay_frame(struct weir_replay *replay, struct weir_segment_reader *reader
     size_t sender_state_size = 0;
     bool wants_sender_state = header->state_bytes != 0 && replay->sender_state != NULL;
     if (header->definition_count != 0 || wants_sender_state) {
-        const uint8_t *list;
-        size_t size;
-        err = read_front(reader, header, &list, &size, &sender_state, &sender_state_size);
-        if (err == WEIR_OK && header->definition_count != 0)
-            err = weir_replay_list(replay, header->definition_first, header->definition_count,
-                list, size);
+        const uint8_t *frame;
+        err = read_front(reader, header, &frame);
+        if (err == WEIR_OK)
+            err = find_sender_state(frame, header, &sender_state, &sender_state_size);
+        if (err == WEIR_OK)
+            err = replay_definitions(replay, frame, header);
     }
     if (err == WEIR_OK)
         err = weir_replay_lost(replay, header->definitions_through);

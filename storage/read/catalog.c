@@ -217,6 +217,36 @@ catch_up(struct weir_catalog *catalog)
     return err;
 }
 
+/* Walks the definitions of the frame in catalog->definitions, and takes them. Those of damaged
+ * pieces are passed over: WEIR_CORRUPT then, once the others are taken. */
+static enum weir_err
+walk_pieces(struct weir_catalog *catalog, size_t bytes, bool take)
+{
+    struct weir_frame_definitions piece;
+    uint64_t at = 0;
+    bool damaged = false;
+    for (;;) {
+        enum weir_err err =
+            weir_frame_definitions_next(catalog->definitions, bytes, &at, &piece);
+        if (err == WEIR_END)
+            return damaged ? WEIR_CORRUPT : WEIR_OK;
+        if (err == WEIR_OK && take)
+            err = define_list(catalog, piece.first, piece.list, piece.size);
+        damaged |= err == WEIR_CORRUPT;
+        if (err != WEIR_OK && err != WEIR_CORRUPT)
+            return err;
+    }
+}
+
+/* A stopped instance's last frame may be torn, and its numbers given to other series later: there
+ * all of it must check out. */
+static enum weir_err
+define_pieces(struct weir_catalog *catalog, size_t bytes)
+{
+    enum weir_err err = catalog->shared == NULL ? walk_pieces(catalog, bytes, false) : WEIR_OK;
+    return err == WEIR_OK ? walk_pieces(catalog, bytes, true) : err;
+}
+
 /* Reads a frame's definitions. Damage is counted, and the numbers counted as lost. WEIR_AGAIN where
  * the frame was recycled meanwhile. */
 static enum weir_err
@@ -230,8 +260,7 @@ read_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     }
     if (header->definition_bytes == 0)
         return define_lost(catalog, header->definitions_through);
-    size_t bytes = sizeof *header + header->block_count * sizeof(struct weir_frame_block) +
-                   header->state_bytes + (size_t)header->definition_bytes;
+    size_t bytes = (size_t)weir_frame_front(header);
     if (bytes > catalog->definitions_capacity) {
         uint8_t *grown = realloc(catalog->definitions, bytes);
         if (grown == NULL)
@@ -239,15 +268,11 @@ read_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
         catalog->definitions = grown;
         catalog->definitions_capacity = bytes;
     }
-    const uint8_t *list = NULL;
-    size_t size = 0;
     enum weir_err err = weir_catalog_read(catalog, entry, 0, catalog->definitions, bytes);
     if (err == WEIR_OK && memcmp(catalog->definitions, header, sizeof *header) != 0)
         err = WEIR_CORRUPT;
     if (err == WEIR_OK)
-        err = weir_frame_definitions(catalog->definitions, bytes, &list, &size);
-    if (err == WEIR_OK)
-        err = define_list(catalog, header->definition_first, list, size);
+        err = define_pieces(catalog, bytes);
     if (err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED) {
         if (weir_catalog_trimmed(catalog, header->offset))
             return WEIR_AGAIN; /* recycled under the read */

@@ -154,7 +154,7 @@ def test_data_of_a_later_program_is_refused_and_left_as_it_is():
         with open(segment(weir, 0), "r+b") as file:
             file.seek(last)
             header = bytearray(file.read(128))
-            header[4] = 2  # the version
+            header[4] = 3  # the version
             place = struct.pack("<QQ", 0, last)
             struct.pack_into("<I", header, 124, wire.crc32c(place + bytes(header[:124])))
             file.seek(last)
@@ -164,7 +164,7 @@ def test_data_of_a_later_program_is_refused_and_left_as_it_is():
         for _ in range(2):
             weir.start(wait=False)
             assert weir.process.wait(120) == 2, weir.log()
-            assert "is a later program's: version 2" in weir.log(), weir.log()
+            assert "is a later program's: version 3" in weir.log(), weir.log()
             with open(segment(weir, 0), "rb") as file:
                 assert file.read() == before
 

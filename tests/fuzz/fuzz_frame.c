@@ -1,9 +1,12 @@
 /* Frames from a hostile disk. The first byte chooses: a block alone, compared with its twin, or a
- * whole frame whose checksums are made right first, so that what lies behind them is reached. */
+ * whole frame of version 1 or 2 whose checksums are made right first, so that what lies behind them
+ * is reached. Its definitions are compared with their twin. */
 #include "model/labels.h"
 #include "storage/frame/crc.h"
 #include "storage/frame/frame.h"
+#include "storage/frame/lists.h"
 #include "tests/fuzz/twin_block.h"
+#include "tests/fuzz/twin_lists.h"
 
 #include <stdlib.h>
 
@@ -18,16 +21,36 @@ crc_at(uint64_t at, const uint8_t *bytes, size_t size)
     return weir_crc32c(weir_place_crc(STREAM, OFFSET + at), bytes, size);
 }
 
+/* The checksums of every piece whose last one is even. */
+static void
+fix_pieces(uint8_t *frame, size_t size, const struct weir_frame_header *header)
+{
+    uint64_t end = weir_frame_front(header);
+    uint64_t at = end - header->definition_bytes;
+    for (; at < end && at + sizeof(struct weir_piece_header) <= size; at += WEIR_PIECE_BYTES) {
+        struct weir_piece_header piece;
+        memcpy(&piece, frame + at, sizeof piece);
+        if (piece.header_crc % 2 != 0)
+            continue; /* stays damaged */
+        piece.magic = WEIR_PIECE_MAGIC;
+        if (piece.bytes <= size - at - sizeof piece)
+            piece.crc = crc_at(at + sizeof piece, frame + at + sizeof piece, piece.bytes);
+        piece.header_crc = crc_at(at, (uint8_t *)&piece,
+            offsetof(struct weir_piece_header, header_crc));
+        memcpy(frame + at, &piece, sizeof piece);
+    }
+}
+
 /* Makes every checksum right that has bytes to be right about. */
 static void
-fix(uint8_t *frame, size_t size)
+fix(uint8_t *frame, size_t size, uint16_t version)
 {
     struct weir_frame_header header;
     if (size < sizeof header)
         return;
     memcpy(&header, frame, sizeof header);
     header.magic = WEIR_FRAME_MAGIC;
-    header.version = WEIR_FRAME_VERSION;
+    header.version = version;
     header.stream = STREAM;
     header.offset = OFFSET;
     uint64_t index = (uint64_t)header.block_count * sizeof(struct weir_frame_block);
@@ -42,8 +65,12 @@ fix(uint8_t *frame, size_t size)
     if (sizeof header + index <= size) {
         uint64_t at = sizeof header + index;
         header.index_crc = crc_at(sizeof header, frame + sizeof header, index);
-        if (header.definition_bytes <= size - at)
-            header.definition_crc = crc_at(at, frame + at, header.definition_bytes);
+        uint64_t lists = header.state_bytes;
+        lists += version == 1 ? header.definition_bytes : 0;
+        if (lists <= size - at)
+            header.lists_crc = crc_at(at, frame + at, lists);
+        if (version != 1)
+            fix_pieces(frame, size, &header);
     }
     header.header_crc = weir_header_crc(&header);
     memcpy(frame, &header, sizeof header);
@@ -62,15 +89,19 @@ read_frame(const uint8_t *frame, size_t size)
         abort();
     if (err != WEIR_OK)
         return;
-    const uint8_t *list;
-    size_t bytes;
-    if (weir_frame_definitions(frame, size, &list, &bytes) == WEIR_OK) {
+    if (header.type == WEIR_FRAME_SAMPLES && !twin_lists_agree(frame, size))
+        abort();
+    struct weir_frame_definitions piece;
+    uint64_t at = 0;
+    while ((err = weir_frame_definitions_next(frame, size, &at, &piece)) == WEIR_OK) {
         const uint8_t *labels;
-        size_t labels_size;
-        size_t at = 0;
-        while (weir_definition_next(list, bytes, &at, &labels, &labels_size) == WEIR_OK)
+        size_t labels_size, in_list = 0;
+        while (weir_definition_next(piece.list, piece.size, &in_list, &labels, &labels_size) ==
+            WEIR_OK)
             continue;
     }
+    if (checked == WEIR_OK && header.type == WEIR_FRAME_SAMPLES && err != WEIR_END)
+        abort();
     const struct weir_frame_block *blocks;
     size_t count;
     if (weir_frame_index(frame, size, &blocks, &count) != WEIR_OK)
@@ -98,7 +129,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         copy = exact;
     } else {
-        fix(copy, size - 1);
+        fix(copy, size - 1, data[0] & 2 ? 1 : 2);
         read_frame(copy, size - 1);
     }
     free(copy);

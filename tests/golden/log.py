@@ -28,7 +28,7 @@ def definitions(place, first, series):
     return header + listed + bytes(-(32 + len(listed)) % 4096)
 
 
-epoch = with_crc(struct.pack("<4sIIIQQQI", b"WEEP", 1, STREAM, 0, SEGMENT_BYTES, 7, 0x7f3000, 0))
+epoch = with_crc(struct.pack("<4sIIIQQQI", b"WEEP", 2, STREAM, 0, SEGMENT_BYTES, 7, 0x7f3000, 0))
 marks = struct.pack("<Q", 16) + bytes(range(16)) + struct.pack("<Q", 8) + bytes(range(8))
 checkpoint = with_crc(struct.pack(
     "<4sIIIQQQQQQqQIII", b"WECP", 1, STREAM, 1, SEGMENT_BYTES, 6, 5, 3, 4096, 1234567,

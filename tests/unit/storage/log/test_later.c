@@ -85,7 +85,7 @@ static void
 make_later(struct weir_frame_header *header, enum later kind)
 {
     if (kind == LATER_VERSION)
-        header->version = 2;
+        header->version = WEIR_FRAME_VERSION + 1;
     else if (kind == LATER_TYPE)
         header->type = 3;
     else if (kind == LATER_SAMPLE_TYPE)
@@ -134,7 +134,7 @@ test_damaged_header_with_an_unknown_version_is_damage(void **state)
     struct weir_frame_header good, header;
     file_read(segment_path(0), &good, sizeof good, places[1]);
     header = good;
-    header.version = 2; /* its checksum is that of version 1 */
+    header.version++; /* its checksum is that of the version before */
     file_write(segment_path(0), &header, sizeof header, places[1]);
     assert_int_equal(fixture_open(), WEIR_OK);
     assert_int_equal(fixture.recovery.frames, 1);
@@ -169,7 +169,7 @@ test_epoch_file_of_a_later_version_refuses_the_start_whatever_its_size(void **st
         uint8_t file[4096];
         memset(file, 7, sizeof file);
         memcpy(file, &good, size < sizeof good ? size : sizeof good);
-        file[4] = 2;
+        file[4] = WEIR_EPOCH_VERSION + 1;
         uint32_t crc = weir_crc32c(0, file, size - sizeof crc);
         memcpy(file + size - sizeof crc, &crc, sizeof crc);
         assert_int_equal(truncate(path_of("epoch"), 0), 0);
@@ -181,6 +181,28 @@ test_epoch_file_of_a_later_version_refuses_the_start_whatever_its_size(void **st
         assert_int_equal(fixture.recovery.end_offset, 3 * PAGE);
         fixture_close();
     }
+}
+
+/* The first opening replaces it: an earlier program refuses the log from then on. */
+static void
+test_epoch_file_of_version_one_is_read_and_replaced(void **state)
+{
+    (void)state;
+    make_three();
+    struct weir_epoch epoch;
+    file_read(path_of("epoch"), &epoch, sizeof epoch, 0);
+    assert_int_equal(epoch.version, 2);
+    epoch.version = 1;
+    epoch.dataplane_epoch += 100;
+    epoch.crc = weir_crc32c(0, &epoch, offsetof(struct weir_epoch, crc));
+    file_write(path_of("epoch"), &epoch, sizeof epoch, 0);
+    assert_int_equal(fixture_open(), WEIR_OK);
+    assert_int_equal(fixture.recovery.dataplane_epoch, epoch.dataplane_epoch + 1);
+    struct weir_epoch now;
+    file_read(path_of("epoch"), &now, sizeof now, 0);
+    assert_int_equal(now.version, 2);
+    assert_int_equal(now.dataplane_epoch, epoch.dataplane_epoch + 1);
+    fixture_close();
 }
 
 static void
@@ -268,6 +290,7 @@ main(void)
         TEST(test_damaged_header_with_an_unknown_version_is_damage),
         TEST(test_stale_frame_of_a_later_program_does_not_count),
         TEST(test_epoch_file_of_a_later_version_refuses_the_start_whatever_its_size),
+        TEST(test_epoch_file_of_version_one_is_read_and_replaced),
         TEST(test_state_entries_of_a_later_program_refuse_the_start),
         TEST(test_chunk_of_definitions_of_a_later_version_refuses_the_start),
         TEST(test_checkpoint_of_a_later_version_refuses_the_start),
