@@ -23,6 +23,13 @@ struct weir_answer_options {
     size_t memory;                  /* likewise: bytes of the query's arena */
 };
 
+/* Seconds without their last four digits, as text. */
+struct weir_answer_digits {
+    int64_t upper; /* 0: none yet */
+    uint32_t size;
+    char text[16];
+};
+
 struct weir_answer_cursor {
     const struct weir_promql_answer *answer;
     const struct weir_answer_options *options;
@@ -32,6 +39,7 @@ struct weir_answer_cursor {
     bool any_result; /* one is written, or begun */
     bool in_result;  /* its labels are written */
     bool any_point;  /* and a point of it */
+    struct weir_answer_digits digits; /* of the last point's time */
 };
 
 /* Both are borrowed while the cursor is used. */

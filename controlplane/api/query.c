@@ -288,6 +288,13 @@ answer(struct run *run, int64_t begun_ns)
     return true;
 }
 
+/* An expression that the parser lets through and RE2 does not: its program would be too large. */
+static bool
+is_bad_regex(const struct weir_promql_answer *answer, enum weir_err err)
+{
+    return err == WEIR_INVALID && answer->error == NULL;
+}
+
 /* Runs the query, and frees it unless its answer goes on. */
 static void
 execute(struct run *run)
@@ -301,7 +308,7 @@ execute(struct run *run)
     enum weir_err err = weir_promql_run(&run->request, &run->answer);
     if (err == WEIR_OK)
         goes_on = answer(run, begun_ns);
-    else if (!run->answer.ran && err != WEIR_NOMEM)
+    else if (err != WEIR_NOMEM && (!run->answer.ran || is_bad_regex(&run->answer, err)))
         fail_query(run);
     else
         fail_run(run, err);

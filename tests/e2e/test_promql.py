@@ -197,6 +197,38 @@ def weir_post(weir, body):
         connection.close()
 
 
+# Queries that ask for too much, and what they are answered: status, part of the error.
+HOSTILE = [
+    ("(" * 5000 + "1" + ")" * 5000, 400, "nested more than 1000 deep"),
+    ("-" * 100000 + "1", 400, "nested more than 1000 deep"),
+    ("'" + "a" * 200000 + "'", 400, "longer than 131072 bytes"),
+    ("sum_over_time(vector(1)[1000000000s:1s])", 422, "at most 10000000"),
+    ('{a=~"((((((a{1,100}){1,100}){1,100}){1,100}){1,100}))"}', 400, "invalid repetition size"),
+    ('{a=~"(x+x+)+y"}', 200, ""),
+    ("many_v * on () group_left () many_v", 422, "found duplicate series for the match group"),
+    ('count_values("c", many_v)', 200, ""),
+    ("many_v[1h:1ms]", 422, "query.memory_max"),
+    ("topk(1e18, many_v)", 200, ""),
+]
+
+
+def test_hostile_queries_are_refused_or_bounded():
+    with Instance("--retention-raw", "36500d", "--query-memory-max", "64MiB") as weir:
+        api = Prometheus(weir)
+        send(weir, [f"many,a=x{i},b=y{i % 2} v={i} {BEGIN * 10**9}" for i in range(3000)])
+        for query, wanted, part in HOSTILE:
+            began = time.monotonic()
+            status, answer = api.ask("/api/v1/query", method="POST", query=query, time=BEGIN)
+            print(f"# {query[:40]}: {status} after {(time.monotonic() - began) * 1000:.0f} ms")
+            assert status == wanted and part in answer.get("error", ""), (query[:80], answer)
+        status, answer = api.ask("/api/v1/query_range", query="many_v", start=BEGIN,
+                                 end=BEGIN + 10999, step=1)
+        assert status == 422 and "query.memory_max" in answer["error"], answer
+        with open(f"/proc/{weir.pid('controlplane')}/status") as file:
+            peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+        print(f"# peak memory of the control plane: {peak // 1024} MiB")
+
+
 def slow_query():
     """A query of many seconds that reads nothing."""
     return "sum_over_time((sum_over_time(vector(1)[1d:1s]))[1d:1s])"
