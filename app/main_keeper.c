@@ -166,7 +166,8 @@ run_on(const struct weir_config *config, struct weir_shared *shared, struct weir
             .series_max = at_most(config->keeper_memory_bytes / SERIES_SHARE / 4, SERIES_MAX)},
         .writer = {.blocks_max = WRITER_ENTRIES, .columns_max = WRITER_ENTRIES},
         .frames_max = WEIR_KEEPER_FRAMES_MAX,
-        .age_max_ms = config->keeper_merge_interval_ms};
+        .age_max_ms = config->keeper_merge_interval_ms,
+        .retention_ms = config->retention_raw_ms};
     struct weir_keeper *keeper;
     err = weir_keeper_open(&options, &keeper);
     if (err != WEIR_OK)

@@ -3,11 +3,14 @@
 #include "base/event.h"
 #include "base/memory.h"
 #include "model/shared.h"
+#include "storage/keeper/join.h"
 #include "storage/keeper/leftovers.h"
+#include "storage/keeper/plan.h"
 #include "storage/log/format.h"
 #include "storage/read/catalog.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +30,11 @@ struct weir_keeper {
     void *memory;                   /* of l1 */
     size_t memory_bytes;
     struct weir_l1 *l1;
+    struct weir_join *join;
+    bool joining;          /* MERGING: parts, not frames */
+    struct weir_plan plan; /* of the join */
+    int64_t l2_since_ns;   /* last round of level 2 by age */
+    int64_t late_since_ns; /* last round of overlays by age */
     struct weir_merge_unit unit;
     struct weir_catalog_entry *frames; /* of the unit */
     uint32_t frame_count;
@@ -50,12 +58,19 @@ take_memory(struct weir_keeper *keeper)
         .io = keeper->options.io,
         .file_id = keeper->options.random,
         .file_id_context = keeper->options.random_context};
+    const struct weir_join_options join = {.writer = options.writer,
+        .directory = options.directory,
+        .io = options.io,
+        .file_id = options.file_id,
+        .file_id_context = options.file_id_context};
     bool huge = false;
-    keeper->memory_bytes = weir_l1_footprint(&options);
+    size_t l1_bytes = weir_l1_footprint(&options);
+    keeper->memory_bytes = l1_bytes + weir_join_footprint(&join);
     enum weir_err err = weir_memory_map(keeper->memory_bytes, &huge, &keeper->memory);
     if (err != WEIR_OK)
         return err;
     keeper->l1 = weir_l1_init(keeper->memory, &options);
+    keeper->join = weir_join_init((uint8_t *)keeper->memory + l1_bytes, &join);
     keeper->unit.blocks = calloc(BLOCKS_MAX, sizeof *keeper->unit.blocks);
     keeper->frames = calloc(WEIR_KEEPER_FRAMES_MAX, sizeof *keeper->frames);
     keeper->index = aligned_alloc(WEIR_IO_ALIGN, WEIR_IO_ALIGN);
@@ -150,6 +165,7 @@ weir_keeper_open(const struct weir_keeper_options *options, struct weir_keeper *
     keeper->frames_allowed = options->frames_max;
     keeper->pause_ns = PAUSE_NS;
     keeper->unit.context = keeper;
+    keeper->l2_since_ns = keeper->late_since_ns = weir_clock_mono_ns(options->clock);
     enum weir_err err = open_log(keeper);
     if (err == WEIR_OK)
         err = take_memory(keeper);
@@ -164,11 +180,20 @@ weir_keeper_open(const struct weir_keeper_options *options, struct weir_keeper *
     return WEIR_OK;
 }
 
+static void
+give_up(struct weir_keeper *keeper)
+{
+    if (keeper->joining)
+        weir_join_abort(keeper->join);
+    else
+        weir_l1_abort(keeper->l1);
+}
+
 void
 weir_keeper_close(struct weir_keeper *keeper)
 {
     if (keeper->state == WEIR_KEEPER_MERGING)
-        weir_l1_abort(keeper->l1);
+        give_up(keeper);
     if (keeper->catalog_open)
         weir_catalog_close(&keeper->catalog);
     weir_manifest_free(keeper->manifest);
@@ -303,7 +328,7 @@ static void
 note_failure(struct weir_keeper *keeper, enum weir_err err)
 {
     keeper->failures++;
-    if (err == WEIR_LIMIT && keeper->frames_allowed > 1) {
+    if (err == WEIR_LIMIT && !keeper->joining && keeper->frames_allowed > 1) {
         keeper->frames_allowed /= 2;
         keeper->state = WEIR_KEEPER_IDLE;
         return;
@@ -318,9 +343,21 @@ note_failure(struct weir_keeper *keeper, enum weir_err err)
     keeper->pause_ns = keeper->pause_ns * 2 < PAUSE_MAX_NS ? keeper->pause_ns * 2 : PAUSE_MAX_NS;
 }
 
-/* Parts are durable: now the manifest names them. */
+/* The manifest that names what is durable now. */
 static enum weir_err
-commit(struct weir_keeper *keeper)
+save(struct weir_keeper *keeper)
+{
+    enum weir_err err = weir_manifest_save(keeper->next, keeper->options.io, keeper->options.store);
+    if (err != WEIR_OK)
+        return err;
+    weir_manifest_copy(keeper->manifest, keeper->next);
+    publish(keeper);
+    return WEIR_OK;
+}
+
+/* Parts of level 1 are durable: now the manifest names them. */
+static enum weir_err
+commit_unit(struct weir_keeper *keeper)
 {
     struct weir_manifest *next = keeper->next;
     const struct weir_manifest_part *part;
@@ -334,18 +371,62 @@ commit(struct weir_keeper *keeper)
     ledger->superseded += weir_l1_superseded(keeper->l1);
     ledger->damaged += weir_l1_damaged(keeper->l1);
     next->keeper_offset = keeper->unit.log_through;
-    err = weir_manifest_save(next, keeper->options.io, keeper->options.store);
-    if (err != WEIR_OK)
-        return err;
-    weir_manifest_copy(keeper->manifest, next);
-    publish(keeper);
-    return WEIR_OK;
+    return save(keeper);
+}
+
+/* Removes the files of parts that the manifest named before and does not now. It is durable. */
+static void
+remove_files(struct weir_keeper *keeper, const struct weir_manifest_part *parts, uint32_t count)
+{
+    char path[PATH_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        if (weir_part_file_path(keeper->options.store, parts[i].partition_ms, parts[i].file_id,
+                path, sizeof path) == WEIR_OK &&
+            weir_io_unlink(keeper->options.io, path) != WEIR_OK)
+            weir_event(
+                WEIR_LEVEL_WARN, "part_left_behind", "path=%s reason=%s", path, weir_err_detail());
+}
+
+/* Takes `count` parts from place `first` out of the next manifest; copies them to gone. */
+static void
+take_out(
+    struct weir_keeper *keeper, uint32_t first, uint32_t count, struct weir_manifest_part *gone)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        gone[i] = keeper->next->parts[first];
+        weir_manifest_part_remove(keeper->next, first);
+    }
+}
+
+/* The joined part takes the place of its sources. The partition may go with the last of them, and
+ * come back with the same bounds. */
+static enum weir_err
+commit_join(struct weir_keeper *keeper)
+{
+    struct weir_manifest *next = keeper->next;
+    struct weir_manifest_part gone[WEIR_JOIN_SOURCES_MAX];
+    const struct weir_plan *plan = &keeper->plan;
+    const struct weir_manifest_part *part = weir_join_part(keeper->join);
+    take_out(keeper, plan->first, plan->count, gone);
+    struct weir_parts_ledger *ledger = &next->ledger[gone[0].retention_class];
+    ledger->superseded += weir_join_superseded(keeper->join);
+    ledger->damaged += weir_join_damaged(keeper->join);
+    enum weir_err err = WEIR_OK;
+    if (part != NULL)
+        err = weir_manifest_partition_restore(next, &plan->partition);
+    if (err == WEIR_OK && part != NULL)
+        err = weir_manifest_part_add(next, part);
+    if (err == WEIR_OK)
+        err = save(keeper);
+    if (err == WEIR_OK)
+        remove_files(keeper, gone, plan->count);
+    return err;
 }
 
 static void
 finish(struct weir_keeper *keeper)
 {
-    enum weir_err err = commit(keeper);
+    enum weir_err err = keeper->joining ? commit_join(keeper) : commit_unit(keeper);
     if (err != WEIR_OK) {
         /* either generation may be the one on disk: no file that one of them names may go */
         keeper->failures++;
@@ -354,18 +435,20 @@ finish(struct weir_keeper *keeper)
             keeper->unit.log_from, weir_err_detail());
         return;
     }
-    keeper->units++;
+    keeper->units += !keeper->joining;
     keeper->state = WEIR_KEEPER_IDLE;
-    keeper->oldest_ns = 0;
     keeper->failures_here = 0;
     keeper->pause_ns = PAUSE_NS;
+    if (keeper->joining)
+        return;
+    keeper->oldest_ns = 0;
     keeper->frames_allowed = keeper->options.frames_max;
 }
 
 static bool
 run_merging(struct weir_keeper *keeper)
 {
-    enum weir_err err = weir_l1_step(keeper->l1);
+    enum weir_err err = keeper->joining ? weir_join_step(keeper->join) : weir_l1_step(keeper->l1);
     if (err == WEIR_OK)
         finish(keeper);
     else if (err != WEIR_AGAIN)
@@ -373,9 +456,81 @@ run_merging(struct weir_keeper *keeper)
     return keeper->state == WEIR_KEEPER_MERGING || keeper->state == WEIR_KEEPER_IDLE;
 }
 
+static int64_t
+wall_ms(const struct weir_keeper *keeper)
+{
+    return keeper->options.wall_ms != NULL ? keeper->options.wall_ms(keeper->options.wall_context)
+                                           : weir_wall_ms();
+}
+
+/* Removes partitions that have passed their age, as many at a time as a join has sources. Returns
+ * whether there were any. */
+static bool
+expire(struct weir_keeper *keeper)
+{
+    struct weir_manifest_part gone[WEIR_JOIN_SOURCES_MAX];
+    if (keeper->options.retention_ms == 0)
+        return false;
+    int64_t cutoff_ms = wall_ms(keeper) - keeper->options.retention_ms;
+    weir_manifest_copy(keeper->next, keeper->manifest);
+    uint32_t count = 0;
+    for (; count < WEIR_JOIN_SOURCES_MAX; count++) {
+        uint32_t place = weir_plan_expired(keeper->next, cutoff_ms);
+        if (place == keeper->next->part_count)
+            break;
+        const struct weir_manifest_part *part = &keeper->next->parts[place];
+        keeper->next->ledger[part->retention_class].expired += part->samples;
+        take_out(keeper, place, 1, &gone[count]);
+    }
+    if (count == 0)
+        return false;
+    if (save(keeper) != WEIR_OK) {
+        keeper->failures++;
+        keeper->state = WEIR_KEEPER_STOPPED;
+        weir_event(
+            WEIR_LEVEL_ERROR, "merging_stopped", "parts=%u reason=%s", count, weir_err_detail());
+        return false;
+    }
+    remove_files(keeper, gone, count);
+    return true;
+}
+
+/* Begins the next merge of parts, if one is due. */
+static bool
+begin_join(struct weir_keeper *keeper)
+{
+    int64_t now_ns = weir_clock_mono_ns(keeper->options.clock);
+    const struct weir_plan_times times = {.wall_ms = wall_ms(keeper),
+        .l2_age_ns = now_ns - keeper->l2_since_ns,
+        .late_age_ns = now_ns - keeper->late_since_ns};
+    if (!weir_plan_next(keeper->manifest, &times, &keeper->plan)) {
+        /* a round by age ends when nothing is due any more */
+        if (times.l2_age_ns >= WEIR_PLAN_L2_NS)
+            keeper->l2_since_ns = now_ns;
+        if (times.late_age_ns >= WEIR_PLAN_OVERLAY_NS)
+            keeper->late_since_ns = now_ns;
+        return false;
+    }
+    if (keeper->plan.count > WEIR_JOIN_SOURCES_MAX) {
+        keeper->plan.count = WEIR_JOIN_SOURCES_MAX;
+        keeper->plan.level = 2; /* the rest comes later */
+    }
+    keeper->joining = true;
+    weir_manifest_copy(keeper->next, keeper->manifest);
+    enum weir_err err = weir_join_begin(keeper->join, &keeper->plan.partition,
+        &keeper->manifest->parts[keeper->plan.first], keeper->plan.count, keeper->plan.level);
+    if (err != WEIR_OK) {
+        note_failure(keeper, err);
+        return false;
+    }
+    keeper->state = WEIR_KEEPER_MERGING;
+    return true;
+}
+
 static bool
 run_idle(struct weir_keeper *keeper)
 {
+    keeper->joining = false;
     enum weir_err err = weir_catalog_refresh(&keeper->catalog);
     if (err != WEIR_OK) {
         if (err != WEIR_AGAIN)
@@ -386,7 +541,7 @@ run_idle(struct weir_keeper *keeper)
     uint64_t waiting = keeper->catalog.entry_count - first;
     uint64_t bytes = keeper->catalog.at - keeper->manifest->keeper_offset;
     if (!is_due(keeper, waiting, bytes))
-        return false;
+        return expire(keeper) || (keeper->state == WEIR_KEEPER_IDLE && begin_join(keeper));
     err = make_unit(keeper, first, waiting);
     if (err != WEIR_OK) {
         note_failure(keeper, err);

@@ -1,6 +1,9 @@
-/* keeper: turns the log into parts, unit by unit, and says how far it has come.
+/* keeper: turns the log into parts, unit by unit, and says how far it has come; merges the parts of
+ * a partition into fewer, and removes partitions that have passed their age.
  *
  *   log, frame ring --> unit --L1--> parts, durable --> manifest, durable --> keeper offset
+ *                          parts --join--> one part, durable --> manifest, durable --> files
+ * removed
  *
  * Owns:    DATA/store: manifest, parts
  * Threads: one; every call belongs to it
@@ -14,8 +17,9 @@
  *     ^                       | done             `--third failure--> STOPPED
  *     `-----------------------+
  *
- * In each state the manifest on disk names whole, durable parts, and holds what its keeper offset
- * says. Killed anywhere it costs the unit at hand, which is done again.
+ * Frames come first: parts are merged while no unit of frames is due. In each state the manifest on
+ * disk names whole, durable parts, and holds what its keeper offset says. Killed anywhere it costs
+ * the unit at hand, which is done again.
  */
 #ifndef WEIR_STORAGE_KEEPER_KEEPER_H
 #define WEIR_STORAGE_KEEPER_KEEPER_H
@@ -36,12 +40,15 @@ struct weir_keeper_options {
     struct weir_io *io;         /* borrowed: of the store */
     struct weir_io *log_io;     /* the keeper frees it; NULL: real files */
     const struct weir_clock *clock;
+    int64_t (*wall_ms)(void *context); /* since the Unix epoch; NULL: the machine's */
+    void *wall_context;
     uint64_t (*random)(void *context); /* for names of files */
     void *random_context;
     struct weir_gather_limits gather;
     struct weir_part_writer_limits writer;
-    uint32_t frames_max; /* of a unit, at most WEIR_KEEPER_FRAMES_MAX */
-    int64_t age_max_ms;  /* 0: every frame is due at once */
+    uint32_t frames_max;  /* of a unit, at most WEIR_KEEPER_FRAMES_MAX */
+    int64_t age_max_ms;   /* 0: every frame is due at once */
+    int64_t retention_ms; /* a partition that ended longer ago is removed; 0: none is */
 };
 
 struct weir_keeper_status {

@@ -120,6 +120,10 @@ const struct weir_partition *weir_manifest_partition_find(
 enum weir_err weir_manifest_partition_add(struct weir_manifest *manifest, int64_t time_ms,
     int64_t length_ms, struct weir_partition *out) WEIR_MUST_USE;
 
+/* Adds a partition with these bounds where there is none of them. WEIR_LIMIT. */
+enum weir_err weir_manifest_partition_restore(
+    struct weir_manifest *manifest, const struct weir_partition *partition) WEIR_MUST_USE;
+
 /* Adds a part in its place; its partition is there. The ledger's live samples grow by its own: the
  * caller accounts for where they come from. WEIR_LIMIT. */
 enum weir_err weir_manifest_part_add(

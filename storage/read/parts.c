@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FOLLOW_TRIES 10
+
 struct open_part {
     struct weir_manifest_part entry;
-    struct weir_part *part; /* NULL: not opened yet, or not to be opened */
-    bool failed;            /* reported */
+    struct weir_part *part; /* NULL: it cannot be opened */
+    bool failed;            /* that was reported */
 };
 
 struct weir_read_parts {
@@ -81,7 +83,40 @@ find(const struct weir_read_parts *parts, const struct weir_manifest_part *entry
                              : bsearch(&wanted, parts->parts, parts->count, sizeof wanted, by_log);
 }
 
-/* Parts that are open already stay so. */
+static bool
+is_damage(enum weir_err err)
+{
+    return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
+}
+
+static void
+skip(struct weir_read_parts *parts, const char *path)
+{
+    parts->corrupt++;
+    weir_event(WEIR_LEVEL_ERROR, "part_skipped", "path=%s reason=%s", path, weir_err_detail());
+}
+
+/* WEIR_NOT_FOUND where the file is gone: the keeper has merged it since the manifest was read.
+ * Other damage costs the part, and is reported once. */
+static enum weir_err
+open_part(struct weir_read_parts *parts, struct open_part *at)
+{
+    char path[PATH_MAX];
+    if (at->part != NULL || at->failed)
+        return WEIR_OK;
+    enum weir_err err = weir_part_file_path(
+        parts->store, at->entry.partition_ms, at->entry.file_id, path, sizeof path);
+    if (err == WEIR_OK)
+        err = weir_part_open(parts->io, path, &at->part);
+    if (!is_damage(err))
+        return err;
+    at->failed = true;
+    skip(parts, path);
+    return WEIR_OK;
+}
+
+/* Parts that are open already stay so; the others are opened now, because their files may be
+ * removed at any moment. */
 static enum weir_err
 take_manifest(struct weir_read_parts *parts)
 {
@@ -105,20 +140,44 @@ take_manifest(struct weir_read_parts *parts)
     qsort(taken, count, sizeof *taken, by_log);
     parts->parts = taken;
     parts->count = count;
-    return WEIR_OK;
+    enum weir_err err = WEIR_OK;
+    for (size_t i = 0; err == WEIR_OK && i < count; i++)
+        err = open_part(parts, &taken[i]);
+    return err;
 }
 
-static bool
-is_damage(enum weir_err err)
+/* Reads the manifest anew while a keeper removes what it has just named. A part that is missing all
+ * the same is damage. */
+static enum weir_err
+follow_manifest(struct weir_read_parts *parts)
 {
-    return err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED;
+    enum weir_err err = WEIR_OK;
+    for (int tries = 0; tries < FOLLOW_TRIES; tries++) {
+        uint64_t generation = parts->manifest->generation;
+        err = weir_manifest_load(parts->manifest, parts->io, parts->store);
+        if (err != WEIR_OK)
+            return err == WEIR_NOT_FOUND ? take_manifest(parts) : err;
+        err = take_manifest(parts);
+        if (err != WEIR_NOT_FOUND || (tries > 0 && generation == parts->manifest->generation))
+            break;
+    }
+    return err;
 }
 
-static void
-skip(struct weir_read_parts *parts, const char *path)
+/* The manifest names files that are not there, and stays so. */
+static enum weir_err
+leave_out_missing(struct weir_read_parts *parts)
 {
-    parts->corrupt++;
-    weir_event(WEIR_LEVEL_ERROR, "part_skipped", "path=%s reason=%s", path, weir_err_detail());
+    enum weir_err err = WEIR_OK;
+    for (size_t i = 0; err == WEIR_OK && i < parts->count; i++) {
+        err = open_part(parts, &parts->parts[i]);
+        if (err != WEIR_NOT_FOUND)
+            continue;
+        parts->parts[i].failed = true;
+        skip(parts, parts->store);
+        err = WEIR_OK;
+    }
+    return err;
 }
 
 enum weir_err
@@ -127,15 +186,13 @@ weir_read_parts_refresh(struct weir_read_parts *parts, uint64_t generation)
     if (generation != 0 && generation == parts->manifest->generation &&
         parts->count == parts->manifest->part_count)
         return WEIR_OK;
-    enum weir_err err = weir_manifest_load(parts->manifest, parts->io, parts->store);
+    enum weir_err err = follow_manifest(parts);
+    if (err == WEIR_NOT_FOUND)
+        err = leave_out_missing(parts);
     if (is_damage(err)) {
         skip(parts, parts->store); /* the log still answers, and the answer says what is missing */
         return WEIR_OK;
     }
-    if (err == WEIR_NOT_FOUND)
-        err = WEIR_OK;
-    if (err == WEIR_OK)
-        err = take_manifest(parts);
     if (err != WEIR_OK)
         parts->manifest->generation = 0; /* the next refresh reads it again */
     return err;
@@ -151,27 +208,6 @@ uint64_t
 weir_read_parts_corrupt(const struct weir_read_parts *parts)
 {
     return parts->corrupt;
-}
-
-/* The part, opened; *part is NULL where that failed, which is reported once. */
-static enum weir_err
-open_part(struct weir_read_parts *parts, struct open_part *at, const struct weir_part **part)
-{
-    char path[PATH_MAX];
-    *part = at->part;
-    if (at->part != NULL || at->failed)
-        return WEIR_OK;
-    enum weir_err err = weir_part_file_path(
-        parts->store, at->entry.partition_ms, at->entry.file_id, path, sizeof path);
-    if (err == WEIR_OK)
-        err = weir_part_open(parts->io, path, &at->part);
-    if (is_damage(err) || err == WEIR_NOT_FOUND) {
-        at->failed = true;
-        skip(parts, path);
-        err = WEIR_OK;
-    }
-    *part = at->part;
-    return err;
 }
 
 /* Calls back for the samples of one chunk that the scan wants; at: the place of its series. */
@@ -256,10 +292,9 @@ weir_read_parts_scan(struct weir_read_parts *parts, const struct weir_scan *scan
     enum weir_err err = WEIR_OK;
     for (size_t i = 0; err == WEIR_OK && i < parts->count; i++) {
         const struct weir_manifest_part *entry = &parts->parts[i].entry;
-        const struct weir_part *part;
+        const struct weir_part *part = parts->parts[i].part;
         if (entry->time_max_ms < scan->from_ms || entry->time_min_ms >= scan->to_ms)
             continue;
-        err = open_part(parts, &parts->parts[i], &part);
         for (uint32_t n = 0; err == WEIR_OK && part != NULL && n < weir_part_directory_count(part);
              n++) {
             if (!concerns(scan, part, n))

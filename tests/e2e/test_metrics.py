@@ -9,7 +9,7 @@ import tap
 from instance import Instance, wait_for
 
 ROOT = os.path.join(os.path.dirname(__file__), "../..")
-PROCESSES = ("supervisor", "dataplane", "controlplane")
+PROCESSES = ("supervisor", "dataplane", "controlplane", "keeper")
 
 
 def scrape(weir):
@@ -43,7 +43,7 @@ def test_the_reader_is_strict():
 
 
 def test_metrics_keep_to_the_format_and_to_the_rules_of_names():
-    with Instance() as weir:
+    with Instance("--keeper", "true") as weir:
         now = time.time_ns()
         assert weir.send_tcp(b"m,h=a v=1 %d\nbad\n" % now).startswith(b"ok 1 1 ")
         weir.query("m_v")
@@ -68,7 +68,7 @@ def test_every_metric_is_in_the_documents():
     for page in ("api.md", "metrics.md"):
         with open(os.path.join(ROOT, "docs", page)) as file:
             documents += file.read()
-    with Instance() as weir:
+    with Instance("--keeper", "true") as weir:
         missing = [name for name in scrape(weir) if f"`{name}" not in documents]
     assert not missing, missing
 
@@ -97,8 +97,8 @@ def start_time(pid):
 
 
 def test_each_process_has_its_figures():
-    with Instance() as weir:
-        found = wait_for(lambda: published(weir), "the supervisor publishes figures of all three")
+    with Instance("--keeper", "true") as weir:
+        found = wait_for(lambda: published(weir), "the supervisor publishes figures of all four")
         for process, at in found.items():
             assert len(at) == 7, at
             assert abs(at["process_start_time_seconds"] - start_time(weir.pid(process))) < 0.01, at
@@ -114,7 +114,8 @@ def test_each_process_has_its_figures():
 
 def test_metrics_that_a_script_or_page_names_are_there():
     """scripts/run waits until samples are stored, by a name in /metrics."""
-    with Instance() as weir:
+    with Instance("--keeper", "true") as weir:
+        wait_for(lambda: b"weir_keeper_state" in weir.get("/metrics")[1], "the keeper is ready")
         there = set(re.findall(r"^# TYPE (\w+)", weir.get("/metrics")[1].decode(), re.M))
     with open(os.path.join(ROOT, "scripts/run")) as file:
         names = set(re.findall(r"/\^(weir_\w+)", file.read()))

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "storage/keeper/keeper.h"
+#include "storage/keeper/plan.h"
 #include "storage/part/part_reader.h"
 #include "storage/reader.h"
 #include "tests/unit/faults/alloc.h"
@@ -28,6 +29,8 @@ static uint64_t appended;
 static uint64_t random_state;
 static uint64_t last_id;
 static int64_t now_ns;
+static int64_t now_ms;       /* of the wall clock */
+static int64_t retention_ms; /* of the next keeper */
 static struct weir_io *store_io;
 static struct weir_keeper *keeper;
 static char store[600];
@@ -55,6 +58,13 @@ read_clock(void *context)
     return now_ns;
 }
 
+static int64_t
+read_wall(void *context)
+{
+    (void)context;
+    return now_ms;
+}
+
 static const struct weir_clock test_clock = {.mono_ns = read_clock};
 
 static int
@@ -69,6 +79,8 @@ set_up(void **state)
     memset(expected, 0, sizeof expected);
     appended = 0;
     now_ns = 1000000000;
+    now_ms = BASE_MS + 100 * HOUR;
+    retention_ms = 0;
     random_state = 11;
     last_id = 0;
     fixture.options.size_max = 1024 * SEGMENT;
@@ -128,6 +140,8 @@ options_of(int64_t age_max_ms)
         .store = store,
         .io = store_io,
         .clock = &test_clock,
+        .wall_ms = read_wall,
+        .retention_ms = retention_ms,
         .random = next_id,
         .gather = {.samples_max = 2000, .series_max = 1 << 20},
         .writer = {.blocks_max = 256, .columns_max = 256},
@@ -438,6 +452,74 @@ test_full_device_is_waited_for(void **state)
     check_all_is_in_parts();
 }
 
+static uint32_t
+parts_of_level(uint8_t level)
+{
+    const struct weir_manifest *manifest = weir_keeper_manifest(keeper);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < manifest->part_count; i++)
+        count += manifest->parts[i].level == level;
+    return count;
+}
+
+static void
+test_parts_are_joined_by_level(void **state)
+{
+    (void)state;
+    batch_number = 0;
+    now_ms = BASE_MS + HOUR; /* the older one of two partitions has ended */
+    append_batches(40);
+    open_keeper(0);
+    run_until_idle();
+    assert_int_equal(parts_of_level(3), 1);
+    assert_int_equal(parts_of_level(2), 0);
+    assert_int_equal(parts_of_level(1), weir_keeper_manifest(keeper)->part_count - 1);
+    check_all_is_in_parts();
+    for (unsigned i = 0; i < 2 * WEIR_PLAN_L1_PARTS; i++) {
+        append_batches(1);
+        run_until_idle();
+        assert_true(parts_of_level(1) <= 2 * WEIR_PLAN_L1_PARTS);
+    }
+    assert_int_equal(parts_of_level(2), 2);
+    check_all_is_in_parts();
+    now_ns += WEIR_PLAN_L2_NS;
+    append_batches(2);
+    run_until_idle();
+    assert_true(parts_of_level(2) >= 3);
+    now_ms = BASE_MS + 3 * HOUR;
+    run_until_idle();
+    assert_int_equal(parts_of_level(3), 2);
+    check_all_is_in_parts();
+}
+
+static void
+test_partitions_past_their_age_go(void **state)
+{
+    (void)state;
+    batch_number = 0;
+    append_batches(40);
+    retention_ms = 101 * HOUR; /* the younger partition ends two hours after BASE_MS */
+    open_keeper(0);
+    run_until_idle();
+    const struct weir_manifest *manifest = weir_keeper_manifest(keeper);
+    assert_int_equal(manifest->part_count, 1);
+    assert_int_equal(manifest->parts[0].partition_ms, BASE_MS);
+    assert_true(manifest->ledger[0].expired > 0);
+    now_ms += 3 * HOUR;
+    run_until_idle();
+    assert_int_equal(manifest->part_count, 0);
+    assert_int_equal(manifest->ledger[0].live, 0);
+    assert_int_equal(
+        manifest->ledger[0].merged, manifest->ledger[0].expired + manifest->ledger[0].superseded);
+    char path[300];
+    snprintf(path, sizeof path, "store/parts/%lld", (long long)BASE_MS);
+    char **names;
+    size_t count;
+    assert_int_equal(weir_io_list(store_io, temp_path(path), &names, &count), WEIR_OK);
+    assert_int_equal(count, 0);
+    weir_io_list_free(names, count);
+}
+
 static void
 make_file(const char *name)
 {
@@ -558,6 +640,8 @@ main(void)
         TEST(test_keeper_killed_at_any_operation_loses_and_doubles_nothing),
         TEST(test_failing_device_stops_merging_after_three_tries),
         TEST(test_full_device_is_waited_for),
+        TEST(test_parts_are_joined_by_level),
+        TEST(test_partitions_past_their_age_go),
         TEST(test_files_that_no_manifest_names_go_and_others_stay),
         TEST(test_store_that_lost_its_manifest_is_refused_and_left_as_it_is),
         TEST(test_every_failed_allocation_is_told_and_the_next_try_is_whole),
