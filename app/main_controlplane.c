@@ -298,7 +298,8 @@ run(const struct options *options)
             .open = open_reader, .opened = say_ready, .limits_now = limits_now,
             .open_context = &source, .limits = limits_of(config),
             .answers_max = config->http_answers_max, .hosts = config->http_hosts,
-            .host_count = config->http_host_count, .trusted = weir_config_trusted(config)};
+            .host_count = config->http_host_count, .cors = config->http_cors,
+            .cors_count = config->http_cors_count, .trusted = weir_config_trusted(config)};
         err = serve(base, &api);
         event_base_free(base);
     }

@@ -56,6 +56,8 @@ const struct config_key config_keys[] = {
         "HTTP API, or none"},
     {"http.hosts", CONFIG_HOSTS, AT(http_hosts), 0, 0, NULL, "http-hosts", "NAME,NAME",
         "names by which HTTP requests may ask for this machine"},
+    {"http.cors", CONFIG_ORIGINS, AT(http_cors), 0, 0, NULL, "http-cors", "ORIGIN,ORIGIN",
+        "web origins whose pages may read answers, or none"},
     {"http.answers_max", CONFIG_SIZE, AT(http_answers_max), MIB, TIB, NULL, "http-answers-max",
         "SIZE", "memory for HTTP answers that clients have not read yet"},
     {"listeners", CONFIG_LISTENERS, AT(listeners), 0, 0, NULL, NULL, NULL, NULL},

@@ -55,6 +55,8 @@ struct weir_config {
     uint16_t http_port; /* 0: no HTTP */
     char http_hosts[WEIR_CONFIG_HOSTS_MAX][WEIR_CONFIG_HOST_SIZE]; /* controlplane/http/host.h */
     uint32_t http_host_count;
+    char http_cors[WEIR_CONFIG_HOSTS_MAX][WEIR_CONFIG_HOST_SIZE]; /* origins */
+    uint32_t http_cors_count;
     uint64_t http_answers_max; /* bytes */
     struct weir_config_listener listeners[WEIR_CONFIG_LISTENERS_MAX];
     uint32_t listener_count;

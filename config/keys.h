@@ -16,6 +16,7 @@ enum config_kind {
     CONFIG_PORTS,
     CONFIG_CORES,
     CONFIG_HOSTS,
+    CONFIG_ORIGINS,
     CONFIG_SOURCES,
     CONFIG_BOOL,
     CONFIG_U32,
@@ -45,7 +46,7 @@ extern const char *const config_transports[];
 extern const char *const config_units[];
 
 /* Parses text into the key's field. Not for CONFIG_LISTENERS, CONFIG_PORTS, CONFIG_CORES,
- * CONFIG_SOURCES. */
+ * CONFIG_SOURCES, CONFIG_HOSTS, CONFIG_ORIGINS. */
 enum weir_err config_key_set(struct weir_config *config, const struct config_key *key,
     const char *text) WEIR_MUST_USE;
 /* Writes the field as text that config_key_set reads back to the same value. */
@@ -69,6 +70,7 @@ enum weir_err config_parse_choice(const char *text, const char *const *names, ui
 enum weir_err config_parse_count(const char *text, uint64_t least, uint64_t most, uint64_t *out)
     WEIR_MUST_USE;
 enum weir_err config_add_host(struct weir_config *config, const char *text) WEIR_MUST_USE;
+enum weir_err config_add_origin(struct weir_config *config, const char *text) WEIR_MUST_USE;
 enum weir_err config_add_core(struct weir_config *config, const char *text) WEIR_MUST_USE;
 enum weir_err config_add_port(struct weir_config *config, const char *text) WEIR_MUST_USE;
 enum weir_err config_add_listener(struct weir_config *config,

@@ -164,8 +164,9 @@ apply_list(struct weir_config *config, enum config_kind kind, const char *value)
     char *rest = list;
     enum weir_err err = WEIR_OK;
     for (char *item; err == WEIR_OK && (item = strsep(&rest, ",")) != NULL;)
-        err = kind == CONFIG_HOSTS ? config_add_host(config, item)
-                                   : config_add_source(config, item);
+        err = kind == CONFIG_HOSTS   ? config_add_host(config, item)
+            : kind == CONFIG_ORIGINS ? config_add_origin(config, item)
+                                     : config_add_source(config, item);
     return err;
 }
 
@@ -203,7 +204,7 @@ apply_key(struct options *options, const struct config_key *key, const char *val
         return apply_port(options, value);
     if (key->kind == CONFIG_CORES)
         return apply_cores(options->config, value);
-    if (key->kind == CONFIG_SOURCES || key->kind == CONFIG_HOSTS)
+    if (key->kind == CONFIG_SOURCES || key->kind == CONFIG_HOSTS || key->kind == CONFIG_ORIGINS)
         return apply_list(options->config, key->kind, value);
     return config_key_set(options->config, key, value);
 }

@@ -296,6 +296,9 @@ config_list_clear(struct weir_config *config, enum config_kind kind)
     } else if (kind == CONFIG_HOSTS) {
         memset(config->http_hosts, 0, sizeof config->http_hosts);
         config->http_host_count = 0;
+    } else if (kind == CONFIG_ORIGINS) {
+        memset(config->http_cors, 0, sizeof config->http_cors);
+        config->http_cors_count = 0;
     } else if (kind == CONFIG_SOURCES) {
         memset(config->trusted_sources, 0, sizeof config->trusted_sources);
         config->trusted_source_count = 0;
@@ -323,6 +326,30 @@ config_add_host(struct weir_config *config, const char *text)
     memset(host, 0, WEIR_CONFIG_HOST_SIZE);
     for (size_t i = 0; i < size; i++) /* names are equal whatever their case */
         host[i] = (char)tolower((unsigned char)text[i]);
+    return WEIR_OK;
+}
+
+/* "*", or http://NAME or https://NAME, with a port where it is not the scheme's own. */
+enum weir_err
+config_add_origin(struct weir_config *config, const char *text)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:[]";
+    size_t scheme = strncasecmp(text, "http://", 7) == 0 ? 7
+        : strncasecmp(text, "https://", 8) == 0          ? 8
+                                                         : 0;
+    size_t size = strlen(text);
+    if (config->http_cors_count == WEIR_CONFIG_HOSTS_MAX)
+        return weir_fail(WEIR_INVALID, 0, "more than %d origins", WEIR_CONFIG_HOSTS_MAX);
+    bool origin = scheme > 0 && size > scheme && size < WEIR_CONFIG_HOST_SIZE &&
+        strspn(text + scheme, allowed) == size - scheme;
+    if (!origin && strcmp(text, "*") != 0)
+        return weir_fail(WEIR_INVALID, 0,
+            "'%s' is no origin like https://grafana.example.com:3000, or * for all", text);
+    char *entry = config->http_cors[config->http_cors_count++];
+    memset(entry, 0, WEIR_CONFIG_HOST_SIZE);
+    for (size_t i = 0; i < size; i++) /* scheme and host are equal whatever their case */
+        entry[i] = (char)tolower((unsigned char)text[i]);
     return WEIR_OK;
 }
 

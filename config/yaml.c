@@ -189,6 +189,7 @@ load_item(struct loader *loader, const struct config_key *key, const yaml_node_t
     enum weir_err err = key->kind == CONFIG_PORTS ? config_add_port(loader->config, text)
         : key->kind == CONFIG_SOURCES             ? config_add_source(loader->config, text)
         : key->kind == CONFIG_HOSTS               ? config_add_host(loader->config, text)
+        : key->kind == CONFIG_ORIGINS             ? config_add_origin(loader->config, text)
                                                   : config_add_core(loader->config, text);
     if (err != WEIR_OK)
         return fail_value(loader, node, key->path);
@@ -218,7 +219,7 @@ is_list(const struct config_key *key)
 {
     return key->kind == CONFIG_LISTENERS || key->kind == CONFIG_PORTS ||
            key->kind == CONFIG_CORES || key->kind == CONFIG_SOURCES ||
-           key->kind == CONFIG_HOSTS;
+           key->kind == CONFIG_HOSTS || key->kind == CONFIG_ORIGINS;
 }
 
 /* `http: ADDR:PORT` is short for the section with its address alone. */
@@ -396,6 +397,7 @@ print_list(const struct weir_config *config, const struct config_key *key, const
     uint32_t count = key->kind == CONFIG_PORTS ? config->port_count
         : key->kind == CONFIG_SOURCES          ? config->trusted_source_count
         : key->kind == CONFIG_HOSTS            ? config->http_host_count
+        : key->kind == CONFIG_ORIGINS          ? config->http_cors_count
                                                : config->core_count;
     for (uint32_t i = 0; i < count; i++) {
         fputs(i > 0 ? ", " : "", out);
@@ -403,6 +405,8 @@ print_list(const struct weir_config *config, const struct config_key *key, const
             print_quoted(config->ports[i], out);
         else if (key->kind == CONFIG_HOSTS)
             print_quoted(config->http_hosts[i], out);
+        else if (key->kind == CONFIG_ORIGINS)
+            print_quoted(config->http_cors[i], out);
         else if (key->kind == CONFIG_SOURCES)
             print_source(&config->trusted_sources[i], out);
         else

@@ -156,7 +156,8 @@ weir_api_open(const struct weir_api_options *options, struct weir_api **out)
     (void)weir_tsc_hz(); /* the first call measures; /metrics is not to wait for it */
     struct weir_http_options http = {
         .events = {on_request, on_gone, is_vital, api, is_hasty, weir_api_more},
-        .trusted = options->trusted, .answers_max = options->answers_max};
+        .cors = options->cors, .cors_count = options->cors_count, .trusted = options->trusted,
+        .answers_max = options->answers_max};
     weir_http_hosts_init(&http.hosts, options->hosts, options->host_count);
     struct weir_pool_options pool = {.threads = options->threads, .queue_max = WEIR_API_QUEUE_MAX,
         .limits = options->limits, .open = options->open, .opened = options->opened,

@@ -35,6 +35,8 @@ struct weir_api_options {
     uint64_t answers_max; /* http.answers_max */
     const char (*hosts)[WEIR_CONFIG_HOST_SIZE]; /* http.hosts; borrowed, as the next */
     uint32_t host_count;
+    const char (*cors)[WEIR_CONFIG_HOST_SIZE]; /* http.cors; borrowed */
+    uint32_t cors_count;
     struct weir_prefixes trusted; /* sources that no share bounds */
     struct weir_shared *shared; /* NULL on a stopped instance */
     const struct weir_config *config; /* for /api/v1/status/; borrowed; NULL: it shows none */

@@ -107,6 +107,28 @@ weir_page_runtimeinfo(struct weir_api *api, struct weir_http_request *request)
     weir_api_respond(request, WEIR_STATUS_OK, WEIR_API_JSON, &text);
 }
 
+/* A setting's value as one line; a list as in YAML. */
+static void
+value_text(const struct weir_config *config, const struct config_key *key, char *out, size_t size)
+{
+    char *line = NULL;
+    size_t line_size = 0;
+    bool list = key->kind == CONFIG_PORTS || key->kind == CONFIG_CORES ||
+        key->kind == CONFIG_SOURCES || key->kind == CONFIG_HOSTS || key->kind == CONFIG_ORIGINS;
+    out[0] = '\0';
+    if (!list) {
+        config_key_text(config, key, out, size);
+        return;
+    }
+    FILE *stream = open_memstream(&line, &line_size);
+    if (stream == NULL)
+        return;
+    config_key_print(config, key, stream);
+    if (fclose(stream) == 0 && strchr(line, '[') != NULL)
+        snprintf(out, size, "%.*s", (int)strcspn(strchr(line, '['), "\n"), strchr(line, '['));
+    free(line);
+}
+
 /* Settings as this process was started with; those that a reload changed are in /status/config of
  * the next start. */
 void
@@ -119,9 +141,9 @@ weir_page_flags(struct weir_api *api, struct weir_http_request *request)
     weir_text_puts(&text, "{\"status\":\"success\",\"data\":{");
     for (size_t i = 0, shown = 0; config != NULL && i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        if (key->option == NULL)
+        if (key->option == NULL || key->kind == CONFIG_LISTENERS)
             continue;
-        config_key_text(config, key, value, sizeof value);
+        value_text(config, key, value, sizeof value);
         weir_text_puts(&text, shown++ > 0 ? "," : "");
         weir_json_string(&text, key->path, strlen(key->path));
         weir_text_puts(&text, ":");

@@ -65,6 +65,28 @@ on_complete(struct evhttp_request *from, void *context)
     weir_http_look_at_line(connection);
 }
 
+/* What a page of another origin may do here (the Fetch standard's CORS protocol). */
+static void
+add_cors_headers(struct evkeyvalq *headers, const char *origin)
+{
+    evhttp_add_header(headers, "Access-Control-Allow-Origin", origin);
+    evhttp_add_header(headers, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    evhttp_add_header(headers, "Access-Control-Allow-Headers",
+        "Accept, Authorization, Content-Type, Origin");
+    evhttp_add_header(headers, "Access-Control-Expose-Headers", "Date");
+}
+
+/* The entry of http.cors that the request's origin meets; NULL: none, or it names no origin. */
+static const char *
+find_origin(const struct weir_http_options *options, struct evhttp_request *from)
+{
+    const char *origin = evhttp_find_header(evhttp_request_get_input_headers(from), "Origin");
+    for (uint32_t i = 0; origin != NULL && i < options->cors_count; i++)
+        if (strcmp(options->cors[i], "*") == 0 || strcasecmp(options->cors[i], origin) == 0)
+            return options->cors[i];
+    return NULL;
+}
+
 static void
 add_headers(const struct weir_http_request *request, const struct weir_http_response *response)
 {
@@ -79,7 +101,10 @@ add_headers(const struct weir_http_request *request, const struct weir_http_resp
     if (response->gzip)
         evhttp_add_header(headers, "Content-Encoding", "gzip");
     /* of every answer, since it would be another for another client */
-    evhttp_add_header(headers, "Vary", "Accept-Encoding");
+    bool cors = request->connection->http->options.cors_count > 0;
+    evhttp_add_header(headers, "Vary", cors ? "Accept-Encoding, Origin" : "Accept-Encoding");
+    if (request->cors != NULL)
+        add_cors_headers(headers, request->cors);
     evhttp_add_header(headers, "Cache-Control", "no-store");
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     evhttp_add_header(headers, "Content-Security-Policy",
@@ -365,6 +390,8 @@ method_of(struct evhttp_request *from)
         return WEIR_HTTP_POST;
     case EVHTTP_REQ_DELETE:
         return WEIR_HTTP_DELETE;
+    case EVHTTP_REQ_OPTIONS:
+        return WEIR_HTTP_OPTIONS;
     default:
         return WEIR_HTTP_OTHER;
     }
@@ -434,6 +461,7 @@ on_request(struct evhttp_request *from, void *context)
     connection->open = evhttp_request_get_connection(from);
     weir_http_identify(connection);
     read_head(from, &request->head);
+    request->cors = find_origin(&http->options, from);
     /* evhttp answers in the version it has read: one that is none, or later, is answered in 1.1 */
     from->major = 1;
     if (!connection->line_good || from->minor > 1)
@@ -445,7 +473,10 @@ on_request(struct evhttp_request *from, void *context)
         return;
     }
     request->last |= weir_http_refused(connection);
-    if (weir_http_refused(connection) && !http->options.events.vital(&request->head))
+    if (request->cors != NULL && request->head.method == WEIR_HTTP_OPTIONS)
+        send_answer(request, &(struct weir_http_response){.status = WEIR_STATUS_NO_CONTENT,
+            .content_type = "text/plain"}); /* a browser asks before it asks */
+    else if (weir_http_refused(connection) && !http->options.events.vital(&request->head))
         refuse(request, WEIR_STATUS_UNAVAILABLE, "too many connections");
     else
         http->options.events.handle(http->options.events.context, request);

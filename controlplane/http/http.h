@@ -107,6 +107,9 @@ struct weir_http_options {
     int listen_fd;
     struct weir_http_events events;
     struct weir_http_hosts hosts;  /* that requests may name */
+    /* Origins whose pages may read answers, in lower case; "*": any. None: no CORS. Borrowed. */
+    const char (*cors)[WEIR_CONFIG_HOST_SIZE];
+    uint32_t cors_count;
     struct weir_prefixes trusted;  /* sources that no share bounds; borrowed */
     uint64_t answers_max;          /* bytes of answers that clients have not read */
 };
@@ -118,7 +121,7 @@ uint16_t weir_http_port(const struct weir_http *http);
 void weir_http_close(struct weir_http *http);
 
 enum weir_http_method { WEIR_HTTP_GET, WEIR_HTTP_HEAD, WEIR_HTTP_POST, WEIR_HTTP_DELETE,
-    WEIR_HTTP_OTHER };
+    WEIR_HTTP_OPTIONS, WEIR_HTTP_OTHER };
 
 struct weir_http_span {
     const char *at; /* not zero terminated */

@@ -28,6 +28,7 @@ struct weir_http_request {
     struct weir_http_connection *connection;
     struct evhttp_request *from; /* NULL where there is no request */
     struct weir_http_head head;
+    const char *cors; /* origin that the answer is shared with, of the options; NULL: none */
     bool last; /* close after the answer: where the next request begins is in doubt */
     void *user;
 };

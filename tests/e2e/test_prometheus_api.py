@@ -1,4 +1,5 @@
 """The rest of Prometheus's HTTP API, and its clients: promtool, Grafana's and Perses's requests."""
+import http.client
 import json
 import shutil
 import subprocess
@@ -116,7 +117,9 @@ def test_status_pages():
         fill(weir)
         build = names(api, "/api/v1/status/buildinfo")
         assert build["version"].startswith("3.") and "features" not in build, build
-        assert names(api, "/api/v1/status/flags")["retention.raw"] == "36500d"
+        flags = names(api, "/api/v1/status/flags")
+        assert flags["retention.raw"] == "36500d" and flags["http.cors"] == "[]", flags
+        assert "127.0.0.0/8" in flags["ingest.trusted_sources"], flags
         assert "retention:" in names(api, "/api/v1/status/config")["yaml"]
         runtime = names(api, "/api/v1/status/runtimeinfo")
         assert runtime["corruptionCount"] == 0 and runtime["startTime"].endswith("Z"), runtime
@@ -125,6 +128,29 @@ def test_status_pages():
         assert tsdb["seriesCountByMetricName"][0]["value"] == 3, tsdb
         assert {"name": "host=web1", "value": 2} in tsdb["seriesCountByLabelValuePair"], tsdb
         assert tsdb["labelValueCountByLabelName"][0] == {"name": "host", "value": 3}, tsdb
+
+
+def test_pages_of_other_origins_read_answers_where_a_setting_says_so():
+    def ask(weir, method, origin):
+        connection = http.client.HTTPConnection("127.0.0.1", weir.http, timeout=120)
+        connection.request(method, "/api/v1/query?query=1", headers={"Origin": origin} if origin else {})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, answer.getheader("Access-Control-Allow-Origin"), answer.getheader("Vary")
+
+    with Instance() as weir:
+        assert ask(weir, "GET", "https://a.example") == (200, None, "Accept-Encoding")
+        assert ask(weir, "OPTIONS", "https://a.example")[0] == 405
+    vary = "Accept-Encoding, Origin"
+    with Instance("--http-cors", "https://A.example,http://b.example:3000") as weir:
+        assert ask(weir, "GET", "https://a.example") == (200, "https://a.example", vary)
+        assert ask(weir, "OPTIONS", "http://b.example:3000") == (204, "http://b.example:3000", vary)
+        for other in ("http://a.example", "https://a.example.evil", "null", None):
+            assert ask(weir, "GET", other) == (200, None, vary), other
+        assert ask(weir, "OPTIONS", "http://c.example")[0] == 405
+    with Instance("--http-cors", "*") as weir:
+        assert ask(weir, "GET", "https://any.example") == (200, "*", vary)
 
 
 def test_admin_paths_are_off():

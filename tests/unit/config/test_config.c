@@ -206,6 +206,9 @@ test_config_file_errors_name_file_line_and_key(void **state)
         {"http: {hosts: ['*.example']}\n", ":1: http.hosts: ", "no name like"},
         {"http: {hosts: ['weir:9880']}\n", ":1: http.hosts: ", "no name like"},
         {"http: {hosts: ['']}\n", ":1: http.hosts: ", "no name like"},
+        {"http: {cors: ['a.example']}\n", ":1: http.cors: ", "'a.example' is no origin like"},
+        {"http: {cors: ['https://a.example/']}\n", ":1: http.cors: ", "no origin like"},
+        {"http: {cors: ['https://']}\n", ":1: http.cors: ", "no origin like"},
         {"http: {answers_max: 1KiB}\n", ":1: http.answers_max: ", "at least 1MiB"},
         {"http: {adress: none}\n", ":1: http.adress: ", "is http.address meant?"},
         {"series:\n  maximum: 4\n", ":2: series.maximum: ", "is series.max meant?"},
@@ -283,6 +286,11 @@ test_config_http_is_an_address_or_a_section(void **state)
     assert_int_equal(arguments(&config, options, 2), WEIR_OK);
     assert_int_equal(config.http_host_count, 2);
     assert_string_equal(config.http_hosts[1], "b.example");
+    const char *const origins[] = {"--http-cors", "HTTPS://A.example:3000,http://[::1]:80"};
+    assert_int_equal(arguments(&config, origins, 2), WEIR_OK);
+    assert_int_equal(config.http_cors_count, 2);
+    assert_string_equal(config.http_cors[0], "https://a.example:3000");
+    assert_string_equal(config.http_cors[1], "http://[::1]:80");
     const char *const none[] = {"--http-hosts", "none"};
     assert_int_equal(arguments(&config, none, 2), WEIR_OK);
     assert_int_equal(config.http_host_count, 0);
