@@ -52,6 +52,33 @@ def check_readme(tree):
     assert code == 1 and any(line.startswith("storage/frame:") for line in lines), lines
 
 
+def check_row(tree):
+    """A function is looked for in the file of its row, not anywhere."""
+    page = "docs/design/pipeline.md"
+    elsewhere = "| `dataplane/worker/records.c` | `weir_worker_append_spans()`, `weir_worker_drain()` |"
+    code, lines = with_line(tree, page, elsewhere)
+    assert code == 1 and len(lines) == 1, lines
+    assert "dataplane/worker/records.c does not define weir_worker_drain" in lines[0], lines
+    code, lines = with_line(tree, page, elsewhere.replace("records.c", "worker.c").replace(
+        "weir_worker_append_spans", "weir_worker_run_once"))
+    assert (code, lines) == (0, []), lines
+
+
+def check_called(tree):
+    """A call is no definition: nobody declares memrchr here, and several call it."""
+    code, lines = with_line(tree, "docs/design/pipeline.md", "`memrchr()` is the C library's.")
+    assert code == 1 and "no function memrchr" in lines[0], lines
+
+
+def check_path(tree):
+    """Row 31 is one file too many, and 33 leaves a number out."""
+    page = "docs/design/pipeline.md"
+    code, lines = with_line(tree, page, "| 31 | `model/ledger.h` | the sums |")
+    assert code == 1 and len(lines) == 1 and "at most 30" in lines[0], lines
+    code, lines = with_line(tree, page, "| 33 | `app/dataplane/run.c` | again |")
+    assert code == 1 and len(lines) == 1 and "not numbered" in lines[0], lines
+
+
 def check_clean(tree):
     assert tidy(tree) == (0, []), tidy(tree)[1]
 
@@ -61,6 +88,9 @@ def tests():
     for name, header in PRIVATE:
         yield f"tidy refuses {header} in {name}", check_private, (name, header)
     yield "tidy refuses a part without README", check_readme, ()
+    yield "tidy refuses a function in the row of another file", check_row, ()
+    yield "tidy refuses a function that is called and nowhere defined", check_called, ()
+    yield "tidy refuses a path of more than 30 files, or with a number left out", check_path, ()
 
 
 def main():
