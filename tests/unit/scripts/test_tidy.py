@@ -17,6 +17,14 @@ PRIVATE = [
     ("base/event.c", "model/ledger.h"),
     ("app/cli/query.c", "controlplane/http/parts.h"),
 ]
+# what is wrong with docs/design/architecture.md, text there, text in its place, what tidy says
+TABLE = [
+    ("a part has no row", "| `storage/keeper/` |", "| storage/keeper |", "no row names storage/keeper/"),
+    ("a row has no part", "| `hw/` | nothing yet", "| `soft/` | | base |\n| `hw/` | nothing yet",
+     "soft/ is no part"),
+    ("a row says less than the program", "| the thread that defines series | port, protocol, series |",
+     "| the thread that defines series | port, series |", "registrar/ sees port, protocol, series"),
+]
 
 
 def tidy(tree):
@@ -79,6 +87,17 @@ def check_path(tree):
     assert code == 1 and len(lines) == 1 and "not numbered" in lines[0], lines
 
 
+def check_table(tree, before, after, complaint):
+    """docs/design/architecture.md with one row changed."""
+    page = tree / "docs/design/architecture.md"
+    text = page.read_text()
+    assert text.count(before) == 1, before
+    page.write_text(text.replace(before, after))
+    code, lines = tidy(tree)
+    page.write_text(text)
+    assert code == 1 and len(lines) == 1 and complaint in lines[0], lines
+
+
 def check_clean(tree):
     assert tidy(tree) == (0, []), tidy(tree)[1]
 
@@ -90,6 +109,8 @@ def tests():
     yield "tidy refuses a part without README", check_readme, ()
     yield "tidy refuses a function in the row of another file", check_row, ()
     yield "tidy refuses a function that is called and nowhere defined", check_called, ()
+    for change in TABLE:
+        yield f"tidy refuses a table of parts in which {change[0]}", check_table, change[1:]
     yield "tidy refuses a path of more than 30 files, or with a number left out", check_path, ()
 
 
