@@ -264,7 +264,8 @@ has_refused(const struct weir_worker *worker, const struct weir_record *record)
     return false;
 }
 
-/* The whole line goes to the registrar. */
+/* Every point of the line goes to the registrar, those of known series too: as a list of points
+ * with their labels and fingerprints, or as the line's text (resolved_bytes says when). */
 void
 weir_worker_record_defer(struct weir_worker *worker, const struct weir_record *record)
 {

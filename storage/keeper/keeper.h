@@ -2,8 +2,7 @@
  * a partition into fewer, and removes partitions that have passed their age.
  *
  *   log, frame ring --> unit --L1--> parts, durable --> manifest, durable --> keeper offset
- *                          parts --join--> one part, durable --> manifest, durable --> files
- * removed
+ *   parts --join--> one part, durable --> manifest, durable --> the files of the parts go
  *
  * Owns:    DATA/store: manifest, parts
  * Threads: one; every call belongs to it

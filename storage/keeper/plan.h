@@ -2,10 +2,9 @@
  *
  * Threads: any; no state
  *
- * | level | made of | when |
- * |---|---|---|
- * | 2 | the parts of level 1 of a partition | there are 32 of them, or two and 15 minutes have
- * passed | | 3 | all parts of a partition | it ended 10 minutes ago |
+ *   level 2: the parts of level 1 of a partition, when there are 32, or two and 15 minutes have
+ *            passed
+ *   level 3: all parts of a partition, when it ended 10 minutes ago
  *
  * Samples that come for a partition of level 3 make new parts of level 1 there: they join it when
  * they have a twentieth of its samples, or after a day.

@@ -12,8 +12,8 @@
  *
  * What always holds (weir_manifest_check):
  *   1. partitions are in order of time and never overlap
- *   2. every part lies in one of them; parts are in order of weir_manifest_part_compare, no file
- * twice
+ *   2. every part lies in one of them; parts are in order of weir_manifest_part_compare, and no
+ *      file is named twice
  *   3. no index segment's file or shard twice
  *   4. for each class: merged = live + superseded + expired + deleted + damaged, and live is the
  *      sum over its parts

@@ -510,7 +510,7 @@ submit_sync(struct weir_log *log)
     }
 }
 
-/* The next segment is made while the current one is half full. */
+/* Makes the next segment, a step a call, once the current one is half full. */
 static void
 prepare_segment(struct weir_log *log)
 {

@@ -46,8 +46,7 @@ publish_state(struct weir_writer *writer, enum weir_ingest_state state)
     for (size_t i = 0; i < 2; i++) {
         uint32_t seen = atomic_load_explicit(places[i], memory_order_relaxed);
         /* relaxed: it carries no data. Code that refuses by it (weir_progress_refusal) or reports
-         * it
-         * (/healthz) loads it relaxed. */
+         * it (/healthz) loads it relaxed. */
         if (seen != WEIR_INGEST_STOPPING)
             atomic_compare_exchange_strong_explicit(places[i], &seen, state,
                 memory_order_relaxed, memory_order_relaxed);
