@@ -125,7 +125,7 @@ append_match(struct target *target, const struct weir_query_words *words)
     return WEIR_OK;
 }
 
-struct query {
+struct query_options {
     const char *http, *from, *to, *step, *agg, *values, *timeout, *time, *range;
     bool as_json, as_csv, labels, series;
 };
@@ -138,7 +138,7 @@ enum kind {
 };
 
 static enum kind
-kind_of(const struct query *query, const char *const *words, int count)
+kind_of(const struct query_options *query, const char *const *words, int count)
 {
     if (query->labels || query->values != NULL || query->series)
         return LISTS;
@@ -161,7 +161,7 @@ first_given(const char *const *names, const char *const *values, size_t count)
 
 /* Options without effect are refused: the user expects an effect. */
 static enum weir_err
-check_options(const struct query *query, enum kind kind, int count)
+check_options(const struct query_options *query, enum kind kind, int count)
 {
     static const char *const times[] = {"from", "to", "agg", "step", "time", "range"};
     const char *const given[] = {query->from, query->to, query->agg, query->step, query->time,
@@ -185,7 +185,7 @@ check_options(const struct query *query, enum kind kind, int count)
 
 /* start and end of a range that ends at --time, or now. */
 static enum weir_err
-append_range(struct target *out, const struct query *query)
+append_range(struct target *out, const struct query_options *query)
 {
     int64_t range_ms, end_ms;
     char start[32], end[32];
@@ -203,7 +203,7 @@ append_range(struct target *out, const struct query *query)
 }
 
 static enum weir_err
-make_expression(const struct query *query, const char *text, struct target *out)
+make_expression(const struct query_options *query, const char *text, struct target *out)
 {
     append_text(out, query->range != NULL ? "/api/v1/query_range" : "/api/v1/query");
     append_parameter(out, "query", text);
@@ -214,7 +214,8 @@ make_expression(const struct query *query, const char *text, struct target *out)
 }
 
 static enum weir_err
-make_samples(const struct query *query, const struct weir_query_words *words, struct target *out)
+make_samples(const struct query_options *query, const struct weir_query_words *words,
+    struct target *out)
 {
     append_text(out, "/api/v1/metrics/query");
     enum weir_err err = append_choice(out, words);
@@ -226,7 +227,8 @@ make_samples(const struct query *query, const struct weir_query_words *words, st
 }
 
 static enum weir_err
-make_list(const struct query *query, const struct weir_query_words *words, struct target *out)
+make_list(const struct query_options *query, const struct weir_query_words *words,
+    struct target *out)
 {
     if (query->labels) {
         append_text(out, "/api/v1/labels");
@@ -241,7 +243,7 @@ make_list(const struct query *query, const struct weir_query_words *words, struc
 }
 
 static enum weir_err
-make_target(const struct query *query, enum kind kind, const char *const *words, int count,
+make_target(const struct query_options *query, enum kind kind, const char *const *words, int count,
     struct target *out)
 {
     struct weir_query_words read = {.count = 0};
@@ -258,7 +260,7 @@ make_target(const struct query *query, enum kind kind, const char *const *words,
 }
 
 static enum weir_err
-ask(const struct query *query, const struct target *target)
+ask(const struct query_options *query, const struct target *target)
 {
     char *body;
     size_t size;
@@ -281,7 +283,7 @@ ask(const struct query *query, const struct target *target)
 int
 weir_command_query(int argc, char **argv)
 {
-    struct query query = {.http = "127.0.0.1:9880"};
+    struct query_options query = {.http = "127.0.0.1:9880"};
     const char *words[WORDS_MAX];
     int count = WORDS_MAX;
     const struct weir_option options[] = {{"http", &query.http, NULL, NULL},

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 /* A job, and the event loop's notes about it. */
-struct query {
+struct pending_query {
     struct weir_job job;
     enum weir_endpoint endpoint;
     struct weir_http_request *request; /* NULL once its client is gone */
@@ -17,7 +17,7 @@ struct query {
 };
 
 static void
-query_free(struct query *query)
+query_free(struct pending_query *query)
 {
     weir_job_end_stream(&query->job);
     weir_params_fini(&query->job.params);
@@ -75,7 +75,7 @@ body_is_form(const struct weir_http_request *request)
 
 static enum weir_err
 start_query(struct weir_api *api, struct weir_http_request *request, const struct weir_route *route,
-    struct query *query)
+    struct pending_query *query)
 {
     struct weir_http_span path = weir_http_request_head(request)->path;
     enum weir_err err = read_params(request, &query->job.params);
@@ -96,12 +96,12 @@ outcome_of(int status)
     return status < WEIR_STATUS_INTERNAL ? WEIR_OUTCOME_CLIENT_ERROR : WEIR_OUTCOME_FAILED;
 }
 
-static struct query *
+static struct pending_query *
 query_new(struct weir_http_request *request, const struct weir_route *route)
 {
     const struct weir_http_head *head = weir_http_request_head(request);
     const struct weir_owner *owner = weir_http_request_owner(request);
-    struct query *query = calloc(1, sizeof *query);
+    struct pending_query *query = calloc(1, sizeof *query);
     if (query == NULL)
         return NULL;
     query->job.run = route->run;
@@ -141,7 +141,7 @@ void
 weir_api_submit(
     struct weir_api *api, struct weir_http_request *request, const struct weir_route *route)
 {
-    struct query *query = NULL;
+    struct pending_query *query = NULL;
     enum weir_err err = WEIR_OK;
     if (!body_is_form(request))
         err = weir_fail(WEIR_UNSUPPORTED, 0, "the body must be application/x-www-form-urlencoded");
@@ -159,7 +159,7 @@ weir_api_submit(
 }
 
 static void
-count_done(struct weir_api *api, const struct query *query, enum weir_outcome outcome)
+count_done(struct weir_api *api, const struct pending_query *query, enum weir_outcome outcome)
 {
     api->counts.outcomes[query->endpoint][outcome]++;
     if (outcome != WEIR_OUTCOME_CANCELLED)
@@ -169,7 +169,7 @@ count_done(struct weir_api *api, const struct query *query, enum weir_outcome ou
 
 /* The first piece, and room for the rest. False: it was refused. */
 static bool
-begin_answer(struct query *query)
+begin_answer(struct pending_query *query)
 {
     struct weir_job *job = &query->job;
     query->streaming = query->idle = true; /* before: the client may have read at once */
@@ -181,7 +181,7 @@ begin_answer(struct query *query)
 
 /* A piece more. False where it was the last, or the answer cannot go on. */
 static bool
-continue_answer(struct query *query)
+continue_answer(struct pending_query *query)
 {
     struct weir_job *job = &query->job;
     if (job->broken) {
@@ -211,7 +211,7 @@ end_early(struct weir_job *job)
 }
 
 static void
-answer_whole(const struct query *query)
+answer_whole(const struct pending_query *query)
 {
     const struct weir_job *job = &query->job;
     weir_http_respond(query->request,
@@ -223,7 +223,7 @@ answer_whole(const struct query *query)
 void
 weir_api_finish(struct weir_api *api, struct weir_job *job)
 {
-    struct query *query = job->user;
+    struct pending_query *query = job->user;
     bool goes_on = false;
     if (query->request == NULL) {
         count_done(api, query, WEIR_OUTCOME_CANCELLED);
@@ -250,7 +250,7 @@ void
 weir_api_more(void *context, struct weir_http_request *request)
 {
     struct weir_api *api = context;
-    struct query *query = weir_http_request_user(request);
+    struct pending_query *query = weir_http_request_user(request);
     WEIR_ASSERT(query->idle);
     query->idle = false;
     weir_pool_resume(api->pool, &query->job);
@@ -259,7 +259,7 @@ weir_api_more(void *context, struct weir_http_request *request)
 void
 weir_api_abandon(struct weir_api *api, struct weir_http_request *request)
 {
-    struct query *query = weir_http_request_user(request);
+    struct pending_query *query = weir_http_request_user(request);
     WEIR_ASSERT(query != NULL); /* everything else is answered at once */
     query->request = NULL;
     weir_job_cancel(&query->job);
