@@ -72,8 +72,14 @@ next_of_segment(struct weir_index_merge *merge, struct feed *feed)
             weir_names_walk_to(reader, &merge->walk, merge->segment, feed->next, &list);
         if (err == WEIR_CORRUPT && merge->lost_known)
             continue; /* among the lost ones */
+        if (err == WEIR_CORRUPT)
+            return err;
         if (err == WEIR_OK)
             err = weir_source_number(reader, &feed->source, feed->next, &feed->series.number);
+        if (err == WEIR_CORRUPT) { /* damaged twice: the series has labels, and no number */
+            reader->counts.series_lost++;
+            continue;
+        }
         if (err == WEIR_OK)
             err = read_seen(merge, feed->next, &feed->series);
         if (err != WEIR_OK)
@@ -137,6 +143,8 @@ find_lost(struct weir_index_merge *merge, struct feed *lost)
             continue;
         if (err == WEIR_CORRUPT)
             err = weir_source_number(reader, &source, at, &number);
+        if (err == WEIR_CORRUPT)
+            continue;
         if (err != WEIR_OK)
             return err;
         if (lost->count == capacity) {

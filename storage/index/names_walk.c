@@ -53,9 +53,7 @@ load(struct weir_index_reader *reader, struct weir_names_walk *walk,
     enum weir_err err = weir_segment_leaf(reader, segment, WEIR_INDEX_NAMES, ordinal, &walk->block);
     if (err == WEIR_OK)
         walk->segment = segment;
-    return err == WEIR_END ? weir_fail(WEIR_CORRUPT, 0, "%s: no labels of ordinal %u",
-                                 segment->path, ordinal)
-                           : err;
+    return err;
 }
 
 enum weir_err

@@ -312,11 +312,14 @@ weir_segment_leaf(struct weir_index_reader *reader, const struct weir_segment *s
         err = get_block(reader, segment, at, section, out);
     else if (err == WEIR_CORRUPT)
         err = search_file(reader, segment, section, number, out);
+    bool dictionary = section == WEIR_INDEX_TERMS || section == WEIR_INDEX_LABELS;
+    if (err == WEIR_END && !dictionary) /* the footer says that there is a leaf */
+        return damaged(reader, segment, at);
     if (err != WEIR_OK || (number >= out->first && number <= out->last))
         return err;
     bool past = number > out->last;
     weir_segment_release(reader, out);
-    return past ? WEIR_END : damaged(reader, segment, at);
+    return past && dictionary ? WEIR_END : damaged(reader, segment, at);
 }
 
 enum weir_err

@@ -4,7 +4,8 @@
  * Threads: read-only once open; each thread reads with a reader of its own
  * Memory:  the footer
  * Errors:  WEIR_IO the device failed. WEIR_CORRUPT a block did not check out: counted in the
- *          reader, and weir_err_detail() names file and offset. WEIR_END no such leaf
+ *          reader, and weir_err_detail() names file and offset. WEIR_END after the last
+ *          leaf of a dictionary
  *
  * A leaf that is looked for by number is found without its directories where these are damaged: the
  * file is searched for its head.

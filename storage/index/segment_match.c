@@ -238,7 +238,7 @@ narrow_block(struct matching *matching, struct weir_index_range range, uint32_t 
     enum weir_err err = weir_segment_leaf(matching->reader, matching->segment, WEIR_INDEX_SEEN, at,
         &block);
     if (err != WEIR_OK)
-        return err == WEIR_CORRUPT || err == WEIR_END ? WEIR_OK : err; /* may have been there */
+        return err == WEIR_CORRUPT ? WEIR_OK : err; /* may have been there */
     const uint8_t *firsts = block.raw + 2 * block.count, *lasts = block.raw + 4 * block.count;
     for (; (at = weir_ordinals_next(matching->candidates, at, end)) != end && at <= block.last;
          at++) {

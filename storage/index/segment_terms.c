@@ -89,7 +89,7 @@ move_to(struct weir_postings_walk *walk, uint32_t block)
     enum weir_err err = weir_segment_leaf(
         walk->reader, walk->segment, WEIR_INDEX_POSTINGS, block, &walk->block);
     walk->pinned = err == WEIR_OK;
-    return err == WEIR_END ? damaged(walk->reader, walk->segment, "terms") : err;
+    return err;
 }
 
 /* Copies bytes that lie in more than one block. */

@@ -1,5 +1,6 @@
 /* Flipped bits in an index segment: it opens, the right series are found, and of damaged names the
  * labels are told to be lost. */
+#include "storage/index/check.h"
 #include "tests/unit/storage/index/segment_fixture.h"
 
 #define QUESTIONS 6
@@ -131,6 +132,14 @@ kind_at(uint64_t at)
     return kind;
 }
 
+static uint32_t
+whole_blocks(void)
+{
+    struct weir_index_footer footer;
+    memcpy(&footer, segment.bytes + segment.size - WEIR_INDEX_PAGE, sizeof footer);
+    return footer.blocks;
+}
+
 static void
 flip(uint64_t at, unsigned bit)
 {
@@ -168,6 +177,27 @@ test_flipped_bit_costs_the_labels_of_its_block_at_most(void **state)
     uint64_t step = nightly != NULL && nightly[0] == '1' ? 1 : 97;
     for (uint64_t at = 0; at < segment.size; at += step)
         flip(at, (unsigned)(fixture_random(at) % 8));
+}
+
+static void
+test_check_tells_of_every_flipped_bit(void **state)
+{
+    (void)state;
+    struct weir_index_damage damage;
+    const char *nightly = getenv("WEIR_NIGHTLY");
+    uint64_t step = nightly != NULL && nightly[0] == '1' ? 1 : 41;
+    write_bytes(segment.bytes, segment.size);
+    fixture_index_new();
+    assert_int_equal(weir_index_check(segment.reader, segment.path, &damage), WEIR_OK);
+    for (uint64_t at = 0; at < segment.size; at += step) {
+        segment.bytes[at] ^= (uint8_t)(1u << fixture_random(at) % 8);
+        write_bytes(segment.bytes, segment.size);
+        assert_int_equal(weir_index_check(segment.reader, segment.path, &damage), WEIR_CORRUPT);
+        segment.bytes[at] ^= (uint8_t)(1u << fixture_random(at) % 8);
+        assert_int_equal(damage.damaged + damage.ends + damage.padding, 1);
+        assert_int_equal(damage.blocks + (kind_at(at) >= 0), whole_blocks());
+    }
+    fixture_index_free();
 }
 
 static void
@@ -230,6 +260,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_flipped_bit_costs_the_labels_of_its_block_at_most),
+        TEST(test_check_tells_of_every_flipped_bit),
         TEST(test_segment_without_a_whole_footer_is_refused_by_name),
         TEST(test_merge_goes_on_with_the_series_of_damaged_names),
     };

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/fuzz/twin_index.h"
+#include "tests/fuzz/twin_index_craft.h"
 #include "tests/unit/storage/temp_dir.h"
 
 #define DRAWN 65536
@@ -38,11 +38,30 @@ test_index_answers_as_a_scan_over_all_labels(void **state)
     temp_dir_remove();
 }
 
+static void
+test_segment_of_any_bytes_is_asked_and_merged(void **state)
+{
+    (void)state;
+    const char *nightly = getenv("WEIR_NIGHTLY");
+    uint64_t rounds = nightly != NULL && nightly[0] == '1' ? 100000 : 1000;
+    temp_dir_make();
+    for (uint64_t seed = 0; seed < rounds; seed++) {
+        uint8_t bytes[128];
+        uint64_t random = seed;
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)next_random(&random);
+        struct twin_index_source source = {.data = bytes, .size = sizeof bytes};
+        twin_index_craft(&source, temp_dir);
+    }
+    temp_dir_remove();
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_index_answers_as_a_scan_over_all_labels),
+        cmocka_unit_test(test_segment_of_any_bytes_is_asked_and_merged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
