@@ -1,6 +1,7 @@
 /* Flipped bits in an index segment: it opens, the right series are found, and of damaged names the
  * labels are told to be lost. */
 #include "storage/index/check.h"
+#include "storage/index/ranks.h"
 #include "tests/unit/storage/index/segment_fixture.h"
 
 #define QUESTIONS 6
@@ -200,6 +201,46 @@ test_check_tells_of_every_flipped_bit(void **state)
     fixture_index_free();
 }
 
+/* Where number -> ordinal, or its inverse, or the classes are damaged: kind says which. */
+static void
+check_ranks(int kind)
+{
+    static struct weir_index_ranks ranks;
+    uint64_t at = 0, first = (uint64_t)FIXTURE_SHARD << WEIR_SHARD_BITS;
+    while (kind >= 0 && kind_at(at) != kind)
+        at++;
+    segment.bytes[at + 60] ^= kind >= 0;
+    write_bytes(segment.bytes, segment.size);
+    fixture_index_new();
+    assert_int_equal(weir_index_open_segment(segment.index, segment.io, segment.path), WEIR_OK);
+    struct weir_index_view *view = weir_index_view_open(segment.index);
+    assert_int_equal(
+        weir_index_ranks(segment.reader, view, FIXTURE_SHARD + 1, &ranks), WEIR_NOT_FOUND);
+    assert_int_equal(weir_index_ranks(segment.reader, view, FIXTURE_SHARD, &ranks), WEIR_OK);
+    assert_int_equal(ranks.through, FIXTURE_SERIES);
+    for (uint32_t i = 0; i < FIXTURE_SERIES; i++) {
+        uint32_t local = (uint32_t)(segment.twin.series[i].number - first);
+        assert_int_equal(ranks.ordinals[local], i);
+        assert_int_equal(ranks.classes[local], kind == WEIR_INDEX_SEEN ? 0 : local % 3);
+    }
+    assert_int_equal(ranks.ordinals[FIXTURE_SERIES], WEIR_ORDINAL_NONE);
+    assert_int_equal(weir_index_reader_counts(segment.reader)->blocks_damaged != 0,
+        kind == WEIR_INDEX_ORDINALS || kind == WEIR_INDEX_SEEN);
+    weir_index_view_close(view);
+    fixture_index_free();
+    segment.bytes[at + 60] ^= kind >= 0;
+}
+
+static void
+test_ranks_are_those_of_the_labels_and_survive_a_damaged_block(void **state)
+{
+    (void)state;
+    check_ranks(-1);
+    check_ranks(WEIR_INDEX_ORDINALS);
+    check_ranks(WEIR_INDEX_NUMBERS);
+    check_ranks(WEIR_INDEX_SEEN);
+}
+
 static void
 test_segment_without_a_whole_footer_is_refused_by_name(void **state)
 {
@@ -261,6 +302,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_flipped_bit_costs_the_labels_of_its_block_at_most),
         TEST(test_check_tells_of_every_flipped_bit),
+        TEST(test_ranks_are_those_of_the_labels_and_survive_a_damaged_block),
         TEST(test_segment_without_a_whole_footer_is_refused_by_name),
         TEST(test_merge_goes_on_with_the_series_of_damaged_names),
     };
