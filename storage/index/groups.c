@@ -5,8 +5,11 @@
 
 #include <stdlib.h>
 
-/* Reading a series' labels costs as much as decoding so many ordinals of postings. */
-#define LABELS_COST 50
+/* Nanoseconds, about: the labels of a series; a value, for its set to be cleared and joined; its
+ * postings at most. */
+#define LABELS_NS 100
+#define VALUE_NS 10000
+#define POSTINGS_NS 20000
 
 struct grouping {
     struct weir_index_reader *reader;
@@ -16,8 +19,9 @@ struct grouping {
     struct weir_names_walk *walk;
     uint32_t *column;  /* by place before sorting: number of the value, 0 for none */
     uint32_t *joined;  /* likewise: number of the group so far */
-    uint32_t *members; /* by ordinal: 1 + index in its run, or 0 */
+    uint32_t *members; /* by ordinal of the run's members: index in the run */
     struct weir_ordinals *set; /* of one value */
+    struct weir_ordinals *run; /* members of the run */
 };
 
 /* --- from postings --- */
@@ -29,14 +33,13 @@ column_of_value(struct grouping *grouping, const struct weir_selection_run *run,
     uint32_t series = run->source.segment->footer.series, number = 0;
     weir_ordinals_clear(grouping->set, series);
     enum weir_err err = weir_postings_walk_add(postings, &term->postings, grouping->set);
+    weir_ordinals_and(grouping->set, grouping->run, series);
     uint32_t at = term->postings.first;
     for (; err == WEIR_OK && (at = weir_ordinals_next(grouping->set, at, series)) != series; at++) {
-        if (grouping->members[at] == 0)
-            continue;
         if (number == 0)
             err = weir_interner_add(&grouping->values, term->key + WEIR_TERM_RANK_BYTES,
                 term->key_size - WEIR_TERM_RANK_BYTES, &number);
-        grouping->column[run->first + grouping->members[at] - 1] = number;
+        grouping->column[run->first + grouping->members[at]] = number;
     }
     return err;
 }
@@ -69,9 +72,11 @@ column_from_postings(struct grouping *grouping, const struct weir_selection_run 
     if (walk == NULL)
         return weir_fail(WEIR_NOMEM, 0, "groups");
     uint32_t series = run->source.segment->footer.series;
-    memset(grouping->members, 0, series * sizeof *grouping->members);
-    for (uint32_t i = 0; i < run->count; i++)
-        grouping->members[run->members[i]] = i + 1;
+    weir_ordinals_clear(grouping->run, series);
+    for (uint32_t i = 0; i < run->count; i++) {
+        weir_ordinals_add(grouping->run, run->members[i]);
+        grouping->members[run->members[i]] = i;
+    }
     weir_postings_walk_begin(&postings, grouping->reader, run->source.segment);
     enum weir_err err = column_of_values(grouping, run, label, walk, &postings);
     weir_terms_walk_end(walk);
@@ -149,6 +154,15 @@ column_from_labels(struct grouping *grouping, const struct weir_selection_run *r
 
 /* --- columns --- */
 
+/* What a column from postings takes, about. */
+static uint64_t
+postings_ns(const struct weir_segment_label *label)
+{
+    uint64_t most = (uint64_t)label->values * POSTINGS_NS;
+    return (uint64_t)label->values * VALUE_NS +
+           (label->postings.count < most ? label->postings.count : most);
+}
+
 static enum weir_err
 column_of_run(struct grouping *grouping, const struct weir_selection_run *run, const char *name)
 {
@@ -161,8 +175,7 @@ column_of_run(struct grouping *grouping, const struct weir_selection_run *run, c
         memset(grouping->column + run->first, 0, run->count * sizeof *grouping->column);
         return WEIR_OK;
     }
-    uint64_t work = (uint64_t)label.values * LABELS_COST + label.postings.count;
-    if (err == WEIR_OK && work < (uint64_t)run->count * LABELS_COST) {
+    if (err == WEIR_OK && postings_ns(&label) < (uint64_t)run->count * LABELS_NS) {
         memset(grouping->column + run->first, 0, run->count * sizeof *grouping->column);
         err = column_from_postings(grouping, run, &label);
     } else if (err == WEIR_OK) {
@@ -239,7 +252,8 @@ weir_index_selection_groups(struct weir_index_reader *reader,
         .column = calloc(count, sizeof *grouping.column),
         .joined = calloc(count, sizeof *grouping.joined),
         .members = malloc(WEIR_SHARD_SERIES * sizeof *grouping.members),
-        .set = &reader->sets[0]};
+        .set = &reader->sets[0],
+        .run = &reader->sets[1]};
     enum weir_err err = WEIR_OK;
     if (grouping.walk == NULL || grouping.column == NULL || grouping.joined == NULL ||
         grouping.members == NULL)
