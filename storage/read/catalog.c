@@ -238,13 +238,16 @@ walk_pieces(struct weir_catalog *catalog, size_t bytes, bool take)
     }
 }
 
-/* A stopped instance's last frame may be torn, and its numbers given to other series later: there
- * all of it must check out. */
+/* Nothing is taken before all of it was looked at. A stopped instance's last frame may be torn, and
+ * its numbers given to other series later; and a frame that was recycled under the read may have
+ * whole pieces left, between which nothing is lost. */
 static enum weir_err
-define_pieces(struct weir_catalog *catalog, size_t bytes)
+define_pieces(struct weir_catalog *catalog, uint64_t offset, size_t bytes)
 {
-    enum weir_err err = catalog->shared == NULL ? walk_pieces(catalog, bytes, false) : WEIR_OK;
-    return err == WEIR_OK ? walk_pieces(catalog, bytes, true) : err;
+    enum weir_err err = walk_pieces(catalog, bytes, false);
+    bool damage = err == WEIR_CORRUPT && catalog->shared != NULL &&
+        !weir_catalog_trimmed(catalog, offset);
+    return err == WEIR_OK || damage ? walk_pieces(catalog, bytes, true) : err;
 }
 
 /* Reads a frame's definitions. Damage is counted, and the numbers counted as lost. WEIR_AGAIN where
@@ -272,7 +275,7 @@ read_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     if (err == WEIR_OK && memcmp(catalog->definitions, header, sizeof *header) != 0)
         err = WEIR_CORRUPT;
     if (err == WEIR_OK)
-        err = define_pieces(catalog, bytes);
+        err = define_pieces(catalog, header->offset, bytes);
     if (err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED) {
         if (weir_catalog_trimmed(catalog, header->offset))
             return WEIR_AGAIN; /* recycled under the read */

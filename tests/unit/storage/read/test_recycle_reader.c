@@ -12,18 +12,19 @@
 #define SMALL (4 * PAGE) /* a segment of four frames */
 
 /* The linker puts these before what the catalog calls: in between the log may turn over. */
-enum weir_err __real_weir_segment_reader_page(struct weir_segment_reader *reader, uint64_t offset,
-    uint64_t step, const uint8_t **page);
-enum weir_err __real_weir_segment_reader_read(struct weir_segment_reader *reader, uint64_t offset,
-    uint8_t *data, size_t bytes);
-enum weir_err __wrap_weir_segment_reader_page(struct weir_segment_reader *reader, uint64_t offset,
-    uint64_t step, const uint8_t **page);
-enum weir_err __wrap_weir_segment_reader_read(struct weir_segment_reader *reader, uint64_t offset,
-    uint8_t *data, size_t bytes);
+enum weir_err __real_weir_segment_reader_page(
+    struct weir_segment_reader *reader, uint64_t offset, uint64_t step, const uint8_t **page);
+enum weir_err __real_weir_segment_reader_read(
+    struct weir_segment_reader *reader, uint64_t offset, uint8_t *data, size_t bytes);
+enum weir_err __wrap_weir_segment_reader_page(
+    struct weir_segment_reader *reader, uint64_t offset, uint64_t step, const uint8_t **page);
+enum weir_err __wrap_weir_segment_reader_read(
+    struct weir_segment_reader *reader, uint64_t offset, uint8_t *data, size_t bytes);
 
 static struct {
     bool of_pages;  /* else of other reads */
     uint64_t until; /* reads of the kind before the log turns over; 0: it does not */
+    bool tear;      /* the next read of a large list meets the middle of another frame */
 } turn;
 
 static void
@@ -35,19 +36,24 @@ count_read(bool of_pages)
 }
 
 enum weir_err
-__wrap_weir_segment_reader_page(struct weir_segment_reader *reader, uint64_t offset,
-    uint64_t step, const uint8_t **page)
+__wrap_weir_segment_reader_page(
+    struct weir_segment_reader *reader, uint64_t offset, uint64_t step, const uint8_t **page)
 {
     count_read(true);
     return __real_weir_segment_reader_page(reader, offset, step, page);
 }
 
 enum weir_err
-__wrap_weir_segment_reader_read(struct weir_segment_reader *reader, uint64_t offset,
-    uint8_t *data, size_t bytes)
+__wrap_weir_segment_reader_read(
+    struct weir_segment_reader *reader, uint64_t offset, uint8_t *data, size_t bytes)
 {
     count_read(false);
-    return __real_weir_segment_reader_read(reader, offset, data, bytes);
+    enum weir_err err = __real_weir_segment_reader_read(reader, offset, data, bytes);
+    if (turn.tear && bytes > 3 * 65536) {
+        data[bytes / 2] ^= 1; /* a page that the file's next frame has written over already */
+        atomic_store(&recycle.shared->log_first_offset, UINT64_MAX / 2);
+    }
+    return err;
 }
 
 static int
@@ -150,6 +156,57 @@ test_frames_recycled_under_a_refresh_are_no_damage(void **state)
     weir_reader_close(reader);
 }
 
+/* A batch whose definitions take more than three pieces of a list. */
+static void
+append_large_list(uint32_t definitions)
+{
+    static uint8_t list[1 << 19];
+    fill_batch(1, 1, 0, 1);
+    batch.definitions = list;
+    size_t used = 0;
+    for (uint32_t i = 0; i < definitions; i++) {
+        char value[24];
+        int size = snprintf(value, sizeof value, "m%u", i);
+        struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL, (uint8_t *)value,
+            sizeof WEIR_NAME_LABEL - 1, (uint16_t)size};
+        uint8_t labels[64];
+        size_t labels_size;
+        assert_int_equal(weir_labels_encode(&label, 1, labels, &labels_size), WEIR_OK);
+        assert_int_equal(
+            weir_definition_append(list, sizeof list, &used, labels, labels_size), WEIR_OK);
+    }
+    batch.definition_count = definitions;
+    batch.definition_bytes = (uint32_t)used;
+    append();
+    recycle.count = 1;
+    recycle_make_durable();
+}
+
+/* Pieces that still check out are no reason to call those between them lost. */
+static void
+test_list_recycled_under_its_read_loses_no_name(void **state)
+{
+    (void)state;
+    recycle_remove();
+    recycle_make(256 * PAGE, CAPACITY);
+    assert_int_equal(recycle_open(), WEIR_OK);
+    recycle_share();
+    recycle_announce();
+    struct weir_reader *reader = recycle_reader();
+    append_large_list(12000);
+    turn.tear = true;
+    assert_int_not_equal(weir_reader_refresh(reader), WEIR_OK); /* no checkpoint says so */
+    assert_true(atomic_load(&recycle.shared->log_first_offset) > 0); /* it was torn */
+    assert_int_equal(fixture.lost, 0);
+    turn.tear = false;
+    atomic_store(&recycle.shared->log_first_offset, 0);
+    assert_int_equal(weir_reader_refresh(reader), WEIR_OK);
+    assert_int_equal(weir_reader_series_count(reader), 12000);
+    assert_int_equal(fixture.lost, 0);
+    assert_int_equal(weir_reader_gaps(reader), 0);
+    weir_reader_close(reader);
+}
+
 static void
 test_lost_definitions_of_trimmed_frames_are_counted(void **state)
 {
@@ -179,6 +236,7 @@ main(void)
         TEST(test_reader_keeps_up_past_all_segments_that_may_be_missing),
         TEST(test_trimmed_frames_are_no_damage_while_a_dataplane_starts),
         TEST(test_frames_recycled_under_a_refresh_are_no_damage),
+        TEST(test_list_recycled_under_its_read_loses_no_name),
         TEST(test_lost_definitions_of_trimmed_frames_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
