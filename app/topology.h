@@ -29,7 +29,7 @@
 #define WEIR_TOPOLOGY_STAGES_MAX (WEIR_WORKERS_MAX + 2)
 #define WEIR_TOPOLOGY_LINKS_MAX (2 * WEIR_WORKERS_MAX + 1)
 /* Descriptors of the dataplane beside listeners and connections: 16 of an instance of four stages;
- * the rest is for segments, checkpoints and files written aside. */
+ * the rest is for segments, checkpoints and files that are replaced. */
 #define WEIR_DATAPLANE_FILES 36
 #define WEIR_TOPOLOGY_REGIONS_MAX 16
 /* The worker of all weir listeners: a channel's state has one owner (docs/design/wire.md). */

@@ -1,4 +1,4 @@
-/* intervals: the cost of a sample over short stretches of a run, beside that over all of it.
+/* intervals: the cost of a sample over short intervals of a run, beside that over all of it.
  *
  * On a shared machine, as most virtual ones are, a core is slower by half while a neighbour keeps
  * its other thread busy, and a run is a mixture of both states. The cheapest tenth of its intervals

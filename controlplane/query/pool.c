@@ -24,9 +24,9 @@
 #define STOP_MS 1000
 #define PACKED_MIN 8192 /* bytes of a piece in gzip */
 
-struct worker {
+struct query_thread {
     struct weir_pool *pool;
-    pthread_t thread;
+    pthread_t handle;
     struct weir_reader *reader; /* its thread's; NULL until open */
     /* under the pool's lock */
     struct weir_job *job; /* running */
@@ -49,29 +49,29 @@ struct weir_pool {
     char detail[256];
     int done_fd;
     uint32_t started;
-    struct worker workers[WEIR_POOL_THREADS_MAX];
+    struct query_thread threads[WEIR_POOL_THREADS_MAX];
 };
 
 /* Waits for a job, the end, or the time to refresh. NULL for the latter two. A thread without a
  * reader leaves jobs to others until they have waited long enough to be refused. */
 static struct weir_job *
-next_job(struct worker *worker)
+next_job(struct query_thread *self)
 {
-    struct weir_pool *pool = worker->pool;
-    int64_t wait_ms = worker->reader != NULL ? WEIR_POOL_REFRESH_MS : OPEN_RETRY_MS;
+    struct weir_pool *pool = self->pool;
+    int64_t wait_ms = self->reader != NULL ? WEIR_POOL_REFRESH_MS : OPEN_RETRY_MS;
     int64_t until_ns = weir_mono_ns() + wait_ms * NS_PER_MS;
     struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
     struct weir_job *job = NULL;
     pthread_mutex_lock(&pool->lock);
-    while (!pool->stopping && (weir_queue_count(pool->queue) == 0 || worker->reader == NULL))
+    while (!pool->stopping && (weir_queue_count(pool->queue) == 0 || self->reader == NULL))
         if (pthread_cond_timedwait(&pool->wake, &pool->lock, &until) == ETIMEDOUT)
             break;
     const struct weir_job *first = weir_queue_first(pool->queue);
     int64_t waited_ns = first != NULL ? weir_mono_ns() - first->submitted_ns : 0;
     if (first != NULL && !pool->stopping &&
-        (worker->reader != NULL || waited_ns > WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS)) {
+        (self->reader != NULL || waited_ns > WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS)) {
         job = weir_queue_pop(pool->queue);
-        worker->job = job;
+        self->job = job;
     }
     pthread_mutex_unlock(&pool->lock);
     return job;
@@ -87,12 +87,12 @@ push_done(struct weir_pool *pool, struct weir_job *job)
 }
 
 static void
-finish_job(struct worker *worker, struct weir_job *job)
+finish_job(struct query_thread *self, struct weir_job *job)
 {
-    struct weir_pool *pool = worker->pool;
+    struct weir_pool *pool = self->pool;
     uint64_t one = 1;
     pthread_mutex_lock(&pool->lock);
-    worker->job = NULL;
+    self->job = NULL;
     push_done(pool, job);
     pthread_mutex_unlock(&pool->lock);
     ssize_t written = write(pool->done_fd, &one, sizeof one);
@@ -101,34 +101,34 @@ finish_job(struct worker *worker, struct weir_job *job)
 
 /* Opens or refreshes the thread's reader and publishes its offset. */
 static enum weir_err
-update_reader(struct worker *worker)
+update_reader(struct query_thread *self)
 {
-    struct weir_pool *pool = worker->pool;
-    bool opening = worker->reader == NULL;
+    struct weir_pool *pool = self->pool;
+    bool opening = self->reader == NULL;
     enum weir_err err = opening
-        ? pool->options.open(pool->options.open_context, &worker->reader)
-        : weir_reader_refresh(worker->reader);
-    bool restarting = worker->reader != NULL && err == WEIR_AGAIN;
+        ? pool->options.open(pool->options.open_context, &self->reader)
+        : weir_reader_refresh(self->reader);
+    bool restarting = self->reader != NULL && err == WEIR_AGAIN;
     if (restarting) /* the reader's definitions stay true */
         err = WEIR_OK;
-    bool open = worker->reader != NULL;
+    bool open = self->reader != NULL;
     if (err != WEIR_OK && err != WEIR_AGAIN) /* a start is no trouble */
         weir_event(WEIR_LEVEL_WARN, "reader", "open=%d error=\"%s\" detail=\"%s\"", open,
             weir_err_text(err), weir_err_detail());
     pthread_mutex_lock(&pool->lock);
-    worker->open = open;
-    worker->failed = err != WEIR_OK;
+    self->open = open;
+    self->failed = err != WEIR_OK;
     if (!restarting)
-        worker->behind_ns = 0;
-    else if (worker->behind_ns == 0)
-        worker->behind_ns = weir_mono_ns();
+        self->behind_ns = 0;
+    else if (self->behind_ns == 0)
+        self->behind_ns = weir_mono_ns();
     if (err != WEIR_OK)
         snprintf(pool->detail, sizeof pool->detail, "%s: %s", weir_err_text(err),
             weir_err_detail());
     if (open) {
-        worker->durable_offset = weir_reader_durable_offset(worker->reader);
-        worker->series = weir_reader_series_count(worker->reader);
-        worker->blocks_corrupt = weir_reader_blocks_corrupt(worker->reader);
+        self->durable_offset = weir_reader_durable_offset(self->reader);
+        self->series = weir_reader_series_count(self->reader);
+        self->blocks_corrupt = weir_reader_blocks_corrupt(self->reader);
     }
     pthread_mutex_unlock(&pool->lock);
     if (opening && open && pool->options.opened != NULL)
@@ -141,18 +141,18 @@ update_reader(struct worker *worker)
  * WEIR_POOL_OPEN_WAIT_MS. After that the reader's samples are the answer, with a warning: reads go
  * on even if a dataplane does not start. *behind_s is the reader's delay then, and else -1. */
 static enum weir_err
-update_for_query(struct worker *worker, struct weir_job *job, int64_t *behind_s)
+update_for_query(struct query_thread *self, struct weir_job *job, int64_t *behind_s)
 {
     const struct timespec pause = {.tv_nsec = RESTART_POLL_MS * NS_PER_MS};
     enum weir_err err;
     *behind_s = -1;
-    while ((err = update_reader(worker)) == WEIR_AGAIN && worker->reader != NULL &&
-           weir_mono_ns() - worker->behind_ns < WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS &&
+    while ((err = update_reader(self)) == WEIR_AGAIN && self->reader != NULL &&
+           weir_mono_ns() - self->behind_ns < WEIR_POOL_OPEN_WAIT_MS * NS_PER_MS &&
            !atomic_load_explicit(&job->cancelled, memory_order_relaxed))
         nanosleep(&pause, NULL);
-    if (err != WEIR_AGAIN || worker->reader == NULL)
+    if (err != WEIR_AGAIN || self->reader == NULL)
         return err;
-    *behind_s = (weir_mono_ns() - worker->behind_ns) / NS_PER_S;
+    *behind_s = (weir_mono_ns() - self->behind_ns) / NS_PER_S;
     return WEIR_OK;
 }
 
@@ -206,18 +206,18 @@ run_piece(struct weir_job *job)
 }
 
 static void
-run_job(struct worker *worker, struct weir_job *job)
+run_job(struct query_thread *self, struct weir_job *job)
 {
     if (job->stream != NULL) {
         run_piece(job);
         return;
     }
-    const struct weir_pool_options *options = &worker->pool->options;
+    const struct weir_pool_options *options = &self->pool->options;
     struct weir_limits own = options->limits;
     const struct weir_limits *limits = &own;
     if (options->limits_now != NULL)
         options->limits_now(options->open_context, &own);
-    struct weir_call call = {.reader = worker->reader, .params = &job->params, .limits = limits,
+    struct weir_call call = {.reader = self->reader, .params = &job->params, .limits = limits,
         .label = job->label, .now_ms = weir_wall_ms(), .cancelled = &job->cancelled,
         .prometheus = job->prometheus, .content_type = "application/json",
         .may_stream = job->may_stream, .waited_ns = weir_mono_ns() - job->submitted_ns,
@@ -228,11 +228,11 @@ run_job(struct worker *worker, struct weir_job *job)
     bool late = weir_mono_ns() - job->submitted_ns > limits->timeout_ms * NS_PER_MS;
     int64_t behind_s = -1;
     if (!cancelled && !late)
-        err = update_for_query(worker, job, &behind_s);
+        err = update_for_query(self, job, &behind_s);
     if (behind_s >= 0)
         snprintf(call.warning, sizeof call.warning, "the dataplane is starting, for %" PRId64
             " s now: samples that were acknowledged shortly before may be missing", behind_s);
-    call.reader = worker->reader;
+    call.reader = self->reader;
     if (cancelled)
         call.status = WEIR_STATUS_UNAVAILABLE; /* nobody reads it */
     else if (late)
@@ -272,26 +272,26 @@ stopping(struct weir_pool *pool)
 static void *
 work(void *context)
 {
-    struct worker *worker = context;
+    struct query_thread *self = context;
     char name[16];
-    snprintf(name, sizeof name, "weir-query-%u", (unsigned)(worker - worker->pool->workers) % 100);
+    snprintf(name, sizeof name, "weir-query-%u", (unsigned)(self - self->pool->threads) % 100);
     weir_process_name_thread(name);
-    while (!stopping(worker->pool)) {
-        if (worker->reader == NULL) {
-            enum weir_err err = update_reader(worker);
+    while (!stopping(self->pool)) {
+        if (self->reader == NULL) {
+            enum weir_err err = update_reader(self);
             (void)err; /* published and tried again */
         }
-        struct weir_job *job = next_job(worker);
+        struct weir_job *job = next_job(self);
         if (job != NULL) {
-            run_job(worker, job);
-            finish_job(worker, job);
-        } else if (worker->reader != NULL) {
-            enum weir_err err = update_reader(worker);
+            run_job(self, job);
+            finish_job(self, job);
+        } else if (self->reader != NULL) {
+            enum weir_err err = update_reader(self);
             (void)err;
         }
     }
-    if (worker->reader != NULL)
-        weir_reader_close(worker->reader);
+    if (self->reader != NULL)
+        weir_reader_close(self->reader);
     return NULL;
 }
 
@@ -304,9 +304,9 @@ start_threads(struct weir_pool *pool)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     while (pool->started < pool->options.threads && failed == 0) {
-        struct worker *worker = &pool->workers[pool->started];
-        worker->pool = pool;
-        failed = pthread_create(&worker->thread, NULL, work, worker);
+        struct query_thread *thread = &pool->threads[pool->started];
+        thread->pool = pool;
+        failed = pthread_create(&thread->handle, NULL, work, thread);
         pool->started += failed == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -350,8 +350,8 @@ weir_pool_stop(struct weir_pool *pool, int wait_ms)
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
     for (uint32_t i = 0; i < pool->started; i++)
-        if (pool->workers[i].job != NULL)
-            weir_job_cancel(pool->workers[i].job);
+        if (pool->threads[i].job != NULL)
+            weir_job_cancel(pool->threads[i].job);
     for (struct weir_job *job; (job = weir_queue_pop(pool->queue)) != NULL;)
         push_done(pool, job);
     pthread_cond_broadcast(&pool->wake);
@@ -359,7 +359,7 @@ weir_pool_stop(struct weir_pool *pool, int wait_ms)
     int64_t until_ns = weir_clock_ns(CLOCK_REALTIME) + wait_ms * NS_PER_MS;
     struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
     for (uint32_t i = 0; i < pool->started; i++)
-        if (pthread_timedjoin_np(pool->workers[i].thread, NULL, &until) != 0)
+        if (pthread_timedjoin_np(pool->threads[i].handle, NULL, &until) != 0)
             return false;
     pool->started = 0;
     return true;
@@ -438,19 +438,19 @@ weir_pool_read_state(struct weir_pool *pool, struct weir_pool_state *state)
     pthread_mutex_lock(&pool->lock);
     state->waiting = weir_queue_count(pool->queue);
     for (uint32_t i = 0; i < pool->started; i++) {
-        const struct worker *worker = &pool->workers[i];
-        state->running += worker->job != NULL;
-        state->readers_failed += worker->open && worker->failed;
-        if (!worker->open)
+        const struct query_thread *thread = &pool->threads[i];
+        state->running += thread->job != NULL;
+        state->readers_failed += thread->open && thread->failed;
+        if (!thread->open)
             continue;
         state->readers_open++;
-        state->readers_behind += worker->behind_ns != 0;
-        if (worker->durable_offset < state->durable_offset)
-            state->durable_offset = worker->durable_offset;
-        if (worker->series < state->series)
-            state->series = worker->series;
-        if (worker->blocks_corrupt > state->blocks_corrupt)
-            state->blocks_corrupt = worker->blocks_corrupt;
+        state->readers_behind += thread->behind_ns != 0;
+        if (thread->durable_offset < state->durable_offset)
+            state->durable_offset = thread->durable_offset;
+        if (thread->series < state->series)
+            state->series = thread->series;
+        if (thread->blocks_corrupt > state->blocks_corrupt)
+            state->blocks_corrupt = thread->blocks_corrupt;
     }
     memcpy(state->detail, pool->detail, sizeof state->detail);
     pthread_mutex_unlock(&pool->lock);

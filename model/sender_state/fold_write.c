@@ -118,7 +118,7 @@ write_ranges(const struct weir_fold_channel *channel, const struct weir_fold_tem
     return err;
 }
 
-/* One entry for each stretch of known numbers; one of none where no number is known. */
+/* One entry for each row of known numbers; one of none where no number is known. */
 static enum weir_err
 write_template(const struct weir_fold_channel *channel, const struct weir_fold_template *template,
     struct output *output)

@@ -27,7 +27,7 @@ weir_file_writer_open(struct weir_file_writer *writer, struct weir_io *io, const
 
 /* Waits for the buffer that is with the io. */
 static enum weir_err
-settle(struct weir_file_writer *writer)
+await_write(struct weir_file_writer *writer)
 {
     struct weir_io_completion done = {0};
     while (writer->writing && weir_io_reap(writer->io, &done, 1, 1000000000) == 0)
@@ -43,7 +43,7 @@ settle(struct weir_file_writer *writer)
 static enum weir_err
 submit(struct weir_file_writer *writer)
 {
-    enum weir_err err = settle(writer);
+    enum weir_err err = await_write(writer);
     if (err != WEIR_OK || writer->used == 0)
         return err;
     err = weir_io_write(writer->io, writer->file, writer->buffers[writer->filling], writer->used,
@@ -86,7 +86,7 @@ enum weir_err
 weir_file_writer_drain(struct weir_file_writer *writer)
 {
     enum weir_err err = submit(writer);
-    return err == WEIR_OK ? settle(writer) : err;
+    return err == WEIR_OK ? await_write(writer) : err;
 }
 
 enum weir_err
@@ -115,7 +115,7 @@ weir_file_writer_abort(struct weir_file_writer *writer)
 {
     if (writer->file < 0)
         return;
-    (void)!settle(writer);
+    (void)!await_write(writer);
     weir_io_close(writer->io, writer->file);
     writer->file = -1;
     (void)!weir_io_unlink(writer->io, writer->temporary); /* else the next start removes it */

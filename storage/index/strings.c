@@ -40,7 +40,7 @@ begins(const uint8_t *text, size_t size, const uint8_t *prefix, size_t prefix_si
 /* Moves a segment's stream on, from its current term, to the first one that the set meets. Damage
  * is counted and passed over. WEIR_END. */
 static enum weir_err
-settle_segment(struct listing *listing, struct stream *stream, enum weir_err err)
+find_term(struct listing *listing, struct stream *stream, enum weir_err err)
 {
     struct weir_terms_walk *walk = stream->walk;
     for (;; err = weir_terms_walk_next(walk)) {
@@ -89,7 +89,7 @@ begin_segment(struct listing *listing, struct stream *stream)
     }
     memcpy(stream->begin + stream->key_prefix, wanted->prefix, listing->prefix_size);
     stream->begin_size = stream->key_prefix + listing->prefix_size;
-    return settle_segment(listing, stream, weir_terms_walk_begin(stream->walk, listing->reader,
+    return find_term(listing, stream, weir_terms_walk_begin(stream->walk, listing->reader,
                               segment, section, stream->begin, stream->begin_size));
 }
 
@@ -164,7 +164,7 @@ next_text(struct listing *listing, struct stream *stream)
 {
     if (stream->source.delta != NULL)
         return next_label(stream);
-    return settle_segment(listing, stream, weir_terms_walk_next(stream->walk));
+    return find_term(listing, stream, weir_terms_walk_next(stream->walk));
 }
 
 static bool

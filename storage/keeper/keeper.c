@@ -50,7 +50,7 @@ struct weir_keeper {
 };
 
 static enum weir_err
-take_memory(struct weir_keeper *keeper)
+allocate(struct weir_keeper *keeper)
 {
     const struct weir_l1_options options = {.gather = keeper->options.gather,
         .writer = keeper->options.writer,
@@ -168,7 +168,7 @@ weir_keeper_open(const struct weir_keeper_options *options, struct weir_keeper *
     keeper->l2_since_ns = keeper->late_since_ns = weir_clock_mono_ns(options->clock);
     enum weir_err err = open_log(keeper);
     if (err == WEIR_OK)
-        err = take_memory(keeper);
+        err = allocate(keeper);
     if (err == WEIR_OK)
         err = open_store(keeper);
     if (err != WEIR_OK) {

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A stretch of the log that is not yet known to be durable: a frame, or a gap without a valid
+/* A range of the log that is not yet known to be durable: a frame, or a gap without a valid
  * header, whose meaning only a later watermark shows. */
-struct stretch {
+struct range {
     bool is_gap;
     uint64_t offset;
     uint64_t bytes;
@@ -38,11 +38,11 @@ struct recovery {
     bool lone_frame; /* all that was durable is one frame, and that is damaged */
     struct weir_chain chain; /* after the walk */
     struct weir_replay replay;
-    struct stretch *pending; /* in log order; [head, tail) */
+    struct range *pending; /* in log order; [head, tail) */
     size_t head, tail, capacity;
 };
 
-static struct stretch *
+static struct range *
 pending_push(struct recovery *recovery)
 {
     if (recovery->head == recovery->tail)
@@ -57,7 +57,7 @@ pending_push(struct recovery *recovery)
     }
     if (recovery->tail == recovery->capacity) {
         size_t more = recovery->capacity == 0 ? 256 : recovery->capacity * 2;
-        struct stretch *grown = realloc(recovery->pending, more * sizeof *grown);
+        struct range *grown = realloc(recovery->pending, more * sizeof *grown);
         if (grown == NULL)
             return NULL;
         recovery->pending = grown;
@@ -68,11 +68,11 @@ pending_push(struct recovery *recovery)
 
 /* The log now reaches to the end of the frame. */
 static enum weir_err
-accept_frame(struct recovery *recovery, const struct stretch *stretch)
+accept_frame(struct recovery *recovery, const struct range *range)
 {
-    const struct weir_frame_header *header = &stretch->header;
+    const struct weir_frame_header *header = &range->header;
     struct weir_recovered *out = recovery->out;
-    out->reported.end_offset = stretch->offset + stretch->bytes;
+    out->reported.end_offset = range->offset + range->bytes;
     out->previous_crc = header->header_crc;
     if (header->type != WEIR_FRAME_SAMPLES)
         return WEIR_OK;
@@ -98,20 +98,20 @@ accept_damage(struct recovery *recovery, uint64_t from, uint64_t to)
     }
 }
 
-/* Takes over the oldest pending stretches that are below the watermark. */
+/* Takes over the oldest pending ranges that are below the watermark. */
 static enum weir_err
 accept_durable(struct recovery *recovery)
 {
     enum weir_err err = WEIR_OK;
     while (err == WEIR_OK && recovery->head != recovery->tail) {
-        const struct stretch *stretch = &recovery->pending[recovery->head];
-        uint64_t end = stretch->offset + stretch->bytes;
+        const struct range *range = &recovery->pending[recovery->head];
+        uint64_t end = range->offset + range->bytes;
         if (end > recovery->watermark)
             break;
-        if (stretch->is_gap)
-            accept_damage(recovery, stretch->offset, end);
+        if (range->is_gap)
+            accept_damage(recovery, range->offset, end);
         else
-            err = accept_frame(recovery, stretch);
+            err = accept_frame(recovery, range);
         recovery->head++;
     }
     return err;
@@ -120,10 +120,10 @@ accept_durable(struct recovery *recovery)
 static enum weir_err
 walk_frame(struct recovery *recovery, const struct weir_frame_header *header, uint64_t offset)
 {
-    struct stretch *stretch = pending_push(recovery);
-    if (stretch == NULL)
+    struct range *range = pending_push(recovery);
+    if (range == NULL)
         return weir_fail(WEIR_NOMEM, 0, "list of frames above the watermark");
-    *stretch = (struct stretch){.offset = offset, .bytes = header->bytes, .header = *header};
+    *range = (struct range){.offset = offset, .bytes = header->bytes, .header = *header};
     weir_chain_advance(&recovery->chain, header);
     recovery->counted |= !recovery->epoch_known || offset < recovery->epoch.durable_offset;
     if (recovery->content_end < offset + header->bytes)
@@ -168,13 +168,13 @@ walk_gap(struct recovery *recovery, uint64_t offset, const uint8_t *page)
         recovery->lone_frame = is_lone_frame(recovery, offset, page);
     if (has_content(recovery, offset, page))
         recovery->content_end = offset + WEIR_FRAME_ALIGN;
-    struct stretch *last =
+    struct range *last =
         recovery->head != recovery->tail ? &recovery->pending[recovery->tail - 1] : NULL;
     if (last == NULL || !last->is_gap) {
         last = pending_push(recovery);
         if (last == NULL)
             return weir_fail(WEIR_NOMEM, 0, "list of frames above the watermark");
-        *last = (struct stretch){.is_gap = true, .offset = offset};
+        *last = (struct range){.is_gap = true, .offset = offset};
     }
     last->bytes = offset + WEIR_FRAME_ALIGN - last->offset;
     weir_chain_gap(&recovery->chain);
@@ -214,23 +214,23 @@ static enum weir_err
 accept_tail(struct recovery *recovery)
 {
     for (; recovery->head != recovery->tail; recovery->head++) {
-        const struct stretch *stretch = &recovery->pending[recovery->head];
-        if (stretch->is_gap) {
-            if (stretch->offset < recovery->watermark)
-                accept_damage(recovery, stretch->offset, recovery->watermark);
+        const struct range *range = &recovery->pending[recovery->head];
+        if (range->is_gap) {
+            if (range->offset < recovery->watermark)
+                accept_damage(recovery, range->offset, recovery->watermark);
             return WEIR_OK;
         }
-        if (stretch->header.type == WEIR_FRAME_SAMPLES) {
+        if (range->header.type == WEIR_FRAME_SAMPLES) {
             const uint8_t *frame;
-            enum weir_err err = weir_segment_reader_frame(&recovery->reader, stretch->offset,
-                stretch->bytes, &frame);
+            enum weir_err err = weir_segment_reader_frame(&recovery->reader, range->offset,
+                range->bytes, &frame);
             if (err != WEIR_OK)
                 return err;
-            if (weir_frame_check(frame, stretch->bytes, WEIR_LOG_STREAM, stretch->offset) !=
+            if (weir_frame_check(frame, range->bytes, WEIR_LOG_STREAM, range->offset) !=
                 WEIR_OK)
                 return WEIR_OK;
         }
-        enum weir_err err = accept_frame(recovery, stretch);
+        enum weir_err err = accept_frame(recovery, range);
         if (err != WEIR_OK)
             return err;
     }

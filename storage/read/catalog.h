@@ -63,7 +63,7 @@ struct weir_catalog {
     bool in_gap;           /* the page before was damaged */
     uint64_t ring_epoch;   /* dataplane epoch that ring_next belongs to */
     uint64_t ring_next;    /* next descriptor to take */
-    uint64_t corrupt;      /* damaged stretches and definition lists met */
+    uint64_t corrupt;      /* damaged ranges and definition lists met */
     uint8_t *definitions;  /* scratch: a frame up to its definitions' end */
     size_t definitions_capacity;
 };

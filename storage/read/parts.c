@@ -118,7 +118,7 @@ open_part(struct weir_read_parts *parts, struct open_part *at)
 /* Parts that are open already stay so; the others are opened now, because their files may be
  * removed at any moment. */
 static enum weir_err
-take_manifest(struct weir_read_parts *parts)
+apply_manifest(struct weir_read_parts *parts)
 {
     size_t count = parts->manifest->part_count;
     struct open_part *taken = calloc(count + 1, sizeof *taken);
@@ -156,8 +156,8 @@ follow_manifest(struct weir_read_parts *parts)
         uint64_t generation = parts->manifest->generation;
         err = weir_manifest_load(parts->manifest, parts->io, parts->store);
         if (err != WEIR_OK)
-            return err == WEIR_NOT_FOUND ? take_manifest(parts) : err;
-        err = take_manifest(parts);
+            return err == WEIR_NOT_FOUND ? apply_manifest(parts) : err;
+        err = apply_manifest(parts);
         if (err != WEIR_NOT_FOUND || (tries > 0 && generation == parts->manifest->generation))
             break;
     }

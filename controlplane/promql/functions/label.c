@@ -53,7 +53,7 @@ is_name_byte(char byte)
 
 /* Takes "name" or "{name}" off the front of what follows a $; false where there is none. */
 static bool
-take_group(struct weir_promql_text *rest, struct weir_promql_text *name)
+next_group(struct weir_promql_text *rest, struct weir_promql_text *name)
 {
     uint32_t brace = rest->size > 0 && rest->data[0] == '{', size = 0;
     while (brace + size < rest->size && is_name_byte(rest->data[brace + size]))
@@ -98,7 +98,7 @@ expand(struct writer *writer, struct weir_promql_text template, const struct wei
         if (template.size > 0 && template.data[0] == '$') {
             write_text(writer, "$", 1);
             template = (struct weir_promql_text){template.data + 1, template.size - 1};
-        } else if (!take_group(&template, &name)) {
+        } else if (!next_group(&template, &name)) {
             write_text(writer, "$", 1);
         } else {
             int number = group_number(regex, name);

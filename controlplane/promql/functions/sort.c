@@ -34,7 +34,7 @@ is_digit(char byte)
 
 /* Takes the digits, or all that are none, off the front of text. */
 static struct weir_promql_text
-take_chunk(struct weir_promql_text *text)
+next_chunk(struct weir_promql_text *text)
 {
     struct weir_promql_text chunk = {text->data, 1};
     while (chunk.size < text->size &&
@@ -62,7 +62,7 @@ static int
 compare_naturally(struct weir_promql_text a, struct weir_promql_text b)
 {
     while (a.size > 0 && b.size > 0) {
-        struct weir_promql_text left = take_chunk(&a), right = take_chunk(&b);
+        struct weir_promql_text left = next_chunk(&a), right = next_chunk(&b);
         int64_t left_number, right_number;
         int order;
         if (number_of(left, &left_number) && number_of(right, &right_number))

@@ -24,7 +24,7 @@ enum weir_decimal_result {
     WEIR_DECIMAL_RANGE,  /* a number past the type's range */
 };
 
-/* A number as written: mantissa x 10^exponent, its sign kept aside. */
+/* A number as written: mantissa x 10^exponent, its sign kept apart. */
 struct weir_digits {
     uint64_t mantissa; /* the first 19 significant digits */
     int32_t exponent;

@@ -1,4 +1,4 @@
-/* influx_window: the structure of a stretch of lines; for dataplane/protocol/influx/fast.c
+/* influx_window: the structure of a piece of text; for dataplane/protocol/influx/fast.c
  * only, and compiled with its instruction set.
  *
  * The rule about bits that is checked here is explained in dataplane/protocol/influx/fast.h.
@@ -20,7 +20,7 @@
 /* Entries written for a block whatever it holds: a line of 100 bytes has three white bytes. */
 #define FLATTEN 3
 
-/* The structure of a stretch of text that begins with a line; positions count from base. */
+/* The structure of a piece of text that begins with a line; positions count from base. */
 struct window {
     const uint8_t *base;
     bool whole; /* no byte was found that does not fit */

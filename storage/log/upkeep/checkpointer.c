@@ -38,7 +38,7 @@ struct pass {
     struct weir_replay replay;
     struct weir_state_fold *fold;
     enum weir_err fold_err;
-    uint64_t frames_corrupt; /* damaged stretches that begin here */
+    uint64_t frames_corrupt; /* damaged ranges that begin here */
     uint64_t gap_bytes;      /* of the one that is being walked over */
 };
 
@@ -134,7 +134,7 @@ header_at(struct pass *pass, uint64_t offset, uint64_t step, struct weir_frame_h
 }
 
 /* All of it is durable. A page without a frame is therefore damage, as in recovery. After damage
- * the chain is not known: a damaged stretch counts once, even if the last checkpoint ended in it.
+ * the chain is not known: a damaged range counts once, even if the last checkpoint ended in it.
  */
 static void
 fold_gap(struct pass *pass)

@@ -28,7 +28,7 @@ struct weir_trim {
     /* Checkpointer: of all segments below first_index; the index is stored after it with
      * release, once the checkpoint that says so is durable. */
     _Atomic uint64_t samples;
-    _Atomic uint64_t frames_corrupt;   /* damaged stretches met there since the log was opened */
+    _Atomic uint64_t frames_corrupt;   /* damaged ranges met there since the log was opened */
     _Atomic uint64_t definitions_lost; /* the same: series */
     _Atomic uint64_t first_index;
     _Atomic uint32_t state; /* enum weir_trim_state; a hint, relaxed */

@@ -212,7 +212,7 @@ list_replace(const struct claim *claim, uint32_t place, uint32_t others, struct 
 
 /* Makes an extent longer inside its block. */
 static void
-stretch(const struct weir_channels *channels, struct weir_extent *extent, uint32_t end)
+extend(const struct weir_channels *channels, struct weir_extent *extent, uint32_t end)
 {
     uint64_t *numbers = numbers_of(channels, extent);
     for (uint32_t i = extent->count; i < end - extent->first; i++)
@@ -246,7 +246,7 @@ extent_new(struct claim *claim, uint32_t first, uint32_t end)
     uint32_t words = units_of(order) * WEIR_BLOCK_UNIT / sizeof(uint64_t);
     memset(bits_of(claim->channels, &extent), 0,
         (words - capacity_of(order)) * sizeof(uint64_t));
-    stretch(claim->channels, &extent, end);
+    extend(claim->channels, &extent, end);
     return extent;
 }
 
@@ -317,7 +317,7 @@ cover(struct claim *claim, uint32_t first, uint32_t end)
         high = end_of(&extents[stop - 1]) > end ? end_of(&extents[stop - 1]) : end;
         if (stop - place == 1 && low == extents[place].first && high - low <=
                 capacity_of(weir_block_order(&channels->blocks, extents[place].block))) {
-            stretch(channels, &extents[place], high);
+            extend(channels, &extents[place], high);
             return true;
         }
     }
@@ -524,7 +524,7 @@ next_stretch(const uint64_t *bits, uint32_t count, uint32_t *at)
     return end > *at ? end - *at : 0;
 }
 
-/* An entry for each stretch of an extent that was learnt. False where the batch has no room for
+/* An entry for each part of an extent that was learnt. False where the batch has no room for
  * all. */
 static bool
 write_extent(const struct weir_channels *channels, const struct weir_channel *channel,
