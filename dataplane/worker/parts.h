@@ -38,8 +38,8 @@ _Static_assert(
  * deferral of completions then finds room too, and templates after the state entries. */
 #define WEIR_WORKER_DIRTY_PUSH (WEIR_CHANNELS_DIRTY_MAX / 2)
 
-/* The end of one packet's parsed records. */
-struct weir_worker_span {
+/* One packet's share of what is parsed, by its end: it begins where the one before ends. */
+struct weir_worker_portion {
     uint32_t packet;     /* index in the burst */
     uint32_t record_end; /* its records in parsed end here */
     uint32_t consumed;   /* bytes of the packet parsed so far */
@@ -97,9 +97,9 @@ struct weir_worker {
     uint32_t packet_at;       /* packet whose records are being taken */
     uint32_t record_at;       /* the next one of them */
     uint32_t records_seen;    /* of the packet */
-    uint32_t span_count;      /* of what is parsed */
-    uint32_t span_at;
-    struct weir_worker_span spans[WEIR_BURST_MAX];
+    uint32_t portion_count;   /* of what is parsed */
+    uint32_t portion_at;
+    struct weir_worker_portion portions[WEIR_BURST_MAX];
     struct weir_packet packets[WEIR_BURST_MAX];
     uint64_t numbers[WEIR_POINTS_MAX]; /* series of parsed->points */
     struct weir_raw_burst raw_burst;
@@ -156,7 +156,7 @@ void weir_worker_batch_push(struct weir_worker *worker);
 void weir_worker_record_reject(struct weir_worker *worker, const struct weir_record *record,
     uint32_t samples, enum weir_reason reason);
 void weir_worker_packet_end(struct weir_worker *worker, uint32_t consumed);
-void weir_worker_spans_reset(struct weir_worker *worker);
+void weir_worker_parsed_reset(struct weir_worker *worker);
 void weir_worker_count_parsed(struct weir_worker *worker);
 
 /* rejects.c */
@@ -172,7 +172,7 @@ void weir_worker_answer(struct weir_worker *worker, uint8_t proto, uint32_t sour
 
 /* records.c */
 void weir_worker_parse_more(struct weir_worker *worker);
-bool weir_worker_append_spans(struct weir_worker *worker);
+bool weir_worker_append_parsed(struct weir_worker *worker);
 
 /* resolve.c */
 void weir_worker_resolve_all(struct weir_worker *worker);

@@ -165,7 +165,7 @@ append_burst(struct weir_worker *worker, uint32_t state)
     const struct weir_parsed *parsed = worker->options.parsed;
     struct weir_batch *batch = worker->batch;
     if (FAULT_DROPS_SAMPLE || state != WEIR_INGEST_OPEN || batch == NULL ||
-        worker->record_at != 0 || worker->span_at != 0 || parsed->point_count == 0 ||
+        worker->record_at != 0 || worker->portion_at != 0 || parsed->point_count == 0 ||
         parsed->odd_count != 0 || !worker->all_known ||
         parsed->point_count > WEIR_BATCH_SAMPLES_MAX - batch->count)
         return false;
@@ -177,17 +177,17 @@ append_burst(struct weir_worker *worker, uint32_t state)
     worker->records_appended += parsed->record_count;
     worker->samples_appended += parsed->point_count;
     worker->known_ns = worker->now_ns;
-    for (; worker->span_at < worker->span_count; worker->span_at++) {
-        const struct weir_worker_span *span = &worker->spans[worker->span_at];
+    for (; worker->portion_at < worker->portion_count; worker->portion_at++) {
+        const struct weir_worker_portion *portion = &worker->portions[worker->portion_at];
         struct weir_packet *packet = &worker->packets[worker->packet_at];
-        uint32_t records = span->record_end - worker->record_at;
+        uint32_t records = portion->record_end - worker->record_at;
         packet->accepted += records;
         if (records != 0)
             packet->batch = batch->number;
         worker->records_seen += records;
-        worker->record_at = span->record_end;
-        if (span->last)
-            weir_worker_packet_end(worker, span->consumed);
+        worker->record_at = portion->record_end;
+        if (portion->last)
+            weir_worker_packet_end(worker, portion->consumed);
     }
     return true;
 }
@@ -235,20 +235,20 @@ append_records(struct weir_worker *worker, uint32_t end, uint32_t state)
 
 /* Works through what is parsed. False where the batch is full and no other is empty. */
 bool
-weir_worker_append_spans(struct weir_worker *worker)
+weir_worker_append_parsed(struct weir_worker *worker)
 {
     uint32_t state =
         atomic_load_explicit(&worker->options.progress->state, memory_order_relaxed);
     uint64_t start = weir_tsc();
     bool room = true;
     (void)append_burst(worker, state);
-    for (; worker->span_at < worker->span_count; worker->span_at++) {
-        const struct weir_worker_span *span = &worker->spans[worker->span_at];
-        room = append_records(worker, span->record_end, state);
+    for (; worker->portion_at < worker->portion_count; worker->portion_at++) {
+        const struct weir_worker_portion *portion = &worker->portions[worker->portion_at];
+        room = append_records(worker, portion->record_end, state);
         if (!room)
             break;
-        if (span->last)
-            weir_worker_packet_end(worker, span->consumed);
+        if (portion->last)
+            weir_worker_packet_end(worker, portion->consumed);
     }
     weir_worker_cycles(worker, WEIR_STAGE_batch, start, 0); /* samples were counted as they went */
     return room;
@@ -290,7 +290,7 @@ weir_worker_parse_more(struct weir_worker *worker)
 {
     struct weir_parsed *parsed = worker->options.parsed;
     uint64_t start = weir_tsc();
-    weir_worker_spans_reset(worker);
+    weir_worker_parsed_reset(worker);
     while (worker->parse_at < worker->packet_count && parsed->record_count < WEIR_RECORDS_MAX &&
         parsed->point_count < WEIR_POINTS_TARGET) {
         struct weir_packet *packet = &worker->packets[worker->parse_at];
@@ -306,8 +306,8 @@ weir_worker_parse_more(struct weir_worker *worker)
             (worker->byte_at == before && parsed->record_count == records);
         if (last || parsed->record_count == WEIR_RECORDS_MAX ||
             parsed->point_count >= WEIR_POINTS_TARGET)
-            worker->spans[worker->span_count++] = (struct weir_worker_span){worker->parse_at,
-                parsed->record_count, worker->byte_at, last};
+            worker->portions[worker->portion_count++] = (struct weir_worker_portion){
+                worker->parse_at, parsed->record_count, worker->byte_at, last};
         if (last) {
             worker->parse_at++;
             worker->byte_at = 0;

@@ -139,10 +139,10 @@ weir_worker_resolve_all(struct weir_worker *worker)
         worker->resolve_tries = RESOLVE_TRIES;
     worker->labels_used = 0;
     worker->resolving_count = 0;
-    for (uint32_t s = 0; s < worker->span_count; s++) {
-        const struct weir_worker_span *span = &worker->spans[s];
-        const struct weir_packet *packet = &worker->packets[span->packet];
-        for (; at < span->record_end; at++)
+    for (uint32_t s = 0; s < worker->portion_count; s++) {
+        const struct weir_worker_portion *portion = &worker->portions[s];
+        const struct weir_packet *packet = &worker->packets[portion->packet];
+        for (; at < portion->record_end; at++)
             if (backlog)
                 record_resolve_known(worker, packet, &parsed->records[at]);
             else if (!record_label(worker, packet, &parsed->records[at]))

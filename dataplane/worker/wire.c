@@ -95,7 +95,7 @@ must_queue(const struct weir_worker *worker, const struct weir_packet *packet)
 static uint32_t
 parse(struct weir_worker *worker, struct weir_packet *packet)
 {
-    weir_worker_spans_reset(worker);
+    weir_worker_parsed_reset(worker);
     uint64_t start = weir_tsc();
     uint32_t at = (uint32_t)weir_protocols[packet->proto].parse(&worker->context, packet,
         worker->byte_at, worker->options.parsed);

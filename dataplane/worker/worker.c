@@ -191,12 +191,12 @@ weir_worker_packet_end(struct weir_worker *worker, uint32_t consumed)
 }
 
 void
-weir_worker_spans_reset(struct weir_worker *worker)
+weir_worker_parsed_reset(struct weir_worker *worker)
 {
     weir_parsed_reset(worker->options.parsed);
     worker->record_at = 0;
-    worker->span_count = 0;
-    worker->span_at = 0;
+    worker->portion_count = 0;
+    worker->portion_at = 0;
 }
 
 /* Counts what the parser itself refused. */
@@ -237,9 +237,9 @@ static bool
 burst_go_on(struct weir_worker *worker)
 {
     worker->changed = true;
-    while (weir_worker_append_spans(worker)) {
+    while (weir_worker_append_parsed(worker)) {
         if (worker->parse_at == worker->packet_count) {
-            weir_worker_spans_reset(worker);
+            weir_worker_parsed_reset(worker);
             worker->port->ops->release(worker->port, worker->packets, worker->packet_count);
             burst_fit(worker);
             worker->port = NULL;
@@ -290,7 +290,7 @@ burst_receive(struct weir_worker *worker, struct weir_port *port)
     worker->byte_at = 0;
     worker->packet_at = 0;
     worker->records_seen = 0;
-    weir_worker_spans_reset(worker);
+    weir_worker_parsed_reset(worker);
     return count;
 }
 
@@ -548,7 +548,7 @@ drop_burst(struct weir_worker *worker)
         packets->received++;
         packets->dropped[WEIR_REASON_shutdown]++;
     }
-    weir_worker_spans_reset(worker);
+    weir_worker_parsed_reset(worker);
     worker->port = NULL;
 }
 

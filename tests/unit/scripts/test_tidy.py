@@ -63,12 +63,12 @@ def check_readme(tree):
 def check_row(tree):
     """A function is looked for in the file of its row, not anywhere."""
     page = "docs/design/pipeline.md"
-    elsewhere = "| `dataplane/worker/records.c` | `weir_worker_append_spans()`, `weir_worker_drain()` |"
+    elsewhere = "| `dataplane/worker/records.c` | `weir_worker_append_parsed()`, `weir_worker_drain()` |"
     code, lines = with_line(tree, page, elsewhere)
     assert code == 1 and len(lines) == 1, lines
     assert "dataplane/worker/records.c does not define weir_worker_drain" in lines[0], lines
     code, lines = with_line(tree, page, elsewhere.replace("records.c", "worker.c").replace(
-        "weir_worker_append_spans", "weir_worker_run_once"))
+        "weir_worker_append_parsed", "weir_worker_run_once"))
     assert (code, lines) == (0, []), lines
 
 
