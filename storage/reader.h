@@ -66,7 +66,7 @@ struct weir_match {
     enum weir_match_kind kind;
 };
 /* Numbers of the series that meet every match, ascending; free *numbers. Of two numbers with equal
- * labels (storage/read/twins.h) it is the first, and a scan of it calls back for both. */
+ * labels (storage/read/aliases.h) it is the first, and a scan of it calls back for both. */
 enum weir_err weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
     size_t count, uint64_t **numbers, size_t *number_count) WEIR_MUST_USE;
 

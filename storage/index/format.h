@@ -110,7 +110,7 @@ struct weir_index_footer {
     uint64_t postings_bytes;
     uint32_t names;  /* distinct label names */
     uint32_t blocks; /* of all kinds */
-    uint32_t twins;  /* series whose labels are those of the ordinal before */
+    uint32_t aliases; /* series whose labels are those of the ordinal before */
     uint16_t day_first; /* the least first day, the largest last day */
     uint16_t day_last;
     struct weir_index_root roots[WEIR_INDEX_SECTIONS];
@@ -123,7 +123,7 @@ _Static_assert(offsetof(struct weir_index_footer, roots) == 80, "part of the for
 _Static_assert(offsetof(struct weir_index_footer, crc) == 252, "the checksum is its last field");
 
 /* Flags of a series. */
-#define WEIR_INDEX_TWIN 1 /* same labels as the ordinal before */
+#define WEIR_INDEX_ALIAS 1 /* same labels as the ordinal before */
 
 /* Days are UTC, from 1970-01-01. A last day of WEIR_DAY_OPEN: the series may still receive. */
 #define WEIR_DAY_OPEN UINT16_MAX

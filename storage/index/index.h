@@ -104,10 +104,10 @@ uint64_t weir_index_selection_count(const struct weir_index_selection *selection
 enum weir_err weir_index_selection_sort(struct weir_index_reader *reader,
     struct weir_index_selection *selection) WEIR_MUST_USE;
 /* Of places first to first + count - 1: numbers, and whether the labels are those of the place
- * before (a series whose number was given twice); twins may be NULL. */
+ * before (a series whose number was given twice); aliases may be NULL. */
 enum weir_err weir_index_selection_numbers(struct weir_index_reader *reader,
     const struct weir_index_selection *selection, uint64_t first, size_t count, uint64_t *numbers,
-    bool *twins) WEIR_MUST_USE;
+    bool *aliases) WEIR_MUST_USE;
 /* Canonical labels of a place, valid until the reader's next call. Where damage has taken them,
  * those of weir_labels_lost. Ascending places cost little more than bytes. */
 enum weir_err weir_index_selection_labels(struct weir_index_reader *reader,

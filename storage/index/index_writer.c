@@ -222,7 +222,7 @@ flush_numbers(struct weir_index_writer *writer)
 }
 
 static void
-add_seen(struct weir_index_writer *writer, const struct weir_index_series *series, bool twin)
+add_seen(struct weir_index_writer *writer, const struct weir_index_series *series, bool alias)
 {
     struct seen *seen = &writer->seen;
     struct weir_index_days *days = &seen->days;
@@ -234,7 +234,7 @@ add_seen(struct weir_index_writer *writer, const struct weir_index_series *serie
     days->last_min = last < days->last_min ? last : days->last_min;
     days->last_max = last > days->last_max ? last : days->last_max;
     seen->classes[seen->count] = series->retention_class;
-    seen->flags[seen->count] = twin ? WEIR_INDEX_TWIN : 0;
+    seen->flags[seen->count] = alias ? WEIR_INDEX_ALIAS : 0;
     seen->first[seen->count] = first;
     seen->last[seen->count++] = last;
     struct weir_index_footer *footer = &writer->footer;
@@ -265,7 +265,7 @@ add_labels(struct weir_index_writer *writer, const struct weir_names_list *list,
 
 static enum weir_err
 check_series(struct weir_index_writer *writer, const struct weir_index_series *series,
-    struct weir_names_list *list, const struct weir_names_list *before, bool *twin)
+    struct weir_names_list *list, const struct weir_names_list *before, bool *alias)
 {
     uint64_t shard = series->number >> WEIR_SHARD_BITS;
     uint32_t local = (uint32_t)series->number & (WEIR_SHARD_SERIES - 1);
@@ -281,12 +281,12 @@ check_series(struct weir_index_writer *writer, const struct weir_index_series *s
     if (order < 0)
         return weir_fail(WEIR_INVALID, 0, "series %llu is out of order",
             (unsigned long long)series->number);
-    *twin = order == 0;
+    *alias = order == 0;
     return WEIR_OK;
 }
 
 static enum weir_err
-add(struct weir_index_writer *writer, const struct weir_index_series *series, bool twin)
+add(struct weir_index_writer *writer, const struct weir_index_series *series, bool alias)
 {
     const struct weir_names_list *before = &writer->lists[writer->last];
     const struct weir_names_list *list = &writer->lists[!writer->last];
@@ -296,10 +296,10 @@ add(struct weir_index_writer *writer, const struct weir_index_series *series, bo
         err = add_labels(writer, list, before);
     if (err != WEIR_OK)
         return err;
-    add_seen(writer, series, twin);
+    add_seen(writer, series, alias);
     writer->numbers[writer->number_count++] = local;
     writer->by_number[local] = writer->footer.series++;
-    writer->footer.twins += twin;
+    writer->footer.aliases += alias;
     if (local >= writer->footer.through)
         writer->footer.through = local + 1;
     if (writer->seen.count == WEIR_INDEX_SEEN_MAX)
@@ -313,14 +313,14 @@ enum weir_err
 weir_index_writer_add(struct weir_index_writer *writer, const struct weir_index_series *series)
 {
     WEIR_ASSERT(writer->state == ADDING);
-    bool twin;
+    bool alias;
     if (writer->footer.series == 0)
         writer->lists[writer->last].count = 0;
     enum weir_err err = check_series(writer, series, &writer->lists[!writer->last],
-        &writer->lists[writer->last], &twin);
+        &writer->lists[writer->last], &alias);
     if (err != WEIR_OK)
         return err;
-    err = add(writer, series, twin);
+    err = add(writer, series, alias);
     writer->last = !writer->last;
     if (err != WEIR_OK)
         weir_index_writer_abort(writer);

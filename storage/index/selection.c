@@ -15,7 +15,7 @@ weir_index_selection_free(struct weir_index_selection *selection)
     }
     free(selection->runs);
     free(selection->items);
-    free(selection->twins);
+    free(selection->aliases);
     free(selection);
 }
 
@@ -167,7 +167,7 @@ weir_source_number(struct weir_index_reader *reader, const struct weir_index_sou
 enum weir_err
 weir_index_selection_numbers(struct weir_index_reader *reader,
     const struct weir_index_selection *selection, uint64_t first, size_t count, uint64_t *numbers,
-    bool *twins)
+    bool *aliases)
 {
     for (size_t i = 0; i < count; i++) {
         struct weir_selection_item item = weir_selection_item(selection, first + i);
@@ -176,8 +176,8 @@ weir_index_selection_numbers(struct weir_index_reader *reader,
             weir_source_number(reader, &run->source, run->members[item.member], &numbers[i]);
         if (err != WEIR_OK)
             return err;
-        if (twins != NULL)
-            twins[i] = selection->twins != NULL && selection->twins[first + i];
+        if (aliases != NULL)
+            aliases[i] = selection->aliases != NULL && selection->aliases[first + i];
     }
     return WEIR_OK;
 }

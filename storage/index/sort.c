@@ -90,12 +90,12 @@ start(struct merge *merge)
 }
 
 static enum weir_err
-run(struct merge *merge, struct weir_selection_item *items, bool *twins)
+run(struct merge *merge, struct weir_selection_item *items, bool *aliases)
 {
     for (uint64_t place = 0; merge->heap_count != 0; place++) {
         struct head *head = &merge->heads[merge->heap[0]];
         items[place] = (struct weir_selection_item){head->run, head->member};
-        twins[place] = head->size == merge->last_size && head->size != 0 &&
+        aliases[place] = head->size == merge->last_size && head->size != 0 &&
                        memcmp(head->bytes, merge->last, head->size) == 0;
         memcpy(merge->last, head->bytes, head->size);
         merge->last_size = head->size;
@@ -141,19 +141,19 @@ series_flags(struct weir_index_reader *reader, const struct weir_segment *segmen
     return err == WEIR_CORRUPT ? WEIR_OK : err;
 }
 
-/* Twins of a selection whose series are all of one segment: its flags say which they are. Those
+/* Aliases of a selection whose series are all of one segment: its flags say which they are. Those
  * between two members may have been left out for their days. */
 static enum weir_err
-mark_twins(struct weir_index_reader *reader, const struct weir_selection_run *run, bool *twins)
+mark_aliases(struct weir_index_reader *reader, const struct weir_selection_run *run, bool *aliases)
 {
     struct weir_index_block block = {0};
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 1; i < run->count && err == WEIR_OK; i++) {
         uint32_t at = run->members[i];
-        uint8_t flags = WEIR_INDEX_TWIN;
-        while (err == WEIR_OK && at > run->members[i - 1] && (flags & WEIR_INDEX_TWIN) != 0)
+        uint8_t flags = WEIR_INDEX_ALIAS;
+        while (err == WEIR_OK && at > run->members[i - 1] && (flags & WEIR_INDEX_ALIAS) != 0)
             err = series_flags(reader, run->source.segment, &block, at--, &flags);
-        twins[i] = (flags & WEIR_INDEX_TWIN) != 0;
+        aliases[i] = (flags & WEIR_INDEX_ALIAS) != 0;
     }
     weir_segment_release(reader, &block);
     return err;
@@ -161,7 +161,7 @@ mark_twins(struct weir_index_reader *reader, const struct weir_selection_run *ru
 
 static enum weir_err
 merge_runs(struct weir_index_reader *reader, struct weir_index_selection *selection,
-    struct weir_selection_item *items, bool *twins)
+    struct weir_selection_item *items, bool *aliases)
 {
     struct merge merge = {.reader = reader,
         .selection = selection,
@@ -174,7 +174,7 @@ merge_runs(struct weir_index_reader *reader, struct weir_index_selection *select
     if (err == WEIR_OK)
         err = start(&merge);
     if (err == WEIR_OK)
-        err = run(&merge, items, twins);
+        err = run(&merge, items, aliases);
     end(&merge);
     return err;
 }
@@ -183,26 +183,26 @@ enum weir_err
 weir_index_selection_sort(struct weir_index_reader *reader, struct weir_index_selection *selection)
 {
     const struct weir_selection_run *only = selection->runs;
-    if (selection->items != NULL || selection->twins != NULL || selection->count == 0)
+    if (selection->items != NULL || selection->aliases != NULL || selection->count == 0)
         return WEIR_OK;
     bool one = selection->run_count == 1 && only->source.segment != NULL;
-    if (one && only->source.segment->footer.twins == 0)
+    if (one && only->source.segment->footer.aliases == 0)
         return WEIR_OK;
     struct weir_selection_item *items =
         one ? NULL : malloc(selection->count * sizeof *items);
-    bool *twins = calloc(selection->count, sizeof *twins);
+    bool *aliases = calloc(selection->count, sizeof *aliases);
     enum weir_err err = WEIR_OK;
-    if (twins == NULL || (!one && items == NULL))
+    if (aliases == NULL || (!one && items == NULL))
         err = weir_fail(WEIR_NOMEM, 0, "order of a selection");
     else
-        err = one ? mark_twins(reader, only, twins)
-                  : merge_runs(reader, selection, items, twins);
+        err = one ? mark_aliases(reader, only, aliases)
+                  : merge_runs(reader, selection, items, aliases);
     if (err != WEIR_OK) {
         free(items);
-        free(twins);
+        free(aliases);
         return err;
     }
     selection->items = items;
-    selection->twins = twins;
+    selection->aliases = aliases;
     return WEIR_OK;
 }

@@ -68,7 +68,7 @@ struct weir_index_selection {
     size_t run_count;
     struct weir_selection_run *runs;
     struct weir_selection_item *items; /* by place once sorted; else NULL */
-    bool *twins;                       /* of sorted places */
+    bool *aliases;                       /* of sorted places */
     struct weir_names_walk *walk;      /* for labels by place; made at the first */
     struct weir_index_reader *walk_reader;
 };

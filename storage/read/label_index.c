@@ -36,7 +36,7 @@ struct weir_label_index {
     struct posting *slots; /* open addressing; name NULL is empty */
     uint64_t slot_count;   /* power of two */
     uint64_t slots_used;
-    struct weir_twins twins;
+    struct weir_aliases aliases;
 };
 
 enum weir_err
@@ -71,7 +71,7 @@ weir_label_index_free(struct weir_label_index *index)
         free(index->chunks[i]);
     free(index->slots);
     free(index->definitions);
-    weir_twins_fini(&index->twins);
+    weir_aliases_fini(&index->aliases);
     free(index);
 }
 
@@ -242,7 +242,7 @@ weir_label_index_add(struct weir_label_index *index, const uint8_t *labels, size
     if (parsed != WEIR_END)
         size = 0;
     uint8_t *placed = NULL;
-    enum weir_err err = weir_twins_reserve(&index->twins);
+    enum weir_err err = weir_aliases_reserve(&index->aliases);
     if (err == WEIR_OK)
         err = place(index, labels, size, &placed);
     if (err == WEIR_OK)
@@ -251,7 +251,7 @@ weir_label_index_add(struct weir_label_index *index, const uint8_t *labels, size
         return err;
     index->definitions[index->count] = placed;
     if (size != 0)
-        weir_twins_add(&index->twins, index->definitions, (uint32_t)index->count,
+        weir_aliases_add(&index->aliases, index->definitions, (uint32_t)index->count,
             (uint32_t)weir_hash_part(&index->key, 0, labels, size).lo);
     index->count++;
     index->chunk_used += 2 + size;
@@ -278,10 +278,10 @@ weir_label_index_labels(const struct weir_label_index *index, uint64_t number,
     *size = stored;
 }
 
-const struct weir_twins *
-weir_label_index_twins(const struct weir_label_index *index)
+const struct weir_aliases *
+weir_label_index_aliases(const struct weir_label_index *index)
 {
-    return &index->twins;
+    return &index->aliases;
 }
 
 /* The postings of an equality, NULL where no series has it; false for a match they do not serve. */
@@ -342,8 +342,8 @@ weir_label_index_select(const struct weir_label_index *index, const struct weir_
         bool all = true;
         for (size_t m = 0; m < count && all; m++)
             all = labels_match(index, number, &matches[m]);
-        if (index->twins.count != 0)
-            all = all && !weir_twins_is_later(&index->twins, number);
+        if (index->aliases.count != 0)
+            all = all && !weir_aliases_is_later(&index->aliases, number);
         found[kept] = number;
         kept += all;
     }

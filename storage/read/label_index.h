@@ -10,7 +10,7 @@
 #define WEIR_STORAGE_READ_LABEL_INDEX_H
 
 #include "base/err.h"
-#include "storage/read/twins.h"
+#include "storage/read/aliases.h"
 #include "storage/reader.h"
 
 struct weir_label_index;
@@ -28,7 +28,7 @@ enum weir_err weir_label_index_add_lost(struct weir_label_index *index) WEIR_MUS
 void weir_label_index_labels(const struct weir_label_index *index, uint64_t number,
     const uint8_t **labels, size_t *size);
 /* Numbers whose labels are those of an earlier one. */
-const struct weir_twins *weir_label_index_twins(const struct weir_label_index *index);
+const struct weir_aliases *weir_label_index_aliases(const struct weir_label_index *index);
 /* As weir_reader_select. */
 enum weir_err weir_label_index_select(const struct weir_label_index *index,
     const struct weir_match *matches, size_t count, uint64_t **numbers, size_t *number_count)

@@ -297,13 +297,14 @@ by_number(const void *left, const void *right)
 
 /* The later numbers of the selected series, under the places of the first. */
 static size_t
-find_twins(const struct weir_twins *twins, const struct weir_scan *scan, struct selected *out)
+find_aliases(const struct weir_aliases *aliases, const struct weir_scan *scan, struct selected *out)
 {
     size_t count = 0;
-    for (size_t i = 0; i < twins->count; i++) {
-        size_t at = weir_scan_lower_bound(scan->numbers, scan->number_count, twins->twins[i].first);
-        if (at < scan->number_count && scan->numbers[at] == twins->twins[i].first)
-            out[count++] = (struct selected){twins->twins[i].number, at};
+    for (size_t i = 0; i < aliases->count; i++) {
+        size_t at =
+            weir_scan_lower_bound(scan->numbers, scan->number_count, aliases->list[i].first);
+        if (at < scan->number_count && scan->numbers[at] == aliases->list[i].first)
+            out[count++] = (struct selected){aliases->list[i].number, at};
     }
     return count;
 }
@@ -311,14 +312,14 @@ find_twins(const struct weir_twins *twins, const struct weir_scan *scan, struct 
 /* The scan's list with the later numbers of its series in it. *memory holds it, for the caller to
  * free. */
 static enum weir_err
-add_twins(const struct weir_twins *twins, struct weir_scan *scan, void **memory)
+add_aliases(const struct weir_aliases *aliases, struct weir_scan *scan, void **memory)
 {
-    size_t most = scan->number_count + twins->count;
+    size_t most = scan->number_count + aliases->count;
     struct selected *all = malloc(most * (sizeof *all + sizeof(uint64_t) + sizeof(size_t)));
     if (all == NULL)
         return weir_fail(WEIR_NOMEM, 0, "scan of %zu numbers", most);
     *memory = all;
-    size_t count = find_twins(twins, scan, all);
+    size_t count = find_aliases(aliases, scan, all);
     if (count == 0)
         return WEIR_OK;
     for (size_t i = 0; i < scan->number_count; i++)
@@ -380,13 +381,13 @@ weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t num
         .to_ms = to_ms,
         .call = call,
         .context = context};
-    const struct weir_twins *twins =
-        reader->catalog.labels != NULL ? weir_label_index_twins(reader->catalog.labels) : NULL;
+    const struct weir_aliases *aliases =
+        reader->catalog.labels != NULL ? weir_label_index_aliases(reader->catalog.labels) : NULL;
     void *memory = NULL;
     enum weir_err err = WEIR_OK;
     reader->corrupt_before = reader->corrupt;
-    if (numbers != NULL && number_count != 0 && twins != NULL && twins->count != 0)
-        err = add_twins(twins, &scan, &memory);
+    if (numbers != NULL && number_count != 0 && aliases != NULL && aliases->count != 0)
+        err = add_aliases(aliases, &scan, &memory);
     bool any = numbers == NULL || number_count > 0;
     if (err == WEIR_OK && any && reader->parts != NULL)
         err = weir_read_parts_scan(reader->parts, &scan, reader->check, reader->check_context);
