@@ -15,7 +15,7 @@
 
 #define RETENTION_MS (INT64_C(7) * 24 * 60 * 60 * 1000)
 #define FUTURE_MS (60 * 60 * 1000)
-#define PIECE_BYTES (16u << 20)
+#define PACKET_BYTES (16u << 20)
 #define SHOWN_BYTES 100
 #define NAMES_MAX 256 /* of protocols */
 
@@ -119,8 +119,8 @@ check_all(struct check *check)
     for (size_t at = 0; at < check->size;) {
         size_t left = check->size - at;
         struct weir_packet packet = {.data = check->data + at,
-            .size = (uint32_t)(left < PIECE_BYTES ? left : PIECE_BYTES),
-            .final = left <= PIECE_BYTES,
+            .size = (uint32_t)(left < PACKET_BYTES ? left : PACKET_BYTES),
+            .final = left <= PACKET_BYTES,
             .skip_line = skip,
             .receive_ms = weir_wall_ms()};
         weir_parsed_reset(&check->parsed);

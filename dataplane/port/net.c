@@ -48,12 +48,12 @@ swap16(uint16_t value)
 
 #define AVX2 __attribute__((target("avx2")))
 #define STEP 64
-#define PIECE (UINT32_C(1) << 19) /* lanes of 32 bits take in sums of 2^16 from 2^13 steps */
+#define ROUND (UINT32_C(1) << 19) /* lanes of 32 bits take in sums of 2^16 from 2^13 steps */
 
 /* Words are added in pairs, as signed ones: with their top bit turned over each is less by 2^15,
  * which the end makes up for. */
 AVX2 static uint64_t
-sum_piece(const uint8_t *data, size_t size)
+sum_round(const uint8_t *data, size_t size)
 {
     const __m256i turn = _mm256_set1_epi16(INT16_MIN), one = _mm256_set1_epi16(1);
     __m256i even = _mm256_setzero_si256(), odd = even;
@@ -79,9 +79,9 @@ sum_steps(const uint8_t *data, size_t size, size_t *at)
     uint64_t total = 0;
     *at = 0;
     while (size - *at >= STEP && weir_cpu_has(WEIR_CPU_AVX2)) {
-        size_t piece = size - *at < PIECE ? (size - *at) / STEP * STEP : PIECE;
-        total += sum_piece(data + *at, piece);
-        *at += piece;
+        size_t round = size - *at < ROUND ? (size - *at) / STEP * STEP : ROUND;
+        total += sum_round(data + *at, round);
+        *at += round;
     }
     return total;
 }

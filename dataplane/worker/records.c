@@ -257,9 +257,9 @@ weir_worker_append_parsed(struct weir_worker *worker)
 /* Bytes of a packet that are parsed before their points' buckets are fetched: some 20 lines, which
  * may be a run each, and a Zen 3 core can wait for 24 cache lines at a time. Over TCP a packet is
  * as much as there is, and 500 fetches at once, with nothing to do meanwhile, cost 45 each. */
-#define PIECE_BYTES 2048
+#define STEP_BYTES 2048
 
-/* Parses packet on from byte_at: whole lines of a piece at the most, unless the record there is
+/* Parses packet on from byte_at: whole lines of a step at the most, unless the record there is
  * longer. */
 static void
 parse_on(struct weir_worker *worker, struct weir_packet *packet)
@@ -268,8 +268,8 @@ parse_on(struct weir_worker *worker, struct weir_packet *packet)
     struct weir_parsed *parsed = worker->options.parsed;
     uint32_t before = worker->byte_at, size = packet->size, records = parsed->record_count;
     const uint8_t *newline = NULL;
-    if (size - before > PIECE_BYTES)
-        newline = memrchr(packet->data + before, '\n', PIECE_BYTES);
+    if (size - before > STEP_BYTES)
+        newline = memrchr(packet->data + before, '\n', STEP_BYTES);
     if (newline != NULL) {
         bool final = packet->final;
         packet->size = (uint32_t)(newline + 1 - packet->data);

@@ -1,10 +1,10 @@
 #include "storage/part/codec.h"
 
-/* A transform is judged by so many pieces of a chunk, each of so many residuals. */
-#define PIECES 2
-#define PIECE 32
+/* A transform is judged by so many probes of a chunk, each of so many residuals. */
+#define PROBES 2
+#define PROBE 32
 /* Below it a sample would be most of the chunk: all of it is looked at. */
-#define WHOLE (PIECES * PIECE + PIECE)
+#define WHOLE (PROBES * PROBE + PROBE)
 /* The second difference needs three integers. */
 #define SAMPLED_MIN 4
 /* Residuals whose median is the centre of the histogram. */
@@ -181,16 +181,16 @@ choose(const uint64_t *residuals, uint32_t count, unsigned sample_width, struct 
         *out = fewer;
 }
 
-/* Residuals of pieces of a column, spread evenly over it. */
+/* Residuals of probes of a column, spread evenly over it. */
 static uint32_t
 sample(enum weir_transform transform, uint64_t slope, const uint64_t *column, uint32_t count,
     uint64_t *residuals)
 {
-    uint32_t piece = count < WHOLE ? count - 2 : PIECE;
-    uint32_t pieces = count < WHOLE ? 1 : PIECES, found = 0;
-    for (uint32_t s = 0; s < pieces; s++) {
-        uint32_t first = 2 + (pieces > 1 ? s * ((count - 2 - PIECE) / (PIECES - 1)) : 0);
-        for (uint32_t i = first; i < first + piece; i++) {
+    uint32_t probe = count < WHOLE ? count - 2 : PROBE;
+    uint32_t probes = count < WHOLE ? 1 : PROBES, found = 0;
+    for (uint32_t s = 0; s < probes; s++) {
+        uint32_t first = 2 + (probes > 1 ? s * ((count - 2 - PROBE) / (PROBES - 1)) : 0);
+        for (uint32_t i = first; i < first + probe; i++) {
             uint64_t delta = column[i] - column[i - 1];
             uint64_t before = column[i - 1] - column[i - 2];
             residuals[found++] = transform == WEIR_TRANSFORM_NONE ? column[i]

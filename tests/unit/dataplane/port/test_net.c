@@ -386,7 +386,7 @@ test_sum_agrees_with_slow_twin(void **state)
         assert_int_equal(weir_net_sum((uint16_t)round, bytes + at, size),
             slow_sum(round, bytes + at, size));
     }
-    /* sums as large and as small as can be, of more bytes than one piece of vectors takes */
+    /* sums as large and as small as can be, of more bytes than one round of vectors takes */
     static const int fills[] = {-1, 0xff, 0x7f, 0x80, 0};
     for (size_t i = 0; i < sizeof fills / sizeof *fills; i++) {
         if (fills[i] >= 0)
