@@ -58,7 +58,7 @@ on_gone(void *context, struct weir_http_request *request)
 
 /* A star stands for one segment, which is not empty. */
 static bool
-path_is(struct weir_http_span path, const char *wanted)
+path_is(struct weir_http_slice path, const char *wanted)
 {
     size_t size = strlen(wanted);
     const char *star = strchr(wanted, '*');
@@ -70,7 +70,7 @@ path_is(struct weir_http_span path, const char *wanted)
 }
 
 static const struct weir_route *
-route_of(struct weir_http_span path)
+route_of(struct weir_http_slice path)
 {
     for (size_t i = 0; i < ROUTES; i++)
         if (path_is(path, routes[i].path))

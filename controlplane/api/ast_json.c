@@ -48,16 +48,16 @@ put_labels(struct weir_text *text, const char *field, const struct weir_promql_l
 }
 
 static void
-put_span(struct weir_text *text, const char *field, const struct weir_promql_span *span)
+put_length(struct weir_text *text, const char *field, const struct weir_promql_length *length)
 {
-    weir_text_format(text, ",\"%s\":%" PRId64, field, span->ns / NS_PER_MS);
+    weir_text_format(text, ",\"%s\":%" PRId64, field, length->ns / NS_PER_MS);
 }
 
 static void
 put_shift(struct weir_text *text, const struct weir_promql_shift *shift)
 {
     bool edge = shift->edge == WEIR_PROMQL_START || shift->edge == WEIR_PROMQL_END;
-    put_span(text, "offset", &shift->offset);
+    put_length(text, "offset", &shift->offset);
     if (shift->at_set)
         weir_text_format(text, ",\"timestamp\":%" PRId64, shift->at_ms);
     else
@@ -158,8 +158,8 @@ static void
 put_subquery(struct weir_text *text, const struct weir_promql_node *node)
 {
     put_node(text, "expr", node->subquery.inner);
-    put_span(text, "range", &node->subquery.range);
-    put_span(text, "step", &node->subquery.step);
+    put_length(text, "range", &node->subquery.range);
+    put_length(text, "step", &node->subquery.step);
     put_shift(text, &node->subquery.shift);
 }
 
@@ -185,7 +185,7 @@ put_fields(struct weir_text *text, const struct weir_promql_node *node)
         put_selector(text, node);
         break;
     case WEIR_PROMQL_NODE_MATRIX:
-        put_span(text, "range", &node->matrix.range);
+        put_length(text, "range", &node->matrix.range);
         put_selector(text, node->matrix.vector);
         break;
     case WEIR_PROMQL_NODE_SUBQUERY:
@@ -207,7 +207,7 @@ put_fields(struct weir_text *text, const struct weir_promql_node *node)
     case WEIR_PROMQL_NODE_PAREN:
         put_node(text, "expr", node->paren);
         break;
-    case WEIR_PROMQL_NODE_DURATION: /* a part of spans alone, which are printed by their length */
+    case WEIR_PROMQL_NODE_DURATION: /* inside a length alone, printed by put_length */
         break;
     }
 }

@@ -31,7 +31,7 @@ static enum weir_err
 read_params(const struct weir_http_request *request, struct weir_params *params)
 {
     const struct weir_http_head *head = weir_http_request_head(request);
-    struct weir_http_span body = weir_http_request_body(request);
+    struct weir_http_slice body = weir_http_request_body(request);
     if (body.at == NULL)
         return weir_fail(WEIR_NOMEM, 0, "body of %zu bytes", body.size);
     if (body.size == 0 || head->method != WEIR_HTTP_POST)
@@ -50,7 +50,7 @@ read_params(const struct weir_http_request *request, struct weir_params *params)
 
 /* Decodes the segment of the path that a star of the route stands for. */
 static enum weir_err
-read_label(struct weir_http_span path, const char *route, char **label)
+read_label(struct weir_http_slice path, const char *route, char **label)
 {
     const char *star = strchr(route, '*');
     size_t before = (size_t)(star - route), size = path.size - (strlen(route) - 1);
@@ -77,7 +77,7 @@ static enum weir_err
 start_query(struct weir_api *api, struct weir_http_request *request, const struct weir_route *route,
     struct pending_query *query)
 {
-    struct weir_http_span path = weir_http_request_head(request)->path;
+    struct weir_http_slice path = weir_http_request_head(request)->path;
     enum weir_err err = read_params(request, &query->job.params);
     if (err == WEIR_OK && strchr(route->path, '*') != NULL)
         err = read_label(path, route->path, &query->job.label);

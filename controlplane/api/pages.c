@@ -129,7 +129,7 @@ weir_page_senders(struct weir_api *api, struct weir_http_request *request)
 void
 weir_page_rejected(struct weir_api *api, struct weir_http_request *request)
 {
-    struct weir_http_span query = weir_http_request_head(request)->query;
+    struct weir_http_slice query = weir_http_request_head(request)->query;
     struct weir_api_refusal refusal = {.status = WEIR_STATUS_BAD_REQUEST};
     struct weir_params params = {.bytes = NULL};
     struct weir_text text;

@@ -397,10 +397,10 @@ method_of(struct evhttp_request *from)
     }
 }
 
-static struct weir_http_span
-span_of(const char *text)
+static struct weir_http_slice
+slice_of(const char *text)
 {
-    return (struct weir_http_span){text != NULL ? text : "", text != NULL ? strlen(text) : 0};
+    return (struct weir_http_slice){text != NULL ? text : "", text != NULL ? strlen(text) : 0};
 }
 
 static bool
@@ -423,9 +423,9 @@ read_head(struct evhttp_request *from, struct weir_http_head *head)
     const char *type =
         evhttp_find_header(evhttp_request_get_input_headers(from), "Content-Type");
     head->method = method_of(from);
-    head->path = span_of(evhttp_uri_get_path(uri));
-    head->query = span_of(evhttp_uri_get_query(uri));
-    head->content_type = span_of(type);
+    head->path = slice_of(evhttp_uri_get_path(uri));
+    head->query = slice_of(evhttp_uri_get_query(uri));
+    head->content_type = slice_of(type);
     head->content_type.size = strcspn(head->content_type.at, "; \t");
     head->minor_version = from->minor;
     head->gzip = wants_gzip(from);
@@ -796,13 +796,13 @@ weir_http_request_head(const struct weir_http_request *request)
     return &request->head;
 }
 
-struct weir_http_span
+struct weir_http_slice
 weir_http_request_body(const struct weir_http_request *request)
 {
     struct evbuffer *body = evhttp_request_get_input_buffer(request->from);
     size_t size = evbuffer_get_length(body);
     const char *at = size > 0 ? (const char *)evbuffer_pullup(body, -1) : NULL;
-    return size > 0 ? (struct weir_http_span){at, size} : span_of(NULL);
+    return size > 0 ? (struct weir_http_slice){at, size} : slice_of(NULL);
 }
 
 void

@@ -123,23 +123,23 @@ void weir_http_close(struct weir_http *http);
 enum weir_http_method { WEIR_HTTP_GET, WEIR_HTTP_HEAD, WEIR_HTTP_POST, WEIR_HTTP_DELETE,
     WEIR_HTTP_OPTIONS, WEIR_HTTP_OTHER };
 
-struct weir_http_span {
+struct weir_http_slice {
     const char *at; /* not zero terminated */
     size_t size;
 };
 
 struct weir_http_head {
     enum weir_http_method method;
-    struct weir_http_span path;  /* as sent, percent-encoded */
-    struct weir_http_span query; /* after the ?, as sent */
-    struct weir_http_span content_type; /* of the body, without parameters */
+    struct weir_http_slice path;  /* as sent, percent-encoded */
+    struct weir_http_slice query; /* after the ?, as sent */
+    struct weir_http_slice content_type; /* of the body, without parameters */
     int minor_version; /* of HTTP/1 */
     bool gzip; /* the client takes an answer in gzip */
 };
 
 const struct weir_http_head *weir_http_request_head(const struct weir_http_request *request);
 /* at is NULL where there was no memory to lay it out. */
-struct weir_http_span weir_http_request_body(const struct weir_http_request *request);
+struct weir_http_slice weir_http_request_body(const struct weir_http_request *request);
 /* A pointer of the handler's, NULL at first. */
 void weir_http_request_set_user(struct weir_http_request *request, void *user);
 void *weir_http_request_user(const struct weir_http_request *request);

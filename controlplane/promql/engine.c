@@ -18,7 +18,7 @@ fail_parse(
         return err;
     const struct weir_promql_request *request = query->request;
     size_t size = weir_promql_error_text(parsed->errors, request->text, request->size, NULL, 0);
-    char *text = weir_promql_take_memory(query, size + 1);
+    char *text = weir_promql_query_alloc(query, size + 1);
     if (text == NULL)
         return WEIR_NOMEM;
     (void)weir_promql_error_text(parsed->errors, request->text, request->size, text, size + 1);
@@ -80,7 +80,7 @@ answer_scalar(struct weir_promql_query *query, const struct weir_promql_node *ro
     answer->scalar = values[0];
     if (query->request->step_ms == 0)
         return WEIR_OK;
-    struct weir_promql_result *result = weir_promql_take_memory(query, sizeof *result);
+    struct weir_promql_result *result = weir_promql_query_alloc(query, sizeof *result);
     uint64_t *present = weir_promql_bits_new(query, query->grid.count);
     if (result == NULL || present == NULL)
         return WEIR_NOMEM;
@@ -116,7 +116,7 @@ answer_vector(struct weir_promql_query *query, const struct weir_promql_node *ro
     if (err != WEIR_OK)
         return err;
     struct weir_promql_result *results =
-        weir_promql_take_memory(query, (table.count + (size_t)1) * sizeof *results);
+        weir_promql_query_alloc(query, (table.count + (size_t)1) * sizeof *results);
     if (results == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; i < table.count; i++) {

@@ -24,7 +24,7 @@ member_of(struct fold_sink *self, uint32_t group)
 {
     if (group >= self->room) {
         uint32_t room = self->room == 0 ? 16 : self->room * 2;
-        struct member *members = weir_promql_take_memory(self->query, room * sizeof *members);
+        struct member *members = weir_promql_query_alloc(self->query, room * sizeof *members);
         if (members == NULL)
             return NULL;
         if (self->room > 0)

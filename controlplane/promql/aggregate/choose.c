@@ -294,9 +294,9 @@ weir_promql_keep_choose(struct weir_promql_query *query, const struct weir_promq
     if (err != WEIR_OK || none)
         return err;
     size_t rows = choice.kept.table.count + (size_t)1;
-    choice.chosen = weir_promql_take_memory(query, rows * choice.words * sizeof *choice.chosen);
-    choice.heap = weir_promql_take_memory(query, rows * sizeof *choice.heap);
-    choice.order = weir_promql_take_memory(query, rows * sizeof *choice.order);
+    choice.chosen = weir_promql_query_alloc(query, rows * choice.words * sizeof *choice.chosen);
+    choice.heap = weir_promql_query_alloc(query, rows * sizeof *choice.heap);
+    choice.order = weir_promql_query_alloc(query, rows * sizeof *choice.order);
     if (choice.chosen == NULL || choice.heap == NULL || choice.order == NULL)
         return WEIR_NOMEM;
     for (uint32_t step = 0; step < grid->count && err == WEIR_OK; step++) {

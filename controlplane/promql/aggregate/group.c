@@ -22,7 +22,7 @@ make_room(struct weir_promql_groups *groups)
         return WEIR_OK;
     uint32_t room = groups->room == 0 ? 16 : groups->room * 2;
     const struct weir_promql_labelset **labels =
-        weir_promql_take_memory(groups->query, room * sizeof *labels);
+        weir_promql_query_alloc(groups->query, room * sizeof *labels);
     if (labels == NULL)
         return WEIR_NOMEM;
     if (groups->count > 0)

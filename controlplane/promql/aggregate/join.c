@@ -134,7 +134,7 @@ taken_by(struct join *join, uint32_t group, const struct weir_promql_labelset *l
             return &join->taken[i - 1];
     if (join->taken_count == join->taken_room) {
         uint32_t room = join->taken_room == 0 ? 64 : join->taken_room * 2;
-        struct taken *taken = weir_promql_take_memory(join->query, room * sizeof *taken);
+        struct taken *taken = weir_promql_query_alloc(join->query, room * sizeof *taken);
         if (taken == NULL)
             return NULL;
         if (join->taken_count > 0)
@@ -265,7 +265,7 @@ fill_left(struct join *join)
 {
     const struct weir_promql_matched *sides = &join->sides;
     uint64_t *there =
-        weir_promql_take_memory(join->query, ((size_t)sides->group_count * join->words + 1) * 8);
+        weir_promql_query_alloc(join->query, ((size_t)sides->group_count * join->words + 1) * 8);
     if (there == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; i < sides->left.count; i++)

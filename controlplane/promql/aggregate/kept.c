@@ -20,8 +20,8 @@ static enum weir_err
 sort_rows(struct weir_promql_query *query, struct weir_promql_kept *kept, const uint32_t *numbers)
 {
     uint32_t groups = kept->groups.count, count = kept->table.count;
-    kept->begin = weir_promql_take_memory(query, (groups + (size_t)2) * sizeof *kept->begin);
-    kept->rows = weir_promql_take_memory(query, (count + (size_t)1) * sizeof *kept->rows);
+    kept->begin = weir_promql_query_alloc(query, (groups + (size_t)2) * sizeof *kept->begin);
+    kept->rows = weir_promql_query_alloc(query, (count + (size_t)1) * sizeof *kept->rows);
     if (kept->begin == NULL || kept->rows == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; i < count; i++)
@@ -44,7 +44,7 @@ weir_promql_kept_eval(struct weir_promql_query *query, const struct weir_promql_
     if (err != WEIR_OK)
         return err;
     uint32_t *numbers =
-        weir_promql_take_memory(query, (out->table.count + (size_t)1) * sizeof *numbers);
+        weir_promql_query_alloc(query, (out->table.count + (size_t)1) * sizeof *numbers);
     if (numbers == NULL)
         return WEIR_NOMEM;
     err = number_rows(out, numbers);

@@ -20,7 +20,7 @@ static enum weir_err
 sign(struct weir_promql_query *query, const struct weir_promql_matching *matching,
     const struct weir_promql_table *table, const struct weir_promql_labelset ***out)
 {
-    *out = weir_promql_take_memory(query, (table->count + (size_t)1) * sizeof **out);
+    *out = weir_promql_query_alloc(query, (table->count + (size_t)1) * sizeof **out);
     if (*out == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; i < table->count; i++) {
@@ -36,7 +36,7 @@ static uint32_t *
 number(struct weir_promql_query *query, const struct weir_promql_labelset *const *signs,
     uint32_t count, uint32_t *numbers, struct weir_promql_matched *matched)
 {
-    uint32_t *groups = weir_promql_take_memory(query, (count + (size_t)1) * sizeof *groups);
+    uint32_t *groups = weir_promql_query_alloc(query, (count + (size_t)1) * sizeof *groups);
     for (uint32_t i = 0; groups != NULL && i < count; i++) {
         uint32_t *known = &numbers[signs[i]->number];
         if (*known == 0) {
@@ -53,8 +53,8 @@ static enum weir_err
 sort_right(struct weir_promql_query *query, struct weir_promql_matched *matched)
 {
     uint32_t groups = matched->group_count, rows = matched->right.count;
-    uint32_t *begin = weir_promql_take_memory(query, (groups + (size_t)2) * sizeof *begin);
-    matched->right_rows = weir_promql_take_memory(query, (rows + (size_t)1) * sizeof *begin);
+    uint32_t *begin = weir_promql_query_alloc(query, (groups + (size_t)2) * sizeof *begin);
+    matched->right_rows = weir_promql_query_alloc(query, (rows + (size_t)1) * sizeof *begin);
     if (begin == NULL || matched->right_rows == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; i < rows; i++)
@@ -85,8 +85,8 @@ weir_promql_match_eval(struct weir_promql_query *query, const struct weir_promql
     if (err != WEIR_OK)
         return err;
     uint32_t *numbers =
-        weir_promql_take_memory(query, (query->sets.count + (size_t)1) * sizeof *numbers);
-    out->signatures = weir_promql_take_memory(
+        weir_promql_query_alloc(query, (query->sets.count + (size_t)1) * sizeof *numbers);
+    out->signatures = weir_promql_query_alloc(
         query, (out->left.count + (size_t)out->right.count + 1) * sizeof *out->signatures);
     if (numbers == NULL || out->signatures == NULL)
         return WEIR_NOMEM;

@@ -7,7 +7,7 @@ presence(struct weir_promql_query *query, const struct weir_promql_table *table,
     const uint32_t *groups, uint32_t group_count)
 {
     size_t words = weir_promql_words(table->steps);
-    uint64_t *bits = weir_promql_take_memory(query, (group_count * words + 1) * sizeof *bits);
+    uint64_t *bits = weir_promql_query_alloc(query, (group_count * words + 1) * sizeof *bits);
     for (uint32_t i = 0; bits != NULL && i < table->count; i++)
         for (size_t word = 0; word < words; word++)
             bits[groups[i] * words + word] |= table->rows[i].present[word];

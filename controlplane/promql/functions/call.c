@@ -82,7 +82,7 @@ prepare(struct weir_promql_call *call, struct weir_promql_query *query,
     const struct weir_promql_list *arguments = &node->call.arguments;
     *call = (struct weir_promql_call){
         .query = query, .node = node, .function = node->call.function, .grid = *grid};
-    call->scalars = weir_promql_take_memory(query, (arguments->count + 1) * sizeof *call->scalars);
+    call->scalars = weir_promql_query_alloc(query, (arguments->count + 1) * sizeof *call->scalars);
     if (call->scalars == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; i < arguments->count; i++) {

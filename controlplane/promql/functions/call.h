@@ -7,7 +7,7 @@
  *   WHOLE   weir_promql_whole_NAME(call, sink): evaluates its arguments itself and pushes rows
  *
  * Kernels see a row a series. Values where a row has no bit may be anything. Memory comes from the
- * query (weir_promql_take_memory); a kernel called for each series takes none that grows with them.
+ * query (weir_promql_query_alloc); a kernel called for each series takes none that grows with them.
  *
  * Threads: one a query
  * Errors:  those of engine.h; weir_promql_fail() puts the text into the answer

@@ -120,9 +120,9 @@ weir_promql_classics_eval(
     if (err != WEIR_OK)
         return err;
     size_t room = out->table.count + (size_t)1;
-    out->entries = weir_promql_take_memory(query, room * sizeof *out->entries);
-    out->series = weir_promql_take_memory(query, room * sizeof *out->series);
-    out->buckets = weir_promql_take_memory(query, room * sizeof *out->buckets);
+    out->entries = weir_promql_query_alloc(query, room * sizeof *out->entries);
+    out->series = weir_promql_query_alloc(query, room * sizeof *out->series);
+    out->buckets = weir_promql_query_alloc(query, room * sizeof *out->buckets);
     if (out->entries == NULL || out->series == NULL || out->buckets == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; err == WEIR_OK && i < out->table.count; i++)

@@ -123,7 +123,7 @@ weir_promql_whole_histogram_quantile(struct weir_promql_call *call, struct weir_
 static enum weir_err
 label_of(struct weir_promql_query *query, double q, struct weir_promql_text *out)
 {
-    char *text = weir_promql_take_memory(query, WEIR_PROMQL_DOUBLE_MAX + 2);
+    char *text = weir_promql_query_alloc(query, WEIR_PROMQL_DOUBLE_MAX + 2);
     if (text == NULL)
         return WEIR_NOMEM;
     uint32_t size = (uint32_t)weir_promql_double(q, false, text);
@@ -197,7 +197,7 @@ weir_promql_whole_histogram_quantiles(struct weir_promql_call *call, struct weir
     uint32_t arguments = call->node->call.arguments.count;
     struct weir_promql_table out;
     enum weir_err err = WEIR_OK;
-    struct quantile_row *last = weir_promql_take_memory(call->query, arguments * sizeof *last);
+    struct quantile_row *last = weir_promql_query_alloc(call->query, arguments * sizeof *last);
     if (last == NULL)
         return WEIR_NOMEM;
     weir_promql_table_init(&out, call->grid.count);

@@ -45,7 +45,7 @@ read_matchers(struct info *self)
         self->matchers = selector->vector.matchers;
         self->matcher_count = selector->vector.count;
     }
-    self->names = weir_promql_take_memory(
+    self->names = weir_promql_query_alloc(
         self->call->query, (self->matcher_count + (size_t)1) * sizeof *self->names);
     if (self->names == NULL)
         return WEIR_NOMEM;
@@ -70,7 +70,7 @@ read_matchers(struct info *self)
 static enum weir_err
 info_matchers(const struct info *self, const struct weir_promql_matcher **out, uint32_t *count)
 {
-    struct weir_promql_matcher *matchers = weir_promql_take_memory(
+    struct weir_promql_matcher *matchers = weir_promql_query_alloc(
         self->call->query, (self->matcher_count + (size_t)2) * sizeof *matchers);
     if (matchers == NULL)
         return WEIR_NOMEM;
@@ -149,7 +149,7 @@ read_info(struct info *self, const struct weir_promql_grid *grid)
         err = weir_promql_instant_eval(query, &node, grid, WEIR_PROMQL_INSTANT_TIME, &sink.sink);
     if (err != WEIR_OK)
         return err;
-    self->next = weir_promql_take_memory(query, (self->found.count + (size_t)1) * sizeof(uint32_t));
+    self->next = weir_promql_query_alloc(query, (self->found.count + (size_t)1) * sizeof(uint32_t));
     if (self->next == NULL)
         return WEIR_NOMEM;
     for (uint32_t i = 0; i < self->found.count; i++) {

@@ -122,7 +122,7 @@ replace(struct weir_promql_call *call, const struct weir_regex *regex, struct we
         return err;
     struct writer writer = {0};
     expand(&writer, template, regex, parts);
-    writer.data = weir_promql_take_memory(call->query, writer.size + (size_t)1);
+    writer.data = weir_promql_query_alloc(call->query, writer.size + (size_t)1);
     if (writer.data == NULL)
         return WEIR_NOMEM;
     writer.size = 0;
@@ -181,7 +181,7 @@ join(struct weir_promql_call *call, struct weir_promql_row *row)
 {
     struct writer writer = {0};
     join_values(&writer, call, row->labels);
-    writer.data = weir_promql_take_memory(call->query, writer.size + (size_t)1);
+    writer.data = weir_promql_query_alloc(call->query, writer.size + (size_t)1);
     if (writer.data == NULL)
         return WEIR_NOMEM;
     writer.size = 0;

@@ -97,7 +97,7 @@ push_sorted(struct weir_promql_call *call, struct weir_promql_sink *sink, bool d
     struct weir_promql_table table;
     enum weir_err err = weir_promql_argument_table(call, 0, &table);
     struct order *orders =
-        weir_promql_take_memory(call->query, (table.count + (size_t)1) * sizeof *orders);
+        weir_promql_query_alloc(call->query, (table.count + (size_t)1) * sizeof *orders);
     if (err == WEIR_OK && orders == NULL)
         err = WEIR_NOMEM;
     if (err != WEIR_OK)

@@ -42,14 +42,14 @@ struct weir_promql_matcher {
 };
 
 /* A duration that is known while parsing, in ns, or the expression it comes from. */
-struct weir_promql_span {
+struct weir_promql_length {
     int64_t ns;
     struct weir_promql_node *expression;
 };
 
 /* Modifiers of a selector: offset and @. */
 struct weir_promql_shift {
-    struct weir_promql_span offset;
+    struct weir_promql_length offset;
     int64_t at_ms;
     bool at_set;                  /* at_ms holds */
     enum weir_promql_token edge;  /* START or END for @ start() and @ end(), else EOF */
@@ -95,11 +95,11 @@ struct weir_promql_node {
         } vector;
         struct {
             struct weir_promql_node *vector; /* a VECTOR, which carries the shift */
-            struct weir_promql_span range;
+            struct weir_promql_length range;
         } matrix;
         struct {
             struct weir_promql_node *inner;
-            struct weir_promql_span range, step; /* step: ns 0 and no expression by default */
+            struct weir_promql_length range, step; /* step: ns 0 and no expression by default */
             struct weir_promql_shift shift;
         } subquery;
         struct {

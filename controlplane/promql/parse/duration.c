@@ -87,7 +87,7 @@ signed_duration(struct weir_promql_parser *parser, const struct weir_promql_item
 static struct weir_promql_node *
 time_call(struct weir_promql_parser *parser)
 {
-    struct weir_promql_item name = weir_promql_take(parser), item;
+    struct weir_promql_item name = weir_promql_next(parser), item;
     struct weir_promql_node *left = NULL, *right = NULL;
     if (!weir_promql_expect(parser, WEIR_PROMQL_LEFT_PAREN, &item))
         return NULL;
@@ -106,7 +106,7 @@ time_call(struct weir_promql_parser *parser)
 static struct weir_promql_node *
 wrapped(struct weir_promql_parser *parser)
 {
-    struct weir_promql_item open = weir_promql_take(parser), close;
+    struct weir_promql_item open = weir_promql_next(parser), close;
     struct weir_promql_node *inner = arithmetic(parser, 1);
     if (inner == NULL || !weir_promql_expect(parser, WEIR_PROMQL_RIGHT_PAREN, &close))
         return NULL;
@@ -130,7 +130,7 @@ duration_primary(struct weir_promql_parser *parser)
             return wrapped(parser);
         case WEIR_PROMQL_ADD:
         case WEIR_PROMQL_SUB: {
-            struct weir_promql_item sign = weir_promql_take(parser);
+            struct weir_promql_item sign = weir_promql_next(parser);
             struct weir_promql_node *inner = arithmetic(parser,
                 weir_promql_precedence(WEIR_PROMQL_POW));
             return signed_duration(parser, &sign, inner);
@@ -158,7 +158,7 @@ more_arithmetic(struct weir_promql_parser *parser, struct weir_promql_node *left
         if (weir_promql_operator_kind(kind) != WEIR_PROMQL_ARITHMETIC || kind == WEIR_PROMQL_ATAN2
             || binds < precedence)
             break;
-        struct weir_promql_item item = weir_promql_take(parser);
+        struct weir_promql_item item = weir_promql_next(parser);
         struct weir_promql_node *right = arithmetic(parser,
             weir_promql_right_associative(kind) ? binds : binds + 1);
         if (right == NULL)
@@ -204,7 +204,7 @@ weir_promql_duration_offset(struct weir_promql_parser *parser)
     bool has_sign = weir_promql_look(parser) == WEIR_PROMQL_ADD
         || weir_promql_look(parser) == WEIR_PROMQL_SUB;
     if (has_sign)
-        sign = weir_promql_take(parser);
+        sign = weir_promql_next(parser);
     struct weir_promql_node *node;
     switch (weir_promql_look(parser)) {
     case WEIR_PROMQL_NUMBER:
@@ -233,26 +233,26 @@ weir_promql_duration_offset(struct weir_promql_parser *parser)
 }
 
 /* Beyond 104 days a double holds no single nanoseconds: whole milliseconds are taken there. */
-static struct weir_promql_span
-span(struct weir_promql_node *node)
+static struct weir_promql_length
+length(struct weir_promql_node *node)
 {
     if (node->kind == WEIR_PROMQL_NODE_DURATION)
-        return (struct weir_promql_span){0, node};
+        return (struct weir_promql_length){0, node};
     double ns = round(node->number.value * 1e9);
     if (ns >= 9223372036854775807.0)
-        return (struct weir_promql_span){INT64_MAX / 1000000 * 1000000, NULL};
+        return (struct weir_promql_length){INT64_MAX / 1000000 * 1000000, NULL};
     if (ns <= -9223372036854775807.0)
-        return (struct weir_promql_span){-(INT64_MAX / 1000000 * 1000000), NULL};
+        return (struct weir_promql_length){-(INT64_MAX / 1000000 * 1000000), NULL};
     if (fabs(ns) >= 9007199254740992.0)
-        return (struct weir_promql_span){(int64_t)round(ns / 1e6) * 1000000, NULL};
-    return (struct weir_promql_span){(int64_t)ns, NULL};
+        return (struct weir_promql_length){(int64_t)round(ns / 1e6) * 1000000, NULL};
+    return (struct weir_promql_length){(int64_t)ns, NULL};
 }
 
 /* A range or a step: above 0 it stays above 0. */
-static struct weir_promql_span
+static struct weir_promql_length
 positive_span(struct weir_promql_node *node)
 {
-    struct weir_promql_span out = span(node);
+    struct weir_promql_length out = length(node);
     if (out.expression == NULL && out.ns == 0 && node->number.value > 0)
         out.ns = 1;
     return out;
@@ -262,7 +262,7 @@ static struct weir_promql_node *
 matrix(struct weir_promql_parser *parser, struct weir_promql_node *inner,
     const struct weir_promql_item *open, struct weir_promql_node *range)
 {
-    struct weir_promql_item close = weir_promql_take(parser);
+    struct weir_promql_item close = weir_promql_next(parser);
     struct weir_promql_range at = {open->at.start, close.at.end};
     const struct weir_promql_shift *shift = &inner->vector.shift;
     if (inner->kind != WEIR_PROMQL_NODE_VECTOR)
@@ -308,7 +308,7 @@ subquery(struct weir_promql_parser *parser, struct weir_promql_node *inner,
 {
     struct weir_promql_item close;
     struct weir_promql_node *step = NULL;
-    (void)weir_promql_take(parser);
+    (void)weir_promql_next(parser);
     enum weir_promql_token kind;
     while ((kind = weir_promql_look(parser)) != WEIR_PROMQL_RIGHT_BRACKET && !begins_duration(kind))
         if (!weir_promql_misfit(parser))
@@ -342,7 +342,7 @@ subquery(struct weir_promql_parser *parser, struct weir_promql_node *inner,
 struct weir_promql_node *
 weir_promql_brackets(struct weir_promql_parser *parser, struct weir_promql_node *inner)
 {
-    struct weir_promql_item open = weir_promql_take(parser);
+    struct weir_promql_item open = weir_promql_next(parser);
     struct weir_promql_node *range = weir_promql_duration_positive(parser);
     if (range == NULL) {
         if (parser->stopped == WEIR_OK)
@@ -400,7 +400,7 @@ offset(struct weir_promql_parser *parser, struct weir_promql_node *node)
     if (shift->offset.ns != 0 || shift->offset.expression != NULL)
         weir_promql_error(parser, node->at, "offset may not be set multiple times");
     else
-        shift->offset = span(value);
+        shift->offset = length(value);
     if (!weir_promql_adopt(parser, node, value))
         return;
     node->at.end = parser->last_closing;
@@ -452,7 +452,7 @@ at_value(struct weir_promql_parser *parser, struct weir_promql_node *node)
         if (!weir_promql_misfit(parser))
             return false;
     if (kind == WEIR_PROMQL_START || kind == WEIR_PROMQL_END) {
-        (void)weir_promql_take(parser);
+        (void)weir_promql_next(parser);
         if (!weir_promql_expect(parser, WEIR_PROMQL_LEFT_PAREN, &item)
             || !weir_promql_expect(parser, WEIR_PROMQL_RIGHT_PAREN, &item))
             return false;
@@ -464,7 +464,7 @@ at_value(struct weir_promql_parser *parser, struct weir_promql_node *node)
         return true;
     }
     if (kind == WEIR_PROMQL_ADD || kind == WEIR_PROMQL_SUB) {
-        (void)weir_promql_take(parser);
+        (void)weir_promql_next(parser);
         negative = kind == WEIR_PROMQL_SUB;
         while (weir_promql_look(parser) != WEIR_PROMQL_NUMBER
             && weir_promql_look(parser) != WEIR_PROMQL_DURATION)
@@ -501,7 +501,7 @@ extend(struct weir_promql_parser *parser, struct weir_promql_node *node, bool an
 struct weir_promql_node *
 weir_promql_modifier(struct weir_promql_parser *parser, struct weir_promql_node *inner)
 {
-    switch (weir_promql_take(parser).kind) {
+    switch (weir_promql_next(parser).kind) {
     case WEIR_PROMQL_OFFSET:
         offset(parser, inner);
         break;

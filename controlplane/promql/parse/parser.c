@@ -31,7 +31,7 @@ weir_promql_look(struct weir_promql_parser *parser)
 }
 
 struct weir_promql_item
-weir_promql_take(struct weir_promql_parser *parser)
+weir_promql_next(struct weir_promql_parser *parser)
 {
     (void)weir_promql_look(parser);
     parser->held = false;
@@ -72,7 +72,7 @@ weir_promql_expect_either(struct weir_promql_parser *parser, enum weir_promql_to
     while (weir_promql_look(parser) != a && weir_promql_look(parser) != b)
         if (!weir_promql_misfit(parser))
             return false;
-    *out = weir_promql_take(parser);
+    *out = weir_promql_next(parser);
     return true;
 }
 
@@ -185,7 +185,7 @@ weir_promql_string_value(struct weir_promql_parser *parser, const struct weir_pr
 double
 weir_promql_literal_value(struct weir_promql_parser *parser, bool *duration)
 {
-    struct weir_promql_item item = weir_promql_take(parser);
+    struct weir_promql_item item = weir_promql_next(parser);
     double value = 0;
     const char *problem;
     *duration = item.kind == WEIR_PROMQL_DURATION;
@@ -274,7 +274,7 @@ argument_list(struct weir_promql_parser *parser, struct weir_promql_list *out)
     while (weir_promql_look(parser) == WEIR_PROMQL_RIGHT_PAREN
         || !begins_expression(weir_promql_look(parser))) {
         if (weir_promql_look(parser) == WEIR_PROMQL_RIGHT_PAREN) {
-            (void)weir_promql_take(parser);
+            (void)weir_promql_next(parser);
             return true;
         }
         if (!weir_promql_misfit(parser))
@@ -286,11 +286,11 @@ argument_list(struct weir_promql_parser *parser, struct weir_promql_list *out)
             return false;
         for (;;) {
             if (weir_promql_look(parser) == WEIR_PROMQL_RIGHT_PAREN) {
-                (void)weir_promql_take(parser);
+                (void)weir_promql_next(parser);
                 return true;
             }
             if (weir_promql_look(parser) == WEIR_PROMQL_COMMA) {
-                comma = weir_promql_take(parser);
+                comma = weir_promql_next(parser);
                 if (begins_expression(weir_promql_look(parser)))
                     break;
                 weir_promql_error(parser, comma.at,
@@ -312,7 +312,7 @@ call(struct weir_promql_parser *parser, const struct weir_promql_item *name)
 {
     struct weir_promql_node *node = weir_promql_node_new(parser, WEIR_PROMQL_NODE_CALL,
         WEIR_PROMQL_TYPE_VECTOR, name->at);
-    (void)weir_promql_take(parser);
+    (void)weir_promql_next(parser);
     if (node == NULL || !argument_list(parser, &node->call.arguments))
         return NULL;
     node->call.function = weir_promql_function(name->text);
@@ -377,7 +377,7 @@ aggregate_modifier(struct weir_promql_parser *parser, struct weir_promql_node *n
     enum weir_promql_token kind = weir_promql_look(parser);
     if (kind != WEIR_PROMQL_BY && kind != WEIR_PROMQL_WITHOUT)
         return true;
-    (void)weir_promql_take(parser);
+    (void)weir_promql_next(parser);
     node->aggregate.without = kind == WEIR_PROMQL_WITHOUT;
     return weir_promql_grouping(parser, &node->aggregate.grouping);
 }
@@ -429,7 +429,7 @@ aggregate(struct weir_promql_parser *parser, const struct weir_promql_item *name
 static struct weir_promql_node *
 paren(struct weir_promql_parser *parser)
 {
-    struct weir_promql_item open = weir_promql_take(parser), close;
+    struct weir_promql_item open = weir_promql_next(parser), close;
     struct weir_promql_node *inner = weir_promql_expression(parser, 1);
     while (inner != NULL && weir_promql_look(parser) != WEIR_PROMQL_RIGHT_PAREN) {
         if (!weir_promql_misfit(parser))
@@ -438,7 +438,7 @@ paren(struct weir_promql_parser *parser)
     }
     if (inner == NULL)
         return NULL;
-    close = weir_promql_take(parser);
+    close = weir_promql_next(parser);
     struct weir_promql_node *node = weir_promql_node_new(parser, WEIR_PROMQL_NODE_PAREN,
         inner->type, (struct weir_promql_range){open.at.start, close.at.end});
     if (node == NULL || !weir_promql_adopt(parser, node, inner))
@@ -450,7 +450,7 @@ paren(struct weir_promql_parser *parser)
 static struct weir_promql_node *
 unary(struct weir_promql_parser *parser)
 {
-    struct weir_promql_item sign = weir_promql_take(parser);
+    struct weir_promql_item sign = weir_promql_next(parser);
     struct weir_promql_node *inner = weir_promql_expression(parser,
         weir_promql_precedence(WEIR_PROMQL_POW));
     if (inner == NULL)
@@ -473,7 +473,7 @@ unary(struct weir_promql_parser *parser)
 static struct weir_promql_node *
 named(struct weir_promql_parser *parser)
 {
-    struct weir_promql_item name = weir_promql_take(parser);
+    struct weir_promql_item name = weir_promql_next(parser);
     enum weir_promql_class class = weir_promql_class(name.kind);
     enum weir_promql_token after = weir_promql_look(parser);
     if (class == WEIR_PROMQL_CLASS_AGGREGATOR
@@ -504,7 +504,7 @@ primary(struct weir_promql_parser *parser)
     case WEIR_PROMQL_DURATION:
         return weir_promql_literal(parser);
     case WEIR_PROMQL_STRING: {
-        struct weir_promql_item item = weir_promql_take(parser);
+        struct weir_promql_item item = weir_promql_next(parser);
         struct weir_promql_node *node = weir_promql_node_new(parser, WEIR_PROMQL_NODE_STRING,
             WEIR_PROMQL_TYPE_STRING, item.at);
         return node != NULL && weir_promql_string_value(parser, &item, &node->string) ? node : NULL;
@@ -540,11 +540,11 @@ fill_value(struct weir_promql_parser *parser, double *out)
 {
     struct weir_promql_item item;
     bool negative = false, duration;
-    (void)weir_promql_take(parser);
+    (void)weir_promql_next(parser);
     if (!weir_promql_expect(parser, WEIR_PROMQL_LEFT_PAREN, &item))
         return false;
     if (weir_promql_look(parser) == WEIR_PROMQL_ADD || weir_promql_look(parser) == WEIR_PROMQL_SUB)
-        negative = weir_promql_take(parser).kind == WEIR_PROMQL_SUB;
+        negative = weir_promql_next(parser).kind == WEIR_PROMQL_SUB;
     while (weir_promql_look(parser) != WEIR_PROMQL_NUMBER
         && weir_promql_look(parser) != WEIR_PROMQL_DURATION)
         if (!weir_promql_misfit(parser))
@@ -587,18 +587,18 @@ binary_modifiers(struct weir_promql_parser *parser, struct weir_promql_node *nod
         return false;
     node->binary.matching = matching;
     if (weir_promql_look(parser) == WEIR_PROMQL_BOOL) {
-        (void)weir_promql_take(parser);
+        (void)weir_promql_next(parser);
         node->binary.returns_bool = true;
     }
     enum weir_promql_token kind = weir_promql_look(parser);
     if (kind == WEIR_PROMQL_ON || kind == WEIR_PROMQL_IGNORING) {
-        (void)weir_promql_take(parser);
+        (void)weir_promql_next(parser);
         matching->on = kind == WEIR_PROMQL_ON;
         if (!weir_promql_grouping(parser, &matching->labels))
             return false;
         kind = weir_promql_look(parser);
         if (kind == WEIR_PROMQL_GROUP_LEFT || kind == WEIR_PROMQL_GROUP_RIGHT) {
-            (void)weir_promql_take(parser);
+            (void)weir_promql_next(parser);
             matching->cardinality = kind == WEIR_PROMQL_GROUP_LEFT ? WEIR_PROMQL_MANY_TO_ONE
                                                                    : WEIR_PROMQL_ONE_TO_MANY;
             if (weir_promql_look(parser) == WEIR_PROMQL_LEFT_PAREN
@@ -612,7 +612,7 @@ binary_modifiers(struct weir_promql_parser *parser, struct weir_promql_node *nod
 static struct weir_promql_node *
 binary(struct weir_promql_parser *parser, struct weir_promql_node *left)
 {
-    struct weir_promql_item item = weir_promql_take(parser);
+    struct weir_promql_item item = weir_promql_next(parser);
     unsigned precedence = weir_promql_precedence(item.kind);
     struct weir_promql_node *node = weir_promql_node_new(parser, WEIR_PROMQL_NODE_BINARY,
         WEIR_PROMQL_TYPE_VECTOR, left->at);

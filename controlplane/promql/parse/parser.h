@@ -29,8 +29,8 @@ struct weir_promql_parser {
 
 /* Kind of the next token. */
 enum weir_promql_token weir_promql_look(struct weir_promql_parser *parser);
-/* Takes the token looked at. */
-struct weir_promql_item weir_promql_take(struct weir_promql_parser *parser);
+/* The next token, and goes on to the one after it. */
+struct weir_promql_item weir_promql_next(struct weir_promql_parser *parser);
 bool weir_promql_misfit(struct weir_promql_parser *parser);
 /* Takes a token of that kind, passing over what may be passed over. */
 bool weir_promql_expect(struct weir_promql_parser *parser, enum weir_promql_token kind,

@@ -79,12 +79,12 @@ put_labels(struct printer *printer, const char *before, const struct weir_promql
 }
 
 static void
-print_span(struct printer *printer, const struct weir_promql_span *span)
+print_length(struct printer *printer, const struct weir_promql_length *length)
 {
-    if (span->expression != NULL)
-        print(printer, span->expression);
+    if (length->expression != NULL)
+        print(printer, length->expression);
     else
-        put_duration(printer, span->ns);
+        put_duration(printer, length->ns);
 }
 
 static void
@@ -130,13 +130,13 @@ stands_after_offset(const struct weir_promql_node *node)
 static void
 print_offset(struct printer *printer, const struct weir_promql_shift *shift, bool first)
 {
-    const struct weir_promql_span *offset = &shift->offset;
+    const struct weir_promql_length *offset = &shift->offset;
     if (shift->offset_first != first || (offset->expression == NULL && offset->ns == 0))
         return;
     put_word(printer, " offset ");
     bool bare = offset->expression == NULL || stands_after_offset(offset->expression);
     put_word(printer, bare ? "" : "(");
-    print_span(printer, offset);
+    print_length(printer, offset);
     put_word(printer, bare ? "" : ")");
 }
 
@@ -220,7 +220,7 @@ print_matrix(struct printer *printer, const struct weir_promql_node *node)
     const struct weir_promql_node *vector = node->matrix.vector;
     print_series(printer, vector);
     put_word(printer, "[");
-    print_span(printer, &node->matrix.range);
+    print_length(printer, &node->matrix.range);
     put_word(printer, "]");
     print_offset(printer, &vector->vector.shift, true);
     print_extended(printer, vector);
@@ -232,10 +232,10 @@ static void
 print_subquery_end(struct printer *printer, const struct weir_promql_node *node)
 {
     put_word(printer, "[");
-    print_span(printer, &node->subquery.range);
+    print_length(printer, &node->subquery.range);
     put_word(printer, ":");
     if (node->subquery.step.ns != 0 || node->subquery.step.expression != NULL)
-        print_span(printer, &node->subquery.step);
+        print_length(printer, &node->subquery.step);
     put_word(printer, "]");
     print_offset(printer, &node->subquery.shift, true);
     print_at(printer, &node->subquery.shift);

@@ -58,7 +58,7 @@ matcher(struct weir_promql_parser *parser, struct weir_promql_matcher *out)
             weir_promql_unexpected(parser, "label matching", "label matching operator");
         return parser->stopped == WEIR_OK;
     }
-    operator = weir_promql_take(parser);
+    operator = weir_promql_next(parser);
     if (!weir_promql_expect(parser, WEIR_PROMQL_STRING, &value)) {
         if (parser->stopped == WEIR_OK)
             weir_promql_unexpected(parser, "label matching", "string");
@@ -91,7 +91,7 @@ next_matcher(struct weir_promql_parser *parser, struct weir_promql_node *node, u
 static bool
 matchers(struct weir_promql_parser *parser, struct weir_promql_node *node, uint32_t *room)
 {
-    struct weir_promql_item brace = weir_promql_take(parser);
+    struct weir_promql_item brace = weir_promql_next(parser);
     if (node->vector.name.data == NULL)
         node->at.start = brace.at.start;
     bool more = weir_promql_look(parser) != WEIR_PROMQL_RIGHT_BRACE;
@@ -111,10 +111,10 @@ matchers(struct weir_promql_parser *parser, struct weir_promql_node *node, uint3
         }
         if (weir_promql_look(parser) == WEIR_PROMQL_RIGHT_BRACE)
             break;
-        (void)weir_promql_take(parser);
+        (void)weir_promql_next(parser);
         more = weir_promql_look(parser) != WEIR_PROMQL_RIGHT_BRACE;
     }
-    node->at.end = weir_promql_take(parser).at.end;
+    node->at.end = weir_promql_next(parser).at.end;
     return true;
 }
 
@@ -180,7 +180,7 @@ label(struct weir_promql_parser *parser, struct weir_promql_labels *out, uint32_
             weir_promql_unexpected(parser, "grouping opts", "label");
         return parser->stopped == WEIR_OK;
     }
-    struct weir_promql_item item = weir_promql_take(parser);
+    struct weir_promql_item item = weir_promql_next(parser);
     struct weir_promql_text name = item.text;
     if (item.kind == WEIR_PROMQL_STRING && !weir_promql_string_value(parser, &item, &name))
         return false;
@@ -218,9 +218,9 @@ label_list(struct weir_promql_parser *parser, struct weir_promql_labels *out)
             weir_promql_unexpected(parser, "grouping opts", "\",\" or \")\"");
         }
         if (weir_promql_look(parser) == WEIR_PROMQL_COMMA)
-            (void)weir_promql_take(parser);
+            (void)weir_promql_next(parser);
     }
-    (void)weir_promql_take(parser);
+    (void)weir_promql_next(parser);
     return true;
 }
 

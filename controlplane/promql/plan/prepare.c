@@ -69,20 +69,20 @@ seconds(struct weir_promql_query *query, const struct weir_promql_node *node, do
 }
 
 static enum weir_err
-resolve(struct weir_promql_query *query, struct weir_promql_span *span, bool positive)
+resolve(struct weir_promql_query *query, struct weir_promql_length *length, bool positive)
 {
-    if (span->expression == NULL)
+    if (length->expression == NULL)
         return WEIR_OK;
     double value;
-    enum weir_err err = seconds(query, span->expression, &value);
+    enum weir_err err = seconds(query, length->expression, &value);
     if (err != WEIR_OK)
         return err;
     if (positive && value <= 0)
-        return fail_at(query, span->expression, "duration must be greater than 0");
+        return fail_at(query, length->expression, "duration must be greater than 0");
     if (!(fabs(value) < 9223372036.0))
-        return fail_at(query, span->expression, "duration is out of range");
-    span->ns = (int64_t)(value * 1000) * 1000000;
-    span->expression = NULL;
+        return fail_at(query, length->expression, "duration is out of range");
+    length->ns = (int64_t)(value * 1000) * 1000000;
+    length->expression = NULL;
     return WEIR_OK;
 }
 

@@ -31,13 +31,13 @@ weir_promql_ask(struct weir_promql_query *query)
 double *
 weir_promql_doubles_new(struct weir_promql_query *query, uint32_t count)
 {
-    return weir_promql_take_memory(query, (size_t)count * sizeof(double));
+    return weir_promql_query_alloc(query, (size_t)count * sizeof(double));
 }
 
 uint64_t *
 weir_promql_bits_new(struct weir_promql_query *query, uint32_t count)
 {
-    return weir_promql_take_memory(query, (size_t)weir_promql_words(count) * sizeof(uint64_t));
+    return weir_promql_query_alloc(query, (size_t)weir_promql_words(count) * sizeof(uint64_t));
 }
 
 void

@@ -39,7 +39,7 @@ enum weir_err weir_promql_fail(
 
 /* Memory of the query. NULL beyond memory_max: return WEIR_NOMEM. */
 static inline void *
-weir_promql_take_memory(struct weir_promql_query *query, size_t size)
+weir_promql_query_alloc(struct weir_promql_query *query, size_t size)
 {
     return weir_promql_arena_alloc(&query->arena, size);
 }

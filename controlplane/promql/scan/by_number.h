@@ -20,7 +20,7 @@ weir_promql_by_number(struct weir_promql_query *query, struct weir_promql_by_num
 {
     if (set->number >= map->room) {
         uint32_t room = query->sets.count * 2;
-        uint32_t *values = weir_promql_take_memory(query, room * sizeof *values);
+        uint32_t *values = weir_promql_query_alloc(query, room * sizeof *values);
         if (values == NULL)
             return NULL;
         if (map->room > 0)

@@ -133,7 +133,7 @@ weir_promql_instant_eval(struct weir_promql_query *query, const struct weir_prom
         node->vector.smoothed && what == WEIR_PROMQL_INSTANT_VALUE,
         {.values = weir_promql_doubles_new(query, grid->count),
             .present = weir_promql_bits_new(query, grid->count)},
-        sink, weir_promql_take_memory(query, grid->count * sizeof *scan.places)};
+        sink, weir_promql_query_alloc(query, grid->count * sizeof *scan.places)};
     if (scan.row.values == NULL || scan.row.present == NULL || scan.places == NULL)
         return WEIR_NOMEM;
     if (grid->count == 0)

@@ -17,7 +17,7 @@ add(struct scan *scan)
     if (scan->count == scan->room) {
         uint32_t room = scan->room == 0 ? 16 : scan->room * 2;
         struct weir_promql_result *results =
-            weir_promql_take_memory(scan->query, room * sizeof *results);
+            weir_promql_query_alloc(scan->query, room * sizeof *results);
         if (results == NULL)
             return NULL;
         if (scan->count > 0)
@@ -55,7 +55,7 @@ push(struct weir_promql_run_sink *sink, const struct weir_promql_labelset *label
 {
     struct scan *self = (struct scan *)sink;
     int64_t *times_ms =
-        weir_promql_take_memory(self->query, (run->count + (size_t)2) * sizeof *times_ms);
+        weir_promql_query_alloc(self->query, (run->count + (size_t)2) * sizeof *times_ms);
     double *values = weir_promql_doubles_new(self->query, run->count + 2);
     if (times_ms == NULL || values == NULL)
         return WEIR_NOMEM;

@@ -1,9 +1,9 @@
 #include "controlplane/promql/scan/read.h"
 
 int64_t
-weir_promql_span_ms(const struct weir_promql_span *span)
+weir_promql_length_ms(const struct weir_promql_length *length)
 {
-    return span->ns / 1000000;
+    return length->ns / 1000000;
 }
 
 struct weir_promql_grid
@@ -14,7 +14,7 @@ weir_promql_shifted(const struct weir_promql_shift *shift, const struct weir_pro
         out.start_ms = shift->at_ms;
         out.step_ms = 0;
     }
-    out.start_ms -= weir_promql_span_ms(&shift->offset);
+    out.start_ms -= weir_promql_length_ms(&shift->offset);
     return out;
 }
 

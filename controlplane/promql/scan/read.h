@@ -23,7 +23,7 @@ enum weir_err weir_promql_read_matching(struct weir_promql_query *query,
 struct weir_promql_grid weir_promql_shifted(
     const struct weir_promql_shift *shift, const struct weir_promql_grid *grid);
 /* A duration in whole milliseconds. */
-int64_t weir_promql_span_ms(const struct weir_promql_span *span);
+int64_t weir_promql_length_ms(const struct weir_promql_length *length);
 
 static inline bool
 weir_promql_is_stale(double value)

@@ -7,12 +7,12 @@ weir_promql_series_range(const struct weir_promql_node *node, const struct weir_
     struct weir_promql_series_range out = {.node = node};
     if (node->kind == WEIR_PROMQL_NODE_SUBQUERY) {
         out.ends = weir_promql_shifted(&node->subquery.shift, grid);
-        out.range_ms = weir_promql_span_ms(&node->subquery.range);
+        out.range_ms = weir_promql_length_ms(&node->subquery.range);
         return out;
     }
     const struct weir_promql_node *vector = node->matrix.vector;
     out.ends = weir_promql_shifted(&vector->vector.shift, grid);
-    out.range_ms = weir_promql_span_ms(&node->matrix.range);
+    out.range_ms = weir_promql_length_ms(&node->matrix.range);
     out.anchored = vector->vector.anchored;
     out.smoothed = vector->vector.smoothed;
     return out;
@@ -50,7 +50,7 @@ inner_grid(struct weir_promql_query *query, const struct weir_promql_series_rang
     struct weir_promql_grid *out)
 {
     const struct weir_promql_node *node = range->node;
-    int64_t step_ms = weir_promql_span_ms(&node->subquery.step);
+    int64_t step_ms = weir_promql_length_ms(&node->subquery.step);
     if (node->subquery.step.ns == 0)
         step_ms = query->request->subquery_step_ms;
     if (step_ms <= 0)
@@ -77,7 +77,7 @@ eval_subquery(struct weir_promql_query *query, const struct weir_promql_series_r
     enum weir_err err = inner_grid(query, range, &rows.grid);
     if (err != WEIR_OK || rows.grid.count == 0)
         return err;
-    rows.times_ms = weir_promql_take_memory(query, rows.grid.count * sizeof *rows.times_ms);
+    rows.times_ms = weir_promql_query_alloc(query, rows.grid.count * sizeof *rows.times_ms);
     rows.values = weir_promql_doubles_new(query, rows.grid.count);
     if (rows.times_ms == NULL || rows.values == NULL)
         return WEIR_NOMEM;

@@ -13,7 +13,7 @@ weir_promql_table_add(struct weir_promql_query *query, struct weir_promql_table 
 {
     if (table->count == table->room) {
         uint32_t room = table->room == 0 ? 16 : table->room * 2;
-        struct weir_promql_row *rows = weir_promql_take_memory(query, room * sizeof *rows);
+        struct weir_promql_row *rows = weir_promql_query_alloc(query, room * sizeof *rows);
         if (rows == NULL)
             return NULL;
         if (table->count > 0)
@@ -87,7 +87,7 @@ weir_promql_table_merge(struct weir_promql_query *query, struct weir_promql_tabl
     if (table->count < 2)
         return WEIR_OK;
     /* by number of label set: 1 + the row that has it */
-    uint32_t *firsts = weir_promql_take_memory(query, query->sets.count * sizeof *firsts);
+    uint32_t *firsts = weir_promql_query_alloc(query, query->sets.count * sizeof *firsts);
     if (firsts == NULL)
         return WEIR_NOMEM;
     uint32_t kept = 0;

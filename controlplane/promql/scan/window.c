@@ -28,8 +28,8 @@ make_room(struct weir_promql_query *query, struct clean *clean, uint32_t count)
     if (count <= clean->room)
         return WEIR_OK;
     uint32_t room = count < UINT32_MAX / 2 ? count * 2 : count;
-    clean->times_ms = weir_promql_take_memory(query, room * sizeof *clean->times_ms);
-    clean->starts_ms = weir_promql_take_memory(query, room * sizeof *clean->starts_ms);
+    clean->times_ms = weir_promql_query_alloc(query, room * sizeof *clean->times_ms);
+    clean->starts_ms = weir_promql_query_alloc(query, room * sizeof *clean->starts_ms);
     clean->values = weir_promql_doubles_new(query, room);
     if (clean->times_ms == NULL || clean->starts_ms == NULL || clean->values == NULL)
         return WEIR_NOMEM;
@@ -249,7 +249,7 @@ weir_promql_windows_eval(
             .present = weir_promql_bits_new(query, steps)},
         .next = sink};
     scan.shared = shared_steps(&scan);
-    scan.first = weir_promql_take_memory(query, (size_t)steps * 2 * sizeof *scan.first);
+    scan.first = weir_promql_query_alloc(query, (size_t)steps * 2 * sizeof *scan.first);
     if (scan.first == NULL || scan.row.values == NULL || scan.row.present == NULL)
         return WEIR_NOMEM;
     scan.end = scan.first + (scan.shared > 0 ? scan.shared : steps);
