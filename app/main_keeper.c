@@ -40,6 +40,11 @@
 #define SAMPLES_MAX (1u << 20) /* a slice that the third-level cache holds is merged fastest */
 #define SERIES_MAX (1u << 22)
 #define WRITER_ENTRIES (1u << 17)
+/* Partitions of a day where samples are kept for longer than 60 days: a manifest has room for 8,192
+ * partitions, which are then 22 years. */
+#define HOURS_MS INT64_C(7200000)
+#define DAY_MS INT64_C(86400000)
+#define SHORT_MS (60 * DAY_MS)
 
 struct arguments {
     const char *config;
@@ -167,6 +172,7 @@ run_on(const struct weir_config *config, struct weir_shared *shared, struct weir
         .writer = {.blocks_max = WRITER_ENTRIES, .columns_max = WRITER_ENTRIES},
         .frames_max = WEIR_KEEPER_FRAMES_MAX,
         .age_max_ms = config->keeper_merge_interval_ms,
+        .partition_ms = config->retention_raw_ms > SHORT_MS ? DAY_MS : HOURS_MS,
         .retention_ms = config->retention_raw_ms};
     struct weir_keeper *keeper;
     err = weir_keeper_open(&options, &keeper);

@@ -112,6 +112,7 @@ make_frames(struct bench *bench)
             bench->unit.blocks[bench->unit.block_count++] =
                 (struct weir_merge_block){.entry = blocks[i], .frame_offset = offset, .frame = f};
         bench->unit.samples += batch->count;
+        bench->unit.frame_count++;
         offset += bytes;
     }
     bench->unit.log_through = offset;

@@ -265,7 +265,18 @@ weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file, uint64
     return err == WEIR_OK ? sync_directory_of(io, path) : err;
 }
 
-/* Each name that was made is synced before the next one below it is made. */
+/* How many names follow the one that ends at `at`. */
+static unsigned
+names_after(const char *at)
+{
+    unsigned count = 0;
+    for (; *at != '\0'; at++)
+        count += *at == '/';
+    return count;
+}
+
+/* Each name that was made is synced before the next one below it is made. The last two are synced
+ * where they were there already, too: who made them may have died before the sync. */
 enum weir_err
 weir_io_mkdir(struct weir_io *io, const char *path)
 {
@@ -279,7 +290,7 @@ weir_io_mkdir(struct weir_io *io, const char *path)
         *at = '\0';
         int result = weir_io_do_mkdir(io, made);
         enum weir_err err = WEIR_OK;
-        if (result == 0)
+        if (result == 0 || (result == -EEXIST && names_after(path + (at - made)) < 2))
             err = sync_directory_of(io, made);
         else if (result != -EEXIST)
             err = check(result, "make directory", made);

@@ -106,7 +106,8 @@ enum weir_err weir_io_replace_spare(struct weir_io *io, const char *path, const 
  * Takes a journal commit or two, not a write of size bytes (where the file system can reserve). */
 enum weir_err weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file,
     uint64_t size) WEIR_MUST_USE;
-enum weir_err weir_io_mkdir(struct weir_io *io, const char *path) WEIR_MUST_USE; /* and parents */
+/* And its parents; synced. */
+enum weir_err weir_io_mkdir(struct weir_io *io, const char *path) WEIR_MUST_USE;
 /* Gives a file another name in its directory, in place of what had it; syncs the directory. */
 enum weir_err weir_io_rename(struct weir_io *io, const char *from, const char *to) WEIR_MUST_USE;
 /* A second name for a file, in place of nothing; syncs the directory of the new one. */

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTITION_MS INT64_C(7200000)
 #define FAILURES_MAX 3
 #define PAUSE_NS INT64_C(1000000000)
 #define PAUSE_MAX_NS INT64_C(30000000000)
@@ -314,6 +313,7 @@ make_unit(struct weir_keeper *keeper, uint64_t first, uint64_t waiting)
     enum weir_err err = WEIR_OK;
     for (uint64_t i = 0; err == WEIR_OK && i < waiting && i < keeper->frames_allowed; i++)
         err = add_frame(keeper, &keeper->catalog.entries[first + i]);
+    keeper->unit.frame_count = keeper->frame_count;
     return err == WEIR_LIMIT && keeper->frame_count > 0 ? WEIR_OK : err;
 }
 
@@ -548,7 +548,7 @@ run_idle(struct weir_keeper *keeper)
         return false;
     }
     weir_manifest_copy(keeper->next, keeper->manifest);
-    weir_l1_begin(keeper->l1, &keeper->unit, keeper->next, PARTITION_MS);
+    weir_l1_begin(keeper->l1, &keeper->unit, keeper->next, keeper->options.partition_ms);
     keeper->state = WEIR_KEEPER_MERGING;
     return true;
 }

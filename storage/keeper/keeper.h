@@ -47,6 +47,7 @@ struct weir_keeper_options {
     struct weir_part_writer_limits writer;
     uint32_t frames_max;  /* of a unit, at most WEIR_KEEPER_FRAMES_MAX */
     int64_t age_max_ms;   /* 0: every frame is due at once */
+    int64_t partition_ms; /* of new partitions; divides a day */
     int64_t retention_ms; /* a partition that ended longer ago is removed; 0: none is */
 };
 

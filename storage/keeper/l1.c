@@ -129,9 +129,10 @@ note_partition(struct weir_l1 *l1, int64_t time_ms)
         place++;
     if (place < l1->partition_count && l1->partitions[place].from_ms <= time_ms)
         return WEIR_OK;
-    if (l1->partition_count == WEIR_L1_PARTITIONS_MAX)
+    bool many = l1->partition_count >= WEIR_L1_PARTITIONS_MANY && l1->unit->frame_count > 1;
+    if (many || l1->partition_count == WEIR_L1_PARTITIONS_MAX)
         return weir_fail(
-            WEIR_LIMIT, 0, "samples of more than %d partitions", WEIR_L1_PARTITIONS_MAX);
+            WEIR_LIMIT, 0, "samples of more than %" PRIu32 " partitions", l1->partition_count);
     struct weir_partition made;
     enum weir_err err = partition_of(l1, time_ms, &made);
     if (err != WEIR_OK)

@@ -9,8 +9,9 @@
  *
  * Threads: one
  * Memory:  weir_l1_footprint() bytes from the caller
- * Errors:  WEIR_LIMIT the unit has too many samples of one series, or too many partitions: a
- * smaller unit; WEIR_FULL, WEIR_IO, WEIR_NOMEM of the device: the same unit again, with new files
+ * Errors:  WEIR_LIMIT the unit has too many samples of one series, or samples of too many
+ *          partitions: a smaller unit, of one frame at last; WEIR_FULL, WEIR_IO, WEIR_NOMEM of the
+ *          device: the same unit again, with new files
  */
 #ifndef WEIR_STORAGE_KEEPER_L1_H
 #define WEIR_STORAGE_KEEPER_L1_H
@@ -20,7 +21,8 @@
 #include "storage/manifest/manifest.h"
 #include "storage/part/part_writer.h"
 
-#define WEIR_L1_PARTITIONS_MAX 128 /* that one unit can have samples of */
+#define WEIR_L1_PARTITIONS_MANY 128 /* more are refused of a unit of several frames */
+#define WEIR_L1_PARTITIONS_MAX WEIR_MANIFEST_PARTITIONS_MAX
 
 struct weir_l1_options {
     struct weir_gather_limits gather;

@@ -24,6 +24,7 @@ typedef enum weir_err weir_merge_read_fn(
 struct weir_merge_unit {
     struct weir_merge_block *blocks; /* in the order of the log */
     uint32_t block_count;
+    uint32_t frame_count;
     uint64_t samples; /* of all blocks, and the damaged ones */
     uint64_t damaged; /* samples of frames whose index did not check out: no block names them */
     uint64_t series_through; /* all numbers are below it */

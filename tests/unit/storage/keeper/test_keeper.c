@@ -141,6 +141,7 @@ options_of(int64_t age_max_ms)
         .io = store_io,
         .clock = &test_clock,
         .wall_ms = read_wall,
+        .partition_ms = 2 * HOUR,
         .retention_ms = retention_ms,
         .random = next_id,
         .gather = {.samples_max = 2000, .series_max = 1 << 20},
@@ -600,6 +601,32 @@ test_every_failed_allocation_is_told_and_the_next_try_is_whole(void **state)
     check_all_is_in_parts();
 }
 
+/* One frame has samples of more partitions than a unit of several frames may have. */
+static void
+test_samples_of_hundreds_of_partitions_are_merged_a_frame_at_a_time(void **state)
+{
+    (void)state;
+    batch_number = 0;
+    append_batches(2);
+    fill_batch(++batch_number, 0, 0, 0);
+    for (uint32_t i = 0; i < 300; i++)
+        weir_batch_append(
+            &batch, weir_sample_key(7, WEIR_VALUE_DECIMAL, 0), BASE_MS - (100 + i * 2) * HOUR, i);
+    append();
+    appended += 300;
+    append_batches(2);
+    open_keeper(0);
+    struct weir_keeper_status status = run_until_idle();
+    while (status.frames_waiting > 0)
+        status = run_until_idle();
+    const struct weir_manifest *manifest = weir_keeper_manifest(keeper);
+    assert_true(manifest->partition_count >= 300);
+    assert_int_equal(manifest->ledger[0].merged, appended);
+    assert_true(manifest->ledger[0].live >= 300);
+    assert_int_not_equal(status.state, WEIR_KEEPER_STOPPED);
+    assert_int_equal(weir_manifest_check(manifest), WEIR_OK);
+}
+
 static void
 test_unit_that_does_not_fit_is_made_smaller(void **state)
 {
@@ -646,6 +673,7 @@ main(void)
         TEST(test_store_that_lost_its_manifest_is_refused_and_left_as_it_is),
         TEST(test_every_failed_allocation_is_told_and_the_next_try_is_whole),
         TEST(test_unit_that_does_not_fit_is_made_smaller),
+        TEST(test_samples_of_hundreds_of_partitions_are_merged_a_frame_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

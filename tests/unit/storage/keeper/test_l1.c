@@ -134,6 +134,7 @@ fill(const struct shape *shape)
         weir_frame_encode(encoder, batch, &place, frames[frame], &frame_bytes[frame], NULL);
         add_blocks(frame, offset);
         offset += frame_bytes[frame];
+        unit.frame_count++;
     }
     unit.log_through = offset;
     free(memory);
