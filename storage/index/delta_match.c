@@ -5,7 +5,7 @@ static enum weir_err
 find_series(const struct weir_delta *delta, uint32_t until, const struct weir_matcher *matcher,
     struct weir_ordinals *found)
 {
-    const struct weir_text *name = &matcher->name;
+    const struct weir_match_text *name = &matcher->name;
     if (matcher->form == WEIR_MATCHER_LITERALS) {
         for (size_t i = 0; i < matcher->literal_count; i++) {
             const struct weir_delta_term *term = weir_delta_find(delta, name->data, name->size,

@@ -44,7 +44,7 @@ make_literal(const struct weir_index_match *match, struct weir_matcher *out)
     out->literals = malloc(sizeof *out->literals);
     if (out->memory == NULL || out->literals == NULL)
         return weir_fail(WEIR_NOMEM, 0, "a matcher");
-    out->literals[0] = (struct weir_text){out->memory, match->value_size};
+    out->literals[0] = (struct weir_match_text){out->memory, match->value_size};
     out->literal_count = 1;
     return WEIR_OK;
 }
@@ -65,7 +65,7 @@ make_regex(const struct weir_index_match *match, struct weir_matcher *out)
 static enum weir_err
 make(const struct weir_index_match *match, struct weir_matcher *out)
 {
-    out->name = (struct weir_text){copy(match->name, match->name_size), match->name_size};
+    out->name = (struct weir_match_text){copy(match->name, match->name_size), match->name_size};
     if (out->name.data == NULL)
         return weir_fail(WEIR_NOMEM, 0, "a matcher");
     out->negated = match->kind == WEIR_INDEX_NOT_EQUAL || match->kind == WEIR_INDEX_NOT_REGEX;
@@ -100,7 +100,7 @@ has_literal(const struct weir_matcher *matcher, const void *value, size_t size)
     size_t low = 0, high = matcher->literal_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        const struct weir_text *literal = &matcher->literals[middle];
+        const struct weir_match_text *literal = &matcher->literals[middle];
         int order = weir_index_compare(literal->data, literal->size, value, size);
         if (order == 0)
             return true;
@@ -123,7 +123,7 @@ weir_matcher_has(const struct weir_matcher *matcher, const void *value, size_t s
         *out = has_literal(matcher, value, size);
         return WEIR_OK;
     }
-    const struct weir_text *prefix = &matcher->prefix;
+    const struct weir_match_text *prefix = &matcher->prefix;
     bool begins = size >= prefix->size && memcmp(value, prefix->data, prefix->size) == 0;
     if (begins && matcher->form == WEIR_MATCHER_PATTERN)
         return weir_regex_matches(matcher->regex, value, size, out);

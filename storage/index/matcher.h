@@ -14,19 +14,19 @@
 
 enum weir_matcher_form { WEIR_MATCHER_LITERALS, WEIR_MATCHER_PREFIX, WEIR_MATCHER_PATTERN };
 
-struct weir_text {
+struct weir_match_text {
     const char *data;
     size_t size;
 };
 
 struct weir_matcher {
-    struct weir_text name;
+    struct weir_match_text name;
     bool negated;
     bool takes_empty; /* the expression has the empty value */
     enum weir_matcher_form form;
-    struct weir_text *literals; /* sorted by bytes, each once, none empty */
+    struct weir_match_text *literals; /* sorted by bytes, each once, none empty */
     size_t literal_count;
-    struct weir_text prefix; /* "" for none */
+    struct weir_match_text prefix; /* "" for none */
     size_t more;
     struct weir_regex *regex; /* of a pattern, else NULL */
     char *memory;             /* of all texts */

@@ -253,7 +253,7 @@ parse_alternatives(struct parser *parser, struct texts *out)
 static int
 by_bytes(const void *a, const void *b)
 {
-    const struct weir_text *one = a, *other = b;
+    const struct weir_match_text *one = a, *other = b;
     size_t least = one->size < other->size ? one->size : other->size;
     int order = memcmp(one->data, other->data, least);
     return order != 0 ? order : (one->size > other->size) - (one->size < other->size);
@@ -263,13 +263,13 @@ by_bytes(const void *a, const void *b)
 static enum weir_err
 keep_literals(struct texts *texts, struct weir_matcher *out)
 {
-    struct weir_text *literals = malloc((texts->count + 1) * sizeof *literals);
+    struct weir_match_text *literals = malloc((texts->count + 1) * sizeof *literals);
     if (literals == NULL)
         return weir_fail(WEIR_NOMEM, 0, "literals of a regular expression");
     size_t count = 0;
     for (size_t i = 0; i < texts->count; i++) {
         out->takes_empty |= texts->places[i].size == 0;
-        literals[count] = (struct weir_text){texts->bytes + texts->places[i].at,
+        literals[count] = (struct weir_match_text){texts->bytes + texts->places[i].at,
             texts->places[i].size};
         count += texts->places[i].size != 0;
     }
@@ -314,7 +314,7 @@ keep_prefix(const char *pattern, size_t size, struct weir_matcher *out)
         out->more = parser.at[1] == '+';
         out->takes_empty = used == 0 && out->more == 0;
     }
-    out->prefix = (struct weir_text){prefix, used};
+    out->prefix = (struct weir_match_text){prefix, used};
     out->memory = prefix;
     return WEIR_OK;
 }

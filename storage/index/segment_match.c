@@ -64,7 +64,7 @@ make_plan(struct matching *matching, const struct weir_matcher *matcher, struct 
     plan->work = matcher->form == WEIR_MATCHER_LITERALS ? matcher->literal_count
                                                         : plan->label.values;
     if (err == WEIR_OK && matcher->form == WEIR_MATCHER_LITERALS && matcher->literal_count == 1) {
-        const struct weir_text *literal = matcher->literals;
+        const struct weir_match_text *literal = matcher->literals;
         err = weir_segment_find_value(matching->reader, matching->segment, plan->label.rank,
             literal->data, literal->size, &plan->postings);
         if (err == WEIR_NOT_FOUND)

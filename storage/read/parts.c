@@ -212,7 +212,7 @@ weir_read_parts_corrupt(const struct weir_read_parts *parts)
 
 /* Calls back for the samples of one chunk that the scan wants; at: the place of its series. */
 static enum weir_err
-scan_chunk(struct weir_read_parts *parts, const struct weir_scan *scan,
+scan_chunk(struct weir_read_parts *parts, const struct weir_read_scan *scan,
     const struct weir_part *part, const struct weir_part_entry *entry, size_t at)
 {
     const int64_t *times_ms;
@@ -234,7 +234,7 @@ scan_chunk(struct weir_read_parts *parts, const struct weir_scan *scan,
 
 /* Place of a number in the caller's list, or SIZE_MAX. */
 static size_t
-place_of(const struct weir_scan *scan, uint64_t number)
+place_of(const struct weir_read_scan *scan, uint64_t number)
 {
     if (scan->numbers == NULL)
         return (size_t)number;
@@ -245,7 +245,7 @@ place_of(const struct weir_scan *scan, uint64_t number)
 }
 
 static enum weir_err
-scan_directory(struct weir_read_parts *parts, const struct weir_scan *scan,
+scan_directory(struct weir_read_parts *parts, const struct weir_read_scan *scan,
     const struct weir_part *part, uint32_t n)
 {
     const struct weir_part_entry *entries;
@@ -268,7 +268,7 @@ scan_directory(struct weir_read_parts *parts, const struct weir_scan *scan,
  * block begins in the shard its entry names, and may end in a later one: then its last number is of
  * no use. */
 static bool
-concerns(const struct weir_scan *scan, const struct weir_part *part, uint32_t n)
+concerns(const struct weir_read_scan *scan, const struct weir_part *part, uint32_t n)
 {
     const struct weir_part_footer *footer = weir_part_footer(part);
     if (scan->numbers == NULL || footer->order != WEIR_PART_BY_NUMBER)
@@ -286,7 +286,7 @@ concerns(const struct weir_scan *scan, const struct weir_part *part, uint32_t n)
 }
 
 enum weir_err
-weir_read_parts_scan(struct weir_read_parts *parts, const struct weir_scan *scan,
+weir_read_parts_scan(struct weir_read_parts *parts, const struct weir_read_scan *scan,
     weir_reader_check_fn *check, void *check_context)
 {
     enum weir_err err = WEIR_OK;

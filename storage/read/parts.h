@@ -28,7 +28,7 @@ enum weir_err weir_read_parts_refresh(
 uint64_t weir_read_parts_offset(const struct weir_read_parts *parts);
 /* Calls back for the samples of each part, in the order of the log; check as in reader.h, may be
  * NULL. */
-enum weir_err weir_read_parts_scan(struct weir_read_parts *parts, const struct weir_scan *scan,
+enum weir_err weir_read_parts_scan(struct weir_read_parts *parts, const struct weir_read_scan *scan,
     weir_reader_check_fn *check, void *check_context) WEIR_MUST_USE;
 /* Blocks and parts that scans skipped. */
 uint64_t weir_read_parts_corrupt(const struct weir_read_parts *parts);

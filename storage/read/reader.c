@@ -147,7 +147,7 @@ weir_reader_select(struct weir_reader *reader, const struct weir_match *matches,
 /* Samples and numbers both ascend: one walk over both. */
 static enum weir_err
 scan_samples(
-    const struct weir_scan *scan, const struct weir_sample *samples, size_t count, size_t at)
+    const struct weir_read_scan *scan, const struct weir_sample *samples, size_t count, size_t at)
 {
     bool all = scan->numbers == NULL;
     for (size_t i = 0; i < count && (all || at < scan->number_count); i++) {
@@ -252,7 +252,7 @@ load_block(struct weir_reader *reader, struct weir_catalog_entry *entry,
 
 static enum weir_err
 scan_frame(
-    struct weir_reader *reader, const struct weir_scan *scan, struct weir_catalog_entry *entry)
+    struct weir_reader *reader, const struct weir_read_scan *scan, struct weir_catalog_entry *entry)
 {
     const struct weir_frame_block *blocks = NULL;
     size_t block_count = 0;
@@ -297,7 +297,8 @@ by_number(const void *left, const void *right)
 
 /* The later numbers of the selected series, under the places of the first. */
 static size_t
-find_aliases(const struct weir_aliases *aliases, const struct weir_scan *scan, struct selected *out)
+find_aliases(const struct weir_aliases *aliases, const struct weir_read_scan *scan,
+    struct selected *out)
 {
     size_t count = 0;
     for (size_t i = 0; i < aliases->count; i++) {
@@ -312,7 +313,7 @@ find_aliases(const struct weir_aliases *aliases, const struct weir_scan *scan, s
 /* The scan's list with the later numbers of its series in it. *memory holds it, for the caller to
  * free. */
 static enum weir_err
-add_aliases(const struct weir_aliases *aliases, struct weir_scan *scan, void **memory)
+add_aliases(const struct weir_aliases *aliases, struct weir_read_scan *scan, void **memory)
 {
     size_t most = scan->number_count + aliases->count;
     struct selected *all = malloc(most * (sizeof *all + sizeof(uint64_t) + sizeof(size_t)));
@@ -349,7 +350,7 @@ moved_to_parts(const struct weir_reader *reader, const struct weir_catalog_entry
 }
 
 static enum weir_err
-scan_frames(struct weir_reader *reader, const struct weir_scan *scan)
+scan_frames(struct weir_reader *reader, const struct weir_read_scan *scan)
 {
     uint64_t merged = reader->parts != NULL ? weir_read_parts_offset(reader->parts) : 0;
     enum weir_err err = WEIR_OK;
@@ -375,7 +376,7 @@ enum weir_err
 weir_reader_scan(struct weir_reader *reader, const uint64_t *numbers, size_t number_count,
     int64_t from_ms, int64_t to_ms, weir_reader_sample_fn *call, void *context)
 {
-    struct weir_scan scan = {.numbers = numbers,
+    struct weir_read_scan scan = {.numbers = numbers,
         .number_count = number_count,
         .from_ms = from_ms,
         .to_ms = to_ms,

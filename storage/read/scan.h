@@ -7,7 +7,7 @@
 
 #include "storage/reader.h"
 
-struct weir_scan {
+struct weir_read_scan {
     const uint64_t *numbers; /* ascending; NULL: all series */
     const size_t *places;    /* of those in the caller's list; NULL: they are the same */
     size_t number_count;

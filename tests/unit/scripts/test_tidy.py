@@ -98,6 +98,13 @@ def check_table(tree, before, after, complaint):
     assert code == 1 and len(lines) == 1 and complaint in lines[0], lines
 
 
+def check_struct(tree):
+    """The struct is in base/ring.h already, or there would be nothing to collide with."""
+    assert "struct weir_ring {" in (tree / "base/ring.h").read_text()
+    code, lines = with_line(tree, "model/packet.h", "struct weir_ring {\n    int size;\n};")
+    assert code == 1 and len(lines) == 1 and "struct weir_ring is also in base/ring.h" in lines[0], lines
+
+
 def check_clean(tree):
     assert tidy(tree) == (0, []), tidy(tree)[1]
 
@@ -109,6 +116,7 @@ def tests():
     yield "tidy refuses a part without README", check_readme, ()
     yield "tidy refuses a function in the row of another file", check_row, ()
     yield "tidy refuses a function that is called and nowhere defined", check_called, ()
+    yield "tidy refuses two structs of one name", check_struct, ()
     for change in TABLE:
         yield f"tidy refuses a table of parts in which {change[0]}", check_table, change[1:]
     yield "tidy refuses a path of more than 30 files, or with a number left out", check_path, ()
