@@ -387,6 +387,23 @@ samples_of_sources(const struct weir_join *join)
     return samples;
 }
 
+/* Samples of the part's log range that are not in it: here, and when its sources were made. */
+static struct weir_part_ledger
+ledger_of(const struct weir_join *join)
+{
+    struct weir_part_ledger ledger = {.superseded = join->superseded, .damaged = join->damaged};
+    for (uint32_t i = 0; i < join->source_count; i++) {
+        if (join->sources[i].part == NULL)
+            continue;
+        const struct weir_part_ledger *own = &weir_part_footer(join->sources[i].part)->ledger;
+        ledger.superseded += own->superseded;
+        ledger.expired += own->expired;
+        ledger.deleted += own->deleted;
+        ledger.damaged += own->damaged;
+    }
+    return ledger;
+}
+
 static enum weir_err
 step_finish(struct weir_join *join)
 {
@@ -399,7 +416,7 @@ step_finish(struct weir_join *join)
     }
     const struct weir_part_origin origin = {.log_from = join->part.log_from,
         .log_through = join->part.log_through,
-        .ledger = {.superseded = join->superseded, .damaged = join->damaged}};
+        .ledger = ledger_of(join)};
     struct weir_part_footer footer;
     enum weir_err err = weir_part_writer_finish(join->writer, &origin, &footer);
     if (err != WEIR_OK)

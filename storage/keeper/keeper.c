@@ -6,6 +6,7 @@
 #include "storage/keeper/join.h"
 #include "storage/keeper/leftovers.h"
 #include "storage/keeper/plan.h"
+#include "storage/keeper/rebuild.h"
 #include "storage/log/format.h"
 #include "storage/read/catalog.h"
 
@@ -104,31 +105,32 @@ open_log(struct weir_keeper *keeper)
     return weir_catalog_open(&keeper->catalog, &options);
 }
 
-/* The first manifest is empty, and durable before there is a part. */
-static enum weir_err
-begin_store(struct weir_keeper *keeper)
-{
-    enum weir_err err = weir_leftovers_none(keeper->options.io, keeper->options.store);
-    if (err != WEIR_OK)
-        return err;
-    keeper->manifest->keeper_offset = keeper->catalog.at;
-    return weir_manifest_save(keeper->manifest, keeper->options.io, keeper->options.store);
-}
-
-/* Manifest first: what it does not name is removed only if it checks out. */
+/* Manifest first: files that it does not name are removed only if it checks out. The first one is
+ * durable before there is a part: parts without a manifest have lost it. */
 static enum weir_err
 open_store(struct weir_keeper *keeper)
 {
-    struct weir_io *io = keeper->options.io;
-    enum weir_err err = weir_io_mkdir(io, keeper->options.store);
+    const struct weir_shared *shared = keeper->options.shared;
+    struct weir_rebuild_options rebuild = {.io = keeper->options.io,
+        .store = keeper->options.store,
+        .log_first = keeper->catalog.at};
+    enum weir_err err = weir_io_mkdir(rebuild.io, rebuild.store);
     if (err != WEIR_OK)
         return err;
-    err = weir_manifest_load(keeper->manifest, io, keeper->options.store);
-    if (err == WEIR_NOT_FOUND)
-        return begin_store(keeper);
+    err = weir_manifest_load(keeper->manifest, rebuild.io, rebuild.store);
     if (err == WEIR_OK)
-        weir_leftovers_remove(io, keeper->options.store, keeper->manifest);
-    return err;
+        weir_leftovers_remove(rebuild.io, rebuild.store, keeper->manifest);
+    if (err != WEIR_NOT_FOUND && err != WEIR_CORRUPT)
+        return err;
+    if (err == WEIR_CORRUPT)
+        weir_event(WEIR_LEVEL_ERROR, "manifest_damaged", "reason=%s", weir_err_detail());
+    if (shared != NULL) {
+        /* acquire pairs with the release in publish of the keeper before this one */
+        rebuild.committed = atomic_load_explicit(&shared->keeper.offset, memory_order_acquire);
+        rebuild.generation =
+            atomic_load_explicit(&shared->keeper.generation, memory_order_acquire);
+    }
+    return weir_manifest_rebuild(keeper->manifest, &rebuild);
 }
 
 /* For everyone: figures, then the generation, then the offset. */

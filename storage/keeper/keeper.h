@@ -62,7 +62,7 @@ struct weir_keeper_status {
 };
 
 struct weir_keeper;
-/* WEIR_CORRUPT where neither copy of the manifest checks out. */
+/* A manifest that is lost is made anew from the parts (rebuild.h). */
 enum weir_err weir_keeper_open(
     const struct weir_keeper_options *options, struct weir_keeper **out) WEIR_MUST_USE;
 void weir_keeper_close(struct weir_keeper *keeper);

@@ -14,7 +14,5 @@
  * manifest has checked out. Other files are left alone. */
 void weir_leftovers_remove(
     struct weir_io *io, const char *store, const struct weir_manifest *manifest);
-/* For a store without a manifest: WEIR_CORRUPT where there are parts all the same. */
-enum weir_err weir_leftovers_none(struct weir_io *io, const char *store) WEIR_MUST_USE;
 
 #endif

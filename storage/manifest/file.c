@@ -189,6 +189,8 @@ weir_manifest_load(struct weir_manifest *manifest, struct weir_io *io, const cha
         err = load_copy(manifest, io, directory, newer);
     } else if (errs[0] == WEIR_NOT_FOUND && errs[1] == WEIR_NOT_FOUND)
         err = weir_fail(WEIR_NOT_FOUND, 0, "no manifest in %s", directory);
+    else if (errs[1] != err)
+        err = load_copy(manifest, io, directory, 0); /* once more, for the detail of its failure */
     if (err != WEIR_OK)
         clear(manifest);
     return err;

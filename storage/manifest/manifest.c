@@ -138,12 +138,16 @@ weir_manifest_partition_restore(
     struct weir_manifest *manifest, const struct weir_partition *partition)
 {
     uint32_t place = partition_place(manifest, partition->from_ms);
-    const struct weir_partition *there = &manifest->partitions[place];
-    if (place < manifest->partition_count && there->from_ms == partition->from_ms)
-        return WEIR_OK;
+    if (place < manifest->partition_count) {
+        const struct weir_partition *there = &manifest->partitions[place];
+        if (there->from_ms == partition->from_ms && there->to_ms == partition->to_ms)
+            return WEIR_OK;
+        if (there->from_ms < partition->to_ms)
+            return weir_fail(WEIR_INVALID, 0, "its partition overlaps that from %" PRId64 " ms",
+                there->from_ms);
+    }
     if (manifest->partition_count == WEIR_MANIFEST_PARTITIONS_MAX)
         return weir_fail(WEIR_LIMIT, 0, "more than %d partitions", WEIR_MANIFEST_PARTITIONS_MAX);
-    WEIR_ASSERT(place == manifest->partition_count || there->from_ms >= partition->to_ms);
     memmove(&manifest->partitions[place + 1], &manifest->partitions[place],
         (manifest->partition_count - place) * sizeof *partition);
     manifest->partitions[place] = *partition;

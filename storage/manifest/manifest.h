@@ -120,7 +120,8 @@ const struct weir_partition *weir_manifest_partition_find(
 enum weir_err weir_manifest_partition_add(struct weir_manifest *manifest, int64_t time_ms,
     int64_t length_ms, struct weir_partition *out) WEIR_MUST_USE;
 
-/* Adds a partition with these bounds where there is none of them. WEIR_LIMIT. */
+/* Adds a partition with these bounds, unless it is there. WEIR_LIMIT; WEIR_INVALID where it would
+ * overlap another. */
 enum weir_err weir_manifest_partition_restore(
     struct weir_manifest *manifest, const struct weir_partition *partition) WEIR_MUST_USE;
 

@@ -170,6 +170,12 @@ weir_part_path(const struct weir_part *part)
     return part->path;
 }
 
+uint64_t
+weir_part_bytes(const struct weir_part *part)
+{
+    return part->footer_at + UINT64_C(2) * part->footer_size;
+}
+
 unsigned
 weir_part_ends_damaged(const struct weir_part *part)
 {

@@ -25,6 +25,7 @@ void weir_part_close(struct weir_io *io, struct weir_part *part);
 const struct weir_part_footer *weir_part_footer(const struct weir_part *part);
 const struct weir_part_block *weir_part_blocks(const struct weir_part *part);
 const char *weir_part_path(const struct weir_part *part);
+uint64_t weir_part_bytes(const struct weir_part *part); /* of the file */
 /* Directory blocks: their count, and the index in weir_part_blocks() of number n. Their first and
  * last series say where to look: whoever knows ranks of series searches them by halves. */
 uint32_t weir_part_directory_count(const struct weir_part *part);

@@ -150,6 +150,14 @@ def test_log_that_turns_over_keeps_its_samples():
 
         assert count() == rounds * fields
         weir.stop()
+        for name in manifests(weir):
+            os.remove(name)
+        weir.start()  # parts alone hold most of it, and say so themselves
+        wait_for(lambda: "manifest_rebuilt" in weir.log(), "the event")
+        ledger = wait_merged(weir)
+        assert ledger["merged"] == ledger["live"] == rounds * 1000 * fields, ledger
+        assert count() == rounds * fields
+        weir.stop()
         weir.start()
         assert count() == rounds * fields
 
@@ -169,30 +177,38 @@ def test_second_keeper_is_refused_and_the_instance_goes_on():
             senders.check(weir)
 
 
-def test_store_whose_manifest_is_lost_stops_neither_ingest_nor_queries():
+def manifests(weir):
+    return [os.path.join(weir.data, "store", f"manifest.{i}") for i in range(2)]
+
+
+def damage(name):
+    with open(name, "r+b") as file:
+        file.seek(100)
+        file.write(b"\xff\xff")
+
+
+def test_manifest_that_is_lost_is_made_anew():
     senders = Senders(3)
     with Instance(*KEEPER) as weir:
-        senders.send(weir, 50)
-        wait_merged(weir)
+        for _ in range(5):
+            senders.send(weir, 50)
+            wait_merged(weir)
         weir.stop()
-        names = [os.path.join(weir.data, "store", f"manifest.{i}") for i in range(2)]
-        kept = [open(name, "rb").read() for name in names]
-        for name in names:
-            with open(name, "r+b") as file:
-                file.seek(100)
-                file.write(b"\xff\xff")
+        damage(manifests(weir)[0])
+        os.remove(manifests(weir)[1])
         weir.start()
         senders.send(weir, 50)
-        senders.check(weir)  # the log holds all of it
-        wait_for(lambda: "manifest.1" in weir.log() and "part_skipped" in weir.log(), "the events")
-        parts = [f for _, _, files in os.walk(os.path.join(weir.data, "store")) for f in files
-                 if f.endswith(".part")]
-        assert parts, "parts were removed without a manifest"
-        for name, data in zip(names, kept):
-            with open(name, "wb") as file:
-                file.write(data)
-        wait_merged(weir)
+        wait_for(lambda: "manifest_rebuilt" in weir.log(), "the event")
+        assert wait_merged(weir)["merged"] == senders.samples
         senders.check(weir)
+        for name in manifests(weir):
+            damage(name)
+        pid = weir.kill("keeper")  # the others go on, and follow the new manifest
+        wait_for(lambda: weir.pid("keeper") not in (None, pid), "another keeper")
+        senders.send(weir, 50)
+        assert wait_merged(weir)["merged"] == senders.samples
+        senders.check(weir)
+        assert weir.log().count("manifest_rebuilt") == 2
 
 
 if __name__ == "__main__":
