@@ -8,7 +8,7 @@
  *   DATA/log/<stream>/
  *     0000000000000006.seg   segments of one size: frames one after the other
  *     epoch                  struct weir_epoch
- *     checkpoint             struct weir_checkpoint, then lists of state entries
+ *     checkpoint.0 .1        struct weir_checkpoint, then lists of state entries: twice
  *     definitions            chunks: struct weir_definitions_chunk, a list, zeros to 4,096
  *
  *   offset = segment index * segment_bytes + place in the file
@@ -35,7 +35,9 @@
 
 /* Names in the log's directory. Every other name there is left alone. */
 #define WEIR_LOG_EPOCH "epoch"
-#define WEIR_LOG_CHECKPOINT "checkpoint"
+#define WEIR_LOG_CHECKPOINT_0 "checkpoint.0" /* the newer whole one counts */
+#define WEIR_LOG_CHECKPOINT_1 "checkpoint.1"
+#define WEIR_LOG_CHECKPOINT_OLD "checkpoint" /* version 1, of which there was one */
 #define WEIR_LOG_DEFINITIONS "definitions"
 #define WEIR_SEGMENT_NAME_SIZE sizeof "0123456789abcdef.seg" /* with the final zero */
 
@@ -68,16 +70,18 @@ struct weir_epoch {
 };
 _Static_assert(sizeof(struct weir_epoch) == 48, "epoch file size is part of the format");
 
-/* ---- checkpoint: where the log begins, and what outlives the segments before that ---- */
+/* ---- checkpoint: where the log begins, where a start goes on, and what outlives the segments
+ * before that ---- */
 
 #define WEIR_CHECKPOINT_MAGIC UINT32_C(0x50434557) /* "WECP" */
-#define WEIR_CHECKPOINT_VERSION 1
+#define WEIR_CHECKPOINT_VERSION 2
 
 struct weir_checkpoint {
     uint32_t magic;
     uint32_t version;
     uint32_t stream;
     uint32_t previous_known;      /* 1: previous_crc counts; 0 after damage */
+    uint64_t generation;          /* grows with each checkpoint */
     uint64_t segment_bytes;
     uint64_t first_index;         /* the log begins at this segment */
     uint64_t dataplane_epoch;     /* of the last frame before it */
@@ -85,13 +89,45 @@ struct weir_checkpoint {
     uint64_t definitions_bytes;   /* of that file; bytes after them have no meaning */
     uint64_t samples_trimmed;     /* samples of all frames before first_index */
     int64_t time_max_ms;          /* newest sample time before it; INT64_MIN for none */
-    uint64_t state_bytes;          /* after this head */
     uint32_t previous_crc;        /* header_crc of the last frame before first_index */
-    uint32_t state_crc;            /* CRC-32C of the state entries */
-    uint32_t reserved;
+    uint32_t reserved_a;
+    /* The resume point: a start walks the frames from there on. At or after first_index. */
+    uint64_t resume_offset;
+    uint64_t resume_epoch;        /* of the last frame before it */
+    uint64_t resume_definitions;  /* series numbers below it are defined before it */
+    int64_t resume_time_max_ms;   /* newest sample time before it; INT64_MIN for none */
+    uint32_t resume_crc;          /* header_crc of the last frame before it */
+    uint32_t resume_known;        /* 1: resume_crc counts; 0 after damage */
+    uint64_t frames_corrupt;      /* damaged stretches from first_index to there */
+    uint64_t key_check[2];        /* of the key that made the fingerprints */
+    uint64_t state_bytes;         /* state entries of all frames before it, after this head */
+    uint32_t fingerprint_bytes;   /* then the last fingerprints, which fill no page of their file */
+    uint32_t content_crc;         /* CRC-32C of both */
+    uint32_t reserved_b;
     uint32_t crc;                 /* CRC-32C of everything before it */
 };
-_Static_assert(sizeof(struct weir_checkpoint) == 96, "the head's size is part of the format");
+_Static_assert(sizeof(struct weir_checkpoint) == 176, "the head's size is part of the format");
+
+/* Version 1 had no resume point: it is where the log begins. */
+struct weir_checkpoint_v1 {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t stream;
+    uint32_t previous_known;
+    uint64_t segment_bytes;
+    uint64_t first_index;
+    uint64_t dataplane_epoch;
+    uint64_t definitions_through;
+    uint64_t definitions_bytes;
+    uint64_t samples_trimmed;
+    int64_t time_max_ms;
+    uint64_t state_bytes;
+    uint32_t previous_crc;
+    uint32_t state_crc; /* CRC-32C of the state entries */
+    uint32_t reserved;
+    uint32_t crc;
+};
+_Static_assert(sizeof(struct weir_checkpoint_v1) == 96, "the head's size is part of the format");
 
 /* ---- definitions: those of trimmed segments, in chunks ---- */
 

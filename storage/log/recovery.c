@@ -469,7 +469,7 @@ check_beginning(const struct recovery *recovery)
         return WEIR_OK; /* damage, and contained */
     weir_io_close(options->io, file);
     return weir_fail(WEIR_CORRUPT, 0,
-        "%s/checkpoint is missing, and the log begins at segment %016" PRIx64,
+        "%s: the checkpoint is missing, and the log begins at segment %016" PRIx64,
         options->directory, reader->indexes[0]);
 }
 

@@ -192,6 +192,7 @@ begin_at_checkpoint(struct weir_catalog *catalog)
     catalog->step = 0;
     catalog->previous_crc = checkpoint.previous_crc;
     catalog->chain_known = checkpoint.previous_known != 0;
+    catalog->begins_in_damage = !catalog->chain_known;
     catalog->in_gap = false;
     return WEIR_OK;
 }
@@ -238,14 +239,22 @@ walk_pieces(struct weir_catalog *catalog, size_t bytes, bool take)
     }
 }
 
-/* Nothing is taken before all of it was looked at. A stopped instance's last frame may be torn, and
- * its numbers given to other series later; and a frame that was recycled under the read may have
- * whole pieces left, between which nothing is lost. */
+/* A torn frame ends the log of a stopped instance. One that is durable by the epoch file is not
+ * torn but damaged. */
+static bool
+may_be_torn(const struct weir_catalog *catalog, uint64_t offset)
+{
+    return catalog->shared == NULL && offset >= catalog->durable_known;
+}
+
+/* Nothing is taken before all of it was looked at. The numbers of a torn frame are given to other
+ * series later; and a frame that was recycled under the read may have whole pieces left, between
+ * which nothing is lost. */
 static enum weir_err
 define_pieces(struct weir_catalog *catalog, uint64_t offset, size_t bytes)
 {
     enum weir_err err = walk_pieces(catalog, bytes, false);
-    bool damage = err == WEIR_CORRUPT && catalog->shared != NULL &&
+    bool damage = err == WEIR_CORRUPT && !may_be_torn(catalog, offset) &&
         !weir_catalog_trimmed(catalog, offset);
     return err == WEIR_OK || damage ? walk_pieces(catalog, bytes, true) : err;
 }
@@ -261,6 +270,10 @@ read_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
         catalog->corrupt++; /* more numbers than the log could have defined */
         return WEIR_OK;
     }
+    uint64_t known = header->definition_count != 0 ? header->definition_first
+                                                   : header->definitions_through;
+    catalog->corrupt += catalog->begins_in_damage && known > catalog->defined;
+    catalog->begins_in_damage = false;
     if (header->definition_bytes == 0)
         return define_lost(catalog, header->definitions_through);
     size_t bytes = (size_t)weir_frame_front(header);
@@ -279,8 +292,8 @@ read_definitions(struct weir_catalog *catalog, const struct weir_frame_header *h
     if (err == WEIR_CORRUPT || err == WEIR_UNSUPPORTED) {
         if (weir_catalog_trimmed(catalog, header->offset))
             return WEIR_AGAIN; /* recycled under the read */
-        if (catalog->shared == NULL)
-            return WEIR_END; /* a torn frame ends the log of a stopped instance */
+        if (may_be_torn(catalog, header->offset))
+            return WEIR_END;
         catalog->corrupt++;
         err = WEIR_OK;
     }
@@ -367,7 +380,7 @@ walk_one(struct weir_catalog *catalog, uint64_t durable)
         return err;
     if (weir_catalog_trimmed(catalog, catalog->at))
         return WEIR_OK; /* recycled under the read */
-    if (catalog->shared == NULL && catalog->at >= catalog->durable_known)
+    if (may_be_torn(catalog, catalog->at))
         return WEIR_END;
     pass_over(catalog);
     return WEIR_OK;

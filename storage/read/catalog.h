@@ -60,6 +60,7 @@ struct weir_catalog {
     uint64_t step;         /* bytes of the last frame walked over */
     uint32_t previous_crc; /* of the last header taken; 0 before the first */
     bool chain_known;      /* the next frame must name previous_crc */
+    bool begins_in_damage; /* nobody has counted what is right before the frame at `at` */
     bool in_gap;           /* the page before was damaged */
     uint64_t ring_epoch;   /* dataplane epoch that ring_next belongs to */
     uint64_t ring_next;    /* next descriptor to take */

@@ -1,8 +1,8 @@
 /* Recovery of a small log that was damaged. The input is a byte that tells which log, one that was
  * recycled where it is odd, then a list of edits of five bytes, each: 24 bits of place (epoch file
- * first, then checkpoint, definitions, segments), 8 bits of how many bytes, 8 bits of value.
- * After each the damaged log must open, or be refused with a reason; one that opened takes a frame
- * and opens again with exactly that frame more. */
+ * first, then the copies of the checkpoint, definitions, segments), 8 bits of how many bytes, 8
+ * bits of value. After each the damaged log must open, or be refused with a reason; one that opened
+ * takes a frame and opens again with exactly that frame more. */
 #include "storage/io/backend.h"
 #include "storage/log/format.h"
 #include "storage/log/upkeep/checkpointer.h"
@@ -21,10 +21,11 @@
 #define PAGE WEIR_FRAME_ALIGN
 #define SEGMENT (8 * PAGE)
 #define SEGMENTS 4
+#define SMALL_FILES 4
 #define EPOCH sizeof(struct weir_epoch)
 #define CHECKPOINT sizeof(struct weir_checkpoint)
 #define DEFINITIONS (8 * PAGE)
-#define IMAGE (EPOCH + CHECKPOINT + DEFINITIONS + SEGMENTS * SEGMENT)
+#define IMAGE (EPOCH + 2 * CHECKPOINT + DEFINITIONS + SEGMENTS * SEGMENT)
 #define FIRST 3 /* segment that the recycled log begins at */
 #define CHECK(condition) ((condition) ? (void)0 : abort())
 
@@ -75,18 +76,20 @@ put_file(const char *path, const void *data, size_t size)
 }
 
 /* The files of the image, in its order. */
-static const size_t sizes[] = {EPOCH, CHECKPOINT, DEFINITIONS, SEGMENT, SEGMENT, SEGMENT, SEGMENT};
+static const size_t sizes[] = {
+    EPOCH, CHECKPOINT, CHECKPOINT, DEFINITIONS, SEGMENT, SEGMENT, SEGMENT, SEGMENT};
 #define FILES (sizeof sizes / sizeof sizes[0])
-_Static_assert(FILES == 3 + SEGMENTS, "all of them");
+_Static_assert(FILES == SMALL_FILES + SEGMENTS, "all of them");
 
 static void
 path_of(size_t file, bool recycled, char *path, size_t size)
 {
-    static const char *const names[] = {"epoch", "checkpoint", "definitions"};
-    if (file < 3)
+    static const char *const names[SMALL_FILES] = {"epoch", "checkpoint.0", "checkpoint.1",
+        "definitions"};
+    if (file < SMALL_FILES)
         snprintf(path, size, "%s/%s", directory, names[file]);
     else
-        weir_log_segment_path(directory, file - 3 + (recycled ? FIRST : 0), path, size);
+        weir_log_segment_path(directory, file - SMALL_FILES + (recycled ? FIRST : 0), path, size);
 }
 
 static void
@@ -107,7 +110,7 @@ put_files(bool recycled)
     remove_all();
     for (size_t file = 0; file < FILES; at += sizes[file++]) {
         path_of(file, recycled, path, sizeof path);
-        if (recycled || (file != 1 && file != 2))
+        if (recycled || file == 0 || file >= SMALL_FILES)
             put_file(path, image + at, sizes[file]);
     }
 }
@@ -122,10 +125,10 @@ read_files(bool recycled)
     for (size_t file = 0; file < FILES; at += sizes[file++]) {
         path_of(file, recycled, path, sizeof path);
         int fd = open(path, O_RDONLY);
-        if (fd < 0 && !recycled && (file == 1 || file == 2))
+        if (fd < 0 && !recycled && file != 0 && file < SMALL_FILES)
             continue;
         ssize_t got = fd < 0 ? -1 : read(fd, image + at, sizes[file]);
-        CHECK(file == 2 ? got > 0 : got == (ssize_t)sizes[file]);
+        CHECK(file == SMALL_FILES - 1 ? got > 0 : got == (ssize_t)sizes[file]);
         close(fd);
     }
 }

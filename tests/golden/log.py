@@ -30,11 +30,16 @@ def definitions(place, first, series):
 
 epoch = with_crc(struct.pack("<4sIIIQQQI", b"WEEP", 2, STREAM, 0, SEGMENT_BYTES, 7, 0x7f3000, 0))
 marks = struct.pack("<Q", 16) + bytes(range(16)) + struct.pack("<Q", 8) + bytes(range(8))
-checkpoint = with_crc(struct.pack(
+old = with_crc(struct.pack(
     "<4sIIIQQQQQQqQIII", b"WECP", 1, STREAM, 1, SEGMENT_BYTES, 6, 5, 3, 4096, 1234567,
     1700000000000, len(marks), 0x12345678, wire.crc32c(marks), 0)) + marks
+prints = bytes(range(100, 148))
+checkpoint = with_crc(struct.pack(
+    "<4sIIIQQQQQQQqIIQQQqIIQQQQIII", b"WECP", 2, STREAM, 1, 9, SEGMENT_BYTES, 6, 5, 3, 4096, 1234567,
+    1700000000000, 0x12345678, 0, 6 * SEGMENT_BYTES + 8192, 7, 3, 1700000009000, 0x9abcdef0, 1, 2,
+    0x1111, 0x2222, len(marks), len(prints), wire.crc32c(marks + prints), 0)) + marks + prints
 chunk = definitions(0, 0, [wire.labels([("__name__", name), ("host", "a")])
                            for name in ("first", "second", "third")])
-files = [("epoch", epoch), ("checkpoint", checkpoint), ("definitions", chunk)]
+files = [("epoch", epoch), ("checkpoint", old), ("checkpoint.0", checkpoint), ("definitions", chunk)]
 pathlib.Path(__file__).with_suffix(".txt").write_text(
     "".join(f"{name} {data.hex()}\n" for name, data in files))

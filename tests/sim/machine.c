@@ -90,7 +90,7 @@ note_damage(void *context, enum sim_fault fault, int inode, uint64_t from, uint6
         damage.to += index * SIM_SEGMENT_BYTES;
     } else if (strncmp(name, WEIR_LOG_EPOCH, strlen(WEIR_LOG_EPOCH)) == 0) {
         damage.file = SIM_FILE_EPOCH;
-    } else if (strncmp(name, WEIR_LOG_CHECKPOINT, strlen(WEIR_LOG_CHECKPOINT)) == 0) {
+    } else if (strncmp(name, WEIR_LOG_CHECKPOINT_OLD, strlen(WEIR_LOG_CHECKPOINT_OLD)) == 0) {
         damage.file = SIM_FILE_CHECKPOINT;
     } else if (strncmp(name, WEIR_LOG_DEFINITIONS, strlen(WEIR_LOG_DEFINITIONS)) == 0) {
         damage.file = SIM_FILE_DEFINITIONS;

@@ -214,6 +214,7 @@ write_checkpoint(struct pass *pass)
         return err;
     struct weir_checkpoint *checkpoint = &pass->checkpoint;
     checkpoint->stream = WEIR_LOG_STREAM;
+    checkpoint->generation++;
     checkpoint->first_index = pass->until;
     checkpoint->dataplane_epoch = pass->chain.dataplane_epoch;
     checkpoint->previous_known = pass->chain.crc_known;
@@ -221,6 +222,12 @@ write_checkpoint(struct pass *pass)
     checkpoint->definitions_through = pass->replay.through;
     checkpoint->definitions_bytes = pass->definitions.bytes;
     checkpoint->state_bytes = pass->state_bytes;
+    checkpoint->resume_offset = checkpoint->first_index * checkpoint->segment_bytes;
+    checkpoint->resume_epoch = checkpoint->dataplane_epoch;
+    checkpoint->resume_definitions = checkpoint->definitions_through;
+    checkpoint->resume_time_max_ms = checkpoint->time_max_ms;
+    checkpoint->resume_crc = checkpoint->previous_crc;
+    checkpoint->resume_known = checkpoint->previous_known;
     return weir_checkpoint_write(pass->io, pass->directory, *checkpoint, pass->sender_state);
 }
 

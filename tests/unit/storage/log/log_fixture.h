@@ -152,10 +152,10 @@ quick_table(void)
     struct weir_io_table table = weir_io_sync_table;
     table.name = "quick";
     table.open = quick_open;
+    table.rename = quick_rename;
     table.fsync = quick_fsync;
     table.fdatasync = quick_fsync;
     table.fsync_directory = quick_fsync_directory;
-    table.rename = quick_rename;
     table.allocate = quick_allocate;
     table.sync = quick_sync;
     return table;

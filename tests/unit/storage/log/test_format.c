@@ -72,15 +72,21 @@ golden_put(const char *name)
 }
 
 static void
-assert_file_is_golden(const char *name)
+assert_file_is(const char *name, const char *golden_name)
 {
     static uint8_t bytes[GOLDEN_MAX + 1];
-    golden_load(name);
+    golden_load(golden_name);
     FILE *file = fopen(temp_path(name), "r");
     assert_non_null(file);
     assert_int_equal(fread(bytes, 1, sizeof bytes, file), golden_size);
     fclose(file);
     assert_memory_equal(bytes, golden, golden_size);
+}
+
+static void
+assert_file_is_golden(const char *name)
+{
+    assert_file_is(name, name);
 }
 
 static void
@@ -90,8 +96,8 @@ test_files_of_a_log_have_the_names_of_the_format(void **state)
     char path[PATH_MAX];
     assert_int_equal(weir_log_path("/data/log/0", WEIR_LOG_EPOCH, path), WEIR_OK);
     assert_string_equal(path, "/data/log/0/epoch");
-    assert_int_equal(weir_log_path("/data/log/0", WEIR_LOG_CHECKPOINT, path), WEIR_OK);
-    assert_string_equal(path, "/data/log/0/checkpoint");
+    assert_int_equal(weir_log_path("/data/log/0", WEIR_LOG_CHECKPOINT_0, path), WEIR_OK);
+    assert_string_equal(path, "/data/log/0/checkpoint.0");
     assert_int_equal(weir_log_path("/data/log/0", WEIR_LOG_DEFINITIONS, path), WEIR_OK);
     assert_string_equal(path, "/data/log/0/definitions");
     weir_log_segment_path("/data/log/0", 0xabc, path, sizeof path);
@@ -171,18 +177,42 @@ test_fields_are_where_the_format_says(void **state)
     AT(weir_checkpoint, version, 4);
     AT(weir_checkpoint, stream, 8);
     AT(weir_checkpoint, previous_known, 12);
-    AT(weir_checkpoint, segment_bytes, 16);
-    AT(weir_checkpoint, first_index, 24);
-    AT(weir_checkpoint, dataplane_epoch, 32);
-    AT(weir_checkpoint, definitions_through, 40);
-    AT(weir_checkpoint, definitions_bytes, 48);
-    AT(weir_checkpoint, samples_trimmed, 56);
-    AT(weir_checkpoint, time_max_ms, 64);
-    AT(weir_checkpoint, state_bytes, 72);
+    AT(weir_checkpoint, generation, 16);
+    AT(weir_checkpoint, segment_bytes, 24);
+    AT(weir_checkpoint, first_index, 32);
+    AT(weir_checkpoint, dataplane_epoch, 40);
+    AT(weir_checkpoint, definitions_through, 48);
+    AT(weir_checkpoint, definitions_bytes, 56);
+    AT(weir_checkpoint, samples_trimmed, 64);
+    AT(weir_checkpoint, time_max_ms, 72);
     AT(weir_checkpoint, previous_crc, 80);
-    AT(weir_checkpoint, state_crc, 84);
-    AT(weir_checkpoint, crc, 92);
-    assert_int_equal(sizeof(struct weir_checkpoint), 96);
+    AT(weir_checkpoint, resume_offset, 88);
+    AT(weir_checkpoint, resume_epoch, 96);
+    AT(weir_checkpoint, resume_definitions, 104);
+    AT(weir_checkpoint, resume_time_max_ms, 112);
+    AT(weir_checkpoint, resume_crc, 120);
+    AT(weir_checkpoint, resume_known, 124);
+    AT(weir_checkpoint, frames_corrupt, 128);
+    AT(weir_checkpoint, key_check, 136);
+    AT(weir_checkpoint, state_bytes, 152);
+    AT(weir_checkpoint, fingerprint_bytes, 160);
+    AT(weir_checkpoint, content_crc, 164);
+    AT(weir_checkpoint, crc, 172);
+    assert_int_equal(sizeof(struct weir_checkpoint), 176);
+    AT(weir_checkpoint_v1, version, 4);
+    AT(weir_checkpoint_v1, previous_known, 12);
+    AT(weir_checkpoint_v1, segment_bytes, 16);
+    AT(weir_checkpoint_v1, first_index, 24);
+    AT(weir_checkpoint_v1, dataplane_epoch, 32);
+    AT(weir_checkpoint_v1, definitions_through, 40);
+    AT(weir_checkpoint_v1, definitions_bytes, 48);
+    AT(weir_checkpoint_v1, samples_trimmed, 56);
+    AT(weir_checkpoint_v1, time_max_ms, 64);
+    AT(weir_checkpoint_v1, state_bytes, 72);
+    AT(weir_checkpoint_v1, previous_crc, 80);
+    AT(weir_checkpoint_v1, state_crc, 84);
+    AT(weir_checkpoint_v1, crc, 92);
+    assert_int_equal(sizeof(struct weir_checkpoint_v1), 96);
     AT(weir_definitions_chunk, magic, 0);
     AT(weir_definitions_chunk, version, 4);
     AT(weir_definitions_chunk, first, 8);
@@ -221,14 +251,34 @@ test_epoch_file_is_its_golden_bytes(void **state)
     assert_int_equal(epoch.durable_offset, written.durable_offset);
 }
 
+/* Two lists of state entries, then three fingerprints. */
 static void
-test_checkpoint_file_is_its_golden_bytes(void **state)
+check_content(const uint8_t *content, size_t state_bytes)
+{
+    const uint8_t *list;
+    size_t at = 0, size;
+    for (uint8_t wanted = 16; wanted >= 8; wanted -= 8) {
+        assert_int_equal(
+            weir_checkpoint_state_next(content, state_bytes, &at, &list, &size), WEIR_OK);
+        assert_int_equal(size, wanted);
+        for (uint8_t i = 0; i < wanted; i++)
+            assert_int_equal(list[i], i);
+    }
+    assert_int_equal(
+        weir_checkpoint_state_next(content, state_bytes, &at, &list, &size), WEIR_END);
+}
+
+static void
+test_checkpoint_files_are_their_golden_bytes(void **state)
 {
     (void)state;
-    static const uint8_t sender_state[40] = {16, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+    uint8_t content[40 + 48] = {16, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
         10, 11, 12, 13, 14, 15, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7};
+    for (uint8_t i = 0; i < 48; i++)
+        content[40 + i] = (uint8_t)(100 + i);
     const struct weir_checkpoint written = {.stream = WEIR_LOG_STREAM,
         .previous_known = 1,
+        .generation = 9,
         .segment_bytes = WEIR_SEGMENT_BYTES_DEFAULT,
         .first_index = 6,
         .dataplane_epoch = 5,
@@ -236,34 +286,62 @@ test_checkpoint_file_is_its_golden_bytes(void **state)
         .definitions_bytes = 4096,
         .samples_trimmed = 1234567,
         .time_max_ms = 1700000000000,
-        .state_bytes = sizeof sender_state,
-        .previous_crc = 0x12345678};
+        .previous_crc = 0x12345678,
+        .resume_offset = 6 * WEIR_SEGMENT_BYTES_DEFAULT + 8192,
+        .resume_epoch = 7,
+        .resume_definitions = 3,
+        .resume_time_max_ms = 1700000009000,
+        .resume_crc = 0x9abcdef0,
+        .resume_known = 1,
+        .frames_corrupt = 2,
+        .key_check = {0x1111, 0x2222},
+        .state_bytes = 40,
+        .fingerprint_bytes = 48};
     struct weir_checkpoint read;
-    uint8_t *read_sender_state;
-    assert_int_equal(weir_checkpoint_write(io, temp_dir, written, sender_state), WEIR_OK);
-    assert_file_is_golden(WEIR_LOG_CHECKPOINT);
-    golden_put(WEIR_LOG_CHECKPOINT);
-    assert_int_equal(weir_checkpoint_read(io, temp_dir, WEIR_LOG_STREAM, &read, &read_sender_state),
-        WEIR_OK);
+    uint8_t *read_content;
+    assert_int_equal(weir_checkpoint_write(io, temp_dir, written, content), WEIR_OK);
+    assert_file_is(WEIR_LOG_CHECKPOINT_1, WEIR_LOG_CHECKPOINT_0);
+    assert_file_is_golden(WEIR_LOG_CHECKPOINT_0);
+    golden_put(WEIR_LOG_CHECKPOINT_0);
+    assert_int_equal(
+        weir_checkpoint_read(io, temp_dir, WEIR_LOG_STREAM, &read, &read_content), WEIR_OK);
+    /* from the generation to what the writer fills in */
+    size_t from = offsetof(struct weir_checkpoint, generation);
+    assert_memory_equal(&read.generation, &written.generation,
+        offsetof(struct weir_checkpoint, content_crc) - from);
+    check_content(read_content, 40);
+    assert_memory_equal(read_content + 40, content + 40, 48);
+    free(read_content);
+}
+
+static void
+test_checkpoint_of_version_one_is_read_and_removed_by_the_next(void **state)
+{
+    (void)state;
+    struct weir_checkpoint read;
+    uint8_t *content;
+    golden_put(WEIR_LOG_CHECKPOINT_OLD);
+    assert_int_equal(
+        weir_checkpoint_read(io, temp_dir, WEIR_LOG_STREAM, &read, &content), WEIR_OK);
+    assert_int_equal(read.generation, 0);
     assert_int_equal(read.first_index, 6);
     assert_int_equal(read.samples_trimmed, 1234567);
     assert_int_equal(read.time_max_ms, 1700000000000);
     assert_int_equal(read.previous_crc, 0x12345678);
-    const uint8_t *list;
-    size_t at = 0, size;
-    assert_int_equal(
-        weir_checkpoint_state_next(read_sender_state, sizeof sender_state, &at, &list, &size),
-        WEIR_OK);
-    assert_int_equal(size, 16);
-    assert_int_equal(
-        weir_checkpoint_state_next(read_sender_state, sizeof sender_state, &at, &list, &size),
-        WEIR_OK);
-    assert_int_equal(size, 8);
-    assert_memory_equal(list, sender_state + 32, 8);
-    assert_int_equal(
-        weir_checkpoint_state_next(read_sender_state, sizeof sender_state, &at, &list, &size),
-        WEIR_END);
-    free(read_sender_state);
+    assert_int_equal(read.resume_offset, 6 * WEIR_SEGMENT_BYTES_DEFAULT);
+    assert_int_equal(read.resume_crc, 0x12345678);
+    assert_int_equal(read.resume_definitions, 3);
+    assert_int_equal(read.fingerprint_bytes, 0);
+    check_content(content, 40);
+    read.generation++;
+    read.first_index++;
+    read.resume_offset += WEIR_SEGMENT_BYTES_DEFAULT;
+    assert_int_equal(weir_checkpoint_write(io, temp_dir, read, content), WEIR_OK);
+    free(content);
+    assert_int_not_equal(access(temp_path(WEIR_LOG_CHECKPOINT_OLD), F_OK), 0);
+    golden_put(WEIR_LOG_CHECKPOINT_OLD); /* a crash may bring it back: it counts no more */
+    assert_int_equal(weir_checkpoint_read(io, temp_dir, WEIR_LOG_STREAM, &read, NULL), WEIR_OK);
+    assert_int_equal(read.first_index, 7);
 }
 
 static const char *const series_names[3] = {"first", "second", "third"};
@@ -327,7 +405,8 @@ main(void)
         T(test_list_of_segments_ascends_and_leaves_other_names_out),
         cmocka_unit_test(test_fields_are_where_the_format_says),
         T(test_epoch_file_is_its_golden_bytes),
-        T(test_checkpoint_file_is_its_golden_bytes),
+        T(test_checkpoint_files_are_their_golden_bytes),
+        T(test_checkpoint_of_version_one_is_read_and_removed_by_the_next),
         T(test_definitions_file_is_its_golden_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,11 +251,14 @@ test_checkpoint_of_a_later_version_refuses_the_start(void **state)
     (void)state;
     make_trimmed();
     struct weir_checkpoint head;
-    file_read(path_of("checkpoint"), &head, sizeof head, 0);
-    head.version = 2;
-    head.crc = weir_crc32c(0, &head, offsetof(struct weir_checkpoint, crc));
-    file_write(path_of("checkpoint"), &head, sizeof head, 0);
-    assert_int_equal(recycle_open(), WEIR_UNSUPPORTED);
+    static const char *const names[] = {WEIR_LOG_CHECKPOINT_0, WEIR_LOG_CHECKPOINT_1};
+    for (int i = 0; i < 2; i++) { /* in one copy, then in both */
+        file_read(path_of(names[i]), &head, sizeof head, 0);
+        head.version++;
+        head.crc = weir_crc32c(0, &head, offsetof(struct weir_checkpoint, crc));
+        file_write(path_of(names[i]), &head, sizeof head, 0);
+        assert_int_equal(recycle_open(), WEIR_UNSUPPORTED);
+    }
 }
 
 /* Nor does a checkpoint step over one: nothing more is trimmed. */

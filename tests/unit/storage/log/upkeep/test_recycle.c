@@ -992,23 +992,70 @@ test_log_whose_beginning_is_lost_is_refused_by_name(void **state)
     (void)state;
     make_recycled();
     struct stat status;
-    assert_int_equal(stat(log_path("checkpoint"), &status), 0);
+    static const char *const copies[] = {WEIR_LOG_CHECKPOINT_0, WEIR_LOG_CHECKPOINT_1};
+    assert_int_equal(stat(log_path(copies[0]), &status), 0);
     for (uint64_t at = 0; at < (uint64_t)status.st_size; at++) {
-        flip(log_path("checkpoint"), at);
+        flip(log_path(copies[0]), at);
+        flip(log_path(copies[1]), status.st_size - 1 - at);
         refused_with(WEIR_CORRUPT, "checkpoint");
-        flip(log_path("checkpoint"), at);
+        flip(log_path(copies[0]), at);
+        flip(log_path(copies[1]), status.st_size - 1 - at);
     }
-    char away[1024];
+    char away[1024], also[1024];
     snprintf(away, sizeof away, "%s/away", temp_dir);
-    static const char *const names[] = {"checkpoint", "definitions"};
-    for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(rename(log_path(names[i]), away), 0);
-        refused_with(WEIR_CORRUPT, names[i]);
-        assert_int_equal(rename(away, log_path(names[i])), 0);
-    }
+    snprintf(also, sizeof also, "%s/also", temp_dir);
+    assert_int_equal(rename(log_path(copies[0]), away), 0);
+    assert_int_equal(rename(log_path(copies[1]), also), 0);
+    refused_with(WEIR_CORRUPT, "checkpoint");
+    assert_int_equal(rename(away, log_path(copies[0])), 0);
+    assert_int_equal(rename(also, log_path(copies[1])), 0);
+    assert_int_equal(rename(log_path("definitions"), away), 0);
+    refused_with(WEIR_CORRUPT, "definitions");
+    assert_int_equal(rename(away, log_path("definitions")), 0);
     assert_int_equal(stat(log_path("definitions"), &status), 0);
     assert_int_equal(truncate(log_path("definitions"), status.st_size - PAGE), 0);
     refused_with(WEIR_CORRUPT, "definitions");
+}
+
+static void
+trim_through(uint64_t index)
+{
+    while (weir_log_first(fixture.log) <= index * SEGMENT) {
+        struct weir_checkpoint checkpoint;
+        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
+        if (weir_log_first(fixture.log) == 0)
+            continue;
+        assert_int_equal(
+            weir_checkpoint_read(fixture.io, fixture.directory, 0, &checkpoint, NULL), WEIR_OK);
+        assert_int_not_equal(checkpoint.dataplane_epoch, 0); /* nor behind damage alone */
+    }
+}
+
+/* Any byte of either, or the whole file. */
+static void
+test_damage_to_one_copy_of_the_checkpoint_costs_nothing(void **state)
+{
+    (void)state;
+    struct weir_io_table table = quick_table();
+    use_checkpointer_table(&table);
+    make_recycled();
+    static const char *const copies[] = {WEIR_LOG_CHECKPOINT_0, WEIR_LOG_CHECKPOINT_1};
+    struct stat status;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stat(log_path(copies[i]), &status), 0);
+        for (uint64_t at = 0; at < (uint64_t)status.st_size; at += 61) {
+            flip(log_path(copies[i]), at);
+            assert_int_equal(open_recycling(), WEIR_OK);
+            check_recovered();
+            close_recycling();
+            flip(log_path(copies[i]), at);
+        }
+        assert_int_equal(unlink(log_path(copies[i])), 0);
+        assert_int_equal(open_recycling(), WEIR_OK);
+        check_recovered();
+        trim_through(weir_log_first(fixture.log) / SEGMENT + 2); /* both are there again */
+        close_recycling();
+    }
 }
 
 static void
@@ -1251,20 +1298,6 @@ batches_in(uint64_t from, uint64_t until, uint64_t *samples, uint64_t *definitio
         batches++;
     }
     return batches;
-}
-
-static void
-trim_through(uint64_t index)
-{
-    while (weir_log_first(fixture.log) <= index * SEGMENT) {
-        struct weir_checkpoint checkpoint;
-        assert_int_equal(write_batches(model.count + 1), WEIR_OK);
-        if (weir_log_first(fixture.log) == 0)
-            continue;
-        assert_int_equal(
-            weir_checkpoint_read(fixture.io, fixture.directory, 0, &checkpoint, NULL), WEIR_OK);
-        assert_int_not_equal(checkpoint.dataplane_epoch, 0); /* nor behind damage alone */
-    }
 }
 
 /* Four kinds of damage to a log of 16 segments, which trims one at a time; each met by a
@@ -1729,6 +1762,7 @@ main(void)
         TEST(test_recycled_bytes_do_not_check_out_at_their_new_place),
         TEST(test_damaged_chunk_of_definitions_costs_its_numbers_alone),
         TEST(test_log_whose_beginning_is_lost_is_refused_by_name),
+        TEST(test_damage_to_one_copy_of_the_checkpoint_costs_nothing),
         TEST(test_segments_behind_the_checkpoint_that_are_all_gone_are_missed),
         TEST(test_trimmed_file_that_was_cut_is_not_recycled),
         TEST(test_stop_while_a_cut_trimmed_file_is_removed_leaves_a_log_that_opens),
