@@ -121,10 +121,10 @@ at_most(uint64_t wanted, uint32_t most)
 
 /* Its files are open: from now on it reads the log and writes the store. */
 static void
-enter_sandbox(const char *log, const char *stream, const char *store)
+enter_sandbox(const char *log, const char *stream, const char *store, const char *aside)
 {
     const struct weir_sandbox_path paths[] = {{log, false}, {stream, false}, {store, true},
-        {"/proc/self", false}, {"/sys/devices/system/cpu", false}};
+        {aside, true}, {"/proc/self", false}, {"/sys/devices/system/cpu", false}};
     struct weir_sandbox_options options = {.process = "keeper",
         .paths = paths,
         .path_count = sizeof paths / sizeof paths[0],
@@ -152,10 +152,11 @@ say_ready(struct weir_shared *shared)
 static enum weir_err
 run_on(const struct weir_config *config, struct weir_shared *shared, struct weir_io *io)
 {
-    char log[PATH_ROOM], stream[PATH_ROOM], store[PATH_ROOM];
+    char log[PATH_ROOM], stream[PATH_ROOM], store[PATH_ROOM], aside[PATH_ROOM];
     snprintf(log, sizeof log, "%s/log", config->data);
     snprintf(stream, sizeof stream, "%s/log/0", config->data); /* may be a link elsewhere */
     snprintf(store, sizeof store, "%s/store", config->data);
+    snprintf(aside, sizeof aside, "%s/aside", config->data);
     enum weir_err err = weir_io_mkdir(io, store);
     if (err == WEIR_OK)
         err = lock_store(store);
@@ -163,6 +164,7 @@ run_on(const struct weir_config *config, struct weir_shared *shared, struct weir
         return err;
     const struct weir_keeper_options options = {.log = stream,
         .store = store,
+        .aside = aside,
         .shared = shared,
         .io = io,
         .random = random_id,
@@ -178,7 +180,7 @@ run_on(const struct weir_config *config, struct weir_shared *shared, struct weir
     err = weir_keeper_open(&options, &keeper);
     if (err != WEIR_OK)
         return err;
-    enter_sandbox(log, stream, store);
+    enter_sandbox(log, stream, store, aside);
     say_ready(shared);
     merge(keeper);
     weir_keeper_close(keeper);

@@ -112,6 +112,8 @@ weir_instance_open(struct weir_instance *instance, const struct weir_config *con
         err = make_data_directory(config->data, "log");
     if (err == WEIR_OK && config->keeper_enabled)
         err = make_data_directory(config->data, "store");
+    if (err == WEIR_OK && config->keeper_enabled)
+        err = make_data_directory(config->data, "aside");
     if (err == WEIR_OK)
         err = weir_locks_acquire(&instance->locks, config->data);
     if (err != WEIR_OK)

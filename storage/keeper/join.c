@@ -20,10 +20,11 @@ struct source {
     uint32_t directory; /* next block */
     const struct weir_part_entry *entries;
     uint32_t entry_count;
-    uint32_t entry_next; /* the chunk at hand is the one before */
-    uint64_t series;     /* of the chunk at hand; UINT64_MAX: there is none */
-    uint32_t count;      /* of its samples */
-    uint32_t at;         /* first one that is not merged */
+    uint32_t entry_next;     /* the chunk at hand is the one before */
+    uint64_t damaged_blocks; /* that were met and kept aside */
+    uint64_t series;         /* of the chunk at hand; UINT64_MAX: there is none */
+    uint32_t count;          /* of its samples */
+    uint32_t at;             /* first one that is not merged */
     int64_t times_ms[ROOM];
     uint64_t values[ROOM];
     int8_t exponents[ROOM];
@@ -95,9 +96,28 @@ report_damage(const char *path)
     weir_event(WEIR_LEVEL_ERROR, "part_damaged", "path=%s reason=%s", path, weir_err_detail());
 }
 
+/* Reports the damage that a read has met; the bytes of a block that is new to the reader are kept
+ * aside. */
+static void
+report_block(struct weir_join *join, struct source *source)
+{
+    const struct weir_part_damage *damage = weir_part_reader_damage(source->reader);
+    const struct weir_part_block *blocks = weir_part_blocks(source->part);
+    report_damage(weir_part_path(source->part));
+    if (damage->blocks == source->damaged_blocks)
+        return;
+    source->damaged_blocks = damage->blocks;
+    const struct weir_salvage_block block = {
+        .kind = WEIR_SALVAGE_PART, .source = source->entry.file_id, .place = damage->last_at};
+    for (uint32_t i = 0; i < weir_part_footer(source->part)->block_count; i++)
+        if ((uint64_t)blocks[i].place * WEIR_PART_ALIGN == block.place)
+            weir_salvage_keep_from(
+                join->options.salvage, &block, weir_part_path(source->part), blocks[i].bytes);
+}
+
 /* Reads the chunk of an entry. WEIR_CORRUPT, reported, where it does not check out. */
 static enum weir_err
-read_chunk(struct source *source, const struct weir_part_entry *entry)
+read_chunk(struct weir_join *join, struct source *source, const struct weir_part_entry *entry)
 {
     const int64_t *times_ms;
     enum weir_err err = weir_part_read_decimals(
@@ -105,7 +125,7 @@ read_chunk(struct source *source, const struct weir_part_entry *entry)
     if (err == WEIR_OK)
         err = weir_part_read_times(source->reader, source->part, entry, &times_ms);
     if (is_damage(err)) {
-        report_damage(weir_part_path(source->part));
+        report_block(join, source);
         return WEIR_CORRUPT;
     }
     if (err != WEIR_OK)
@@ -119,7 +139,7 @@ read_chunk(struct source *source, const struct weir_part_entry *entry)
 
 /* The next directory block that checks out. WEIR_END after the last. */
 static enum weir_err
-read_directory(struct source *source)
+read_directory(struct weir_join *join, struct source *source)
 {
     while (source->directory < weir_part_directory_count(source->part)) {
         enum weir_err err = weir_part_read_directory(source->reader, source->part,
@@ -130,7 +150,7 @@ read_directory(struct source *source)
         source->entry_count = 0;
         if (!is_damage(err))
             return err;
-        report_damage(weir_part_path(source->part));
+        report_block(join, source);
     }
     return WEIR_END;
 }
@@ -142,13 +162,13 @@ next_chunk(struct weir_join *join, struct source *source)
     for (;;) {
         enum weir_err err = WEIR_OK;
         if (source->entry_next == source->entry_count)
-            err = read_directory(source);
+            err = read_directory(join, source);
         if (err == WEIR_END) {
             source->series = UINT64_MAX;
             return WEIR_OK;
         }
         if (err == WEIR_OK)
-            err = read_chunk(source, &source->entries[source->entry_next++]);
+            err = read_chunk(join, source, &source->entries[source->entry_next++]);
         if (err == WEIR_OK)
             join->seen += source->count;
         if (err != WEIR_CORRUPT)
@@ -161,7 +181,10 @@ open_source(struct weir_join *join, struct source *source, const struct weir_man
 {
     char path[PATH_MAX];
     struct weir_part_reader *reader = source->reader;
-    *source = (struct source){.entry = *entry, .reader = reader, .series = UINT64_MAX};
+    *source = (struct source){.entry = *entry,
+        .reader = reader,
+        .damaged_blocks = weir_part_reader_damage(reader)->blocks,
+        .series = UINT64_MAX};
     enum weir_err err = weir_part_file_path(
         join->options.directory, entry->partition_ms, entry->file_id, path, sizeof path);
     if (err == WEIR_OK)

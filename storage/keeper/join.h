@@ -15,6 +15,7 @@
 #ifndef WEIR_STORAGE_KEEPER_JOIN_H
 #define WEIR_STORAGE_KEEPER_JOIN_H
 
+#include "storage/keeper/salvage.h"
 #include "storage/manifest/manifest.h"
 #include "storage/part/part_writer.h"
 
@@ -24,6 +25,7 @@ struct weir_join_options {
     struct weir_part_writer_limits writer;
     const char *directory;              /* DATA/store; borrowed */
     struct weir_io *io;                 /* borrowed */
+    struct weir_salvage *salvage;           /* borrowed; for damaged blocks; may be NULL */
     uint64_t (*file_id)(void *context); /* random numbers, never 0 */
     void *file_id_context;
 };

@@ -29,6 +29,7 @@ struct weir_keeper {
     struct weir_manifest *next;     /* what the next save will make of it */
     void *memory;                   /* of l1 */
     size_t memory_bytes;
+    struct weir_salvage *salvage; /* of l1 and join; NULL: none is kept */
     struct weir_l1 *l1;
     struct weir_join *join;
     bool joining;          /* MERGING: parts, not frames */
@@ -52,21 +53,29 @@ struct weir_keeper {
 static enum weir_err
 allocate(struct weir_keeper *keeper)
 {
+    enum weir_err err = keeper->options.aside == NULL
+        ? WEIR_OK
+        : weir_salvage_open(
+              keeper->options.io, keeper->options.aside, WEIR_SALVAGE_BYTES_MAX, &keeper->salvage);
+    if (err != WEIR_OK)
+        return err;
     const struct weir_l1_options options = {.gather = keeper->options.gather,
         .writer = keeper->options.writer,
         .directory = keeper->options.store,
         .io = keeper->options.io,
+        .salvage = keeper->salvage,
         .file_id = keeper->options.random,
         .file_id_context = keeper->options.random_context};
     const struct weir_join_options join = {.writer = options.writer,
         .directory = options.directory,
         .io = options.io,
+        .salvage = options.salvage,
         .file_id = options.file_id,
         .file_id_context = options.file_id_context};
     bool huge = false;
     size_t l1_bytes = weir_l1_footprint(&options);
     keeper->memory_bytes = l1_bytes + weir_join_footprint(&join);
-    enum weir_err err = weir_memory_map(keeper->memory_bytes, &huge, &keeper->memory);
+    err = weir_memory_map(keeper->memory_bytes, &huge, &keeper->memory);
     if (err != WEIR_OK)
         return err;
     keeper->l1 = weir_l1_init(keeper->memory, &options);
@@ -111,9 +120,8 @@ static enum weir_err
 open_store(struct weir_keeper *keeper)
 {
     const struct weir_shared *shared = keeper->options.shared;
-    struct weir_rebuild_options rebuild = {.io = keeper->options.io,
-        .store = keeper->options.store,
-        .log_first = keeper->catalog.at};
+    struct weir_rebuild_options rebuild = {
+        .io = keeper->options.io, .store = keeper->options.store, .log_first = keeper->catalog.at};
     enum weir_err err = weir_io_mkdir(rebuild.io, rebuild.store);
     if (err != WEIR_OK)
         return err;
@@ -127,8 +135,7 @@ open_store(struct weir_keeper *keeper)
     if (shared != NULL) {
         /* acquire pairs with the release in publish of the keeper before this one */
         rebuild.committed = atomic_load_explicit(&shared->keeper.offset, memory_order_acquire);
-        rebuild.generation =
-            atomic_load_explicit(&shared->keeper.generation, memory_order_acquire);
+        rebuild.generation = atomic_load_explicit(&shared->keeper.generation, memory_order_acquire);
     }
     return weir_manifest_rebuild(keeper->manifest, &rebuild);
 }
@@ -197,6 +204,7 @@ weir_keeper_close(struct weir_keeper *keeper)
         give_up(keeper);
     if (keeper->catalog_open)
         weir_catalog_close(&keeper->catalog);
+    weir_salvage_close(keeper->salvage);
     weir_manifest_free(keeper->manifest);
     weir_manifest_free(keeper->next);
     if (keeper->memory != NULL)

@@ -35,6 +35,7 @@ struct weir_shared;
 struct weir_keeper_options {
     const char *log;            /* DATA/log/0 */
     const char *store;          /* DATA/store; made where it is missing */
+    const char *aside;          /* DATA/aside, likewise; NULL: damaged blocks are not kept */
     struct weir_shared *shared; /* NULL: a stopped instance */
     struct weir_io *io;         /* borrowed: of the store */
     struct weir_io *log_io;     /* the keeper frees it; NULL: real files */

@@ -86,13 +86,17 @@ weir_l1_begin(struct weir_l1 *l1, struct weir_merge_unit *unit, struct weir_mani
 }
 
 static void
-leave_out(struct weir_l1 *l1, struct weir_merge_block *block)
+leave_out(struct weir_l1 *l1, struct weir_merge_block *block, const uint8_t *bytes)
 {
+    const struct weir_salvage_block place = {
+        .kind = WEIR_SALVAGE_LOG, .source = block->frame_offset, .place = block->entry.at};
     block->damaged = true;
     l1->damaged += block->entry.samples;
     weir_event(WEIR_LEVEL_ERROR, "block_damaged",
         "offset=%" PRIu64 " at=%" PRIu32 " bytes=%" PRIu32 " samples=%" PRIu32, block->frame_offset,
         block->entry.at, block->entry.bytes, block->entry.samples);
+    if (bytes != NULL)
+        weir_salvage_keep(l1->options.salvage, &place, bytes, block->entry.bytes);
 }
 
 /* WEIR_CORRUPT where the block does not check out; it must have done so in an earlier pass. */
@@ -172,7 +176,7 @@ look_at_block(struct weir_l1 *l1, struct weir_merge_block *block)
     if (err != WEIR_OK && err != WEIR_CORRUPT)
         return err;
     if (!whole) {
-        leave_out(l1, block);
+        leave_out(l1, block, bytes);
         return WEIR_OK;
     }
     weir_slices_count(l1->slices, l1->columns.series, l1->columns.count);

@@ -16,6 +16,7 @@
 #ifndef WEIR_STORAGE_KEEPER_L1_H
 #define WEIR_STORAGE_KEEPER_L1_H
 
+#include "storage/keeper/salvage.h"
 #include "storage/keeper/gather.h"
 #include "storage/keeper/unit.h"
 #include "storage/manifest/manifest.h"
@@ -29,6 +30,7 @@ struct weir_l1_options {
     struct weir_part_writer_limits writer;
     const char *directory;              /* DATA/store; borrowed */
     struct weir_io *io;                 /* borrowed */
+    struct weir_salvage *salvage;           /* borrowed; for damaged blocks; may be NULL */
     uint64_t (*file_id)(void *context); /* random numbers, never 0 */
     void *file_id_context;
 };

@@ -30,6 +30,7 @@ static int64_t retention_ms; /* of the next keeper */
 static struct weir_io *store_io;
 static struct weir_keeper *keeper;
 static char store[600];
+static char aside[600];
 
 static inline uint64_t
 draw(void)
@@ -72,6 +73,7 @@ set_up(void **state)
     struct weir_io_options options = {.backend = WEIR_IO_SYNC};
     assert_int_equal(weir_io_new_with(&fixture.table, &options, &store_io), WEIR_OK);
     snprintf(store, sizeof store, "%s/store", temp_dir);
+    snprintf(aside, sizeof aside, "%s/aside", temp_dir);
     memset(expected, 0, sizeof expected);
     appended = 0;
     now_ns = 1000000000;
@@ -134,6 +136,7 @@ options_of(int64_t age_max_ms)
 {
     return (struct weir_keeper_options){.log = fixture.directory,
         .store = store,
+        .aside = aside,
         .io = store_io,
         .clock = &test_clock,
         .wall_ms = read_wall,

@@ -6,6 +6,7 @@
 #include "tests/unit/storage/temp_dir.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -22,6 +23,7 @@ static uint64_t random_state = 5;
 static uint64_t last_id;
 static struct weir_io *io;
 static struct weir_join *join;
+static struct weir_salvage *salvage;
 static struct weir_manifest_part sources[SOURCES_MAX];
 static uint32_t source_count;
 static uint64_t samples_written;
@@ -48,6 +50,17 @@ next_id(void *context)
 
 static const struct weir_part_writer_limits limits = {.blocks_max = 1024, .columns_max = 1024};
 
+static void
+open_join(void)
+{
+    assert_int_equal(
+        weir_salvage_open(io, temp_path("aside"), WEIR_SALVAGE_BYTES_MAX, &salvage), WEIR_OK);
+    const struct weir_join_options join_options = {
+        .writer = limits, .directory = temp_dir, .io = io, .salvage = salvage, .file_id = next_id};
+    join = weir_join_init(
+        aligned_alloc(WEIR_IO_ALIGN, weir_join_footprint(&join_options)), &join_options);
+}
+
 static int
 set_up(void **state)
 {
@@ -55,10 +68,7 @@ set_up(void **state)
     temp_dir_make();
     const struct weir_io_options options = {.backend = WEIR_IO_SYNC};
     assert_int_equal(weir_io_new(&options, &io), WEIR_OK);
-    const struct weir_join_options join_options = {
-        .writer = limits, .directory = temp_dir, .io = io, .file_id = next_id};
-    join = weir_join_init(
-        aligned_alloc(WEIR_IO_ALIGN, weir_join_footprint(&join_options)), &join_options);
+    open_join();
     assert_int_equal(weir_io_mkdir(io, temp_path("parts/0")), WEIR_OK);
     memset(expected, 0, sizeof expected);
     source_count = 0;
@@ -71,6 +81,7 @@ tear_down(void **state)
 {
     (void)state;
     free(join);
+    weir_salvage_close(salvage);
     weir_io_free(io);
     temp_dir_remove();
     return 0;
@@ -269,12 +280,47 @@ flip(const char *path, long at)
     fclose(file);
 }
 
+/* The bytes of the block with `at` in it are kept aside as the file has them. */
+static bool
+is_kept_aside(const struct weir_manifest_part *entry, long at)
+{
+    static uint8_t bytes[65536], kept[65536];
+    struct weir_part *part;
+    FILE *file = NULL;
+    assert_int_equal(weir_part_open(io, path_of(entry->file_id), &part), WEIR_OK);
+    for (uint32_t i = 0; i < weir_part_footer(part)->block_count; i++) {
+        const struct weir_part_block *block = &weir_part_blocks(part)[i];
+        long place = (long)block->place * WEIR_PART_ALIGN;
+        char pattern[700];
+        glob_t found;
+        if (at < place || at >= place + (long)block->bytes)
+            continue;
+        snprintf(pattern, sizeof pattern, "%s/aside/*.part-%016llx-%ld.block", temp_dir,
+            (unsigned long long)entry->file_id, place);
+        assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+        assert_int_equal(found.gl_pathc, 1); /* it was met more often */
+        assert_non_null(file = fopen(found.gl_pathv[0], "rb"));
+        assert_int_equal(fread(kept, 1, sizeof kept, file), block->bytes);
+        fclose(file);
+        assert_non_null(file = fopen(path_of(entry->file_id), "rb"));
+        fseek(file, place, SEEK_SET);
+        assert_int_equal(fread(bytes, 1, block->bytes, file), block->bytes);
+        fclose(file);
+        assert_memory_equal(bytes, kept, block->bytes);
+        assert_int_equal(unlink(found.gl_pathv[0]), 0);
+        globfree(&found);
+    }
+    weir_part_close(io, part);
+    return file != NULL;
+}
+
 /* A block of values, of times, of the directory, or a whole part: counted, and the rest is there.
  */
 static void
 test_damage_costs_its_block_and_is_counted(void **state)
 {
     (void)state;
+    unsigned kept = 0;
     for (uint32_t i = 0; i < 4; i++)
         add_source(i * 5000, 3, 1);
     for (uint32_t i = 0; i < 40; i++) {
@@ -285,6 +331,11 @@ test_damage_costs_its_block_and_is_counted(void **state)
         long at = 4096 + (long)(draw() % (uint64_t)(size - 4096));
         flip(path_of(sources[1].file_id), at);
         assert_int_equal(run(2), WEIR_OK);
+        bool damaged = weir_join_damaged(join) > 0;
+        if (damaged) {
+            assert_true(is_kept_aside(&sources[1], at));
+            kept++;
+        }
         flip(path_of(sources[1].file_id), at);
         const struct weir_manifest_part *part = weir_join_part(join);
         read_joined();
@@ -292,7 +343,11 @@ test_damage_costs_its_block_and_is_counted(void **state)
             part->samples + weir_join_superseded(join) + weir_join_damaged(join), samples_written);
         assert_true(weir_join_damaged(join) <= sources[1].samples);
         weir_join_abort(join);
+        weir_salvage_close(salvage); /* the files were taken away */
+        free(join);
+        open_join();
     }
+    assert_true(kept > 20);
     assert_int_equal(unlink(path_of(sources[2].file_id)), 0);
     assert_int_equal(run(2), WEIR_OK);
     assert_true(weir_join_damaged(join) == sources[2].samples);

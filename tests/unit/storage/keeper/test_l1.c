@@ -44,6 +44,7 @@ static struct weir_merge_unit unit;
 static struct weir_manifest *manifest;
 static struct weir_io *io;
 static struct weir_l1 *l1;
+static struct weir_salvage *salvage;
 
 static uint64_t
 next_id(void *context)
@@ -180,6 +181,7 @@ make(const struct shape *shape)
         .writer = {.blocks_max = 4096, .columns_max = 4096},
         .directory = temp_dir,
         .io = io,
+        .salvage = salvage,
         .file_id = next_id,
         .file_id_context = &last_id};
     free(l1);
@@ -345,6 +347,26 @@ leave_out(const struct weir_merge_block *block)
     }
 }
 
+/* Of each block that was damaged its bytes are there as they are in the log. */
+static void
+check_aside(uint32_t first, uint32_t count)
+{
+    char name[100];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct weir_merge_block *block = &unit.blocks[first + i * 7];
+        static uint8_t bytes[WEIR_BLOCK_BYTES_MAX + 1];
+        snprintf(name, sizeof name, "aside/%016x.log-%llu-%u.block", i + 1,
+            (unsigned long long)block->frame_offset, block->entry.at);
+        FILE *file = fopen(temp_path(name), "rb");
+        assert_non_null(file);
+        assert_int_equal(fread(bytes, 1, sizeof bytes, file), block->entry.bytes);
+        assert_memory_equal(bytes, frames[block->frame] + block->entry.at, block->entry.bytes);
+        fclose(file);
+        assert_int_equal(unlink(temp_path(name)), 0);
+    }
+    assert_int_equal(rmdir(temp_path("aside")), 0);
+}
+
 static void
 test_damaged_block_costs_itself_and_is_counted(void **state)
 {
@@ -352,17 +374,23 @@ test_damaged_block_costs_itself_and_is_counted(void **state)
     const struct shape *shape = &shapes[4];
     for (unsigned round = 0; round < 6; round++) {
         fill(shape);
+        assert_int_equal(
+            weir_salvage_open(io, temp_path("aside"), WEIR_SALVAGE_BYTES_MAX, &salvage), WEIR_OK);
         make(shape);
-        uint32_t damaged = 0;
+        uint32_t damaged = 0, blocks = 0;
         for (uint32_t i = round; i < unit.block_count; i += 7) {
             const struct weir_merge_block *block = &unit.blocks[i];
             leave_out(block);
             damaged += block->entry.samples;
+            blocks++;
             frames[block->frame][block->entry.at + draw() % block->entry.bytes] ^=
                 (uint8_t)(1 << draw() % 8);
         }
         assert_int_equal(run(), WEIR_OK);
         assert_int_equal(weir_l1_damaged(l1), damaged);
+        check_aside(round, blocks);
+        weir_salvage_close(salvage);
+        salvage = NULL;
         compare();
     }
 }
