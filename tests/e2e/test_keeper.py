@@ -211,5 +211,36 @@ def test_manifest_that_is_lost_is_made_anew():
         assert weir.log().count("manifest_rebuilt") == 2
 
 
+def test_damaged_block_of_the_log_costs_its_samples_and_is_kept():
+    senders = Senders(3)
+    with Instance() as weir:
+        for _ in range(3):
+            senders.send(weir, 400)
+        weir.stop()
+        segment = os.path.join(weir.data, "log", "0", sorted(
+            name for name in os.listdir(os.path.join(weir.data, "log", "0")) if name.endswith(".seg"))[0])
+        with open(segment, "rb") as file:
+            data = file.read()
+        frames = [at for at in range(0, len(data), 4096) if data[at:at + 4] == b"WERF"]
+        assert len(frames) >= 3, frames
+        at = len(data[:frames[-1]].rstrip(b"\0")) - 1  # the end of the last block of a frame
+        with open(segment, "r+b") as file:
+            file.seek(at)
+            file.write(bytes([data[at] ^ 1]))
+        weir.options += KEEPER
+        weir.start()
+        ledger = wait_merged(weir)
+        assert ledger["merged"] == senders.samples and 0 < ledger["damaged"] <= 400, ledger
+        names = os.listdir(os.path.join(weir.data, "aside"))
+        assert len(names) == 1 and f".log-{frames[-2]}-" in names[0], (names, frames)
+        kept = os.path.join(weir.data, "aside", names[0])
+        assert os.stat(kept).st_mode & 0o777 == 0o600
+        with open(kept, "rb") as file:
+            block = file.read()
+        begin = frames[-2] + int(names[0].split("-")[2].split(".")[0])
+        damaged = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+        assert begin <= at < begin + len(block) and block == damaged[begin:begin + len(block)]
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__])
