@@ -23,6 +23,8 @@
 #define WEIR_BATCH_STATE_BYTES_MAX (2u << 20)
 #define WEIR_STATE_WINDOW_BYTES 128
 #define WEIR_STATE_ENTRY_BYTES_MAX (sizeof(struct weir_state_entry) + WEIR_STATE_WINDOW_BYTES)
+/* Of a template in a batch: many of them fit a piece of a frame (docs/format/frame.md). */
+#define WEIR_STATE_TEMPLATE_BYTES_MAX 8192u
 
 /* Limits of a replay of state entries: templates a channel, series a template, and the newest
  * entries of forgotten channels. */

@@ -19,14 +19,25 @@ index_bytes(const struct weir_frame_header *header)
     return (size_t)header->block_count * sizeof(struct weir_frame_block);
 }
 
-/* Where the definitions begin, from the frame's first byte. */
+/* Where `bytes` bytes of pieces begin after `end`; in version 1 there is no alignment. */
+static uint64_t
+list_place(const struct weir_frame_header *header, uint64_t end, uint32_t bytes)
+{
+    return header->version == 1 || bytes == 0 ? end : weir_lists_place(end, bytes);
+}
+
+/* Where the state entries begin, from the frame's first byte. */
+static uint64_t
+state_place(const struct weir_frame_header *header)
+{
+    return list_place(header, sizeof *header + (uint64_t)index_bytes(header), header->state_bytes);
+}
+
 static uint64_t
 definitions_place(const struct weir_frame_header *header)
 {
-    uint64_t at = sizeof *header + (uint64_t)index_bytes(header) + header->state_bytes;
-    if (header->version == 1 || header->definition_bytes == 0)
-        return at;
-    return weir_lists_place(at, header->definition_bytes);
+    uint64_t end = state_place(header) + header->state_bytes;
+    return list_place(header, end, header->definition_bytes);
 }
 
 uint64_t
@@ -97,48 +108,66 @@ crc_matches(const struct weir_frame_header *header, uint64_t at, const uint8_t *
     return weir_crc32c(weir_place_crc(header->stream, header->offset + at), data, size) == crc;
 }
 
-/* Checks the state entries, and in version 1 the definitions with them; *at: where they begin. */
+/* Checks state entries and definitions of a frame of version 1. */
 static enum weir_err
-check_lists(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header,
-    uint64_t *at)
+check_lists(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header)
 {
-    *at = sizeof *header + index_bytes(header);
-    uint64_t size = header->state_bytes;
-    if (header->version == 1)
-        size += header->definition_bytes;
-    if (*at > bytes || size > bytes - *at)
+    uint64_t at = state_place(header);
+    uint64_t size = (uint64_t)header->state_bytes + header->definition_bytes;
+    if (at > bytes || size > bytes - at)
         return damaged("cut in its definitions", header->offset);
     if (header->state_bytes % 8 != 0)
         return damaged("state entries of an uneven size", header->offset);
-    if (!crc_matches(header, *at, frame + *at, size, header->lists_crc))
+    if (!crc_matches(header, at, frame + at, size, header->lists_crc))
         return damaged("definitions checksum", header->offset);
     return WEIR_OK;
 }
 
+/* The pieces of a list in a frame of version 2. */
+struct pieces {
+    enum weir_piece_kind kind;
+    uint64_t place; /* of the first, from the frame's first byte */
+    uint64_t bytes;
+};
+
+/* Checks the piece at *at, which is not the end, and moves *at past it. */
 static enum weir_err
-next_piece(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header,
-    uint64_t *at, struct weir_frame_definitions *out)
+next_piece(const uint8_t *frame, size_t bytes, const struct pieces *pieces, uint64_t *at,
+    struct weir_piece_header *piece, const uint8_t **list)
 {
-    uint64_t place = definitions_place(header) + *at;
-    uint64_t left = header->definition_bytes - *at;
+    const struct weir_frame_header *header = (const struct weir_frame_header *)frame;
+    uint64_t place = pieces->place + *at;
+    uint64_t left = pieces->bytes - *at;
     size_t room = left < WEIR_PIECE_BYTES ? (size_t)left : WEIR_PIECE_BYTES;
     if (place > bytes || room > bytes - place) {
-        *at = header->definition_bytes;
-        return damaged("cut in its definitions", header->offset);
+        *at = pieces->bytes;
+        return damaged("cut in its lists", header->offset);
     }
     *at += room;
-    struct weir_piece_header piece;
-    if (weir_piece_check(frame + place, room, header->stream, header->offset + place, &piece) !=
+    if (weir_piece_check(frame + place, room, header->stream, header->offset + place, piece) !=
             WEIR_OK ||
-        piece.dataplane_epoch != header->dataplane_epoch ||
-        piece.first < header->definition_first ||
+        piece->kind != pieces->kind || piece->dataplane_epoch != header->dataplane_epoch)
+        return damaged("checksum of a piece", header->offset);
+    *list = frame + place + sizeof *piece;
+    return WEIR_OK;
+}
+
+static enum weir_err
+next_definitions(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header,
+    uint64_t *at, struct weir_frame_definitions *out)
+{
+    struct pieces pieces = {
+        WEIR_PIECE_DEFINITIONS, definitions_place(header), header->definition_bytes};
+    struct weir_piece_header piece;
+    const uint8_t *list;
+    enum weir_err err = next_piece(frame, bytes, &pieces, at, &piece, &list);
+    if (err != WEIR_OK)
+        return err;
+    if (piece.first < header->definition_first ||
         piece.first - header->definition_first > header->definition_count ||
         piece.count > header->definition_count - (piece.first - header->definition_first))
-        return damaged("checksum of definitions", header->offset);
-    *out = (struct weir_frame_definitions){.first = piece.first,
-        .count = piece.count,
-        .list = frame + place + sizeof piece,
-        .size = piece.bytes};
+        return damaged("numbers of definitions", header->offset);
+    *out = (struct weir_frame_definitions){piece.first, piece.count, list, piece.bytes};
     return WEIR_OK;
 }
 
@@ -153,33 +182,40 @@ weir_frame_definitions_next(const uint8_t *frame, size_t bytes, uint64_t *at,
     if (*at >= header.definition_bytes)
         return WEIR_END;
     if (header.version != 1)
-        return next_piece(frame, bytes, &header, at, out);
-    uint64_t lists;
+        return next_definitions(frame, bytes, &header, at, out);
     *at = header.definition_bytes;
-    err = check_lists(frame, bytes, &header, &lists);
+    err = check_lists(frame, bytes, &header);
     if (err != WEIR_OK)
         return err;
     *out = (struct weir_frame_definitions){.first = header.definition_first,
         .count = header.definition_count,
-        .list = frame + lists + header.state_bytes,
+        .list = frame + definitions_place(&header),
         .size = header.definition_bytes};
     return WEIR_OK;
 }
 
 enum weir_err
-weir_frame_sender_state(
-    const uint8_t *frame, size_t bytes, const uint8_t **sender_state, size_t *size)
+weir_frame_state_next(const uint8_t *frame, size_t bytes, uint64_t *at,
+    struct weir_frame_state *out)
 {
     struct weir_frame_header header = {0};
-    uint64_t at;
     enum weir_err err = read_header(frame, bytes, &header);
-    if (err == WEIR_OK)
-        err = check_lists(frame, bytes, &header, &at);
     if (err != WEIR_OK)
         return err;
-    *sender_state = frame + at;
-    *size = header.state_bytes;
-    return WEIR_OK;
+    if (*at >= header.state_bytes)
+        return WEIR_END;
+    struct weir_piece_header piece = {.bytes = header.state_bytes};
+    const uint8_t *list = frame + state_place(&header);
+    if (header.version == 1) {
+        *at = header.state_bytes;
+        err = check_lists(frame, bytes, &header);
+    } else {
+        struct pieces pieces = {WEIR_PIECE_STATE, state_place(&header), header.state_bytes};
+        err = next_piece(frame, bytes, &pieces, at, &piece, &list);
+    }
+    if (err == WEIR_OK)
+        *out = (struct weir_frame_state){list, piece.bytes};
+    return err;
 }
 
 /* Blocks are after the definitions and inside the frame. */
@@ -243,15 +279,18 @@ weir_frame_decode_block(const uint8_t *frame, size_t bytes, const struct weir_fr
         count);
 }
 
-/* State entries and every piece of definitions. */
+/* Every piece of state entries and of definitions. */
 static enum weir_err
 check_front(const uint8_t *frame, size_t bytes, const struct weir_frame_header *header)
 {
-    const uint8_t *sender_state;
-    size_t size;
+    struct weir_frame_state state;
     struct weir_frame_definitions definitions;
     uint64_t at = 0, count = 0;
-    enum weir_err err = weir_frame_sender_state(frame, bytes, &sender_state, &size);
+    enum weir_err err;
+    while ((err = weir_frame_state_next(frame, bytes, &at, &state)) == WEIR_OK)
+        continue;
+    at = 0;
+    err = err == WEIR_END ? WEIR_OK : err;
     while (err == WEIR_OK) {
         err = weir_frame_definitions_next(frame, bytes, &at, &definitions);
         count += err == WEIR_OK ? definitions.count : 0;

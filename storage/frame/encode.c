@@ -42,8 +42,10 @@ weir_frame_bound(const struct weir_batch *batch)
 {
     /* every block bounded as if full, but the samples counted once */
     size_t blocks = block_count_of(batch) * (sizeof(struct weir_frame_block) + WEIR_BLOCK_BOUND(1));
-    return align_up(sizeof(struct weir_frame_header) + batch->state_bytes +
-                    weir_lists_bound(batch) + blocks +
+    struct weir_list state = weir_list_of_state(batch);
+    struct weir_list definitions = weir_list_of_definitions(batch);
+    return align_up(sizeof(struct weir_frame_header) + weir_lists_bound(&state) +
+                    weir_lists_bound(&definitions) + blocks +
                     WEIR_BLOCK_BOUND((size_t)batch->count) + WEIR_BLOCK_SLACK);
 }
 
@@ -84,22 +86,18 @@ header_from(const struct weir_frame_place *place, struct weir_frame_header *head
         .previous_crc = place->previous_crc};
 }
 
-/* State entries, then definitions in pieces. */
+/* State entries, then definitions, in pieces. */
 static uint8_t *
 encode_lists(const struct weir_batch *batch, struct weir_frame_header *header, uint8_t *frame,
-    uint8_t *at)
+    size_t at)
 {
-    uint64_t place = (uint64_t)(at - frame);
-    if (batch->state_bytes > 0)
-        memcpy(at, batch->sender_state, batch->state_bytes);
-    header->lists_crc = weir_crc32c(weir_place_crc(header->stream, header->offset + place), at,
-        batch->state_bytes);
-    at += batch->state_bytes;
-    if (header->definition_bytes == 0)
-        return at;
-    place = weir_lists_place((uint64_t)(at - frame), header->definition_bytes);
-    memset(at, 0, (size_t)(frame + place - at));
-    return frame + place + weir_lists_encode(batch, header, place, frame + place);
+    struct weir_list state = weir_list_of_state(batch);
+    struct weir_list definitions = weir_list_of_definitions(batch);
+    if (state.size != 0)
+        header->state_bytes = (uint32_t)weir_lists_encode(&state, header, frame, &at);
+    if (definitions.size != 0)
+        header->definition_bytes = (uint32_t)weir_lists_encode(&definitions, header, frame, &at);
+    return frame + at;
 }
 
 void
@@ -118,13 +116,11 @@ weir_frame_encode(struct weir_frame_encoder *encoder, const struct weir_batch *b
     header.sample_count = batch->count;
     header.record_count = batch->records;
     header.definition_count = batch->definition_count;
-    header.definition_bytes = (uint32_t)weir_lists_size(batch);
     header.definition_first = batch->definition_first;
-    header.state_bytes = batch->state_bytes;
     header.flags = batch->state_bytes > 0 ? WEIR_FRAME_SENDER_STATE : 0;
     header.sample_types = WEIR_SAMPLE_TYPE_FLOAT;
     size_t index_bytes = header.block_count * sizeof(struct weir_frame_block);
-    uint8_t *at = encode_lists(batch, &header, out, out + sizeof header + index_bytes);
+    uint8_t *at = encode_lists(batch, &header, out, sizeof header + index_bytes);
     at = encode_blocks(encoder, batch, order, &header, out, at);
     *bytes = align_up((size_t)(at - out));
     header.bytes = *bytes;

@@ -50,13 +50,13 @@ struct weir_frame_header {
     uint32_t definition_count;
     uint32_t definition_bytes; /* of their pieces (storage/frame/lists.h); version 1: of the list */
     uint64_t definition_first;
-    uint32_t lists_crc;          /* of the state entries; version 1: and of the definitions */
+    uint32_t lists_crc;          /* 0; version 1: of state entries and definitions */
     uint32_t previous_crc;       /* header_crc of the frame before; 0 for the first ever */
     uint32_t index_crc;          /* of the block index */
     uint16_t sample_types;       /* bit 0 floats, bit 1 native histograms (a place) */
     /* bit 0 start timestamps, bit 2 metadata entries (places); bit 1 state entries present */
     uint16_t flags;
-    uint32_t state_bytes; /* state entries, before the definitions */
+    uint32_t state_bytes; /* of the pieces of state entries; version 1: of the list */
     uint32_t header_crc;         /* of everything before it, seeded with stream and offset */
 };
 _Static_assert(sizeof(struct weir_frame_header) == 128, "header size is part of the format");
@@ -132,10 +132,14 @@ struct weir_frame_definitions {
  * the last. Any other error ends the walk. Of version 1 the whole list is one piece. */
 enum weir_err weir_frame_definitions_next(const uint8_t *frame, size_t bytes, uint64_t *at,
     struct weir_frame_definitions *out) WEIR_MUST_USE;
-/* The frame's state entries (model/sender_state/state.h), checked, aligned to 8 bytes. size 0 where
- * there are none. */
-enum weir_err weir_frame_sender_state(
-    const uint8_t *frame, size_t bytes, const uint8_t **sender_state, size_t *size) WEIR_MUST_USE;
+/* State entries that follow each other, checked, aligned to 8 bytes. */
+struct weir_frame_state {
+    const uint8_t *list; /* model/sender_state/state.h */
+    size_t size;
+};
+/* The next piece of the frame's state entries, as above; nothing says of whom a damaged one was. */
+enum weir_err weir_frame_state_next(const uint8_t *frame, size_t bytes, uint64_t *at,
+    struct weir_frame_state *out) WEIR_MUST_USE;
 /* The block index, checked, its blocks inside the frame; *blocks borrowed from frame. */
 enum weir_err weir_frame_index(const uint8_t *frame, size_t bytes,
     const struct weir_frame_block **blocks, size_t *count) WEIR_MUST_USE;

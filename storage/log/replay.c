@@ -68,18 +68,20 @@ weir_replay_list(struct weir_replay *replay, uint64_t first, uint32_t count,
 static bool
 front_is_whole(const uint8_t *frame, const struct weir_frame_header *header)
 {
-    const uint8_t *sender_state;
-    size_t size;
+    struct weir_frame_state state;
     struct weir_frame_definitions definitions;
     uint64_t at = 0;
-    enum weir_err err = weir_frame_sender_state(frame, header->bytes, &sender_state, &size);
+    enum weir_err err;
+    while ((err = weir_frame_state_next(frame, header->bytes, &at, &state)) == WEIR_OK)
+        continue;
+    at = 0;
+    err = err == WEIR_END ? WEIR_OK : err;
     while (err == WEIR_OK)
         err = weir_frame_definitions_next(frame, header->bytes, &at, &definitions);
     return err == WEIR_END;
 }
 
-/* Reads header, index, state entries and definitions. Damaged lists are read once more, then
- * reported. */
+/* Reads header, index, state entries and definitions. Damaged lists are read once more. */
 static enum weir_err
 read_front(struct weir_segment_reader *reader, const struct weir_frame_header *header,
     const uint8_t **frame)
@@ -95,14 +97,12 @@ read_front(struct weir_segment_reader *reader, const struct weir_frame_header *h
             return weir_fail(WEIR_IO, 0,
                 "the header at %" PRIu64 " reads differently a second time", header->offset);
         if (front_is_whole(*frame, header))
-            return WEIR_OK;
+            break;
     }
-    weir_event(WEIR_LEVEL_ERROR, "definitions_damaged", "offset=%" PRIu64 " reason=\"%s\"",
-        header->offset, weir_err_detail());
     return WEIR_OK;
 }
 
-/* Of damaged pieces the numbers are lost, the others are handed over. */
+/* Of damaged pieces the numbers are lost, the others are handed over. Each is reported. */
 static enum weir_err
 replay_definitions(struct weir_replay *replay, const uint8_t *frame,
     const struct weir_frame_header *header)
@@ -115,23 +115,49 @@ replay_definitions(struct weir_replay *replay, const uint8_t *frame,
             return WEIR_OK;
         if (err == WEIR_OK)
             err = weir_replay_list(replay, piece.first, piece.count, piece.list, piece.size);
-        else if (err == WEIR_CORRUPT)
+        else if (err == WEIR_CORRUPT) {
+            weir_event(WEIR_LEVEL_ERROR, "definitions_damaged",
+                "offset=%" PRIu64 " reason=\"%s\"", header->offset, weir_err_detail());
             continue;
+        }
         if (err != WEIR_OK)
             return err;
     }
 }
 
-/* Damaged state entries come out empty. */
-static enum weir_err
-find_sender_state(const uint8_t *frame, const struct weir_frame_header *header,
-    const uint8_t **sender_state, size_t *size)
+/* Nothing says of which channels a damaged piece was: those that no later entry names go on from
+ * what was known of them before, and what they send again counts anew. */
+static void
+report_lost_state(const struct weir_replay *replay, const struct weir_frame_header *header,
+    uint64_t from, uint64_t to)
 {
-    enum weir_err err = weir_frame_sender_state(frame, header->bytes, sender_state, size);
-    if (err == WEIR_OK)
-        return weir_state_check(*sender_state, *size);
-    *size = 0;
-    return err == WEIR_CORRUPT ? WEIR_OK : err;
+    if (replay->sender_state != NULL)
+        weir_event(WEIR_LEVEL_ERROR, "sender_state_lost",
+            "offset=%" PRIu64 " from=%" PRIu64 " bytes=%" PRIu64, header->offset, from, to - from);
+}
+
+/* Damaged pieces are passed over, the others are handed over. */
+static enum weir_err
+replay_sender_state(struct weir_replay *replay, const uint8_t *frame,
+    const struct weir_frame_header *header)
+{
+    struct weir_frame_state piece;
+    for (uint64_t at = 0;;) {
+        uint64_t from = at;
+        enum weir_err err = weir_frame_state_next(frame, header->bytes, &at, &piece);
+        if (err == WEIR_END)
+            return WEIR_OK;
+        if (err == WEIR_OK)
+            err = weir_state_check(piece.list, piece.size);
+        else if (err == WEIR_CORRUPT) {
+            report_lost_state(replay, header, from, at);
+            continue;
+        }
+        if (err != WEIR_OK)
+            return err;
+        if (replay->sender_state != NULL)
+            replay->sender_state(replay->sender_state_context, piece.list, piece.size);
+    }
 }
 
 enum weir_err
@@ -144,20 +170,16 @@ weir_replay_frame(struct weir_replay *replay, struct weir_segment_reader *reader
         return WEIR_OK;
     }
     enum weir_err err = WEIR_OK;
-    const uint8_t *sender_state = NULL;
-    size_t sender_state_size = 0;
+    const uint8_t *frame = NULL;
     bool wants_sender_state = header->state_bytes != 0 && replay->sender_state != NULL;
     if (header->definition_count != 0 || wants_sender_state) {
-        const uint8_t *frame;
         err = read_front(reader, header, &frame);
-        if (err == WEIR_OK)
-            err = find_sender_state(frame, header, &sender_state, &sender_state_size);
         if (err == WEIR_OK)
             err = replay_definitions(replay, frame, header);
     }
     if (err == WEIR_OK)
         err = weir_replay_lost(replay, header->definitions_through);
-    if (err == WEIR_OK && sender_state_size != 0 && wants_sender_state)
-        replay->sender_state(replay->sender_state_context, sender_state, sender_state_size);
+    if (err == WEIR_OK && frame != NULL)
+        err = replay_sender_state(replay, frame, header);
     return err;
 }

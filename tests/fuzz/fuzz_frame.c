@@ -1,7 +1,8 @@
 /* Frames from a hostile disk. The first byte chooses: a block alone, compared with its twin, or a
  * whole frame of version 1 or 2 whose checksums are made right first, so that what lies behind them
- * is reached. Its definitions are compared with their twin. */
+ * is reached. Its definitions and state entries are compared with their twin. */
 #include "model/labels.h"
+#include "model/sender_state/state.h"
 #include "storage/frame/crc.h"
 #include "storage/frame/frame.h"
 #include "storage/frame/lists.h"
@@ -23,10 +24,8 @@ crc_at(uint64_t at, const uint8_t *bytes, size_t size)
 
 /* The checksums of every piece whose last one is even. */
 static void
-fix_pieces(uint8_t *frame, size_t size, const struct weir_frame_header *header)
+fix_pieces(uint8_t *frame, size_t size, uint64_t at, uint64_t end)
 {
-    uint64_t end = weir_frame_front(header);
-    uint64_t at = end - header->definition_bytes;
     for (; at < end && at + sizeof(struct weir_piece_header) <= size; at += WEIR_PIECE_BYTES) {
         struct weir_piece_header piece;
         memcpy(&piece, frame + at, sizeof piece);
@@ -65,15 +64,32 @@ fix(uint8_t *frame, size_t size, uint16_t version)
     if (sizeof header + index <= size) {
         uint64_t at = sizeof header + index;
         header.index_crc = crc_at(sizeof header, frame + sizeof header, index);
-        uint64_t lists = header.state_bytes;
-        lists += version == 1 ? header.definition_bytes : 0;
-        if (lists <= size - at)
+        uint64_t lists = (uint64_t)header.state_bytes + header.definition_bytes;
+        if (version == 1 && lists <= size - at)
             header.lists_crc = crc_at(at, frame + at, lists);
+        uint64_t end = weir_frame_front(&header);
+        if (version != 1 && header.state_bytes != 0) {
+            uint64_t state = weir_lists_place(at, header.state_bytes);
+            fix_pieces(frame, size, state, state + header.state_bytes);
+        }
         if (version != 1)
-            fix_pieces(frame, size, &header);
+            fix_pieces(frame, size, end - header.definition_bytes, end);
     }
     header.header_crc = weir_header_crc(&header);
     memcpy(frame, &header, sizeof header);
+}
+
+/* No read past the end of a piece, whatever it holds. */
+static void
+read_state(const uint8_t *frame, size_t size)
+{
+    struct weir_frame_state piece;
+    uint64_t at = 0;
+    enum weir_err err;
+    while ((err = weir_frame_state_next(frame, size, &at, &piece)) == WEIR_OK ||
+        err == WEIR_CORRUPT)
+        if (err == WEIR_OK && weir_state_check(piece.list, piece.size) == WEIR_CORRUPT)
+            abort(); /* it has another answer to damage */
 }
 
 static void
@@ -102,6 +118,8 @@ read_frame(const uint8_t *frame, size_t size)
     }
     if (checked == WEIR_OK && header.type == WEIR_FRAME_SAMPLES && err != WEIR_END)
         abort();
+    if (header.type == WEIR_FRAME_SAMPLES)
+        read_state(frame, size);
     const struct weir_frame_block *blocks;
     size_t count;
     if (weir_frame_index(frame, size, &blocks, &count) != WEIR_OK)

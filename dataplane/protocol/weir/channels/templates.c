@@ -483,7 +483,7 @@ put_ranges(const uint64_t *numbers, uint32_t count, uint8_t *out, size_t room, s
 }
 
 /* An entry for neighbouring numbers, from the template's index `first` on. Returns how many
- * of them found room in the batch. */
+ * of them found room in it; 0 where the batch has none for an entry. */
 static uint32_t
 write_numbers(const struct weir_channel *channel, const struct weir_template *template,
     uint32_t first, const uint64_t *numbers, uint32_t count, struct weir_batch *batch)
@@ -492,6 +492,8 @@ write_numbers(const struct weir_channel *channel, const struct weir_template *te
     size_t room = WEIR_BATCH_STATE_BYTES_MAX - batch->state_bytes, ranges;
     if (room < head + sizeof(struct weir_state_range))
         return 0;
+    if (room > WEIR_STATE_TEMPLATE_BYTES_MAX)
+        room = WEIR_STATE_TEMPLATE_BYTES_MAX;
     uint8_t *out = batch->sender_state + batch->state_bytes;
     count = put_ranges(numbers, count, out + head, room - head, &ranges);
     struct weir_state_entry entry = {.type = WEIR_STATE_TEMPLATE,
@@ -524,7 +526,7 @@ next_stretch(const uint64_t *bits, uint32_t count, uint32_t *at)
     return end > *at ? end - *at : 0;
 }
 
-/* An entry for each part of an extent that was learnt. False where the batch has no room for
+/* Entries for each part of an extent that was learnt. False where the batch has no room for
  * all. */
 static bool
 write_extent(const struct weir_channels *channels, const struct weir_channel *channel,
@@ -539,7 +541,7 @@ write_extent(const struct weir_channels *channels, const struct weir_channel *ch
             write_numbers(channel, template, extent->first + at, numbers + at, count, batch);
         for (uint32_t end = at + done; at < end; at++)
             bits[at / 64] &= ~(UINT64_C(1) << at % 64);
-        if (done < count)
+        if (done == 0)
             return false;
     }
     return true;

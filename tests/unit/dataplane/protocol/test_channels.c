@@ -482,6 +482,55 @@ test_a_sender_whose_channels_made_room_is_forgotten_too(void **state)
     free(channels);
 }
 
+/* Numbers [first, last] of a sender come, and a batch says so. */
+static void
+meet_all(struct weir_channels *channels, uint64_t sender, uint64_t first, uint64_t last)
+{
+    uint64_t gaps = 0;
+    struct weir_channel *channel = weir_channels_find_or_add(channels, sender, 0, 1, &gaps);
+    for (uint64_t number = first; number <= last; number++)
+        assert_int_equal(weir_channel_meet(channel, number, &gaps), WEIR_SEQUENCE_NEW);
+    weir_channels_dirty(channels, channel);
+}
+
+/* docs/format/sender_state.md, "Lost entries": a later entry makes good for a lost one; where none
+ * follows, what comes again counts anew. */
+static void
+test_what_a_lost_state_entry_means(void **state)
+{
+    (void)state;
+    enum { LATER_FOLLOWS = 1, LAST_IS_LOST, ONLY_IS_LOST };
+    struct weir_channels *channels = channels_new(), *after = channels_new();
+    struct weir_batch *batch = batch_new();
+    meet_all(channels, LATER_FOLLOWS, 1, 5);
+    meet_all(channels, LAST_IS_LOST, 1, 5);
+    push_sender_state(channels, after, batch);
+    meet_all(channels, LATER_FOLLOWS, 6, 9);
+    meet_all(channels, LAST_IS_LOST, 6, 9);
+    meet_all(channels, ONLY_IS_LOST, 1, 9);
+    weir_channels_write_state(channels, batch); /* lost */
+    assert_int_equal(batch->state_bytes, 3 * sizeof(struct weir_state_entry));
+    weir_batch_reset(batch);
+    meet_all(channels, LATER_FOLLOWS, 10, 10);
+    push_sender_state(channels, after, batch);
+    uint64_t gaps = 0;
+    struct weir_channel *channel = weir_channels_find(after, LATER_FOLLOWS, 0);
+    for (uint64_t number = 1; number <= 10; number++)
+        assert_int_equal(weir_channel_meet(channel, number, &gaps), WEIR_SEQUENCE_DUPLICATE);
+    assert_int_equal(weir_channel_meet(channel, 11, &gaps), WEIR_SEQUENCE_NEW);
+    channel = weir_channels_find(after, LAST_IS_LOST, 0);
+    for (uint64_t number = 1; number <= 5; number++)
+        assert_int_equal(weir_channel_meet(channel, number, &gaps), WEIR_SEQUENCE_DUPLICATE);
+    assert_int_equal(weir_channel_meet(channel, 7, &gaps), WEIR_SEQUENCE_NEW);
+    assert_int_equal(weir_channel_meet(channel, 10, &gaps), WEIR_SEQUENCE_NEW);
+    weir_channel_heartbeat(channel, 10, true, &gaps);
+    assert_int_equal(gaps, 3); /* 6, 8 and 9, whose samples the frame has */
+    assert_null(weir_channels_find(after, ONLY_IS_LOST, 0));
+    batch_free(batch);
+    free(channels);
+    free(after);
+}
+
 int
 main(void)
 {
@@ -493,6 +542,7 @@ main(void)
         cmocka_unit_test(test_pages_hold_every_channel_once),
         cmocka_unit_test(test_sender_that_is_forgotten_is_met_like_a_new_one_over_restarts_too),
         cmocka_unit_test(test_a_sender_whose_channels_made_room_is_forgotten_too),
+        cmocka_unit_test(test_what_a_lost_state_entry_means),
         cmocka_unit_test(test_epoch_that_lay_ahead_is_forgotten_over_restarts_too),
         cmocka_unit_test(test_the_channels_with_most_gaps_are_in_the_view),
         cmocka_unit_test(test_a_channel_was_seen_less_than_a_second_behind_what_the_view_says),

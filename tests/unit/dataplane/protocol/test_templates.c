@@ -291,7 +291,7 @@ test_state_entries_without_room_come_with_the_next_batch(void **state)
     struct weir_channel *channel = channel_of(channels, 1);
     struct weir_batch *batch = batch_new();
     static bool entered[TOTAL_MAX];
-    uint32_t batches = 0;
+    uint32_t batches = 0, entries = 0;
     memset(entered, true, sizeof entered);
     for (uint16_t id = 0; id < 20; id++) { /* 20 * 128 KiB of numbers that never ascend */
         const struct definition definition = {id, 1, TOTAL_MAX, 0, TOTAL_MAX};
@@ -300,11 +300,21 @@ test_state_entries_without_room_come_with_the_next_batch(void **state)
     weir_channels_dirty(channels, channel);
     while (weir_channels_owe_state(channels)) {
         weir_channels_write_state(channels, batch);
+        const struct weir_state_entry *entry;
+        size_t at = 0;
+        enum weir_err err;
+        while ((err = weir_state_next(batch->sender_state, batch->state_bytes, &at, &entry)) ==
+            WEIR_OK) {
+            assert_true(entry->bytes <= WEIR_STATE_TEMPLATE_BYTES_MAX); /* a piece holds many */
+            entries++;
+        }
+        assert_int_equal(err, WEIR_END);
         weir_channels_restore(after, batch->sender_state, batch->state_bytes, SERIES_BELIEVED);
         weir_batch_reset(batch);
         batches++;
     }
     assert_int_equal(batches, 2);
+    assert_true(entries >= 20 * 17);
     for (uint16_t id = 0; id < 20; id++)
         check_numbers(after,
             weir_channel_template(after, weir_channels_find(after, 1, 0), id), entered);

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "model/labels.h"
+#include "model/sender_state/state.h"
 #include "storage/frame/crc.h"
 #include "storage/frame/frame.h"
 #include "tests/fuzz/twin_block.h"
@@ -270,6 +271,20 @@ add_definitions(uint32_t count)
     batch->definition_bytes = (uint32_t)used;
 }
 
+/* Version 2 has them in a piece of their own. */
+static void
+add_state_entries(void)
+{
+    static struct weir_state_entry entries[2] = {
+        {.type = WEIR_STATE_FORGOTTEN, .channel = 3, .bytes = 32, .sender = 4711, .epoch = 5,
+            .sequence = 99},
+        {.type = WEIR_STATE_SEQUENCE, .channel = 4, .bytes = 32, .sender = 4711, .epoch = 6,
+            .sequence = 1234},
+    };
+    batch->sender_state = (uint8_t *)entries;
+    batch->state_bytes = sizeof entries;
+}
+
 static void
 test_frame_carries_definitions_with_and_without_samples(void **state)
 {
@@ -331,6 +346,7 @@ test_frame_check_notices_any_damaged_byte(void **state)
     (void)state;
     fill(300, 1000);
     add_definitions(3);
+    add_state_entries();
     encode();
     size_t end = content_end();
     for (size_t i = 0; i < end; i++) {
@@ -557,7 +573,15 @@ test_frame_bytes_are_those_of_version_two(void **state)
 {
     (void)state;
     fill_golden();
+    add_state_entries();
     round_trip();
+    assert_true(twin_lists_agree(frame, frame_bytes));
+    struct weir_frame_state piece;
+    uint64_t at = 0;
+    assert_int_equal(weir_frame_state_next(frame, frame_bytes, &at, &piece), WEIR_OK);
+    assert_int_equal(piece.size, batch->state_bytes);
+    assert_memory_equal(piece.list, batch->sender_state, piece.size);
+    assert_int_equal(weir_frame_state_next(frame, frame_bytes, &at, &piece), WEIR_END);
     size_t size;
     uint8_t *golden = read_golden(2, &size);
     assert_int_equal(size, frame_bytes);
