@@ -5,6 +5,8 @@
  */
 #include "storage/io/primitive.h"
 
+#include "base/mutant.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -74,7 +76,7 @@ weir_io_read(struct weir_io *io, weir_io_file file, void *data, size_t size, uin
 enum weir_err
 weir_io_flush(struct weir_io *io, weir_io_file file)
 {
-    int result = weir_io_do_fdatasync(io, file);
+    int result = weir_mutant(flush_without_sync) ? 0 : weir_io_do_fdatasync(io, file);
     return result == 0 ? WEIR_OK : weir_fail(WEIR_IO, -result, "fdatasync");
 }
 
@@ -141,7 +143,9 @@ fill(struct weir_io *io, weir_io_file file, const char *path, const void *data, 
         err = check(weir_io_do_size(io, file, &there), "fstat", path);
     if (err == WEIR_OK && there != size)
         err = check(weir_io_do_truncate(io, file, size), "truncate", path);
-    return err == WEIR_OK ? check(weir_io_do_fdatasync(io, file), "sync", path) : err;
+    if (err != WEIR_OK || weir_mutant(replace_without_sync))
+        return err;
+    return check(weir_io_do_fdatasync(io, file), "sync", path);
 }
 
 static enum weir_err
@@ -152,9 +156,10 @@ replace_aside(struct weir_io *io, const char *path, const char *aside, const voi
     enum weir_err err = open_aside(io, aside, &file);
     if (err != WEIR_OK)
         return err;
+    bool renamed = weir_mutant(replace_renames_first) && weir_io_do_rename(io, aside, path) == 0;
     err = fill(io, file, aside, data, size);
     weir_io_do_close(io, file);
-    if (err == WEIR_OK)
+    if (err == WEIR_OK && !renamed)
         err = check(weir_io_do_rename(io, aside, path), "rename to", path);
     if (err != WEIR_OK)
         (void)weir_io_do_unlink(io, aside);
@@ -174,7 +179,9 @@ weir_io_replace(struct weir_io *io, const char *path, const void *data, size_t s
     if (!path_with(aside, path, ".new"))
         return weir_fail(WEIR_INVALID, ENAMETOOLONG, "%s", path);
     enum weir_err err = replace_aside(io, path, aside, data, size);
-    return err == WEIR_OK ? sync_directory_of(io, path) : err;
+    if (err != WEIR_OK || weir_mutant(replace_without_directory_sync))
+        return err;
+    return sync_directory_of(io, path);
 }
 
 static uint64_t
@@ -207,12 +214,14 @@ replace_by_spare(struct weir_io *io, const char *path, const char *spare, const 
     if (weir_io_do_open(io, spare, WEIR_IO_WRITE | WEIR_IO_PRIVATE, &file) != 0)
         return WEIR_NOT_FOUND;
     *left = true;
+    bool exchanged =
+        weir_mutant(spare_exchanges_first) && weir_io_do_exchange(io, spare, path) == 0;
     enum weir_err err = fill(io, file, spare, data, size);
     /* room after the end goes with a shorter content; it is asked for again while there is some */
     if (err == WEIR_OK)
         (void)weir_io_do_allocate(io, file, spare_room(size), true);
     weir_io_do_close(io, file);
-    if (err != WEIR_OK || weir_io_do_exchange(io, spare, path) == 0)
+    if (err != WEIR_OK || exchanged || weir_io_do_exchange(io, spare, path) == 0)
         return err;
     /* no file yet, or a file system that cannot exchange: the spare is used up */
     *left = false;
@@ -233,7 +242,7 @@ weir_io_replace_spare(struct weir_io *io, const char *path, const void *data, si
         return err;
     if (!left)
         make_spare(io, spare, size);
-    return sync_directory_of(io, path);
+    return weir_mutant(spare_without_directory_sync) ? WEIR_OK : sync_directory_of(io, path);
 }
 
 /* ---- files and directories ---- */
@@ -262,7 +271,9 @@ weir_io_allocate(struct weir_io *io, const char *path, weir_io_file file, uint64
     enum weir_err err = check(result, "allocate", path);
     if (err == WEIR_OK)
         err = check(weir_io_do_fsync(io, file), "sync", path);
-    return err == WEIR_OK ? sync_directory_of(io, path) : err;
+    if (err != WEIR_OK || weir_mutant(allocate_without_directory_sync))
+        return err;
+    return sync_directory_of(io, path);
 }
 
 /* How many names follow the one that ends at `at`. */
@@ -291,7 +302,7 @@ weir_io_mkdir(struct weir_io *io, const char *path)
         int result = weir_io_do_mkdir(io, made);
         enum weir_err err = WEIR_OK;
         if (result == 0 || (result == -EEXIST && names_after(path + (at - made)) < 2))
-            err = sync_directory_of(io, made);
+            err = weir_mutant(mkdir_without_sync) ? WEIR_OK : sync_directory_of(io, made);
         else if (result != -EEXIST)
             err = check(result, "make directory", made);
         if (err != WEIR_OK || was == '\0')
@@ -304,7 +315,9 @@ enum weir_err
 weir_io_rename(struct weir_io *io, const char *from, const char *to)
 {
     enum weir_err err = check(weir_io_do_rename(io, from, to), "rename", from);
-    return err == WEIR_OK ? sync_directory_of(io, to) : err;
+    if (err != WEIR_OK || weir_mutant(rename_without_sync))
+        return err;
+    return sync_directory_of(io, to);
 }
 
 enum weir_err

@@ -1,5 +1,6 @@
 #include "storage/log/chain.h"
 
+#include "base/mutant.h"
 #include "storage/log/format.h"
 
 /* No text for what does not fit: it is most pages of a gap. */
@@ -15,6 +16,8 @@ weir_chain_check(const struct weir_chain *chain, const struct weir_frame_header 
     if (header->bytes < WEIR_FRAME_ALIGN || header->bytes % WEIR_FRAME_ALIGN != 0 ||
         header->bytes > chain->segment_bytes - offset % chain->segment_bytes)
         return WEIR_CORRUPT;
+    if (weir_mutant(chain_unchecked))
+        return err;
     if (header->durable_watermark > offset || header->dataplane_epoch < chain->dataplane_epoch)
         return WEIR_CORRUPT;
     if (offset >= chain->fresh_offset && header->dataplane_epoch < chain->fresh_epoch)

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
+#include "base/mutant.h"
 #include "storage/io/io.h"
 #include "storage/log/checkpoint.h"
 #include "storage/log/definitions.h"
@@ -191,6 +192,7 @@ begin_at_checkpoint(struct weir_catalog *catalog)
     catalog->first = catalog->at = first;
     catalog->step = 0;
     catalog->previous_crc = checkpoint.previous_crc;
+    catalog->frame_epoch = checkpoint.dataplane_epoch;
     catalog->chain_known = checkpoint.previous_known != 0;
     catalog->begins_in_damage = !catalog->chain_known;
     catalog->in_gap = false;
@@ -200,7 +202,7 @@ begin_at_checkpoint(struct weir_catalog *catalog)
 bool
 weir_catalog_trimmed(const struct weir_catalog *catalog, uint64_t offset)
 {
-    return offset < first_of(catalog);
+    return offset < first_of(catalog) && !weir_mutant(reader_counts_trimmed_frames);
 }
 
 /* The next part was trimmed before it was read. */
@@ -323,6 +325,7 @@ add_frame(struct weir_catalog *catalog, const struct weir_frame_header *header, 
     catalog->at += header->bytes;
     catalog->step = header->bytes;
     catalog->previous_crc = header->header_crc;
+    catalog->frame_epoch = header->dataplane_epoch;
     catalog->chain_known = true;
     catalog->in_gap = false;
     return WEIR_OK;
@@ -350,9 +353,12 @@ belongs_here(const struct weir_catalog *catalog, const struct weir_frame_header 
     if ((err != WEIR_OK && err != WEIR_UNSUPPORTED) || header->bytes > durable - catalog->at ||
         header->bytes > segment_bytes - catalog->at % segment_bytes)
         return WEIR_CORRUPT;
-    bool chained = catalog->shared != NULL || !catalog->chain_known ||
-        header->previous_crc == catalog->previous_crc;
-    return chained ? err : WEIR_CORRUPT;
+    /* 0: recovery found the frame before it damaged, which may have been read here well */
+    bool chained = !catalog->chain_known || header->previous_crc == catalog->previous_crc ||
+        (catalog->shared != NULL && header->previous_crc == 0);
+    if (weir_mutant(reader_takes_stale_frames))
+        return err;
+    return chained && header->dataplane_epoch >= catalog->frame_epoch ? err : WEIR_CORRUPT;
 }
 
 /* Adds the frame at catalog->at from the files, or passes over the page. WEIR_END where there is
@@ -513,6 +519,7 @@ start_over(struct weir_catalog *catalog)
     catalog->defined = catalog->entry_count = 0;
     catalog->at = catalog->first = catalog->step = 0;
     catalog->previous_crc = 0;
+    catalog->frame_epoch = 0;
     catalog->chain_known = true;
     catalog->in_gap = false;
     return begin_at_checkpoint(catalog);
@@ -524,7 +531,7 @@ follow_restart(struct weir_catalog *catalog, uint64_t epoch)
 {
     bool there = true;
     enum weir_err err = catalog->labels != NULL ? check_end(catalog, &there) : WEIR_OK;
-    if (err == WEIR_OK && !there)
+    if (err == WEIR_OK && !there && !weir_mutant(reader_keeps_what_was_cut))
         err = start_over(catalog);
     if (err != WEIR_OK)
         return err; /* and the next refresh begins here */

@@ -59,6 +59,7 @@ struct weir_catalog {
     uint64_t at;           /* stream offset up to which the catalog is complete */
     uint64_t step;         /* bytes of the last frame walked over */
     uint32_t previous_crc; /* of the last header taken; 0 before the first */
+    uint64_t frame_epoch;  /* dataplane epoch of that; it never falls */
     bool chain_known;      /* the next frame must name previous_crc */
     bool begins_in_damage; /* nobody has counted what is right before the frame at `at` */
     bool in_gap;           /* the page before was damaged */

@@ -16,11 +16,11 @@
 /* ---- series ---- */
 
 static size_t
-labels_of(struct sim_machine *machine, uint32_t series, uint8_t out[WEIR_LABELS_BYTES_MAX])
+labels_of(uint32_t series, uint8_t out[WEIR_LABELS_BYTES_MAX])
 {
     char name[24], padding[PADDING_MAX];
     int size = snprintf(name, sizeof name, "s%u", series);
-    uint16_t padded = (uint16_t)(1 + sim_random_below(&machine->random, PADDING_MAX));
+    uint16_t padded = (uint16_t)(1 + series * 7919 % PADDING_MAX);
     memset(padding, 'x', sizeof padding);
     struct weir_label labels[2] = {
         {(const uint8_t *)WEIR_NAME_LABEL, (const uint8_t *)name, sizeof WEIR_NAME_LABEL - 1,
@@ -33,7 +33,7 @@ labels_of(struct sim_machine *machine, uint32_t series, uint8_t out[WEIR_LABELS_
 }
 
 uint32_t
-sim_series_of(struct sim_machine *machine, const uint8_t *labels, size_t size)
+sim_series_of(struct sim_machine *machine, const uint8_t *labels, size_t size, bool whole)
 {
     struct weir_label name;
     char text[32];
@@ -47,8 +47,11 @@ sim_series_of(struct sim_machine *machine, const uint8_t *labels, size_t size)
     text[name.value_size] = '\0';
     if (strcmp(text, WEIR_LOST_NAME) == 0)
         return SIM_SERIES_MAX;
+    uint8_t sent[WEIR_LABELS_BYTES_MAX];
     unsigned long series = strtoul(text + 1, NULL, 10);
-    if (text[0] != 's' || series >= machine->model.series_count) {
+    bool unknown = text[0] != 's' || series >= machine->model.series_count;
+    if (unknown || (whole && (labels_of((uint32_t)series, sent) != size ||
+                                 memcmp(labels, sent, size) != 0))) {
         sim_model_invented(&machine->model, "a series that nobody sent", series);
         return SIM_SERIES_MAX;
     }
@@ -134,7 +137,7 @@ sim_registrar_step(struct sim_machine *machine)
     size_t used = 0;
     for (uint64_t i = 0; i < count; i++) {
         uint8_t labels[WEIR_LABELS_BYTES_MAX];
-        size_t size = labels_of(machine, model->series_count, labels);
+        size_t size = labels_of(model->series_count, labels);
         enum weir_err err = weir_definition_append(batch->definitions, WEIR_BATCH_DEFINITIONS_MAX,
             &used, labels, size);
         WEIR_ASSERT(err == WEIR_OK);
@@ -259,8 +262,8 @@ on_sample(void *context, size_t index, int64_t time_ms, double value)
     const uint8_t *labels;
     size_t size;
     weir_reader_labels(reading->reader, index, &labels, &size);
-    sim_model_given(&reading->machine->model, sim_series_of(reading->machine, labels, size),
-        time_ms, value);
+    uint32_t series = sim_series_of(reading->machine, labels, size, time_ms % 16 == 0);
+    sim_model_given(&reading->machine->model, series, time_ms, value);
     return WEIR_OK;
 }
 
@@ -283,21 +286,28 @@ first_offset(struct sim_machine *machine)
     return first;
 }
 
-void
-sim_reader_check(struct sim_machine *machine, struct weir_reader *reader)
+bool
+sim_reader_check(struct sim_machine *machine, struct weir_reader *reader, bool all)
 {
     struct sim_model *model = &machine->model;
     struct reading reading = {machine, reader};
     uint64_t durable = weir_reader_durable_offset(reader);
-    sim_model_read(model);
-    enum weir_err err =
-        weir_reader_scan(reader, NULL, 0, INT64_MIN, INT64_MAX, on_sample, &reading);
-    bool corrupt = weir_reader_blocks_corrupt(reader) != 0;
-    if (corrupt && model->damage_count == 0)
+    int64_t from_ms = INT64_MIN, to_ms = INT64_MAX;
+    if (!all && sim_random_below(&machine->random, 2) == 0) {
+        from_ms = (int64_t)sim_random_below(&machine->random, model->sample_count);
+        to_ms = from_ms + (int64_t)sim_random_below(&machine->random, model->sample_count);
+    }
+    uint64_t corrupt_before = weir_reader_blocks_corrupt(reader);
+    sim_model_read(model, from_ms, to_ms);
+    enum weir_err err = weir_reader_scan(reader, NULL, 0, from_ms, to_ms, on_sample, &reading);
+    bool told = weir_reader_blocks_corrupt(reader) != corrupt_before ||
+        weir_reader_gaps(reader) != 0;
+    if (told && model->damage_count == 0)
         sim_model_invented(model, "a reader told damage that is not there",
             weir_reader_blocks_corrupt(reader));
     if (err == WEIR_OK)
-        sim_model_read_end(model, first_offset(machine), durable, corrupt || machine->told);
+        sim_model_read_end(model, first_offset(machine), durable, told);
+    return err == WEIR_OK;
 }
 
 void
@@ -312,5 +322,5 @@ sim_reader_step(struct sim_machine *machine)
         return;
     }
     if (weir_reader_refresh(machine->reader) == WEIR_OK)
-        sim_reader_check(machine, machine->reader);
+        (void)sim_reader_check(machine, machine->reader, false);
 }

@@ -185,6 +185,8 @@ sim_pread(struct weir_io *io, weir_io_file file, void *data, size_t size, uint64
     }
     enum sim_fault fault;
     sim_disk_read(&host->disk, inode, data, got, offset, &fault);
+    if (host->truth)
+        memcpy(data, host->disk.inodes[inode].shown + offset, got);
     if (fault == SIM_FAULT_flipped_bit)
         met(host, fault, SIM_OP_pread);
     return (int64_t)got;
@@ -241,7 +243,7 @@ sync_file(struct port *port, enum sim_operation operation, weir_io_file file, ui
 {
     struct sim_host *host = port->host;
     int inode = inode_of(port, file);
-    if (roll(host, host->rates.io_error)) {
+    if (roll(host, host->rates.sync_error)) {
         met(host, SIM_FAULT_io_error, operation);
         sim_disk_sync_failed(&host->disk, inode);
         return -EIO;

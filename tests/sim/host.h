@@ -24,7 +24,7 @@ struct sim_process {
 
 /* How often a fault is met: once in so many operations that can meet it; 0: never. */
 struct sim_rates {
-    uint64_t io_error, no_space, short_transfer, lost_write, misdirected_write, preempt;
+    uint64_t io_error, sync_error, no_space, short_transfer, lost_write, misdirected_write, preempt;
 };
 
 struct sim_host {
@@ -34,6 +34,7 @@ struct sim_host {
     struct sim_rates rates;
     bool quiet; /* no fault but cut and kill */
     bool silent; /* the simulator itself looks: no operation counts, and nobody else has a step */
+    bool truth;  /* reads show what is below the damage */
     bool full;  /* the device has no room left */
     bool off;
     uint64_t cut_in; /* primitives until the power goes; 0: never */

@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "model/sender_state/state.h"
 #include "storage/frame/ring.h"
+#include "storage/log/checkpoint.h"
+#include "storage/log/epoch.h"
 #include "storage/log/format.h"
 #include "tests/sim/actors.h"
 
@@ -109,7 +111,7 @@ restore_series(void *context, uint64_t number, const uint8_t *labels, size_t siz
         sim_model_invented(model, "a series number out of turn", number);
         return WEIR_OK;
     }
-    uint32_t series = sim_series_of(machine, labels, size);
+    uint32_t series = sim_series_of(machine, labels, size, true);
     machine->numbers[machine->number_count++] = series;
     if (series != SIM_SERIES_MAX && model->series[series].number == SIM_NO_NUMBER)
         model->series[series].number = number;
@@ -213,8 +215,10 @@ open_upkeep(struct sim_machine *machine)
         .durable_offset = weir_log_durable(machine->log)};
     weir_epoch_keeper_init(&machine->epoch_keeper, SIM_DIRECTORY, machine->epoch_io,
         &machine->progress.durable_offset, &as_opened);
-    if (!weir_log_waits_for_room(machine->log))
+    if (!weir_log_waits_for_room(machine->log)) {
         machine->epoch_durable = as_opened.durable_offset;
+        machine->epoch_announced = as_opened.dataplane_epoch;
+    }
     struct weir_checkpointer_options options = {.directory = SIM_DIRECTORY,
         .io = machine->checkpointer_io,
         .clock = &machine->clock,
@@ -250,9 +254,57 @@ announce(struct sim_machine *machine)
     atomic_store(&shared->epoch, machine->recovery.dataplane_epoch);
 }
 
+/* Would a start believe a checkpoint that bits have flipped in? */
+static bool
+is_misread(struct sim_machine *machine, struct weir_io *io)
+{
+    struct weir_checkpoint head[2];
+    uint8_t *content[2] = {NULL, NULL};
+    enum weir_err err[2];
+    for (int i = 0; i < 2; i++) {
+        machine->host.truth = i == 1;
+        err[i] = weir_checkpoint_read(io, SIM_DIRECTORY, WEIR_LOG_STREAM, &head[i], &content[i]);
+    }
+    machine->host.truth = false;
+    bool same = err[0] != WEIR_OK || err[1] != WEIR_OK ||
+        (memcmp(&head[0], &head[1], sizeof head[0]) == 0 &&
+            (content[0] == NULL || memcmp(content[0], content[1],
+                                       head[0].state_bytes + head[0].fingerprint_bytes) == 0));
+    free(content[0]);
+    free(content[1]);
+    for (uint32_t i = 0; i < machine->model.damage_count; i++)
+        same |= machine->model.damages[i].fault != SIM_FAULT_flipped_bit; /* an older one */
+    return !same;
+}
+
+/* What a start must find: an epoch file that keeps what it promised. */
+static void
+check_small_files(struct sim_machine *machine, bool *misread)
+{
+    struct sim_model *model = &machine->model;
+    struct weir_epoch epoch;
+    struct weir_io *io = sim_host_io(&machine->host, &machine->reader_process);
+    machine->host.silent = true;
+    enum weir_err err = weir_epoch_read(io, SIM_DIRECTORY, WEIR_LOG_STREAM, &epoch);
+    *misread = is_misread(machine, io);
+    machine->host.silent = false;
+    weir_io_free(io);
+    if (!model->file_damaged[SIM_FILE_EPOCH]) {
+        if (err == WEIR_CORRUPT)
+            sim_model_invented(model, "an epoch file that is torn", 0);
+        bool older = err == WEIR_NOT_FOUND || (err == WEIR_OK &&
+            (epoch.dataplane_epoch < machine->epoch_announced ||
+                epoch.durable_offset < machine->epoch_durable));
+        if (older && machine->epoch_announced != 0)
+            sim_model_lost(model, "what the epoch file said", machine->epoch_announced);
+    }
+}
+
 enum weir_err
 sim_machine_start(struct sim_machine *machine)
 {
+    bool misread;
+    check_small_files(machine, &misread);
     forget_life(machine);
     machine->dataplane = (struct sim_process){.name = "dataplane",
         .kill_in = machine->dataplane.kill_in};
@@ -263,6 +315,8 @@ sim_machine_start(struct sim_machine *machine)
     machine->epoch_io = sim_host_io(&machine->host, &machine->dataplane);
     err = open_log(machine);
     if (err == WEIR_OK) {
+        if (misread)
+            sim_model_undetected(&machine->model, "a damaged checkpoint was believed", 0);
         check_recovery(machine);
         err = open_upkeep(machine);
     }
@@ -362,7 +416,8 @@ sim_machine_check(struct sim_machine *machine)
     machine->host.quiet = true;
     machine->active[SIM_ACTOR_READER] = true; /* one read at a time */
     if (weir_reader_open_with(&options, &reader) == WEIR_OK) {
-        sim_reader_check(machine, reader);
+        if (sim_reader_check(machine, reader, true))
+            sim_model_give_up(&machine->model);
         weir_reader_close(reader);
     } else if (!machine->host.off && !machine->dataplane.dead) {
         sim_model_lost(&machine->model, weir_err_detail(), 0);
@@ -386,7 +441,7 @@ sim_machine_begin(struct sim_machine *machine, uint64_t seed, struct sim_table *
     machine->now_ns = START_NS;
     machine->dataplane = (struct sim_process){.name = "dataplane"};
     machine->reader_process = (struct sim_process){.name = "reader"};
-    machine->epoch_durable = machine->sequence = 0;
+    machine->epoch_durable = machine->epoch_announced = machine->sequence = 0;
     machine->told = false;
     atomic_store(&machine->shared->log_first_offset, 0);
     atomic_store(&machine->shared->epoch, 0);

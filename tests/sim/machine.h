@@ -50,6 +50,7 @@ struct sim_machine {
     struct weir_progress progress;
     struct weir_log_recovery recovery;
     uint64_t epoch_durable; /* of the epoch file, as it was written last */
+    uint64_t epoch_announced; /* of the last log that opened and had its epoch file written */
     bool told;              /* a recovery told damage */
     /* the registrar's table: series by number; SIM_SERIES_MAX is a lost name */
     uint32_t *numbers;

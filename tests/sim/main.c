@@ -1,12 +1,15 @@
-/* weir-sim: the product's own log, writer, checkpointer and reader on a simulated machine. */
+/* weir-sim: the product's own log, writer, checkpointer and reader on a simulated machine. The bugs
+ * that are planted are in a second program beside it, so that none of them is in this one. */
 #include "base/event.h"
 #include "tests/sim/operator.h"
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct sim_machine machine;
 static struct sim_table table;
@@ -15,18 +18,37 @@ static void
 usage(FILE *out)
 {
     fputs("usage: weir-sim [--seeds N] [--seed S] [--until STEP] [--trace]\n"
+          "       weir-sim --mutants [--seeds N] [--only NAME]\n"
           "\n"
           "  --seeds N     runs N seeds (1)\n"
           "  --seed S      the first seed (1)\n"
           "  --until STEP  ends a seed there\n"
-          "  --trace       prints the last primitives of each seed\n",
+          "  --trace       prints the last primitives of each seed\n"
+          "  --mutants     plants the bugs of mutants.def; N seeds (30) have to catch each\n"
+          "  --only NAME   this one alone\n",
         out);
 }
 
 struct arguments {
     uint64_t seeds, seed, until;
-    bool trace;
+    bool trace, mutants;
+    const char *only;
 };
+
+/* Goes on as weir-sim-mutants, which lies beside this program. */
+static int
+run_mutants(const struct arguments *arguments)
+{
+    char path[PATH_MAX], seeds[24];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - sizeof "-mutants");
+    if (size < 0)
+        return 2;
+    strcpy(path + size, "-mutants");
+    snprintf(seeds, sizeof seeds, "%" PRIu64, arguments->seeds == 0 ? 30 : arguments->seeds);
+    execl(path, path, seeds, arguments->only, (char *)NULL);
+    perror(path);
+    return 2;
+}
 
 static int
 run_seeds(const struct arguments *arguments)
@@ -59,8 +81,10 @@ main(int argc, char **argv)
 {
     static const struct option options[] = {{"seeds", required_argument, NULL, 'n'},
         {"seed", required_argument, NULL, 's'}, {"until", required_argument, NULL, 'u'},
-        {"trace", no_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    struct arguments arguments = {.seeds = 1, .seed = 1, .until = SIM_STEPS};
+        {"trace", no_argument, NULL, 't'}, {"mutants", no_argument, NULL, 'm'},
+        {"only", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    struct arguments arguments = {.seed = 1, .until = SIM_STEPS};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'n')
@@ -71,11 +95,19 @@ main(int argc, char **argv)
             arguments.until = strtoull(optarg, NULL, 10);
         else if (option == 't')
             arguments.trace = true;
+        else if (option == 'm')
+            arguments.mutants = true;
+        else if (option == 'o')
+            arguments.only = optarg;
         else {
             usage(option == 'h' ? stdout : stderr);
             return option == 'h' ? 0 : 2;
         }
     }
+    if (arguments.mutants)
+        return run_mutants(&arguments);
+    if (arguments.seeds == 0)
+        arguments.seeds = 1;
     weir_event_init("sim", arguments.trace ? WEIR_LEVEL_DEBUG
                                            : (enum weir_level)(WEIR_LEVEL_ERROR + 1));
     sim_machine_new(&machine);

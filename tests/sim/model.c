@@ -24,6 +24,17 @@ sim_model_reset(struct sim_model *model)
     model->sample_count = 1; /* times begin at 1 */
 }
 
+/* Where a batch lies, for a person. */
+static void
+print_batch(const struct sim_model *model, const char *what, uint32_t at)
+{
+    const struct sim_batch_sent *batch = &model->batches[at];
+    if (model->prints)
+        printf("#   %s: batch %u, frame [%" PRIu64 ", %" PRIu64 ")%s%s%s\n", what, at,
+            batch->offset, batch->end, batch->acked ? ", acknowledged" : "",
+            batch->gone ? ", gone" : "", batch->number != 0 ? ", of this life" : "");
+}
+
 static void
 print(const struct sim_model *model, const char *kind, const char *what, uint64_t where)
 {
@@ -91,9 +102,11 @@ sim_model_nameless(const struct sim_model *model, uint32_t series)
 }
 
 void
-sim_model_read(struct sim_model *model)
+sim_model_read(struct sim_model *model, int64_t from_ms, int64_t to_ms)
 {
     model->reads++;
+    model->from_ms = from_ms;
+    model->to_ms = to_ms;
 }
 
 void
@@ -101,15 +114,24 @@ sim_model_given(struct sim_model *model, uint32_t series, int64_t time_ms, doubl
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    if (time_ms <= 0 || time_ms >= (int64_t)model->sample_count) {
-        sim_model_invented(model, "a sample of a time that nobody sent", (uint64_t)time_ms);
+    if (time_ms <= 0 || time_ms >= (int64_t)model->sample_count || time_ms < model->from_ms ||
+        time_ms >= model->to_ms) {
+        sim_model_invented(model, "a time that nobody sent, or asked for", (uint64_t)time_ms);
         return;
     }
     struct sim_sample_sent *sample = &model->samples[time_ms];
-    if (series != SIM_SERIES_MAX && series != sample->series)
+    if (series != SIM_SERIES_MAX && series != sample->series) {
         sim_model_invented(model, "a sample under another series", (uint64_t)time_ms);
+        if (model->verdict.invented == 1) {
+            print_batch(model, "sample", sample->batch);
+            print_batch(model, "its series", model->series[sample->series].batch);
+            print_batch(model, "the other series", model->series[series].batch);
+        }
+    }
     if (bits != sample->bits)
         sim_model_invented(model, "a value that was not sent", (uint64_t)time_ms);
+    if (model->batches[sample->batch].given_up)
+        sim_model_invented(model, "a sample that a recovery had given up", (uint64_t)time_ms);
     if (sample->seen == model->reads)
         sim_model_invented(model, "a sample twice", (uint64_t)time_ms);
     sample->seen = model->reads;
@@ -128,7 +150,7 @@ check_sample(struct sim_model *model, uint32_t time_ms, bool excused, bool told)
     if (!excused)
         sim_model_lost(model, seen ? "the name of an acknowledged sample's series"
                                    : "an acknowledged sample", time_ms);
-    else if (!told)
+    else if (!told && !seen) /* the lost name of one that was seen says it */
         sim_model_undetected(model, "damage that took a sample was not told", time_ms);
 }
 
@@ -140,12 +162,23 @@ sim_model_read_end(struct sim_model *model, uint64_t first, uint64_t durable, bo
         if (!batch->acked || batch->gone || batch->offset < first || batch->end > durable)
             continue;
         bool excused = is_hit(model, batch);
-        uint64_t lost = model->verdict.lost;
-        for (uint32_t k = 0; k < batch->count; k++)
-            check_sample(model, batch->first + k, excused, told);
-        if (lost == 0 && model->verdict.lost != 0 && model->prints)
-            printf("#   of a frame at [%" PRIu64 ", %" PRIu64 "), read [%" PRIu64 ", %" PRIu64
-                   ")\n", batch->offset, batch->end, first, durable);
+        uint64_t before = model->verdict.lost + model->verdict.undetected;
+        for (uint32_t k = batch->first; k < batch->first + batch->count; k++)
+            if (k >= model->from_ms && k < model->to_ms)
+                check_sample(model, k, excused, told);
+        if (before == 0 && model->verdict.lost + model->verdict.undetected != 0)
+            print_batch(model, "it is of", i);
+    }
+}
+
+void
+sim_model_give_up(struct sim_model *model)
+{
+    for (uint32_t i = 0; i < model->batch_count && model->damage_count == 0; i++) {
+        struct sim_batch_sent *batch = &model->batches[i];
+        if (batch->number == 0 && batch->count != 0 && !batch->acked &&
+            model->samples[batch->first].seen != model->reads)
+            batch->given_up = true;
     }
 }
 

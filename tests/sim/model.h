@@ -39,6 +39,7 @@ struct sim_batch_sent {
     uint32_t channel;
     bool acked;
     bool gone; /* a torn tail took it, as it may */
+    bool given_up; /* not acknowledged, and a recovery ended without it: it must not come back */
 };
 
 struct sim_series {
@@ -68,6 +69,7 @@ struct sim_model {
     uint32_t damage_count;
     bool file_damaged[SIM_FILE_OTHER + 1];
     uint32_t reads;
+    int64_t from_ms, to_ms; /* of the last read */
     struct sim_verdict verdict;
     bool prints; /* each finding */
 };
@@ -79,8 +81,8 @@ bool sim_model_excused(const struct sim_model *model, const struct sim_batch_sen
 /* May the name of a series be missing? */
 bool sim_model_nameless(const struct sim_model *model, uint32_t series);
 
-/* A read: begin, each sample that it gives, end. */
-void sim_model_read(struct sim_model *model);
+/* A read of times [from, to): begin, each sample that it gives, end. */
+void sim_model_read(struct sim_model *model, int64_t from_ms, int64_t to_ms);
 /* series: SIM_SERIES_MAX where its name is a lost one. */
 void sim_model_given(struct sim_model *model, uint32_t series, int64_t time_ms, double value);
 /* The read is complete: what was acknowledged in [first, durable) is there. told: damage was. */
@@ -89,6 +91,8 @@ void sim_model_read_end(struct sim_model *model, uint64_t first, uint64_t durabl
 /* The log was recovered and ends at `end`. proof: durable by a header or the epoch file that was
  * not damaged. */
 void sim_model_recovered(struct sim_model *model, uint64_t end, uint64_t proof);
+/* After a recovery, and a read of all: what is not there now was given up. */
+void sim_model_give_up(struct sim_model *model);
 /* Highest watermark in frames that are whole. */
 uint64_t sim_model_proof(const struct sim_model *model);
 

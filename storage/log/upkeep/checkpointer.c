@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/event.h"
+#include "base/mutant.h"
 #include "model/sender_state/fold.h"
 #include "storage/log/chain.h"
 #include "storage/log/checkpoint.h"
@@ -55,6 +56,8 @@ add_sender_state(void *context, const uint8_t *sender_state, size_t size)
 {
     struct pass *pass = context;
     if (pass->fold_err != WEIR_OK)
+        return;
+    if (weir_mutant(checkpoint_without_state))
         return;
     weir_state_fold_set_series_count(pass->fold, pass->replay.through);
     enum weir_err err = weir_state_fold_add(pass->fold, sender_state, size);
@@ -353,6 +356,8 @@ weir_checkpointer_run_once(struct weir_checkpointer *checkpointer)
         .directory = options->directory,
         .stop = options->stop,
         .until = until};
+    if (weir_mutant(trim_before_checkpoint))
+        atomic_store_explicit(&trim->first_index, until, memory_order_relaxed);
     int64_t began_ns = weir_clock_mono_ns(options->clock);
     enum weir_err err = run(&pass);
     if (err == WEIR_AGAIN)

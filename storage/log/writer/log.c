@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/mutant.h"
 #include "storage/log/epoch.h"
 #include "storage/log/format.h"
 #include "storage/log/writer/segment.h"
@@ -140,7 +141,7 @@ begin_epoch(struct weir_log *log)
 static enum weir_err
 try_epoch(struct weir_log *log)
 {
-    enum weir_err err = begin_epoch(log);
+    enum weir_err err = weir_mutant(log_opens_without_epoch) ? WEIR_OK : begin_epoch(log);
     log->epoch_due = weir_io_is_short(err);
     log->epoch_retry_ns = now_ns(log) + WEIR_SEGMENT_RETRY_NS;
     return log->epoch_due ? WEIR_OK : err;
@@ -442,6 +443,8 @@ sync_completed(struct weir_log *log, int result)
 {
     struct weir_counts *counts = log->options.counts;
     log->syncing = false;
+    if (weir_mutant(log_takes_a_failed_sync_for_good))
+        result = 0;
     counts->counter[WEIR_COUNTER_sync_ns] += (uint64_t)(now_ns(log) - log->sync_began_ns);
     if (result != 0) {
         (void)close_on_error(log, -result, "fdatasync");
@@ -457,6 +460,8 @@ static void
 write_completed(struct weir_log *log, uint64_t number, int result)
 {
     WEIR_ASSERT(number >= log->flight_head && number < log->flight_tail);
+    if (weir_mutant(log_takes_a_failed_write_for_good))
+        result = 0;
     flight_at(log, number)->state = result == 0 ? FLIGHT_WRITTEN : FLIGHT_FAILED;
     if (result != 0)
         (void)close_on_error(log, -result, "write");
@@ -505,7 +510,8 @@ submit_sync(struct weir_log *log)
     log->sync_began_ns = now_ns(log);
     for (uint64_t number = oldest; number != log->flight_tail; number++) {
         struct flight *flight = flight_at(log, number);
-        if (flight->segment == segment && flight->state == FLIGHT_WRITTEN)
+        bool written = flight->state == FLIGHT_WRITTEN || weir_mutant(log_syncs_what_is_in_flight);
+        if (flight->segment == segment && written)
             flight->state = FLIGHT_SYNCING;
     }
 }
@@ -536,7 +542,9 @@ collect(struct weir_log *log, struct weir_log_done *done, size_t max)
     size_t count = 0;
     while (log->flight_head != log->flight_tail) {
         struct flight *flight = flight_at(log, log->flight_head);
-        if (flight->state != FLIGHT_DURABLE || (count == max && !flight->is_seal))
+        bool durable = flight->state == FLIGHT_DURABLE ||
+            (weir_mutant(log_publishes_before_sync) && flight->state == FLIGHT_WRITTEN);
+        if (!durable || (count == max && !flight->is_seal))
             break;
         log->durable = flight->done.end;
         if (!flight->is_seal) {

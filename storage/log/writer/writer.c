@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/event.h"
+#include "base/mutant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -375,7 +376,7 @@ encoder_cycles(const struct weir_writer *writer)
 static void
 follow_trim(struct weir_writer *writer)
 {
-    if (!weir_log_follow_trim(writer->options.log))
+    if (!weir_log_follow_trim(writer->options.log) || weir_mutant(readers_not_told_of_a_trim))
         return;
     /* release pairs with the acquire in first_of (storage/read/catalog.c): a reader of a recycled
      * file sees that it is trimmed */

@@ -734,6 +734,28 @@ test_reader_lives_through_restarts_of_the_dataplane(void **state)
     assert_int_equal(weir_reader_blocks_corrupt(instance.reader), 0);
 }
 
+/* A write was lost, and the place shows a whole frame of an earlier life. Simulator, seed 164. */
+static void
+test_reader_of_a_live_log_takes_no_stale_frame(void **state)
+{
+    (void)state;
+    define("cpu", "one");
+    sample(0, 1, 1);
+    write_frame(IN_FILE);
+    uint32_t crc = instance.previous_crc;
+    instance.previous_crc = 1; /* of a frame that was written over since */
+    sample(0, 2, 2);
+    write_frame(IN_FILE);
+    instance.previous_crc = crc + 1; /* of the frame that was lost */
+    sample(0, 3, 3);
+    write_frame(IN_FILE);
+    dataplane_starts(2);
+    open_reader(true);
+    assert_int_equal(weir_reader_gaps(instance.reader), 1);
+    assert_int_equal(scan_all(), 2);
+    assert_true(seen[0].value == 1 && seen[1].value == 3);
+}
+
 /* The end of the log was damaged: the next dataplane goes on before what was read, and gives
  * numbers again. Simulator, seed 260. */
 static void
@@ -910,6 +932,7 @@ main(void)
         TEST(test_reader_takes_seals_from_files_and_frames_from_the_ring),
         TEST(test_reader_falls_back_to_files_where_the_ring_was_overwritten),
         TEST(test_reader_lives_through_restarts_of_the_dataplane),
+        TEST(test_reader_of_a_live_log_takes_no_stale_frame),
         TEST(test_reader_of_a_log_that_goes_on_before_its_end_reads_anew),
         TEST(test_reader_does_not_trust_the_ring),
         TEST(test_reader_selects_by_matches),
