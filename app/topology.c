@@ -233,10 +233,9 @@ plan_memory(const struct weir_config *config, struct weir_topology *topology)
     uint32_t workers = topology->worker_count;
     add_region(topology, "frame ring (shared)", ring, 1);
     add_region(topology, "counters and ledger (shared)", weir_shared_bytes(0), 1);
-    add_region(topology, "series table and definitions",
-        weir_series_footprint(config->series_max, config->series_label_bytes), 1);
+    add_region(topology, "series table", weir_series_footprint(config->series_max), 1);
     add_region(
-        topology, "shares of the series table", weir_shares_footprint(topology->owners_max), 2);
+        topology, "shares of the series table", weir_shares_footprint(topology->owners_max), 1);
     add_region(topology, "series cache",
         weir_series_cache_footprint(topology->series_cache_entries), workers);
     add_region(topology, "senders and templates (weir protocol)",

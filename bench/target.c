@@ -36,10 +36,6 @@
 #define STOP_WAIT_NS (INT64_C(10) * 1000000000)
 #define SPARE_BYTES_MAX (UINT64_C(512) << 20)
 #define TMPFS_MAGIC_NUMBER 0x01021994
-/* Of one series, canonical, at most: all of it is mapped at start, and 100 M series are many. */
-#define LABEL_BYTES_INFLUX 96
-#define LABEL_BYTES_WEIR 160
-#define LABEL_BYTES_LEAST (UINT64_C(1) << 20)
 
 static const enum weir_proto protos[WEIR_BENCH_PROTOS] = {
     [WEIR_BENCH_INFLUX] = WEIR_PROTO_INFLUX,
@@ -180,9 +176,6 @@ write_config(const struct weir_bench_target *target, const struct weir_bench_roo
     config->series_max = series + (err == WEIR_OK ? known : 0) + 1024;
     /* an agent is 200 series; those of earlier runs come again */
     config->channels_max = (uint32_t)(config->series_max / 200) + 1024;
-    /* earlier runs may have been of either kind */
-    config->series_label_bytes = LABEL_BYTES_LEAST + known * LABEL_BYTES_WEIR +
-        series * (target->proto == WEIR_BENCH_WEIR ? LABEL_BYTES_WEIR : LABEL_BYTES_INFLUX);
     config->frame_ring_bytes = FRAME_RING_BYTES;
     /* a machine that has run a while has its memory; one just made would be measured instead */
     config->prefault = true;

@@ -19,8 +19,6 @@
 /* The ring holds this long at rate_max; a sample takes less than this in a frame on average. */
 #define FRAME_RING_SECONDS 15
 #define FRAME_SAMPLE_BYTES 8
-/* Labels of a collectd or Telegraf series in canonical form take 80 to 200 bytes. */
-#define LABEL_BYTES_PER_SERIES 256
 
 const char *const config_protos[] = {
 #define WEIR_PROTOCOL(NAME, name) #name,
@@ -97,8 +95,8 @@ const struct config_key config_keys[] = {
         "true|false", "keep the last refused lines, for weir rejected"},
     {"series.max", CONFIG_U64, AT(series_max), 1, UINT64_C(1) << 32, NULL, "series-max", "N",
         "series the table holds"},
-    {"series.label_bytes", CONFIG_SIZE, AT(series_label_bytes), MIB, 4 * TIB, NULL,
-        "series-label-bytes", "SIZE", "memory for labels; default 256 bytes a series"},
+    {"series.label_bytes", CONFIG_GONE, AT(series_label_bytes), 0, 4 * TIB, NULL,
+        "series-label-bytes", "SIZE", NULL},
     {"log.size_max", CONFIG_SIZE, AT(log_size_max), 2 * MIB, 1024 * TIB, NULL, "log-size-max",
         "SIZE", "disk space of the log"},
     {"log.full", CONFIG_CHOICE, AT(log_full), 0, 0, fulls, "log-full", "refuse|recycle",
@@ -156,7 +154,6 @@ weir_config_init(struct weir_config *config)
     config->eal_memory_mib = 256;
     config->pin = true;
     config->series_max = 1000000;
-    config->series_label_bytes = config->series_max * LABEL_BYTES_PER_SERIES;
     config->rate_max = 1000000;
     config->udp_buffer_bytes = 16 * MIB;
     config->channels_max = 65536;
@@ -224,17 +221,6 @@ config_key_find(const char *path)
         if (strcmp(config_keys[i].path, path) == 0)
             return &config_keys[i];
     return NULL;
-}
-
-void
-config_scale_labels(struct weir_config *config, const bool *named)
-{
-    const struct config_key *count = config_key_find("series.max");
-    const struct config_key *bytes = config_key_find("series.label_bytes");
-    if (!named[count - config_keys] || named[bytes - config_keys])
-        return;
-    uint64_t wanted = config->series_max * LABEL_BYTES_PER_SERIES;
-    config->series_label_bytes = wanted < bytes->least ? bytes->least : wanted;
 }
 
 void

@@ -71,7 +71,7 @@ struct weir_config {
     uint32_t core_count;         /* 0 = the last core(s) allowed */
     bool pin;
     uint64_t series_max;
-    uint64_t series_label_bytes; /* arena of definitions; follows series.max unless it is named */
+    uint64_t series_label_bytes; /* gone: taken for one release, without effect */
     uint64_t rate_max;           /* ingest.rate_max: samples a second the frame ring is sized for */
     uint64_t frame_ring_bytes;   /* 0 = from rate_max: weir_config_frame_ring_bytes() */
     uint64_t udp_buffer_bytes;

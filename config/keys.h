@@ -26,6 +26,7 @@ enum config_kind {
     CONFIG_MS32,     /* uint32_t, milliseconds */
     CONFIG_MS64,     /* uint64_t, milliseconds */
     CONFIG_CHOICE,   /* uint8_t, index into names */
+    CONFIG_GONE,     /* uint64_t, bytes: taken for one release, without effect; not printed */
 };
 
 struct config_key {
@@ -58,8 +59,6 @@ const struct config_key *config_key_find(const char *path);
 void config_key_print(const struct weir_config *config, const struct config_key *key, FILE *out);
 /* Notes where a key's value came from: a line of origin.file, or WEIR_CONFIG_LINE_OPTION. */
 void config_key_came_from(struct weir_config *config, const struct config_key *key, uint32_t line);
-/* If series.max is set and series.label_bytes is not, the arena follows the count. */
-void config_scale_labels(struct weir_config *config, const bool *named);
 
 /* ADDR:PORT or [v6]:PORT, numeric, port 1 to 65535. address holds 64 bytes. */
 enum weir_err config_parse_address(const char *text, char *address, uint16_t *port) WEIR_MUST_USE;

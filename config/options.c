@@ -268,7 +268,6 @@ weir_config_arguments(struct weir_config *config, int argc, char **argv)
     }
     if (err != WEIR_OK)
         return err;
-    config_scale_labels(config, options.named);
     return config_mistakes_end(config);
 }
 
@@ -333,7 +332,7 @@ weir_config_usage(FILE *out)
     usage_line(out, "config", "FILE", "configuration file; options override it");
     for (int first = 1; first >= 0; first--) {
         for (size_t i = 0; i < config_key_count; i++)
-            if (comes_first(&config_keys[i]) == (first == 1))
+            if (config_keys[i].kind != CONFIG_GONE && comes_first(&config_keys[i]) == (first == 1))
                 usage_key(out, &config_keys[i]);
         if (first == 1)
             fprintf(out, "\nFor all others the defaults will do:\n");

@@ -214,13 +214,14 @@ set_number(struct weir_config *config, const struct config_key *key, const char 
     enum weir_err err;
     if (key->kind == CONFIG_U32 || key->kind == CONFIG_U64)
         err = config_parse_count(text, key->least, key->most, &value);
-    else if (key->kind == CONFIG_SIZE || key->kind == CONFIG_MIB)
+    else if (key->kind == CONFIG_SIZE || key->kind == CONFIG_MIB || key->kind == CONFIG_GONE)
         err = parse_united(text, size_units, key, "size like 64MiB or 16GiB", &value);
     else
         err = parse_united(text, time_units, key, "time like 200ms, 10s, 2h, 7d, 2w or 1y", &value);
     if (err != WEIR_OK)
         return err;
-    if (key->kind == CONFIG_U64 || key->kind == CONFIG_SIZE || key->kind == CONFIG_MS64)
+    if (key->kind == CONFIG_U64 || key->kind == CONFIG_SIZE || key->kind == CONFIG_MS64 ||
+        key->kind == CONFIG_GONE)
         *(uint64_t *)field(config, key) = value;
     else
         *(uint32_t *)field(config, key) = (uint32_t)value;
@@ -266,6 +267,7 @@ config_key_text(const struct weir_config *config, const struct config_key *key, 
         snprintf(out, size, "%" PRIu64, *(const uint64_t *)at);
         break;
     case CONFIG_SIZE:
+    case CONFIG_GONE:
         unit_text(*(const uint64_t *)at, size_units, out, size);
         break;
     case CONFIG_MIB:

@@ -346,8 +346,6 @@ weir_config_load(struct weir_config *config, const char *path)
             err = expect_end(path, &parser);
         yaml_document_delete(&loader.document);
     }
-    if (err == WEIR_OK)
-        config_scale_labels(config, loader.named);
     yaml_parser_delete(&parser);
     fclose(file);
     return err;
@@ -442,6 +440,8 @@ weir_config_print(const struct weir_config *config, FILE *out)
     size_t section_size = 0;
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
+        if (key->kind == CONFIG_GONE)
+            continue;
         const char *dot = strchr(key->path, '.');
         size_t size = dot != NULL ? (size_t)(dot - key->path) : 0;
         if (size != section_size || strncmp(section, key->path, size) != 0) {

@@ -179,11 +179,14 @@ series_new(struct weir_dataplane *dataplane)
 {
     const struct weir_config *config = &dataplane->config;
     void *memory;
-    enum weir_err err = weir_dataplane_memory(dataplane,
-        weir_series_footprint(config->series_max, config->series_label_bytes), &memory);
+    if (config->series_label_bytes != 0)
+        weir_event(WEIR_LEVEL_WARN, "setting_gone",
+            "key=series.label_bytes reason=\"no labels are kept in memory: remove it, the next "
+            "release refuses it\"");
+    enum weir_err err =
+        weir_dataplane_memory(dataplane, weir_series_footprint(config->series_max), &memory);
     if (err == WEIR_OK)
-        dataplane->series = weir_series_init(memory, config->series_max,
-            config->series_label_bytes, dataplane->key);
+        dataplane->series = weir_series_init(memory, config->series_max, dataplane->key);
     return err;
 }
 
@@ -250,9 +253,6 @@ registrar_new(struct weir_dataplane *dataplane)
     options.trusted = weir_config_trusted(config);
     if (err == WEIR_OK)
         err = shares_new(dataplane, weir_series_max(dataplane->series), &options.series_shares);
-    if (err == WEIR_OK)
-        err = shares_new(
-            dataplane, weir_series_label_bytes_max(dataplane->series), &options.label_shares);
     return err != WEIR_OK ? err : weir_registrar_new(&options, &dataplane->registrar);
 }
 

@@ -39,10 +39,7 @@ static bool
 point_append(struct weir_registrar *registrar)
 {
     struct weir_registrar_work *work = &registrar->work;
-    const uint8_t *labels = NULL;
-    size_t size = 0;
-    if (work->is_new)
-        weir_series_labels(registrar->options.series, work->number, &labels, &size);
+    size_t size = work->is_new ? work->labels_size : 0;
     if (registrar->batch != NULL &&
         (registrar->batch->count == WEIR_BATCH_SAMPLES_MAX ||
             size + sizeof(uint32_t) >
@@ -56,7 +53,7 @@ point_append(struct weir_registrar *registrar)
     if (work->is_new) {
         size_t used = batch->definition_bytes;
         enum weir_err err = weir_definition_append(batch->definitions,
-            WEIR_BATCH_DEFINITIONS_MAX, &used, labels, size);
+            WEIR_BATCH_DEFINITIONS_MAX, &used, work->labels, size);
         WEIR_ASSERT(err == WEIR_OK); /* room was seen to above */
         if (batch->definition_count++ == 0)
             batch->definition_first = work->number;
@@ -133,7 +130,7 @@ logged_bytes(size_t labels_size)
     return sizeof(uint32_t) + labels_size;
 }
 
-/* As weir_series_define_at, where the sender may define one more; WEIR_LIMIT where it may not, or
+/* As weir_series_define, where the sender may define one more; WEIR_LIMIT where it may not, or
  * WEIR_AGAIN where the line has defined as much as it may. */
 static enum weir_err
 series_define(struct weir_registrar *registrar, struct weir_hash128 fingerprint,
@@ -143,13 +140,16 @@ series_define(struct weir_registrar *registrar, struct weir_hash128 fingerprint,
     struct weir_series *series = registrar->options.series;
     enum weir_err err;
     bool within = logged_bytes(size) <= work->define_bytes;
-    if (!within || !weir_registrar_may_define(registrar, size)) {
-        err = weir_series_resolve_at(series, fingerprint, labels, size, &work->number);
-        return err != WEIR_NOT_FOUND ? err : within ? WEIR_LIMIT : WEIR_AGAIN;
+    if (!within || !weir_registrar_may_define(registrar)) {
+        if (weir_series_find(series, fingerprint, &work->number))
+            return WEIR_OK;
+        return within ? WEIR_LIMIT : WEIR_AGAIN;
     }
-    err = weir_series_define_at(series, fingerprint, labels, size, &work->number, &work->is_new);
+    err = weir_series_define(series, fingerprint, &work->number, &work->is_new);
     if (work->is_new) {
-        weir_registrar_count_defined(registrar, size);
+        weir_registrar_count_defined(registrar);
+        work->labels = labels;
+        work->labels_size = size;
         work->define_bytes -= logged_bytes(size);
     }
     return err;
@@ -217,10 +217,7 @@ point_define(struct weir_registrar *registrar)
     if (work->resolved != NULL)
         work->resolved->number = work->number;
     work->pending = work->is_new || work->line.defines == 0;
-    if (work->is_new) {
-        counts->counter[WEIR_COUNTER_series_defined]++;
-        counts->counter[WEIR_COUNTER_fingerprint_collisions] = weir_series_collisions(series);
-    }
+    counts->counter[WEIR_COUNTER_series_defined] += work->is_new;
 }
 
 /* Parses the line again. The worker has judged its times, so there is no rule for them here, and

@@ -48,7 +48,9 @@ struct weir_registrar_work {
     enum weir_err labels_err;
 
     bool pending;    /* point_at has its number and awaits room */
-    bool is_new;     /* and its definition too */
+    bool is_new;     /* and its definition too: these labels, the deferral's or the registrar's */
+    const uint8_t *labels;
+    size_t labels_size;
     uint64_t number;
 };
 
@@ -128,10 +130,10 @@ void weir_registrar_line_rejected(struct weir_registrar *registrar);
 void weir_registrar_shares_begin(struct weir_registrar *registrar);
 /* For whom the series of the line count. */
 void weir_registrar_owner_find(struct weir_registrar *registrar);
-/* Whether the line's sender may define a series with labels of this size. */
-bool weir_registrar_may_define(const struct weir_registrar *registrar, size_t labels_size);
+/* Whether the line's sender may define a series. */
+bool weir_registrar_may_define(const struct weir_registrar *registrar);
 /* It has. */
-void weir_registrar_count_defined(struct weir_registrar *registrar, size_t labels_size);
+void weir_registrar_count_defined(struct weir_registrar *registrar);
 /* It was refused. */
 void weir_registrar_report_over_share(struct weir_registrar *registrar);
 

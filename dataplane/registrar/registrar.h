@@ -67,9 +67,7 @@ struct weir_registrar_options {
     int64_t ack_interval_ns;
     int64_t more_deferrals_ns; /* of a round that begins more than one of each worker */
     struct weir_parsed *parsed; /* scratch of its own */
-    /* of the series table and of its memory for labels; both NULL where no share bounds a sender */
-    struct weir_shares *series_shares;
-    struct weir_shares *label_shares;
+    struct weir_shares *series_shares; /* NULL where no share bounds a sender */
     struct weir_prefixes trusted; /* sources that none bounds */
 };
 

@@ -1,6 +1,6 @@
-/* Whose series the registrar defines, while the series table or its memory for labels is more than
- * half full: see model/shares.h. Series live for ever: a share is never given back. The log does
- * not say who defined a series: those that recovery found are nobody's. */
+/* Whose series the registrar defines, while the series table is more than half full: see
+ * model/shares.h. Series live for ever: a share is never given back. The log does not say who
+ * defined a series: those that recovery found are nobody's. */
 #include "dataplane/registrar/parts.h"
 
 #define NS_PER_MS 1000000
@@ -14,7 +14,6 @@ weir_registrar_shares_begin(struct weir_registrar *registrar)
     if (options->series_shares == NULL)
         return;
     (void)weir_shares_add(options->series_shares, NULL, weir_series_count(options->series));
-    (void)weir_shares_add(options->label_shares, NULL, weir_series_label_bytes(options->series));
 }
 
 void
@@ -31,24 +30,22 @@ weir_registrar_owner_find(struct weir_registrar *registrar)
 }
 
 bool
-weir_registrar_may_define(const struct weir_registrar *registrar, size_t labels_size)
+weir_registrar_may_define(const struct weir_registrar *registrar)
 {
     const struct weir_registrar_options *options = &registrar->options;
     const struct weir_registrar_work *work = &registrar->work;
     return options->series_shares == NULL || !work->owned ||
-        (weir_shares_allow(options->series_shares, &work->owner, 1) &&
-            weir_shares_allow(options->label_shares, &work->owner, labels_size));
+        weir_shares_allow(options->series_shares, &work->owner, 1);
 }
 
 void
-weir_registrar_count_defined(struct weir_registrar *registrar, size_t labels_size)
+weir_registrar_count_defined(struct weir_registrar *registrar)
 {
     const struct weir_registrar_options *options = &registrar->options;
     const struct weir_owner *owner = registrar->work.owned ? &registrar->work.owner : NULL;
     if (options->series_shares == NULL)
         return;
     (void)weir_shares_add(options->series_shares, owner, 1);
-    (void)weir_shares_add(options->label_shares, owner, labels_size);
 }
 
 void

@@ -74,7 +74,8 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
         if (worker->numbers[i] != WEIR_SERIES_UNKNOWN || worker->resolves[i].labels_size > 0)
             continue;
         if (weir_protocol_labels(protocol, line, points[i].field, labels, &size) != WEIR_OK ||
-            weir_series_resolve(worker->options.series, labels, size, &number) != WEIR_OK) {
+            !weir_series_find(worker->options.series,
+                weir_series_fingerprint(worker->options.series, labels, size), &number)) {
             worker->resolve_tries -= worker->resolve_tries > 0;
             return;
         }
@@ -85,33 +86,16 @@ record_resolve(struct weir_worker *worker, const struct weir_packet *packet,
     }
 }
 
-/* Looks up what record_label has prepared, step by step over the burst (dataplane/series/series.h).
- */
+/* Looks up what record_label has prepared: the buckets have been fetched meanwhile. */
 static void
 resolve_labelled(struct weir_worker *worker)
 {
     const struct weir_series *series = worker->options.series;
-    uint32_t count = worker->resolving_count, found = 0;
-    for (uint32_t n = 0; n < count; n++) {
+    for (uint32_t n = 0; n < worker->resolving_count; n++) {
         uint32_t i = worker->resolving[n];
-        uint64_t candidate;
-        if (!weir_series_candidate(series, worker->resolves[i].fingerprint, &candidate))
-            continue;
-        worker->numbers[i] = candidate;
-        worker->resolving[found++] = i;
-    }
-    for (uint32_t n = 0; n < found; n++)
-        weir_series_fetch(series, worker->numbers[worker->resolving[n]]);
-    for (uint32_t n = 0; n < found; n++) {
-        uint32_t i = worker->resolving[n];
-        const struct weir_worker_resolve *resolve = &worker->resolves[i];
-        if (weir_series_resolve_at(series, resolve->fingerprint,
-                worker->labels + resolve->labels_at, resolve->labels_size,
-                &worker->numbers[i]) == WEIR_OK)
+        if (weir_series_find(series, worker->resolves[i].fingerprint, &worker->numbers[i]))
             weir_series_cache_insert(worker->options.series_cache,
                 worker->options.parsed->points[i].raw, worker->numbers[i]);
-        else
-            worker->numbers[i] = WEIR_SERIES_UNKNOWN;
     }
 }
 

@@ -181,8 +181,7 @@ def test_reload_says_what_came_of_it():
     with weir:
         assert reload() == (0, "taken: nothing\n")
         write(path, "query: {series_max: 2}\nseries: {max: 77}\n")
-        assert reload() == (0, "taken: query.series_max\nneeds a restart: series.max "
-                               "series.label_bytes\n")
+        assert reload() == (0, "taken: query.series_max\nneeds a restart: series.max\n")
         write(path, "query:\n  series_max: none\n")
         code, said = reload()
         assert code == 2 and f"{path}:2: query.series_max: " in said, (code, said)

@@ -18,7 +18,6 @@
 #define CHANNELS_MAX 3
 #define TEMPLATE_BYTES (64u << 20)
 #define SERIES_MAX 16384
-#define LABEL_BYTES (32u << 20)
 #define DEFERRED_MAX 4096
 #define CHECK(condition) ((condition) ? (void)0 : fail(#condition, __LINE__))
 
@@ -83,7 +82,8 @@ define_text(const uint8_t *text)
         uint64_t number;
         bool defined;
         if (weir_definition_labels(&line, i, labels, &size) == WEIR_OK)
-            CHECK(weir_series_define(series, labels, size, &number, &defined) == WEIR_OK);
+            CHECK(weir_series_define(series, weir_series_fingerprint(series, labels, size),
+                      &number, &defined) == WEIR_OK);
     }
 }
 
@@ -98,8 +98,7 @@ define_list(uint8_t *list, uint32_t count)
         struct weir_hash128 hash = weir_series_fingerprint(series, labels, point->labels_size);
         if (point->labels_size > 0) {
             CHECK(memcmp(&hash, &point->fingerprint, sizeof hash) == 0);
-            CHECK(weir_series_define_at(series, hash, labels, point->labels_size,
-                &point->number, &defined) == WEIR_OK);
+            CHECK(weir_series_define(series, hash, &point->number, &defined) == WEIR_OK);
         }
         list += weir_deferred_point_bytes(point->labels_size);
     }
@@ -317,8 +316,7 @@ begin(uint8_t limits)
     weir_hash_key_init(&key, seed);
     channels = weir_channels_init(mapped(weir_channels_footprint(CHANNELS_MAX, TEMPLATE_BYTES)),
         CHANNELS_MAX, TEMPLATE_BYTES, &key);
-    series = weir_series_init(mapped(weir_series_footprint(SERIES_MAX, LABEL_BYTES)), SERIES_MAX,
-        LABEL_BYTES, &key);
+    series = weir_series_init(mapped(weir_series_footprint(SERIES_MAX)), SERIES_MAX, &key);
     context = (struct weir_parse_context){.key = &key,
         .time_min_ms = rules[limits % 4][0],
         .time_max_ms = rules[limits % 4][1],
@@ -342,7 +340,7 @@ end(void)
         answer_deferred();
     twin_weir_free(twin);
     munmap(channels, weir_channels_footprint(CHANNELS_MAX, TEMPLATE_BYTES));
-    munmap(series, weir_series_footprint(SERIES_MAX, LABEL_BYTES));
+    munmap(series, weir_series_footprint(SERIES_MAX));
 }
 
 int

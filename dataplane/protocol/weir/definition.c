@@ -286,7 +286,6 @@ static void
 look_up_points(struct unknown *unknown)
 {
     struct weir_definitions *definitions = unknown->definitions;
-    uint32_t found = 0, points = 0;
     for (uint32_t at = unknown->from; at < definitions->used; at = behind(definitions, at)) {
         struct weir_deferred_point *point = point_at(definitions, at);
         if (point->labels_size == 0)
@@ -297,27 +296,12 @@ look_up_points(struct unknown *unknown)
     }
     for (uint32_t at = unknown->from; at < definitions->used; at = behind(definitions, at)) {
         struct weir_deferred_point *point = point_at(definitions, at);
-        points++;
-        found += point->labels_size > 0 &&
-            weir_series_candidate(unknown->series, point->fingerprint, &point->number);
-    }
-    unknown->left += points;
-    for (uint32_t at = unknown->from; at < definitions->used && found > 0;
-        at = behind(definitions, at))
-        if (point_at(definitions, at)->number != WEIR_SERIES_UNKNOWN)
-            weir_series_fetch(unknown->series, point_at(definitions, at)->number);
-    for (uint32_t at = unknown->from; at < definitions->used && found > 0;
-        at = behind(definitions, at)) {
-        struct weir_deferred_point *point = point_at(definitions, at);
-        if (point->number == WEIR_SERIES_UNKNOWN)
+        unknown->left++;
+        if (point->labels_size == 0 ||
+            !weir_series_find(unknown->series, point->fingerprint, &point->number))
             continue;
-        if (weir_series_resolve_at(unknown->series, point->fingerprint,
-                (const uint8_t *)(point + 1), point->labels_size, &point->number) == WEIR_OK) {
-            weir_template_enter(unknown->channels, unknown->template, point->index, point->number);
-            unknown->left--;
-        } else {
-            point->number = WEIR_SERIES_UNKNOWN;
-        }
+        weir_template_enter(unknown->channels, unknown->template, point->index, point->number);
+        unknown->left--;
     }
     unknown->from = definitions->used;
 }

@@ -62,10 +62,10 @@ ring(size_t capacity)
 }
 
 static inline struct weir_series *
-series_new(const struct weir_hash_key *key, uint64_t series_max, size_t label_bytes)
+series_new(const struct weir_hash_key *key, uint64_t series_max)
 {
-    return weir_series_init(zeroed_aligned(4096, weir_series_footprint(series_max, label_bytes)),
-        series_max, label_bytes, key);
+    return weir_series_init(zeroed_aligned(4096, weir_series_footprint(series_max)),
+        series_max, key);
 }
 
 static inline struct weir_batch *
@@ -98,7 +98,7 @@ stages_give_batch(struct weir_ring *empties)
 
 /* Ingest is open, so many deferrals are completed, and there is no batch yet. */
 static inline void
-stages_begin(uint64_t series_max, size_t label_bytes, uint32_t deferrals)
+stages_begin(uint64_t series_max, uint32_t deferrals)
 {
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = "stages of a test";
     memset(&stages, 0, sizeof stages);
@@ -106,7 +106,7 @@ stages_begin(uint64_t series_max, size_t label_bytes, uint32_t deferrals)
     atomic_store(&stages.progress.state, WEIR_INGEST_OPEN);
     stages.ledger = zeroed(sizeof *stages.ledger);
     stages.sum = zeroed(sizeof *stages.sum);
-    stages.series = series_new(&stages.key, series_max, label_bytes);
+    stages.series = series_new(&stages.key, series_max);
     stages.parsed = zeroed(sizeof *stages.parsed);
     stages.deferrals = ring(deferrals);
     stages.completed = ring(deferrals);

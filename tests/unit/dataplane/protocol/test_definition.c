@@ -15,7 +15,6 @@
 #include <cmocka.h>
 
 #define SERIES_MAX 5000
-#define LABEL_BYTES (SERIES_MAX * 4096)
 #define TEMPLATE_BYTES (1u << 20)
 #define SENDER 7
 #define EPOCH 1
@@ -50,8 +49,8 @@ setup(void **state)
     uint64_t gaps = 0;
     weir_hash_key_init(&t.key, seed);
     t.memory[0] = zeroed(weir_channels_footprint(8, TEMPLATE_BYTES));
-    t.memory[1] = zeroed(weir_series_footprint(SERIES_MAX, LABEL_BYTES));
-    t.series = weir_series_init(t.memory[1], SERIES_MAX, LABEL_BYTES, &t.key);
+    t.memory[1] = zeroed(weir_series_footprint(SERIES_MAX));
+    t.series = weir_series_init(t.memory[1], SERIES_MAX, &t.key);
     t.definitions = zeroed(sizeof *t.definitions);
     t.context = (struct weir_parse_context){.key = &t.key,
         .channels = weir_channels_init(t.memory[0], 8, TEMPLATE_BYTES, &t.key),
@@ -151,7 +150,8 @@ define(const uint8_t *labels, size_t size)
 {
     uint64_t number;
     bool defined;
-    assert_int_equal(weir_series_define(t.series, labels, size, &number, &defined), WEIR_OK);
+    assert_int_equal(weir_series_define(t.series, weir_series_fingerprint(t.series, labels, size),
+        &number, &defined), WEIR_OK);
     return number;
 }
 

@@ -217,7 +217,8 @@ define(struct weir_series *series, const char *name)
     bool defined;
     assert_int_equal(weir_labels_encode(labels, strcmp(name, "first") == 0 ? 3 : 4, canonical,
         &size), WEIR_OK);
-    assert_int_equal(weir_series_define(series, canonical, size, &number, &defined), WEIR_OK);
+    assert_int_equal(weir_series_define(series, weir_series_fingerprint(series, canonical, size),
+        &number, &defined), WEIR_OK);
 }
 
 static void
@@ -228,7 +229,7 @@ test_groups_name_their_series_by_number(void **state)
     packets.count = 0;
     client_packets(&packets);
     struct weir_channels *channels = channels_new();
-    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
+    struct weir_series *series = series_new(&key, SERIES_MAX);
     parse(channels, series, packets.data[1], packets.size[1]);
     assert_int_equal(parsed.samples_rejected[WEIR_REASON_no_template], 3);
     struct weir_channel *channel =
@@ -276,7 +277,7 @@ test_groups_of_a_newer_epoch_find_no_template_of_the_one_before(void **state)
     packets.count = 0;
     client_packets(&packets);
     struct weir_channels *channels = channels_new();
-    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
+    struct weir_series *series = series_new(&key, SERIES_MAX);
     define(series, "first");
     define(series, "second");
     parse(channels, series, packets.data[0], packets.size[0]);
@@ -306,7 +307,7 @@ test_a_definition_with_a_number_is_refused(void **state)
     packets.count = 0;
     client_packets(&packets);
     struct weir_channels *channels = channels_new();
-    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
+    struct weir_series *series = series_new(&key, SERIES_MAX);
     struct weir_wire_header header;
     uint8_t *data = packets.data[0];
     memcpy(&header, data, sizeof header);
@@ -332,7 +333,7 @@ test_no_changed_byte_is_read_past_the_packet(void **state)
     static struct packets packets;
     packets.count = 0;
     client_packets(&packets);
-    struct weir_series *series = series_new(&key, SERIES_MAX, LABEL_BYTES);
+    struct weir_series *series = series_new(&key, SERIES_MAX);
     define(series, "first");
     define(series, "second");
     for (size_t n = 0; n < packets.count; n++) {

@@ -21,7 +21,6 @@
 #define CHANNELS 8
 #define TEMPLATE_BYTES (1u << 20)
 #define SERIES_MAX 100
-#define LABEL_BYTES (1u << 16)
 #define NOW_MS INT64_C(1700000000000)
 
 static struct weir_hash_key key;

@@ -109,7 +109,7 @@ setup(void **state)
 {
     (void)state;
     memset(&t, 0, sizeof t);
-    stages_begin(SERIES_MAX, SERIES_MAX * (LONG_LABEL + 12), DEFERRALS);
+    stages_begin(SERIES_MAX, DEFERRALS);
     t.options = (struct weir_registrar_options){
         .series = stages.series,
         .key = &stages.key,

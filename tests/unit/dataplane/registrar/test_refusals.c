@@ -116,15 +116,13 @@ capture_end(int kept, char *text, size_t size)
     close(captured[1]);
 }
 
-/* From here on a source defines no more than its share of so many series and label bytes. */
+/* From here on a source defines no more than its share of so many series. */
 static void
-bound_sources(uint64_t series, uint64_t label_bytes)
+bound_sources(uint64_t series)
 {
     assert_int_equal(weir_prefix_parse("10.0.0.9", &t.trusted), WEIR_OK);
     t.shares[0] = zeroed(weir_shares_footprint(8));
-    t.shares[1] = zeroed(weir_shares_footprint(8));
     t.options.series_shares = weir_shares_init(t.shares[0], series, 8, &stages.key);
-    t.options.label_shares = weir_shares_init(t.shares[1], label_bytes, 8, &stages.key);
     t.options.trusted = (struct weir_prefixes){&t.trusted, 1};
     weir_registrar_free(t.registrar);
     assert_int_equal(weir_registrar_new(&t.options, &t.registrar), WEIR_OK);
@@ -179,7 +177,7 @@ static void
 test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full(void **state)
 {
     (void)state;
-    bound_sources(16, 1 << 20);
+    bound_sources(16);
     stages_give_batch(stages.empties);
     char events[4096];
     int kept = capture_begin();
@@ -201,20 +199,6 @@ test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full(void **sta
     pop_batch();
 }
 
-static void
-test_registrar_leaves_a_source_its_share_of_the_memory_for_labels(void **state)
-{
-    (void)state;
-    bound_sources(SERIES_MAX, 20 * LONG_LABEL);
-    stages_give_batch(stages.empties);
-    assert_int_equal(
-        sent_from(1, "La Lb Lc Ld Le Lf Lg Lh Li Lj Lk Ll", 12, false), 10);
-    assert_int_equal(sent_from(2, "Lm Ln Lo", 3, false), 2);
-    assert_int_equal(sent_from(2, "m", 1, false), 1); /* a short one has room */
-    assert_true(weir_registrar_flush(t.registrar));
-    pop_batch();
-}
-
 int
 main(void)
 {
@@ -223,7 +207,6 @@ main(void)
         TEST(test_registrar_refuses_by_name_when_the_table_is_full),
         TEST(test_a_line_defines_no_more_than_its_bytes_allow),
         TEST(test_registrar_leaves_a_source_its_share_of_a_table_that_is_half_full),
-        TEST(test_registrar_leaves_a_source_its_share_of_the_memory_for_labels),
         TEST(test_registrar_refuses_lines_while_the_disk_is_full),
         TEST(test_registrar_refuses_lines_after_a_device_error),
     };

@@ -1,4 +1,3 @@
-#include "dataplane/series/internal.h"
 #include "dataplane/series/series.h"
 #include "model/labels.h"
 
@@ -10,19 +9,17 @@
 
 #include <cmocka.h>
 
-#define LABEL_BYTES (1u << 20)
-
 static struct weir_hash_key key;
 
 static struct weir_series *
-make(uint64_t series_max, uint64_t label_bytes)
+make(uint64_t series_max)
 {
     static const uint8_t seed[WEIR_HASH_SEED_BYTES] = {1};
     weir_hash_key_init(&key, seed);
-    size_t bytes = weir_series_footprint(series_max, label_bytes);
+    size_t bytes = weir_series_footprint(series_max);
     void *memory = aligned_alloc(4096, bytes);
     memset(memory, 0, bytes);
-    return weir_series_init(memory, series_max, label_bytes, &key);
+    return weir_series_init(memory, series_max, &key);
 }
 
 static size_t
@@ -42,28 +39,31 @@ define(struct weir_series *series, uint64_t i, uint64_t *number, bool *defined)
 {
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     size_t size = labels_of(i, labels);
-    return weir_series_define(series, labels, size, number, defined);
+    return weir_series_define(
+        series, weir_series_fingerprint(series, labels, size), number, defined);
+}
+
+static bool
+find(const struct weir_series *series, const uint8_t *labels, size_t size, uint64_t *number)
+{
+    return weir_series_find(series, weir_series_fingerprint(series, labels, size), number);
 }
 
 static void
 expect_number(const struct weir_series *series, uint64_t i, uint64_t expected)
 {
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
-    size_t size = labels_of(i, labels), stored_size;
+    size_t size = labels_of(i, labels);
     uint64_t number;
-    const uint8_t *stored;
-    assert_int_equal(weir_series_resolve(series, labels, size, &number), WEIR_OK);
+    assert_true(find(series, labels, size, &number));
     assert_int_equal(number, expected);
-    weir_series_labels(series, number, &stored, &stored_size);
-    assert_int_equal(stored_size, size);
-    assert_memory_equal(stored, labels, size);
 }
 
 static void
 test_series_numbers_are_dense_and_stay(void **state)
 {
     (void)state;
-    struct weir_series *series = make(5000, LABEL_BYTES);
+    struct weir_series *series = make(5000);
     for (uint64_t i = 0; i < 5000; i++) {
         uint64_t number;
         bool defined;
@@ -78,7 +78,6 @@ test_series_numbers_are_dense_and_stay(void **state)
         assert_int_equal(define(series, i, &number, &defined), WEIR_OK);
         assert_true(!defined && number == i);
     }
-    assert_int_equal(weir_series_collisions(series), 0);
     free(series);
 }
 
@@ -86,71 +85,82 @@ static void
 test_series_resolve_refuses_unknown_labels(void **state)
 {
     (void)state;
-    struct weir_series *series = make(100, LABEL_BYTES);
+    struct weir_series *series = make(100);
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     size_t size = labels_of(7, labels);
     uint64_t number;
     bool defined;
-    assert_int_equal(weir_series_resolve(series, labels, size, &number), WEIR_NOT_FOUND);
+    assert_false(find(series, labels, size, &number));
     assert_int_equal(define(series, 7, &number, &defined), WEIR_OK);
-    assert_int_equal(weir_series_resolve(series, labels, size - 1, &number), WEIR_NOT_FOUND);
-    assert_int_equal(weir_series_resolve(series, labels, size, &number), WEIR_OK);
+    assert_false(find(series, labels, size - 1, &number));
+    assert_true(find(series, labels, size, &number));
     free(series);
 }
 
+/* Decision 3: labels are not compared, so that none have to be kept. */
 static void
-test_series_with_one_fingerprint_get_numbers_of_their_own(void **state)
+test_series_of_88_equal_bits_are_one(void **state)
 {
     (void)state;
-    struct weir_series *series = make(100, LABEL_BYTES);
-    struct weir_series *restored = make(100, LABEL_BYTES);
-    weir_series_narrow(series, (struct weir_hash128){0, 0}); /* every fingerprint is the same */
-    weir_series_narrow(restored, (struct weir_hash128){0, 0});
-    for (uint64_t i = 0; i < 20; i++) {
-        uint64_t number;
-        bool defined;
-        uint8_t labels[WEIR_LABELS_BYTES_MAX];
-        size_t size = labels_of(i, labels);
-        assert_int_equal(weir_series_resolve(series, labels, size, &number), WEIR_NOT_FOUND);
-        assert_int_equal(define(series, i, &number, &defined), WEIR_OK);
-        assert_true(defined && number == i);
-        assert_int_equal(weir_series_restore(restored, i, labels, size), WEIR_OK);
-    }
-    for (uint64_t i = 0; i < 20; i++) {
-        uint64_t number;
-        bool defined;
-        expect_number(series, i, i);
-        expect_number(restored, i, i);
-        assert_int_equal(define(series, i, &number, &defined), WEIR_OK);
-        assert_true(!defined && number == i);
-    }
-    assert_int_equal(weir_series_collisions(series), 19);
-    assert_int_equal(weir_series_collisions(restored), 19);
-    free(series);
-    free(restored);
-}
-
-static void
-test_series_past_the_last_attempt_is_refused(void **state)
-{
-    (void)state;
-    struct weir_series *series = make(200, LABEL_BYTES);
-    weir_series_narrow(series, (struct weir_hash128){0, 0});
+    struct weir_series *series = make(100);
+    struct weir_hash128 hash = {UINT64_C(0x0123456789abcdef), UINT64_C(0xfedcba9876543210)};
     uint64_t number;
     bool defined;
-    for (uint64_t i = 0; i < WEIR_SERIES_ATTEMPTS_MAX; i++)
-        assert_int_equal(define(series, i, &number, &defined), WEIR_OK);
-    assert_int_equal(define(series, WEIR_SERIES_ATTEMPTS_MAX, &number, &defined), WEIR_FULL);
-    assert_non_null(strstr(weir_err_detail(), "collided"));
-    expect_number(series, WEIR_SERIES_ATTEMPTS_MAX - 1, WEIR_SERIES_ATTEMPTS_MAX - 1);
+    assert_int_equal(weir_series_define(series, hash, &number, &defined), WEIR_OK);
+    assert_true(defined);
+    for (int bit = 0; bit < 88; bit++) { /* any of them makes another series */
+        struct weir_hash128 other = hash;
+        if (bit < 56)
+            other.lo ^= UINT64_C(1) << bit;
+        else
+            other.hi ^= UINT64_C(1) << (bit - 56);
+        number = 77;
+        assert_false(weir_series_find(series, other, &number));
+        assert_int_equal(number, 77);
+    }
+    assert_true(weir_series_find(series, hash, &number));
+    assert_int_equal(weir_series_define(series, hash, &number, &defined), WEIR_OK);
+    assert_true(!defined && number == 0);
     free(series);
+}
+
+/* As restored one by one, whatever the size of the bursts. */
+static void
+test_series_loads_fingerprints_as_it_restores_labels(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000 };
+    for (size_t burst = 1; burst <= COUNT; burst = burst * 3 + 1) {
+        struct weir_series *series = make(COUNT);
+        static struct weir_hash128 fingerprints[COUNT];
+        for (uint64_t i = 0; i < COUNT; i++) { /* equal ones, and reserved ones */
+            uint8_t labels[WEIR_LABELS_BYTES_MAX];
+            size_t size = labels_of(i % 900, labels);
+            fingerprints[i] = i % 7 == 0 ? (struct weir_hash128){0, 0}
+                                         : weir_series_fingerprint(series, labels, size);
+        }
+        for (size_t at = 0; at < COUNT; at += burst)
+            assert_int_equal(weir_series_load(series, at, fingerprints + at,
+                                 burst < COUNT - at ? burst : COUNT - at), WEIR_OK);
+        assert_int_equal(weir_series_count(series), COUNT);
+        for (uint64_t i = 0; i < 900; i++) {
+            uint64_t number, first = i % 7 != 0 ? i : (i + 900) % 7 != 0 ? i + 900 : COUNT;
+            uint8_t labels[WEIR_LABELS_BYTES_MAX];
+            size_t size = labels_of(i, labels);
+            assert_int_equal(find(series, labels, size, &number), first < COUNT);
+            assert_true(first >= COUNT || number == first);
+        }
+        assert_int_equal(weir_series_load(series, COUNT, fingerprints, 1), WEIR_FULL);
+        assert_int_equal(weir_series_load(series, COUNT - 1, fingerprints, 1), WEIR_CORRUPT);
+        free(series);
+    }
 }
 
 static void
 test_series_table_full_is_refused_by_name(void **state)
 {
     (void)state;
-    struct weir_series *series = make(10, LABEL_BYTES);
+    struct weir_series *series = make(10);
     uint64_t number;
     bool defined = true;
     for (uint64_t i = 0; i < 10; i++)
@@ -165,28 +175,10 @@ test_series_table_full_is_refused_by_name(void **state)
 }
 
 static void
-test_series_arena_full_is_refused_by_name(void **state)
-{
-    (void)state;
-    uint8_t labels[WEIR_LABELS_BYTES_MAX];
-    size_t size = labels_of(0, labels);
-    struct weir_series *series = make(10, 2 * size + 1);
-    uint64_t number;
-    bool defined;
-    assert_int_equal(define(series, 0, &number, &defined), WEIR_OK);
-    assert_int_equal(define(series, 1, &number, &defined), WEIR_OK);
-    assert_int_equal(define(series, 2, &number, &defined), WEIR_FULL);
-    assert_non_null(strstr(weir_err_detail(), "label_bytes"));
-    assert_int_equal(weir_series_restore(series, 2, labels, size - 1), WEIR_FULL);
-    expect_number(series, 1, 1);
-    free(series);
-}
-
-static void
 test_series_restore_refuses_gaps_and_repeated_numbers(void **state)
 {
     (void)state;
-    struct weir_series *series = make(10, LABEL_BYTES);
+    struct weir_series *series = make(10);
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
     size_t size = labels_of(0, labels);
     assert_int_equal(weir_series_restore(series, 1, labels, size), WEIR_CORRUPT);
@@ -204,19 +196,15 @@ static void
 test_series_restore_takes_equal_labels_and_resolves_to_the_first_number(void **state)
 {
     (void)state;
-    struct weir_series *series = make(10, LABEL_BYTES);
+    struct weir_series *series = make(10);
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
-    const uint8_t *stored;
-    size_t size = labels_of(0, labels), stored_size;
+    size_t size = labels_of(0, labels);
     uint64_t number;
     bool defined;
     assert_int_equal(weir_series_restore(series, 0, labels, size), WEIR_OK);
     assert_int_equal(weir_series_restore(series, 1, labels, size), WEIR_OK);
     assert_int_equal(weir_series_restore(series, 2, labels, size), WEIR_OK);
     expect_number(series, 0, 0);
-    weir_series_labels(series, 2, &stored, &stored_size);
-    assert_int_equal(stored_size, size);
-    assert_memory_equal(stored, labels, size);
     assert_int_equal(define(series, 0, &number, &defined), WEIR_OK);
     assert_false(defined);
     assert_int_equal(number, 0);
@@ -231,7 +219,7 @@ static void
 test_series_restore_takes_reserved_names_any_number_of_times_and_resolves_none(void **state)
 {
     (void)state;
-    struct weir_series *series = make(10, LABEL_BYTES);
+    struct weir_series *series = make(10);
     struct weir_label label = {(const uint8_t *)WEIR_NAME_LABEL,
         (const uint8_t *)WEIR_LOST_NAME, 8, sizeof WEIR_LOST_NAME - 1};
     uint8_t labels[WEIR_LABELS_BYTES_MAX];
@@ -241,7 +229,7 @@ test_series_restore_takes_reserved_names_any_number_of_times_and_resolves_none(v
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(weir_series_restore(series, i, labels, size), WEIR_OK);
     assert_int_equal(weir_series_count(series), 3);
-    assert_int_equal(weir_series_resolve(series, labels, size, &number), WEIR_NOT_FOUND);
+    assert_false(find(series, labels, size, &number));
     free(series);
 }
 
@@ -251,10 +239,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_numbers_are_dense_and_stay),
         cmocka_unit_test(test_series_resolve_refuses_unknown_labels),
-        cmocka_unit_test(test_series_with_one_fingerprint_get_numbers_of_their_own),
-        cmocka_unit_test(test_series_past_the_last_attempt_is_refused),
+        cmocka_unit_test(test_series_of_88_equal_bits_are_one),
+        cmocka_unit_test(test_series_loads_fingerprints_as_it_restores_labels),
         cmocka_unit_test(test_series_table_full_is_refused_by_name),
-        cmocka_unit_test(test_series_arena_full_is_refused_by_name),
         cmocka_unit_test(test_series_restore_refuses_gaps_and_repeated_numbers),
         cmocka_unit_test(test_series_restore_takes_equal_labels_and_resolves_to_the_first_number),
         cmocka_unit_test(

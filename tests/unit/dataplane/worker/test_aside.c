@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #define SERIES_MAX 50000
-#define LABEL_BYTES (SERIES_MAX * 64)
 #define SENDERS_MAX 10000
 #define TEMPLATE_BYTES (4u << 20)
 #define BATCHES 4
@@ -96,7 +95,7 @@ setup(void **state)
 {
     (void)state;
     memset(&t, 0, sizeof t);
-    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_DEFERRALS);
+    stages_begin(SERIES_MAX, WEIR_DEFERRALS);
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(stages.empties);
     t.bytes = zeroed(sizeof *t.bytes * PACKETS_MAX);

@@ -22,7 +22,6 @@
 #define STEPS 4096
 #define BASE_MS INT64_C(1750000000000)
 #define SERIES_MAX 10000
-#define LABEL_BYTES (SERIES_MAX * 128)
 #define TEMPLATE_BYTES (4u << 20)
 #define SENDERS_MAX 16
 #define BATCHES 4 /* of worker and registrar each */
@@ -272,7 +271,7 @@ static void
 begin(void)
 {
     memset(&t, 0, sizeof t);
-    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_DEFERRALS);
+    stages_begin(SERIES_MAX, WEIR_DEFERRALS);
 }
 
 /* Frees what registrar_new, options_new and begin have made. */

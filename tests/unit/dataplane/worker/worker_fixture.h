@@ -19,7 +19,6 @@
 #include <cmocka.h>
 
 #define SERIES_MAX 50000
-#define LABEL_BYTES (SERIES_MAX * 128)
 #define BATCHES 3
 #define SECOND_NS INT64_C(1000000000)
 #define HOUR_NS (3600 * SECOND_NS)
@@ -126,7 +125,7 @@ setup(void **state)
     (void)state;
     memset(&t, 0, offsetof(__typeof__(t), text));
     t.texts = 0;
-    stages_begin(SERIES_MAX, LABEL_BYTES, WEIR_DEFERRALS);
+    stages_begin(SERIES_MAX, WEIR_DEFERRALS);
     for (int i = 0; i < BATCHES; i++)
         stages_give_batch(stages.empties);
     t.port.port.ops = &played_ops;
@@ -193,7 +192,9 @@ define(const char *metric)
     uint64_t number;
     bool defined;
     assert_int_equal(weir_labels_encode(&label, 1, labels, &size), WEIR_OK);
-    assert_int_equal(weir_series_define(stages.series, labels, size, &number, &defined), WEIR_OK);
+    struct weir_hash128 fingerprint = weir_series_fingerprint(stages.series, labels, size);
+    assert_int_equal(
+        weir_series_define(stages.series, fingerprint, &number, &defined), WEIR_OK);
 }
 
 /* As of UDP: nobody is answered, so nobody can be held back. */
