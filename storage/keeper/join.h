@@ -9,8 +9,8 @@
  *
  * Threads: one
  * Memory:  weir_join_footprint() bytes from the caller; a footer for each source while it is open
- * Errors:  WEIR_FULL the device is full, or the part would be larger than a part can be; WEIR_IO,
- *          WEIR_NOMEM of the device: the same sources again, with a new file
+ * Errors:  WEIR_LIMIT the part would be larger than a part can be; WEIR_FULL, WEIR_IO, WEIR_NOMEM
+ * of the device: the same sources again, with a new file
  */
 #ifndef WEIR_STORAGE_KEEPER_JOIN_H
 #define WEIR_STORAGE_KEEPER_JOIN_H

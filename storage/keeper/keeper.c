@@ -17,6 +17,7 @@
 
 #define FAILURES_MAX 3
 #define PAUSE_NS INT64_C(1000000000)
+#define JOIN_PAUSE_NS (INT64_C(3600) * 1000000000)
 #define PAUSE_MAX_NS INT64_C(30000000000)
 /* Blocks of a unit: full frames have 64; more where frames are small. */
 #define BLOCKS_MAX (WEIR_KEEPER_FRAMES_MAX * 128)
@@ -32,10 +33,11 @@ struct weir_keeper {
     struct weir_salvage *salvage; /* of l1 and join; NULL: none is kept */
     struct weir_l1 *l1;
     struct weir_join *join;
-    bool joining;          /* MERGING: parts, not frames */
-    struct weir_plan plan; /* of the join */
-    int64_t l2_since_ns;   /* last round of level 2 by age */
-    int64_t late_since_ns; /* last round of overlays by age */
+    bool joining;            /* MERGING: parts, not frames */
+    struct weir_plan plan;   /* of the join */
+    int64_t joins_resume_ns; /* after a join that would be too large */
+    int64_t l2_since_ns;     /* last round of level 2 by age */
+    int64_t late_since_ns;   /* last round of overlays by age */
     struct weir_merge_unit unit;
     struct weir_catalog_entry *frames; /* of the unit */
     uint32_t frame_count;
@@ -343,6 +345,15 @@ note_failure(struct weir_keeper *keeper, enum weir_err err)
         keeper->state = WEIR_KEEPER_IDLE;
         return;
     }
+    if (err == WEIR_LIMIT && keeper->joining) {
+        /* frames are merged on, and what is there is read as it is */
+        keeper->joins_resume_ns = weir_clock_mono_ns(keeper->options.clock) + JOIN_PAUSE_NS;
+        keeper->state = WEIR_KEEPER_IDLE;
+        weir_event(WEIR_LEVEL_ERROR, "join_too_large",
+            "partition_ms=%" PRId64 " parts=%" PRIu32 " reason=%s", keeper->plan.partition.from_ms,
+            keeper->plan.count, weir_err_detail());
+        return;
+    }
     keeper->failures_here += !is_short(err);
     bool stop = keeper->failures_here >= FAILURES_MAX;
     weir_event(WEIR_LEVEL_ERROR, stop ? "merging_stopped" : "merge_failed",
@@ -510,6 +521,8 @@ static bool
 begin_join(struct weir_keeper *keeper)
 {
     int64_t now_ns = weir_clock_mono_ns(keeper->options.clock);
+    if (now_ns < keeper->joins_resume_ns)
+        return false;
     const struct weir_plan_times times = {.wall_ms = wall_ms(keeper),
         .l2_age_ns = now_ns - keeper->l2_since_ns,
         .late_age_ns = now_ns - keeper->late_since_ns};

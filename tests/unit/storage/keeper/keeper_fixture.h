@@ -13,7 +13,7 @@
 
 #define HOUR INT64_C(3600000)
 #define BASE_MS (INT64_C(240000) * 2 * HOUR)
-#define SERIES 50
+#define SERIES 60
 #define TIMES 300 /* half of them in another partition */
 
 /* The newest bits of each series and time; none: never sent. */

@@ -317,6 +317,42 @@ test_every_failed_allocation_is_told_and_the_next_try_is_whole(void **state)
     check_all_is_in_parts();
 }
 
+/* A part that cannot grow any more stops neither the keeper nor the frames after it. */
+static void
+test_join_that_would_be_too_large_is_left_and_frames_go_on(void **state)
+{
+    (void)state;
+    batch_number = 0;
+    append_batches(1);
+    /* values of 120 KB in all: two blocks */
+    for (uint32_t t = 0; t < TIMES; t += 6) {
+        fill_batch(++batch_number, 0, 0, 0);
+        for (uint32_t i = 0; i < 6 * SERIES; i++) {
+            uint32_t series = i % SERIES, at = t + i / SERIES;
+            uint64_t value = draw();
+            weir_batch_append(
+                &batch, weir_sample_key(series, WEIR_VALUE_DOUBLE, 0), time_of(at), value);
+            expected[series][at].bits = value;
+            expected[series][at].sent = true;
+        }
+        appended += 6 * SERIES;
+        append();
+    }
+    make_durable();
+    struct weir_keeper_options options = options_of(0);
+    options.writer.blocks_max = 6; /* of each kind one that is open and one more */
+    options.frames_max = 4;
+    assert_int_equal(weir_keeper_open(&options, &keeper), WEIR_OK);
+    struct weir_keeper_status status = run_until_idle();
+    assert_int_equal(status.state, WEIR_KEEPER_IDLE);
+    assert_int_equal(status.frames_waiting, 0);
+    assert_true(status.failures > 0);
+    check_all_is_in_parts();
+    append_batches(4);
+    assert_int_equal(run_until_idle().frames_waiting, 0);
+    check_all_is_in_parts();
+}
+
 /* One frame has samples of more partitions than a unit of several frames may have. */
 static void
 test_samples_of_hundreds_of_partitions_are_merged_a_frame_at_a_time(void **state)
@@ -388,6 +424,7 @@ main(void)
         TEST(test_files_that_no_manifest_names_go_and_others_stay),
         TEST(test_every_failed_allocation_is_told_and_the_next_try_is_whole),
         TEST(test_unit_that_does_not_fit_is_made_smaller),
+        TEST(test_join_that_would_be_too_large_is_left_and_frames_go_on),
         TEST(test_samples_of_hundreds_of_partitions_are_merged_a_frame_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
