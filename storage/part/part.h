@@ -159,7 +159,7 @@ struct weir_part_entry {
     uint32_t column; /* number of its time column */
     uint8_t codec;
     int8_t exponent;
-    bool has_statistics; /* parts of level 1 have none; else statistics.count is count */
+    bool has_statistics; /* parts before the last level have none; else statistics.count is count */
     struct weir_statistics statistics;
 };
 
