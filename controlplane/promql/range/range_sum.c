@@ -25,8 +25,8 @@ moving_mean(const double *values, uint32_t done, uint32_t count, double total, d
     return total + lost;
 }
 
-/* The sum divided by the count. Where the next value would make the sum infinite, moving_mean goes
- * on from the mean so far. */
+/* The sum divided by the count. If the next value would make the sum infinite, moving_mean takes
+ * over from the mean so far. */
 static double
 mean(const int64_t *times_ms, const double *values, uint32_t count)
 {
